@@ -1,0 +1,66 @@
+/* base.c - the object beside the kernels: the plan blob and the table of variants (runtime/include/xfc/abi.h).
+ *
+ * Data only. The plan lies in a section of its own, which is loaded with the read-only data and which tools find by name. */
+#include "backends/artefact.h"
+#include "backends/llvm/llvm.h"
+#include "runtime/include/xfc/abi.h"
+#include <string.h>
+
+static LLVMValueRef constant(xfc_emit *e, const char *name, LLVMValueRef value) {
+    LLVMValueRef g = LLVMAddGlobal(e->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(g, value);
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetAlignment(g, 8);
+    return g;
+}
+
+static LLVMValueRef text(xfc_emit *e, const char *s) {
+    LLVMValueRef g = constant(e, "", LLVMConstStringInContext2(e->llvm, s, strlen(s), false));
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    return g;
+}
+
+/* The table of an ISA's kernels, defined in that ISA's object. */
+static LLVMValueRef kernels_of(xfc_emit *e, const char *isa) {
+    char *name = xfc_sprintf(e->arena, "xf_kernels_%s", isa);
+    for (char *c = name; *c; c++)
+        if (*c == '-') *c = '_';
+    LLVMValueRef g = LLVMAddGlobal(e->module, e->ptr, name);
+    LLVMSetVisibility(g, LLVMHiddenVisibility);
+    return g;
+}
+
+static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
+    LLVMTypeRef field[3] = {e->ptr, e->i64, e->ptr}, row = LLVMStructTypeInContext(e->llvm, field, 3, false);
+    LLVMValueRef *rows = xfc_new_array(e->arena, LLVMValueRef, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t length = strlen(isas[i]);
+        unsigned level = length && isas[i][length - 1] >= '0' && isas[i][length - 1] <= '9' ? (unsigned)(isas[i][length - 1] - '0') : 0;
+        LLVMValueRef value[3] = {text(e, isas[i]), LLVMConstInt(e->i64, level, false), kernels_of(e, isas[i])};
+        rows[i] = LLVMConstStructInContext(e->llvm, value, 3, false);
+    }
+    rows[n] = LLVMConstNull(row);
+    return LLVMConstArray2(row, rows, n + 1);
+}
+
+static void emit(xfc_emit *e, const xfc_blob *plan, const char *const *isas, uint32_t n_isas) {
+    LLVMValueRef blob = constant(e, "xf_plan_blob", LLVMConstStringInContext2(e->llvm, plan->data, plan->n, true));
+    LLVMSetSection(blob, XF_SECTION_PLAN);
+    LLVMSetVisibility(blob, LLVMHiddenVisibility);
+    LLVMSetVisibility(constant(e, "xf_variants", variants(e, isas, n_isas)), LLVMHiddenVisibility);
+}
+
+xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out) {
+    xfc_target target;
+    xfc_emit e;
+    *out = (xfc_blob){0};
+    xfc_assert(n_isas > 0);
+    XFC_TRY(xfc_backend_cpu.configure(ctx, &target, isas[0]));
+    xfc_status s = xfc_emit_begin(&e, ctx, &target, 0, "base");
+    if (s == XFC_OK) {
+        emit(&e, plan, isas, n_isas);
+        s = xfc_emit_finish(&e, "obj", out);
+    }
+    xfc_emit_end(&e);
+    return s;
+}

@@ -1,0 +1,202 @@
+/* kernel.c - one kernel as one function: frame, tasks, lets, temporaries, steps.
+ *
+ * CPU: int32_t kernel(void *frame, int64_t begin, int64_t end, int32_t worker), called for ranges of tasks (runtime/include/xfc/abi.h).
+ * GPU: an entry (frame, begin, end); a thread takes tasks begin + its number, and so on in steps of the whole grid.
+ *
+ * A task's number is split into the indices of the outer axes, the last one fastest. Temporaries of rank 0 and of at most 64 bytes
+ * are allocas, which become registers when they are used that way; the others lie in the worker's scratch. A LET out of range
+ * sets a flag in a register; what the runtime sees is written once, at the end.
+ */
+#include "backends/llvm/llvm.h"
+#include "runtime/include/xfc/abi.h"
+#include <stddef.h>
+
+enum { IN_REGISTERS = 64, ERROR_RANGE = 8 /* XF_E_RANGE of xf.h */, PTX_KERNEL = 71 };
+
+/* --- temporaries ---------------------------------------------------------------------------------------------------- */
+
+static bool in_registers(xfc_ctx *c, const xfc_type *t) {
+    int64_t count;
+    return t->rank == 0 || (xfc_type_static(c, t, NULL, &count) && count * xfc_dtype_bytes(t->dtype) <= IN_REGISTERS);
+}
+
+/* Bytes in scratch, a multiple of 64. Dims must be known when the kernel starts: graph symbols and constants. */
+static xfc_int temporary_bytes(xfc_ctx *c, const xfc_type *t) {
+    xfc_int bytes = xfc_int_mulc(c, xfc_type_count(c, t), xfc_dtype_bytes(t->dtype));
+    return xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, xfc_int_const(c, 64)), 64);
+}
+
+xfc_int xfc_kernel_scratch_bytes(xfc_ctx *c, const xfc_kernel *k) {
+    xfc_int sum = xfc_int_const(c, 0);
+    for (uint32_t i = k->n_in + k->n_out; i < k->n_buffers; i++)
+        if (!in_registers(c, &k->buffers[i].type)) sum = xfc_int_add(c, sum, temporary_bytes(c, &k->buffers[i].type));
+    return sum;
+}
+
+static void place_temporaries(xfc_emit *e) {
+    const xfc_kernel *k = e->kernel;
+    xfc_int at = xfc_int_const(e->ctx, 0);
+    for (uint32_t i = k->n_in + k->n_out; i < k->n_buffers; i++) {
+        const xfc_type *t = &k->buffers[i].type;
+        LLVMTypeRef element = xfc_emit_mem_type(e, t->dtype);
+        int64_t count = 1;
+        if (in_registers(e->ctx, t)) {
+            if (t->rank) xfc_type_static(e->ctx, t, NULL, &count);
+            LLVMTypeRef type = t->rank ? LLVMArrayType2(element, (uint64_t)count) : element;
+            e->buffer[i] = xfc_emit_alloca(e, type, t->rank ? 64 : 0, "temp");
+            continue;
+        }
+        e->buffer[i] = xfc_emit_offset(e, e->scratch, e->i8, xfc_emit_int(e, at));
+        at = xfc_int_add(e->ctx, at, temporary_bytes(e->ctx, t));
+    }
+}
+
+LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
+    xfc_int linear = xfc_access_linear(e->ctx, e->kernel, a);
+    xfc_dtype t = e->kernel->buffers[a->buffer].type.dtype;
+    return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), xfc_emit_int(e, linear));
+}
+
+/* --- frame ---------------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef frame_field(xfc_emit *e, LLVMTypeRef type, size_t offset, const char *name) {
+    LLVMValueRef at = xfc_emit_offset(e, e->frame, e->i8, xfc_emit_const(e, (int64_t)offset));
+    return LLVMBuildLoad2(e->b, type, at, name);
+}
+
+/* Pointers read from memory are global memory on a GPU; saying so lets LLVM pick ld.global. */
+static LLVMValueRef global_pointer(xfc_emit *e, LLVMValueRef p) {
+    if (!e->gpu) return p;
+    LLVMTypeRef global = LLVMPointerTypeInContext(e->llvm, 1);
+    return LLVMBuildAddrSpaceCast(e->b, LLVMBuildAddrSpaceCast(e->b, p, global, ""), e->ptr, "");
+}
+
+static void load_frame(xfc_emit *e, LLVMValueRef worker) {
+    const xfc_kernel *k = e->kernel;
+    e->values = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, values), "values"));
+    LLVMValueRef buffers = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, buffers), "buffers"));
+    for (uint32_t i = 0; i < k->n_in + k->n_out; i++)
+        e->buffer[i] = global_pointer(e, LLVMBuildLoad2(e->b, e->ptr, xfc_emit_offset(e, buffers, e->ptr, xfc_emit_const(e, i)), "buffer"));
+    e->scratch = NULL;
+    for (uint32_t i = k->n_in + k->n_out; i < k->n_buffers && !e->scratch; i++) {
+        if (in_registers(e->ctx, &k->buffers[i].type)) continue;
+        LLVMValueRef base = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, scratch), "scratch"));
+        LLVMValueRef stride = frame_field(e, e->i64, offsetof(xf_frame, scratch_stride), "stride");
+        e->scratch = xfc_emit_offset(e, base, e->i8, LLVMBuildMul(e->b, worker, stride, ""));
+    }
+}
+
+/* error: 0 -> XF_E_RANGE | step << 8; the first failure of a run stays. */
+static void report_range(xfc_emit *e) {
+    LLVMValueRef bad = LLVMBuildLoad2(e->b, e->i1, e->range_flag, "");
+    LLVMBasicBlockRef done = xfc_emit_if_begin(e, bad, "range");
+    LLVMValueRef error = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, error), "error"));
+    LLVMValueRef step = LLVMBuildTrunc(e->b, frame_field(e, e->i64, offsetof(xf_frame, step), "step"), e->i32, "");
+    LLVMValueRef code = LLVMBuildOr(e->b, LLVMBuildShl(e->b, step, LLVMConstInt(e->i32, 8, false), ""), LLVMConstInt(e->i32, ERROR_RANGE, false), "");
+    LLVMValueRef x = LLVMBuildAtomicCmpXchg(e->b, error, LLVMConstInt(e->i32, 0, false), code, LLVMAtomicOrderingMonotonic,
+                                            LLVMAtomicOrderingMonotonic, false);
+    LLVMSetAlignment(x, 4);
+    xfc_emit_if_end(e, done);
+}
+
+/* --- steps ---------------------------------------------------------------------------------------------------------- */
+
+static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t) {
+    xfc_tile_values v = {.a = xfc_emit_address(e, &t->a), .b = xfc_emit_address(e, &t->b), .c = xfc_emit_address(e, &t->c), .panel = t->panel};
+    v.a_row = xfc_emit_int(e, t->a_row);
+    v.c_row = xfc_emit_int(e, t->c_row);
+    v.rows = xfc_emit_int(e, t->rows);
+    v.depth = xfc_emit_int(e, t->depth);
+    v.columns = xfc_emit_int(e, t->columns);
+    return xfc_emit_tile(e, &v);
+}
+
+static void split_task(xfc_emit *e, LLVMValueRef task) {
+    const xfc_kernel *k = e->kernel;
+    for (uint32_t i = k->n_axes; i-- > 0;) {
+        int64_t lo, hi;
+        LLVMValueRef extent = xfc_emit_int(e, k->axes[i].extent), index = task;
+        if (i > 0) { /* a task exists, so no extent is 0 */
+            xfc_int_range(e->ctx, k->axes[i].extent, &lo, &hi);
+            index = LLVMBuildURem(e->b, task, extent, "");
+            task = LLVMBuildUDiv(e->b, task, extent, "");
+        }
+        xfc_emit_bind(e, k->axes[i].symbol, index);
+    }
+}
+
+static xfc_status emit_task(xfc_emit *e, LLVMValueRef task) {
+    const xfc_kernel *k = e->kernel;
+    split_task(e, task);
+    for (uint32_t i = 0; i < k->n_lets; i++) xfc_emit_bind(e, k->lets[i].symbol, xfc_emit_int(e, k->lets[i].value));
+    for (uint32_t i = 0; i < k->n_steps; i++) {
+        const xfc_step *s = &k->steps[i];
+        if (s->kind == XFC_STEP_TILE) XFC_TRY(emit_tile_step(e, s->u.tile));
+        else XFC_TRY(xfc_emit_nest(e, s->u.nest));
+    }
+    return XFC_OK;
+}
+
+/* --- functions ------------------------------------------------------------------------------------------------------ */
+
+static LLVMValueRef special_register(xfc_emit *e, const char *name) {
+    return LLVMBuildZExt(e->b, xfc_emit_intrinsic(e, name, NULL, 0, NULL, 0), e->i64, "");
+}
+
+/* first task, distance of tasks and worker of this call (CPU) or thread (GPU) */
+typedef struct { LLVMValueRef first, distance, worker; } task_range;
+
+static task_range find_tasks(xfc_emit *e) {
+    LLVMValueRef begin = LLVMGetParam(e->fn, 1);
+    if (!e->gpu) return (task_range){begin, xfc_emit_const(e, 1), LLVMBuildZExt(e->b, LLVMGetParam(e->fn, 3), e->i64, "")};
+    LLVMValueRef width = special_register(e, "llvm.nvvm.read.ptx.sreg.ntid.x");
+    LLVMValueRef block = LLVMBuildMul(e->b, special_register(e, "llvm.nvvm.read.ptx.sreg.ctaid.x"), width, "");
+    LLVMValueRef thread = LLVMBuildAdd(e->b, block, special_register(e, "llvm.nvvm.read.ptx.sreg.tid.x"), "");
+    LLVMValueRef grid = LLVMBuildMul(e->b, special_register(e, "llvm.nvvm.read.ptx.sreg.nctaid.x"), width, "");
+    return (task_range){LLVMBuildAdd(e->b, begin, thread, ""), grid, thread};
+}
+
+static void declare_kernel(xfc_emit *e, const char *name) {
+    LLVMTypeRef params[4] = {e->ptr, e->i64, e->i64, e->i32};
+    e->fn = xfc_emit_function(e, name, LLVMFunctionType(e->gpu ? e->none : e->i32, params, e->gpu ? 3 : 4, false));
+    if (e->gpu) {
+        LLVMSetFunctionCallConv(e->fn, PTX_KERNEL);
+        LLVMSetLinkage(e->fn, LLVMExternalLinkage);
+    }
+    e->entry = xfc_emit_block(e, "entry");
+    LLVMPositionBuilderAtEnd(e->b, e->entry);
+    e->frame = global_pointer(e, LLVMGetParam(e->fn, 0));
+}
+
+/* The entry block stays open for allocas and graph symbols: it ends in a branch that they are put before. */
+static task_range open_kernel(xfc_emit *e) {
+    task_range range = find_tasks(e);
+    load_frame(e, range.worker);
+    e->range_flag = xfc_emit_alloca(e, e->i1, 0, "range");
+    LLVMBuildStore(e->b, LLVMConstInt(e->i1, 0, false), e->range_flag);
+    LLVMBasicBlockRef start = xfc_emit_block(e, "start");
+    LLVMBuildBr(e->b, start);
+    LLVMPositionBuilderAtEnd(e->b, start);
+    place_temporaries(e);
+    return range;
+}
+
+xfc_status xfc_emit_kernel(xfc_emit *e, const xfc_kernel *k, const char *symbol_name, LLVMValueRef *fn) {
+    e->kernel = k;
+    e->symbols = (xfc_map){.arena = e->arena};
+    e->buffer = xfc_new_array(e->arena, LLVMValueRef, k->n_buffers);
+    declare_kernel(e, symbol_name);
+    *fn = e->fn;
+    task_range range = open_kernel(e);
+    LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, range.first, LLVMGetParam(e->fn, 2), "");
+    LLVMBasicBlockRef done = xfc_emit_if_begin(e, some, "tasks");
+    xfc_loop loop = xfc_emit_loop_enter(e, range.first, LLVMGetParam(e->fn, 2), range.distance, "task");
+    XFC_TRY(emit_task(e, loop.i));
+    xfc_emit_loop_end(e, &loop);
+    xfc_emit_if_end(e, done);
+    report_range(e);
+    if (e->gpu) LLVMBuildRetVoid(e->b);
+    else LLVMBuildRet(e->b, LLVMConstInt(e->i32, 0, false));
+    e->kernel = NULL;
+    return e->status;
+}

@@ -1,0 +1,437 @@
+/* nest.c - the one loop emitter: a nest of axes, a scalar body and stores become loops over scalars and vectors.
+ *
+ * Loop order: parallel axes as given, a parallel VECTOR axis innermost of them; then scan axes; then reduce axes, a reduce VECTOR
+ * axis innermost. A VECTOR axis is stepped by e->lanes elements; its last, partial vector runs in one masked copy of what is
+ * inside, so a result depends on extents alone. A value that does not differ from lane to lane stays a scalar.
+ *
+ * Every body instruction has a depth: the number of loops it depends on. It is emitted once that many loops are open, in front of
+ * the next one, behind the test that the next one runs at all. Loads and lets move no further out than the outermost loop that
+ * may be empty, because an empty tensor has no element to read; loads from buffers that the nest stores to do not move.
+ *
+ * Reductions live in accumulators (allocas that LLVM turns into registers), one a store. On a reduce VECTOR axis each lane has its
+ * own, and cheap bodies four sets of them to hide latency; they are combined in one fixed tree. Dead lanes of the tail keep
+ * their accumulator.
+ */
+#include "backends/llvm/llvm.h"
+
+enum { BANKS = 4, CHEAP_BODY = 12 };
+
+typedef struct {
+    xfc_emit *e;
+    const xfc_nest *nest;
+    uint32_t *order;   /* axis of each loop, outermost first */
+    uint32_t n_loops;  /* all axes */
+    uint32_t n_outer;  /* those that are not reduced */
+    uint32_t vector;   /* loop of the VECTOR axis, or n_loops */
+    bool lanes_reduce; /* the VECTOR axis is a reduce axis */
+    uint32_t banks, bank;
+    uint32_t *depth;   /* by body instruction */
+    bool *varies;      /* from lane to lane */
+    bool *is_stored;   /* by buffer: some store of the nest writes it */
+    LLVMValueRef *value;
+    LLVMValueRef *accumulator; /* by bank and store */
+    LLVMValueRef mask;         /* live lanes; NULL: all */
+} loops;
+
+static const xfc_axis *loop_axis(const loops *n, uint32_t loop) { return &n->nest->axes[n->order[loop]]; }
+static bool has_lanes(const loops *n) { return n->vector < n->n_loops; }
+
+/* --- analysis ------------------------------------------------------------------------------------------------------- */
+
+static bool symbol_varies(void *user, xfc_int symbol) {
+    const loops *n = user;
+    for (uint32_t i = 0; i < n->nest->n_body; i++) {
+        const xfc_scalar *s = &n->nest->body[i];
+        if (s->op == XFC_S_LET && xfc_int_same(s->u.index, symbol)) return n->varies[i];
+    }
+    return false;
+}
+
+/* True iff x moves by a known number of elements a lane; without a VECTOR axis it does not move. */
+static bool lane_stride(loops *n, xfc_int x, int64_t *stride) {
+    *stride = 0;
+    if (!has_lanes(n)) return true;
+    return xfc_int_lane_stride(n->e->ctx, x, loop_axis(n, n->vector)->symbol, n->e->lanes, symbol_varies, n, stride);
+}
+
+static bool int_varies(loops *n, xfc_int x) {
+    int64_t stride;
+    return !lane_stride(n, x, &stride) || stride != 0;
+}
+
+static uint32_t int_depth(const loops *n, xfc_int x) {
+    uint32_t depth = 0;
+    for (uint32_t l = 0; l < n->n_loops; l++)
+        if (xfc_int_uses(n->e->ctx, x, loop_axis(n, l)->symbol)) depth = l + 1;
+    for (uint32_t i = 0; i < n->nest->n_body; i++) {
+        const xfc_scalar *s = &n->nest->body[i];
+        if (s->op == XFC_S_LET && n->depth[i] > depth && xfc_int_uses(n->e->ctx, x, s->u.index)) depth = n->depth[i];
+    }
+    return depth;
+}
+
+/* The least depth of something that must not run when the nest is empty. */
+static uint32_t safe_depth(loops *n) {
+    for (uint32_t l = n->n_loops; l-- > 0;) {
+        int64_t lo, hi;
+        xfc_int_range(n->e->ctx, loop_axis(n, l)->extent, &lo, &hi);
+        if (lo < 1) return l;
+    }
+    return 0;
+}
+
+static void analyse_access(loops *n, uint32_t i, uint32_t safe) {
+    const xfc_access *a = n->nest->body[i].u.access;
+    for (uint32_t d = 0; d < a->rank; d++) {
+        uint32_t depth = int_depth(n, a->index[d]);
+        if (depth > n->depth[i]) n->depth[i] = depth;
+        if (int_varies(n, a->index[d])) n->varies[i] = true;
+    }
+    if (n->depth[i] < safe) n->depth[i] = safe;
+    if (n->is_stored[a->buffer]) n->depth[i] = n->n_loops;
+}
+
+static void analyse_body(loops *n) {
+    uint32_t safe = safe_depth(n);
+    for (uint32_t i = 0; i < n->nest->n_body; i++) {
+        const xfc_scalar *s = &n->nest->body[i];
+        for (uint32_t k = 0; k < 3; k++) {
+            if (s->arg[k] == XFC_NO_ARG || (s->op != XFC_S_LOAD && k >= xfc_scalar_arity(s->op)) || (s->op == XFC_S_LOAD && k > 0)) continue;
+            if (n->depth[s->arg[k]] > n->depth[i]) n->depth[i] = n->depth[s->arg[k]];
+            if (n->varies[s->arg[k]]) n->varies[i] = true;
+        }
+        if (s->op == XFC_S_LOAD) analyse_access(n, i, safe);
+        if (s->op == XFC_S_LET && n->depth[i] < safe) n->depth[i] = safe;
+        if (s->op != XFC_S_INDEX) continue;
+        n->depth[i] = int_depth(n, s->u.index);
+        n->varies[i] = int_varies(n, s->u.index);
+    }
+}
+
+static bool is_cheap(const xfc_nest *nest) {
+    if (nest->n_body > CHEAP_BODY) return false;
+    for (uint32_t i = 0; i < nest->n_body; i++) {
+        xfc_scalar_op op = nest->body[i].op;
+        if (op == XFC_S_DIV || op == XFC_S_MOD || op == XFC_S_FMOD || op == XFC_S_SQRT || op == XFC_S_LET) return false;
+        if (op >= XFC_S_EXP && op <= XFC_S_POW) return false;
+    }
+    return true;
+}
+
+/* The axis whose lanes become a vector: marked VECTOR, not ordered, and longer than one element. */
+static bool makes_vector(const loops *n, const xfc_axis *a) {
+    int64_t extent;
+    if (a->how != XFC_HOW_VECTOR || a->kind == XFC_AXIS_SCAN || n->e->lanes < 2) return false;
+    return !xfc_int_value(n->e->ctx, a->extent, &extent) || extent > 1;
+}
+
+static void order_loops(loops *n) {
+    const xfc_nest *nest = n->nest;
+    const xfc_axis_kind kinds[3] = {XFC_AXIS_PARALLEL, XFC_AXIS_SCAN, XFC_AXIS_REDUCE};
+    uint32_t last = nest->n_axes; /* the VECTOR axis */
+    n->n_loops = nest->n_axes;
+    n->vector = n->n_loops;
+    for (uint32_t a = 0; a < nest->n_axes; a++)
+        if (makes_vector(n, &nest->axes[a])) last = a;
+    uint32_t at = 0;
+    for (uint32_t k = 0; k < 3; k++) {
+        if (kinds[k] == XFC_AXIS_REDUCE) n->n_outer = at;
+        for (uint32_t a = 0; a < nest->n_axes; a++)
+            if (nest->axes[a].kind == kinds[k] && a != last) n->order[at++] = a;
+        if (last == nest->n_axes || nest->axes[last].kind != kinds[k]) continue;
+        n->vector = at;
+        n->order[at++] = last;
+    }
+    n->lanes_reduce = has_lanes(n) && loop_axis(n, n->vector)->kind == XFC_AXIS_REDUCE;
+    n->banks = n->lanes_reduce && is_cheap(nest) ? BANKS : 1;
+}
+
+/* --- instructions --------------------------------------------------------------------------------------------------- */
+
+/* The index with the VECTOR axis bound to all lanes. */
+static LLVMValueRef each_lane(loops *n, LLVMValueRef (*emit)(xfc_emit *, const void *), const void *what) {
+    xfc_emit *e = n->e;
+    if (!has_lanes(n)) return emit(e, what);
+    xfc_int symbol = loop_axis(n, n->vector)->symbol;
+    LLVMValueRef first = xfc_map_get_ptr(&e->symbols, (void *)(uintptr_t)symbol.id);
+    if (!first) return emit(e, what); /* outside that loop: nothing here moves with it */
+    xfc_emit_bind(e, symbol, LLVMBuildAdd(e->b, xfc_emit_splat(e, first, e->lanes), xfc_emit_lane_numbers(e), ""));
+    LLVMValueRef v = emit(e, what);
+    xfc_emit_bind(e, symbol, first);
+    return v;
+}
+static LLVMValueRef emit_index(xfc_emit *e, const void *what) { return xfc_emit_int(e, *(const xfc_int *)what); }
+static LLVMValueRef emit_address(xfc_emit *e, const void *what) { return xfc_emit_address(e, what); }
+
+static LLVMValueRef index_value(loops *n, const xfc_scalar *s, bool varies) {
+    xfc_emit *e = n->e;
+    int64_t stride;
+    if (!varies) return xfc_emit_int(e, s->u.index);
+    if (!lane_stride(n, s->u.index, &stride)) return each_lane(n, emit_index, &s->u.index);
+    LLVMValueRef first = xfc_emit_splat(e, xfc_emit_int(e, s->u.index), e->lanes), lane = xfc_emit_lane_numbers(e);
+    LLVMValueRef step = xfc_emit_number(e, LLVMTypeOf(first), stride);
+    return LLVMBuildAdd(e->b, first, LLVMBuildMul(e->b, lane, step, ""), "");
+}
+
+static xfc_place_value place_of(loops *n, const xfc_access *a) {
+    int64_t stride;
+    xfc_int linear = xfc_access_linear(n->e->ctx, n->e->kernel, a);
+    bool known = lane_stride(n, linear, &stride);
+    if (known && stride == 0) return (xfc_place_value){XFC_LANES_SAME, xfc_emit_address(n->e, a)};
+    if (known && stride == 1) return (xfc_place_value){XFC_LANES_NEXT, xfc_emit_address(n->e, a)};
+    return (xfc_place_value){XFC_LANES_EACH, each_lane(n, emit_address, a)};
+}
+
+static LLVMValueRef both(xfc_emit *e, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef v[2] = {a, b};
+    if (!a || !b) return a ? a : b;
+    xfc_emit_unify(e, v, 2);
+    return LLVMBuildAnd(e->b, v[0], v[1], "");
+}
+
+/* The access' lets whose range may be empty: then there is no element to touch. */
+static LLVMValueRef where_not_empty(loops *n, const xfc_access *a, LLVMValueRef mask) {
+    const xfc_map *m = &n->e->empty_let;
+    for (uint32_t i = 0; i < m->n; i++) {
+        bool used = false;
+        for (uint32_t d = 0; d < a->rank; d++) used |= xfc_int_uses(n->e->ctx, a->index[d], (xfc_int){(uint32_t)m->entry[i].key});
+        if (used) mask = both(n->e, mask, (LLVMValueRef)(uintptr_t)m->entry[i].value);
+    }
+    return mask;
+}
+
+static LLVMValueRef load_value(loops *n, const xfc_scalar *s, bool varies) {
+    LLVMValueRef mask = s->arg[0] == XFC_NO_ARG ? NULL : n->value[s->arg[0]];
+    mask = where_not_empty(n, s->u.access, mask);
+    xfc_place_value place = place_of(n, s->u.access);
+    if (varies && n->mask && (place.kind != XFC_LANES_SAME || mask)) mask = both(n->e, mask, n->mask);
+    return xfc_emit_load(n->e, s->dtype, place, mask);
+}
+
+/* Wraps, clamps, and notes in the function's flag what was out of range. */
+static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
+    xfc_emit *e = n->e;
+    const xfc_int_info info = *xfc_int_look(e->ctx, s->u.index);
+    xfc_dtype from = n->nest->body[s->arg[0]].dtype;
+    LLVMValueRef v[3] = {xfc_emit_cast(e, XFC_I64, from, n->value[s->arg[0]]), xfc_emit_int(e, info.lo), xfc_emit_int(e, info.hi)};
+    xfc_emit_unify(e, v, 3);
+    LLVMTypeRef type = LLVMTypeOf(v[0]);
+    LLVMValueRef one = xfc_emit_number(e, type, 1), zero = LLVMConstNull(type), at = v[0];
+    if (s->wrap) {
+        LLVMValueRef end = LLVMBuildAdd(e->b, v[2], one, ""), negative = LLVMBuildICmp(e->b, LLVMIntSLT, at, zero, "");
+        at = LLVMBuildAdd(e->b, at, LLVMBuildSelect(e->b, negative, end, zero, ""), "");
+    }
+    LLVMValueRef bad = LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, at, v[1], ""), LLVMBuildICmp(e->b, LLVMIntSGT, at, v[2], ""), "");
+    if (n->mask && xfc_is_vector(bad)) bad = LLVMBuildAnd(e->b, bad, n->mask, "");
+    LLVMTypeRef flags = LLVMTypeOf(bad);
+    if (xfc_is_vector(bad)) bad = xfc_emit_intrinsic(e, "llvm.vector.reduce.or", &flags, 1, &bad, 1);
+    LLVMBuildStore(e->b, LLVMBuildOr(e->b, LLVMBuildLoad2(e->b, e->i1, e->range_flag, ""), bad, ""), e->range_flag);
+    LLVMValueRef pair[2] = {at, v[2]};
+    pair[0] = xfc_emit_intrinsic(e, "llvm.smin", &type, 1, pair, 2);
+    pair[1] = v[1];
+    at = xfc_emit_intrinsic(e, "llvm.smax", &type, 1, pair, 2);
+    if (xfc_int_le(e->ctx, info.lo, info.hi) != 1)
+        xfc_map_set_ptr(&e->empty_let, (void *)(uintptr_t)s->u.index.id, LLVMBuildICmp(e->b, LLVMIntSLE, v[1], v[2], ""));
+    xfc_emit_bind(e, s->u.index, at);
+    return at;
+}
+
+static LLVMValueRef instruction(loops *n, uint32_t i) {
+    const xfc_scalar *s = &n->nest->body[i];
+    LLVMValueRef arg[3] = {0};
+    switch ((int)s->op) {
+    case XFC_S_CONST: return xfc_emit_constant(n->e, s);
+    case XFC_S_INDEX: return index_value(n, s, n->varies[i]);
+    case XFC_S_LOAD: return load_value(n, s, n->varies[i]);
+    case XFC_S_LET: return let_value(n, s);
+    case XFC_S_CAST: return xfc_emit_cast(n->e, s->dtype, n->nest->body[s->arg[0]].dtype, n->value[s->arg[0]]);
+    default: break;
+    }
+    uint32_t arity = xfc_scalar_arity(s->op);
+    for (uint32_t k = 0; k < arity; k++) arg[k] = n->value[s->arg[k]];
+    return xfc_emit_scalar(n->e, s->op, n->nest->body[s->arg[arity - 1]].dtype, arg);
+}
+
+static void emit_instructions(loops *n, uint32_t depth) {
+    for (uint32_t i = 0; i < n->nest->n_body; i++)
+        if (n->depth[i] == depth) n->value[i] = instruction(n, i);
+}
+
+/* --- reductions ----------------------------------------------------------------------------------------------------- */
+
+static xfc_dtype store_dtype(const loops *n, const xfc_store *st) { return n->nest->body[st->value].dtype; }
+static LLVMValueRef *accumulator(loops *n, uint32_t bank, uint32_t store) { return &n->accumulator[bank * n->nest->n_stores + store]; }
+static bool wide_accumulator(const loops *n, const xfc_store *st) { return n->lanes_reduce || n->varies[st->value]; }
+
+static void start_reductions(loops *n) {
+    xfc_emit *e = n->e;
+    for (uint32_t i = 0; i < n->nest->n_stores; i++) {
+        const xfc_store *st = &n->nest->stores[i];
+        if (st->combine == XFC_S_COUNT) continue;
+        LLVMValueRef start = xfc_emit_identity(e, st->combine, store_dtype(n, st));
+        if (wide_accumulator(n, st)) start = xfc_emit_splat(e, start, e->lanes);
+        for (uint32_t b = 0; b < n->banks; b++) {
+            LLVMValueRef *a = accumulator(n, b, i);
+            if (!*a) *a = xfc_emit_alloca(e, LLVMTypeOf(start), 0, "sum");
+            LLVMBuildStore(e->b, start, *a);
+        }
+    }
+}
+
+static void accumulate(loops *n, uint32_t i) {
+    xfc_emit *e = n->e;
+    const xfc_store *st = &n->nest->stores[i];
+    LLVMValueRef a = *accumulator(n, n->bank, i), v = n->value[st->value];
+    LLVMTypeRef type = xfc_emit_type(e, store_dtype(n, st));
+    if (wide_accumulator(n, st)) type = LLVMVectorType(type, e->lanes);
+    LLVMValueRef before = LLVMBuildLoad2(e->b, type, a, "");
+    LLVMValueRef after = xfc_emit_combine(e, st->combine, store_dtype(n, st), before, v);
+    if (n->mask && n->lanes_reduce) after = LLVMBuildSelect(e->b, n->mask, after, before, "");
+    LLVMBuildStore(e->b, after, a);
+}
+
+/* Halves are combined until one lane is left. */
+static LLVMValueRef combine_lanes(loops *n, const xfc_store *st, LLVMValueRef v) {
+    xfc_emit *e = n->e;
+    for (uint32_t width = e->lanes / 2; width >= 1; width /= 2) {
+        LLVMValueRef low[64], high[64];
+        for (uint32_t i = 0; i < width; i++) {
+            low[i] = LLVMConstInt(e->i32, i, false);
+            high[i] = LLVMConstInt(e->i32, i + width, false);
+        }
+        LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(v));
+        LLVMValueRef a = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(low, width), "");
+        LLVMValueRef b = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(high, width), "");
+        v = xfc_emit_combine(e, st->combine, store_dtype(n, st), a, b);
+    }
+    return xfc_emit_lane(e, v, 0);
+}
+
+static void write_store(loops *n, const xfc_store *st, LLVMValueRef v) {
+    LLVMValueRef mask = where_not_empty(n, &st->to, NULL);
+    xfc_place_value place = place_of(n, &st->to);
+    if (place.kind != XFC_LANES_SAME) mask = both(n->e, mask, n->mask);
+    xfc_emit_store(n->e, store_dtype(n, st), place, v, mask);
+}
+
+static void finish_reductions(loops *n) {
+    xfc_emit *e = n->e;
+    for (uint32_t i = 0; i < n->nest->n_stores; i++) {
+        const xfc_store *st = &n->nest->stores[i];
+        if (st->combine == XFC_S_COUNT) continue;
+        LLVMTypeRef type = xfc_emit_type(e, store_dtype(n, st));
+        if (wide_accumulator(n, st)) type = LLVMVectorType(type, e->lanes);
+        LLVMValueRef part[BANKS];
+        for (uint32_t b = 0; b < n->banks; b++) part[b] = LLVMBuildLoad2(e->b, type, *accumulator(n, b, i), "");
+        for (uint32_t left = n->banks; left > 1; left /= 2)
+            for (uint32_t b = 0; b < left / 2; b++)
+                part[b] = xfc_emit_combine(e, st->combine, store_dtype(n, st), part[2 * b], part[2 * b + 1]);
+        write_store(n, st, n->lanes_reduce ? combine_lanes(n, st, part[0]) : part[0]);
+    }
+}
+
+/* --- loops ---------------------------------------------------------------------------------------------------------- */
+
+static void emit_level(loops *n, uint32_t depth);
+
+static void emit_body(loops *n) {
+    emit_instructions(n, n->n_loops);
+    for (uint32_t i = 0; i < n->nest->n_stores; i++) {
+        const xfc_store *st = &n->nest->stores[i];
+        if (st->combine == XFC_S_COUNT) write_store(n, st, n->value[st->value]);
+        else accumulate(n, i);
+    }
+}
+
+static LLVMValueRef positive(xfc_emit *e, LLVMValueRef v) { return LLVMBuildICmp(e->b, LLVMIntSGT, v, xfc_emit_const(e, 0), ""); }
+
+static void emit_serial(loops *n, uint32_t depth, LLVMValueRef extent) {
+    xfc_emit *e = n->e;
+    const xfc_axis *axis = loop_axis(n, depth);
+    if (xfc_int_is(e->ctx, axis->extent, 1)) {
+        xfc_emit_bind(e, axis->symbol, xfc_emit_const(e, 0));
+        emit_level(n, depth + 1);
+        return;
+    }
+    xfc_loop l = xfc_emit_loop_enter(e, xfc_emit_const(e, 0), extent, xfc_emit_const(e, 1), axis->name);
+    xfc_emit_bind(e, axis->symbol, l.i);
+    emit_level(n, depth + 1);
+    xfc_emit_loop_end(e, &l);
+}
+
+/* Whole vectors from lo on, `banks` of them a turn, while hi is not reached; answers where it stopped. */
+static void emit_vectors(loops *n, uint32_t depth, LLVMValueRef lo, LLVMValueRef hi, uint32_t banks) {
+    xfc_emit *e = n->e;
+    const xfc_axis *axis = loop_axis(n, depth);
+    xfc_loop l = xfc_emit_loop_begin(e, lo, hi, (int64_t)e->lanes * banks, axis->name);
+    for (n->bank = 0; n->bank < banks; n->bank++) {
+        xfc_emit_bind(e, axis->symbol, LLVMBuildAdd(e->b, l.i, xfc_emit_const(e, (int64_t)n->bank * e->lanes), ""));
+        emit_level(n, depth + 1);
+    }
+    n->bank = 0;
+    xfc_emit_loop_end(e, &l);
+}
+
+static LLVMValueRef round_down(xfc_emit *e, LLVMValueRef v, uint32_t multiple) {
+    return LLVMBuildAnd(e->b, v, xfc_emit_const(e, -(int64_t)multiple), "");
+}
+
+static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
+    xfc_emit *e = n->e;
+    const xfc_axis *axis = loop_axis(n, depth);
+    LLVMValueRef zero = xfc_emit_const(e, 0), turns = round_down(e, extent, e->lanes * n->banks);
+    LLVMValueRef whole = round_down(e, extent, e->lanes);
+    int64_t known = 0, least, most;
+    bool is_static = xfc_int_value(e->ctx, axis->extent, &known);
+    xfc_int_range(e->ctx, axis->extent, &least, &most);
+    bool tail = xfc_int_divisor(e->ctx, axis->extent) % e->lanes != 0;
+    if (n->banks > 1 && most >= (int64_t)e->lanes * n->banks) emit_vectors(n, depth, zero, turns, n->banks);
+    else turns = zero;
+    if (most >= e->lanes && !(is_static && known % ((int64_t)e->lanes * n->banks) < e->lanes && n->banks > 1))
+        emit_vectors(n, depth, turns, whole, 1);
+    if (tail) {
+        LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, whole, extent, "");
+        LLVMBasicBlockRef done = is_static ? NULL : xfc_emit_if_begin(e, some, "tail");
+        LLVMValueRef left = LLVMBuildSub(e->b, extent, whole, "");
+        n->mask = LLVMBuildICmp(e->b, LLVMIntULT, xfc_emit_lane_numbers(e), xfc_emit_splat(e, left, e->lanes), "");
+        xfc_emit_bind(e, axis->symbol, whole);
+        emit_level(n, depth + 1);
+        n->mask = NULL;
+        if (done) xfc_emit_if_end(e, done);
+    }
+    xfc_map_set(&e->symbols, axis->symbol.id, 0);
+}
+
+static void emit_level(loops *n, uint32_t depth) {
+    xfc_emit *e = n->e;
+    if (depth == n->n_outer) start_reductions(n);
+    if (depth == n->n_loops) {
+        emit_body(n);
+    } else {
+        const xfc_axis *axis = loop_axis(n, depth);
+        int64_t lo, hi;
+        xfc_int_range(e->ctx, axis->extent, &lo, &hi);
+        LLVMValueRef extent = xfc_emit_int(e, axis->extent);
+        LLVMBasicBlockRef done = lo < 1 ? xfc_emit_if_begin(e, positive(e, extent), "some") : NULL;
+        emit_instructions(n, depth);
+        if (depth == n->vector) emit_lanes(n, depth, extent);
+        else emit_serial(n, depth, extent);
+        if (done) xfc_emit_if_end(e, done);
+    }
+    if (depth == n->n_outer) finish_reductions(n);
+}
+
+xfc_status xfc_emit_nest(xfc_emit *e, const xfc_nest *nest) {
+    loops n = {.e = e, .nest = nest, .order = xfc_new_array(e->arena, uint32_t, nest->n_axes)};
+    n.depth = xfc_new_array(e->arena, uint32_t, nest->n_body);
+    n.varies = xfc_new_array(e->arena, bool, nest->n_body);
+    n.is_stored = xfc_new_array(e->arena, bool, e->kernel->n_buffers);
+    n.value = xfc_new_array(e->arena, LLVMValueRef, nest->n_body);
+    n.accumulator = xfc_new_array(e->arena, LLVMValueRef, (size_t)BANKS * nest->n_stores);
+    for (uint32_t i = 0; i < nest->n_stores; i++) n.is_stored[nest->stores[i].to.buffer] = true;
+    e->empty_let = (xfc_map){.arena = e->arena};
+    order_loops(&n);
+    analyse_body(&n);
+    emit_level(&n, 0);
+    return e->status;
+}

@@ -1,0 +1,251 @@
+/* tile.c - the parameterised contraction generator: c[i, j] = sum_k a[i, k] * b[k, j], b in panels of 48 columns.
+ *
+ * Idea: every tile step of a module calls one internal function, whose loops are blocks of k, strips of columns, blocks of rows; the
+ * innermost body is a micro-kernel (tile_kernel.c) from a table. So code is shared by all shapes, and all sizes are run-time
+ * values: rows split evenly (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the last strip uses kernels of fewer vectors.
+ * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k stays one.
+ *
+ * Prefetch: while a panel is used, the one after it is brought into the second-level cache, a share by every block of rows: the
+ * fewer blocks, the more lines a step of k (`levels`). Blocks whose share would lie beyond the panel use kernels without. A panel
+ * that is used once streams through: then b is prefetched far ahead of its loads instead.
+ * Invariant: the bits of an element of c depend on its row of a, its column of b and depth alone.
+ * Callers keep c compact: stores into rows far apart cost up to 10 %.
+ */
+#include "backends/llvm/tile.h"
+
+static const xfc_tile_shape shapes[] = {
+#define XFC_TILE(id, bytes, needs_fma, n_rows, n_vectors, n_unroll) \
+    {.name = #id, .vector_bytes = bytes, .fma = needs_fma, .rows = n_rows, .vectors = n_vectors, .unroll = n_unroll},
+#include "backends/llvm/cpu/tiles.def"
+#undef XFC_TILE
+};
+
+enum { K_BLOCK = 1024, PANEL_ROW = XFC_TILE_PANEL_ROW, MAX_ROWS = 16 };
+enum { A, A_ROW, B, C, C_ROW, ROWS, DEPTH, COLUMNS, N_ARGS }; /* of the driver; distances and counts in elements */
+
+static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
+enum { N_LEVELS = XFC_COUNT(levels) };
+#define LINES_PER_STEP(s) ((s)->unroll * PANEL_ROW / XFC_TILE_LINE) /* lines of a panel per unrolled step */
+
+typedef struct {
+    xfc_emit *e;
+    const xfc_tile_shape *s;
+    LLVMValueRef arg[N_ARGS];
+    LLVMValueRef full[N_LEVELS], partial, wide; /* tables by rows: whole strips; [vectors - 1][rows] of the last one; two strips */
+    LLVMValueRef a_row, c_row, panel_bytes;     /* bytes */
+    LLVMValueRef blocks, base, extra;           /* the first `extra` of the blocks have base + 1 rows, the others base */
+    LLVMValueRef fetching, lines;               /* table and lines of the level that fits the number of blocks; lines 0: none does */
+    LLVMValueRef ahead, panels;
+    LLVMValueRef k0, depth; /* the block of k: first step, steps */
+    uint32_t strip_bytes;
+} driver;
+
+static LLVMValueRef num(const driver *d, int64_t v) { return xfc_emit_const(d->e, v); }
+static LLVMValueRef add(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildAdd(d->e->b, a, b, ""); }
+static LLVMValueRef sub(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(d->e->b, a, b, ""); }
+static LLVMValueRef mul(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildMul(d->e->b, a, b, ""); }
+static LLVMValueRef times(const driver *d, LLVMValueRef a, int64_t k) { return mul(d, a, num(d, k)); }
+static LLVMValueRef over(const driver *d, LLVMValueRef a, int64_t k) { return LLVMBuildUDiv(d->e->b, a, num(d, k), ""); }
+static LLVMValueRef ceil_over(const driver *d, LLVMValueRef a, int64_t k) { return over(d, add(d, a, num(d, k - 1)), k); }
+static LLVMValueRef less(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(d->e->b, LLVMIntULT, a, b, ""); }
+static LLVMValueRef equal(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(d->e->b, LLVMIntEQ, a, b, ""); }
+static LLVMValueRef pick(const driver *d, LLVMValueRef c, LLVMValueRef yes, LLVMValueRef no) { return LLVMBuildSelect(d->e->b, c, yes, no, ""); }
+static LLVMValueRef min(const driver *d, LLVMValueRef a, LLVMValueRef b) { return pick(d, less(d, a, b), a, b); }
+
+static const xfc_tile_shape *shape_of(const xfc_target *t) {
+    for (uint32_t i = 0; i < XFC_COUNT(shapes); i++)
+        if (shapes[i].vector_bytes <= t->vector_bytes && (t->has_fma || !shapes[i].fma)) return &shapes[i];
+    return NULL;
+}
+
+/* --- tables of kernels ----------------------------------------------------------------------------------------- */
+
+/* Level of a panel that `uses` blocks compute: the least that covers the panel; 0 for a single use, which streams. */
+static uint32_t level_for(const xfc_tile_shape *s, uint32_t uses) {
+    uint32_t l = 1;
+    if (uses <= 1) return 0;
+    while (l + 1 < N_LEVELS && uses * levels[l] < LINES_PER_STEP(s)) l++;
+    return l;
+}
+
+/* Which row counts can meet which level: sizes of even splits of any number of rows. */
+static void needed(const xfc_tile_shape *s, uint32_t strips_per_panel, bool need[N_LEVELS][MAX_ROWS]) {
+    uint32_t enough = 16 * s->rows; /* beyond it only the two largest sizes occur, at the lowest level */
+    for (uint32_t rows = 1; rows <= enough; rows++) {
+        uint32_t blocks = (rows + s->rows - 1) / s->rows, base = rows / blocks;
+        uint32_t l = level_for(s, blocks * strips_per_panel);
+        need[l][base - 1] = true;
+        if (rows % blocks) need[l][base] = true;
+        need[0][base - 1] = true; /* a share may lie beyond the panel */
+        if (rows % blocks) need[0][base] = true;
+    }
+}
+
+static LLVMValueRef table(xfc_emit *e, LLVMValueRef *fn, uint32_t n) {
+    LLVMValueRef g = LLVMAddGlobal(e->module, LLVMArrayType2(e->ptr, n), "xf_tiles");
+    LLVMSetInitializer(g, LLVMConstArray2(e->ptr, fn, n));
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    LLVMSetGlobalConstant(g, true);
+    return g;
+}
+
+static void make_tables(driver *d) {
+    const xfc_tile_shape *s = d->s;
+    bool need[N_LEVELS][MAX_ROWS] = {0};
+    LLVMValueRef fn[N_LEVELS][MAX_ROWS], *few = xfc_new_array(d->e->arena, LLVMValueRef, s->rows * s->vectors);
+    needed(s, XFC_TILE_PANEL * 4 / d->strip_bytes, need);
+    for (uint32_t l = 0; l < N_LEVELS; l++) {
+        for (uint32_t r = 0; r < s->rows; r++) {
+            xfc_micro m = {.rows = r + 1, .vectors = s->vectors, .strips = 1, .fetch = levels[l]};
+            fn[l][r] = need[l][r] || l == 0 ? xfc_emit_micro(d->e, s, &m) : fn[0][r];
+        }
+        d->full[l] = table(d->e, fn[l], s->rows);
+    }
+    for (uint32_t k = 0; k < s->rows * s->vectors; k++) {
+        xfc_micro m = {.rows = k % s->rows + 1, .vectors = k / s->rows + 1, .strips = 1};
+        few[k] = m.vectors < s->vectors ? xfc_emit_micro(d->e, s, &m) : fn[0][k % s->rows];
+    }
+    d->partial = table(d->e, few, s->rows * s->vectors);
+    xfc_micro wide = {.rows = 1, .vectors = s->vectors, .strips = 2};
+    d->wide = xfc_emit_micro(d->e, s, &wide);
+}
+
+/* --- the loops ------------------------------------------------------------------------------------------------- */
+
+/* One micro-kernel on the rows from `row`; b and c point at the first of them in their strip. */
+static void call(const driver *d, LLVMValueRef fn, LLVMValueRef row, LLVMValueRef b, LLVMValueRef c, LLVMValueRef fetch, LLVMValueRef strip) {
+    xfc_emit *e = d->e;
+    LLVMValueRef args[XFC_MICRO_ARGS] = {
+        [XFC_MICRO_A] = xfc_tile_at(e, xfc_tile_at(e, d->arg[A], times(d, d->k0, 4)), mul(d, row, d->a_row)),
+        [XFC_MICRO_A_ROW] = d->a_row, [XFC_MICRO_B] = b,
+        [XFC_MICRO_C] = xfc_tile_at(e, c, mul(d, row, d->c_row)), [XFC_MICRO_C_ROW] = d->c_row,
+        [XFC_MICRO_DEPTH] = d->depth, [XFC_MICRO_ADD] = d->k0, [XFC_MICRO_FETCH] = fetch,
+        [XFC_MICRO_AHEAD] = d->ahead, [XFC_MICRO_STRIP] = strip};
+    LLVMBuildCall2(e->b, xfc_micro_type(e), fn, args, XFC_MICRO_ARGS, "");
+}
+
+/* The part of b that is used after strip `index` of the panel at `offset`: the same steps of k one panel on; after the last panel
+ * the next steps in the first one; at the very end what follows this b, which is the next group of panels if there is one. */
+static LLVMValueRef next_part(const driver *d, LLVMValueRef panel, LLVMValueRef offset) {
+    LLVMValueRef k_next = add(d, d->k0, d->depth), after = add(d, panel, num(d, 1));
+    LLVMValueRef turn = pick(d, equal(d, k_next, d->arg[DEPTH]), mul(d, after, d->panel_bytes), times(d, k_next, PANEL_ROW));
+    LLVMValueRef is_last = equal(d, after, d->panels);
+    return xfc_tile_at(d->e, d->arg[B], pick(d, is_last, turn, add(d, offset, d->panel_bytes)));
+}
+
+/* All blocks of rows of strip `index`. */
+static void strip(const driver *d, LLVMValueRef index) {
+    xfc_emit *e = d->e;
+    uint32_t per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes, lanes = d->s->vector_bytes / 4;
+    LLVMValueRef left = sub(d, d->arg[COLUMNS], times(d, index, d->strip_bytes / 4));
+    LLVMValueRef vectors = min(d, num(d, d->s->vectors), ceil_over(d, left, lanes));
+    LLVMValueRef panel = over(d, index, per_panel), in_panel = sub(d, index, times(d, panel, per_panel));
+    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
+    LLVMValueRef c = xfc_tile_at(e, d->arg[C], times(d, index, d->strip_bytes));
+    LLVMValueRef next = next_part(d, panel, offset);
+    LLVMValueRef plain = xfc_tile_at(e, d->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
+    LLVMValueRef whole = equal(d, vectors, num(d, d->s->vectors));
+    LLVMValueRef limit = pick(d, whole, times(d, d->depth, PANEL_ROW), num(d, 0));
+    LLVMValueRef share = mul(d, over(d, d->depth, d->s->unroll), times(d, d->lines, XFC_TILE_LINE));
+    xfc_loop t = xfc_emit_loop_begin(e, num(d, 0), d->blocks, 1, "block");
+    LLVMValueRef row = add(d, mul(d, t.i, d->base), min(d, t.i, d->extra));
+    LLVMValueRef last = pick(d, less(d, t.i, d->extra), d->base, sub(d, d->base, num(d, 1))); /* rows of the block - 1 */
+    LLVMValueRef from = mul(d, share, add(d, t.i, mul(d, in_panel, d->blocks)));
+    LLVMValueRef kernels = pick(d, less(d, from, limit), d->fetching, plain);
+    LLVMValueRef fn = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, kernels, &last, 1, ""), "");
+    call(d, fn, row, b, c, xfc_tile_at(e, next, from), num(d, 0));
+    xfc_emit_loop_end(e, &t);
+}
+
+/* One row: strips two at a time, for more chains at once. Answers the first strip left. */
+static LLVMValueRef pairs(const driver *d) {
+    xfc_emit *e = d->e;
+    uint32_t per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes;
+    LLVMValueRef whole = LLVMBuildAnd(e->b, over(d, d->arg[COLUMNS], d->strip_bytes / 4), num(d, -2), "");
+    LLVMValueRef end = pick(d, equal(d, d->arg[ROWS], num(d, 1)), whole, num(d, 0));
+    xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), end, 2, "pair");
+    LLVMValueRef panel = over(d, l.i, per_panel), in_panel = sub(d, l.i, times(d, panel, per_panel));
+    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
+    LLVMValueRef c = xfc_tile_at(e, d->arg[C], times(d, l.i, d->strip_bytes));
+    call(d, d->wide, num(d, 0), b, c, b, per_panel == 1 ? d->panel_bytes : num(d, d->strip_bytes));
+    xfc_emit_loop_end(e, &l);
+    return end;
+}
+
+/* Values fixed for the call, in the driver's entry. */
+static void prepare(driver *d) {
+    uint32_t most = d->s->rows, per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes;
+    LLVMValueRef one = num(d, 1);
+    d->a_row = times(d, d->arg[A_ROW], 4);
+    d->c_row = times(d, d->arg[C_ROW], 4);
+    d->panel_bytes = times(d, d->arg[DEPTH], PANEL_ROW);
+    d->panels = ceil_over(d, d->arg[COLUMNS], XFC_TILE_PANEL);
+    d->blocks = ceil_over(d, d->arg[ROWS], most);
+    LLVMValueRef divisor = pick(d, equal(d, d->blocks, num(d, 0)), one, d->blocks);
+    d->base = LLVMBuildUDiv(d->e->b, d->arg[ROWS], divisor, "");
+    d->extra = LLVMBuildURem(d->e->b, d->arg[ROWS], divisor, "");
+    LLVMValueRef uses = times(d, d->blocks, per_panel);
+    d->ahead = pick(d, equal(d, uses, one), num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
+    d->fetching = d->full[0];
+    d->lines = num(d, 0);
+    for (uint32_t l = N_LEVELS - 1; l > 0; l--) { /* level_for at run time */
+        uint32_t covers = l == N_LEVELS - 1 ? 1 : (LINES_PER_STEP(d->s) + levels[l] - 1) / levels[l] - 1;
+        LLVMValueRef fits = less(d, num(d, covers), uses);
+        d->fetching = pick(d, fits, d->full[l], d->fetching);
+        d->lines = pick(d, fits, num(d, levels[l]), d->lines);
+    }
+}
+
+static void driver_body(driver *d) {
+    xfc_emit *e = d->e;
+    LLVMPositionBuilderAtEnd(e->b, xfc_emit_block(e, "entry"));
+    prepare(d);
+    LLVMValueRef depth = d->arg[DEPTH], one = num(d, 1);
+    LLVMValueRef blocks = ceil_over(d, depth, K_BLOCK), n_blocks = pick(d, equal(d, blocks, num(d, 0)), one, blocks);
+    LLVMValueRef even = LLVMBuildUDiv(e->b, add(d, depth, sub(d, n_blocks, one)), n_blocks, "");
+    LLVMValueRef size = times(d, ceil_over(d, even, d->s->unroll), d->s->unroll);
+    xfc_loop k = xfc_emit_loop_begin(e, num(d, 0), n_blocks, 1, "depth"); /* also once for depth 0: c becomes zero */
+    d->k0 = mul(d, k.i, size);
+    d->depth = min(d, size, sub(d, depth, d->k0));
+    LLVMValueRef first = pairs(d);
+    xfc_loop l = xfc_emit_loop_begin(e, first, ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4), 1, "strip");
+    strip(d, l.i);
+    xfc_emit_loop_end(e, &l);
+    xfc_emit_loop_end(e, &k);
+    LLVMBuildRetVoid(e->b);
+}
+
+static LLVMTypeRef driver_type(xfc_emit *e) {
+    LLVMTypeRef t[N_ARGS];
+    for (unsigned i = 0; i < N_ARGS; i++) t[i] = i == A || i == B || i == C ? e->ptr : e->i64;
+    return LLVMFunctionType(e->none, t, N_ARGS, false);
+}
+
+static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s) {
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMValueRef outer = e->fn, fn = xfc_emit_function(e, "xf_contract", driver_type(e));
+    xfc_emit_fn_enum(e, fn, "noinline");
+    driver d = {.e = e, .s = s, .strip_bytes = s->vectors * s->vector_bytes};
+    make_tables(&d);
+    for (unsigned i = 0; i < N_ARGS; i++) d.arg[i] = LLVMGetParam(fn, i);
+    e->fn = fn;
+    driver_body(&d);
+    e->fn = outer;
+    LLVMPositionBuilderAtEnd(e->b, before);
+    return fn;
+}
+
+xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *t) {
+    const xfc_tile_shape *s = shape_of(e->target);
+    xfc_assert(s && t->panel == XFC_TILE_PANEL); /* targets without tiles get plain nests */
+    LLVMValueRef fn = (LLVMValueRef)xfc_map_get_ptr(&e->tiles, s);
+    if (!fn) {
+        fn = make_driver(e, s);
+        xfc_map_set_ptr(&e->tiles, s, fn);
+    }
+    LLVMValueRef args[N_ARGS] = {t->a, t->a_row, t->b, t->c, t->c_row, t->rows, t->depth, t->columns};
+    LLVMBuildCall2(e->b, driver_type(e), fn, args, N_ARGS, "");
+    return XFC_OK;
+}

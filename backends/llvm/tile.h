@@ -1,0 +1,45 @@
+/* tile.h - private to tile.c (which walks strips and blocks) and tile_kernel.c (which keeps one block in registers). */
+#ifndef XFC_LLVM_TILE_H
+#define XFC_LLVM_TILE_H
+#include "backends/llvm/llvm.h"
+
+enum {
+    XFC_TILE_LINE = 64,                     /* bytes of a cache line */
+    XFC_TILE_PANEL = 48,                    /* columns of a panel of b */
+    XFC_TILE_PANEL_ROW = XFC_TILE_PANEL * 4, /* bytes from k to k + 1 in a panel */
+    XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW,  /* distance at which b is prefetched ahead of its loads ... */
+    XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW,  /* ... and when it streams through once */
+};
+
+typedef struct { /* a row of cpu/tiles.def */
+    const char *name;
+    uint32_t vector_bytes;
+    bool fma;
+    uint32_t rows, vectors, unroll;
+} xfc_tile_shape;
+
+/* One micro-kernel: c[rows x columns] = or += a[rows x depth] * b[depth x columns]; columns are `strips` strips of `vectors`
+ * vectors. More than one strip: more independent chains when rows are few. */
+typedef struct {
+    uint32_t rows, vectors, strips;
+    uint32_t fetch; /* cache lines of the next panel to bring in per unrolled step of k; 0: the kernel ignores its argument */
+} xfc_micro;
+
+/* Arguments of a micro-kernel, pointers and i64, distances in bytes. What the loops use comes first: it arrives in registers. */
+enum {
+    XFC_MICRO_A, XFC_MICRO_A_ROW, XFC_MICRO_B,
+    XFC_MICRO_FETCH, /* where the lines of the next panel start */
+    XFC_MICRO_AHEAD, /* XFC_TILE_NEAR or _FAR; kernels with fetch are always near */
+    XFC_MICRO_DEPTH, XFC_MICRO_C, XFC_MICRO_C_ROW,
+    XFC_MICRO_ADD,   /* 0: c is overwritten, else added to */
+    XFC_MICRO_STRIP, /* distance in b from one strip to the next */
+    XFC_MICRO_ARGS
+};
+LLVMTypeRef xfc_micro_type(xfc_emit *);
+/* Emits an internal function; the builder's position is kept. */
+LLVMValueRef xfc_emit_micro(xfc_emit *, const xfc_tile_shape *, const xfc_micro *);
+
+/* p + bytes */
+LLVMValueRef xfc_tile_at(xfc_emit *, LLVMValueRef p, LLVMValueRef bytes);
+
+#endif

@@ -1,0 +1,208 @@
+/* tile_kernel.c - the micro-kernels of the contraction generator: one block of c in registers.
+ *
+ * Idea: rows x columns accumulators live in registers over the whole depth; one step of k loads the vectors of b, broadcasts one
+ * element of a per row, and does one multiply-add an accumulator. Rows of a are addressed as pointer + shared offset, so one
+ * kernel serves every row distance (measured: within 1 % of constant displacements).
+ * Invariants: an element of c is one chain over ascending k, whatever block surrounds it, so its bits depend on its row of a
+ * and its column of b alone. A depth that is no multiple of the unroll ends in a loop of single steps: same chain.
+ * The prefetches stand between the loads on purpose: they also keep the scheduler from hoisting the loads of the next step,
+ * which would spill accumulators (tests/tile counts stack accesses in the loops).
+ * Not here: which kernel runs when (tile.c).
+ */
+#include "backends/llvm/tile.h"
+
+enum { MAX_ACC = 32, MAX_ROWS = 16, MAX_VECTORS = 8, MAX_STRIPS = 2, MAX_MOVING = MAX_ACC + MAX_STRIPS + 2 };
+enum { NEAR = 3, SECOND_LEVEL = 2 }; /* locality of llvm.prefetch */
+
+typedef struct {
+    xfc_emit *e;
+    const xfc_tile_shape *shape;
+    const xfc_micro *micro;
+    LLVMValueRef fn;
+    LLVMTypeRef vector;
+    LLVMValueRef row[MAX_ROWS]; /* a, by row */
+    LLVMValueRef acc[MAX_ACC];  /* row-major */
+    LLVMValueRef b[MAX_STRIPS], fetch, i; /* moving with k; i is the offset into each row of a in bytes */
+    uint32_t n_acc, n_vectors;            /* n_vectors: columns of the block */
+    uint32_t strip_bytes, panel_row;      /* panel_row: bytes from k to k + 1 in b */
+} state;
+
+LLVMTypeRef xfc_micro_type(xfc_emit *e) {
+    LLVMTypeRef t[XFC_MICRO_ARGS];
+    for (unsigned i = 0; i < XFC_MICRO_ARGS; i++) t[i] = e->i64;
+    t[XFC_MICRO_A] = t[XFC_MICRO_B] = t[XFC_MICRO_C] = t[XFC_MICRO_FETCH] = e->ptr;
+    return LLVMFunctionType(e->none, t, XFC_MICRO_ARGS, false);
+}
+
+LLVMValueRef xfc_tile_at(xfc_emit *e, LLVMValueRef p, LLVMValueRef bytes) {
+    return LLVMBuildInBoundsGEP2(e->b, e->i8, p, &bytes, 1, "");
+}
+
+static LLVMValueRef at_const(xfc_emit *e, LLVMValueRef p, int64_t bytes) {
+    return bytes ? xfc_tile_at(e, p, xfc_emit_const(e, bytes)) : p;
+}
+
+/* p + index * bytes, index constant. */
+static LLVMValueRef at_times(xfc_emit *e, LLVMValueRef p, LLVMValueRef bytes, uint32_t index) {
+    return index ? xfc_tile_at(e, p, LLVMBuildMul(e->b, bytes, xfc_emit_const(e, index), "")) : p;
+}
+
+static LLVMValueRef argument(const state *s, unsigned i) { return LLVMGetParam(s->fn, i); }
+
+static LLVMValueRef load(xfc_emit *e, LLVMTypeRef t, LLVMValueRef p, unsigned align) {
+    LLVMValueRef v = LLVMBuildLoad2(e->b, t, p, "");
+    LLVMSetAlignment(v, align);
+    return v;
+}
+
+static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
+    xfc_emit *e = s->e;
+    LLVMTypeRef mask = LLVMVectorType(e->i32, s->shape->vector_bytes / 4);
+    LLVMValueRef poison = LLVMGetPoison(s->vector);
+    LLVMValueRef v = LLVMBuildInsertElement(e->b, poison, load(e, e->f32, p, 4), LLVMConstInt(e->i32, 0, 0), "");
+    return LLVMBuildShuffleVector(e->b, v, poison, LLVMConstNull(mask), "");
+}
+
+static LLVMValueRef multiply_add(const state *s, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum) {
+    xfc_emit *e = s->e;
+    if (!s->shape->fma) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, x, y, ""), sum, "");
+    LLVMValueRef args[3] = {x, y, sum};
+    LLVMTypeRef t = s->vector;
+    return xfc_emit_intrinsic(e, "llvm.fma", &t, 1, args, 3);
+}
+
+static void prefetch(xfc_emit *e, LLVMValueRef p, unsigned locality) {
+    LLVMValueRef args[4] = {p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, locality, 0), LLVMConstInt(e->i32, 1, 0)};
+    LLVMTypeRef t = e->ptr;
+    xfc_emit_intrinsic(e, "llvm.prefetch", &t, 1, args, 4);
+}
+
+/* What step u of an unrolled body fetches: its own stream of b a little ahead, and its share of the next panel. */
+static void prefetches(const state *s, uint32_t u) {
+    xfc_emit *e = s->e;
+    uint32_t unroll = s->shape->unroll, lines = s->micro->fetch;
+    for (uint32_t t = 0; t < s->micro->strips; t++) {
+        LLVMValueRef distance = lines ? xfc_emit_const(e, XFC_TILE_NEAR) : argument(s, XFC_MICRO_AHEAD);
+        LLVMValueRef ahead = xfc_tile_at(e, s->b[t], distance);
+        for (uint32_t o = 0; o < s->strip_bytes; o += XFC_TILE_LINE)
+            prefetch(e, at_const(e, ahead, u * s->panel_row + o), NEAR);
+    }
+    for (uint32_t l = u * lines / unroll; l < (u + 1) * lines / unroll; l++)
+        prefetch(e, at_const(e, s->fetch, l * XFC_TILE_LINE), SECOND_LEVEL);
+}
+
+/* One step of k, the u-th of a body. */
+static void step(state *s, uint32_t u, bool fetching) {
+    xfc_emit *e = s->e;
+    uint32_t vb = s->shape->vector_bytes, n = s->n_vectors;
+    LLVMValueRef b[MAX_VECTORS];
+    for (uint32_t v = 0; v < n; v++) {
+        uint32_t offset = u * s->panel_row + v % s->micro->vectors * vb;
+        b[v] = load(e, s->vector, at_const(e, s->b[v / s->micro->vectors], offset), vb);
+    }
+    if (fetching) prefetches(s, u);
+    for (uint32_t r = 0; r < s->micro->rows; r++) {
+        LLVMValueRef a = broadcast(s, at_const(e, xfc_tile_at(e, s->row[r], s->i), 4 * u));
+        for (uint32_t v = 0; v < n; v++) s->acc[r * n + v] = multiply_add(s, a, b[v], s->acc[r * n + v]);
+    }
+}
+
+/* Everything that a loop over k carries. */
+static uint32_t moving_values(state *s, LLVMValueRef **moving) {
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < s->n_acc; k++) moving[n++] = &s->acc[k];
+    for (uint32_t t = 0; t < s->micro->strips; t++) moving[n++] = &s->b[t];
+    if (s->micro->fetch) moving[n++] = &s->fetch;
+    moving[n++] = &s->i;
+    return n;
+}
+
+/* for (; i < end; i += 4 * unroll) unroll steps, i and end signed. Moving values enter and leave through s. */
+static void loop(state *s, LLVMValueRef end, uint32_t unroll, const char *name) {
+    xfc_emit *e = s->e;
+    LLVMValueRef *moving[MAX_MOVING], before[MAX_MOVING], phi[MAX_MOVING];
+    uint32_t n = moving_values(s, moving);
+    LLVMBasicBlockRef pre = LLVMGetInsertBlock(e->b), body = xfc_emit_block(e, name), done = xfc_emit_block(e, "after");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, s->i, end, ""), body, done);
+    LLVMPositionBuilderAtEnd(e->b, body);
+    for (uint32_t k = 0; k < n; k++) {
+        before[k] = *moving[k];
+        *moving[k] = phi[k] = LLVMBuildPhi(e->b, LLVMTypeOf(before[k]), "");
+    }
+    for (uint32_t u = 0; u < unroll; u++) step(s, u, unroll > 1);
+    for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_const(e, s->b[t], unroll * s->panel_row);
+    if (unroll > 1) s->fetch = at_const(e, s->fetch, s->micro->fetch * XFC_TILE_LINE);
+    s->i = LLVMBuildNSWAdd(e->b, s->i, xfc_emit_const(e, 4 * unroll), "");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, s->i, end, ""), body, done);
+    for (uint32_t k = 0; k < n; k++) {
+        LLVMAddIncoming(phi[k], &before[k], &pre, 1);
+        LLVMAddIncoming(phi[k], moving[k], &body, 1);
+    }
+    LLVMPositionBuilderAtEnd(e->b, done);
+    for (uint32_t k = 0; k < n; k++) {
+        LLVMValueRef in[2] = {before[k], *moving[k]};
+        LLVMBasicBlockRef from[2] = {pre, body};
+        *moving[k] = LLVMBuildPhi(e->b, LLVMTypeOf(before[k]), "");
+        LLVMAddIncoming(*moving[k], in, from, 2);
+    }
+}
+
+/* The vector of c that acc[k] belongs to. */
+static LLVMValueRef c_of(const state *s, uint32_t k) {
+    LLVMValueRef row = at_times(s->e, argument(s, XFC_MICRO_C), argument(s, XFC_MICRO_C_ROW), k / s->n_vectors);
+    return at_const(s->e, row, k % s->n_vectors * s->shape->vector_bytes);
+}
+
+/* Accumulators start from c or from zero. (Fetching c's lines here costs 1 % when c is compact, as callers keep it.) */
+static void begin(state *s) {
+    xfc_emit *e = s->e;
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(e->b), xfc_emit_block(e, "add")}, body = xfc_emit_block(e, "body");
+    LLVMValueRef add = LLVMBuildICmp(e->b, LLVMIntNE, argument(s, XFC_MICRO_ADD), xfc_emit_const(e, 0), "");
+    LLVMBuildCondBr(e->b, add, from[1], body);
+    LLVMPositionBuilderAtEnd(e->b, from[1]);
+    for (uint32_t k = 0; k < s->n_acc; k++) s->acc[k] = load(e, s->vector, c_of(s, k), 4);
+    LLVMBuildBr(e->b, body);
+    LLVMPositionBuilderAtEnd(e->b, body);
+    for (uint32_t k = 0; k < s->n_acc; k++) {
+        LLVMValueRef in[2] = {LLVMConstNull(s->vector), s->acc[k]};
+        s->acc[k] = LLVMBuildPhi(e->b, s->vector, "");
+        LLVMAddIncoming(s->acc[k], in, from, 2);
+    }
+}
+
+static void body(state *s) {
+    xfc_emit *e = s->e;
+    LLVMPositionBuilderAtEnd(e->b, xfc_emit_block(e, "entry"));
+    for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_times(e, argument(s, XFC_MICRO_B), argument(s, XFC_MICRO_STRIP), t);
+    s->fetch = argument(s, XFC_MICRO_FETCH);
+    LLVMValueRef zero = xfc_emit_const(e, 0), bytes = LLVMBuildShl(e->b, argument(s, XFC_MICRO_DEPTH), xfc_emit_const(e, 2), "");
+    LLVMValueRef whole = LLVMBuildAnd(e->b, bytes, xfc_emit_const(e, -4 * (int64_t)s->shape->unroll), "");
+    LLVMValueRef a = xfc_tile_at(e, argument(s, XFC_MICRO_A), whole); /* i runs from -whole to 0: no register for the limit */
+    for (uint32_t r = 0; r < s->micro->rows; r++) s->row[r] = at_times(e, a, argument(s, XFC_MICRO_A_ROW), r);
+    s->i = LLVMBuildSub(e->b, zero, whole, "");
+    begin(s);
+    loop(s, zero, s->shape->unroll, "k");
+    for (uint32_t r = 0; r < s->micro->rows; r++) s->row[r] = at_times(e, argument(s, XFC_MICRO_A), argument(s, XFC_MICRO_A_ROW), r);
+    s->i = whole;
+    loop(s, bytes, 1, "rest");
+    for (uint32_t k = 0; k < s->n_acc; k++) LLVMSetAlignment(LLVMBuildStore(e->b, s->acc[k], c_of(s, k)), 4);
+    LLVMBuildRetVoid(e->b);
+}
+
+LLVMValueRef xfc_emit_micro(xfc_emit *e, const xfc_tile_shape *shape, const xfc_micro *m) {
+    uint32_t columns = m->vectors * m->strips;
+    xfc_assert(m->rows <= MAX_ROWS && m->rows * columns <= MAX_ACC && columns <= MAX_VECTORS && m->strips <= MAX_STRIPS);
+    const char *name = xfc_sprintf(e->arena, "xf_tile_%ux%ux%u_%u", m->rows, m->vectors, m->strips, m->fetch);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
+    LLVMValueRef outer = e->fn;
+    state s = {.e = e, .shape = shape, .micro = m, .n_acc = m->rows * columns, .n_vectors = columns};
+    s.panel_row = XFC_TILE_PANEL_ROW;
+    s.strip_bytes = m->vectors * shape->vector_bytes;
+    s.vector = LLVMVectorType(e->f32, shape->vector_bytes / 4);
+    s.fn = e->fn = xfc_emit_function(e, name, xfc_micro_type(e));
+    xfc_emit_fn_enum(e, s.fn, "noinline");
+    body(&s);
+    e->fn = outer;
+    if (before) LLVMPositionBuilderAtEnd(e->b, before);
+    return s.fn;
+}

@@ -1,0 +1,293 @@
+/* plan_blob.c - writes the flat plan of runtime/include/xfc/abi.h from a planned graph.
+ *
+ * Tables grow in an arena; symbolic sizes become instructions, each distinct expression once; strings are interned, so equal ones are
+ * stored once. At the end the tables are laid out in the order of the header. Nothing depends on addresses or hash order: equal
+ * graphs give equal bytes. The build id is the SHA-256 of the blob (with a zero id) and of the contents of the weights.
+ */
+#include "backends/artefact.h"
+#include "runtime/include/xfc/abi.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const xfc_graph *g;
+    xfc_ctx *ctx;
+    xfc_arena *arena;
+    xfc_status status;
+    xfc_map values;  /* xfc_int id -> value + 1 */
+    xfc_map strings; /* interned text -> offset */
+    xfc_buf text;
+    xf_plan_header head;
+    xf_symbol *symbols; uint32_t n_symbols;
+    xf_instr *instrs; uint32_t n_instrs, cap_instrs;
+    xf_dim *dims; uint32_t n_dims, cap_dims;
+    xf_arg *args; uint32_t n_args, cap_args;
+    xf_check *checks; uint32_t n_checks, cap_checks;
+    xf_operand *operands; uint32_t n_operands, cap_operands;
+    xf_step_info *steps; uint32_t n_steps, cap_steps;
+    uint32_t *nodes; uint32_t n_nodes, cap_nodes;
+    uint32_t *meta; uint32_t n_meta, cap_meta;
+} blob;
+
+static uint32_t string(blob *b, const char *s) {
+    if (!s || !*s) return 0;
+    s = xfc_str(b->ctx, s);
+    uint64_t at;
+    if (xfc_map_find(&b->strings, (uint64_t)(uintptr_t)s, &at)) return (uint32_t)at;
+    at = b->text.n;
+    xfc_buf_bytes(&b->text, s, strlen(s) + 1);
+    xfc_map_set(&b->strings, (uint64_t)(uintptr_t)s, at);
+    return (uint32_t)at;
+}
+
+/* --- sizes ------------------------------------------------------------------------------------------------------------ */
+
+static xf_val instr(blob *b, xf_instr_op op, xf_val x, xf_val y, int64_t value) {
+    xfc_push(b->arena, b->instrs, b->n_instrs, b->cap_instrs) = (xf_instr){.op = op, .a = x, .b = y, .value = value};
+    return b->n_symbols + b->n_instrs - 1;
+}
+
+static xf_val value_of(blob *b, xfc_int e);
+
+static xf_val sum(blob *b, const xfc_int_info *info) {
+    xf_val total = XF_VAL_NONE;
+    for (uint32_t i = 0; i < info->n_terms; i++) {
+        const xfc_int_term *t = &info->term[i];
+        xf_val product = XF_VAL_NONE;
+        if (t->coeff != 1 || t->n == 0) product = value_of(b, xfc_int_const(b->ctx, t->coeff));
+        for (uint32_t k = 0; k < t->n; k++) {
+            xf_val atom = value_of(b, t->atom[k]);
+            product = product == XF_VAL_NONE ? atom : instr(b, XF_I_MUL, product, atom, 0);
+        }
+        total = total == XF_VAL_NONE ? product : instr(b, XF_I_ADD, total, product, 0);
+    }
+    return total;
+}
+
+static xf_val compute(blob *b, const xfc_int_info *info) {
+    static const xf_instr_op op[] = {[XFC_INT_FLOORDIV] = XF_I_FLOORDIV, [XFC_INT_MOD] = XF_I_MOD, [XFC_INT_MIN] = XF_I_MIN,
+                                     [XFC_INT_MAX] = XF_I_MAX};
+    switch (info->kind) {
+    case XFC_INT_CONST: return instr(b, XF_I_CONST, 0, 0, info->value);
+    case XFC_INT_SUM: return sum(b, info);
+    case XFC_INT_FLOORDIV:
+    case XFC_INT_MOD:
+    case XFC_INT_MIN:
+    case XFC_INT_MAX: {
+        xf_val x = value_of(b, info->a), y = value_of(b, info->b);
+        return instr(b, op[info->kind], x, y, 0);
+    }
+    case XFC_INT_SYMBOL: break;
+    }
+    xfc_bug(__FILE__, __LINE__, "symbol %s is not known at the start of a run", info->name);
+}
+
+static xf_val value_of(blob *b, xfc_int e) {
+    xfc_assert(xfc_int_known(e));
+    uint64_t have = xfc_map_get(&b->values, e.id);
+    if (have) return (xf_val)(have - 1);
+    xf_val v = compute(b, xfc_int_look(b->ctx, e));
+    xfc_map_set(&b->values, e.id, (uint64_t)v + 1);
+    return v;
+}
+
+static bool is_input_dim(const xfc_graph *g, xfc_int symbol) {
+    for (uint32_t i = 0; i < g->n_in; i++)
+        for (uint32_t d = 0; d < g->in[i]->type.rank; d++)
+            if (xfc_int_same(g->in[i]->type.dim[d], symbol)) return true;
+    return false;
+}
+
+static void add_symbols(blob *b) {
+    xfc_int *symbol = NULL;
+    b->n_symbols = xfc_graph_symbols(b->g, b->arena, &symbol);
+    b->symbols = xfc_new_array(b->arena, xf_symbol, b->n_symbols);
+    for (uint32_t i = 0; i < b->n_symbols; i++) {
+        const xfc_int_info *info = xfc_int_look(b->ctx, symbol[i]);
+        int64_t lo, hi;
+        xfc_int_range(b->ctx, symbol[i], &lo, &hi);
+        if (lo < 0) lo = 0;
+        if (hi >= XFC_DIM_MAX) hi = -1;
+        b->symbols[i] = (xf_symbol){.lo = lo, .hi = hi, .name = string(b, info->name)};
+        xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
+        if (is_input_dim(b->g, symbol[i])) continue;
+        b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = b->g->source},
+                             "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N", info->name, info->name);
+    }
+}
+
+/* --- arguments and checks ---------------------------------------------------------------------------------------------- */
+
+static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
+    xf_arg a = {.name = string(b, name), .dtype = xfc_dtype_dlpack(t->dtype), .first_dim = b->n_dims, .n_dims = t->rank, .alias = -1};
+    for (uint32_t d = 0; d < t->rank; d++) {
+        const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
+        xf_dim dim = {.value = value_of(b, t->dim[d]), .name = info->kind == XFC_INT_SYMBOL ? string(b, info->name) : 0};
+        xfc_push(b->arena, b->dims, b->n_dims, b->cap_dims) = dim;
+    }
+    xfc_push(b->arena, b->args, b->n_args, b->cap_args) = a;
+    return b->n_args - 1;
+}
+
+static void add_signature(blob *b) {
+    const xfc_graph *g = b->g;
+    for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
+    for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
+}
+
+static void add_checks(blob *b) {
+    for (uint32_t i = 0; i < b->g->n_constraints; i++) {
+        const xfc_constraint *c = &b->g->constraint[i];
+        xfc_buf what = {.arena = b->arena};
+        if (c->loc.node) xfc_buf_printf(&what, "%s", c->loc.node);
+        if (c->loc.op) xfc_buf_printf(&what, "%s%s", what.n ? " " : "", c->loc.op);
+        xf_check check = {.a = value_of(b, c->a), .b = value_of(b, c->b), .what = string(b, what.text)};
+        xfc_push(b->arena, b->checks, b->n_checks, b->cap_checks) = check;
+    }
+}
+
+/* --- steps ------------------------------------------------------------------------------------------------------------- */
+
+static void add_operand(blob *b, const xfc_value *v) {
+    const xfc_plan *plan = b->g->plan;
+    xfc_assert(v && v->id < plan->n_places);
+    const xfc_place *p = &plan->place[v->id];
+    xf_operand o = {.index = p->index};
+    int64_t offset = 0;
+    switch (p->space) {
+    case XFC_SPACE_INPUT: o.space = XF_SPACE_INPUT; break;
+    case XFC_SPACE_OUTPUT: o.space = XF_SPACE_OUTPUT; break;
+    case XFC_SPACE_WEIGHT:
+        xfc_assert(xfc_int_value(b->ctx, p->offset, &offset) && offset >= 0);
+        o.space = XF_SPACE_WEIGHT;
+        o.offset = (uint64_t)offset;
+        break;
+    case XFC_SPACE_WORK:
+        o.space = XF_SPACE_WORK;
+        o.value = value_of(b, p->offset);
+        break;
+    case XFC_SPACE_NONE: xfc_bug(__FILE__, __LINE__, "value %u has no place", v->id);
+    }
+    xfc_push(b->arena, b->operands, b->n_operands, b->cap_operands) = o;
+}
+
+static void add_nodes(blob *b, const xfc_kernel *k, xf_step_info *step) {
+    step->first_node = b->n_nodes;
+    for (uint32_t i = 0; i < k->n_fused; i++) {
+        uint32_t name = string(b, k->fused[i].node ? k->fused[i].node : k->fused[i].op);
+        bool again = b->n_nodes > step->first_node && b->nodes[b->n_nodes - 1] == name;
+        if (name && !again) xfc_push(b->arena, b->nodes, b->n_nodes, b->cap_nodes) = name;
+    }
+    step->n_nodes = b->n_nodes - step->first_node;
+}
+
+static void add_step(blob *b, const xfc_op *op, uint32_t number) {
+    const xfc_kernel *k = op->kernel;
+    xf_step_info s = {.kernel = number, .first_operand = b->n_operands, .n_in = op->n_in, .n_out = op->n_out};
+    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->in[i].value);
+    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, &op->out[i]);
+    xfc_int tasks = xfc_int_const(b->ctx, 1), flops = xfc_kernel_flops(b->ctx, k);
+    for (uint32_t i = 0; i < k->n_axes; i++) tasks = xfc_int_mul(b->ctx, tasks, k->axes[i].extent);
+    s.tasks = value_of(b, tasks);
+    s.grain = value_of(b, xfc_int_known(k->grain) ? k->grain : xfc_int_const(b->ctx, 1));
+    s.scratch = value_of(b, xfc_kernel_scratch_bytes(b->ctx, k));
+    s.form = string(b, k->form);
+    s.flops = xfc_int_known(flops) ? value_of(b, flops) : XF_VAL_NONE;
+    s.first_out_arg = b->n_args;
+    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
+    add_nodes(b, k, &s);
+    xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
+}
+
+static void add_steps(blob *b) {
+    xfc_kernel_set set = xfc_plan_kernels(b->g, b->arena);
+    uint32_t i = 0;
+    xfc_foreach_op(op, b->g)
+        if (op->code == XFC_OP_KERNEL) add_step(b, op, set.number[i++]);
+}
+
+/* --- layout ------------------------------------------------------------------------------------------------------------ */
+
+/* Appends one table, 8-byte aligned, and answers its offset. */
+static uint32_t table(xfc_buf *out, const void *data, uint32_t n, size_t size) {
+    static const char zeros[8] = {0};
+    xfc_buf_bytes(out, zeros, (8 - out->n % 8) % 8);
+    uint32_t at = (uint32_t)out->n;
+    if (n) xfc_buf_bytes(out, data, n * size);
+    return at;
+}
+
+static void lay_out(blob *b, xfc_buf *out) {
+    xf_plan_header *h = &b->head;
+    h->magic = XF_PLAN_MAGIC;
+    h->abi = XF_CODE_ABI;
+    h->weight_bytes = b->g->plan->weight_bytes;
+    h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args, h->n_checks = b->n_checks;
+    h->n_inputs = b->g->n_in, h->n_outputs = b->g->n_out, h->n_operands = b->n_operands, h->n_steps = b->n_steps;
+    h->n_nodes = b->n_nodes, h->n_meta = b->n_meta / 2, h->string_bytes = (uint32_t)b->text.n;
+    xfc_buf_bytes(out, h, sizeof *h);
+    h->symbols = table(out, b->symbols, b->n_symbols, sizeof *b->symbols);
+    h->instrs = table(out, b->instrs, b->n_instrs, sizeof *b->instrs);
+    h->dims = table(out, b->dims, b->n_dims, sizeof *b->dims);
+    h->args = table(out, b->args, b->n_args, sizeof *b->args);
+    h->checks = table(out, b->checks, b->n_checks, sizeof *b->checks);
+    h->operands = table(out, b->operands, b->n_operands, sizeof *b->operands);
+    h->steps = table(out, b->steps, b->n_steps, sizeof *b->steps);
+    h->nodes = table(out, b->nodes, b->n_nodes, sizeof *b->nodes);
+    h->meta = table(out, b->meta, b->n_meta, sizeof *b->meta);
+    h->strings = table(out, b->text.text, h->string_bytes, 1);
+    h->size = (uint32_t)out->n;
+    memcpy(out->text, h, sizeof *h);
+}
+
+/* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. */
+static void identify(blob *b, xfc_buf *out) {
+    xfc_sha256 s;
+    xfc_sha256_init(&s);
+    xfc_sha256_add(&s, out->text, out->n);
+    for (uint32_t i = 0; i < b->g->plan->n_weights; i++) {
+        uint64_t hash = xfc_tensor_hash(b->ctx, b->g->plan->weight[i]);
+        xfc_sha256_add(&s, &hash, sizeof hash);
+    }
+    xfc_sha256_end(&s, b->head.build_id);
+    memcpy(out->text, &b->head, sizeof b->head);
+}
+
+static xfc_status finish(blob *b, xfc_blob *out) {
+    xfc_buf bytes = {.arena = b->arena};
+    XFC_TRY(b->status);
+    if (!xfc_int_known(b->g->plan->work_bytes))
+        return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source},
+                        "a size of this model does not fit into 64 bits; bound its dimensions with --dim NAME=LO..HI");
+    lay_out(b, &bytes);
+    if (bytes.n > UINT32_MAX)
+        return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source}, "the plan of this model exceeds 4 GiB; split the model");
+    identify(b, &bytes);
+    out->data = malloc(bytes.n);
+    if (!out->data) return xfc_fail(b->ctx, XFC_ERR_IO, (xfc_loc){.file = b->g->source}, "out of memory for a plan of %zu bytes", bytes.n);
+    memcpy(out->data, bytes.text, bytes.n);
+    out->n = bytes.n;
+    return XFC_OK;
+}
+
+xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *out) {
+    xfc_assert(g->stage == XFC_STAGE_PLANNED && g->plan);
+    *out = (xfc_blob){0};
+    xfc_arena *arena = xfc_arena_new();
+    blob b = {.g = g, .ctx = g->ctx, .arena = arena, .values = {.arena = arena}, .strings = {.arena = arena}, .text = {.arena = arena}};
+    xfc_buf_bytes(&b.text, "", 1); /* offset 0: the empty string */
+    add_symbols(&b);
+    if (b.status == XFC_OK) {
+        add_signature(&b);
+        add_checks(&b);
+        add_steps(&b);
+        b.head.work_bytes = value_of(&b, g->plan->work_bytes);
+        for (uint32_t i = 0; meta && meta[i] && meta[i + 1]; i += 2) {
+            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i]);
+            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i + 1]);
+        }
+    }
+    xfc_status s = finish(&b, out);
+    xfc_arena_free(arena);
+    return s;
+}

@@ -1,0 +1,14 @@
+# xfc_target(NAME): warnings, include root and sanitizers of every target of the compiler.
+function(xfc_target name)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/runtime/include)
+  target_compile_options(${name} PRIVATE
+    -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef -Wwrite-strings
+    -Wswitch-enum -Wimplicit-fallthrough -Wdouble-promotion -Wvla -Wno-sign-conversion)
+  if(XF_WERROR)
+    target_compile_options(${name} PRIVATE -Werror)
+  endif()
+  if(XF_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${XF_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${name} PUBLIC -fsanitize=${XF_SANITIZE})
+  endif()
+endfunction()

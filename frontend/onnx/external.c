@@ -1,0 +1,154 @@
+/* external.c - weights in files beside the model, without letting a model read anything else.
+ *
+ * A location is a relative path below the model's folder. It is opened component by component, each relative to the one
+ * before and, unless links were allowed, without following any: nothing is checked first and opened later. The file must be
+ * regular and, because a hard link can alias any file as a symbolic one can, must have one name only. Each file is
+ * mapped once.
+ */
+#define _GNU_SOURCE /* O_PATH, O_NOFOLLOW */
+#include "frontend/onnx/load.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct { const char *location; uint64_t offset, length; bool has_length; } entries;
+
+static bool parse_number(const char *s, uint64_t *out) {
+    uint64_t value = 0;
+    if (!*s) return false;
+    for (; *s; s++) {
+        if (*s < '0' || *s > '9') return false;
+        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value)) return false;
+    }
+    *out = value;
+    return true;
+}
+
+static xfc_status read_entries(xfc_ctx *ctx, const Onnx__TensorProto *t, xfc_loc loc, const char *what, entries *out) {
+    *out = (entries){0};
+    for (size_t i = 0; i < t->n_external_data; i++) {
+        const char *key = t->external_data[i]->key, *value = t->external_data[i]->value;
+        if (!key || !value) continue;
+        bool ok = true;
+        if (!strcmp(key, "location")) out->location = value;
+        else if (!strcmp(key, "offset")) ok = parse_number(value, &out->offset);
+        else if (!strcmp(key, "length")) ok = out->has_length = parse_number(value, &out->length);
+        if (!ok) return xfc_fail(ctx, XFC_ERR_INPUT, loc, "%s: external %s '%.40s' is not a number", what, key, value);
+    }
+    if (!out->location) return xfc_fail(ctx, XFC_ERR_INPUT, loc, "%s: external data without a location", what);
+    return XFC_OK;
+}
+
+/* Opens dir/part, closes dir. */
+static int descend(int dir, const char *part, size_t n, bool last, bool follow) {
+    char name[256];
+    int fd = -1;
+    if (n >= sizeof name) {
+        errno = ENAMETOOLONG;
+    } else {
+        memcpy(name, part, n);
+        name[n] = 0;
+        int flags = O_RDONLY | O_CLOEXEC | (last ? O_NONBLOCK : O_DIRECTORY) | (follow ? 0 : O_NOFOLLOW);
+        fd = openat(dir, name, flags);
+    }
+    int saved = errno;
+    close(dir);
+    errno = saved;
+    return fd;
+}
+
+/* False for paths that leave the folder by their spelling. */
+static bool location_is_safe(const char *s) {
+    if (!*s || *s == '/') return false;
+    while (*s) {
+        size_t n = strcspn(s, "/");
+        if (n == 2 && s[0] == '.' && s[1] == '.') return false;
+        s += n;
+        s += strspn(s, "/");
+    }
+    return true;
+}
+
+static int open_beneath(const char *model_path, const char *location, bool follow) {
+    const char *slash = strrchr(model_path, '/');
+    char folder[4096];
+    size_t n = slash ? (size_t)(slash - model_path) + 1 : 2;
+    if (n >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(folder, slash ? model_path : "./", n);
+    folder[n] = 0;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && *location) {
+        size_t part = strcspn(location, "/"), gap = strspn(location + part, "/");
+        fd = descend(fd, location, part, !location[part + gap], follow);
+        location += part + gap;
+    }
+    return fd;
+}
+
+static void unmap(void *user) {
+    xfc_mapping *m = user;
+    munmap((void *)(uintptr_t)m->data, m->n);
+}
+
+static xfc_status map_external(xfc_onnx_file *f, int fd, const char *location, xfc_loc loc, xfc_mapping *out) {
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return xfc_fail(f->ctx, XFC_ERR_IO, loc, "external data '%s' is not a regular file", location);
+    if (st.st_nlink > 1 && !f->follow_links)
+        return xfc_fail(f->ctx, XFC_ERR_IO, loc, "external data '%s' is a hard link; copy the file, or allow links with --follow-links",
+                        location);
+    *out = (xfc_mapping){.data = (const uint8_t *)"", .n = (size_t)st.st_size};
+    if (!out->n) return XFC_OK;
+    void *data = mmap(NULL, out->n, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED)
+        return xfc_fail(f->ctx, XFC_ERR_IO, loc, "cannot map external data '%s': %s", location, strerror(errno));
+    out->data = data;
+    return XFC_OK;
+}
+
+static const xfc_mapping *find_or_map(xfc_onnx_file *f, const char *location, xfc_loc loc) {
+    const char *key = xfc_str(f->ctx, location);
+    xfc_mapping *m = xfc_map_get_ptr(&f->external, key);
+    if (m) return m;
+    if (!location_is_safe(location)) {
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "external data '%s' lies outside the model's folder; keep it beside the model", location);
+        return NULL;
+    }
+    int fd = open_beneath(f->path, location, f->follow_links);
+    if (fd < 0) {
+        const char *hint = errno == ELOOP || errno == ENOTDIR ? " (symbolic links are refused unless --follow-links)" : "";
+        xfc_fail(f->ctx, XFC_ERR_IO, loc, "cannot open external data '%s': %s%s", location, strerror(errno), hint);
+        return NULL;
+    }
+    m = xfc_new(f->ctx->arena, xfc_mapping);
+    xfc_status status = map_external(f, fd, location, loc, m);
+    close(fd);
+    if (status != XFC_OK) return NULL;
+    if (m->n) xfc_ctx_at_exit(f->ctx, unmap, m);
+    xfc_map_set_ptr(&f->external, key, m);
+    return m;
+}
+
+const uint8_t *xfc_external_data(xfc_onnx_file *f, const Onnx__TensorProto *t, size_t bytes, xfc_loc loc, const char *what) {
+    entries e;
+    if (read_entries(f->ctx, t, loc, what, &e) != XFC_OK) return NULL;
+    if (e.has_length && e.length != bytes) {
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "%s: external length %llu, but its shape needs %zu bytes", what,
+                 (unsigned long long)e.length, bytes);
+        return NULL;
+    }
+    const xfc_mapping *m = find_or_map(f, e.location, loc);
+    if (!m) return NULL;
+    if (e.offset > m->n || bytes > m->n - e.offset) {
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "%s: needs bytes %llu..%llu of external data '%s', which has only %zu; copy it again", what,
+                 (unsigned long long)e.offset, (unsigned long long)e.offset + bytes, e.location, m->n);
+        return NULL;
+    }
+    return m->data + e.offset;
+}

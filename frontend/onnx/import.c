@@ -1,0 +1,176 @@
+/* import.c - ModelProto to graph: the model as a whole, and the table of operators.
+ *
+ * Order: file, opsets, functions, inputs and initializers, nodes, outputs. Whole-model defects end the import; defects of a
+ * node are recorded and the rest goes on, so that one run reports all of them. The graph is given away only when there was
+ * none.
+ */
+#include "frontend/onnx/import.h"
+#include <string.h>
+
+enum { MAX_OPSETS = 256 };
+
+static const xfc_onnx_row rows[] = {
+#define X(dom, name, first, last, fn, least, most, outs, names, opcode)                                                        \
+    {.domain = dom, .op = name, .since = first, .until = last, .import = xfc_import_##fn, .min_in = least, .max_in = most,     \
+     .max_out = outs, .attrs = names, .code = XFC_OP_##opcode},
+#include "frontend/onnx/onnx_ops.def"
+#undef X
+};
+
+const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset, bool *known) {
+    *known = false;
+    for (size_t i = 0; i < XFC_COUNT(rows); i++) {
+        if (strcmp(rows[i].op, op) != 0 || strcmp(rows[i].domain, domain) != 0) continue;
+        *known = true;
+        if (opset >= rows[i].since && opset <= rows[i].until) return &rows[i];
+    }
+    return NULL;
+}
+
+const char *xfc_onnx_domain(const char *domain) { return !domain || !strcmp(domain, "ai.onnx") ? "" : domain; }
+
+static xfc_status check_opsets(xfc_importer *im, Onnx__OperatorSetIdProto *const *opset, size_t n, const char *where) {
+    xfc_loc loc = {.file = im->file.path};
+    if (n > MAX_OPSETS) return xfc_fail(im->ctx, XFC_ERR_LIMIT, loc, "%s imports more than %d opsets", where, MAX_OPSETS);
+    for (size_t i = 0; i < n; i++) {
+        const char *domain = xfc_onnx_domain(opset[i]->domain);
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(xfc_onnx_domain(opset[k]->domain), domain) != 0 || opset[k]->version == opset[i]->version) continue;
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "%s imports domain '%s' in versions %lld and %lld; keep one", where,
+                            *domain ? domain : "ai.onnx", (long long)opset[k]->version, (long long)opset[i]->version);
+        }
+        if (*domain) continue;
+        if (opset[i]->version < XFC_ONNX_OPSET_MIN || opset[i]->version > XFC_ONNX_OPSET_MAX)
+            return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
+                            "%s uses opset %lld; opsets %d to %d are supported; convert it with onnx.version_converter", where,
+                            (long long)opset[i]->version, XFC_ONNX_OPSET_MIN, XFC_ONNX_OPSET_MAX);
+    }
+    return XFC_OK;
+}
+
+static xfc_status check_model(xfc_importer *im) {
+    const Onnx__ModelProto *m = im->model;
+    xfc_loc loc = {.file = im->file.path};
+    if (!m->graph) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the file holds no ONNX graph; is it an ONNX model?");
+    if (m->ir_version < XFC_ONNX_IR_MIN || m->ir_version > XFC_ONNX_IR_MAX)
+        return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc, "IR version %lld is not supported (%d to %d are); export the model again",
+                        (long long)m->ir_version, XFC_ONNX_IR_MIN, XFC_ONNX_IR_MAX);
+    if (!m->n_opset_import)
+        return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the model has no opset_import; export it again");
+    XFC_TRY(check_opsets(im, m->opset_import, m->n_opset_import, "the model"));
+    for (size_t i = 0; i < m->n_functions; i++)
+        XFC_TRY(check_opsets(im, m->functions[i]->opset_import, m->functions[i]->n_opset_import, "a function of the model"));
+    return xfc_functions_check(im);
+}
+
+/* Initializers become constants at their first use, so unused ones of any type do no harm. */
+static xfc_status bind_initializers(xfc_importer *im, xfc_body *body) {
+    const Onnx__GraphProto *g = im->model->graph;
+    xfc_loc loc = {.file = im->file.path};
+    xfc_map inputs = {.arena = im->arena};
+    for (size_t i = 0; i < g->n_input; i++)
+        if (g->input[i]->name) xfc_map_set_ptr(&inputs, xfc_str(im->ctx, g->input[i]->name), g);
+    for (size_t i = 0; i < g->n_initializer; i++) {
+        const Onnx__TensorProto *t = g->initializer[i];
+        if (!t->name || !*t->name) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "initializer %zu has no name; export the model again", i);
+        if (im->opts->overridable && xfc_map_get_ptr(&inputs, xfc_str(im->ctx, t->name))) continue;
+        XFC_TRY(xfc_body_bind(im, body, t->name, (xfc_bound){.kind = XFC_BOUND_INIT, .init = t}, loc));
+    }
+    for (size_t i = 0; i < g->n_sparse_initializer; i++) {
+        const Onnx__TensorProto *t = g->sparse_initializer[i]->values;
+        if (t && t->name) XFC_TRY(xfc_body_bind(im, body, t->name, (xfc_bound){.kind = XFC_BOUND_INIT}, loc));
+    }
+    return XFC_OK;
+}
+
+static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
+    const Onnx__GraphProto *g = im->model->graph;
+    xfc_value **value = xfc_new_array(im->arena, xfc_value *, g->n_output);
+    const char **name = xfc_new_array(im->arena, const char *, g->n_output);
+    for (size_t i = 0; i < g->n_output; i++) {
+        xfc_loc loc = {.file = im->file.path};
+        name[i] = xfc_str(im->ctx, g->output[i]->name);
+        value[i] = xfc_bound_value(im, xfc_body_find(im, body, name[i]), loc);
+    }
+    if (im->ctx->n_errors) return XFC_ERR_INPUT;
+    for (size_t i = 0; i < g->n_output; i++) xfc_assert(value[i]);
+    xfc_graph_set_outputs(im->graph, value, name, (uint32_t)g->n_output);
+    return XFC_OK;
+}
+
+static xfc_status check_output_names(xfc_importer *im, char **names) {
+    const Onnx__GraphProto *g = im->model->graph;
+    xfc_loc loc = {.file = im->file.path};
+    if (!g->n_output) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the graph has no outputs; export the model again");
+    xfc_map seen = {.arena = im->arena};
+    for (size_t i = 0; i < g->n_output; i++) {
+        names[i] = g->output[i]->name;
+        if (!names[i] || !*names[i]) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output %zu has no name; export the model again", i);
+        const char *name = xfc_str(im->ctx, names[i]);
+        if (xfc_map_get_ptr(&seen, name)) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output '%s' is listed twice; export the model again", name);
+        xfc_map_set_ptr(&seen, name, name);
+    }
+    return XFC_OK;
+}
+
+static xfc_status import_model(xfc_importer *im) {
+    XFC_TRY(check_model(im));
+    const Onnx__GraphProto *g = im->model->graph;
+    im->graph = xfc_graph_new(im->ctx, xfc_str(im->ctx, g->name && *g->name ? g->name : "main"));
+    im->graph->source = im->file.path;
+    im->builder = (xfc_builder){.graph = im->graph};
+    xfc_body *body = xfc_new(im->arena, xfc_body);
+    *body = (xfc_body){.node = g->node, .n_nodes = (uint32_t)g->n_node, .names = {.arena = im->arena}, .prefix = "",
+                       .opset = im->model->opset_import, .n_opsets = im->model->n_opset_import};
+    char **outputs = xfc_new_array(im->arena, char *, g->n_output);
+    XFC_TRY(check_output_names(im, outputs));
+    XFC_TRY(bind_initializers(im, body));
+    XFC_TRY(xfc_import_inputs(im, body));
+    XFC_TRY(xfc_import_body(im, body, outputs, g->n_output));
+    return set_outputs(im, body);
+}
+
+static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes, const xfc_import_opts *opts) {
+    static const xfc_import_opts defaults = {0};
+    xfc_arena *arena = xfc_arena_new();
+    xfc_importer im = {.ctx = ctx, .arena = arena, .opts = opts ? opts : &defaults,
+                       .file = {.ctx = ctx, .arena = arena, .path = name, .external = {.arena = arena}}};
+    im.file.follow_links = im.opts->follow_links;
+    uint32_t errors = ctx->n_errors;
+    ctx->n_errors = 0; /* errors of this import alone decide */
+    im.model = xfc_unpack_model(&im.file, bytes);
+    bool ok = im.model && import_model(&im) == XFC_OK && !ctx->n_errors;
+    ctx->n_errors += errors;
+    xfc_arena_free(arena);
+    if (ok) return im.graph;
+    if (im.graph) xfc_graph_free(im.graph);
+    return NULL;
+}
+
+xfc_graph *xfc_import_file(xfc_ctx *ctx, const char *path, const xfc_import_opts *opts) {
+    const char *name = xfc_str(ctx, path);
+    xfc_mapping bytes;
+    if (xfc_map_path(ctx, (xfc_loc){.file = name}, path, &bytes) != XFC_OK) return NULL;
+    return import_bytes(ctx, name, bytes, opts);
+}
+
+xfc_graph *xfc_import_memory(xfc_ctx *ctx, const char *name, const void *data, size_t n, const xfc_import_opts *opts) {
+    return import_bytes(ctx, xfc_str(ctx, name), (xfc_mapping){.data = data, .n = n}, opts);
+}
+
+xfc_status xfc_read_tensor_pb(xfc_ctx *ctx, const char *path, const xfc_tensor **out) {
+    xfc_arena *arena = xfc_arena_new();
+    const char *name = xfc_str(ctx, path);
+    xfc_onnx_file file = {.ctx = ctx, .arena = arena, .path = name, .external = {.arena = arena}};
+    xfc_loc loc = {.file = name};
+    xfc_mapping bytes;
+    xfc_status status = xfc_map_path(ctx, loc, path, &bytes);
+    const Onnx__TensorProto *t = status == XFC_OK ? xfc_unpack_tensor(&file, bytes) : NULL;
+    const xfc_tensor *pooled = t ? xfc_onnx_tensor(&file, t, loc, "the tensor") : NULL;
+    xfc_tensor *named = pooled ? xfc_memdup(ctx->arena, pooled, sizeof *pooled, _Alignof(xfc_tensor)) : NULL;
+    if (named) named->name = xfc_str(ctx, t->name); /* the pool may have given an equal tensor of another name */
+    *out = named;
+    xfc_arena_free(arena);
+    if (status != XFC_OK) return status;
+    return *out ? XFC_OK : XFC_ERR_INPUT;
+}

@@ -1,0 +1,39 @@
+/* load.h - files to unpacked messages and constants.
+ *
+ * Model and data files are mapped read-only for as long as the context lives; tensors point into the mapping where its
+ * alignment allows and are copied once where it does not, after which the mapped pages are given back.
+ */
+#ifndef XFC_ONNX_LOAD_H
+#define XFC_ONNX_LOAD_H
+#include "frontend/onnx/scan.h"
+#include "ir/tensor.h"
+#include "onnx.pb-c.h"
+
+typedef struct { const uint8_t *data; size_t n; } xfc_mapping;
+
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_arena *arena;      /* messages and scan: freed after the import */
+    const char *path;
+    bool follow_links;
+    xfc_scan scan;
+    xfc_map external;      /* interned location -> xfc_mapping * */
+} xfc_onnx_file;
+
+/* Maps a regular file. Messages name loc.file. A size of 0 gives a valid pointer. */
+xfc_status xfc_map_path(xfc_ctx *, xfc_loc, const char *path, xfc_mapping *out);
+
+/* Scans and unpacks; NULL after an error. bytes must outlive the context. */
+Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *, xfc_mapping);
+Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);
+
+/* The constant a TensorProto describes; NULL after an error at loc. what: how messages call it ("initializer 'w'"). */
+const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what);
+const char *xfc_onnx_dtype_name(int32_t elem_type); /* "float8e4m3fn"; "unknown type 99" as "unknown" */
+
+/* external.c: the bytes that external_data entries point at, exactly `bytes` of them; NULL after an error. */
+const uint8_t *xfc_external_data(xfc_onnx_file *, const Onnx__TensorProto *, size_t bytes, xfc_loc, const char *what);
+/* Gives mapped pages that lie wholly inside back to the system; they are read again if touched. */
+void xfc_drop_pages(const uint8_t *data, size_t n);
+
+#endif

@@ -1,0 +1,302 @@
+/* int_query.c - questions about symbolic integers: ranges, proofs, substitution, evaluation, printing.
+ *
+ * Proofs of e >= 0 first try the numeric range, then eliminate one bounded symbol or min / max after the other, youngest first (a
+ * loop axis' bound may name older symbols), each step replacing e by something that is not larger. Incomplete by design.
+ */
+#include "ir/int_impl.h"
+
+#include <string.h>
+
+bool xfc_int_value(const xfc_ctx *ctx, xfc_int a, int64_t *out) {
+    if (!xfc_int_known(a)) return false;
+    const xfc_int_info *i = xfc_int_look(ctx, a);
+    if (i->kind != XFC_INT_CONST) return false;
+    if (out) *out = i->value;
+    return true;
+}
+
+bool xfc_int_is(const xfc_ctx *ctx, xfc_int a, int64_t value) {
+    int64_t v;
+    return xfc_int_value(ctx, a, &v) && v == value;
+}
+
+void xfc_int_range(xfc_ctx *ctx, xfc_int a, int64_t *lo, int64_t *hi) {
+    xfc_assert(a.id < ctx->ints->n);
+    *lo = a.id ? ctx->ints->node[a.id].lo : INT64_MIN;
+    *hi = a.id ? ctx->ints->node[a.id].hi : INT64_MAX;
+}
+
+static int64_t gcd64(int64_t a, int64_t b) {
+    if (a < 0) a = a == INT64_MIN ? INT64_MAX : -a;
+    if (b < 0) b = b == INT64_MIN ? INT64_MAX : -b;
+    while (b) {
+        int64_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+int64_t xfc_int_divisor(const xfc_ctx *ctx, xfc_int a) {
+    if (!xfc_int_known(a)) return 1;
+    const xfc_int_info *i = xfc_int_look(ctx, a);
+    if (i->kind == XFC_INT_CONST) return i->value < 0 ? (i->value == INT64_MIN ? 1 : -i->value) : i->value;
+    if (i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX)
+        return gcd64(xfc_int_divisor(ctx, i->a), xfc_int_divisor(ctx, i->b));
+    if (i->kind != XFC_INT_SUM) return 1;
+    int64_t g = 0;
+    for (uint32_t k = 0; k < i->n_terms; k++) {
+        int64_t d = i->term[k].coeff;
+        for (uint32_t j = 0; j < i->term[k].n; j++) {
+            int64_t e;
+            if (xfc_mul_ok(d, xfc_int_divisor(ctx, i->term[k].atom[j]), &e)) d = e;
+        }
+        g = gcd64(g, d);
+    }
+    return g;
+}
+
+/* --- proofs ------------------------------------------------------------------------------------------------------ */
+
+/* The youngest symbol or extremum that occurs as a direct atom; NONE if there is none. */
+static xfc_int youngest_atom(const xfc_ctx *ctx, xfc_int e) {
+    const xfc_int_info *i = xfc_int_look(ctx, e);
+    xfc_int best = XFC_INT_NONE;
+    if (i->kind == XFC_INT_SYMBOL || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX || i->kind == XFC_INT_MOD) return e;
+    if (i->kind != XFC_INT_SUM) return best;
+    for (uint32_t k = 0; k < i->n_terms; k++) {
+        for (uint32_t j = 0; j < i->term[k].n; j++) {
+            xfc_int a = i->term[k].atom[j];
+            xfc_int_kind kind = xfc_int_look(ctx, a)->kind;
+            if (kind != XFC_INT_FLOORDIV && a.id > best.id) best = a;
+        }
+    }
+    return best;
+}
+
+/* e = coeff * atom + rest with atom not a direct atom of either. */
+static bool linear_in_atom(xfc_ctx *ctx, xfc_int e, xfc_int atom, xfc_int *coeff, xfc_int *rest) {
+    *coeff = xfc_int_const(ctx, 0);
+    *rest = xfc_int_const(ctx, 0);
+    if (xfc_int_same(e, atom)) {
+        *coeff = xfc_int_const(ctx, 1);
+        return true;
+    }
+    const xfc_int_info *info = xfc_int_look(ctx, e);
+    if (info->kind != XFC_INT_SUM) {
+        *rest = e;
+        return true;
+    }
+    uint32_t n_terms = info->n_terms;
+    const xfc_int_term *term = info->term; /* stable: nodes may move, term arrays do not */
+    for (uint32_t k = 0; k < n_terms; k++) {
+        xfc_int part = xfc_int_const(ctx, term[k].coeff); /* cannot overflow: a factor of e */
+        uint32_t times = 0;
+        for (uint32_t j = 0; j < term[k].n; j++) {
+            if (xfc_int_same(term[k].atom[j], atom)) times++;
+            else part = xfc_int_mul(ctx, part, term[k].atom[j]);
+        }
+        if (times > 1) return false;
+        if (times) *coeff = xfc_int_add(ctx, *coeff, part);
+        else *rest = xfc_int_add(ctx, *rest, part);
+    }
+    return true;
+}
+
+static bool prove(xfc_ctx *ctx, xfc_int e, int fuel) {
+    int64_t lo, hi, clo, chi;
+    if (!xfc_int_known(e)) return false;
+    xfc_int_range(ctx, e, &lo, &hi);
+    if (lo >= 0) return true;
+    if (hi < 0 || fuel == 0) return false;
+    xfc_int atom = youngest_atom(ctx, e), coeff, rest;
+    if (!xfc_int_known(atom) || !linear_in_atom(ctx, e, atom, &coeff, &rest)) return false;
+    xfc_int_range(ctx, coeff, &clo, &chi);
+    if (clo < 0 && chi > 0) return false;
+    bool positive = clo >= 0;
+    xfc_int_info i = *xfc_int_look(ctx, atom);
+#define XFC_WITH(v) prove(ctx, xfc_int_add(ctx, xfc_int_mul(ctx, coeff, (v)), rest), fuel - 1)
+    switch (i.kind) {
+    case XFC_INT_SYMBOL: return XFC_WITH(positive ? i.lo : i.hi);
+    case XFC_INT_MOD: return XFC_WITH(positive ? xfc_int_const(ctx, 0) : xfc_int_addc(ctx, i.b, -1));
+    case XFC_INT_MIN: /* min <= both arms, and is one of them */
+        return positive ? XFC_WITH(i.a) && XFC_WITH(i.b) : XFC_WITH(i.a) || XFC_WITH(i.b);
+    case XFC_INT_MAX: return positive ? XFC_WITH(i.a) || XFC_WITH(i.b) : XFC_WITH(i.a) && XFC_WITH(i.b);
+    case XFC_INT_CONST:
+    case XFC_INT_SUM:
+    case XFC_INT_FLOORDIV: break;
+    }
+#undef XFC_WITH
+    return false;
+}
+
+bool xfc_int_prove_ge0(xfc_ctx *ctx, xfc_int e) { return prove(ctx, e, 8); }
+
+int xfc_int_le(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    if (!xfc_int_known(a) || !xfc_int_known(b)) return -1;
+    xfc_int d = xfc_int_sub(ctx, b, a);
+    if (prove(ctx, d, 8)) return 1;
+    return prove(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, a, b), -1), 8) ? 0 : -1;
+}
+
+int xfc_int_lt(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    int r = xfc_int_le(ctx, b, a);
+    return r < 0 ? r : !r;
+}
+
+int xfc_int_eq(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    if (!xfc_int_known(a) || !xfc_int_known(b)) return -1;
+    if (xfc_int_same(a, b)) return 1;
+    int64_t lo, hi;
+    xfc_int d = xfc_int_sub(ctx, a, b);
+    xfc_int_range(ctx, d, &lo, &hi);
+    if (lo > 0 || hi < 0) return 0;
+    return xfc_int_lt(ctx, a, b) == 1 || xfc_int_lt(ctx, b, a) == 1 ? 0 : -1;
+}
+
+/* --- structure ---------------------------------------------------------------------------------------------------- */
+
+bool xfc_int_uses(const xfc_ctx *ctx, xfc_int e, xfc_int symbol) {
+    if (xfc_int_same(e, symbol)) return true;
+    if (!xfc_int_known(e)) return false;
+    const xfc_int_info *i = xfc_int_look(ctx, e);
+    switch (i->kind) {
+    case XFC_INT_CONST:
+    case XFC_INT_SYMBOL: return false;
+    case XFC_INT_SUM:
+        for (uint32_t k = 0; k < i->n_terms; k++)
+            for (uint32_t j = 0; j < i->term[k].n; j++)
+                if (xfc_int_uses(ctx, i->term[k].atom[j], symbol)) return true;
+        return false;
+    case XFC_INT_FLOORDIV:
+    case XFC_INT_MOD:
+    case XFC_INT_MIN:
+    case XFC_INT_MAX: break;
+    }
+    return xfc_int_uses(ctx, i->a, symbol) || xfc_int_uses(ctx, i->b, symbol);
+}
+
+bool xfc_int_linear_in(xfc_ctx *ctx, xfc_int e, xfc_int symbol, xfc_int *coeff, xfc_int *rest) {
+    return xfc_int_known(e) && linear_in_atom(ctx, e, symbol, coeff, rest) && !xfc_int_uses(ctx, *coeff, symbol) &&
+           !xfc_int_uses(ctx, *rest, symbol);
+}
+
+typedef struct { const xfc_int *from, *to; size_t n; } substitution;
+
+static xfc_int substitute(xfc_ctx *ctx, xfc_int e, const substitution *s) {
+    for (size_t k = 0; k < s->n; k++)
+        if (xfc_int_same(e, s->from[k])) return s->to[k];
+    xfc_int_info i = *xfc_int_look(ctx, e);
+    if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SYMBOL) return e;
+    if (i.kind == XFC_INT_SUM) {
+        xfc_int sum = xfc_int_const(ctx, 0);
+        for (uint32_t k = 0; k < i.n_terms; k++) {
+            xfc_int part = xfc_int_const(ctx, i.term[k].coeff);
+            for (uint32_t j = 0; j < i.term[k].n; j++)
+                part = xfc_int_mul(ctx, part, substitute(ctx, i.term[k].atom[j], s));
+            sum = xfc_int_add(ctx, sum, part);
+        }
+        return sum;
+    }
+    xfc_int a = substitute(ctx, i.a, s), b = substitute(ctx, i.b, s);
+    if (xfc_int_same(a, i.a) && xfc_int_same(b, i.b)) return e;
+    return i.kind == XFC_INT_FLOORDIV ? xfc_int_floordiv(ctx, a, b)
+           : i.kind == XFC_INT_MOD    ? xfc_int_mod(ctx, a, b)
+           : i.kind == XFC_INT_MIN    ? xfc_int_min(ctx, a, b)
+                                      : xfc_int_max(ctx, a, b);
+}
+
+xfc_int xfc_int_substitute(xfc_ctx *ctx, xfc_int e, const xfc_int *from, const xfc_int *to, size_t n) {
+    if (!xfc_int_known(e) || n == 0) return e;
+    substitution s = {from, to, n};
+    return substitute(ctx, e, &s);
+}
+
+bool xfc_int_evaluate(const xfc_ctx *ctx, xfc_int e, xfc_int_lookup *lookup, void *user, int64_t *out) {
+    if (!xfc_int_known(e)) return false;
+    const xfc_int_info *i = xfc_int_look(ctx, e);
+    if (i->kind == XFC_INT_CONST) {
+        *out = i->value;
+        return true;
+    }
+    if (i->kind == XFC_INT_SYMBOL) return lookup && lookup(user, e.id, out);
+    if (i->kind == XFC_INT_SUM) {
+        int64_t sum = 0;
+        for (uint32_t k = 0; k < i->n_terms; k++) {
+            int64_t part = i->term[k].coeff, v;
+            for (uint32_t j = 0; j < i->term[k].n; j++)
+                if (!xfc_int_evaluate(ctx, i->term[k].atom[j], lookup, user, &v) || !xfc_mul_ok(part, v, &part)) return false;
+            if (!xfc_add_ok(sum, part, &sum)) return false;
+        }
+        *out = sum;
+        return true;
+    }
+    int64_t a, b;
+    if (!xfc_int_evaluate(ctx, i->a, lookup, user, &a) || !xfc_int_evaluate(ctx, i->b, lookup, user, &b)) return false;
+    if (i->kind == XFC_INT_MIN) *out = a < b ? a : b;
+    else if (i->kind == XFC_INT_MAX) *out = a > b ? a : b;
+    else if (i->kind == XFC_INT_FLOORDIV) *out = xfc_int_floor(a, b);
+    else *out = b == 0 ? 0 : a - xfc_int_floor(a, b) * b;
+    return true;
+}
+
+/* --- printing ----------------------------------------------------------------------------------------------------- */
+
+typedef struct { xfc_buf *buf; const char *(*name)(void *, xfc_int); void *user; } printer;
+
+static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level); /* level: 0 sum, 1 product, 2 atom */
+
+static void print_term(const xfc_ctx *ctx, const printer *p, const xfc_int_term *t, bool first) {
+    int64_t c = t->coeff;
+    if (first && c < 0) xfc_buf_str(p->buf, "-");
+    if (!first) xfc_buf_str(p->buf, c < 0 ? " - " : " + ");
+    uint64_t mag = c < 0 ? 0 - (uint64_t)c : (uint64_t)c;
+    for (uint32_t j = 0; j < t->n; j++) {
+        if (j) xfc_buf_str(p->buf, " * ");
+        print_at(ctx, p, t->atom[j], 2);
+    }
+    if (t->n && mag != 1) xfc_buf_printf(p->buf, " * %llu", (unsigned long long)mag);
+    if (!t->n) xfc_buf_printf(p->buf, "%llu", (unsigned long long)mag);
+}
+
+static void print_infix(const xfc_ctx *ctx, const printer *p, const xfc_int_info *i, int level) {
+    if (level >= 1) xfc_buf_str(p->buf, "(");
+    print_at(ctx, p, i->a, 2);
+    xfc_buf_str(p->buf, i->kind == XFC_INT_FLOORDIV ? " floordiv " : " mod ");
+    print_at(ctx, p, i->b, 2);
+    if (level >= 1) xfc_buf_str(p->buf, ")");
+}
+
+static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level) {
+    if (!xfc_int_known(e)) {
+        xfc_buf_str(p->buf, "?");
+        return;
+    }
+    const xfc_int_info *i = xfc_int_look(ctx, e);
+    switch (i->kind) {
+    case XFC_INT_CONST:
+        xfc_buf_printf(p->buf, level == 2 && i->value < 0 ? "(%lld)" : "%lld", (long long)i->value);
+        break;
+    case XFC_INT_SYMBOL: xfc_buf_str(p->buf, p->name ? p->name(p->user, e) : i->name); break;
+    case XFC_INT_SUM:
+        if (level) xfc_buf_str(p->buf, "(");
+        for (uint32_t k = 0; k < i->n_terms; k++) print_term(ctx, p, &i->term[k], k == 0);
+        if (level) xfc_buf_str(p->buf, ")");
+        break;
+    case XFC_INT_FLOORDIV:
+    case XFC_INT_MOD: print_infix(ctx, p, i, level); break;
+    case XFC_INT_MIN:
+    case XFC_INT_MAX:
+        xfc_buf_str(p->buf, i->kind == XFC_INT_MIN ? "min(" : "max(");
+        print_at(ctx, p, i->a, 0);
+        xfc_buf_str(p->buf, ", ");
+        print_at(ctx, p, i->b, 0);
+        xfc_buf_str(p->buf, ")");
+        break;
+    }
+}
+
+void xfc_int_print(const xfc_ctx *ctx, xfc_buf *buf, xfc_int e, const char *(*symbol_name)(void *, xfc_int), void *user) {
+    printer p = {buf, symbol_name, user};
+    print_at(ctx, &p, e, 0);
+}

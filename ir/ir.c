@@ -1,0 +1,375 @@
+/* ir.c - contexts, graphs, ops, values and uses: creation, replacement, removal, cloning, types.
+ *
+ * Everything of a graph lies in its arena. The invariants kept here: each operand slot stands in exactly one list,
+ * that of its value's uses; attributes are sorted by key and own their lists; `return` stays last. Order is the
+ * caller's: nothing here checks that operands precede their users (the verifier does).
+ */
+#include "ir/ir.h"
+
+#include "ir/nest.h"
+#include <string.h>
+
+enum { MAX_OPERANDS = UINT16_MAX };
+
+xfc_ctx *xfc_ctx_new(void) {
+    xfc_arena *a = xfc_arena_new();
+    xfc_ctx *c = xfc_new(a, xfc_ctx);
+    c->arena = a;
+    c->strings = xfc_interner_new(a);
+    c->tensors = xfc_tensors_new(c);
+    c->ints = xfc_ints_new(c);
+    return c;
+}
+
+const char *xfc_stage_name(xfc_stage s) {
+    static const char *const names[XFC_STAGE_COUNT] = {"imported", "legal", "kernels", "scheduled", "planned"};
+    xfc_assert((unsigned)s < XFC_STAGE_COUNT);
+    return names[s];
+}
+
+/* ---- graphs ---- */
+
+xfc_graph *xfc_graph_new(xfc_ctx *c, const char *name) {
+    xfc_arena *a = xfc_arena_new();
+    xfc_graph *g = xfc_new(a, xfc_graph);
+    g->ctx = c;
+    g->arena = a;
+    g->name = xfc_str(c, name);
+    g->constraint_of.arena = a;
+    return g;
+}
+
+void xfc_graph_free(xfc_graph *g) {
+    if (g) xfc_arena_free(g->arena);
+}
+
+static void init_value(xfc_graph *g, xfc_value *v, xfc_op *def, uint32_t out) {
+    v->def = def;
+    v->out = out;
+    v->id = g->next_value_id++;
+}
+
+xfc_value *xfc_graph_add_input(xfc_graph *g, const char *name, xfc_type type) {
+    xfc_value *v = xfc_new(g->arena, xfc_value);
+    init_value(g, v, NULL, g->n_in);
+    v->type = type;
+    v->name = xfc_str(g->ctx, name);
+    bool full = (g->n_in & (g->n_in - 1)) == 0; /* the array's capacity is the next power of two */
+    if (full) {
+        xfc_value **more = xfc_new_array(g->arena, xfc_value *, g->n_in ? (size_t)g->n_in * 2 : 1);
+        if (g->n_in) memcpy(more, g->in, g->n_in * sizeof(*more));
+        g->in = more;
+    }
+    return g->in[g->n_in++] = v;
+}
+
+xfc_op *xfc_graph_set_outputs(xfc_graph *g, xfc_value *const *values, const char *const *names, uint32_t n) {
+    xfc_assert(!g->last);
+    xfc_loc loc = {.file = g->source};
+    if (n > MAX_OPERANDS) {
+        xfc_fail(g->ctx, XFC_ERR_LIMIT, loc, "%u graph outputs; at most %d are allowed: split the model", n,
+                 MAX_OPERANDS);
+        return NULL;
+    }
+    xfc_op *op = xfc_op_new(g, NULL, XFC_OP_RETURN, values, n, 0, NULL, 0, loc);
+    g->out_name = xfc_new_array(g->arena, const char *, n);
+    for (uint32_t i = 0; i < n; i++) g->out_name[i] = xfc_str(g->ctx, names ? names[i] : NULL);
+    g->n_out = n;
+    g->last = op;
+    return op;
+}
+
+void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
+    xfc_assert(xfc_int_known(a) && xfc_int_known(b));
+    if (xfc_int_same(a, b)) return;
+    uint64_t lo = a.id < b.id ? a.id : b.id, hi = a.id < b.id ? b.id : a.id;
+    if (xfc_map_find(&g->constraint_of, lo << 32 | hi, NULL)) return;
+    xfc_push(g->arena, g->constraint, g->n_constraints, g->cap_constraints) = (xfc_constraint){a, b, loc};
+    xfc_map_set(&g->constraint_of, lo << 32 | hi, g->n_constraints);
+}
+
+/* ---- uses ---- */
+
+static void link_use(xfc_use *u, xfc_value *v) {
+    u->value = v;
+    if (!v) return;
+    u->next = v->uses;
+    u->prev = &v->uses;
+    if (u->next) u->next->prev = &u->next;
+    v->uses = u;
+}
+
+static void unlink_use(xfc_use *u) {
+    if (!u->value) return;
+    *u->prev = u->next;
+    if (u->next) u->next->prev = u->prev;
+    u->value = NULL;
+    u->next = NULL;
+    u->prev = NULL;
+}
+
+void xfc_op_set_in(xfc_op *op, uint32_t i, xfc_value *v) {
+    xfc_assert(i < op->n_in);
+    unlink_use(&op->in[i]);
+    link_use(&op->in[i], v);
+}
+
+void xfc_op_add_in(xfc_op *op, xfc_value *v) {
+    xfc_assert(op->n_in < MAX_OPERANDS);
+    xfc_use *in = xfc_new_array(op->graph->arena, xfc_use, op->n_in + 1u);
+    for (uint32_t i = 0; i < op->n_in; i++) { /* each new slot takes the old one's place in the list of uses */
+        in[i] = op->in[i];
+        if (!in[i].value) continue;
+        *in[i].prev = &in[i];
+        if (in[i].next) in[i].next->prev = &in[i].next;
+    }
+    in[op->n_in].user = op;
+    link_use(&in[op->n_in], v);
+    op->in = in;
+    op->n_in++;
+}
+
+void xfc_value_replace(xfc_value *old, xfc_value *with) {
+    if (old == with) return;
+    while (old->uses) {
+        xfc_use *u = old->uses;
+        unlink_use(u);
+        link_use(u, with);
+    }
+    if (!with->name) with->name = old->name;
+}
+
+uint32_t xfc_value_n_uses(const xfc_value *v) {
+    uint32_t n = 0;
+    xfc_foreach_use(u, v) n++;
+    return n;
+}
+
+bool xfc_value_is_const(const xfc_value *v, const xfc_tensor **out) {
+    if (!v->def || v->def->code != XFC_OP_CONST) return false;
+    const xfc_attr *a = xfc_op_attr(v->def, XFC_K_VALUE);
+    if (!a) return false;
+    if (out) *out = a->u.tensor;
+    return true;
+}
+
+/* ---- ops ---- */
+
+static void link_op(xfc_graph *g, xfc_op *op, xfc_op *before) {
+    op->next = before;
+    op->prev = before ? before->prev : g->tail;
+    *(op->prev ? &op->prev->next : &g->first) = op;
+    *(before ? &before->prev : &g->tail) = op;
+}
+
+static void unlink_op(xfc_op *op) {
+    xfc_graph *g = op->graph;
+    *(op->prev ? &op->prev->next : &g->first) = op->next;
+    *(op->next ? &op->next->prev : &g->tail) = op->prev;
+    op->prev = op->next = NULL;
+}
+
+/* The attribute with its lists copied into the arena. */
+static xfc_attr own_attr(xfc_ctx *c, xfc_arena *a, xfc_attr attr) {
+    switch (xfc_key_kind(attr.key)) {
+    case XFC_ATTR_INTS: attr.u.ints = xfc_dup_array(a, int64_t, attr.u.ints, attr.n); break;
+    case XFC_ATTR_DIMS: attr.u.dims = xfc_dup_array(a, xfc_int, attr.u.dims, attr.n); break;
+    case XFC_ATTR_STR: attr.u.s = xfc_str(c, attr.u.s); break;
+    case XFC_ATTR_INT:
+    case XFC_ATTR_FLOAT:
+    case XFC_ATTR_DTYPE:
+    case XFC_ATTR_TENSOR: break;
+    }
+    return attr;
+}
+
+static const xfc_attr *own_attrs(xfc_ctx *c, xfc_arena *a, const xfc_attr *attr, uint32_t n) {
+    xfc_attr *own = xfc_new_array(a, xfc_attr, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = i;
+        for (; at > 0 && own[at - 1].key > attr[i].key; at--) own[at] = own[at - 1];
+        own[at] = own_attr(c, a, attr[i]);
+    }
+    return own;
+}
+
+xfc_op *xfc_op_new(xfc_graph *g, xfc_op *before, xfc_opcode code, xfc_value *const *in, uint32_t n_in, uint32_t n_out,
+                   const xfc_attr *attr, uint32_t n_attr, xfc_loc loc) {
+    xfc_assert(n_in <= MAX_OPERANDS && n_out <= MAX_OPERANDS && n_attr <= XFC_K_COUNT);
+    xfc_op *op = xfc_new(g->arena, xfc_op);
+    op->code = code;
+    op->graph = g;
+    op->loc = loc;
+    op->n_in = (uint16_t)n_in;
+    op->n_out = (uint16_t)n_out;
+    op->n_attr = (uint16_t)n_attr;
+    op->in = xfc_new_array(g->arena, xfc_use, n_in);
+    op->out = xfc_new_array(g->arena, xfc_value, n_out);
+    op->attr = own_attrs(g->ctx, g->arena, attr, n_attr);
+    for (uint32_t i = 0; i < n_in; i++) {
+        op->in[i].user = op;
+        link_use(&op->in[i], in[i]);
+    }
+    for (uint32_t i = 0; i < n_out; i++) init_value(g, &op->out[i], op, i);
+    link_op(g, op, before ? before : g->last);
+    return op;
+}
+
+void xfc_op_remove(xfc_op *op) {
+    for (uint32_t i = 0; i < op->n_out; i++) xfc_assert(!op->out[i].uses);
+    for (uint32_t i = 0; i < op->n_in; i++) unlink_use(&op->in[i]);
+    if (op->graph->last == op) op->graph->last = NULL;
+    unlink_op(op);
+}
+
+void xfc_op_move_before(xfc_op *op, xfc_op *before) {
+    xfc_assert(before && before->graph == op->graph);
+    if (op == before || op->next == before) return;
+    unlink_op(op);
+    link_op(op->graph, op, before);
+}
+
+const xfc_attr *xfc_op_attr(const xfc_op *op, xfc_key key) {
+    for (uint32_t i = 0; i < op->n_attr; i++)
+        if (op->attr[i].key == key) return &op->attr[i];
+    return NULL;
+}
+
+int64_t xfc_op_int(const xfc_op *op, xfc_key key, int64_t absent) {
+    xfc_assert(xfc_key_kind(key) == XFC_ATTR_INT);
+    const xfc_attr *a = xfc_op_attr(op, key);
+    return a ? a->u.i : absent;
+}
+
+double xfc_op_float(const xfc_op *op, xfc_key key, double absent) {
+    xfc_assert(xfc_key_kind(key) == XFC_ATTR_FLOAT);
+    const xfc_attr *a = xfc_op_attr(op, key);
+    return a ? a->u.f : absent;
+}
+
+void xfc_op_set_attr(xfc_op *op, xfc_attr attr) {
+    xfc_arena *a = op->graph->arena;
+    const xfc_attr *old = xfc_op_attr(op, attr.key);
+    uint32_t n = op->n_attr + (old ? 0u : 1u), at = 0;
+    xfc_attr *own = xfc_new_array(a, xfc_attr, n);
+    while (at < op->n_attr && op->attr[at].key < attr.key) at++;
+    for (uint32_t i = 0; i < at; i++) own[i] = op->attr[i];
+    own[at] = own_attr(op->graph->ctx, a, attr);
+    for (uint32_t i = at + (old ? 1u : 0u), to = at + 1; i < op->n_attr; i++, to++) own[to] = op->attr[i];
+    op->attr = own;
+    op->n_attr = (uint16_t)n;
+}
+
+/* ---- cloning ---- */
+
+typedef struct {
+    xfc_graph *to;
+    xfc_value **value; /* by id of the old one */
+} cloner;
+
+static void clone_value(cloner *cl, const xfc_value *from, xfc_value *to) {
+    to->type = from->type;
+    to->id = from->id;
+    to->name = from->name;
+    if (from->content) {
+        int64_t n = 1, dim[XFC_MAX_RANK];
+        bool is_static = xfc_type_static(cl->to->ctx, &from->type, dim, &n);
+        xfc_assert(is_static && n <= XFC_MAX_CONTENT);
+        to->content = xfc_dup_array(cl->to->arena, xfc_int, from->content, n);
+    }
+    xfc_assert(from->id < cl->to->next_value_id);
+    cl->value[from->id] = to;
+}
+
+static void clone_op(cloner *cl, const xfc_op *from, xfc_value **in) {
+    xfc_graph *g = cl->to;
+    for (uint32_t i = 0; i < from->n_in; i++) {
+        in[i] = from->in[i].value ? cl->value[from->in[i].value->id] : NULL;
+        xfc_assert(!from->in[i].value || in[i]); /* defined earlier: the order is topological */
+    }
+    uint32_t ids = g->next_value_id;
+    xfc_op *op = xfc_op_new(g, NULL, from->code, in, from->n_in, from->n_out, from->attr, from->n_attr, from->loc);
+    g->next_value_id = ids;
+    for (uint32_t i = 0; i < from->n_out; i++) clone_value(cl, &from->out[i], &op->out[i]);
+    if (from->kernel) op->kernel = xfc_kernel_clone(g->arena, from->kernel);
+}
+
+static xfc_plan *clone_plan(xfc_arena *a, const xfc_plan *from) {
+    xfc_plan *p = xfc_dup_array(a, xfc_plan, from, 1);
+    p->place = xfc_dup_array(a, xfc_place, from->place, from->n_places);
+    p->weight = xfc_dup_array(a, const xfc_tensor *, from->weight, from->n_weights);
+    p->weight_offset = xfc_dup_array(a, uint64_t, from->weight_offset, from->n_weights);
+    return p;
+}
+
+static uint32_t most_operands(const xfc_graph *g) {
+    uint32_t most = 0;
+    xfc_foreach_op(op, g) most = op->n_in > most ? op->n_in : most;
+    return most;
+}
+
+xfc_graph *xfc_graph_clone(const xfc_graph *from) {
+    xfc_graph *g = xfc_graph_new(from->ctx, from->name);
+    xfc_arena *scratch = xfc_arena_new();
+    cloner cl = {.to = g, .value = xfc_new_array(scratch, xfc_value *, from->next_value_id)};
+    xfc_value **in = xfc_new_array(scratch, xfc_value *, most_operands(from));
+    g->source = from->source;
+    g->stage = from->stage;
+    for (uint32_t i = 0; i < from->n_in; i++) xfc_graph_add_input(g, from->in[i]->name, from->in[i]->type);
+    g->next_value_id = from->next_value_id;
+    for (uint32_t i = 0; i < from->n_in; i++) clone_value(&cl, from->in[i], g->in[i]);
+    xfc_foreach_op(op, from) clone_op(&cl, op, in);
+    g->out_name = xfc_dup_array(g->arena, const char *, from->out_name, from->n_out);
+    g->n_out = from->n_out;
+    g->last = from->last ? g->tail : NULL;
+    for (uint32_t i = 0; i < from->n_constraints; i++)
+        xfc_graph_require_equal(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].loc);
+    if (from->plan) g->plan = clone_plan(g->arena, from->plan);
+    xfc_arena_free(scratch);
+    return g;
+}
+
+/* ---- types ---- */
+
+xfc_type xfc_type_make(xfc_dtype dtype, uint32_t rank, const xfc_int *dim) {
+    xfc_assert(rank <= XFC_MAX_RANK);
+    xfc_type t = {.dtype = dtype, .rank = rank};
+    for (uint32_t d = 0; d < rank; d++) t.dim[d] = dim[d];
+    return t;
+}
+
+bool xfc_type_same(const xfc_type *a, const xfc_type *b) {
+    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    for (uint32_t d = 0; d < a->rank; d++)
+        if (!xfc_int_same(a->dim[d], b->dim[d])) return false;
+    return true;
+}
+
+xfc_int xfc_type_count(xfc_ctx *c, const xfc_type *t) {
+    xfc_int n = xfc_int_const(c, 1);
+    for (uint32_t d = 0; d < t->rank; d++) n = xfc_int_mul(c, n, t->dim[d]);
+    return n;
+}
+
+bool xfc_type_static(const xfc_ctx *c, const xfc_type *t, int64_t *dim, int64_t *count) {
+    int64_t value[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < t->rank; d++)
+        if (!xfc_int_value(c, t->dim[d], &value[d])) return false;
+    if (!xfc_tensor_count(t->dtype, t->rank, value, count, NULL)) return false;
+    if (dim && t->rank) memcpy(dim, value, t->rank * sizeof(*dim));
+    return true;
+}
+
+xfc_int xfc_type_linear(xfc_ctx *c, const xfc_type *t, const xfc_int *index) {
+    xfc_int at = xfc_int_const(c, 0);
+    for (uint32_t d = 0; d < t->rank; d++) at = xfc_int_add(c, xfc_int_mul(c, at, t->dim[d]), index[d]);
+    return at;
+}
+
+void xfc_type_delinear(xfc_ctx *c, const xfc_type *t, xfc_int linear, xfc_int *index) {
+    for (uint32_t d = t->rank; d-- > 1;) {
+        index[d] = xfc_int_mod(c, linear, t->dim[d]);
+        linear = xfc_int_floordiv(c, linear, t->dim[d]);
+    }
+    if (t->rank) index[0] = linear;
+}

@@ -1,0 +1,24 @@
+/* target.c - the targets that passes run with: numbers shared by all ISA variants of a backend, and the composites it keeps whole.
+ *
+ * Passes up to plan run once for all CPU variants, so nothing here may depend on one of them: vectors exist, panels have 48 columns.
+ */
+#include "ir/target.h"
+
+/* Attention has a kernel of its own when both head widths are known: they are the depth and the columns of its two products. */
+static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
+    (void)t;
+    if (op->code != XFC_OP_ATTENTION || op->out[0].type.dtype != XFC_F32) return false;
+    const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
+    const xfc_ctx *c = op->graph->ctx;
+    return xfc_int_value(c, q->dim[q->rank - 1], NULL) && xfc_int_value(c, v->dim[v->rank - 1], NULL);
+}
+
+const xfc_target xfc_target_cpu_generic = {
+    .backend = "cpu", .isa = "x86-64-v3", .triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64-v3", .features = "",
+    .vector_bytes = 32, .panel = 48, .has_fma = true, .claims = cpu_claims,
+};
+
+const xfc_target xfc_target_cuda_generic = {
+    .backend = "cuda", .isa = "sm_80", .triple = "nvptx64-nvidia-cuda", .cpu = "sm_80", .features = "+ptx70",
+    .vector_bytes = 0, .panel = 0, .has_fma = true, .claims = NULL,
+};

@@ -1,0 +1,65 @@
+/* tensor.h - constant data: weights, initializers, folded values.
+ *
+ * A tensor is immutable once made. Its data may lie in the memory-mapped model file (never copied) or in the context's
+ * arena; it is always aligned to its element size and dense row-major. The pool gives equal small constants (<= 4 KiB)
+ * one tensor; larger ones are compared by hash on demand.
+ */
+#ifndef XFC_TENSOR_H
+#define XFC_TENSOR_H
+#include "ir/base/diag.h"
+
+typedef enum {
+#define X(id, ...) XFC_##id,
+#include "ir/dtype.def"
+#undef X
+    XFC_DTYPE_COUNT,
+} xfc_dtype;
+
+typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL } xfc_dclass;
+const char *xfc_dtype_name(xfc_dtype);
+bool xfc_dtype_from_name(const char *name, xfc_dtype *out);
+bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
+int32_t xfc_dtype_onnx(xfc_dtype);
+uint32_t xfc_dtype_bytes(xfc_dtype);
+uint32_t xfc_dtype_dlpack(xfc_dtype); /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */
+xfc_dclass xfc_dtype_class(xfc_dtype);
+static inline bool xfc_dtype_is_float(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_FLOAT; }
+static inline bool xfc_dtype_is_int(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT; }
+
+typedef struct xfc_tensor {
+    xfc_dtype dtype;
+    uint32_t rank, id; /* id: creation order in the pool */
+    int64_t dim[XFC_MAX_RANK];
+    int64_t count; /* elements */
+    size_t bytes;
+    const void *data; /* valid pointer even when bytes is 0 */
+    const char *name; /* initializer name or NULL */
+} xfc_tensor;
+
+/* data is borrowed and must outlive the context (arena or mapping); use xfc_tensor_copy for anything else.
+ * The caller checked that dims are >= 0 and their product fits (xfc_tensor_count). */
+const xfc_tensor *xfc_tensor_new(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data, const char *name);
+const xfc_tensor *xfc_tensor_copy(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data, const char *name);
+void *xfc_tensor_alloc(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim); /* zeroed, 64-byte aligned, for the two above */
+bool xfc_tensor_count(xfc_dtype, uint32_t rank, const int64_t *dim, int64_t *count, size_t *bytes); /* false: negative or overflow */
+uint64_t xfc_tensor_hash(xfc_ctx *, const xfc_tensor *); /* dtype, dims and bytes; cached */
+bool xfc_tensor_equal(const xfc_tensor *, const xfc_tensor *); /* bits */
+
+/* Element access with conversion, for folding and tests. i < count. */
+double xfc_tensor_get_f(const xfc_tensor *, int64_t i);
+int64_t xfc_tensor_get_i(const xfc_tensor *, int64_t i); /* floats truncate; bool is 0 or 1 */
+/* Writes element i of dense data: floats round to nearest even, integers keep their low bits, bool is v != 0. */
+void xfc_element_set_f(xfc_dtype, void *data, int64_t i, double v);
+void xfc_element_set_i(xfc_dtype, void *data, int64_t i, int64_t v);
+bool xfc_tensor_is_splat(const xfc_tensor *, double *value); /* every element equal (count > 0) */
+
+float xfc_half_to_float(uint16_t);
+uint16_t xfc_float_to_half(float); /* round to nearest even */
+float xfc_bfloat_to_float(uint16_t);
+uint16_t xfc_float_to_bfloat(float);
+
+xfc_tensors *xfc_tensors_new(xfc_ctx *);
+const xfc_tensor *xfc_tensor_at(const xfc_ctx *, uint32_t id);
+uint32_t xfc_tensor_pool_size(const xfc_ctx *);
+
+#endif

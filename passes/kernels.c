@@ -1,0 +1,118 @@
+/* kernels.c - turns every op into a kernel.
+ *
+ *   %y = add %a, %b  =>  %y = kernel "map" (%a, %b) { nest i in b, j in 384 { ... } }
+ *
+ * A primitive becomes one kernel holding its nest, with no outer axes yet: fuse and schedule decide what is shared and what runs
+ * in parallel. Packed contractions and attention become block kernels (kernels_contract.c, kernels_attention.c), whose left operand is
+ * read through views in place and whose result is stored through the views that follow.
+ * When: after layout and fold. Raises the stage to KERNELS.
+ */
+#include "passes/kernels.h"
+
+#include <string.h>
+
+static const xfc_nest *single_view_nest(const xfc_op *op) {
+    if (!op || op->code != XFC_OP_KERNEL || op->kernel->n_steps != 1 || op->kernel->n_axes || op->kernel->n_out != 1 ||
+        op->kernel->n_lets || op->kernel->steps[0].kind != XFC_STEP_NEST)
+        return NULL;
+    const xfc_nest *n = op->kernel->steps[0].u.nest;
+    return n->n_stores == 1 ? n : NULL;
+}
+
+xfc_value *xfc_resolve_view(xfc_ctx *ctx, xfc_value *v, xfc_int *index) {
+    for (;;) {
+        const xfc_nest *n = single_view_nest(v->def);
+        uint32_t axis_of[XFC_MAX_RANK];
+        if (!n || !xfc_nest_is_map(ctx, n, axis_of)) return v;
+        const xfc_scalar *s = &n->body[n->stores[0].value];
+        if (s->op != XFC_S_LOAD || s->arg[0] != XFC_NO_ARG || xfc_nest_has_let(n)) return v;
+        xfc_int from[XFC_MAX_RANK], to[XFC_MAX_RANK], result[XFC_MAX_RANK];
+        size_t k = 0;
+        for (uint32_t d = 0; d < n->stores[0].to.rank; d++) {
+            if (axis_of[d] == XFC_NO_ARG) continue;
+            from[k] = n->axes[axis_of[d]].symbol;
+            to[k++] = index[d];
+        }
+        const xfc_access *a = s->u.access;
+        for (uint32_t d = 0; d < a->rank; d++) result[d] = xfc_int_substitute(ctx, a->index[d], from, to, k);
+        memcpy(index, result, sizeof result);
+        v = v->def->in[a->buffer].value;
+    }
+}
+
+xfc_value *xfc_absorb_views(xfc_ctx *ctx, xfc_value *v, xfc_int *index) {
+    while (v->uses && !v->uses->next && xfc_op_has(v->uses->user, XFC_BIJECT)) {
+        xfc_op *view = v->uses->user;
+        xfc_int out[XFC_MAX_RANK] = {{0}};
+        xfc_ops[view->code].push(ctx, view, index, out);
+        memcpy(index, out, sizeof out);
+        v = &view->out[0];
+    }
+    return v;
+}
+
+void xfc_absorbed_remove(xfc_op *op) {
+    xfc_value *v = &op->out[0];
+    if (v->uses) {
+        xfc_assert(!v->uses->next);
+        xfc_absorbed_remove(v->uses->user);
+    }
+    xfc_op_remove(op);
+}
+
+xfc_rows xfc_tile_rows(xfc_ctx *ctx, xfc_value *v, const xfc_int *index, xfc_int row, xfc_int k, xfc_int at) {
+    xfc_rows r = {.source = v};
+    const xfc_int symbols[2] = {row, k}, start[2] = {at, xfc_int_const(ctx, 0)};
+    for (int attempt = 0; attempt < 2; attempt++) { /* through the views, else the value as it is */
+        xfc_int at_index[XFC_MAX_RANK] = {{0}}, unit, rest, base;
+        memcpy(at_index, index, v->type.rank * sizeof(xfc_int));
+        r.source = attempt == 0 ? xfc_resolve_view(ctx, v, at_index) : v;
+        xfc_int offset = xfc_type_linear(ctx, &r.source->type, at_index);
+        bool affine = xfc_int_linear_in(ctx, offset, k, &unit, &rest) && xfc_int_is(ctx, unit, 1) &&
+                      xfc_int_linear_in(ctx, rest, row, &r.stride, &base);
+        for (uint32_t d = 0; d < r.source->type.rank; d++)
+            r.index[d] = xfc_int_substitute(ctx, at_index[d], symbols, start, 2);
+        if (affine) return r;
+    }
+    xfc_bug(__FILE__, __LINE__, "rows of a dense operand are not affine");
+}
+
+static xfc_status nest_kernel(xfc_op *op) {
+    xfc_graph *g = op->graph;
+    const xfc_op_info *info = &xfc_ops[op->code];
+    if (!info->nest)
+        return xfc_fail(g->ctx, XFC_ERR_UNSUPPORTED, op->loc, "no code can be made for '%s'; it was not decomposed", info->name);
+    bool reduces = (info->traits & (XFC_REDUCE | XFC_CONTRACT)) != 0;
+    xfc_draft d = xfc_draft_new(g, reduces ? "reduce" : (info->traits & XFC_VIEW) ? "view" : "map");
+    xfc_nestb nb = xfc_nestb_new(g->ctx, g->arena);
+    XFC_TRY(info->nest(op, &nb));
+    uint32_t *map = xfc_new_array(g->arena, uint32_t, op->n_in + op->n_out + 1u), n = 0;
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (op->in[i].value) map[n++] = xfc_draft_buffer_of(&d, XFC_BUF_IN, op->in[i].value, op->in[i].value->type);
+    for (uint32_t i = 0; i < op->n_out; i++)
+        map[n++] = xfc_draft_buffer_of(&d, XFC_BUF_OUT, &op->out[i], op->out[i].type);
+    xfc_nest_map_buffers(d.e, nb.nest, map);
+    xfc_nest_tidy(d.e, nb.nest);
+    xfc_draft_nest(&d, nb.nest);
+    xfc_draft_loc(&d, &op->loc, 1);
+    xfc_draft_commit(&d, op, op->loc);
+    xfc_op_remove(op);
+    return XFC_OK;
+}
+
+/* The op that comes next must be fetched after the kernel was made: views behind it may have been absorbed. */
+static xfc_op *convert(xfc_pass *p, xfc_op *op) {
+    xfc_op *next = op->next, *made = NULL;
+    if (op->code == XFC_OP_MATMUL_PACKED) made = xfc_kernel_contract(p, op);
+    else if (op->code == XFC_OP_ATTENTION_PACKED) made = xfc_kernel_attention(p, op);
+    else p->status = nest_kernel(op);
+    return made ? made->next : next;
+}
+
+bool xfc_kernels(xfc_pass *p) {
+    xfc_op *op = p->graph->first;
+    while (op && p->status == XFC_OK)
+        op = xfc_op_has(op, XFC_STRUCT) ? op->next : convert(p, op);
+    p->graph->stage = XFC_STAGE_KERNELS;
+    return true;
+}

@@ -1,0 +1,60 @@
+/* layout.c - packs the right operands of contractions.
+ *
+ *   %y = matmul %x, %w                      : f32[b, s, 1536]
+ *   =>
+ *   %p = pack %w {panel = 48}               : f32[32, 384, 48]
+ *   %y = matmul_packed %x, %p {size = [1536]}
+ *
+ * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed at compile
+ * time; any other right operand is packed at run time, once per value however many contractions read it (cse shares the packs).
+ * The layout is the same for every ISA: panels of target->panel columns. Types without tiles stay plain nests.
+ * When: after legalize, before kernels.
+ */
+#include "ir/build.h"
+#include "passes/pass.h"
+
+static xfc_value *pack(xfc_builder *b, xfc_value *v, uint32_t panel) {
+    xfc_attr a = xfc_attr_int(XFC_K_PANEL, panel);
+    return xfc_build(b, XFC_OP_PACK, &v, 1, &a, 1);
+}
+
+static void replace(xfc_op *op, xfc_value *with) {
+    if (!with) return;
+    xfc_value_replace(&op->out[0], with);
+    xfc_op_remove(op);
+}
+
+static bool pack_matmul(xfc_pass *p, xfc_op *op) {
+    xfc_value *a = op->in[0].value, *w = op->in[1].value;
+    if (a->type.dtype != XFC_F32 || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1) return false;
+    if (w->type.rank != 2 && w->type.rank != a->type.rank) return false;
+    xfc_builder b = {op->graph, op, op->loc};
+    xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1);
+    replace(op, xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){a, pack(&b, w, p->target->panel)}, 2, &size, 1));
+    return true;
+}
+
+static bool pack_attention(xfc_pass *p, xfc_op *op) {
+    xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
+    if (q->type.dtype != XFC_F32) return false;
+    xfc_builder b = {op->graph, op, op->loc};
+    const int64_t swap[4] = {0, 1, 3, 2};
+    const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
+    xfc_value *in[4] = {q, pack(&b, xfc_b_transpose(&b, k, swap), p->target->panel), pack(&b, v, p->target->panel),
+                        op->n_in > 3 ? op->in[3].value : NULL};
+    xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
+                        xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
+                        xfc_attr_dims(XFC_K_SIZE, size, 2)};
+    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, in[3] ? 4 : 3, attr, 3));
+    return true;
+}
+
+bool xfc_layout(xfc_pass *p) {
+    if (p->target->panel == 0) return false;
+    bool changed = false;
+    xfc_foreach_op_safe(op, p->graph) {
+        if (op->code == XFC_OP_MATMUL) changed |= pack_matmul(p, op);
+        else if (op->code == XFC_OP_ATTENTION) changed |= pack_attention(p, op);
+    }
+    return changed;
+}

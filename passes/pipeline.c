@@ -1,0 +1,277 @@
+/* pipeline.c - the table of passes, the default pipelines, and the runner.
+ *
+ * The runner alone verifies, prints, times, bisects, and in test modes replaces the graph by its clone or by
+ * parse(print(graph)) after every pass; passes do none of it. A pipeline is checked as a whole before anything runs: unknown
+ * names, passes at a stage that is not theirs, and required passes that were disabled are the caller's mistake
+ * (XFC_ERR_INPUT); a graph that a pass leaves malformed is ours (xfc_bug).
+ * It does not choose passes by cost or repeat them: a pipeline is the list that was given, in that order.
+ */
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/pass.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
+#define XFC_PASS(id, pass_name, function, first, last, pass_kind, text)                                               \
+    [XFC_PASS_##id] = {.name = pass_name, .run = function, .from = XFC_STAGE_##first, .to = XFC_STAGE_##last,         \
+                       .help = text, .kind = XFC_KIND_##pass_kind},
+#include "passes/passes.def"
+#undef XFC_PASS
+};
+
+/* Why this order. Constants first, since every pattern asks for them; views before raise, so that an Expand between an
+ * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; merge wants
+ * linears; what merge and legalize built is folded, merged and shared again. layout leaves pack ops on weights: fold. */
+#define RAISING "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"
+#define LOWERING "legalize,simplify,views,cse,fold,dce,layout,fold,cse,dce,kernels,fuse,dce,schedule,plan"
+const char *const xfc_pipeline_default[4] = {
+    "fold,dce,legalize,layout,fold,dce,kernels,schedule,plan",
+    RAISING LOWERING,
+    RAISING LOWERING,
+    RAISING LOWERING,
+};
+
+typedef struct {
+    xfc_graph **graph;
+    const xfc_target *target;
+    const xfc_run_opts *opts;
+    FILE *out;
+    xfc_arena *scratch;
+    const xfc_pass_info **list;
+    double *seconds; /* by position in list; negative: skipped */
+    bool *changed;
+    uint32_t n;
+    int64_t optional_run; /* passes counted by bisect_limit */
+} runner;
+
+static xfc_ctx *ctx_of(const runner *r) { return (*r->graph)->ctx; }
+
+/* The next name of a comma-separated list; false at its end. Spaces around names are skipped. */
+static bool next_name(const char **at, const char **name, size_t *n) {
+    const char *s = *at + strspn(*at, ", \t\n");
+    if (!*s) return false;
+    *n = strcspn(s, ", \t\n");
+    *name = s;
+    *at = s + *n;
+    return true;
+}
+
+static bool in_list(const char *list, const char *name) {
+    const char *item;
+    size_t n;
+    while (list && next_name(&list, &item, &n)) {
+        if (strlen(name) == n && memcmp(item, name, n) == 0) return true;
+    }
+    return false;
+}
+
+static const xfc_pass_info *find_pass(const char *name, size_t n) {
+    for (uint32_t i = 0; i < XFC_PASS_COUNT; i++) {
+        if (strlen(xfc_passes[i].name) == n && memcmp(xfc_passes[i].name, name, n) == 0) return &xfc_passes[i];
+    }
+    return NULL;
+}
+
+static xfc_status check_names(runner *r, const char *option, const char *list) {
+    const char *name;
+    size_t n;
+    while (list && next_name(&list, &name, &n)) {
+        if (find_pass(name, n)) continue;
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "%s: no pass is named '%.*s'; `xf-opt --help` lists them", option,
+                        (int)(n < 64 ? n : 64), name);
+    }
+    return XFC_OK;
+}
+
+static xfc_status check_options(runner *r) {
+    const xfc_run_opts *o = r->opts;
+    XFC_TRY(check_names(r, "--disable", o->disable));
+    for (uint32_t i = 0; i < XFC_PASS_COUNT; i++) {
+        if (xfc_passes[i].kind == XFC_KIND_OPTIONAL || !in_list(o->disable, xfc_passes[i].name)) continue;
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "--disable: '%s' is required; leave it out of the list",
+                        xfc_passes[i].name);
+    }
+    if (o->print_before && strcmp(o->print_before, "all") != 0) XFC_TRY(check_names(r, "--print-before", o->print_before));
+    if (o->print_after && strcmp(o->print_after, "all") != 0 && strcmp(o->print_after, "change") != 0) {
+        XFC_TRY(check_names(r, "--print-after", o->print_after));
+    }
+    return XFC_OK;
+}
+
+/* Names to rows, and the order against their stages, before anything runs. */
+static xfc_status resolve(runner *r, const char *names) {
+    xfc_stage stage = (*r->graph)->stage;
+    uint32_t cap = 0;
+    const char *name;
+    size_t n;
+    XFC_TRY(check_names(r, "passes", names));
+    while (next_name(&names, &name, &n)) {
+        const xfc_pass_info *pass = find_pass(name, n);
+        xfc_stage last = pass->kind == XFC_KIND_LOWERS ? pass->from : pass->to;
+        if (stage < pass->from || stage > last) {
+            return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "pass '%s' (number %u of the pipeline) runs at stage %s%s%s, but the "
+                            "graph is then at stage %s; reorder the passes", pass->name, r->n + 1, xfc_stage_name(pass->from),
+                            last != pass->from ? " to " : "", last != pass->from ? xfc_stage_name(last) : "", xfc_stage_name(stage));
+        }
+        if (pass->kind == XFC_KIND_LOWERS) stage = pass->to;
+        xfc_push(r->scratch, r->list, r->n, cap) = pass;
+    }
+    r->seconds = xfc_new_array(r->scratch, double, r->n);
+    r->changed = xfc_new_array(r->scratch, bool, r->n);
+    return XFC_OK;
+}
+
+static void print_graph(runner *r, const char *when, const char *pass) {
+    xfc_buf buf = {.arena = xfc_arena_new()};
+    xfc_buf_printf(&buf, "// %s %s\n", when, pass);
+    xfc_print_graph(&buf, *r->graph, NULL);
+    (void)fwrite(buf.text, 1, buf.n, r->out);
+    (void)fflush(r->out);
+    xfc_arena_free(buf.arena);
+}
+
+static bool wants(const char *list, const char *pass) { return list && (strcmp(list, "all") == 0 || in_list(list, pass)); }
+
+static void verify_or_die(runner *r, const char *what, const char *pass) {
+    xfc_buf defects = {.arena = xfc_arena_new()};
+    if (xfc_verify(*r->graph, &defects)) {
+        xfc_arena_free(defects.arena);
+        return;
+    }
+    r->out = stderr;
+    print_graph(r, what, pass);
+    (void)fputs(defects.text ? defects.text : "", stderr);
+    xfc_bug(__FILE__, __LINE__, "the graph is malformed %s '%s'", what, pass);
+}
+
+static void print_all(xfc_buf *buf, const xfc_graph *g) {
+    xfc_print_graph(buf, g, &(xfc_print_opts){.locations = true, .data_by_id = true});
+}
+
+static void same_text_or_die(const xfc_buf *a, const xfc_buf *b, const char *mode, const char *pass) {
+    if (a->n == b->n && memcmp(a->text, b->text, a->n) == 0) return;
+    size_t i = 0, line = 1;
+    for (; i < a->n && i < b->n && a->text[i] == b->text[i]; i++) line += a->text[i] == '\n';
+    (void)fprintf(stderr, "--- the graph\n%s\n--- after %s\n%s\n", a->text, mode, b->text);
+    xfc_bug(__FILE__, __LINE__, "%s after '%s' changes the text, first in line %zu", mode, pass, line);
+}
+
+static void check_clone(runner *r, const char *pass) {
+    xfc_arena *arena = xfc_arena_new();
+    xfc_buf before = {.arena = arena}, after = {.arena = arena};
+    print_all(&before, *r->graph);
+    xfc_graph *clone = xfc_graph_clone(*r->graph);
+    print_all(&after, clone);
+    same_text_or_die(&before, &after, "cloning", pass);
+    xfc_graph_free(*r->graph);
+    *r->graph = clone;
+    xfc_arena_free(arena);
+    verify_or_die(r, "in the clone after", pass);
+}
+
+/* The text form has no places, so a planned graph keeps its own; it is printed and parsed all the same. */
+static void check_roundtrip(runner *r, const char *pass) {
+    xfc_arena *arena = xfc_arena_new();
+    xfc_buf before = {.arena = arena}, after = {.arena = arena};
+    print_all(&before, *r->graph);
+    uint32_t errors = ctx_of(r)->n_errors;
+    xfc_graph *parsed = xfc_parse_graph(ctx_of(r), before.text, before.n, "roundtrip");
+    if (!parsed || ctx_of(r)->n_errors != errors) {
+        (void)fprintf(stderr, "%s\n", before.text);
+        xfc_diags_print(ctx_of(r), stderr, false);
+        xfc_bug(__FILE__, __LINE__, "the printed graph does not parse after '%s'", pass);
+    }
+    print_all(&after, parsed);
+    same_text_or_die(&before, &after, "a round trip through text", pass);
+    if ((*r->graph)->plan) {
+        xfc_graph_free(parsed);
+    } else {
+        parsed->source = (*r->graph)->source;
+        xfc_graph_free(*r->graph);
+        *r->graph = parsed;
+    }
+    xfc_arena_free(arena);
+    verify_or_die(r, "in the round trip after", pass);
+}
+
+static double now(void) {
+    struct timespec t;
+    (void)timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A builder inside a pass may have recorded an error that the pass did not hand on. */
+static xfc_status status_after(const runner *r, const xfc_pass *pass, uint32_t errors_before) {
+    const xfc_ctx *ctx = ctx_of(r);
+    if (pass->status != XFC_OK || ctx->n_errors == errors_before) return pass->status;
+    for (uint32_t i = ctx->n_diags; i > 0; i--) {
+        if (!ctx->diags[i - 1].is_note) return ctx->diags[i - 1].status;
+    }
+    return XFC_ERR_UNSUPPORTED;
+}
+
+static bool skipped(runner *r, const xfc_pass_info *pass) {
+    if (pass->kind != XFC_KIND_OPTIONAL) return false;
+    if (in_list(r->opts->disable, pass->name)) return true;
+    int64_t limit = r->opts->bisect_limit;
+    if (limit >= 0 && r->optional_run >= limit) return true;
+    r->optional_run++;
+    if (limit >= 0) (void)fprintf(r->out, "// bisect: %" PRId64 " %s\n", r->optional_run, pass->name);
+    return false;
+}
+
+static xfc_status run_one(runner *r, uint32_t i) {
+    const xfc_pass_info *info = r->list[i];
+    if (skipped(r, info)) {
+        r->seconds[i] = -1;
+        return XFC_OK;
+    }
+    if (wants(r->opts->print_before, info->name)) print_graph(r, "before", info->name);
+    xfc_pass pass = {.graph = *r->graph, .target = r->target, .scratch = xfc_arena_new()};
+    uint32_t errors = ctx_of(r)->n_errors;
+    double start = now();
+    r->changed[i] = info->run(&pass);
+    r->seconds[i] = now() - start;
+    xfc_arena_free(pass.scratch);
+    XFC_TRY(status_after(r, &pass, errors));
+    if (info->kind == XFC_KIND_LOWERS) (*r->graph)->stage = info->to;
+    bool verify = r->opts->verify;
+#ifndef NDEBUG
+    verify = true;
+#endif
+    if (verify) verify_or_die(r, "after", info->name);
+    bool changed_only = r->opts->print_after && strcmp(r->opts->print_after, "change") == 0;
+    if (wants(r->opts->print_after, info->name) || (changed_only && r->changed[i])) print_graph(r, "after", info->name);
+    if (r->opts->clone) check_clone(r, info->name);
+    if (r->opts->roundtrip) check_roundtrip(r, info->name);
+    return XFC_OK;
+}
+
+static void print_times(const runner *r) {
+    double total = 0;
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (r->seconds[i] < 0) {
+            (void)fprintf(r->out, "// %-9s skipped\n", r->list[i]->name);
+            continue;
+        }
+        total += r->seconds[i];
+        (void)fprintf(r->out, "// %-9s %9.3f ms%s\n", r->list[i]->name, r->seconds[i] * 1e3, r->changed[i] ? "  changed" : "");
+    }
+    (void)fprintf(r->out, "// %-9s %9.3f ms\n", "total", total * 1e3);
+}
+
+xfc_status xfc_run_passes(xfc_graph **graph, const xfc_target *target, const char *names, const xfc_run_opts *opts) {
+    static const xfc_run_opts none = {.bisect_limit = -1};
+    runner r = {.graph = graph, .target = target, .opts = opts ? opts : &none, .scratch = xfc_arena_new()};
+    r.out = r.opts->out ? r.opts->out : stderr;
+    xfc_status status = check_options(&r);
+    if (status == XFC_OK) status = resolve(&r, names);
+    for (uint32_t i = 0; i < r.n && status == XFC_OK; i++) status = run_one(&r, i);
+    if (status == XFC_OK && r.opts->time) print_times(&r);
+    xfc_arena_free(r.scratch);
+    return status;
+}

@@ -1,0 +1,221 @@
+/* schedule.c - which loops run in parallel, which one becomes vectors, and how much work is worth a dispatch.
+ *
+ * Parallel axes whose elements lie next to one another are first collapsed, so that [b, s, n] element-wise work is one long axis.
+ * Then each nest gets its vector axis: the one along which most accesses are contiguous. A kernel that has no outer axes yet gets all
+ * its other parallel axes as tasks; a lone axis is cut into chunks. The grain of a kernel is the number of tasks that amounts to
+ * TASK_CYCLES: fewer tasks than that run on the calling thread.
+ *
+ *   kernel { nest i in b, j in s, k in 384 }  =>  kernel { axis c in ceil(b s 384 / 4096) : threads  nest k in min(4096, ..) : vector }
+ *
+ * The choice depends on the graph alone, never on the ISA or the number of threads, so results do not either.
+ */
+#include "passes/draft.h"
+#include "passes/pass.h"
+
+enum { CHUNK = 4096, TASK_CYCLES = 20000 };
+
+typedef struct { xfc_ctx *ctx; xfc_arena *arena; xfc_kernel *k; } scheduler;
+
+/* --- collapsing ----------------------------------------------------------------------------------------------------- */
+
+typedef struct { const xfc_nest *nest; uint32_t body, store; } access_iter;
+
+static const xfc_access *next_access(access_iter *it, bool *is_store) {
+    while (it->body < it->nest->n_body) {
+        const xfc_scalar *s = &it->nest->body[it->body++];
+        *is_store = false;
+        if (s->op == XFC_S_LOAD) return s->u.access;
+    }
+    *is_store = true;
+    return it->store < it->nest->n_stores ? &it->nest->stores[it->store++].to : NULL;
+}
+
+static bool index_value_uses(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
+    for (uint32_t i = 0; i < n->n_body; i++)
+        if (n->body[i].op == XFC_S_INDEX && xfc_int_uses(s->ctx, n->body[i].u.index, symbol)) return true;
+    for (uint32_t a = 0; a < n->n_axes; a++)
+        if (xfc_int_uses(s->ctx, n->axes[a].extent, symbol)) return true;
+    return false;
+}
+
+/* Axis i directly outside axis j of extent e: stepping i once equals stepping j e times, everywhere. */
+static bool can_collapse(const scheduler *s, const xfc_nest *n, const xfc_axis *i, const xfc_axis *j) {
+    if (i->kind != XFC_AXIS_PARALLEL || j->kind != XFC_AXIS_PARALLEL) return false;
+    if (index_value_uses(s, n, i->symbol) || index_value_uses(s, n, j->symbol)) return false;
+    access_iter it = {.nest = n};
+    bool is_store;
+    for (const xfc_access *a; (a = next_access(&it, &is_store));) {
+        xfc_int offset = xfc_access_linear(s->ctx, s->k, a), ci, cj, rest;
+        if (!xfc_int_linear_in(s->ctx, offset, i->symbol, &ci, &rest)) return false;
+        if (!xfc_int_linear_in(s->ctx, rest, j->symbol, &cj, &rest)) return false;
+        if (!xfc_int_same(ci, xfc_int_mul(s->ctx, cj, j->extent))) return false;
+    }
+    return true;
+}
+
+static void collapse(scheduler *s, xfc_nest *n) {
+    for (uint32_t a = 0; a + 1 < n->n_axes;) {
+        xfc_axis *i = &n->axes[a], *j = &n->axes[a + 1];
+        if (!can_collapse(s, n, i, j)) {
+            a++;
+            continue;
+        }
+        xfc_int extent = xfc_int_mul(s->ctx, i->extent, j->extent), e = j->extent;
+        xfc_int r = xfc_int_axis(s->ctx, "i", extent);
+        const xfc_int from[2] = {i->symbol, j->symbol}, to[2] = {xfc_int_floordiv(s->ctx, r, e), xfc_int_mod(s->ctx, r, e)};
+        *i = (xfc_axis){.name = "i", .symbol = r, .extent = extent, .kind = XFC_AXIS_PARALLEL};
+        for (uint32_t k = a + 1; k + 1 < n->n_axes; k++) n->axes[k] = n->axes[k + 1];
+        n->n_axes--;
+        xfc_nest_substitute(s->ctx, s->arena, n, from, to, 2);
+        a = a ? a - 1 : 0;
+    }
+}
+
+/* --- the vector axis -------------------------------------------------------------------------------------------------- */
+
+/* Does a let of the nest depend on the axis? Then lanes would read different places: no vectors along it. */
+static bool let_depends(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
+    bool *depends = xfc_new_array(s->arena, bool, n->n_body);
+    for (uint32_t i = 0; i < n->n_body; i++) {
+        const xfc_scalar *x = &n->body[i];
+        for (int a = 0; a < 3; a++)
+            if (x->arg[a] != XFC_NO_ARG) depends[i] |= depends[x->arg[a]];
+        if (x->op == XFC_S_INDEX) depends[i] |= xfc_int_uses(s->ctx, x->u.index, symbol);
+        for (uint32_t d = 0; x->op == XFC_S_LOAD && d < x->u.access->rank; d++)
+            depends[i] |= xfc_int_uses(s->ctx, x->u.access->index[d], symbol);
+        if (x->op == XFC_S_LET && depends[i]) return true;
+    }
+    return false;
+}
+
+static int score(const scheduler *s, const xfc_nest *n, const xfc_axis *axis) {
+    int64_t extent;
+    if (axis->kind == XFC_AXIS_SCAN || let_depends(s, n, axis->symbol)) return -1;
+    if (xfc_int_value(s->ctx, axis->extent, &extent) && extent < 4) return -1;
+    int sum = 0;
+    access_iter it = {.nest = n};
+    bool is_store;
+    for (const xfc_access *a; (a = next_access(&it, &is_store));) {
+        xfc_int offset = xfc_access_linear(s->ctx, s->k, a), unit, rest;
+        if (!xfc_int_linear_in(s->ctx, offset, axis->symbol, &unit, &rest)) sum -= 3;
+        else if (xfc_int_is(s->ctx, unit, 1)) sum += is_store ? 4 : 3;
+        else if (!xfc_int_is(s->ctx, unit, 0)) sum -= 3;
+    }
+    return sum;
+}
+
+static uint32_t choose_vector(const scheduler *s, xfc_nest *n) {
+    uint32_t best = XFC_NO_ARG;
+    int best_score = 0;
+    for (uint32_t a = 0; a < n->n_axes; a++) {
+        int v = score(s, n, &n->axes[a]);
+        if (v > 0 && v >= best_score) { /* later axes win ties: they are inner ones */
+            best = a;
+            best_score = v;
+        }
+        n->axes[a].how = XFC_HOW_SERIAL;
+    }
+    if (best != XFC_NO_ARG) n->axes[best].how = XFC_HOW_VECTOR;
+    return best;
+}
+
+/* --- tasks ------------------------------------------------------------------------------------------------------------ */
+
+static void push_outer(scheduler *s, xfc_axis axis) {
+    axis.how = XFC_HOW_THREADS;
+    xfc_push(s->arena, s->k->axes, s->k->n_axes, s->k->cap_axes) = axis;
+}
+
+static void chunk_axis(scheduler *s, xfc_nest *n, uint32_t a) {
+    xfc_ctx *ctx = s->ctx;
+    xfc_axis *axis = &n->axes[a];
+    xfc_int chunk = xfc_int_const(ctx, CHUNK), n_chunks = xfc_int_ceildiv(ctx, axis->extent, chunk);
+    if (xfc_int_is(ctx, n_chunks, 1) || xfc_int_is(ctx, n_chunks, 0)) return;
+    xfc_int c = xfc_int_axis(ctx, "chunk", n_chunks), from = axis->symbol, first = xfc_int_mul(ctx, c, chunk);
+    push_outer(s, (xfc_axis){.name = "chunk", .symbol = c, .extent = n_chunks});
+    axis->extent = xfc_int_min(ctx, chunk, xfc_int_sub(ctx, axis->extent, first));
+    axis->symbol = xfc_int_axis(ctx, axis->name, axis->extent);
+    xfc_int to = xfc_int_add(ctx, first, axis->symbol);
+    xfc_nest_substitute(ctx, s->arena, n, &from, &to, 1);
+}
+
+static void choose_tasks(scheduler *s, xfc_nest *n, uint32_t vector) {
+    bool lone = true;
+    for (uint32_t a = 0; a < n->n_axes; a++)
+        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL) lone = false;
+    if (lone) {
+        if (vector != XFC_NO_ARG && n->axes[vector].kind == XFC_AXIS_PARALLEL) chunk_axis(s, n, vector);
+        return;
+    }
+    uint32_t kept = 0;
+    for (uint32_t a = 0; a < n->n_axes; a++) {
+        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL) push_outer(s, n->axes[a]);
+        else n->axes[kept++] = n->axes[a];
+    }
+    n->n_axes = kept;
+}
+
+/* --- grain ------------------------------------------------------------------------------------------------------------ */
+
+static bool only_dims(const xfc_ctx *ctx, xfc_int e) {
+    const xfc_int_info *i = xfc_int_look(ctx, e);
+    if (i->kind == XFC_INT_CONST) return true;
+    if (i->kind == XFC_INT_SYMBOL) return i->sym == XFC_SYM_DIM;
+    for (uint32_t k = 0; k < i->n_terms; k++)
+        for (uint32_t j = 0; j < i->term[k].n; j++)
+            if (!only_dims(ctx, i->term[k].atom[j])) return false;
+    return i->kind == XFC_INT_SUM || (only_dims(ctx, i->a) && only_dims(ctx, i->b));
+}
+
+/* An extent as a number that is known before the run: its upper bound if it varies between tasks. */
+static xfc_int known_extent(const scheduler *s, xfc_int e) {
+    if (only_dims(s->ctx, e)) return e;
+    int64_t lo, hi;
+    xfc_int_range(s->ctx, e, &lo, &hi);
+    return xfc_int_const(s->ctx, hi > CHUNK ? CHUNK : hi < 1 ? 1 : hi);
+}
+
+static xfc_int nest_cost(const scheduler *s, const xfc_nest *n) {
+    xfc_int points = xfc_int_const(s->ctx, 1);
+    bool vector = false;
+    for (uint32_t a = 0; a < n->n_axes; a++) {
+        points = xfc_int_mul(s->ctx, points, known_extent(s, n->axes[a].extent));
+        vector |= n->axes[a].how == XFC_HOW_VECTOR;
+    }
+    xfc_int work = xfc_int_mulc(s->ctx, points, (int64_t)n->n_body + xfc_nest_work(n));
+    return xfc_int_floordiv(s->ctx, work, xfc_int_const(s->ctx, vector ? 16 : 1));
+}
+
+static void choose_grain(scheduler *s) {
+    xfc_int cost = xfc_int_const(s->ctx, 20);
+    for (uint32_t i = 0; i < s->k->n_steps; i++) {
+        const xfc_step *st = &s->k->steps[i];
+        if (st->kind == XFC_STEP_NEST) {
+            cost = xfc_int_add(s->ctx, cost, nest_cost(s, st->u.nest));
+            continue;
+        }
+        xfc_int fma = xfc_int_mul(s->ctx, known_extent(s, st->u.tile->rows), known_extent(s, st->u.tile->columns));
+        fma = xfc_int_mul(s->ctx, fma, known_extent(s, st->u.tile->depth));
+        cost = xfc_int_add(s->ctx, cost, xfc_int_floordiv(s->ctx, fma, xfc_int_const(s->ctx, 32)));
+    }
+    xfc_int grain = xfc_int_floordiv(s->ctx, xfc_int_const(s->ctx, TASK_CYCLES), cost);
+    s->k->grain = xfc_int_max(s->ctx, xfc_int_const(s->ctx, 1), grain);
+}
+
+bool xfc_schedule(xfc_pass *p) {
+    xfc_foreach_op(op, p->graph) {
+        if (op->code != XFC_OP_KERNEL) continue;
+        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel};
+        bool alone = s.k->n_axes == 0 && s.k->n_steps == 1;
+        for (uint32_t i = 0; i < s.k->n_steps; i++) {
+            if (s.k->steps[i].kind != XFC_STEP_NEST) continue;
+            xfc_nest *n = s.k->steps[i].u.nest;
+            if (alone) collapse(&s, n);
+            uint32_t vector = choose_vector(&s, n);
+            if (alone) choose_tasks(&s, n, vector);
+        }
+        choose_grain(&s);
+    }
+    p->graph->stage = XFC_STAGE_SCHEDULED;
+    return true;
+}

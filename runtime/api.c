@@ -1,0 +1,269 @@
+/* api.c - the one exported symbol and the table behind it; models; where error texts go.
+ *
+ * A model is the checked plan, the chosen code variant, the mapped weights and the declared signature: everything in it
+ * is made by open and constant from then on, so threads share it without locks. Every entry of the table that may touch
+ * errno restores it.
+ */
+#include "runtime/runtime.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define XF_EXPORT __attribute__((visibility("default")))
+#else
+#define XF_EXPORT
+#endif
+
+/* Errors of calls that have no context to keep them. */
+static _Thread_local xf_error thread_error;
+
+xf_error *xf_thread_error(void) { return &thread_error; }
+
+xf_status xf_fail(xf_error *error, xf_status status, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(error->text, sizeof error->text, fmt, args);
+    va_end(args);
+    return status;
+}
+
+static const char *api_status_string(xf_status status) {
+    switch (status) {
+    case XF_OK: return "ok";
+    case XF_E_ARG: return "bad argument";
+    case XF_E_DTYPE: return "wrong element type";
+    case XF_E_SHAPE: return "wrong shape";
+    case XF_E_NOMEM: return "not enough memory";
+    case XF_E_IO: return "weights cannot be read";
+    case XF_E_CPU: return "no code for this CPU";
+    case XF_E_DEVICE: return "device not served";
+    case XF_E_RANGE: return "value out of range";
+    case XF_E_CANCELLED: return "cancelled";
+    case XF_E_ABI: return "incompatible version";
+    case XF_E_INTERNAL: return "internal error";
+    }
+    return "unknown status";
+}
+
+/* --- models ----------------------------------------------------------------------------------------------------------
+ * */
+
+static void model_free(xf_model *m) {
+    xf_signature_free(m);
+    xf_weights_close(m);
+    free(m);
+}
+
+static uint32_t most_operands(const xf_plan *p) {
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        uint32_t n = p->steps[i].n_in + p->steps[i].n_out;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error) {
+    const xf_plan_header *h = (const void *)xf_plan_blob;
+    const char *why = xf_plan_open(&m->plan, h, h->size);
+    if (why) return xf_fail(error, XF_E_ABI, "the plan inside the model cannot be used: %s", why);
+    m->max_operands = most_operands(&m->plan);
+    if (o->device.device_type != 0 && o->device.device_type != 1)
+        return xf_fail(error, XF_E_DEVICE, "device type %d: this artefact has CPU code only",
+                       (int)o->device.device_type);
+    if (o->flags)
+        return xf_fail(error, XF_E_ARG, "xf_open_opts.flags is %#x, but no flag is defined", (unsigned)o->flags);
+    const char *forced = o->isa && *o->isa ? o->isa : getenv("XF_ISA");
+    XF_TRY(xf_variant_pick(xf_variants, forced && *forced ? forced : NULL, &m->variant, error));
+    XF_TRY(xf_weights_open(m, o, error));
+    return xf_signature_make(m, error);
+}
+
+xf_status xf_read_opts(void *to, size_t size, const void *from, const char *type, xf_error *error) {
+    memset(to, 0, size);
+    if (!from) return XF_OK;
+    size_t given;
+    memcpy(&given, from, sizeof given);
+    if (given < sizeof given || given > 4096)
+        return xf_fail(error, XF_E_ABI, "%s.struct_size is %zu; set it to sizeof(%s)", type, given, type);
+    const unsigned char *bytes = from;
+    for (size_t i = size; i < given; i++)
+        if (bytes[i]) return xf_fail(error, XF_E_ABI, "%s has fields that this artefact is too old for", type);
+    memcpy(to, from, given < size ? given : size);
+    return XF_OK;
+}
+
+static xf_status api_open(const xf_open_opts *opts, xf_model **out) {
+    int saved = errno;
+    xf_error *error = xf_thread_error();
+    if (!out) return xf_fail(error, XF_E_ARG, "open: the model pointer is NULL");
+    *out = NULL;
+    xf_open_opts o;
+    XF_TRY(xf_read_opts(&o, sizeof o, opts, "xf_open_opts", error));
+    xf_model *m = calloc(1, sizeof *m);
+    if (!m) return xf_fail(error, XF_E_NOMEM, "out of memory");
+    atomic_init(&m->refs, 1);
+    xf_status status = model_init(m, &o, error);
+    if (status == XF_OK)
+        *out = m;
+    else
+        model_free(m);
+    errno = saved;
+    return status;
+}
+
+static void api_retain(xf_model *m) {
+    if (m) atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+}
+
+static void api_release(xf_model *m) {
+    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+    int saved = errno;
+    model_free(m);
+    errno = saved;
+}
+
+static size_t api_num_inputs(const xf_model *m) { return m->plan.head->n_inputs; }
+static size_t api_num_outputs(const xf_model *m) { return m->plan.head->n_outputs; }
+
+static const xf_io_info *api_input_info(const xf_model *m, size_t i) {
+    return i < api_num_inputs(m) ? &m->io[i] : NULL;
+}
+
+static const xf_io_info *api_output_info(const xf_model *m, size_t i) {
+    return i < api_num_outputs(m) ? &m->io[api_num_inputs(m) + i] : NULL;
+}
+
+static const char *api_signature_json(const xf_model *m) { return m->signature; }
+
+static const char *api_metadata(const xf_model *m, const char *key) {
+    if (!key) return NULL;
+    return strcmp(key, "isa") == 0 ? m->variant->name : xf_plan_meta(&m->plan, key);
+}
+
+/* --- planning --------------------------------------------------------------------------------------------------------
+ * */
+
+static xf_status write_shape(const xf_plan *p, size_t i, const int64_t *values, xf_tensor *out, xf_error *error) {
+    const xf_arg *a = xf_plan_output(p, i);
+    const char *name = xf_plan_str(p, a->name);
+    size_t bytes;
+    if (!xf_arg_size(p, a, values, &bytes))
+        return xf_fail(error, XF_E_SHAPE, "output %zu '%s': its size overflows", i, name);
+    if (out->shape && out->ndim < (int32_t)a->n_dims)
+        return xf_fail(error, XF_E_SHAPE, "output %zu '%s': shape has room for %d dims, the output has %u", i, name,
+                       (int)out->ndim, a->n_dims);
+    if (out->shape) xf_arg_shape(p, a, values, out->shape);
+    out->ndim = (int32_t)a->n_dims;
+    out->dtype = xf_arg_dtype(a);
+    out->device = (xf_device){1, 0};
+    return XF_OK;
+}
+
+static xf_status api_infer_shapes(const xf_model *m, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+    int saved = errno;
+    xf_error *error = xf_thread_error();
+    if (n_out != api_num_outputs(m) || (n_out && !out))
+        return xf_fail(error, XF_E_ARG, "%zu outputs given, the model has %zu", n_out, api_num_outputs(m));
+    int64_t *values = calloc((size_t)m->plan.n_values + 1, sizeof *values);
+    if (!values) return xf_fail(error, XF_E_NOMEM, "out of memory");
+    xf_status status = xf_bind(m, in, n_in, false, values, error);
+    for (size_t i = 0; i < n_out && status == XF_OK; i++) status = write_shape(&m->plan, i, values, &out[i], error);
+    free(values);
+    errno = saved;
+    return status;
+}
+
+static xf_status api_workspace_size(const xf_model *m, const xf_tensor *in, size_t n_in, int32_t threads,
+                                    size_t *bytes) {
+    int saved = errno;
+    xf_error *error = xf_thread_error();
+    if (!bytes) return xf_fail(error, XF_E_ARG, "workspace_size: the result pointer is NULL");
+    int64_t *values = calloc((size_t)m->plan.n_values + 1, sizeof *values);
+    if (!values) return xf_fail(error, XF_E_NOMEM, "out of memory");
+    xf_status status = xf_bind(m, in, n_in, false, values, error);
+    xf_layout layout;
+    if (status == XF_OK) status = xf_layout_make(m, values, xf_thread_count(threads), NULL, &layout, error);
+    if (status == XF_OK) *bytes = layout.total + XF_ALIGN - 1; /* the arena may start anywhere */
+    free(values);
+    errno = saved;
+    return status;
+}
+
+/* --- contexts: see ctx.c and run.c
+ * ------------------------------------------------------------------------------------- */
+
+static xf_status api_ctx_create(xf_model *m, const xf_ctx_opts *opts, xf_ctx **out) {
+    int saved = errno;
+    xf_error *error = xf_thread_error();
+    if (!m || !out) return xf_fail(error, XF_E_ARG, "ctx_create: a pointer is NULL");
+    *out = NULL;
+    xf_ctx_opts o;
+    XF_TRY(xf_read_opts(&o, sizeof o, opts, "xf_ctx_opts", error));
+    xf_status status = xf_ctx_create(m, &o, out, error);
+    if (status == XF_OK) api_retain(m);
+    errno = saved;
+    return status;
+}
+
+static void api_ctx_destroy(xf_ctx *c) {
+    if (!c) return;
+    int saved = errno;
+    xf_model *m = c->model;
+    xf_ctx_destroy(c);
+    api_release(m);
+    errno = saved;
+}
+
+static xf_status api_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+    if (!c || atomic_exchange(&c->busy, true)) return XF_E_ARG; /* its error text belongs to the running call */
+    int saved = errno;
+    xf_status status = xf_run(c, in, n_in, out, n_out);
+    errno = saved;
+    atomic_store(&c->busy, false);
+    return status;
+}
+
+static xf_status api_run_packed(xf_ctx *c, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
+                                xf_tensor *out, size_t n_out) {
+    (void)in, (void)n_in, (void)cu_seqlens, (void)n_seq, (void)out, (void)n_out;
+    if (!c || atomic_exchange(&c->busy, true)) return XF_E_ARG;
+    xf_status status = xf_fail(&c->error, XF_E_ARG, "run_packed: the model was built without --packed-entry");
+    atomic_store(&c->busy, false);
+    return status;
+}
+
+static const char *api_last_error(const xf_ctx *c) { return c ? c->error.text : thread_error.text; }
+
+static void api_cancel(xf_ctx *c) { atomic_store(&c->cancelled, true); }
+
+static const xf_api table = {
+    .abi_version = XF_ABI_VERSION,
+    .struct_size = sizeof table,
+    .status_string = api_status_string,
+    .open = api_open,
+    .retain = api_retain,
+    .release = api_release,
+    .num_inputs = api_num_inputs,
+    .num_outputs = api_num_outputs,
+    .input_info = api_input_info,
+    .output_info = api_output_info,
+    .signature_json = api_signature_json,
+    .metadata = api_metadata,
+    .infer_shapes = api_infer_shapes,
+    .workspace_size = api_workspace_size,
+    .ctx_create = api_ctx_create,
+    .ctx_destroy = api_ctx_destroy,
+    .run = api_run,
+    .run_packed = api_run_packed,
+    .last_error = api_last_error,
+    .cancel = api_cancel,
+    .set_tap = xf_set_tap,
+    .profile_start = xf_profile_start,
+    .profile_json = xf_profile_json,
+};
+
+XF_EXPORT const xf_api *xf_get_api(uint32_t abi_version) { return abi_version == XF_ABI_VERSION ? &table : NULL; }

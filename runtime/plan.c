@@ -1,0 +1,187 @@
+/* plan.c - checks and reads the plan blob (xfc/abi.h).
+ *
+ * A blob is checked once, table by table and then index by index; the rest of the runtime and the tools follow indices
+ * without looking back. Sizes are evaluated by running the instructions in order, each with overflow checks: dims come
+ * from the caller and may be anything.
+ * Not here: binding of symbols to input dims (shape.c).
+ */
+#include "runtime/plan.h"
+#include <string.h>
+
+/* One table: its place in the blob, checked. */
+static bool table_ok(const xf_plan_header *h, uint32_t offset, uint64_t n, size_t size) {
+    return offset % 8 == 0 && offset >= sizeof *h && offset <= h->size && n * size <= h->size - offset;
+}
+
+static bool tables_ok(const xf_plan_header *h) {
+    return table_ok(h, h->symbols, h->n_symbols, sizeof(xf_symbol)) &&
+           table_ok(h, h->instrs, h->n_instrs, sizeof(xf_instr)) && table_ok(h, h->dims, h->n_dims, sizeof(xf_dim)) &&
+           table_ok(h, h->args, h->n_args, sizeof(xf_arg)) && table_ok(h, h->checks, h->n_checks, sizeof(xf_check)) &&
+           table_ok(h, h->operands, h->n_operands, sizeof(xf_operand)) &&
+           table_ok(h, h->steps, h->n_steps, sizeof(xf_step_info)) &&
+           table_ok(h, h->nodes, h->n_nodes, sizeof(uint32_t)) && table_ok(h, h->meta, h->n_meta, sizeof(xf_meta)) &&
+           table_ok(h, h->strings, h->string_bytes, 1);
+}
+
+static bool range_ok(uint32_t first, uint64_t n, uint32_t limit) { return first <= limit && n <= limit - first; }
+static bool value_ok(const xf_plan *p, xf_val v) { return v < p->n_values; }
+static bool string_ok(const xf_plan *p, uint32_t s) { return s < p->head->string_bytes; }
+
+static const char *check_sizes(const xf_plan *p) {
+    const xf_plan_header *h = p->head;
+    for (uint32_t i = 0; i < h->n_symbols; i++)
+        if (!string_ok(p, p->symbols[i].name) || p->symbols[i].lo < 0) return "a symbol is damaged";
+    for (uint32_t i = 0; i < h->n_instrs; i++) {
+        const xf_instr *in = &p->instrs[i];
+        if (in->op > XF_I_MAX) return "an instruction is unknown";
+        /* Only earlier values: the order is the evaluation order. */
+        if (in->op != XF_I_CONST && (in->a >= h->n_symbols + i || in->b >= h->n_symbols + i))
+            return "an instruction is damaged";
+    }
+    for (uint32_t i = 0; i < h->n_dims; i++)
+        if (!value_ok(p, p->dims[i].value) || !string_ok(p, p->dims[i].name)) return "a dim is damaged";
+    for (uint32_t i = 0; i < h->n_checks; i++) {
+        const xf_check *c = &p->checks[i];
+        if (!value_ok(p, c->a) || !value_ok(p, c->b) || !string_ok(p, c->what)) return "a check is damaged";
+    }
+    return NULL;
+}
+
+static const char *check_args(const xf_plan *p) {
+    const xf_plan_header *h = p->head;
+    if ((uint64_t)h->n_inputs + h->n_outputs > h->n_args) return "the argument table is too short";
+    for (uint32_t i = 0; i < h->n_args; i++) {
+        const xf_arg *a = &p->args[i];
+        uint32_t bits = a->dtype >> 8 & 0xffu;
+        if (!string_ok(p, a->name) || !range_ok(a->first_dim, a->n_dims, h->n_dims)) return "an argument is damaged";
+        if (a->n_dims > XF_MAX_RANK) return "an argument has too many dims";
+        if (bits != 8 && bits != 16 && bits != 32 && bits != 64) return "an argument has an unknown element type";
+    }
+    return NULL;
+}
+
+static const char *check_operand(const xf_plan *p, const xf_operand *o) {
+    const xf_plan_header *h = p->head;
+    switch (o->space) {
+    case XF_SPACE_INPUT: return o->index < h->n_inputs ? NULL : "an operand names no input";
+    case XF_SPACE_OUTPUT: return o->index < h->n_outputs ? NULL : "an operand names no output";
+    case XF_SPACE_WEIGHT: return o->offset <= h->weight_bytes ? NULL : "an operand lies outside the weights";
+    case XF_SPACE_WORK: return value_ok(p, o->value) ? NULL : "an operand is damaged";
+    default: return "an operand has no place";
+    }
+}
+
+static const char *check_steps(const xf_plan *p) {
+    const xf_plan_header *h = p->head;
+    for (uint32_t i = 0; i < h->n_operands; i++) {
+        const char *why = check_operand(p, &p->operands[i]);
+        if (why) return why;
+    }
+    for (uint32_t i = 0; i < h->n_nodes; i++)
+        if (!string_ok(p, p->nodes[i])) return "a node name is damaged";
+    for (uint32_t i = 0; i < h->n_meta; i++)
+        if (!string_ok(p, p->meta[i].key) || !string_ok(p, p->meta[i].value)) return "the metadata is damaged";
+    for (uint32_t i = 0; i < h->n_steps; i++) {
+        const xf_step_info *s = &p->steps[i];
+        if (!range_ok(s->first_operand, (uint64_t)s->n_in + s->n_out, h->n_operands) ||
+            !range_ok(s->first_node, s->n_nodes, h->n_nodes) || !range_ok(s->first_out_arg, s->n_out, h->n_args) ||
+            !value_ok(p, s->tasks) || !value_ok(p, s->grain) || !value_ok(p, s->scratch) || !string_ok(p, s->form) ||
+            (s->flops != XF_VAL_NONE && !value_ok(p, s->flops)))
+            return "a step is damaged";
+    }
+    return NULL;
+}
+
+/* Binding needs each symbol as the plain dim of some input. */
+static const char *check_bindings(const xf_plan *p) {
+    for (uint32_t s = 0; s < p->head->n_symbols; s++) {
+        bool bound = false;
+        for (uint32_t i = 0; i < p->head->n_inputs && !bound; i++)
+            for (uint32_t d = 0; d < p->args[i].n_dims && !bound; d++)
+                bound = p->dims[p->args[i].first_dim + d].value == s;
+        if (!bound) return "a symbol is not the dim of any input";
+    }
+    return NULL;
+}
+
+const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
+    const xf_plan_header *h = blob;
+    if (n < sizeof *h || (uintptr_t)blob % 8 != 0) return "it is too short";
+    if (h->magic != XF_PLAN_MAGIC) return "it is not a plan of xfc";
+    if (h->abi != XF_CODE_ABI) return "it was made by another version of xfc";
+    if (h->size < sizeof *h || h->size > n || !tables_ok(h)) return "its tables do not fit";
+    const unsigned char *base = blob;
+    *p = (xf_plan){
+        .head = h,
+        .symbols = (const void *)(base + h->symbols),
+        .instrs = (const void *)(base + h->instrs),
+        .dims = (const void *)(base + h->dims),
+        .args = (const void *)(base + h->args),
+        .checks = (const void *)(base + h->checks),
+        .operands = (const void *)(base + h->operands),
+        .steps = (const void *)(base + h->steps),
+        .nodes = (const void *)(base + h->nodes),
+        .meta = (const void *)(base + h->meta),
+        .strings = (const void *)(base + h->strings),
+        .n_values =
+            h->n_symbols + h->n_instrs, /* cannot wrap: both tables fit into 4 GiB with 16 bytes or more an entry */
+    };
+    if (h->string_bytes == 0 || p->strings[0] != '\0' || p->strings[h->string_bytes - 1] != '\0')
+        return "its strings do not end";
+    if (!value_ok(p, h->work_bytes)) return "its workspace size is damaged";
+    const char *why = check_sizes(p);
+    if (!why) why = check_args(p);
+    if (!why) why = check_steps(p);
+    return why ? why : check_bindings(p);
+}
+
+bool xf_plan_const(const xf_plan *p, xf_val v, int64_t *out) {
+    if (v < p->head->n_symbols || p->instrs[v - p->head->n_symbols].op != XF_I_CONST) return false;
+    *out = p->instrs[v - p->head->n_symbols].value;
+    return true;
+}
+
+/* Python's: rounds towards minus infinity. INT64_MIN / -1 overflows. */
+static bool floordiv(int64_t a, int64_t b, int64_t *out) {
+    if (b == 0 || (a == INT64_MIN && b == -1)) return false;
+    *out = a / b - (a % b != 0 && (a < 0) != (b < 0));
+    return true;
+}
+
+static bool mod(int64_t a, int64_t b, int64_t *out) {
+    if (b == 0) return false;
+    int64_t r = b == -1 ? 0 : a % b;
+    *out = r != 0 && (r < 0) != (b < 0) ? r + b : r;
+    return true;
+}
+
+bool xf_plan_eval(const xf_plan *p, int64_t *values) {
+    const uint32_t first = p->head->n_symbols;
+    for (uint32_t i = 0; i < p->head->n_instrs; i++) {
+        const xf_instr *in = &p->instrs[i];
+        int64_t *out = &values[first + i];
+        if (in->op == XF_I_CONST) {
+            *out = in->value;
+            continue;
+        }
+        int64_t a = values[in->a], b = values[in->b];
+        bool ok = true;
+        switch ((xf_instr_op)in->op) {
+        case XF_I_CONST: break;
+        case XF_I_ADD: ok = !__builtin_add_overflow(a, b, out); break;
+        case XF_I_MUL: ok = !__builtin_mul_overflow(a, b, out); break;
+        case XF_I_FLOORDIV: ok = floordiv(a, b, out); break;
+        case XF_I_MOD: ok = mod(a, b, out); break;
+        case XF_I_MIN: *out = a < b ? a : b; break;
+        case XF_I_MAX: *out = a > b ? a : b; break;
+        }
+        if (!ok) return false;
+    }
+    return true;
+}
+
+const char *xf_plan_meta(const xf_plan *p, const char *key) {
+    for (uint32_t i = 0; i < p->head->n_meta; i++)
+        if (strcmp(xf_plan_str(p, p->meta[i].key), key) == 0) return xf_plan_str(p, p->meta[i].value);
+    return NULL;
+}

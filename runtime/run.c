@@ -1,0 +1,189 @@
+/* run.c - one run: outputs, memory, and the loop over the plan's steps.
+ *
+ * Steps run in order; the tasks of one step may run at once on the workers. Nothing is written before all inputs and
+ * outputs were checked and the memory is there. Between steps the loop looks at the error word of the kernels (an index
+ * out of range was clamped, so going on would be safe but useless) and at the cancel flag.
+ */
+#include "runtime/runtime.h"
+#include <string.h>
+
+/* --- outputs
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static bool overlap(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
+    return a_bytes && b_bytes && (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
+}
+
+static size_t bytes_of(const xf_ctx *c, const xf_arg *a) {
+    size_t bytes = 0;
+    xf_arg_size(&c->model->plan, a, c->values, &bytes); /* fits: checked before */
+    return bytes;
+}
+
+/* Structs that the last run filled may be passed again as they are; what they point to is ours, and may move. */
+static bool is_ours(const xf_ctx *c, size_t i, const xf_tensor *out) {
+    return !out->data || (out->data == c->given[i] && out->shape == c->out_dims[i]);
+}
+
+static xf_status check_overlap(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
+    const xf_plan *p = &c->model->plan;
+    const char *start = xf_tensor_start(&out[i]), *name = xf_plan_str(p, xf_plan_output(p, i)->name);
+    size_t bytes = bytes_of(c, xf_plan_output(p, i));
+    for (uint32_t k = 0; k < p->head->n_inputs; k++)
+        if (overlap(start, bytes, xf_tensor_start(&in[k]), bytes_of(c, xf_plan_input(p, k))))
+            return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps input %u '%s'", i, name, k,
+                           xf_plan_str(p, p->args[k].name));
+    for (uint32_t k = 0; k < i; k++)
+        if (!c->ours[k] && overlap(start, bytes, xf_tensor_start(&out[k]), bytes_of(c, xf_plan_output(p, k))))
+            return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps output %u '%s'", i, name, k,
+                           xf_plan_str(p, xf_plan_output(p, k)->name));
+    return XF_OK;
+}
+
+static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
+    const xf_plan *p = &c->model->plan;
+    const xf_arg *a = xf_plan_output(p, i);
+    size_t bytes;
+    c->ours[i] = is_ours(c, i, &out[i]);
+    if (!xf_arg_size(p, a, c->values, &bytes))
+        return xf_fail(&c->error, XF_E_SHAPE, "output %zu '%s': its size overflows", i, xf_plan_str(p, a->name));
+    if (c->ours[i]) return XF_OK;
+    XF_TRY(xf_check_tensor(p, "output", i, a, &out[i], &c->error));
+    int64_t dims[XF_MAX_RANK];
+    xf_arg_shape(p, a, c->values, dims);
+    for (uint32_t d = 0; d < a->n_dims; d++)
+        if (out[i].shape[d] != dims[d])
+            return xf_fail(&c->error, XF_E_SHAPE,
+                           "output %zu '%s': dim %u is %lld, but this run makes it %lld (see infer_shapes)", i,
+                           xf_plan_str(p, a->name), d, (long long)out[i].shape[d], (long long)dims[d]);
+    return check_overlap(c, i, in, out);
+}
+
+/* Checks outputs, gets the memory, and fixes every address of the run. */
+static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
+    const xf_plan *p = &c->model->plan;
+    for (uint32_t i = 0; i < p->head->n_outputs; i++) XF_TRY(check_output(c, i, in, out));
+    xf_layout layout;
+    XF_TRY(xf_layout_make(c->model, c->values, c->threads, c->ours, &layout, &c->error));
+    XF_TRY(xf_arena_reserve(c, layout.total, &c->work));
+    c->scratch = c->work + layout.scratch;
+    char *next = c->work + layout.outputs;
+    for (uint32_t i = 0; i < p->head->n_inputs; i++) {
+        c->in_data[i] = xf_tensor_start(&in[i]);
+        if (!c->in_data[i]) c->in_data[i] = c->work; /* no elements: any address will do */
+    }
+    for (uint32_t i = 0; i < p->head->n_outputs; i++) {
+        c->out_data[i] = c->ours[i] ? next : xf_tensor_start(&out[i]);
+        if (c->ours[i]) next += (bytes_of(c, xf_plan_output(p, i)) + XF_ALIGN - 1) / XF_ALIGN * XF_ALIGN;
+    }
+    return XF_OK;
+}
+
+static void report_outputs(xf_ctx *c, xf_tensor *out) {
+    const xf_plan *p = &c->model->plan;
+    for (uint32_t i = 0; i < p->head->n_outputs; i++) {
+        if (!c->ours[i]) continue;
+        const xf_arg *a = xf_plan_output(p, i);
+        xf_arg_shape(p, a, c->values, c->out_dims[i]);
+        c->given[i] = c->out_data[i];
+        out[i] = (xf_tensor){.data = c->out_data[i],
+                             .device = {1, 0},
+                             .ndim = (int32_t)a->n_dims,
+                             .dtype = xf_arg_dtype(a),
+                             .shape = c->out_dims[i]};
+    }
+}
+
+/* A floating-point element is not finite iff all bits of its exponent are set. */
+static bool finite_at(const unsigned char *data, uint32_t bytes, uint64_t exponent) {
+    uint64_t bits = 0;
+    memcpy(&bits, data, bytes); /* little-endian, as the whole artefact */
+    return (bits & exponent) != exponent;
+}
+
+static xf_status check_finite(xf_ctx *c) {
+    const xf_plan *p = &c->model->plan;
+    for (uint32_t i = 0; i < p->head->n_outputs; i++) {
+        const xf_arg *a = xf_plan_output(p, i);
+        uint32_t code = a->dtype & 0xffu, size = xf_arg_bytes(a);
+        if (code != 2 && code != 4) continue;
+        uint64_t exponent = code == 4 ? 0x7f80u : size == 2 ? 0x7c00u : size == 4 ? 0x7f800000u : 0x7ff0000000000000u;
+        size_t bytes = bytes_of(c, a);
+        for (size_t at = 0; at < bytes; at += size)
+            if (!finite_at((const unsigned char *)c->out_data[i] + at, size, exponent))
+                return xf_fail(&c->error, XF_E_RANGE, "output %u '%s': element %zu is not finite", i,
+                               xf_plan_str(p, a->name), at / size);
+    }
+    return XF_OK;
+}
+
+/* --- steps
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void *operand_address(const xf_ctx *c, const xf_operand *o) {
+    switch (o->space) {
+    case XF_SPACE_INPUT: return c->in_data[o->index];
+    case XF_SPACE_OUTPUT: return c->out_data[o->index];
+    case XF_SPACE_WEIGHT: return (char *)(uintptr_t)c->model->weights + o->offset; /* kernels only read it */
+    default: return c->work + c->values[o->value];
+    }
+}
+
+void *xf_step_operand(const xf_ctx *c, const xf_step_info *s, uint32_t i) {
+    return operand_address(c, &c->model->plan.operands[s->first_operand + i]);
+}
+
+static xf_status step_failed(xf_ctx *c, const xf_step_info *s, int32_t status) {
+    char nodes[400] = "";
+    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, &c->model->plan, s);
+    if (c->range_error) return xf_fail(&c->error, XF_E_RANGE, "an index is out of range in node %s", nodes);
+    return xf_fail(&c->error, XF_E_INTERNAL, "parallel_for answered %d while running node %s", (int)status, nodes);
+}
+
+static xf_status run_step(xf_ctx *c, uint32_t index) {
+    const xf_step_info *s = &c->model->plan.steps[index];
+    int64_t tasks = c->values[s->tasks], grain = c->values[s->grain];
+    if (tasks <= 0) return XF_OK;
+    for (uint32_t i = 0; i < s->n_in + s->n_out; i++) c->buffers[i] = xf_step_operand(c, s, i);
+    xf_frame frame = {.values = c->values,
+                      .buffers = c->buffers,
+                      .scratch = c->scratch,
+                      .scratch_stride = xf_scratch_stride(c->values[s->scratch]),
+                      .error = &c->range_error,
+                      .step = index};
+    xf_kernel_fn kernel = c->model->variant->kernels[s->kernel];
+    int32_t status = 0;
+    if (c->threads == 1 || tasks <= grain)
+        status = kernel(&frame, 0, tasks, 0);
+    else
+        status = c->parallel(c->pool, tasks, grain < 1 ? 1 : grain, kernel, &frame);
+    return status != 0 || c->range_error != 0 ? step_failed(c, s, status) : XF_OK;
+}
+
+static xf_status run_steps(xf_ctx *c) {
+    c->range_error = 0;
+    for (uint32_t i = 0; i < c->model->plan.head->n_steps; i++) {
+        if (atomic_load_explicit(&c->cancelled, memory_order_relaxed))
+            return xf_fail(&c->error, XF_E_CANCELLED, "the run was cancelled");
+        uint64_t start = c->times ? xf_now_ns() : 0;
+        XF_TRY(run_step(c, i));
+        if (c->times) xf_profile_step(c, i, start);
+        if (c->tapped[i]) xf_tap_step(c, i);
+    }
+    c->runs++;
+    return XF_OK;
+}
+
+xf_status xf_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+    atomic_store(&c->cancelled, false);
+    c->error.text[0] = '\0';
+    uint32_t want = c->model->plan.head->n_outputs;
+    if (n_out != want || (n_out && !out))
+        return xf_fail(&c->error, XF_E_ARG, "%zu outputs given, the model has %u", n_out, want);
+    XF_TRY(xf_bind(c->model, in, n_in, true, c->values, &c->error));
+    XF_TRY(prepare(c, in, out));
+    XF_TRY(run_steps(c));
+    if (c->flags & XF_CHECK_FINITE) XF_TRY(check_finite(c));
+    report_outputs(c, out);
+    return XF_OK;
+}

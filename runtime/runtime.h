@@ -1,0 +1,164 @@
+/* runtime.h - private to the runtime: the model, the context, and what its files offer one another.
+ *
+ *   api.c        the table of xf.h; models; errors          ctx.c     contexts and their memory
+ *   weights.c    finds and maps the weights                 shape.c   checks inputs, binds symbols, evaluates sizes
+ *   signature.c  what the model declares, structs and JSON  run.c     one run: outputs, memory, the step loop
+ *   cpuid.c      which code variants can run here           observe.c taps and profile
+ *   parallel.c   the default parallel_for                   threads.c how many threads by default
+ *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
+ *
+ * The only mutable state outside models and contexts is the calling thread's error text (api.c).
+ */
+#ifndef XFC_RUNTIME_H
+#define XFC_RUNTIME_H
+#include "runtime/plan.h"
+#include "xf.h"
+#include <stdatomic.h>
+
+#if defined(__GNUC__)
+#define XF_FORMAT(fmt, first) __attribute__((format(printf, fmt, first)))
+#else
+#define XF_FORMAT(fmt, first)
+#endif
+
+#define XF_ALIGN 64u /* of everything placed in a workspace, and of weights */
+#define XF_TRY(expr)                                                                                                   \
+    do {                                                                                                               \
+        xf_status xf_try_ = (expr);                                                                                    \
+        if (xf_try_ != XF_OK) return xf_try_;                                                                          \
+    } while (0)
+
+typedef struct {
+    char text[512];
+} xf_error;
+
+struct xf_model {
+    atomic_uint refs;
+    xf_plan plan;
+    const xf_variant *variant;
+    const unsigned char *weights; /* 64-byte aligned; NULL if the model has none */
+    xf_file file; /* mapping behind them, */
+    void *copy; /* or an aligned copy */
+    xf_io_info *io; /* inputs, then outputs; one block with all their dims */
+    char *signature;
+    uint32_t max_operands; /* of one step */
+};
+
+typedef struct {
+    uint64_t count, total_ns, min_ns;
+    int64_t flops;
+} xf_step_time;
+
+struct xf_ctx {
+    xf_model *model;
+    xf_error error;
+    int32_t threads;
+    uint32_t flags;
+    xf_parallel_for parallel;
+    void *pool;
+    atomic_bool cancelled, busy;
+
+    /* the arena: the caller's, or own memory that grows */
+    char *arena;
+    size_t arena_bytes;
+    bool own_arena;
+
+    /* of the current run; arrays made by ctx_create */
+    int64_t *values;
+    void **in_data, **out_data, **buffers; /* addresses of inputs, outputs, and of one step's operands */
+    void **given; /* by output: the address that the last successful run answered, or NULL */
+    int64_t (*out_dims)[XF_MAX_RANK];
+    char *work, *scratch;
+    int32_t range_error; /* xf_frame.error */
+
+    xf_tap tap;
+    void *tap_user;
+    bool *ours; /* by output: the context provides its memory in the current run */
+    bool *tapped; /* by step */
+    xf_step_time *times; /* by step; NULL until profile_start */
+    uint64_t runs;
+};
+
+/* api.c: writes the text and returns status, so callers write: return xf_fail(...). error NULL: the thread's. */
+xf_status xf_fail(xf_error *, xf_status, const char *fmt, ...) XF_FORMAT(3, 4);
+xf_error *xf_thread_error(void);
+/* Copies an options struct of the caller (or zeros for NULL), whose struct_size may be smaller or larger than ours. */
+xf_status xf_read_opts(void *to, size_t size, const void *from, const char *type, xf_error *);
+
+/* weights.c */
+xf_status xf_weights_open(xf_model *, const xf_open_opts *, xf_error *);
+void xf_weights_close(xf_model *);
+
+/* signature.c */
+xf_status xf_signature_make(xf_model *, xf_error *);
+void xf_signature_free(xf_model *);
+
+/* cpuid.c: NULL name: the best variant that this CPU runs. */
+xf_status xf_variant_pick(const xf_variant *variants, const char *name, const xf_variant **out, xf_error *);
+
+/* threads.c: the default number of workers; always 1 to XF_MAX_THREADS. */
+enum { XF_MAX_THREADS = 1024 };
+int32_t xf_default_threads(void);
+int32_t xf_thread_count(int32_t wanted); /* 0: the default; clamped */
+
+/* parallel.c: an xf_parallel_for over OpenMP whose pool is an int32_t: the number of threads. */
+int32_t xf_default_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
+                            void *arg);
+void xf_parallel_warm_up(int32_t threads); /* starts the calling thread's pool and keeps libgomp loaded */
+
+/* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
+xf_status xf_bind(const xf_model *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);
+void xf_arg_shape(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
+/* Bytes of a dense argument; false: a negative dim or overflow. */
+bool xf_arg_size(const xf_plan *, const xf_arg *, const int64_t *values, size_t *bytes);
+/* What does not depend on symbols: dtype, rank, dims >= 0, strides, device, pointer, alignment. what: "input" or
+ * "output". */
+xf_status xf_check_tensor(const xf_plan *, const char *what, size_t index, const xf_arg *, const xf_tensor *,
+                          xf_error *);
+static inline xf_dtype xf_arg_dtype(const xf_arg *a) {
+    return (xf_dtype){(uint8_t)a->dtype, (uint8_t)(a->dtype >> 8), (uint16_t)(a->dtype >> 16)};
+}
+static inline char *xf_tensor_start(const xf_tensor *t) { return t->data ? (char *)t->data + t->byte_offset : NULL; }
+
+/* Scratch of one worker in a step that asks for these bytes; every worker's starts aligned. */
+static inline int64_t xf_scratch_stride(int64_t bytes) {
+    return bytes <= 0 ? 0 : (bytes - 1) / (int64_t)XF_ALIGN * (int64_t)XF_ALIGN + (int64_t)XF_ALIGN;
+}
+
+/* ctx.c: where things lie in an arena, for these values. */
+typedef struct {
+    size_t scratch, outputs, total;
+} xf_layout; /* where they start; the workspace proper is at 0 */
+/* ours: which outputs are placed; NULL: all. */
+xf_status xf_layout_make(const xf_model *, const int64_t *values, int32_t threads, const bool *ours, xf_layout *,
+                         xf_error *);
+xf_status xf_arena_reserve(xf_ctx *, size_t bytes, char **base); /* base: aligned to XF_ALIGN, with room for bytes */
+xf_status xf_ctx_create(xf_model *, const xf_ctx_opts *, xf_ctx **, xf_error *);
+void xf_ctx_destroy(xf_ctx *);
+
+/* run.c */
+void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */
+xf_status xf_run(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
+
+/* observe.c */
+xf_status xf_set_tap(xf_ctx *, const char *node_glob, xf_tap, void *user);
+void xf_tap_step(xf_ctx *, uint32_t step);
+xf_status xf_profile_start(xf_ctx *);
+xf_status xf_profile_json(xf_ctx *, char *buf, size_t cap, size_t *len);
+uint64_t xf_now_ns(void);
+void xf_profile_step(xf_ctx *, uint32_t step, uint64_t start_ns);
+
+/* text.c: text into a buffer that may be too small: n counts what was wanted, what fits is written and NUL-terminated.
+ * */
+typedef struct {
+    char *buf;
+    size_t cap, n;
+} xf_text;
+void xf_text_printf(xf_text *, const char *fmt, ...) XF_FORMAT(2, 3);
+void xf_text_json(xf_text *, const char *); /* a JSON string */
+const char *xf_dtype_name(uint32_t dtype, char buf[static 24]); /* "int64", "float32", "bfloat16", "bool" */
+void xf_text_arg(xf_text *, const xf_plan *, const xf_arg *); /* float32[batch, 384] */
+void xf_text_dims(xf_text *, const xf_tensor *); /* [8, 384] */
+void xf_text_nodes(xf_text *, const xf_plan *, const xf_step_info *); /* 'a', 'b' and 3 more */
+
+#endif

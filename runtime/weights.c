@@ -1,0 +1,155 @@
+/* weights.c - finds the weights that belong to this code and maps them.
+ *
+ * They are a section of the .so that the dynamic linker does not load, a file of their own, or the caller's memory: the
+ * same bytes in each case, xf_weights_header and then the data. The header's build id must be the plan's, which catches
+ * a file replaced since it was loaded. The pages are mapped read-only, so processes share them and only what is touched
+ * costs memory. Files are not trusted: truncated, foreign and shifted ones (strip and objcopy move sections) are
+ * refused or, if only misaligned, copied.
+ *
+ * The path of the own .so: the dynamic linker's record, which is relative if dlopen's argument was and the process may
+ * have changed its directory since; then /proc/self/maps.
+ */
+#define _GNU_SOURCE
+#include "runtime/runtime.h"
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 4352 };
+
+/* --- the path of the file that this code was loaded from ------------------------------------------------------------
+ * */
+
+typedef struct {
+    uintptr_t address;
+    char *path;
+} search;
+
+static int match_object(struct dl_phdr_info *info, size_t size, void *user) {
+    (void)size;
+    search *s = user;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        if (ph->p_type != PT_LOAD || s->address - (info->dlpi_addr + ph->p_vaddr) >= ph->p_memsz) continue;
+        /* The main program has no name. */
+        snprintf(s->path, PATH_BYTES, "%s", info->dlpi_name && *info->dlpi_name ? info->dlpi_name : "/proc/self/exe");
+        return 1;
+    }
+    return 0;
+}
+
+/* dladdr would do, but its symbol is of glibc 2.34. */
+static bool linker_path(char path[static PATH_BYTES]) {
+    search s = {(uintptr_t)xf_plan_blob, path};
+    path[0] = '\0';
+    return dl_iterate_phdr(match_object, &s) == 1;
+}
+
+static uintptr_t hex(const char **s) {
+    static const char digits[] = "0123456789abcdef";
+    uintptr_t n = 0;
+    for (const char *d; **s && (d = strchr(digits, **s)); (*s)++) n = n << 4 | (uintptr_t)(d - digits);
+    return n;
+}
+
+/* "START-END perms offset dev inode   PATH" */
+static bool maps_line(const char *line, uintptr_t address, char path[static PATH_BYTES]) {
+    const char *s = line;
+    uintptr_t start = hex(&s);
+    if (*s++ != '-' || address < start || address >= hex(&s)) return false;
+    const char *slash = strchr(line, '/');
+    if (!slash) return false;
+    snprintf(path, PATH_BYTES, "%.*s", (int)strcspn(slash, "\n"), slash);
+    return true;
+}
+
+static bool maps_path(char path[static PATH_BYTES]) {
+    FILE *maps = fopen("/proc/self/maps", "re");
+    if (!maps) return false;
+    char line[PATH_BYTES + 128];
+    bool found = false;
+    while (!found && fgets(line, sizeof line, maps)) found = maps_line(line, (uintptr_t)xf_plan_blob, path);
+    fclose(maps);
+    return found;
+}
+
+/* --- the bytes
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* data, n: the header and what follows it. Sets m->weights, copying if the data is not aligned. */
+static xf_status use(xf_model *m, const unsigned char *data, size_t n, const char *from, xf_error *error) {
+    const xf_plan_header *plan = m->plan.head;
+    xf_weights_header h;
+    if (n < sizeof h) return xf_fail(error, XF_E_IO, "%s: the weights are cut off", from);
+    memcpy(&h, data, sizeof h);
+    if (h.magic != XF_WEIGHTS_MAGIC) return xf_fail(error, XF_E_IO, "%s: these are not weights of xfc", from);
+    if (h.abi != XF_CODE_ABI)
+        return xf_fail(error, XF_E_ABI, "%s: the weights were made by another version of xfc", from);
+    if (memcmp(h.build_id, plan->build_id, sizeof h.build_id) != 0)
+        return xf_fail(
+            error, XF_E_IO,
+            "%s: the weights belong to another build of the model (was the file replaced since it was loaded?)", from);
+    if (h.bytes != plan->weight_bytes || h.data_offset < sizeof h || h.data_offset > n || h.bytes > n - h.data_offset)
+        return xf_fail(error, XF_E_IO, "%s: the weights are cut off", from);
+    m->weights = data + h.data_offset;
+    if ((uintptr_t)m->weights % XF_ALIGN == 0) return XF_OK;
+    if (h.bytes > SIZE_MAX - XF_ALIGN) return xf_fail(error, XF_E_NOMEM, "out of memory for the weights");
+    m->copy = aligned_alloc(XF_ALIGN, (size_t)(h.bytes + XF_ALIGN - 1) / XF_ALIGN * XF_ALIGN);
+    if (!m->copy)
+        return xf_fail(error, XF_E_NOMEM, "out of memory for the weights (%llu bytes)", (unsigned long long)h.bytes);
+    m->weights = memcpy(m->copy, m->weights, (size_t)h.bytes);
+    return XF_OK;
+}
+
+static xf_status cannot_read(const char *path, int number, xf_error *error) {
+    char buf[128];
+    return xf_fail(error, XF_E_IO, "%s: %s", path, strerror_r(number, buf, sizeof buf)); /* GNU's: answers the text */
+}
+
+/* A weights file, or an ELF file that holds the section. missing: set if it is an ELF file without it. */
+static xf_status use_file(xf_model *m, const char *path, bool *missing, xf_error *error) {
+    int number = xf_file_map(path, &m->file);
+    if (number) return cannot_read(path, number, error);
+    size_t offset = 0, bytes = m->file.size;
+    if (xf_elf_is(m->file.data, m->file.size) &&
+        !xf_elf_section(m->file.data, m->file.size, XF_SECTION_WEIGHTS, &offset, &bytes)) {
+        *missing = true;
+        return xf_fail(error, XF_E_IO, "%s: the section %s is missing or damaged", path, XF_SECTION_WEIGHTS);
+    }
+    return use(m, m->file.data + offset, bytes, path, error);
+}
+
+static xf_status use_own(xf_model *m, const char *path, xf_error *error) {
+    bool missing = false;
+    xf_status status = use_file(m, path, &missing, error);
+    if (!missing) return status;
+    char beside[PATH_BYTES + 16];
+    snprintf(beside, sizeof beside, "%s.weights", path);
+    xf_weights_close(m);
+    status = use_file(m, beside, &missing, error);
+    if (status == XF_OK) return XF_OK;
+    xf_weights_close(m);
+    return xf_fail(error, XF_E_IO, "%s: it has no section %s, and there are no weights in %s", path, XF_SECTION_WEIGHTS,
+                   beside);
+}
+
+xf_status xf_weights_open(xf_model *m, const xf_open_opts *o, xf_error *error) {
+    if (m->plan.head->weight_bytes == 0) return XF_OK;
+    if (o->weights) return use(m, o->weights, o->weights_size, "xf_open_opts.weights", error);
+    bool missing = false;
+    if (o->weights_path) return use_file(m, o->weights_path, &missing, error);
+    char path[PATH_BYTES];
+    if (linker_path(path) && use_own(m, path, error) == XF_OK) return XF_OK;
+    xf_weights_close(m);
+    if (!maps_path(path))
+        return xf_fail(error, XF_E_IO, "the file of the model cannot be found; give xf_open_opts.weights_path");
+    return use_own(m, path, error);
+}
+
+void xf_weights_close(xf_model *m) {
+    free(m->copy);
+    xf_file_unmap(&m->file);
+    m->copy = NULL;
+    m->weights = NULL;
+}

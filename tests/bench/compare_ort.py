@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""compare_ort.py - times a compiled model beside onnxruntime on the same inputs and prints a table of ratios.
+
+    tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11] [--markdown]
+
+Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds alternate the peers
+(A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the median of its runs. The table
+shows the median over the rounds and the median of the per-round ratios. The FMA peak of one core is measured in the same rounds by
+`peak` (tests/bench/peak.c) when it is given with --peak. Times on shared machines mean little; ratios do.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+
+
+def make_inputs(batch, length, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "input_ids": rng.integers(1000, 30000, (batch, length), dtype=np.int64),
+        "attention_mask": np.ones((batch, length), dtype=np.int64),
+    }
+
+
+def worker(kind, path, threads):
+    """Reads lines `batch length seconds` from stdin, answers with the median run time in ms."""
+    if kind == "ort":
+        import onnxruntime as ort
+
+        opts = ort.SessionOptions()
+        opts.intra_op_num_threads = threads
+        opts.inter_op_num_threads = 1
+        session = ort.InferenceSession(path, opts, providers=["CPUExecutionProvider"])
+        outputs = None
+    else:
+        import xf
+
+        session = xf.InferenceSession(path, threads=threads)
+        outputs = None
+    for line in sys.stdin:
+        batch, length, seconds = line.split()
+        inputs = make_inputs(int(batch), int(length))
+        session.run(outputs, inputs)
+        session.run(outputs, inputs)
+        times, stop = [], time.perf_counter() + float(seconds)
+        while time.perf_counter() < stop or len(times) < 3:
+            start = time.perf_counter()
+            session.run(outputs, inputs)
+            times.append(time.perf_counter() - start)
+        print(statistics.median(times) * 1e3, flush=True)
+
+
+class Peer:
+    """A worker that is stopped (SIGSTOP) while the other one measures, so spinning thread pools cannot disturb."""
+
+    def __init__(self, kind, path, threads):
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker", kind, path, str(threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def measure(self, batch, length, seconds):
+        os.kill(self.process.pid, 18)
+        self.process.stdin.write(f"{batch} {length} {seconds}\n")
+        self.process.stdin.flush()
+        answer = float(self.process.stdout.readline())
+        os.kill(self.process.pid, 19)
+        return answer
+
+    def close(self):
+        os.kill(self.process.pid, 18)
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def run_case(model, so, threads, batch, length, rounds, seconds, peak):
+    ort, ours, result = Peer("ort", model, threads), Peer("xf", so, threads), []
+    for i in range(rounds):
+        pair = {}
+        for name, peer in (("ort", ort), ("xf", ours))[:: 1 if i % 2 else -1]:
+            pair[name] = peer.measure(batch, length, seconds)
+        if peak:
+            pair["peak"] = float(json.loads(subprocess.check_output([peak, "--json"]))["gflops"])
+        result.append(pair)
+    ort.close()
+    ours.close()
+    return result
+
+
+def main():
+    if len(sys.argv) > 1 and sys.argv[1] == "--worker":
+        return worker(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("model")
+    p.add_argument("so")
+    p.add_argument("--threads", default="1,2")
+    p.add_argument("--cases", default="1x16,1x128,8x128,32x64")
+    p.add_argument("--rounds", type=int, default=11)
+    p.add_argument("--slice", type=float, default=0.5)
+    p.add_argument("--peak", help="path of the peak program")
+    a = p.parse_args()
+    print("| threads | batch x length | onnxruntime ms | xfc ms | ratio (median of rounds) | ratio min..max |" + (" FMA peak GF/s |" if a.peak else ""))
+    print("|--:|---|--:|--:|--:|---|" + ("--:|" if a.peak else ""))
+    for threads in map(int, a.threads.split(",")):
+        for case in a.cases.split(","):
+            batch, length = map(int, case.split("x"))
+            rounds = run_case(a.model, a.so, threads, batch, length, a.rounds, a.slice, a.peak)
+            ratios = sorted(r["ort"] / r["xf"] for r in rounds)
+            med = lambda k: statistics.median(r[k] for r in rounds)
+            print(f"| {threads} | {case} | {med('ort'):.2f} | {med('xf'):.2f} | {statistics.median(ratios):.2f} | "
+                  f"{ratios[0]:.2f}..{ratios[-1]:.2f} |" + (f" {med('peak'):.0f} |" if a.peak else ""), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

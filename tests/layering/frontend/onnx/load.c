@@ -1,0 +1,2 @@
+#include <protobuf-c/protobuf-c.h>
+#include "onnx.pb-c.h"

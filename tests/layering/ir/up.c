@@ -1,0 +1,2 @@
+#include "passes/pass.h"
+#include "ir/ir.h"

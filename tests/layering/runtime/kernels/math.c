@@ -1,0 +1,2 @@
+#include <math.h>
+#include "runtime/kernels/xk.h"

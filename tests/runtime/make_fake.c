@@ -1,0 +1,223 @@
+/* make_fake.c - writes the plan blob and the weights of the fake models that the runtime is tested with (fake_model.c
+ * has their kernels): what the compiler writes, but small, fixed, and independent of it.
+ *
+ *   make_fake a|b PLAN WEIGHTS
+ *
+ * Model a, with everything the runtime has to handle:
+ *   ids i64[batch, seq], mask f32[rows, seq], past f32[batch, seq + 1], alpha f32[]    batch in 0..64, seq in 1..512,
+ *   rows == batch step 0  h = table[ids] * mask        "emb/Gather" "emb/Mul"      f32[batch, seq, 4] in the workspace
+ *   step 1  y = sum(h) + alpha + past    "sum/ReduceSum"             output 0, through scratch
+ *   step 2  total = sum(y)               "total/Sum"                 output 1, f64[]
+ * Model b: y = 2 x, f32[4]; nothing symbolic, no weights.
+ */
+#include "xfc/abi.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { F32 = 2 | 32 << 8 | 1 << 16, F64 = 2 | 64 << 8 | 1 << 16, I64 = 0 | 64 << 8 | 1 << 16 };
+enum { TABLE_ROWS = 100, TABLE_COLUMNS = 4 };
+
+typedef struct {
+    xf_symbol symbols[8];
+    xf_instr instrs[64];
+    xf_dim dims[64];
+    xf_arg args[32];
+    xf_check checks[8];
+    xf_operand operands[64];
+    xf_step_info steps[16];
+    uint32_t nodes[64], meta[16];
+    char strings[4096];
+    xf_plan_header h;
+} builder;
+
+static uint32_t str(builder *b, const char *s) {
+    uint32_t at = b->h.string_bytes ? b->h.string_bytes : 1;
+    if (*s == '\0') return 0;
+    memcpy(b->strings + at, s, strlen(s) + 1);
+    b->h.string_bytes = at + (uint32_t)strlen(s) + 1;
+    return at;
+}
+
+static xf_val symbol(builder *b, const char *name, int64_t lo, int64_t hi) {
+    b->symbols[b->h.n_symbols] = (xf_symbol){.lo = lo, .hi = hi, .name = str(b, name)};
+    return b->h.n_symbols++;
+}
+
+/* Symbols first: values are numbered after them. */
+static xf_val op(builder *b, xf_instr_op o, xf_val x, xf_val y, int64_t value) {
+    b->instrs[b->h.n_instrs] = (xf_instr){.op = (uint32_t)o, .a = x, .b = y, .value = value};
+    return b->h.n_symbols + b->h.n_instrs++;
+}
+
+static xf_val number(builder *b, int64_t value) { return op(b, XF_I_CONST, 0, 0, value); }
+
+static uint32_t arg(builder *b, const char *name, uint32_t dtype, uint32_t n, const xf_val *dim,
+                    const char *const *dim_name) {
+    b->args[b->h.n_args] =
+        (xf_arg){.name = str(b, name), .dtype = dtype, .first_dim = b->h.n_dims, .n_dims = n, .alias = -1};
+    for (uint32_t i = 0; i < n; i++) b->dims[b->h.n_dims++] = (xf_dim){dim[i], dim_name ? str(b, dim_name[i]) : 0};
+    return b->h.n_args++;
+}
+
+static void operand(builder *b, uint32_t space, uint32_t index, uint64_t offset, xf_val value) {
+    b->operands[b->h.n_operands++] = (xf_operand){.space = space, .index = index, .offset = offset, .value = value};
+}
+
+/* Its operands, the last n_in + n_out, stand there already. */
+static void step(builder *b, xf_step_info s, const char *form, const char *const *nodes) {
+    s.first_operand = b->h.n_operands - s.n_in - s.n_out;
+    s.first_node = b->h.n_nodes;
+    s.form = str(b, form);
+    for (; *nodes; nodes++, s.n_nodes++) b->nodes[b->h.n_nodes++] = str(b, *nodes);
+    b->steps[b->h.n_steps++] = s;
+}
+
+static void meta(builder *b, const char *key, const char *value) {
+    b->meta[2 * b->h.n_meta] = str(b, key);
+    b->meta[2 * b->h.n_meta++ + 1] = str(b, value);
+}
+
+static void model_a(builder *b) {
+    xf_val batch = symbol(b, "batch", 0, 64), seq = symbol(b, "seq", 1, 512), rows = symbol(b, "rows", 0, -1);
+    xf_val one = number(b, 1), four = number(b, 4), row = number(b, 40);
+    xf_val next = op(b, XF_I_ADD, seq, one, 0), tokens = op(b, XF_I_MUL, batch, seq, 0);
+    xf_val bytes = op(b, XF_I_MUL, tokens, number(b, 16), 0), flops = op(b, XF_I_MUL, tokens, number(b, 8), 0);
+    xf_val zero = number(b, 0);
+    const char *names[] = {"batch", "seq"}, *mask[] = {"rows", "seq"}, *past[] = {"batch", ""};
+    arg(b, "ids", I64, 2, (xf_val[]){batch, seq}, names);
+    arg(b, "mask", F32, 2, (xf_val[]){rows, seq}, mask);
+    arg(b, "past", F32, 2, (xf_val[]){batch, next}, past);
+    arg(b, "alpha", F32, 0, NULL, NULL);
+    b->h.n_inputs = 4;
+    arg(b, "y", F32, 2, (xf_val[]){batch, seq}, names);
+    arg(b, "total", F64, 0, NULL, NULL);
+    b->h.n_outputs = 2;
+    uint32_t h = arg(b, "h", F32, 3, (xf_val[]){batch, seq, four}, NULL);
+    b->checks[b->h.n_checks++] = (xf_check){.a = batch, .b = rows, .what = str(b, "node 'emb/Mul'")};
+    operand(b, XF_SPACE_INPUT, 0, 0, 0);
+    operand(b, XF_SPACE_INPUT, 1, 0, 0);
+    operand(b, XF_SPACE_WEIGHT, 0, 64, 0);
+    operand(b, XF_SPACE_WORK, 0, 0, zero);
+    step(b,
+         (xf_step_info){.kernel = 0,
+                        .n_in = 3,
+                        .n_out = 1,
+                        .tasks = tokens,
+                        .grain = four,
+                        .scratch = zero,
+                        .flops = XF_VAL_NONE,
+                        .first_out_arg = h},
+         "map", (const char *[]){"emb/Gather", "emb/Mul", NULL});
+    operand(b, XF_SPACE_WORK, 0, 0, zero);
+    operand(b, XF_SPACE_INPUT, 2, 0, 0);
+    operand(b, XF_SPACE_INPUT, 3, 0, 0);
+    operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
+    step(b,
+         (xf_step_info){.kernel = 1,
+                        .n_in = 3,
+                        .n_out = 1,
+                        .tasks = batch,
+                        .grain = one,
+                        .scratch = row,
+                        .flops = flops,
+                        .first_out_arg = 4},
+         "reduce", (const char *[]){"sum/ReduceSum", NULL});
+    operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
+    operand(b, XF_SPACE_OUTPUT, 1, 0, 0);
+    step(b,
+         (xf_step_info){.kernel = 2,
+                        .n_in = 1,
+                        .n_out = 1,
+                        .tasks = one,
+                        .grain = one,
+                        .scratch = zero,
+                        .flops = XF_VAL_NONE,
+                        .first_out_arg = 5},
+         "reduce", (const char *[]){"total/Sum", NULL});
+    b->h.work_bytes = bytes;
+    b->h.weight_bytes = 64 + TABLE_ROWS * TABLE_COLUMNS * sizeof(float);
+}
+
+static void model_b(builder *b) {
+    xf_val four = number(b, 4), zero = number(b, 0);
+    arg(b, "x", F32, 1, &four, NULL);
+    b->h.n_inputs = 1;
+    arg(b, "y", F32, 1, &four, NULL);
+    b->h.n_outputs = 1;
+    operand(b, XF_SPACE_INPUT, 0, 0, 0);
+    operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
+    step(b,
+         (xf_step_info){.kernel = 3,
+                        .n_in = 1,
+                        .n_out = 1,
+                        .tasks = four,
+                        .grain = four,
+                        .scratch = zero,
+                        .flops = XF_VAL_NONE,
+                        .first_out_arg = 1},
+         "map", (const char *[]){"twice", NULL});
+    b->h.work_bytes = zero;
+}
+
+/* --- writing
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static uint32_t place(unsigned char *blob, uint32_t *at, const void *data, size_t n) {
+    uint32_t start = *at;
+    if (n) memcpy(blob + start, data, n);
+    *at = (start + (uint32_t)n + 7) / 8 * 8;
+    return start;
+}
+
+static void finish(builder *b, FILE *f) {
+    static unsigned char blob[1 << 16];
+    xf_plan_header *h = &b->h;
+    uint32_t at = (sizeof *h + 7) / 8 * 8;
+    h->magic = XF_PLAN_MAGIC;
+    h->abi = XF_CODE_ABI;
+    h->symbols = place(blob, &at, b->symbols, h->n_symbols * sizeof *b->symbols);
+    h->instrs = place(blob, &at, b->instrs, h->n_instrs * sizeof *b->instrs);
+    h->dims = place(blob, &at, b->dims, h->n_dims * sizeof *b->dims);
+    h->args = place(blob, &at, b->args, h->n_args * sizeof *b->args);
+    h->checks = place(blob, &at, b->checks, h->n_checks * sizeof *b->checks);
+    h->operands = place(blob, &at, b->operands, h->n_operands * sizeof *b->operands);
+    h->steps = place(blob, &at, b->steps, h->n_steps * sizeof *b->steps);
+    h->nodes = place(blob, &at, b->nodes, h->n_nodes * sizeof *b->nodes);
+    h->meta = place(blob, &at, b->meta, h->n_meta * 2 * sizeof *b->meta);
+    h->strings = place(blob, &at, b->strings, h->string_bytes);
+    h->size = at;
+    memcpy(blob, h, sizeof *h);
+    fwrite(blob, 1, at, f);
+}
+
+static void write_weights(const builder *b, FILE *f) {
+    static unsigned char page[4096];
+    float table[TABLE_ROWS * TABLE_COLUMNS];
+    xf_weights_header w = {
+        .magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = sizeof page, .bytes = b->h.weight_bytes};
+    memcpy(w.build_id, b->h.build_id, sizeof w.build_id);
+    memcpy(page, &w, sizeof w);
+    fwrite(page, 1, sizeof page, f);
+    memset(page, 0, sizeof page);
+    fwrite(page, 1, 64, f);
+    for (size_t i = 0; i < TABLE_ROWS * TABLE_COLUMNS; i++) table[i] = (float)i * 0.5f;
+    fwrite(table, 1, sizeof table, f);
+}
+
+int main(int argc, char **argv) {
+    static builder b;
+    if (argc != 4) return 2;
+    memset(b.h.build_id, argv[1][0], sizeof b.h.build_id);
+    if (argv[1][0] == 'a')
+        model_a(&b);
+    else
+        model_b(&b);
+    meta(&b, "xfc.version", "0.0-fake");
+    meta(&b, "model", argv[1]);
+    FILE *plan = fopen(argv[2], "wb"), *weights = fopen(argv[3], "wb");
+    if (!plan || !weights) return 4;
+    finish(&b, plan);
+    if (b.h.weight_bytes) write_weights(&b, weights);
+    return fclose(plan) || fclose(weights) ? 4 : 0;
+}

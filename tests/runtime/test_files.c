@@ -1,0 +1,172 @@
+/* test_files.c - where weights come from: the section, a file beside, a path, memory; moved, truncated, foreign and
+ * replaced files. */
+#define _GNU_SOURCE
+#include "test_runtime.h"
+#include "xfc/abi.h"
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct {
+    unsigned char *data;
+    size_t n;
+} bytes;
+
+static bytes read_file(const char *path) {
+    bytes b = {0};
+    FILE *f = fopen(path, "rb");
+    if (!f || fseek(f, 0, SEEK_END)) exit(1);
+    b.n = (size_t)ftell(f);
+    b.data = malloc(b.n + 64);
+    rewind(f);
+    if (fread(b.data, 1, b.n, f) != b.n) exit(1);
+    fclose(f);
+    return b;
+}
+
+static void write_file(const char *path, const void *data, size_t n) {
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, n, f) != n || fclose(f)) exit(1);
+}
+
+/* The weights section, found by its magic: the test does not use the code that it tests. */
+static size_t find_weights(bytes so) {
+    uint64_t magic = XF_WEIGHTS_MAGIC;
+    for (size_t i = 0; i + 64 <= so.n; i += 64)
+        if (memcmp(so.data + i, &magic, 8) == 0) return i;
+    exit(1);
+}
+
+enum { WEIGHTS = 4096 + 64 + 1600 };
+
+/* dlopens a copy, opens the model with these options, expects this, and runs it once if it should work. */
+static void try_open(const char *path, const xf_open_opts *o, xf_status want, const char *texts) {
+    void *so;
+    const xf_api *xf = load(path, &so);
+    xf_model *m;
+    xf_ctx *ctx;
+    xf_status status = xf->open(o, &m);
+    expect(__FILE__, __LINE__, path, status, want, status ? xf->last_error(NULL) : "", texts);
+    if (status == XF_OK &&
+        xf->ctx_create(m, &(xf_ctx_opts){.struct_size = sizeof(xf_ctx_opts), .num_threads = 1}, &ctx) == XF_OK) {
+        call c;
+        call_make(&c, 2, 3, 1);
+        CHECK(xf->run(ctx, c.in, 4, c.out, 2) == XF_OK && call_right(&c, c.out[0].data, *(double *)c.out[1].data));
+        xf->ctx_destroy(ctx);
+        call_free(&c);
+    }
+    xf->release(m);
+    dlclose(so);
+}
+
+static void test_given_weights(const char *copy, bytes so, size_t at) {
+    unsigned char *shifted = malloc(WEIGHTS + 1);
+    memcpy(shifted + 1, so.data + at, WEIGHTS);
+    xf_open_opts o = {.struct_size = sizeof o, .weights = shifted + 1, .weights_size = WEIGHTS};
+    try_open(copy, &o, XF_OK, ""); /* misaligned: copied */
+    o.weights_size--;
+    try_open(copy, &o, XF_E_IO, "cut off");
+    o.weights_size = 10;
+    try_open(copy, &o, XF_E_IO, "cut off");
+    o.weights_size = WEIGHTS;
+    shifted[1 + 31] ^= 1; /* build id */
+    try_open(copy, &o, XF_E_IO, "another build");
+    shifted[1 + 8] ^= 1; /* abi */
+    try_open(copy, &o, XF_E_ABI, "version");
+    shifted[1] ^= 1;
+    try_open(copy, &o, XF_E_IO, "not weights");
+    memcpy(shifted + 1, so.data + at, WEIGHTS);
+    memset(shifted + 1 + 12, 0xff, 4); /* data_offset */
+    try_open(copy, &o, XF_E_IO, "cut off");
+    free(shifted);
+}
+
+static void test_paths(const char *copy, bytes so, size_t at) {
+    xf_open_opts o = {.struct_size = sizeof o, .weights_path = "nowhere.weights"};
+    try_open(copy, &o, XF_E_IO, "nowhere.weights|No such file");
+    write_file("other.weights", so.data + at, WEIGHTS);
+    o.weights_path = "other.weights";
+    try_open(copy, &o, XF_OK, "");
+    o.weights_path = path_a; /* another .so that holds them */
+    try_open(copy, &o, XF_OK, "");
+    o.weights_path = path_b;
+    try_open(copy, &o, XF_E_IO, "section .xf.weights");
+    write_file("other.weights", so.data + at, 5000);
+    o.weights_path = "other.weights";
+    try_open(copy, &o, XF_E_IO, "cut off");
+    write_file("other.weights", "", 0);
+    try_open(copy, &o, XF_E_IO, "cut off");
+    o.weights_path = ".";
+    try_open(copy, &o, XF_E_IO, "");
+}
+
+/* Without its section table (which is all that the truncated end holds) the .so still loads, and weights may lie beside
+ * it. */
+static void test_no_section(bytes so, size_t at) {
+    bytes cut = {malloc(so.n), so.n};
+    memcpy(cut.data, so.data, so.n);
+    memset(cut.data + 40, 0, 8); /* e_shoff */
+    write_file("cut.so", cut.data, cut.n);
+    remove("cut.so.weights");
+    try_open("./cut.so", NULL, XF_E_IO, "no section .xf.weights|cut.so.weights");
+    write_file("cut.so.weights", so.data + at, WEIGHTS);
+    try_open("./cut.so", NULL, XF_OK, "");
+    remove("cut.so.weights");
+    memcpy(cut.data, so.data, so.n);
+    memset(cut.data + 60, 0xff, 4); /* e_shnum, e_shstrndx */
+    write_file("cut.so", cut.data, cut.n);
+    try_open("./cut.so", NULL, XF_E_IO, "no section");
+    for (size_t i = 0; i < 64;
+         i++) { /* whatever the header says: an answer, and no crash; only e_sh* so that ld.so is not the victim */
+        memcpy(cut.data, so.data, so.n);
+        cut.data[40 + i % 8] ^= (unsigned char)(1u << (i / 8));
+        remove("cut.so");
+        write_file("cut.so", cut.data, cut.n);
+        void *handle;
+        const xf_api *xf = load("./cut.so", &handle);
+        xf_model *m;
+        if (xf->open(NULL, &m)) CHECK(xf->last_error(NULL)[0]);
+        xf->release(m);
+        dlclose(handle);
+    }
+    free(cut.data);
+    remove("cut.so");
+}
+
+/* Opened by a relative path; then the directory changes. And a file that was replaced after it was loaded. */
+static void test_moved(bytes so) {
+    char cwd[4096];
+    void *handle;
+    xf_model *m;
+    if (!getcwd(cwd, sizeof cwd)) exit(1);
+    write_file("moved.so", so.data, so.n);
+    const xf_api *xf = load("./moved.so", &handle);
+    CHECK(chdir("/") == 0);
+    CHECK(xf->open(NULL, &m) == XF_OK);
+    CHECK(chdir(cwd) == 0);
+    xf->release(m);
+    bytes b = read_file(path_b);
+    write_file("replacement.so", b.data, b.n);
+    so.data[find_weights(so) + 40] ^= 1;
+    write_file("replacement.so", so.data, so.n);
+    so.data[find_weights(so) + 40] ^= 1;
+    CHECK(rename("replacement.so", "moved.so") == 0);
+    EXPECT(xf->open(NULL, &m), XF_E_IO, NULL, "moved.so");
+    dlclose(handle);
+    remove("moved.so");
+    free(b.data);
+}
+
+void test_files(void) {
+    bytes so = read_file(path_a);
+    size_t at = find_weights(so);
+    write_file("copy.so", so.data, so.n);
+    try_open("./copy.so", NULL, XF_OK, "");
+    test_given_weights("./copy.so", so, at);
+    test_paths("./copy.so", so, at);
+    test_no_section(so, at);
+    test_moved(so);
+    remove("copy.so");
+    remove("other.weights");
+    free(so.data);
+}

@@ -1,0 +1,292 @@
+"""Tests of xf.py and xf-run on the fake models (make_fake.c says what they compute). usage: test_tools.py XF_PY XF_RUN FAKE_A FAKE_B"""
+
+import gc
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import zipfile
+
+import numpy as np
+
+XF_PY, XF_RUN, FAKE_A, FAKE_B = sys.argv[1:5]
+spec = importlib.util.spec_from_file_location("xf", XF_PY)
+xf = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(xf)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def feed(batch=2, seq=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"ids": rng.integers(-100, 100, (batch, seq)), "mask": rng.integers(0, 3, (batch, seq)).astype(np.float32),
+            "past": rng.integers(0, 9, (batch, seq + 1)).astype(np.float32), "alpha": np.float32(0.25)}
+
+
+def expected(f):
+    table = np.arange(400, dtype=np.float32).reshape(100, 4) / 2
+    y = (table[f["ids"]] * f["mask"][..., None]).sum(-1) + f["alpha"] + f["past"][:, 1:]
+    return y, np.float64(y.astype(np.float64).sum())
+
+
+class Session(unittest.TestCase):
+    def test_run(self):
+        s = xf.InferenceSession(FAKE_A, threads=2)
+        for batch, seq in [(1, 1), (2, 3), (0, 4), (5, 100)]:
+            f = feed(batch, seq)
+            y, total = s.run(None, f)
+            np.testing.assert_array_equal(y, expected(f)[0])
+            self.assertEqual(total, expected(f)[1])
+            self.assertEqual((y.dtype, total.shape), (np.float32, ()))
+        self.assertEqual(s.run(["total"], f), [total])
+        self.assertEqual([a.shape for a in s.run(["total", "y"], f)], [(), (5, 100)])
+
+    def test_in_place(self):
+        s, f, y = xf.InferenceSession(FAKE_A, threads=1), feed(), np.zeros((2, 3), np.float32)
+        self.assertIs(s.run(["y"], f, out={"y": y})[0], y)
+        np.testing.assert_array_equal(y, expected(f)[0])
+        with self.assertRaisesRegex(xf.Error, "dim 1 is 4"):
+            s.run(None, f, out={"y": np.zeros((2, 4), np.float32)})
+        with self.assertRaisesRegex(xf.Error, "contiguous"):
+            s.run(None, f, out={"y": np.zeros((3, 2), np.float32).T})
+
+    def test_layouts(self):
+        s, f = xf.InferenceSession(FAKE_A, threads=1), feed(3, 4)
+        want = expected(f)[0]
+        f["ids"] = np.asfortranarray(f["ids"])
+        f["mask"] = f["mask"].astype(">f4")
+        f["past"] = np.repeat(f["past"], 2, axis=1)[:, ::2]
+        np.testing.assert_array_equal(s.run(["y"], f)[0], want)
+
+    def test_errors(self):
+        s = xf.InferenceSession(FAKE_A)
+        for change, message in [({"ids": None}, "input 'ids' is missing"), ({"idz": np.zeros(1)}, "no input 'idz'"),
+                                ({"ids": np.zeros((2, 3), np.int32)}, "'ids' is int32, expected int64"),
+                                ({"ids": np.zeros((2, 3, 1), np.int64)}, "rank 3"), ({"mask": np.zeros((2, 4), np.float32)}, "they must be equal"),
+                                ({"ids": np.full((2, 3), 100)}, "'emb/Gather'"), ({"ids": np.full((2, 3), "a")}, "NumPy type")]:
+            f = {k: v for k, v in (feed() | change).items() if v is not None}
+            with self.assertRaisesRegex(xf.Error, message):
+                s.run(None, f)
+            np.testing.assert_array_equal(s.run(["y"], feed())[0], expected(feed())[0])
+        with self.assertRaisesRegex(xf.Error, "no output 'z'"):
+            s.run(["z"], feed())
+        with self.assertRaisesRegex(xf.Error, "not a model"):
+            xf.InferenceSession(XF_PY)
+        with self.assertRaisesRegex(xf.Error, "z80"):
+            xf.InferenceSession(FAKE_A, isa="z80")
+
+    def test_introspection(self):
+        s = xf.InferenceSession(FAKE_A)
+        self.assertEqual([(n.name, n.type, n.shape) for n in s.get_inputs()][:3],
+                         [("ids", "int64", ["batch", "seq"]), ("mask", "float32", ["rows", "seq"]), ("past", "float32", ["batch", None])])
+        self.assertEqual(s.get_inputs()[0].ranges, [(0, 64), (1, 512)])
+        self.assertEqual(s.signature["outputs"][1], {"name": "total", "dtype": "float64", "dims": []})
+        self.assertEqual(s.metadata("xfc.version"), "0.0-fake")
+        self.assertIsNone(s.metadata("nothing"))
+        self.assertGreater(s.workspace_size(feed()), 0)
+
+    def test_taps_and_profile(self):
+        s, seen = xf.InferenceSession(FAKE_A, threads=1), []
+        s.set_tap("emb/*", lambda node, output, value: seen.append((node, output, value)))
+        s.profile_start()
+        s.run(None, feed())
+        s.set_tap(None, None)
+        s.run(None, feed())
+        self.assertEqual([(n, o, v.shape) for n, o, v in seen], [("emb/Mul", 0, (2, 3, 4))])
+        profile = s.profile()
+        self.assertEqual((profile["runs"], profile["steps"][0]["nodes"]), (2, ["emb/Gather", "emb/Mul"]))
+
+    def test_threads(self):
+        s, bad = xf.InferenceSession(FAKE_A, threads=1), []
+
+        def work(k):
+            for i in range(50):
+                f = feed(k, 1 + i % 5, i)
+                if not np.array_equal(s.run(["y"], f)[0], expected(f)[0]):
+                    bad.append((k, i))
+
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(1, 5)]
+        [t.start() for t in threads], [t.join() for t in threads]
+        self.assertEqual(bad, [])
+
+    def test_two_models(self):
+        a, b = xf.InferenceSession(FAKE_A), xf.InferenceSession(FAKE_B)
+        np.testing.assert_array_equal(b.run(None, {"x": np.arange(4, dtype=np.float32)})[0], [0, 2, 4, 6])
+        del b
+        gc.collect()
+        np.testing.assert_array_equal(a.run(["y"], feed())[0], expected(feed())[0])
+
+
+def run(*args):
+    p = subprocess.run([XF_RUN, *map(str, args)], capture_output=True, text=True)
+    return p.returncode, p.stdout, p.stderr
+
+
+class Runner(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.dir = folder.name
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def inputs(self, f):
+        args = []
+        for name, value in f.items():
+            np.save(self.path(name + ".npy"), value)
+            args += ["--input", f"{name}=@{self.path(name + '.npy')}"]
+        return args
+
+    def test_files(self):
+        f = feed(3, 5)
+        y, total = expected(f)
+        code, out, err = run(FAKE_A, *self.inputs(f), "--output", f"y=@{self.path('y.npy')}", f"--output=total=@{self.path('t.npy')}")
+        self.assertEqual((code, err), (0, ""))
+        np.testing.assert_array_equal(np.load(self.path("y.npy")), y)
+        self.assertEqual(np.load(self.path("t.npy")), total)
+        np.save(self.path("y.npy"), y + np.float32(1e-3))
+        code, out, _ = run(FAKE_A, *self.inputs(f), "--expected", f"y=@{self.path('y.npy')}", "--rtol=0", "--atol=1e-2")
+        self.assertEqual((code, "ok" in out), (0, True))
+        code, out, _ = run(FAKE_A, *self.inputs(f), "--expected", f"y=@{self.path('y.npy')}", "--rtol=0", "--atol=1e-4")
+        self.assertEqual((code, "DIFFERS" in out), (5, True))
+
+    def test_npy_variants(self):
+        f = feed(3, 5)
+        y = expected(f)[0]
+        args = self.inputs(f | {"ids": np.asfortranarray(f["ids"]), "mask": f["mask"].astype(">f4")})
+        code, _, err = run(FAKE_A, *args, "--output", f"y=@{self.path('y.npy')}")
+        self.assertEqual((code, err), (0, ""))
+        np.testing.assert_array_equal(np.load(self.path("y.npy")), y)
+        good = read(self.path("ids.npy"))
+        for i in [0, 5, 8, 11, 40, 100, 127, len(good) - 1]:
+            write(self.path("ids.npy"), good[:i])
+            code, _, err = run(FAKE_A, *args[:2], "--shape", "ids=1x1")
+            self.assertEqual((code, "ids.npy" in err), (1, True), i)
+        for a, b in [(b"'<i8'", b"'|O8'"), (b"(3, 5)", b"(-3,5)"), (b"(3, 5)", b"(3, 9999999999999999999)"), (b"'shape'", b"'shame'")]:
+            write(self.path("ids.npy"), good.replace(a, b))
+            self.assertEqual(run(FAKE_A, *args[:2])[0], 1, b)
+
+    def write_set(self, name, f, y, how):
+        os.makedirs(self.path("data", name))
+        ins, outs = list(f.values()), y
+        if how == "npy":
+            for i, v in enumerate(ins):
+                np.save(self.path("data", name, f"input_{i}.npy"), v)
+            for i, v in enumerate(outs):
+                np.save(self.path("data", name, f"output_{i}.npy"), v)
+        else:
+            save = np.savez if how == "npz" else np.savez_compressed
+            save(self.path("data", name, "inputs.npz"), **f)
+            save(self.path("data", name, "outputs.npz"), y=outs[0], total=outs[1])
+
+    def test_data_sets(self):
+        for i, how in enumerate(["npy", "npz", "packed"]):
+            f = feed(1 + i, 2 + i, i)
+            self.write_set(f"test_data_set_{i}", f, expected(f), how)
+        code, out, err = run(FAKE_A, "--test-data", self.path("data"))
+        self.assertEqual((code, err), (0, ""), out)
+        self.assertEqual((out.count(": ok"), "3 of 3" in out), (6, True))
+        self.assertEqual(run(FAKE_A, "--test-data", self.path("data", "test_data_set_1"))[0], 0)
+        f = feed(2, 2)
+        self.write_set("test_data_set_10", f, (expected(f)[0] * np.float32(1.01), expected(f)[1]), "npy")
+        code, out, _ = run(FAKE_A, "--test-data", self.path("data"))
+        self.assertEqual((code, "3 of 4" in out), (5, True))
+        os.remove(self.path("data", "test_data_set_10", "input_1.npy"))
+        code, _, err = run(FAKE_A, "--test-data", self.path("data"))
+        self.assertEqual((code, "input 'mask'" in err), (1, True))
+        self.assertEqual(run(FAKE_A, "--test-data", self.path("nowhere"))[0], 4)
+
+    def test_pb(self):
+        try:
+            from onnx import numpy_helper
+        except ImportError:
+            self.skipTest("onnx is not installed")
+        f = feed(2, 4)
+        os.makedirs(self.path("data"))
+        for kind, items in [("input", list(f.items())[::-1]), ("output", list(zip(["y", "total"], expected(f))))]:
+            for i, (name, value) in enumerate(items):  # inputs out of order: the names decide
+                with open(self.path("data", f"{kind}_{i}.pb"), "wb") as file:
+                    file.write(numpy_helper.from_array(np.asarray(value), name).SerializeToString())
+        code, out, err = run(FAKE_A, "--test-data", self.path("data"))
+        self.assertEqual((code, err), (0, ""), out)
+
+    def test_damaged_npz(self):
+        f = feed()
+        self.write_set("test_data_set_0", f, expected(f), "packed")
+        path = self.path("data", "test_data_set_0", "inputs.npz")
+        good = read(path)
+        rng = np.random.default_rng(1)
+        for _ in range(60):
+            bad = bytearray(good)
+            for at in rng.integers(0, len(bad), 3):
+                bad[at] ^= 1 << int(rng.integers(0, 8))
+            write(path, bad[:int(rng.integers(1, len(bad) + 1))])
+            self.assertIn(run(FAKE_A, "--test-data", self.path("data"))[0], (0, 1, 5))
+        bomb = io.BytesIO()
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as z:
+            z.writestr("ids.npy", b"")
+        raw = bytearray(bomb.getvalue())
+        at = raw.index(b"PK\1\2")
+        raw[at + 24:at + 28] = b"\xf0\xff\xff\xff"  # claims 4 GB
+        write(path, raw)
+        self.assertEqual(run(FAKE_A, "--test-data", self.path("data"))[0], 1)
+
+    def test_text(self):
+        code, out, _ = run(FAKE_B, "--input", "x=4xf32=1 2.5 -3 nan")
+        self.assertEqual((code, out), (0, "output 'y': f32[4] = 2, 5, -6, nan\n"))
+        self.assertEqual(run(FAKE_B, "--input", "x=4=0x1p3")[1], "output 'y': f32[4] = 16, 16, 16, 16\n")
+        for spec, message in [("x=4xf32=1 2", "fewer"), ("x=4xf32=1 2 3 4 5", "more"), ("x=4xf32=1 2 3 b", "value 3"), ("x=4y=1", "expected"),
+                              ("x=4x=1", "expected"), ("z=4=1", "no such input"), ("x=4xi32=1", "int32, expected float32"),
+                              ("x=5xf32=1", "dim 0 is 5, expected 4"), ("x=4xu8=256", "value 0"), ("x=4xi8=-129", "value 0"),
+                              ("x=@nowhere.npy", "No such file")]:
+            code, _, err = run(FAKE_B, "--input", spec)
+            self.assertEqual((code, message in err), (4 if "@" in spec else 1, True), (spec, err))
+
+    def test_bench(self):
+        code, out, _ = run(FAKE_A, "--bench", "--shape", "ids=2x3", "--shape", "mask=2x3", "--shape", "past=2x4", "--iters=11",
+                           "--warmup=1ms", "--threads=1", "--json")
+        self.assertEqual(code, 0)
+        result = json.loads(out)
+        self.assertEqual(sorted(result), sorted("median_ms min_ms p90_ms p99_ms iterations threads isa open_ms workspace_bytes".split()))
+        self.assertEqual((result["iterations"], result["threads"]), (11, 1))
+        self.assertLessEqual(result["min_ms"], result["median_ms"])
+
+    def test_taps_and_profile(self):
+        shapes = ["--shape", "ids=2x3", "--shape", "mask=2x3", "--shape", "past=2x4"]
+        code, out, _ = run(FAKE_A, *shapes, "--tap=*Gather", "--profile", self.path("p.json"))
+        self.assertEqual((code, out.startswith("node output 0 of 'emb/Mul': f32[2, 3, 4] = ")), (0, True))
+        self.assertEqual(json.loads(read(self.path("p.json")))["runs"], 1)
+
+    def test_not_ours(self):
+        good = read(FAKE_A)
+        for name, data, message in [("text.so", b"hello", "not a shared object"), ("empty.so", b"", "not a shared object"),
+                                    ("cut.so", good[:20000], "truncated"), ("half.so", good[:len(good) // 2], ""),
+                                    ("abi.so", good.replace(b"yXFPLAN1\1", b"yXFPLAN1\2"), "another version")]:
+            write(self.path(name), data)
+            code, _, err = run(self.path(name), "--list")
+            self.assertEqual((code, message in err), (1, True), (name, err))
+        code, _, err = run(np._core._multiarray_umath.__file__, "--list")  # a shared object that is surely there
+        self.assertEqual((code, "not a model compiled by xfc" in err), (1, True))
+        self.assertEqual(run(self.path("nowhere.so"))[0], 4)
+        self.assertEqual(run()[0], 2)
+        self.assertEqual(run(FAKE_A, "--what")[0], 2)
+        self.assertEqual(run(FAKE_A, "--threads=-1")[0], 2)
+        self.assertEqual(run("--help")[0], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])

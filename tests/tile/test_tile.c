@@ -1,0 +1,203 @@
+/* test_tile.c - the contraction generator: exact results at any size on every ISA of this machine, and no spills in its loops.
+ *
+ * The reference is a scalar chain over ascending k with the ISA's own multiply-add, so results are compared bit for bit: that also proves
+ * that an element does not depend on the rows and columns around it. Buffers end at a page that cannot be touched.
+ */
+#define _DEFAULT_SOURCE
+#include "backends/llvm/llvm.h"
+#include "tests/codegen/load.h"
+#include "tests/unit/test.h"
+#include <math.h>
+#include <sys/mman.h>
+
+enum { PANEL = 48, PAGE = 4096, UNTOUCHED = 0x7f0ddba1 };
+typedef void gemm(const float *a, int64_t a_row, const float *b, float *c, int64_t c_row, int64_t rows, int64_t depth, int64_t columns);
+
+/* A function `gemm` of this signature around one tile step. */
+static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what, xfc_blob *out) {
+    xfc_emit e;
+    XFC_TRY(xfc_emit_begin(&e, ctx, t, 2, "tile"));
+    LLVMTypeRef type[8] = {e.ptr, e.i64, e.ptr, e.ptr, e.i64, e.i64, e.i64, e.i64};
+    LLVMValueRef fn = e.fn = xfc_emit_function(&e, "gemm", LLVMFunctionType(e.none, type, 8, false));
+    LLVMSetLinkage(fn, LLVMExternalLinkage);
+    LLVMPositionBuilderAtEnd(e.b, xfc_emit_block(&e, "entry"));
+    xfc_tile_values v = {.a = LLVMGetParam(fn, 0), .a_row = LLVMGetParam(fn, 1), .b = LLVMGetParam(fn, 2), .c = LLVMGetParam(fn, 3),
+                         .c_row = LLVMGetParam(fn, 4), .rows = LLVMGetParam(fn, 5), .depth = LLVMGetParam(fn, 6),
+                         .columns = LLVMGetParam(fn, 7), .panel = PANEL};
+    xfc_status s = xfc_emit_tile(&e, &v);
+    LLVMBuildRetVoid(e.b);
+    if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);
+    xfc_emit_end(&e);
+    return s;
+}
+
+/* --- results --------------------------------------------------------------------------------------------------------- */
+
+typedef struct { char *map; size_t bytes; float *data; } fenced; /* data ends where a forbidden page begins, 64-byte aligned */
+
+static fenced fence(size_t floats) {
+    fenced f;
+    size_t need = (floats * 4 + 63) / 64 * 64, body = (need + PAGE - 1) / PAGE * PAGE;
+    f.bytes = body + PAGE;
+    f.map = mmap(NULL, f.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (f.map == MAP_FAILED || mprotect(f.map + body, PAGE, PROT_NONE) != 0) abort();
+    f.data = (float *)(void *)(f.map + body - need);
+    return f;
+}
+
+static float random_float(uint64_t *seed) { return (float)test_between(seed, -1000, 1000) / 512.0f; }
+
+/* One multiply-add of the ISA; without FMA the product is rounded first. */
+static float chain_step(bool fma, float a, float b, float sum) {
+    if (fma) return fmaf(a, b, sum);
+    volatile float product = a * b;
+    return product + sum;
+}
+
+typedef struct { const xfc_target *t; gemm *fn; uint64_t seed; } suite;
+typedef struct { int64_t rows, depth, columns, a_row, c_row; } sizes;
+
+static bool row_is_right(const suite *s, const sizes *z, const float *a, const float *b, const float *c, int64_t written) {
+    bool ok = true;
+    for (int64_t j = 0; j < z->c_row && ok; j++) {
+        float want = 0;
+        double exact = 0, magnitude = 0;
+        uint32_t got;
+        memcpy(&got, &c[j], 4);
+        if (j >= z->columns) {
+            ok = j < written || got == UNTOUCHED;
+            continue;
+        }
+        const float *column = b + j / PANEL * PANEL * z->depth + j % PANEL;
+        for (int64_t k = 0; k < z->depth; k++) {
+            want = chain_step(s->t->has_fma, a[k], column[k * PANEL], want);
+            exact += (double)a[k] * (double)column[k * PANEL];
+            magnitude += fabs((double)a[k] * (double)column[k * PANEL]);
+        }
+        uint32_t bits;
+        memcpy(&bits, &want, 4);
+        ok = got == bits && fabs((double)c[j] - exact) <= magnitude * 6e-8 * (double)(z->depth + 1);
+    }
+    return ok;
+}
+
+static void check_sizes(suite *s, sizes z) {
+    int64_t panels = (z.columns + PANEL - 1) / PANEL, lanes = s->t->vector_bytes / 4, written = (z.columns + lanes - 1) / lanes * lanes;
+    if (z.a_row < z.depth) z.a_row = z.depth;
+    if (z.c_row < written) z.c_row = written;
+    fenced a = fence((size_t)(z.rows * z.a_row)), b = fence((size_t)(panels * z.depth * PANEL)), c = fence((size_t)((z.rows + 1) * z.c_row));
+    for (int64_t i = 0; i < z.rows * z.a_row; i++) a.data[i] = random_float(&s->seed);
+    for (int64_t i = 0; i < panels * z.depth * PANEL; i++) b.data[i] = random_float(&s->seed);
+    const uint32_t untouched = UNTOUCHED;
+    for (int64_t i = 0; i < (z.rows + 1) * z.c_row; i++) memcpy(&c.data[i], &untouched, 4);
+    s->fn(a.data, z.a_row, b.data, c.data, z.c_row, z.rows, z.depth, z.columns);
+    bool ok = true;
+    int64_t step = z.rows * z.columns * z.depth > 4000000 ? 7 : 1; /* large ones: some rows, always the last */
+    for (int64_t r = 0; r < z.rows && ok; r += r + step < z.rows ? step : z.rows - 1 - r > 0 ? z.rows - 1 - r : 1)
+        ok = row_is_right(s, &z, a.data + r * z.a_row, b.data, c.data + r * z.c_row, written);
+    for (int64_t j = 0; j < z.c_row && ok; j++) ok = memcmp(&c.data[z.rows * z.c_row + j], &untouched, 4) == 0;
+    if (!CHECK(ok))
+        fprintf(stderr, "    %s rows %" PRId64 " depth %" PRId64 " columns %" PRId64 " a_row %" PRId64 " c_row %" PRId64 "\n", s->t->isa, z.rows,
+                z.depth, z.columns, z.a_row, z.c_row);
+    munmap(a.map, a.bytes);
+    munmap(b.map, b.bytes);
+    munmap(c.map, c.bytes);
+}
+
+static void check_results(xfc_ctx *ctx, const xfc_target *t) {
+    xfc_blob object;
+    if (!CHECK(emit_gemm(ctx, t, "obj", &object) == XFC_OK)) return;
+    CHECK(object.n < 64 << 10); /* the whole generator of one ISA */
+    suite s = {.t = t, .seed = 88172645463325252u};
+    xf_kernel_fn found = test_function(test_load(&object), "gemm");
+    memcpy(&s.fn, &found, sizeof found);
+    free(object.data);
+    static const sizes fixed[] = {{0, 5, 7, 5, 16}, {3, 0, 50, 4, 64}, {4, 9, 0, 9, 16}, {1, 1, 1, 1, 16}, {128, 384, 192, 384, 192},
+                                  {128, 64, 100, 64, 112}, {1, 768, 200, 768, 208}, {17, 1024, 48, 1024, 48}, {9, 1025, 96, 1030, 96},
+                                  {40, 2051, 60, 2067, 64}, {25, 3, 144, 3, 144}, {2, 2100, 49, 2100, 64}};
+    for (size_t i = 0; i < XFC_COUNT(fixed); i++) check_sizes(&s, fixed[i]);
+    for (int64_t rows = 1; rows <= 40; rows++)
+        for (int i = 0; i < 5; i++) {
+            sizes z = {.rows = rows, .depth = test_between(&s.seed, 1, 70), .columns = test_between(&s.seed, 1, 200)};
+            z.a_row = z.depth + test_between(&s.seed, 0, 20);
+            z.c_row = (z.columns + 15) / 16 * 16 + test_between(&s.seed, 0, 20);
+            check_sizes(&s, z);
+        }
+    for (int64_t rows = 89; rows <= 128; rows += 13) check_sizes(&s, (sizes){.rows = rows, .depth = 33, .columns = 130, .a_row = 40});
+}
+
+/* --- the loops ------------------------------------------------------------------------------------------------------- */
+
+typedef struct { const char *begin, *end; } span; /* of assembly text */
+
+static bool has(span s, const char *word) {
+    size_t n = strlen(word);
+    for (const char *p = s.begin; p + n <= s.end; p++)
+        if (memcmp(p, word, n) == 0) return true;
+    return false;
+}
+
+static uint32_t count(span s, const char *word) {
+    uint32_t n = 0;
+    size_t length = strlen(word);
+    for (const char *p = s.begin; p + length <= s.end; p++) n += memcmp(p, word, length) == 0;
+    return n;
+}
+
+/* The loop that the jump at `line` closes: from its label, if that stands earlier in the function. */
+static bool loop_of(span fn, span line, span *loop) {
+    char label[64];
+    const char *target = memchr(line.begin, '.', (size_t)(line.end - line.begin));
+    if (line.begin[0] != '\t' || line.begin[1] != 'j' || !target) return false;
+    int n = snprintf(label, sizeof label, "\n%.*s:", (int)(line.end - target), target);
+    for (const char *p = fn.begin; p + n < line.begin; p++)
+        if (memcmp(p, label, (size_t)n) == 0) return *loop = (span){p + n, line.begin}, true;
+    return false;
+}
+
+/* Counts the loops that compute, and in them the accesses to the stack. */
+static void check_function(const xfc_target *t, const char *name, int length, span fn, uint32_t *loops) {
+    for (const char *at = fn.begin; at < fn.end;) {
+        const char *stop = memchr(at, '\n', (size_t)(fn.end - at));
+        span line = {at, stop ? stop : fn.end}, loop;
+        at = line.end + 1;
+        if (!loop_of(fn, line, &loop) || has(loop, "\n.L")) continue; /* innermost only */
+        uint32_t work = count(loop, t->has_fma ? "\tvfmadd" : "\tmulps"), spills = count(loop, "(%rsp");
+        if (!work) continue;
+        ++*loops;
+        if (!CHECK_INT(spills, 0)) fprintf(stderr, "    %s: %.*s: a loop of %u multiply-adds\n", t->isa, length, name, work);
+        unsigned rows, vectors, strips;
+        if (sscanf(name, "xf_tile_%ux%ux%u", &rows, &vectors, &strips) == 3) CHECK_INT(work % (rows * vectors * strips), 0);
+    }
+}
+
+static void check_loops(xfc_ctx *ctx, const xfc_target *t) {
+    xfc_blob text;
+    if (!CHECK(emit_gemm(ctx, t, "asm", &text) == XFC_OK)) return;
+    const char *end = (const char *)text.data + text.n;
+    uint32_t functions = 0, loops = 0;
+    for (const char *p = text.data; (p = strstr(p, "\nxf_tile_")) != NULL && p < end; functions++) {
+        const char *name = ++p, *colon = strchr(p, ':'), *stop = colon ? strstr(colon, "\n\t.size") : NULL;
+        if (!CHECK(stop != NULL)) break;
+        check_function(t, name, (int)(colon - name), (span){colon, stop}, &loops);
+        p = stop;
+    }
+    CHECK(functions >= 12);
+    CHECK_INT(loops, 2 * functions); /* the unrolled loop over k and the one for the rest */
+    free(text.data);
+}
+
+int main(void) {
+    static const char *const isas[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    xfc_ctx *ctx = xfc_ctx_new();
+    for (size_t i = 0; i < XFC_COUNT(isas); i++) {
+        xfc_target t;
+        if (!CHECK(xfc_backend_cpu.configure(ctx, &t, isas[i]) == XFC_OK)) continue;
+        check_loops(ctx, &t);
+        if (test_cpu_has(isas[i])) check_results(ctx, &t);
+        else fprintf(stderr, "SKIP: this CPU has no %s; its code was emitted but not run\n", isas[i]);
+    }
+    xfc_diags_print(ctx, stderr, false);
+    xfc_ctx_free(ctx);
+    return test_end();
+}

@@ -1,0 +1,182 @@
+/* Tests of ir/tensor: element types, 16-bit floats over all their values, the pool, element access at the edges. */
+#include "ir/tensor.h"
+
+#include "tests/unit/test.h"
+#include <float.h>
+#include <math.h>
+
+static uint32_t bits(float f) {
+    uint32_t u;
+    memcpy(&u, &f, sizeof(u));
+    return u;
+}
+
+static float from_bits(uint32_t u) {
+    float f;
+    memcpy(&f, &u, sizeof(f));
+    return f;
+}
+
+static void dtypes(void) {
+    for (unsigned i = 0; i < XFC_DTYPE_COUNT; i++) {
+        xfc_dtype t = (xfc_dtype)i, back = XFC_DTYPE_COUNT;
+        CHECK(xfc_dtype_from_name(xfc_dtype_name(t), &back) && back == t);
+        back = XFC_DTYPE_COUNT;
+        CHECK(xfc_dtype_from_onnx(xfc_dtype_onnx(t), &back) && back == t);
+        CHECK_INT(xfc_dtype_dlpack(t) >> 8 & 0xff, xfc_dtype_bytes(t) * 8);
+        CHECK_INT(xfc_dtype_dlpack(t) >> 16, 1);
+    }
+    xfc_dtype t;
+    CHECK(!xfc_dtype_from_name("f8", &t) && !xfc_dtype_from_onnx(8, &t) && !xfc_dtype_from_onnx(0, &t));
+    CHECK_INT(xfc_dtype_dlpack(XFC_BF16), 4 | 16 << 8 | 1 << 16);
+    CHECK(xfc_dtype_is_int(XFC_U8) && !xfc_dtype_is_int(XFC_BOOL) && xfc_dtype_is_float(XFC_BF16));
+}
+
+/* The exact value of a half, from its definition. */
+static double half_value(uint16_t h) {
+    int e = h >> 10 & 0x1f, f = h & 0x3ff;
+    double v = e ? ldexp(1024 + f, e - 25) : ldexp(f, -24);
+    return h & 0x8000 ? -v : v;
+}
+
+static void halves(void) {
+    for (uint32_t u = 0; u < 0x10000; u++) {
+        uint16_t h = (uint16_t)u;
+        bool special = (h & 0x7c00) == 0x7c00, nan = special && (h & 0x3ff);
+        float f = xfc_half_to_float(h);
+        if (nan)
+            CHECK(isnan(f) && isnan(xfc_half_to_float(xfc_float_to_half(f))));
+        else if (special)
+            CHECK(isinf(f) && (f < 0) == (h >> 15));
+        else
+            CHECK((double)f == half_value(h) && (signbit(f) != 0) == (h >> 15));
+        if (!nan) CHECK_INT(xfc_float_to_half(f), h);
+        if (special || (h & 0x7fff) == 0x7bff) continue;
+        /* Between two neighbours: the middle goes to the even one, anything else to the nearer. */
+        float up = xfc_half_to_float((uint16_t)(h + 1)), middle = (float)(((double)f + (double)up) / 2);
+        CHECK_INT(xfc_float_to_half(middle), h & 1 ? h + 1 : h);
+        CHECK_INT(xfc_float_to_half(nextafterf(middle, f)), h);
+        CHECK_INT(xfc_float_to_half(nextafterf(middle, up)), h + 1);
+    }
+    CHECK_INT(xfc_float_to_half(65519.996f), 0x7bff);
+    CHECK_INT(xfc_float_to_half(65520.0f), 0x7c00);
+    CHECK_INT(xfc_float_to_half(FLT_MAX), 0x7c00);
+    CHECK_INT(xfc_float_to_half(-FLT_TRUE_MIN), 0x8000);
+}
+
+static void bfloats(void) {
+    for (uint32_t u = 0; u < 0x10000; u++) {
+        uint16_t b = (uint16_t)u;
+        float f = xfc_bfloat_to_float(b);
+        if (isnan(f)) {
+            CHECK(isnan(xfc_bfloat_to_float(xfc_float_to_bfloat(f))));
+            continue;
+        }
+        CHECK_INT(xfc_float_to_bfloat(f), b);
+        if (isinf(f)) continue;
+        CHECK_INT(xfc_float_to_bfloat(from_bits(bits(f) | 0x7fff)), b);
+        CHECK_INT(xfc_float_to_bfloat(from_bits(bits(f) | 0x8000)), b & 1 ? b + 1 : b);
+        CHECK_INT(xfc_float_to_bfloat(from_bits(bits(f) | 0x8001)), b + 1);
+    }
+    CHECK(isnan(xfc_bfloat_to_float(xfc_float_to_bfloat(from_bits(0x7f800001))))); /* not infinity */
+}
+
+static double set_get(xfc_ctx *c, xfc_dtype t, double v) {
+    uint64_t data = 0;
+    xfc_element_set_f(t, &data, 0, v);
+    return xfc_tensor_get_f(xfc_tensor_copy(c, t, 0, NULL, &data, NULL), 0);
+}
+
+static void elements(xfc_ctx *c) {
+    static const double values[] = {0, 1, -1, 0.5, 127, 128, 255, 256, -129, 65535, 2147483647.0, -2147483648.0};
+    for (size_t i = 0; i < XFC_COUNT(values); i++) {
+        double v = values[i];
+        CHECK(set_get(c, XFC_F64, v) == v && set_get(c, XFC_F32, v) == (double)(float)v);
+        CHECK(set_get(c, XFC_F16, v) == (double)xfc_half_to_float(xfc_float_to_half((float)v)));
+        CHECK(set_get(c, XFC_I64, v) == trunc(v) && set_get(c, XFC_I32, v) == trunc(v));
+        CHECK(set_get(c, XFC_I8, v) == (double)(int8_t)(int64_t)v &&
+              set_get(c, XFC_U16, v) == (double)(uint16_t)(int64_t)v);
+        CHECK(set_get(c, XFC_BOOL, v) == (v != 0));
+    }
+    CHECK(set_get(c, XFC_I64, (double)NAN) == 0 && set_get(c, XFC_I64, 1e30) == 0x1p63); /* no undefined conversion */
+    CHECK(set_get(c, XFC_U64, 0x1.8p63) == 0x1.8p63 && set_get(c, XFC_U64, 1e30) == 0x1p64);
+    /* Rounded once: 2049 + 2^-40 lies above the middle of two halves, but its float lies on it. */
+    CHECK(set_get(c, XFC_F16, 2049.0 + 0x1p-40) == 2050.0 && set_get(c, XFC_F16, 2049.0) == 2048.0);
+    CHECK(set_get(c, XFC_BF16, 257.0 + 0x1p-40) == 258.0 && set_get(c, XFC_F16, 1e300) == (double)INFINITY);
+    uint64_t all = UINT64_MAX;
+    const xfc_tensor *t = xfc_tensor_copy(c, XFC_U64, 0, NULL, &all, NULL);
+    CHECK(xfc_tensor_get_i(t, 0) == -1 && xfc_tensor_get_f(t, 0) == 0x1p64);
+    int64_t n = INT64_C(9007199254740993); /* 2^53 + 1 is no double */
+    CHECK_INT(xfc_tensor_get_i(xfc_tensor_copy(c, XFC_I64, 0, NULL, &n, NULL), 0), n);
+    float f[3] = {(float)NAN, -2.9f, 3e38f};
+    const xfc_tensor *tf = xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){3}, f, NULL);
+    CHECK(xfc_tensor_get_i(tf, 0) == 0 && xfc_tensor_get_i(tf, 1) == -2 && xfc_tensor_get_i(tf, 2) == INT64_MAX);
+    CHECK_EXIT(70, xfc_tensor_get_f(tf, 3));
+}
+
+static void counts(void) {
+    int64_t n = -1;
+    size_t bytes = 1;
+    CHECK(xfc_tensor_count(XFC_F32, 0, NULL, &n, &bytes) && n == 1 && bytes == 4);
+    CHECK(xfc_tensor_count(XFC_I64, 2, (int64_t[]){3, 5}, &n, &bytes) && n == 15 && bytes == 120);
+    CHECK(xfc_tensor_count(XFC_I64, 3, (int64_t[]){INT64_MAX, INT64_MAX, 0}, &n, &bytes) && n == 0 && bytes == 0);
+    CHECK(!xfc_tensor_count(XFC_I64, 2, (int64_t[]){-1, 0}, &n, &bytes));
+    CHECK(!xfc_tensor_count(XFC_I8, 2, (int64_t[]){INT64_C(1) << 32, INT64_C(1) << 31}, &n, &bytes));
+    CHECK(!xfc_tensor_count(XFC_I64, 1, (int64_t[]){INT64_C(1) << 61}, &n, &bytes));
+    CHECK(xfc_tensor_count(XFC_I8, 1, (int64_t[]){INT64_C(1) << 61}, NULL, NULL));
+}
+
+static void pool(xfc_ctx *c) {
+    static int64_t big[600], same[600];
+    int64_t dim = 4, dim2[2] = {2, 2}, many = 600;
+    int32_t x[4] = {1, 2, 3, 4};
+    uint32_t before = xfc_tensor_pool_size(c);
+    const xfc_tensor *a = xfc_tensor_copy(c, XFC_I32, 1, &dim, x, "a");
+    CHECK(a == xfc_tensor_copy(c, XFC_I32, 1, &dim, x, "b") && a == xfc_tensor_new(c, XFC_I32, 1, &dim, x, NULL));
+    CHECK(a->data != x && (uintptr_t)a->data % 64 == 0);
+    CHECK_STR(a->name, "a");
+    CHECK(a != xfc_tensor_copy(c, XFC_I32, 2, dim2, x, NULL) && a != xfc_tensor_copy(c, XFC_U32, 1, &dim, x, NULL));
+    x[0] = 9;
+    CHECK_INT(xfc_tensor_get_i(a, 0), 1);
+    CHECK(a != xfc_tensor_copy(c, XFC_I32, 1, &dim, x, NULL));
+    for (int i = 0; i < 600; i++) big[i] = same[i] = i;
+    const xfc_tensor *b = xfc_tensor_new(c, XFC_I64, 1, &many, big, NULL),
+                     *d = xfc_tensor_new(c, XFC_I64, 1, &many, same, NULL);
+    CHECK(b != d && b->data == big && xfc_tensor_equal(b, d)); /* large: not shared, not copied */
+    CHECK(xfc_tensor_hash(c, b) == xfc_tensor_hash(c, d) && xfc_tensor_hash(c, b) != xfc_tensor_hash(c, a));
+    same[599] = 0;
+    CHECK(!xfc_tensor_equal(b, d));
+    const char *odd = (const char *)big + 1; /* a mapped file promises no alignment */
+    const xfc_tensor *moved = xfc_tensor_new(c, XFC_I64, 1, (int64_t[]){599}, odd, NULL);
+    CHECK((uintptr_t)moved->data % 8 == 0 && memcmp(moved->data, odd, 599 * 8) == 0);
+    const xfc_tensor *empty = xfc_tensor_new(c, XFC_F32, 2, (int64_t[]){0, 5}, NULL, NULL);
+    CHECK(empty->data && empty->count == 0 && empty == xfc_tensor_copy(c, XFC_F32, 2, (int64_t[]){0, 5}, NULL, NULL));
+    CHECK_INT(xfc_tensor_pool_size(c), before + 8);
+    for (uint32_t i = 0; i < xfc_tensor_pool_size(c); i++) CHECK(xfc_tensor_at(c, i)->id == i);
+    CHECK_EXIT(70, xfc_tensor_at(c, xfc_tensor_pool_size(c)));
+}
+
+static void splats(xfc_ctx *c) {
+    float x[5] = {2.5f, 2.5f, 2.5f, 2.5f, 2.5f};
+    double v = 0;
+    CHECK(xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){5}, x, NULL), &v) && v == 2.5);
+    CHECK(xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 0, NULL, x, NULL), NULL));
+    x[4] = 2;
+    CHECK(!xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){5}, x, NULL), &v));
+    CHECK(!xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){0}, x, NULL), &v));
+    float zeros[2] = {0.0f, -0.0f}; /* 1 / x tells them apart */
+    CHECK(!xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){2}, zeros, NULL), &v));
+}
+
+int main(void) {
+    xfc_ctx *c = xfc_ctx_new();
+    dtypes();
+    halves();
+    bfloats();
+    counts();
+    elements(c);
+    pool(c);
+    splats(c);
+    xfc_ctx_free(c);
+    return test_end();
+}

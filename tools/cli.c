@@ -1,0 +1,151 @@
+/* cli.c - see cli.h. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_help(const xf_cli *cli) {
+    printf("usage: %s %s\n\n%s\n", cli->tool, cli->usage, cli->about);
+    for (uint32_t i = 0; i < cli->n_options; i++) {
+        const xf_cli_option *o = &cli->options[i];
+        if (o->kind == XF_CLI_SECTION) {
+            printf("\n%s\n", o->name);
+            continue;
+        }
+        char left[64];
+        const char *dash = strlen(o->name) == 1 ? "-" : "--", *value = o->value ? o->value : "";
+        bool optional = value[0] == '?';
+        snprintf(left, sizeof left, "%s%s%s%s%s", dash, o->name, !o->value ? "" : optional ? "[=" : dash[1] ? "=" : " ",
+                 optional ? value + 1 : value, optional ? "]" : "");
+        const char *line = o->help;
+        for (bool first = true; line; first = false) {
+            const char *end = strchr(line, '\n');
+            printf("  %-30s %.*s\n", first ? left : "", end ? (int)(end - line) : (int)strlen(line), line);
+            line = end ? end + 1 : NULL;
+        }
+    }
+    if (cli->examples) printf("\nexamples\n%s", cli->examples);
+}
+
+static int bad_usage(const xf_cli *cli, const char *what, const char *arg) {
+    fprintf(stderr, "%s: error: %s '%s'; see %s --help\n", cli->tool, what, arg, cli->tool);
+    return 3;
+}
+
+static const xf_cli_option *find(const xf_cli *cli, const char *name, size_t n) {
+    for (uint32_t i = 0; i < cli->n_options; i++) {
+        const xf_cli_option *o = &cli->options[i];
+        if (o->kind != XF_CLI_SECTION && strlen(o->name) == n && strncmp(o->name, name, n) == 0) return o;
+    }
+    return NULL;
+}
+
+/* -o FILE and -oFILE, -O2: one-letter options whose value may be glued on. */
+static const xf_cli_option *find_short(const xf_cli *cli, const char *arg, const char **value) {
+    const xf_cli_option *o = arg[1] == '-' ? NULL : find(cli, arg + 1, 1);
+    *value = o && arg[2] ? arg + 2 : NULL;
+    return o && o->value ? o : NULL;
+}
+
+static void store(const xf_cli_option *o, xfc_arena *arena, const char *value) {
+    if (o->kind == XF_CLI_FLAG) *(bool *)o->dest = true;
+    if (o->kind == XF_CLI_OFF) *(bool *)o->dest = false;
+    if (o->kind == XF_CLI_TEXT) *(const char **)o->dest = value;
+    if (o->kind == XF_CLI_LIST) {
+        xf_cli_list *l = o->dest;
+        xfc_push(arena, l->item, l->n, l->cap) = value;
+    }
+}
+
+static int parse_one(const xf_cli *cli, xfc_arena *arena, xf_cli_list *args, uint32_t *i, xf_cli_list *rest) {
+    const char *arg = args->item[*i], *value = NULL;
+    if (arg[0] != '-' || !arg[1]) {
+        xfc_push(arena, rest->item, rest->n, rest->cap) = arg;
+        return 0;
+    }
+    const char *name = arg + (arg[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
+    const xf_cli_option *o = find(cli, name, eq ? (size_t)(eq - name) : strlen(name));
+    if (o) value = eq ? eq + 1 : NULL;
+    else o = find_short(cli, arg, &value);
+    if (!o) return bad_usage(cli, "unknown option", arg);
+    if (!o->value && value) return bad_usage(cli, "this option takes no value:", arg);
+    if (o->value && !value && o->value[0] != '?') {
+        if (*i + 1 >= args->n) return bad_usage(cli, "a value must follow", arg);
+        value = args->item[++*i];
+    }
+    store(o, arena, value ? value : "");
+    return 0;
+}
+
+/* @FILE: one argument a word, quotes group. */
+static bool expand_response(xfc_arena *arena, const char *path, xf_cli_list *args) {
+    char *text;
+    size_t n;
+    if (!xf_read_file(arena, path, &text, &n)) return false;
+    for (char *p = text; *p;) {
+        while (*p && strchr(" \t\r\n", *p)) p++;
+        if (!*p) break;
+        char quote = *p == '"' || *p == '\'' ? *p++ : 0, *start = p;
+        while (*p && (quote ? *p != quote : !strchr(" \t\r\n", *p))) p++;
+        if (*p) *p++ = 0;
+        xfc_push(arena, args->item, args->n, args->cap) = start;
+    }
+    return true;
+}
+
+int xf_cli_parse(const xf_cli *cli, xfc_arena *arena, int argc, char **argv, xf_cli_list *rest) {
+    xf_cli_list args = {0};
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '@' && !expand_response(arena, argv[i] + 1, &args))
+            return bad_usage(cli, "cannot read the response file", argv[i] + 1);
+        if (argv[i][0] != '@') xfc_push(arena, args.item, args.n, args.cap) = argv[i];
+    }
+    for (uint32_t i = 0; i < args.n; i++) {
+        if (!strcmp(args.item[i], "--help") || !strcmp(args.item[i], "-h")) {
+            print_help(cli);
+            return 1;
+        }
+        int stop = parse_one(cli, arena, &args, &i, rest);
+        if (stop) return stop;
+    }
+    return 0;
+}
+
+bool xf_read_file(xfc_arena *arena, const char *path, char **text, size_t *n) {
+    FILE *f = fopen(path, "rb");
+    if (!f) return false;
+    xfc_buf b = {.arena = arena};
+    char chunk[65536];
+    size_t got;
+    while ((got = fread(chunk, 1, sizeof chunk, f)) > 0) xfc_buf_bytes(&b, chunk, got);
+    bool ok = !ferror(f);
+    fclose(f);
+    if (!b.text) xfc_buf_str(&b, "");
+    *text = b.text;
+    *n = b.n;
+    return ok;
+}
+
+bool xf_write_file(const char *path, const void *data, size_t n) {
+    if (!strcmp(path, "-")) return fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0;
+    size_t len = strlen(path) + 32;
+    char *temp = malloc(len);
+    if (!temp) return false;
+    snprintf(temp, len, "%s.%ld.tmp", path, (long)getpid());
+    FILE *f = fopen(temp, "wb");
+    bool ok = f && fwrite(data, 1, n, f) == n;
+    if (f && fclose(f) != 0) ok = false;
+    if (ok && rename(temp, path) != 0) ok = false;
+    if (!ok && f) {
+        int saved = errno;
+        unlink(temp);
+        errno = saved;
+    }
+    free(temp);
+    return ok;
+}

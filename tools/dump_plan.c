@@ -1,0 +1,143 @@
+/* dump_plan.c - signature, plan table and metadata, read from the plan blob: the same for a .so and for a model compiled on the spot.
+ *
+ * Sizes are instructions; they are printed back as expressions over the model's dims, cut off when long. */
+#include "tools/dump.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { LONGEST = 120 };
+enum { SUM = 1, PRODUCT, ATOM }; /* how tightly an expression binds */
+
+static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds);
+
+static void print_infix(const xf_plan *p, xfc_buf *out, const xf_instr *in, const char *op, int level, int binds) {
+    if (binds > level) xfc_buf_char(out, '(');
+    print_value(p, out, in->a, level);
+    xfc_buf_str(out, op);
+    print_value(p, out, in->b, level == PRODUCT && in->op != XF_I_MUL ? ATOM : level);
+    if (binds > level) xfc_buf_char(out, ')');
+}
+
+static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds) {
+    if (out->n > LONGEST) return; /* also bounds the recursion: shared expressions could unfold without end */
+    if (v < p->head->n_symbols) {
+        xfc_buf_str(out, xf_plan_str(p, p->symbols[v].name));
+        return;
+    }
+    const xf_instr *in = &p->instrs[v - p->head->n_symbols];
+    switch ((xf_instr_op)in->op) {
+    case XF_I_CONST: xfc_buf_printf(out, "%" PRId64, in->value); return;
+    case XF_I_ADD: print_infix(p, out, in, " + ", SUM, binds); return;
+    case XF_I_MUL: print_infix(p, out, in, " * ", PRODUCT, binds); return;
+    case XF_I_FLOORDIV: print_infix(p, out, in, " floordiv ", PRODUCT, binds); return;
+    case XF_I_MOD: print_infix(p, out, in, " mod ", PRODUCT, binds); return;
+    case XF_I_MIN:
+    case XF_I_MAX:
+        xfc_buf_str(out, in->op == XF_I_MIN ? "min(" : "max(");
+        print_value(p, out, in->a, SUM);
+        xfc_buf_str(out, ", ");
+        print_value(p, out, in->b, SUM);
+        xfc_buf_char(out, ')');
+        return;
+    }
+}
+
+static const char *value_text(xf_dump *d, const xf_plan *p, xf_val v) {
+    xfc_buf b = {.arena = d->arena};
+    if (v == XF_VAL_NONE) return "";
+    print_value(p, &b, v, SUM);
+    if (b.n > LONGEST) {
+        b.n = LONGEST;
+        xfc_buf_str(&b, "...");
+    }
+    return b.text;
+}
+
+static const char *type_text(xf_dump *d, const xf_plan *p, const xf_arg *a) {
+    static const char *const kind[] = {[0] = "i", [1] = "u", [2] = "f", [4] = "bf"};
+    uint32_t code = a->dtype & 0xff, bits = a->dtype >> 8 & 0xff;
+    xfc_buf b = {.arena = d->arena};
+    if (code == 6) xfc_buf_str(&b, "bool[");
+    else xfc_buf_printf(&b, "%s%u[", code < XFC_COUNT(kind) && kind[code] ? kind[code] : "?", bits);
+    for (uint32_t i = 0; i < a->n_dims; i++) {
+        const xf_dim *dim = &p->dims[a->first_dim + i];
+        xfc_buf_printf(&b, "%s%s", i ? ", " : "", value_text(d, p, dim->value));
+    }
+    xfc_buf_char(&b, ']');
+    return b.text;
+}
+
+void xf_dump_signature(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"kind", "name", "type"}, *const dims[] = {"dimension", "#min", "max"};
+    xf_table t = xf_table_begin(d, "signature", head, 3);
+    for (uint32_t i = 0; i < p->head->n_inputs + p->head->n_outputs; i++) {
+        xf_cell(&t, "%s", i < p->head->n_inputs ? "input" : "output");
+        xf_cell(&t, "%s", xf_plan_str(p, p->args[i].name));
+        xf_cell(&t, "%s", type_text(d, p, &p->args[i]));
+    }
+    xf_table_end(&t);
+    t = xf_table_begin(d, "dimensions", dims, 3);
+    for (uint32_t i = 0; i < p->head->n_symbols; i++) {
+        xf_cell(&t, "%s", xf_plan_str(p, p->symbols[i].name));
+        xf_cell(&t, "%" PRId64, p->symbols[i].lo);
+        if (p->symbols[i].hi < 0) xf_cell(&t, "any");
+        else xf_cell(&t, "%" PRId64, p->symbols[i].hi);
+    }
+    xf_table_end(&t);
+}
+
+static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *o) {
+    switch (o->space) {
+    case XF_SPACE_INPUT: return xfc_sprintf(d->arena, "input %s", xf_plan_str(p, p->args[o->index].name));
+    case XF_SPACE_OUTPUT: return xfc_sprintf(d->arena, "output %s", xf_plan_str(p, p->args[p->head->n_inputs + o->index].name));
+    case XF_SPACE_WEIGHT: return xfc_sprintf(d->arena, "weight@%" PRIu64, o->offset);
+    default: return xfc_sprintf(d->arena, "work@%s", value_text(d, p, o->value));
+    }
+}
+
+static const char *operands_text(xf_dump *d, const xf_plan *p, uint32_t first, uint32_t n) {
+    xfc_buf b = {.arena = d->arena};
+    for (uint32_t i = 0; i < n; i++) xfc_buf_printf(&b, "%s%s", i ? "; " : "", operand_text(d, p, &p->operands[first + i]));
+    return b.text ? b.text : "";
+}
+
+void xf_dump_plan(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"#step", "#kernel", "form", "tasks", "grain", "scratch", "flops", "reads", "writes", "results", "node"};
+    xf_table t = xf_table_begin(d, "plan", head, XFC_COUNT(head));
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        const xf_step_info *s = &p->steps[i];
+        xfc_buf results = {.arena = d->arena};
+        for (uint32_t k = 0; k < s->n_out; k++) xfc_buf_printf(&results, "%s%s", k ? "; " : "", type_text(d, p, &p->args[s->first_out_arg + k]));
+        xf_cell(&t, "%u", i);
+        xf_cell(&t, "%u", s->kernel);
+        xf_cell(&t, "%s", xf_plan_str(p, s->form));
+        xf_cell(&t, "%s", value_text(d, p, s->tasks));
+        xf_cell(&t, "%s", value_text(d, p, s->grain));
+        xf_cell(&t, "%s", value_text(d, p, s->scratch));
+        xf_cell(&t, "%s", value_text(d, p, s->flops));
+        xf_cell(&t, "%s", operands_text(d, p, s->first_operand, s->n_in));
+        xf_cell(&t, "%s", operands_text(d, p, s->first_operand + s->n_in, s->n_out));
+        xf_cell(&t, "%s", results.text ? results.text : "");
+        xf_cell(&t, "%s", s->n_nodes ? xf_plan_str(p, p->nodes[s->first_node + s->n_nodes - 1]) : "");
+    }
+    xf_table_end(&t);
+    static const char *const total[] = {"workspace bytes", "#weight bytes"};
+    t = xf_table_begin(d, "memory", total, 2);
+    xf_cell(&t, "%s", value_text(d, p, p->head->work_bytes));
+    xf_cell(&t, "%" PRIu64, p->head->weight_bytes);
+    xf_table_end(&t);
+}
+
+void xf_dump_meta(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"key", "value"};
+    xf_table t = xf_table_begin(d, "metadata", head, 2);
+    xfc_buf id = {.arena = d->arena};
+    for (size_t i = 0; i < sizeof p->head->build_id; i++) xfc_buf_printf(&id, "%02x", p->head->build_id[i]);
+    xf_cell(&t, "build id");
+    xf_cell(&t, "%s", id.text);
+    for (uint32_t i = 0; i < p->head->n_meta; i++) {
+        xf_cell(&t, "%s", xf_plan_str(p, p->meta[i].key));
+        xf_cell(&t, "%s", xf_plan_str(p, p->meta[i].value));
+    }
+    xf_table_end(&t);
+}

@@ -1,0 +1,124 @@
+/* dump_so.c - what is in a compiled model, read from the file alone: nothing is loaded, nothing in it is trusted. */
+#include "runtime/include/xfc/abi.h"
+#include "tools/dump.h"
+#include <inttypes.h>
+#include <string.h>
+#include <zlib.h>
+
+static xfc_status damaged(xf_dump *d, const char *path, const char *what) {
+    return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "%s; compile the model again", what);
+}
+
+static xfc_status open_plan(xf_dump *d, const char *path, const xf_file *f, xf_plan *plan) {
+    size_t at, bytes;
+    if (!xf_elf_section(f->data, f->size, XF_SECTION_PLAN, &at, &bytes))
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "it has no section %s, so it is not a model that xfc compiled; give one",
+                        XF_SECTION_PLAN);
+    const void *blob = xfc_memdup(d->arena, f->data + at, bytes, 16); /* its place in a foreign file may not be aligned */
+    const char *why = xf_plan_open(plan, blob, bytes);
+    return why ? damaged(d, path, xfc_sprintf(d->arena, "the plan cannot be read: %s", why)) : XFC_OK;
+}
+
+/* The embedded IR text. Its length comes from the file, so it is checked against what deflate can expand to. */
+static xfc_status read_ir(xf_dump *d, const char *path, const xf_file *f, const char **text, size_t *n) {
+    enum { MOST_EXPANSION = 1040 };
+    size_t at, bytes;
+    if (!xf_elf_section(f->data, f->size, XF_SECTION_IR, &at, &bytes))
+        return damaged(d, path, "it has no section " XF_SECTION_IR ", so the IR text was left out or stripped");
+    uint64_t length = 0;
+    if (bytes < 8) return damaged(d, path, "the IR text is cut off");
+    for (int i = 0; i < 8; i++) length |= (uint64_t)f->data[at + (size_t)i] << 8 * i;
+    if (length > (uint64_t)bytes * MOST_EXPANSION) return damaged(d, path, "the IR text is damaged");
+    char *out = xfc_alloc(d->arena, (size_t)length + 1, 1);
+    uLongf got = (uLongf)length;
+    if (uncompress((Bytef *)out, &got, f->data + at + 8, (uLong)(bytes - 8)) != Z_OK || got != length)
+        return damaged(d, path, "the IR text is damaged");
+    *text = out;
+    *n = (size_t)length;
+    return XFC_OK;
+}
+
+/* `  %w = const "name" : f32[768, 3072] = ...`: the name and the type. */
+static void weight_line(xf_table *t, const char *line, size_t n) {
+    static const char key[] = " = const ";
+    const char *end = line + n, *at = line;
+    while (at + sizeof key <= end && memcmp(at, key, sizeof key - 1) != 0) at++;
+    if (at + sizeof key > end) return;
+    const char *name = at + sizeof key - 1, *colon = name;
+    for (bool quoted = false; colon < end && (quoted || *colon != ':'); colon++) {
+        if (*colon == '\\' && quoted && colon + 1 < end) colon++;
+        else if (*colon == '"') quoted = !quoted;
+    }
+    if (colon >= end) return;
+    const char *type = colon + 1, *stop = type;
+    while (stop < end && *stop != ']') stop++;
+    while (type < stop && *type == ' ') type++;
+    while (line < at && *line == ' ') line++;
+    size_t name_bytes = (size_t)(colon - name);
+    while (name_bytes && name[name_bytes - 1] == ' ') name_bytes--;
+    xf_cell(t, "%.*s", (int)(at - line), line);
+    xf_cell(t, "%.*s", (int)name_bytes, name);
+    xf_cell(t, "%.*s", (int)(stop - type + (stop < end)), type);
+}
+
+static xfc_status dump_weights(xf_dump *d, const char *path, const xf_file *f, const xf_plan *p) {
+    static const char *const head[] = {"value", "name", "type"}, *const total[] = {"section", "#file offset", "#bytes", "#data bytes"};
+    const char *text;
+    size_t n, at = 0, bytes = 0;
+    bool here = xf_elf_section(f->data, f->size, XF_SECTION_WEIGHTS, &at, &bytes);
+    XFC_TRY(read_ir(d, path, f, &text, &n));
+    xf_table t = xf_table_begin(d, "weights", head, 3);
+    for (const char *line = text, *end = text + n; line < end;) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        stop = stop ? stop : end;
+        weight_line(&t, line, (size_t)(stop - line));
+        line = stop + 1;
+    }
+    xf_table_end(&t);
+    t = xf_table_begin(d, "weights section", total, 4);
+    xf_cell(&t, "%s", here ? XF_SECTION_WEIGHTS : "not in this file");
+    xf_cell(&t, "%zu", at);
+    xf_cell(&t, "%zu", bytes);
+    xf_cell(&t, "%" PRIu64, p->head->weight_bytes);
+    xf_table_end(&t);
+    return XFC_OK;
+}
+
+static void dump_forms(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"form", "#steps"};
+    xf_table t = xf_table_begin(d, "steps by form", head, 2);
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        uint32_t n = 0, form = p->steps[i].form;
+        bool seen = false;
+        for (uint32_t k = 0; k < p->head->n_steps; k++) {
+            seen |= k < i && p->steps[k].form == form;
+            n += p->steps[k].form == form;
+        }
+        if (seen) continue;
+        xf_cell(&t, "%s", xf_plan_str(p, form));
+        xf_cell(&t, "%u", n);
+    }
+    xf_table_end(&t);
+}
+
+xfc_status xf_dump_so(xf_dump *d, const char *path, const xf_file *f, const xf_dump_what *what) {
+    xf_plan plan;
+    XFC_TRY(open_plan(d, path, f, &plan));
+    xf_elf_view view = xf_elf_open(f, d->arena);
+    if (what->ir_stage && *what->ir_stage && strcmp(what->ir_stage, "planned") != 0)
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "a compiled model holds the IR of stage planned only; dump the .onnx for stage %s",
+                        what->ir_stage);
+    if (what->signature) xf_dump_signature(d, &plan);
+    if (what->ops) dump_forms(d, &plan);
+    if (what->isa) XFC_TRY(xf_dump_isas(d, &view, &plan));
+    if (what->plan) xf_dump_plan(d, &plan);
+    if (what->meta) xf_dump_meta(d, &plan);
+    if (what->weights) XFC_TRY(dump_weights(d, path, f, &plan));
+    if (what->ir) {
+        const char *text;
+        size_t n;
+        XFC_TRY(read_ir(d, path, f, &text, &n));
+        xf_dump_text(d, "ir", text, n);
+    }
+    return what->assembly ? xf_dump_asm(d, &view, path, what->kernel) : XFC_OK;
+}

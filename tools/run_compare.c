@@ -1,0 +1,166 @@
+/* run_compare.c - outputs against what they should be: one pair of tensors, or the test data sets of ONNX's layout.
+ *
+ *   FOLDER/input_0.pb input_1.npy ... output_0.pb ...      or inputs.npz outputs.npz      or FOLDER/test_data_set_0/...
+ *
+ * A tensor belongs to the input or output of its name; files without a name inside to the one of their number.
+ */
+#define _GNU_SOURCE
+#include "tools/run.h"
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+xf_difference xf_compare(const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol) {
+    xf_difference d = {.count = want->count, .same_type = got->dtype == want->dtype && got->rank == want->rank};
+    for (uint32_t i = 0; i < want->rank && d.same_type; i++) d.same_type = got->dim[i] == want->dim[i];
+    if (!d.same_type) return d;
+    bool floats = xfc_dtype_is_float(want->dtype);
+    for (int64_t i = 0; i < want->count; i++) {
+        /* int64 beyond 2^53 must not compare equal by rounding */
+        if (!floats && xfc_tensor_get_i(got, i) == xfc_tensor_get_i(want, i)) continue;
+        double a = xfc_tensor_get_f(got, i), b = xfc_tensor_get_f(want, i), e = fabs(a - b);
+        if (floats && (a == b || (isnan(a) && isnan(b)))) continue;
+        if (!(e <= tol.atol + tol.rtol * fabs(b)) || isinf(b)) d.bad++;
+        if (!(e <= d.max_abs)) d.max_abs = e;
+        if (b != 0 && !(e / fabs(b) <= d.max_rel)) d.max_rel = e / fabs(b);
+    }
+    return d;
+}
+
+static void print_type(const xfc_tensor *t) {
+    printf("%s[", xfc_dtype_name(t->dtype));
+    for (uint32_t d = 0; d < t->rank; d++) printf("%s%lld", d ? ", " : "", (long long)t->dim[d]);
+    printf("]");
+}
+
+bool xf_report(const char *what, const char *name, const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol) {
+    xf_difference d = xf_compare(got, want, tol);
+    printf("%s '%s' ", what, name);
+    print_type(got);
+    if (!d.same_type) {
+        printf(": DIFFERS: expected ");
+        print_type(want);
+        printf("\n");
+        return false;
+    }
+    printf(": %s, max |a - b| %.3g, relative %.3g", d.bad ? "DIFFERS" : "ok", d.max_abs, d.max_rel);
+    if (d.bad) printf(", %lld of %lld beyond %g + %g |b|", (long long)d.bad, (long long)d.count, tol.atol, tol.rtol);
+    printf("\n");
+    return d.bad == 0;
+}
+
+/* --- test data
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const xfc_tensor **in, **out;
+} data_set;
+
+static xfc_status put(xf_runner *r, data_set *s, const char *file, bool output, long index, const char *name,
+                      const xfc_tensor *t) {
+    int at = name && *name ? (output ? xf_find_output(r, name) : xf_find_input(r, name)) : (int)index;
+    if (at < 0 && index >= 0) at = (int)index; /* exporters rename: then the number decides */
+    if (at < 0 || (uint32_t)at >= (output ? r->n_out : r->n_in))
+        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = file}, "the model has no %s '%s'; see xf-run --list",
+                        output ? "output" : "input", name && *name ? name : "of this number");
+    (output ? s->out : s->in)[at] = t;
+    return XFC_OK;
+}
+
+/* "input_12.pb": output or not, 12. */
+static bool parse_name(const char *file, bool *output, long *index) {
+    *output = !strncmp(file, "output_", 7);
+    if (!*output && strncmp(file, "input_", 6) != 0) return false;
+    const char *digits = file + (*output ? 7 : 6);
+    char *end;
+    *index = strtol(digits, &end, 10);
+    return end != digits && *index >= 0 && *index < 1 << 20 && (!strcmp(end, ".pb") || !strcmp(end, ".npy"));
+}
+
+static xfc_status read_one(xf_runner *r, data_set *s, const char *folder, const char *file) {
+    bool output;
+    long index;
+    const char *path = xfc_sprintf(r->ctx->arena, "%s/%s", folder, file);
+    if (!strcmp(file, "inputs.npz") || !strcmp(file, "outputs.npz")) {
+        xf_named_list list = {0};
+        XFC_TRY(xf_npz_read(r->ctx, path, &list));
+        for (uint32_t i = 0; i < list.n; i++)
+            XFC_TRY(put(r, s, path, *file == 'o', -1, list.item[i].name, list.item[i].tensor));
+        return XFC_OK;
+    }
+    const xfc_tensor *t;
+    if (!parse_name(file, &output, &index)) return XFC_OK;
+    XFC_TRY(xf_read_tensor(r->ctx, path, &t));
+    return put(r, s, path, output, index, t->name, t);
+}
+
+static xfc_status read_set(xf_runner *r, data_set *s, const char *folder) {
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = folder}, "cannot be read: %s; check the path",
+                        strerror(errno));
+    xfc_status status = XFC_OK;
+    for (struct dirent *e; status == XFC_OK && (e = readdir(dir));) status = read_one(r, s, folder, e->d_name);
+    closedir(dir);
+    return status;
+}
+
+static xfc_status check_set(xf_runner *r, xf_ctx *ctx, const char *folder, xf_tolerance tol) {
+    xfc_arena *a = r->ctx->arena;
+    data_set s = {xfc_new_array(a, const xfc_tensor *, r->n_in), xfc_new_array(a, const xfc_tensor *, r->n_out)};
+    const xfc_tensor **got = xfc_new_array(a, const xfc_tensor *, r->n_out);
+    XFC_TRY(read_set(r, &s, folder));
+    for (uint32_t i = 0; i < r->n_in; i++)
+        if (!s.in[i])
+            return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = folder},
+                            "holds nothing for input '%s' (input_%u.pb or .npy, or inputs.npz)",
+                            r->api->input_info(r->model, i)->name, (unsigned)i);
+    XFC_TRY(xf_runner_run(r, ctx, s.in, got));
+    bool right = true, any = false;
+    for (uint32_t i = 0; i < r->n_out; i++) {
+        if (!s.out[i]) continue;
+        any = true;
+        right = xf_report(xfc_sprintf(a, "%s: output", folder), r->api->output_info(r->model, i)->name, got[i],
+                          s.out[i], tol) &&
+                right;
+    }
+    if (!any)
+        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = folder},
+                        "holds no outputs to compare with (output_0.pb or .npy, or outputs.npz)");
+    return right ? XFC_OK : XFC_ERR_VERIFY;
+}
+
+static int is_set(const struct dirent *e) { return !strncmp(e->d_name, "test_data_set", 13); }
+
+/* Each set has a context of its own, so that many large ones do not add up. */
+static xfc_status check_alone(xf_runner *r, xf_ctx *ctx, const char *folder, xf_tolerance tol) {
+    xf_runner alone = *r;
+    alone.ctx = xfc_ctx_new();
+    xfc_status status = check_set(&alone, ctx, folder, tol);
+    fflush(stdout);
+    xfc_diags_print(alone.ctx, stderr, false);
+    xfc_ctx_free(alone.ctx);
+    return status;
+}
+
+xfc_status xf_test_data(xf_runner *r, xf_ctx *ctx, const char *folder, xf_tolerance tol) {
+    struct dirent **sets = NULL;
+    int n = scandir(folder, &sets, is_set, versionsort);
+    if (n < 0)
+        return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = folder}, "cannot be read: %s; check the path",
+                        strerror(errno));
+    xfc_status status = n == 0 ? check_alone(r, ctx, folder, tol) : XFC_OK;
+    int failed = status != XFC_OK;
+    for (int i = 0; i < n; i++) {
+        xfc_status one = check_alone(r, ctx, xfc_sprintf(r->ctx->arena, "%s/%s", folder, sets[i]->d_name), tol);
+        failed += one != XFC_OK;
+        if (status == XFC_OK || (status == XFC_ERR_VERIFY && one != XFC_OK)) status = one;
+        free(sets[i]);
+    }
+    free(sets);
+    printf("%d of %d sets passed\n", (n ? n : 1) - failed, n ? n : 1);
+    return status;
+}

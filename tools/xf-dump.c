@@ -1,0 +1,104 @@
+/* xf-dump.c - what is in a model, an IR file or a compiled model. Reads only; a .so is never loaded. */
+#include "frontend/frontend.h"
+#include "ir/text.h"
+#include "tools/cli.h"
+#include "tools/dump.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct { xf_dump_what what; const char *kernel; xf_cli_list dims, shapes; } options;
+
+static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const xf_file *f, const options *o) {
+    size_t n = strlen(path);
+    if (n >= 3 && strcmp(path + n - 3, ".xf") == 0)
+        return xfc_parse_graph(ctx, xfc_memdup(ctx->arena, f->data, f->size, 1), f->size, path);
+    xfc_import_opts import = {.dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
+    return xfc_import_file(ctx, path, &import);
+}
+
+/* Without any part named: what most people look for first. */
+static void default_parts(xf_dump_what *w, bool is_so) {
+    if (w->ops || w->signature || w->plan || w->weights || w->isa || w->meta || w->ir || w->assembly) return;
+    w->signature = w->ops = true;
+    w->isa = w->meta = is_so;
+}
+
+static xfc_status dump(xf_dump *d, const char *path, options *o) {
+    xf_file f;
+    int number = xf_file_map(path, &f);
+    if (number) return xfc_fail(d->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(number));
+    bool is_so = xf_elf_is(f.data, f.size);
+    default_parts(&o->what, is_so);
+    xfc_status s = XFC_ERR_INPUT;
+    if (is_so) {
+        s = xf_dump_so(d, path, &f, &o->what);
+    } else {
+        xfc_graph *g = read_graph(d->ctx, path, &f, o);
+        if (g && !d->ctx->n_errors) s = xf_dump_model(d, path, g, &o->what);
+    }
+    xf_file_unmap(&f);
+    return s;
+}
+
+static int report(const xfc_ctx *ctx) {
+    xfc_status worst = XFC_OK;
+    xfc_diags_print(ctx, stderr, false);
+    for (uint32_t i = 0; i < ctx->n_diags; i++)
+        if (!ctx->diags[i].is_note && (worst == XFC_OK || ctx->diags[i].status == XFC_ERR_UNSUPPORTED)) worst = ctx->diags[i].status;
+    return worst == XFC_OK ? 0 : xfc_exit_code(worst);
+}
+
+static int run(xfc_ctx *ctx, const char *path, options *o) {
+    o->what.ir = o->what.ir_stage != NULL;
+    o->what.assembly = o->what.kernel != NULL;
+    if (!o->what.ir_stage) o->what.ir_stage = "";
+    if (!o->what.kernel) o->what.kernel = "";
+    if (!o->what.march) o->what.march = "";
+    xf_dump d = {.ctx = ctx, .arena = ctx->arena, .out = {.arena = ctx->arena}, .json = o->what.json};
+    xfc_status s = dump(&d, path, o);
+    if (s == XFC_OK) {
+        xf_dump_end(&d);
+        if (!xf_write_file("-", d.out.text ? d.out.text : "", d.out.n)) return 4;
+    }
+    int code = report(ctx);
+    return code ? code : s == XFC_OK ? 0 : xfc_exit_code(s);
+}
+
+int main(int argc, char **argv) {
+    options o = {0};
+    xfc_ctx *ctx = xfc_ctx_new();
+    const xf_cli_option table[] = {
+        {XF_CLI_SECTION, "parts (default: signature and ops; of a .so also variants and metadata)", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "signature", NULL, "inputs, outputs and dimensions with their ranges", &o.what.signature},
+        {XF_CLI_FLAG, "ops", NULL, "how often each op occurs; of a .so its steps by form", &o.what.ops},
+        {XF_CLI_TEXT, "ir", "?STAGE", "IR text at a stage: imported, legal, kernels, scheduled,\nplanned (default: as read; of a .so planned)", &o.what.ir_stage},
+        {XF_CLI_FLAG, "plan", NULL, "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions", &o.what.plan},
+        {XF_CLI_FLAG, "weights", NULL, "constants: names, types, sizes", &o.what.weights},
+        {XF_CLI_FLAG, "isa", NULL, "code variants of a .so", &o.what.isa},
+        {XF_CLI_TEXT, "asm", "?KERNEL", "assembly of a kernel by its number in the plan (all without),\nor of a symbol such as xf_contract; of a .so also N@ISA", &o.what.kernel},
+        {XF_CLI_FLAG, "meta", NULL, "metadata and build id of a .so", &o.what.meta},
+        {XF_CLI_SECTION, "how", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "json", NULL, "one JSON object", &o.what.json},
+        {XF_CLI_FLAG, "v", NULL, "IR with the ONNX node of every op", &o.what.locations},
+        {XF_CLI_TEXT, "march", "ISA", "for the assembly of a model (default x86-64-v4)", &o.what.march},
+        {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension of a model", &o.dims},
+        {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input of a model", &o.shapes},
+    };
+    const xf_cli cli = {"xf-dump", "[parts] FILE.onnx|FILE.xf|FILE.so",
+                        "Shows what is in a model, an IR file or a compiled model, without running it.\n"
+                        "Exit codes: 0 ok, 1 damaged file, 2 usage, 3 unsupported operator or type, 4 I/O.",
+                        "  xf-dump bert.so\n  xf-dump --plan bert.so | less -S\n  xf-dump --ir=kernels bert.onnx --dim batch=1\n"
+                        "  xf-dump --asm=3@x86-64-v3 bert.so\n  xf-dump --json --signature bert.so\n",
+                        table, XFC_COUNT(table)};
+    xf_cli_list files = {0};
+    int stop = xf_cli_parse(&cli, ctx->arena, argc, argv, &files), code = stop - 1;
+    if (!stop && files.n != 1) {
+        fprintf(stderr, "xf-dump: error: give exactly one file, not %u; see xf-dump --help\n", files.n);
+        code = 2;
+    } else if (!stop) {
+        code = run(ctx, files.item[0], &o);
+    }
+    xfc_ctx_free(ctx);
+    return code;
+}

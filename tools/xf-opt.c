@@ -1,0 +1,495 @@
+/* xf-opt.c - passes by name on IR text: what a compiler engineer tests and debugs passes with.
+ *
+ * Reads .xf (or a model, through the frontend), runs the passes asked for, prints the graph. With --eval it runs the
+ * interpreter instead of printing; with --eval-both it runs the graph from before and the graph from after the passes
+ * on the same random inputs and compares: the oracle for every pass, since all stages can be interpreted. No code is
+ * generated here.
+ */
+#include "frontend/frontend.h"
+#include "ir/eval.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/pass.h"
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2, EXIT_IO = 4, EXIT_DIFFERS = 5, MAX_PRINTED = 1024 };
+#define MAX_INPUT_BYTES ((size_t)1 << 30)
+
+typedef struct {
+    const char *passes, *level, *target, *output, *print_before, *print_after, *disable, *checks;
+    const char *bisect_text, *seed_text, *rounds_text, *rtol_text, *atol_text;
+    int64_t bisect, seed, rounds;
+    double rtol, atol;
+    xf_cli_list dims, shapes, inputs;
+    bool eval, eval_both, verify, list_passes, time_passes, locations, is_model;
+    xfc_ctx *ctx;
+} options;
+
+static int usage_error(const char *what, const char *value) {
+    fprintf(stderr, "xf-opt: error: %s '%s'; see xf-opt --help\n", what, value);
+    return EXIT_USAGE;
+}
+
+static bool read_int(const char *text, int64_t least, int64_t *out) {
+    if (!text) return true;
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return end != text && !*end && errno == 0 && *out >= least;
+}
+
+static bool read_tolerance(const char *text, double *out) {
+    if (!text) return true;
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && !*end && *out >= 0;
+}
+
+static int report(const options *o) {
+    xfc_status worst = XFC_OK;
+    xfc_diags_print(o->ctx, stderr, false);
+    for (uint32_t i = 0; i < o->ctx->n_diags; i++) {
+        const xfc_diag *d = &o->ctx->diags[i];
+        if (!d->is_note && (worst == XFC_OK || d->status == XFC_ERR_UNSUPPORTED)) worst = d->status;
+    }
+    return worst == XFC_OK && o->ctx->n_errors ? 1 : xfc_exit_code(worst);
+}
+
+/* ---- reading ---- */
+
+static xfc_graph *read_graph(options *o, const char *path) {
+    size_t n = strlen(path);
+    o->is_model = n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+    if (o->is_model) {
+        xfc_import_opts import = {
+            .dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
+        return xfc_import_file(o->ctx, path, &import);
+    }
+    char *text;
+    if (!xf_read_file(o->ctx->arena, path, &text, &n)) {
+        xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
+        return NULL;
+    }
+    return xfc_parse_graph(o->ctx, text, n, path);
+}
+
+/* ---- inputs ---- */
+
+/* Values of symbols: --dim, else random; what a constraint ties to a known symbol takes its value. */
+typedef struct {
+    const options *opts;
+    const xfc_graph *graph;
+    uint64_t random;
+    xfc_map value; /* symbol id -> value + 1 */
+    bool *dim_used, *input_used; /* which --dim and --input named something */
+} binding;
+
+static uint64_t next_random(uint64_t *s) {
+    *s ^= *s << 13;
+    *s ^= *s >> 7;
+    *s ^= *s << 17;
+    return *s * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+/* The text behind "NAME=" in a list of options; NULL if there is none. */
+static const char *option_for(const xf_cli_list *list, const char *name, bool *used) {
+    for (uint32_t i = 0; name && i < list->n; i++) {
+        const char *eq = strrchr(list->item[i], '=');
+        size_t n = eq ? (size_t)(eq - list->item[i]) : 0;
+        if (!eq || strlen(name) != n || strncmp(name, list->item[i], n) != 0) continue;
+        used[i] = true;
+        return eq + 1;
+    }
+    return NULL;
+}
+
+static bool dim_option(binding *b, const char *name, int64_t *out) {
+    const char *text = option_for(&b->opts->dims, name, b->dim_used);
+    return text && read_int(text, 0, out);
+}
+
+static bool tied_value(binding *b, xfc_int symbol, int64_t *out) {
+    for (uint32_t i = 0; i < b->graph->n_constraints; i++) {
+        const xfc_constraint *k = &b->graph->constraint[i];
+        bool first = xfc_int_same(k->a, symbol), second = xfc_int_same(k->b, symbol);
+        if (!first && !second) continue;
+        xfc_int other = first ? k->b : k->a;
+        uint64_t known = xfc_map_get(&b->value, other.id);
+        if (!known && !xfc_int_value(b->opts->ctx, other, out)) continue;
+        if (known) *out = (int64_t)known - 1;
+        return true;
+    }
+    return false;
+}
+
+static bool look_up(void *user, uint32_t id, int64_t *out) {
+    binding *b = user;
+    xfc_ctx *c = b->opts->ctx;
+    xfc_int symbol = {id};
+    uint64_t known = xfc_map_get(&b->value, id);
+    if (known) {
+        *out = (int64_t)known - 1;
+        return true;
+    }
+    int64_t lo, hi;
+    xfc_int_range(c, symbol, &lo, &hi);
+    if (!dim_option(b, xfc_int_look(c, symbol)->name, out) && !tied_value(b, symbol, out)) {
+        if (hi > lo + 5) hi = lo + 5;
+        *out = lo + (int64_t)(next_random(&b->random) % (uint64_t)(hi - lo + 1));
+    }
+    if (*out < 0) return false;
+    xfc_map_set(&b->value, id, (uint64_t)*out + 1);
+    return true;
+}
+
+static void fill_random(xfc_array *a, uint64_t *random) {
+    for (int64_t i = 0; i < a->count; i++) {
+        uint64_t r = next_random(random) >> 11; /* 53 bits */
+        if (xfc_dtype_is_float(a->dtype))
+            xfc_element_set_f(a->dtype, a->data, i, (double)r * 0x1p-52 - 1);
+        else
+            xfc_element_set_i(a->dtype, a->data, i, (int64_t)(r >> 20 & (a->dtype == XFC_BOOL ? 1 : 3)));
+    }
+}
+
+/* "v, v, ..." into all elements. */
+static xfc_status fill_list(xfc_ctx *c, xfc_array *a, const char *name, const char *text) {
+    for (int64_t i = 0; i < a->count; i++) {
+        char *end;
+        errno = 0;
+        if (xfc_dtype_is_float(a->dtype))
+            xfc_element_set_f(a->dtype, a->data, i, strtod(text, &end));
+        else
+            xfc_element_set_i(a->dtype, a->data, i, strtoll(text, &end, 10));
+        bool last = i + 1 == a->count;
+        if (end == text || errno == ERANGE || *end != (last ? '\0' : ','))
+            return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0},
+                            "--input %s: %" PRId64 " values separated by commas are needed; the trouble "
+                            "starts at '%.20s'",
+                            name, a->count, text);
+        text = end + 1;
+    }
+    return XFC_OK;
+}
+
+static xfc_status make_array(binding *b, const xfc_value *v, xfc_arena *arena, xfc_array *out) {
+    xfc_ctx *c = b->opts->ctx;
+    size_t bytes = 0;
+    *out = (xfc_array){.dtype = v->type.dtype, .rank = v->type.rank};
+    bool fits = true;
+    for (uint32_t d = 0; d < out->rank; d++)
+        fits = fits && xfc_int_evaluate(c, v->type.dim[d], look_up, b, &out->dim[d]);
+    fits = fits && xfc_tensor_count(out->dtype, out->rank, out->dim, &out->count, &bytes) && bytes <= MAX_INPUT_BYTES;
+    if (!fits)
+        return xfc_fail(c, XFC_ERR_LIMIT, (xfc_loc){0},
+                        "input '%s' has no size below 1 GiB; choose smaller ones with --dim", v->name ? v->name : "?");
+    out->data = xfc_alloc(arena, bytes, 64);
+    const char *values = option_for(&b->opts->inputs, v->name, b->input_used);
+    if (values) return fill_list(c, out, v->name, values);
+    fill_random(out, &b->random);
+    return XFC_OK;
+}
+
+static xfc_status all_used(xfc_ctx *c, const char *option, const xf_cli_list *list, const bool *used) {
+    for (uint32_t i = 0; i < list->n; i++)
+        if (!used[i])
+            return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0},
+                            "%s '%s' fits nothing in the graph's inputs; check name and "
+                            "value",
+                            option, list->item[i]);
+    return XFC_OK;
+}
+
+static xfc_status make_inputs(const options *o, const xfc_graph *g, uint64_t seed, xfc_arena *arena, xfc_array **out) {
+    binding b = {.opts = o, .graph = g, .random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15), .value = {.arena = arena}};
+    if (b.random == 0) b.random = 1;
+    b.dim_used = xfc_new_array(arena, bool, o->dims.n);
+    b.input_used = xfc_new_array(arena, bool, o->inputs.n);
+    *out = xfc_new_array(arena, xfc_array, g->n_in);
+    for (uint32_t i = 0; i < g->n_in; i++) XFC_TRY(make_array(&b, g->in[i], arena, &(*out)[i]));
+    if (!o->is_model) XFC_TRY(all_used(o->ctx, "--dim", &o->dims, b.dim_used)); /* the importer checked its own */
+    return all_used(o->ctx, "--input", &o->inputs, b.input_used);
+}
+
+/* ---- evaluating ---- */
+
+static xfc_tensor as_tensor(const xfc_array *a) {
+    return (xfc_tensor){.dtype = a->dtype, .rank = a->rank, .count = a->count, .data = a->data};
+}
+
+static void print_element(FILE *f, const xfc_tensor *t, int64_t i) {
+    if (t->dtype == XFC_BOOL)
+        fprintf(f, "%s", xfc_tensor_get_i(t, i) ? "true" : "false");
+    else if (t->dtype == XFC_F64)
+        fprintf(f, "%.17g", xfc_tensor_get_f(t, i));
+    else if (xfc_dtype_is_float(t->dtype))
+        fprintf(f, "%.9g", xfc_tensor_get_f(t, i));
+    else if (t->dtype == XFC_U64)
+        fprintf(f, "%" PRIu64, (uint64_t)xfc_tensor_get_i(t, i));
+    else
+        fprintf(f, "%" PRId64, xfc_tensor_get_i(t, i));
+}
+
+static void print_array(FILE *f, const char *name, uint32_t i, const xfc_array *a) {
+    xfc_tensor t = as_tensor(a);
+    if (name)
+        fprintf(f, "\"%s\": %s[", name, xfc_dtype_name(a->dtype));
+    else
+        fprintf(f, "%u: %s[", (unsigned)i, xfc_dtype_name(a->dtype));
+    for (uint32_t d = 0; d < a->rank; d++) fprintf(f, "%s%" PRId64, d ? ", " : "", a->dim[d]);
+    fprintf(f, "] = [");
+    for (int64_t k = 0; k < a->count && k < MAX_PRINTED; k++) {
+        if (k) fprintf(f, ", ");
+        print_element(f, &t, k);
+    }
+    fprintf(f, "%s]\n", a->count > MAX_PRINTED ? ", ..." : "");
+}
+
+typedef struct {
+    double rtol, atol, worst;
+    int64_t compared;
+} tolerance;
+
+static bool close_enough(tolerance *tol, const xfc_tensor *a, const xfc_tensor *b, int64_t i) {
+    tol->compared++;
+    if (!xfc_dtype_is_float(a->dtype)) return xfc_tensor_get_i(a, i) == xfc_tensor_get_i(b, i);
+    double x = xfc_tensor_get_f(a, i), y = xfc_tensor_get_f(b, i);
+    if (isnan(x) || isnan(y)) return isnan(x) && isnan(y);
+    if (x == y) return true;
+    double difference = fabs(x - y);
+    if (difference > tol->worst) tol->worst = difference;
+    return difference <= tol->atol + tol->rtol * fabs(x);
+}
+
+static bool same_shape(const xfc_array *a, const xfc_array *b) {
+    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    return a->rank == 0 || memcmp(a->dim, b->dim, a->rank * sizeof(a->dim[0])) == 0;
+}
+
+/* Prints the first difference of an output; true if there is none. */
+static bool compare(tolerance *tol, const char *name, uint64_t seed, const xfc_array *before, const xfc_array *after) {
+    xfc_tensor a = as_tensor(before), b = as_tensor(after);
+    if (!same_shape(before, after)) {
+        fprintf(stderr, "xf-opt: error: output '%s' changed its type (seed %" PRIu64 "):\n", name, seed);
+        print_array(stderr, "before", 0, before);
+        print_array(stderr, "after", 0, after);
+        return false;
+    }
+    for (int64_t i = 0; i < a.count; i++) {
+        if (close_enough(tol, &a, &b, i)) continue;
+        fprintf(stderr, "xf-opt: error: output '%s' differs at element %" PRId64 " (seed %" PRIu64 "): ", name, i,
+                seed);
+        print_element(stderr, &a, i);
+        fprintf(stderr, " before the passes, ");
+        print_element(stderr, &b, i);
+        fprintf(stderr, " after; isolate the pass with --bisect-limit\n");
+        return false;
+    }
+    return true;
+}
+
+static xfc_status run(const xfc_graph *g, const xfc_array *in, xfc_arena *arena, xfc_array **out) {
+    *out = xfc_new_array(arena, xfc_array, g->n_out);
+    return xfc_eval_graph(g, in, g->n_in, *out, &(xfc_eval_opts){.arena = arena});
+}
+
+static int eval_round(const options *o, const xfc_graph *before, const xfc_graph *after, uint64_t seed,
+                      tolerance *tol) {
+    xfc_arena *arena = xfc_arena_new();
+    xfc_array *in, *was = NULL, *is = NULL;
+    xfc_status status = make_inputs(o, after, seed, arena, &in);
+    if (status == XFC_OK && before) status = run(before, in, arena, &was);
+    if (status == XFC_OK) status = run(after, in, arena, &is);
+    bool same = true;
+    for (uint32_t i = 0; i < after->n_out && status == XFC_OK; i++) {
+        const char *name = after->out_name[i];
+        if (before)
+            same = compare(tol, name ? name : "?", seed, &was[i], &is[i]) && same;
+        else
+            print_array(stdout, name, i, &is[i]);
+    }
+    xfc_arena_free(arena);
+    if (status != XFC_OK) return report(o);
+    return same ? 0 : EXIT_DIFFERS;
+}
+
+static int evaluate(const options *o, const xfc_graph *before, const xfc_graph *after) {
+    tolerance tol = {.rtol = o->rtol, .atol = o->atol};
+    for (int64_t i = 0; i < o->rounds; i++) {
+        int code = eval_round(o, before, after, (uint64_t)o->seed + (uint64_t)i, &tol);
+        if (code) return code;
+    }
+    if (before)
+        printf("equal: %u outputs, %" PRId64 " elements, largest difference %.3g\n", (unsigned)after->n_out,
+               tol.compared, tol.worst);
+    return 0;
+}
+
+/* ---- passes ---- */
+
+static int list_passes(void) {
+    for (int i = 0; i < XFC_PASS_COUNT; i++)
+        printf("%-10s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
+               xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
+    return 0;
+}
+
+/* --check: comma-separated words into the runner's modes. */
+static bool parse_checks(const char *list, xfc_run_opts *run_opts) {
+    while (list && *list) {
+        size_t n = strcspn(list, ",");
+        if (n == 5 && strncmp(list, "clone", n) == 0)
+            run_opts->clone = true;
+        else if (n == 9 && strncmp(list, "roundtrip", n) == 0)
+            run_opts->roundtrip = true;
+        else if (n == 6 && strncmp(list, "verify", n) == 0)
+            run_opts->verify = true;
+        else if (n)
+            return false;
+        list += n + (list[n] == ',');
+    }
+    return true;
+}
+
+static const xfc_target *find_target(const char *name) {
+    if (!name || strcmp(name, "cpu") == 0) return &xfc_target_cpu_generic;
+    return strcmp(name, "cuda") == 0 ? &xfc_target_cuda_generic : NULL;
+}
+
+static bool verified(const options *o, const xfc_graph *g, const char *when) {
+    xfc_buf defects = {.arena = o->ctx->arena};
+    if (xfc_verify(g, &defects)) return true;
+    fprintf(stderr, "xf-opt: error: the graph is malformed %s:\n%s", when, defects.text);
+    return false;
+}
+
+static int print_result(const options *o, const xfc_graph *g) {
+    xfc_buf b = {.arena = o->ctx->arena};
+    xfc_print_graph(&b, g, &(xfc_print_opts){.locations = o->locations});
+    if (xf_write_file(o->output ? o->output : "-", b.text, b.n)) return 0;
+    fprintf(stderr, "xf-opt: error: '%s' cannot be written: %s; choose another -o\n", o->output ? o->output : "-",
+            strerror(errno));
+    return EXIT_IO;
+}
+
+static int work(const options *o, xfc_graph **g, const xfc_target *target, const char *names,
+                const xfc_run_opts *run_opts) {
+    if (o->verify && !verified(o, *g, "as read")) return EXIT_DIFFERS;
+    xfc_graph *before = o->eval_both ? xfc_graph_clone(*g) : NULL;
+    int code = 0;
+    if (names && xfc_run_passes(g, target, names, run_opts) != XFC_OK) code = report(o);
+    if (!code && o->verify && !verified(o, *g, "after the passes")) code = EXIT_DIFFERS;
+    if (!code && (o->eval || o->eval_both)) code = evaluate(o, before, *g);
+    if (!code && ((!o->eval && !o->eval_both) || o->output)) code = print_result(o, *g);
+    xfc_graph_free(before);
+    return code;
+}
+
+static int read_numbers(options *o) {
+    o->bisect = -1;
+    o->rounds = 1;
+    o->rtol = 1e-5;
+    o->atol = 1e-6;
+    if (!read_int(o->bisect_text, 0, &o->bisect)) return usage_error("--bisect-limit is no count:", o->bisect_text);
+    if (!read_int(o->seed_text, 0, &o->seed)) return usage_error("--seed is no number:", o->seed_text);
+    if (!read_int(o->rounds_text, 1, &o->rounds)) return usage_error("--rounds is at least 1, not", o->rounds_text);
+    if (!read_tolerance(o->rtol_text, &o->rtol)) return usage_error("--rtol is no tolerance:", o->rtol_text);
+    if (!read_tolerance(o->atol_text, &o->atol)) return usage_error("--atol is no tolerance:", o->atol_text);
+    return 0;
+}
+
+static int opt(options *o, const char *path) {
+    int bad = read_numbers(o);
+    if (bad) return bad;
+    xfc_run_opts run_opts = {.print_before = o->print_before,
+                             .print_after = o->print_after,
+                             .disable = o->disable,
+                             .verify = o->verify,
+                             .time = o->time_passes,
+                             .bisect_limit = o->bisect};
+    if (!parse_checks(o->checks, &run_opts))
+        return usage_error("--check knows clone, roundtrip and verify, not", o->checks);
+    const xfc_target *target = find_target(o->target);
+    if (!target) return usage_error("--target knows cpu and cuda, not", o->target);
+    const char *names = o->passes;
+    if (o->level && (o->level[0] < '0' || o->level[0] > '3' || o->level[1]))
+        return usage_error("-O goes from 0 to 3, not", o->level);
+    if (o->level && names) return usage_error("-O names passes itself: leave out -p", names);
+    if (o->level) names = xfc_pipeline_default[o->level[0] - '0'];
+    xfc_graph *g = read_graph(o, path);
+    int code = g ? work(o, &g, target, names, &run_opts) : report(o);
+    xfc_graph_free(g);
+    return code;
+}
+
+static const char examples[] =
+    "  xf-opt -p fold,simplify model.xf              two passes, result on stdout\n"
+    "  xf-opt model.onnx -o model.xf                 a model as text\n"
+    "  xf-opt -O2 --eval-both --rounds=20 model.xf   does the whole pipeline keep the meaning?\n"
+    "  xf-opt -p raise --print-ir-after=change m.xf  what did it find?\n"
+    "  xf-opt -O2 --check=clone,roundtrip m.xf       are clone, printer and parser faithful?\n"
+    "exit codes: 0 ok, 1 malformed input, 2 usage, 3 unsupported, 4 I/O, 5 outputs differ, 70 internal error\n";
+
+int main(int argc, char **argv) {
+    options o = {.ctx = xfc_ctx_new()};
+    const xf_cli_option table[] = {
+        {XF_CLI_SECTION, "passes", NULL, NULL, NULL},
+        {XF_CLI_TEXT, "p", "LIST", "run these passes in this order, comma-separated", &o.passes},
+        {XF_CLI_TEXT, "O", "LEVEL", "run the default pipeline of -O0, -O1, -O2 or -O3", &o.level},
+        {XF_CLI_TEXT, "target", "NAME", "whose numbers passes see: cpu (default) or cuda", &o.target},
+        {XF_CLI_TEXT, "disable-pass", "LIST", "leave these optional passes out", &o.disable},
+        {XF_CLI_TEXT, "bisect-limit", "N", "run only the first N optional passes", &o.bisect_text},
+        {XF_CLI_FLAG, "list-passes", NULL, "name, stages and purpose of every pass", &o.list_passes},
+        {XF_CLI_FLAG, "time-passes", NULL, "time of each pass, on stderr", &o.time_passes},
+        {XF_CLI_SECTION, "looking", NULL, NULL, NULL},
+        {XF_CLI_TEXT, "print-ir-before", "PASS", "the graph before a pass, or before all", &o.print_before},
+        {XF_CLI_TEXT, "print-ir-after", "PASS", "the graph after a pass, after all, or after each change",
+         &o.print_after},
+        {XF_CLI_FLAG, "locations", NULL, "print the ONNX node of each op", &o.locations},
+        {XF_CLI_TEXT, "o", "FILE", "write the graph there instead of to stdout", &o.output},
+        {XF_CLI_SECTION, "checking", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "verify", NULL, "check the graph as read, after every pass, and at the end", &o.verify},
+        {XF_CLI_TEXT, "check", "LIST", "after every pass: clone, roundtrip (print and parse), verify", &o.checks},
+        {XF_CLI_FLAG, "eval", NULL, "interpret the result on random inputs and print its outputs, not the graph",
+         &o.eval},
+        {XF_CLI_FLAG, "eval-both", NULL,
+         "interpret the graph before and after the passes and compare the outputs;\nexit code 5 when they differ",
+         &o.eval_both},
+        {XF_CLI_TEXT, "seed", "N", "of the random inputs (default 0): floats in [-1, 1), integers in 0..3, bools",
+         &o.seed_text},
+        {XF_CLI_TEXT, "rounds", "N", "so many evaluations with seeds N, N + 1, ... (default 1)", &o.rounds_text},
+        {XF_CLI_LIST, "input", "NAME=V,V,...", "values of an input, row-major, instead of random ones", &o.inputs},
+        {XF_CLI_TEXT, "rtol", "X", "relative tolerance of --eval-both for floats (default 1e-5)", &o.rtol_text},
+        {XF_CLI_TEXT, "atol", "X", "absolute tolerance (default 1e-6)", &o.atol_text},
+        {XF_CLI_SECTION, "shapes", NULL, NULL, NULL},
+        {XF_CLI_LIST, "dim", "NAME=N",
+         "value of a dimension: for --eval, and when a model is read;\nothers are random, near their lower bound",
+         &o.dims},
+        {XF_CLI_LIST, "shape", "INPUT=1x128", "shape of a model's input (.onnx only)", &o.shapes},
+    };
+    const xf_cli cli = {.tool = "xf-opt",
+                        .usage = "[options] FILE.xf | FILE.onnx",
+                        .options = table,
+                        .n_options = XFC_COUNT(table),
+                        .about = "Runs passes on the compiler's intermediate representation and prints the result.",
+                        .examples = examples};
+    xf_cli_list rest = {0};
+    int stop = xf_cli_parse(&cli, o.ctx->arena, argc, argv, &rest), code;
+    if (stop)
+        code = stop - 1;
+    else if (o.list_passes)
+        code = list_passes();
+    else if (rest.n != 1)
+        code = usage_error("one input file is needed; got", rest.n ? rest.item[1] : "none");
+    else
+        code = opt(&o, rest.item[0]);
+    xfc_ctx_free(o.ctx);
+    return code;
+}

@@ -1,0 +1,295 @@
+"""xf.py - runs models compiled by xfc from Python: one file over ctypes, NumPy the only dependency.
+
+    import numpy as np, xf
+    session = xf.InferenceSession("model.so")
+    out, = session.run(None, {"input_ids": ids, "attention_mask": mask})
+
+Zero copy both ways: inputs are read where NumPy has them (only arrays that are not C-contiguous are copied), outputs are allocated
+by NumPy and written in place. Errors of the model are exceptions of type xf.Error with its message. One session may be used from
+several threads: each gets a context of its own; the weights are shared.
+"""
+
+import ctypes as C
+import json
+import os
+import threading
+
+import numpy as np
+
+__all__ = ["Error", "InferenceSession", "Node"]
+
+_ABI = 1
+_NAMES = {(0, 8): "int8", (0, 16): "int16", (0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (1, 16): "uint16", (1, 32): "uint32",
+          (1, 64): "uint64", (2, 16): "float16", (2, 32): "float32", (2, 64): "float64", (6, 8): "bool"}
+
+
+class _Device(C.Structure):
+    _fields_ = [("type", C.c_int32), ("id", C.c_int32)]
+
+
+class _Dtype(C.Structure):
+    _fields_ = [("code", C.c_uint8), ("bits", C.c_uint8), ("lanes", C.c_uint16)]
+
+
+class _Tensor(C.Structure):
+    _fields_ = [("data", C.c_void_p), ("device", _Device), ("ndim", C.c_int32), ("dtype", _Dtype), ("shape", C.POINTER(C.c_int64)),
+                ("strides", C.POINTER(C.c_int64)), ("byte_offset", C.c_uint64)]
+
+
+class _Info(C.Structure):
+    _fields_ = [("name", C.c_char_p), ("dtype", _Dtype), ("ndim", C.c_int32), ("dim", C.POINTER(C.c_int64)),
+                ("dim_name", C.POINTER(C.c_char_p)), ("dim_min", C.POINTER(C.c_int64)), ("dim_max", C.POINTER(C.c_int64))]
+
+
+class _OpenOpts(C.Structure):
+    _fields_ = [("struct_size", C.c_size_t), ("weights_path", C.c_char_p), ("weights", C.c_void_p), ("weights_size", C.c_size_t),
+                ("isa", C.c_char_p), ("device", _Device), ("flags", C.c_uint32)]
+
+
+class _CtxOpts(C.Structure):
+    _fields_ = [("struct_size", C.c_size_t), ("num_threads", C.c_int32), ("parallel_for", C.c_void_p), ("pool", C.c_void_p),
+                ("arena", C.c_void_p), ("arena_size", C.c_size_t), ("stream", C.c_void_p), ("flags", C.c_uint32)]
+
+
+_TAP = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(_Tensor))
+_P, _PP, _T, _N = C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(_Tensor), C.c_size_t
+
+
+def _f(result, *args):
+    return C.CFUNCTYPE(result, *args)
+
+
+class _Api(C.Structure):
+    _fields_ = [("abi_version", C.c_uint32), ("struct_size", C.c_size_t),
+                ("status_string", _f(C.c_char_p, C.c_int)),
+                ("open", _f(C.c_int, C.POINTER(_OpenOpts), _PP)), ("retain", _f(None, _P)), ("release", _f(None, _P)),
+                ("num_inputs", _f(_N, _P)), ("num_outputs", _f(_N, _P)),
+                ("input_info", _f(C.POINTER(_Info), _P, _N)), ("output_info", _f(C.POINTER(_Info), _P, _N)),
+                ("signature_json", _f(C.c_char_p, _P)), ("metadata", _f(C.c_char_p, _P, C.c_char_p)),
+                ("infer_shapes", _f(C.c_int, _P, _T, _N, _T, _N)),
+                ("workspace_size", _f(C.c_int, _P, _T, _N, C.c_int32, C.POINTER(_N))),
+                ("ctx_create", _f(C.c_int, _P, C.POINTER(_CtxOpts), _PP)), ("ctx_destroy", _f(None, _P)),
+                ("run", _f(C.c_int, _P, _T, _N, _T, _N)),
+                ("run_packed", _f(C.c_int, _P, _T, _N, C.c_void_p, _N, _T, _N)),
+                ("last_error", _f(C.c_char_p, _P)), ("cancel", _f(None, _P)),
+                ("set_tap", _f(C.c_int, _P, C.c_char_p, _TAP, _P)),
+                ("profile_start", _f(C.c_int, _P)),
+                ("profile_json", _f(C.c_int, _P, C.c_char_p, _N, C.POINTER(_N)))]
+
+
+class Error(RuntimeError):
+    """What the model refused. status: the xf_status number, 0 for errors found in Python."""
+
+    def __init__(self, message, status=0):
+        super().__init__(message)
+        self.status = status
+
+
+class Node:
+    """A declared input or output, with the attribute names that users of onnxruntime know.
+
+    shape: an int, a name, or None (decided at run time, no name) for each dim; ranges: (least, most or None) for each."""
+
+    def __init__(self, info):
+        self.name = info.name.decode()
+        self.type = _NAMES.get((info.dtype.code, info.dtype.bits), "bfloat16" if info.dtype.code == 4 else "unknown")
+        dims = range(info.ndim)
+        names = [info.dim_name[d].decode() if info.dim_name[d] else None for d in dims]
+        self.shape = [info.dim[d] if info.dim[d] >= 0 else names[d] for d in dims]
+        self.ranges = [(info.dim_min[d], info.dim_max[d] if info.dim_max[d] >= 0 else None) for d in dims]
+        self._dtype = (info.dtype.code, info.dtype.bits, info.dtype.lanes)
+
+    @property
+    def dtype(self):
+        """The NumPy dtype. bfloat16 needs the package ml_dtypes."""
+        if self.type == "bfloat16":
+            import ml_dtypes
+            return np.dtype(ml_dtypes.bfloat16)
+        return np.dtype(self.type)
+
+    def __repr__(self):
+        return f"Node(name={self.name!r}, type={self.type!r}, shape={self.shape!r})"
+
+
+class _Context:
+    """An xf_ctx that goes with the thread it serves."""
+
+    def __init__(self, api, model, threads, check_finite):
+        self.api, self.handle = api, C.c_void_p()
+        opts = _CtxOpts(C.sizeof(_CtxOpts), threads or 0, None, None, None, 0, None, 2 if check_finite else 0)
+        _check(api, api.ctx_create(model, C.byref(opts), C.byref(self.handle)), None)
+
+    def __del__(self):
+        if self.handle:
+            self.api.ctx_destroy(self.handle)
+            self.handle = None
+
+
+def _check(api, status, ctx):
+    if status:
+        raise Error(api.last_error(ctx).decode(errors="replace"), status)
+
+
+class InferenceSession:
+    """One compiled model. threads: workers of a run (None: the model's default); isa: force a code variant."""
+
+    def __init__(self, path, threads=None, isa=None, weights=None, check_finite=False):
+        path = os.path.abspath(os.fspath(path))
+        self._model, self._local = None, threading.local()
+        try:
+            self._so = C.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL)
+            get = self._so.xf_get_api
+        except (OSError, AttributeError) as e:
+            raise Error(f"{path}: not a model compiled by xfc: {e}") from None
+        get.restype, get.argtypes = C.POINTER(_Api), [C.c_uint32]
+        table = get(_ABI)
+        if not table:
+            raise Error(f"{path}: does not serve ABI version {_ABI}; use the xf.py that came with its xfc")
+        self._api = api = table.contents
+        opts = _OpenOpts(C.sizeof(_OpenOpts), os.fsencode(weights) if weights else None, None, 0, isa.encode() if isa else None)
+        model = C.c_void_p()
+        _check(api, api.open(C.byref(opts), C.byref(model)), None)
+        self._model, self._threads, self._finite = model, threads, check_finite
+        self._inputs = [Node(api.input_info(model, i).contents) for i in range(api.num_inputs(model))]
+        self._outputs = [Node(api.output_info(model, i).contents) for i in range(api.num_outputs(model))]
+        self._index = {n.name: i for i, n in enumerate(self._outputs)}
+
+    def __del__(self):
+        self._local = None  # contexts first
+        if getattr(self, "_model", None):
+            self._api.release(self._model)
+            self._model = None
+
+    def get_inputs(self):
+        return list(self._inputs)
+
+    def get_outputs(self):
+        return list(self._outputs)
+
+    @property
+    def signature(self):
+        """The declared inputs and outputs as plain Python data."""
+        return json.loads(self._api.signature_json(self._model))
+
+    def metadata(self, key):
+        """"isa", "xfc.version", ...; None if there is no such key."""
+        value = self._api.metadata(self._model, key.encode())
+        return value.decode() if value is not None else None
+
+    def workspace_size(self, feed):
+        """Bytes of memory that a run on these inputs needs beside inputs and outputs of its own."""
+        keep, tensors = self._bind(feed)
+        n = C.c_size_t()
+        _check(self._api, self._api.workspace_size(self._model, tensors, len(keep), self._threads or 0, C.byref(n)), None)
+        return n.value
+
+    def run(self, output_names, feed, out=None):
+        """Runs the model. output_names: which outputs and in which order (None: all). feed: {input name: array}. out: {output name:
+        array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns a list of arrays."""
+        names = [n.name for n in self._outputs] if output_names is None else list(output_names)
+        for name in names + list(out or ()):
+            if name not in self._index:
+                raise Error(f"the model has no output {name!r}; it has {', '.join(self._index)}")
+        ctx = self._context()
+        keep, tensors = self._bind(feed)
+        arrays, results = self._allocate(tensors, len(keep), out or {})
+        _check(self._api, self._api.run(ctx, tensors, len(keep), results, len(arrays)), ctx)
+        return [arrays[self._index[name]] for name in names]
+
+    def cancel_handle(self):
+        """A function that stops this thread's run in progress; call it from another thread."""
+        ctx, api = self._context(), self._api
+        keep = self._local.context
+        return lambda: (keep, api.cancel(ctx))[1]
+
+    def profile_start(self):
+        """Starts timing each kernel of this thread's runs."""
+        _check(self._api, self._api.profile_start(self._context()), self._context())
+
+    def profile(self):
+        """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns", ...}]}."""
+        ctx, n = self._context(), C.c_size_t()
+        _check(self._api, self._api.profile_json(ctx, None, 0, C.byref(n)), ctx)
+        text = C.create_string_buffer(n.value + 1)
+        _check(self._api, self._api.profile_json(ctx, text, n.value + 1, C.byref(n)), ctx)
+        return json.loads(text.value)
+
+    def set_tap(self, glob, callback):
+        """callback(node name, output number, array copy) after each kernel of this thread's runs that holds a node matching glob.
+        callback None: no more."""
+        ctx = self._context()
+        if callback is None:
+            _check(self._api, self._api.set_tap(ctx, None, _TAP(), None), ctx)
+            self._local.tap = None
+            return
+
+        def call(_, node, output, value):
+            callback(node.decode(errors="replace"), output, _copy(value.contents))
+
+        tap = _TAP(call)
+        _check(self._api, self._api.set_tap(ctx, glob.encode(), tap, None), ctx)
+        self._local.tap = tap  # ctypes must keep it as long as the context may call it
+
+    # --- private ----------------------------------------------------------------------------------------------------
+
+    def _context(self):
+        if not hasattr(self._local, "context"):
+            self._local.context = _Context(self._api, self._model, self._threads, self._finite)
+        return self._local.context.handle
+
+    def _bind(self, feed):
+        """The input tensors, and the arrays that must stay alive as long as they."""
+        feed = dict(feed)
+        tensors, keep = (_Tensor * max(len(self._inputs), 1))(), []
+        for i, node in enumerate(self._inputs):
+            if node.name not in feed:
+                raise Error(f"input {node.name!r} is missing")
+            array = np.asarray(feed.pop(node.name))
+            if not array.flags.c_contiguous or not array.flags.aligned or not array.dtype.isnative:
+                array = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
+            _describe(tensors[i], array, node)
+            keep.append(array)
+        if feed:
+            raise Error(f"the model has no input {next(iter(feed))!r}; it has {', '.join(n.name for n in self._inputs)}")
+        return keep, tensors
+
+    def _allocate(self, tensors, n_in, given):
+        """Output arrays of the right shapes, or the caller's, and their tensors."""
+        count = len(self._outputs)
+        results = (_Tensor * max(count, 1))()
+        shapes = [(C.c_int64 * max(len(n.shape), 1))() for n in self._outputs]
+        for t, shape, node in zip(results, shapes, self._outputs):
+            t.shape, t.ndim = C.cast(shape, C.POINTER(C.c_int64)), len(node.shape)
+        _check(self._api, self._api.infer_shapes(self._model, tensors, n_in, results, count), None)
+        arrays = []
+        for t, shape, node in zip(results, shapes, self._outputs):
+            array = given.get(node.name)
+            if array is None:
+                array = np.empty(tuple(shape[:len(node.shape)]), node.dtype)
+            elif not array.flags.c_contiguous or not array.flags.writeable:
+                raise Error(f"output {node.name!r}: the array must be C-contiguous and writeable")
+            _describe(t, array, node)
+            arrays.append(array)
+        return arrays, results
+
+
+def _describe(tensor, array, node):
+    """Points tensor at array. What does not fit the declaration is left for the model to refuse, with its message."""
+    kind = {"i": 0, "u": 1, "f": 2, "b": 6}.get(array.dtype.kind)
+    if kind is None:
+        if node.type != "bfloat16" or array.dtype != node.dtype:
+            raise Error(f"{node.name!r}: NumPy type {array.dtype} is not {node.type}", 2)
+        kind = 4
+    tensor.data, tensor.device = array.ctypes.data, _Device(1, 0)
+    tensor.dtype = _Dtype(kind, array.dtype.itemsize * 8, 1)
+    tensor.ndim, tensor.strides, tensor.byte_offset = array.ndim, None, 0
+    tensor.shape = array.ctypes.shape_as(C.c_int64) if array.ndim else None
+
+
+def _copy(t):
+    shape = tuple(t.shape[d] for d in range(t.ndim))
+    name = _NAMES.get((t.dtype.code, t.dtype.bits), f"V{t.dtype.bits // 8}")
+    dtype = np.dtype(name)
+    n = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    data = C.string_at(t.data + t.byte_offset, n) if n else b""
+    return np.frombuffer(data, dtype).reshape(shape).copy()

@@ -1,0 +1,243 @@
+/* xfc.c - the driver: model in, one shared object out.
+ *
+ * import -> passes (once) -> emission (once per ISA) -> link. Stages can be looked at with --emit. Every error of a stage is printed
+ * before the next stage is refused; nothing is written unless everything went well.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "backends/backend.h"
+#include "frontend/frontend.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/pass.h"
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#ifndef XFC_VERSION
+#define XFC_VERSION "0.0.0"
+#endif
+
+typedef struct {
+    const char *output, *emit, *march, *target, *opt, *passes, *disable, *print_before, *print_after, *bisect, *linker,
+        *diagnostics, *checks;
+    xf_cli_list dims, shapes;
+    bool check, list_passes, time_passes, verbose, quiet, version, overridable, follow_links, verify;
+    xfc_ctx *ctx;
+    const char *isas[8];
+    uint32_t n_isas;
+} options;
+
+static int list_passes(void) {
+    for (int i = 0; i < XFC_PASS_COUNT; i++)
+        printf("%-10s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
+               xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
+    return 0;
+}
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool has_suffix(const char *s, const char *suffix) {
+    size_t n = strlen(s), k = strlen(suffix);
+    return n >= k && !strcmp(s + n - k, suffix);
+}
+
+static xfc_graph *read_model(options *o, const char *path) {
+    if (!has_suffix(path, ".xf")) {
+        xfc_import_opts import = {.dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n,
+                                  .overridable = o->overridable, .follow_links = o->follow_links};
+        return xfc_import_file(o->ctx, path, &import);
+    }
+    char *text;
+    size_t n;
+    if (!xf_read_file(o->ctx->arena, path, &text, &n)) {
+        xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
+        return NULL;
+    }
+    return xfc_parse_graph(o->ctx, text, n, path);
+}
+
+/* The worst status decides the exit code: unsupported operators first, since they are what a user can act upon. */
+static int report(const options *o) {
+    xfc_status worst = XFC_OK;
+    xfc_diags_print(o->ctx, stderr, o->diagnostics && !strcmp(o->diagnostics, "json"));
+    for (uint32_t i = 0; i < o->ctx->n_diags; i++) {
+        const xfc_diag *d = &o->ctx->diags[i];
+        if (!d->is_note && (worst == XFC_OK || d->status == XFC_ERR_UNSUPPORTED)) worst = d->status;
+    }
+    return xfc_exit_code(worst);
+}
+
+static const xfc_backend *choose_backend(options *o) {
+    const xfc_backend *b = xfc_backend_find(o->target ? o->target : "cpu");
+    if (!b) fprintf(stderr, "xfc: error: unknown target '%s'; known: cpu, cuda\n", o->target);
+    return b;
+}
+
+static bool split_isas(options *o, const xfc_backend *backend) {
+    const char *list = o->march ? o->march : !strcmp(backend->name, "cuda") ? "sm_80" : "x86-64-v2,x86-64-v3,x86-64-v4";
+    for (const char *p = list; *p && o->n_isas < XFC_COUNT(o->isas);) {
+        size_t n = strcspn(p, ",");
+        char *isa = xfc_memdup(o->ctx->arena, p, n + 1, 1);
+        isa[n] = 0;
+        if (n) o->isas[o->n_isas++] = isa;
+        p += n + (p[n] == ',');
+    }
+    return o->n_isas > 0;
+}
+
+static int write_output(const options *o, const void *data, size_t n) {
+    if (xf_write_file(o->output ? o->output : "-", data, n)) return 0;
+    fprintf(stderr, "%s: error: cannot be written: %s; choose another -o\n", o->output, strerror(errno));
+    return 4;
+}
+
+static int emit_ir(const options *o, const xfc_graph *g) {
+    xfc_buf b = {.arena = o->ctx->arena};
+    xfc_print_graph(&b, g, &(xfc_print_opts){.locations = o->verbose});
+    return write_output(o, b.text, b.n);
+}
+
+static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_graph *g, const char *isa, const char *what,
+                           xfc_blob *out) {
+    xfc_target target;
+    XFC_TRY(backend->configure(o->ctx, &target, isa));
+    double start = seconds();
+    XFC_TRY(backend->emit(o->ctx, &target, g, what, o->opt ? atoi(o->opt) : 2, out));
+    if (o->time_passes) fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (seconds() - start) * 1e3, out->n);
+    return XFC_OK;
+}
+
+static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) {
+    xfc_blob blob = {0};
+    if (o->n_isas != 1 && o->march) {
+        fprintf(stderr, "xfc: error: --emit=%s writes one ISA; give one in -march\n", o->emit);
+        return 2;
+    }
+    if (emit_isa(o, backend, g, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
+    int code = write_output(o, blob.data, blob.n);
+    free(blob.data);
+    return code;
+}
+
+static int emit_library(options *o, const xfc_backend *backend, const xfc_graph *g) {
+    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan = {0};
+    xfc_status s = XFC_OK;
+    for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++) s = emit_isa(o, backend, g, o->isas[i], "obj", &objects[i]);
+    const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", o->march ? o->march : "x86-64-v2,x86-64-v3,x86-64-v4", NULL};
+    if (s == XFC_OK) s = xfc_plan_blob(g, meta, &plan);
+    xfc_buf text = {.arena = o->ctx->arena};
+    if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
+    xfc_link_job job = {.objects = objects, .n_objects = o->n_isas, .plan = &plan, .graph = g, .ir_text = text.text, .ir_bytes = text.n,
+                        .output = o->output, .linker = o->linker, .isas = o->isas, .n_isas = o->n_isas};
+    if (s == XFC_OK) s = xfc_link(o->ctx, &job);
+    for (uint32_t i = 0; i < o->n_isas; i++) free(objects[i].data);
+    free(plan.data);
+    return report(o);
+}
+
+static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **g) {
+    const xfc_target *target = !strcmp(backend->name, "cuda") ? &xfc_target_cuda_generic : &xfc_target_cpu_generic;
+    int level = o->opt ? atoi(o->opt) : 2;
+    const char *checks = o->checks ? o->checks : "";
+    xfc_run_opts run = {.print_before = o->print_before, .print_after = o->print_after, .disable = o->disable, .time = o->time_passes,
+                        .bisect_limit = o->bisect ? atoll(o->bisect) : -1, .verify = o->verify || strstr(checks, "verify"),
+                        .clone = strstr(checks, "clone") != NULL, .roundtrip = strstr(checks, "roundtrip") != NULL};
+    return xfc_run_passes(g, target, o->passes ? o->passes : xfc_pipeline_default[level], &run);
+}
+
+static int compile(options *o, const char *path) {
+    const char *emit = o->emit ? o->emit : "lib";
+    bool is_lib = !strcmp(emit, "lib"), is_ir = !strcmp(emit, "ir");
+    const xfc_backend *backend = choose_backend(o);
+    if (!backend || !split_isas(o, backend)) return 2;
+    if (is_lib && !strcmp(backend->name, "cuda")) {
+        fprintf(stderr, "xfc: error: --target=cuda writes PTX only so far; add --emit=ptx\n");
+        return 3;
+    }
+    double start = seconds();
+    xfc_graph *g = read_model(o, path);
+    if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (seconds() - start) * 1e3);
+    if (!g || o->ctx->n_errors) {
+        int code = report(o);
+        return code ? code : 1;
+    }
+    if (transform(o, backend, &g) != XFC_OK || o->ctx->n_errors) return report(o);
+    if (o->check) {
+        printf("%s: ok: every node can be compiled\n", path);
+        return report(o);
+    }
+    o->emit = emit;
+    return is_lib ? emit_library(o, backend, g) : is_ir ? emit_ir(o, g) : emit_one(o, backend, g);
+}
+
+static int check_options(options *o, const xf_cli_list *files) {
+    static const char *const emits[] = {"lib", "obj", "asm", "llvm", "ptx", "ir"};
+    bool known = !o->emit;
+    for (size_t i = 0; i < XFC_COUNT(emits) && !known; i++) known = !strcmp(o->emit, emits[i]);
+    if (!known) fprintf(stderr, "xfc: error: unknown --emit=%s; known: lib, obj, asm, llvm, ptx, ir\n", o->emit);
+    bool level = !o->opt || (strlen(o->opt) == 1 && o->opt[0] >= '0' && o->opt[0] <= '3');
+    if (!level) fprintf(stderr, "xfc: error: unknown level -O%s; known: -O0 to -O3\n", o->opt);
+    if (files->n != 1) fprintf(stderr, "xfc: error: give exactly one model, not %u; see xfc --help\n", files->n);
+    bool needs_output = !o->check && !o->output && (!o->emit || !strcmp(o->emit, "lib") || !strcmp(o->emit, "obj"));
+    if (needs_output) fprintf(stderr, "xfc: error: where to? give -o FILE\n");
+    return known && level && files->n == 1 && !needs_output ? 0 : 2;
+}
+
+int main(int argc, char **argv) {
+    options o = {.ctx = xfc_ctx_new()};
+    const xf_cli_option table[] = {
+        {XF_CLI_SECTION, "output", NULL, NULL, NULL},
+        {XF_CLI_TEXT, "o", "FILE", "the output, literally this file", &o.output},
+        {XF_CLI_TEXT, "emit", "KIND", "lib (default), obj, asm, llvm, ptx, ir", &o.emit},
+        {XF_CLI_SECTION, "target", NULL, NULL, NULL},
+        {XF_CLI_TEXT, "target", "NAME", "cpu (default) or cuda (PTX text)", &o.target},
+        {XF_CLI_TEXT, "march", "LIST", "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: all three)", &o.march},
+        {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
+        {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},
+        {XF_CLI_SECTION, "shapes", NULL, NULL, NULL},
+        {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension, e.g. --dim batch=1..64", &o.dims},
+        {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input, e.g. --shape ids=?x1..512", &o.shapes},
+        {XF_CLI_FLAG, "overridable", NULL, "initializers that are also inputs stay inputs", &o.overridable},
+        {XF_CLI_FLAG, "follow-links", NULL, "external data may be a symbolic link", &o.follow_links},
+        {XF_CLI_SECTION, "passes", NULL, NULL, NULL},
+        {XF_CLI_TEXT, "passes", "LIST", "run exactly these passes, in order", &o.passes},
+        {XF_CLI_TEXT, "disable-pass", "LIST", "leave out optional passes", &o.disable},
+        {XF_CLI_FLAG, "list-passes", NULL, "print the table of passes", &o.list_passes},
+        {XF_CLI_TEXT, "print-ir-before", "PASS", "print the graph before a pass, or before all", &o.print_before},
+        {XF_CLI_TEXT, "print-ir-after", "PASS", "after a pass, all, or change (those that changed it)", &o.print_after},
+        {XF_CLI_FLAG, "time-passes", NULL, "time of each pass and of emission", &o.time_passes},
+        {XF_CLI_TEXT, "bisect-limit", "N", "run only the first N optional passes", &o.bisect},
+        {XF_CLI_FLAG, "verify-ir", NULL, "check the graph after every pass", &o.verify},
+        {XF_CLI_TEXT, "check-passes", "LIST", "test modes after every pass: verify,clone,roundtrip", &o.checks},
+        {XF_CLI_SECTION, "reporting", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "check", NULL, "import and transform only; lists all unsupported nodes", &o.check},
+        {XF_CLI_TEXT, "diagnostics", "FORM", "text (default) or json, one message a line", &o.diagnostics},
+        {XF_CLI_FLAG, "v", NULL, "say more (--emit=ir: with node locations)", &o.verbose},
+        {XF_CLI_FLAG, "q", NULL, "say nothing but errors", &o.quiet},
+        {XF_CLI_FLAG, "version", NULL, "print the version", &o.version},
+    };
+    const xf_cli cli = {"xfc", "[options] MODEL.onnx -o MODEL.so",
+                        "Compiles an ONNX model (or IR text, .xf) to one shared object with one symbol, xf_get_api.\n"
+                        "Exit codes: 0 ok, 1 model error, 2 usage, 3 unsupported operator or type, 4 I/O, 5 verification, 70 internal error.",
+                        "  xfc bert.onnx -o bert.so\n  xfc bert.onnx -o bert.so --dim batch=1 --dim sequence=1..512 -march=x86-64-v3\n"
+                        "  xfc bert.onnx --check\n  xfc bert.onnx --target=cuda --emit=ptx -o bert.ptx\n",
+                        table, XFC_COUNT(table)};
+    xf_cli_list files = {0};
+    int stop = xf_cli_parse(&cli, o.ctx->arena, argc, argv, &files), code;
+    if (stop) code = stop - 1;
+    else if (o.version) code = printf("xfc %s\n", XFC_VERSION) < 0;
+    else if (o.list_passes) code = list_passes();
+    else code = check_options(&o, &files);
+    if (!stop && !code && !o.version && !o.list_passes) code = compile(&o, files.item[0]);
+    xfc_ctx_free(o.ctx);
+    return code;
+}
