@@ -4,13 +4,17 @@
 #include "backends/backend.h"
 
 /* sha256.c: FIPS 180-4, streaming. */
-typedef struct { uint32_t h[8]; uint64_t n; uint8_t block[64]; } xfc_sha256;
+typedef struct {
+    uint32_t h[8];
+    uint64_t n;
+    uint8_t block[64];
+} xfc_sha256;
 void xfc_sha256_init(xfc_sha256 *);
 void xfc_sha256_add(xfc_sha256 *, const void *data, size_t n);
 void xfc_sha256_end(xfc_sha256 *, uint8_t digest[32]);
 
-/* flops.c: multiply-adds * 2 of all tiles of a kernel over all its tasks, over graph symbols. NONE: it has no tile, or the sum has
- * no closed form. */
+/* flops.c: multiply-adds * 2 of all tiles of a kernel over all its tasks, over graph symbols. NONE: it has no tile,
+ * or the sum has no closed form. */
 xfc_int xfc_kernel_flops(xfc_ctx *, const xfc_kernel *);
 
 /* llvm/base.c: the object that holds xf_plan_blob and xf_variants (runtime/include/xfc/abi.h). */
@@ -23,12 +27,14 @@ typedef struct {
     xfc_status (*write)(xfc_ctx *, int fd, const void *user); /* exactly `bytes` */
     const void *user;
 } xfc_elf_section;
-xfc_status xfc_elf_append(xfc_ctx *, const char *path, const void *elf, size_t n, const xfc_elf_section *, uint32_t n_sections, int fd);
+xfc_status xfc_elf_append(xfc_ctx *, const char *path, const void *elf, size_t n, const xfc_elf_section *,
+                          uint32_t n_sections, int fd);
 /* path: for the message */
 xfc_status xfc_write_all(xfc_ctx *, const char *path, int fd, const void *data, size_t n);
 
 /* llvm/disasm.c: one line an instruction. name_of: writes what lies at an address; false: nothing known. */
 typedef bool xfc_name_of(void *user, uint64_t address, char *text, size_t n);
-xfc_status xfc_disassemble(xfc_ctx *, const uint8_t *code, size_t n, uint64_t address, xfc_name_of *, void *user, xfc_buf *out);
+xfc_status xfc_disassemble(xfc_ctx *, const uint8_t *code, size_t n, uint64_t address, xfc_name_of *, void *user,
+                           xfc_buf *out);
 
 #endif

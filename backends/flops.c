@@ -1,7 +1,9 @@
-/* flops.c - how much arithmetic a kernel's tiles do, as one expression over graph symbols: the profile divides it by time.
+/* flops.c - how much arithmetic a kernel's tiles do, as one expression over graph symbols: the profile divides it by
+ * time.
  *
- * A tile costs 2 * rows * depth * columns in every task, and rows and columns of the last blocks are smaller. The sum over all tasks is
- * taken factor by factor: each outer axis may occur in one factor only, and there in one of the two shapes that blocks have:
+ * A tile costs 2 * rows * depth * columns in every task, and rows and columns of the last blocks are smaller. The sum
+ * over all tasks is taken factor by factor: each outer axis may occur in one factor only, and there in one of the two
+ * shapes that blocks have:
  *   even split   floordiv((i + 1) * m, n) - floordiv(i * m, n)       sums to the difference of the ends
  *   cut off      min(w, m - w * i), i < ceildiv(m, w)                sums to m
  * Anything else: no answer rather than a wrong one.
@@ -67,8 +69,10 @@ static xfc_int tile_flops(xfc_ctx *c, const xfc_kernel *k, const xfc_tile *t) {
             user = f;
         }
         if (users > 1) return XFC_INT_NONE;
-        if (users == 1) factor[user] = sum_over(c, factor[user], &k->axes[a]);
-        else product = xfc_int_mul(c, product, k->axes[a].extent);
+        if (users == 1)
+            factor[user] = sum_over(c, factor[user], &k->axes[a]);
+        else
+            product = xfc_int_mul(c, product, k->axes[a].extent);
         if (users == 1 && !xfc_int_known(factor[user])) return XFC_INT_NONE;
     }
     for (uint32_t f = 0; f < XFC_COUNT(factor); f++) {

@@ -1,16 +1,20 @@
-/* kernels.c - facts about a planned graph that the emitter and the plan must agree on: which kernels are distinct, which symbols
- * stand where in frame->values.
+/* kernels.c - facts about a planned graph that the emitter and the plan must agree on: which kernels are distinct,
+ * which symbols stand where in frame->values.
  *
- * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands. Numbers go by first appearance,
- * so they depend on the graph alone.
+ * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands. Numbers go by first
+ * appearance, so they depend on the graph alone.
  */
 #include "backends/backend.h"
 #include "ir/text.h"
 #include <string.h>
 
-/* --- distinct kernels ------------------------------------------------------------------------------------------------ */
+/* --- distinct kernels
+ * ------------------------------------------------------------------------------------------------ */
 
-typedef struct { const char *text; size_t n; } canonical;
+typedef struct {
+    const char *text;
+    size_t n;
+} canonical;
 
 static uint32_t count_kernels(const xfc_graph *g) {
     uint32_t n = 0;
@@ -33,7 +37,8 @@ static uint32_t number_of(xfc_map *index, canonical *texts, uint32_t *n, canonic
 
 xfc_kernel_set xfc_plan_kernels(const xfc_graph *g, xfc_arena *arena) {
     uint32_t n = count_kernels(g);
-    xfc_kernel_set set = {.number = xfc_new_array(arena, uint32_t, n), .kernel = xfc_new_array(arena, const xfc_op *, n)};
+    xfc_kernel_set set = {.number = xfc_new_array(arena, uint32_t, n),
+                          .kernel = xfc_new_array(arena, const xfc_op *, n)};
     xfc_arena *scratch = xfc_arena_new();
     canonical *texts = xfc_new_array(scratch, canonical, n);
     xfc_map index = {.arena = scratch};
@@ -41,7 +46,8 @@ xfc_kernel_set xfc_plan_kernels(const xfc_graph *g, xfc_arena *arena) {
         if (op->code != XFC_OP_KERNEL) continue;
         xfc_buf text = {.arena = scratch};
         xfc_print_kernel(g->ctx, &text, op->kernel);
-        uint32_t before = set.n_kernels, number = number_of(&index, texts, &set.n_kernels, (canonical){text.text, text.n});
+        uint32_t before = set.n_kernels,
+                 number = number_of(&index, texts, &set.n_kernels, (canonical){text.text, text.n});
         if (set.n_kernels != before) set.kernel[number] = op;
         set.number[set.n_steps++] = number;
     }
@@ -49,9 +55,16 @@ xfc_kernel_set xfc_plan_kernels(const xfc_graph *g, xfc_arena *arena) {
     return set;
 }
 
-/* --- symbols --------------------------------------------------------------------------------------------------------- */
+/* --- symbols
+ * --------------------------------------------------------------------------------------------------------- */
 
-typedef struct { xfc_ctx *ctx; xfc_arena *arena; xfc_map seen; xfc_int *found; uint32_t n, cap; } symbols;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_arena *arena;
+    xfc_map seen;
+    xfc_int *found;
+    uint32_t n, cap;
+} symbols;
 
 static void visit(symbols *s, xfc_int e) {
     if (!xfc_int_known(e) || xfc_map_find(&s->seen, e.id, NULL)) return;
@@ -87,8 +100,7 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
         visit(&s, g->constraint[i].a);
         visit(&s, g->constraint[i].b);
     }
-    xfc_foreach_op(op, g)
-        for (uint32_t i = 0; i < op->n_out; i++) visit_type(&s, &op->out[i].type);
+    xfc_foreach_op(op, g) for (uint32_t i = 0; i < op->n_out; i++) visit_type(&s, &op->out[i].type);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) visit(&s, g->plan->place[i].offset);
     if (g->plan) visit(&s, g->plan->work_bytes);
     *out = s.found;

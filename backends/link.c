@@ -1,9 +1,10 @@
 /* link.c - objects, runtime, weights and IR text become one shared object.
  *
- * The system's C compiler driver links the kernels, the data object of llvm/base.c and the runtime archive that is embedded in xfc; only
- * xf_get_api is exported. Weights and text never pass through the linker: elf.c adds them to its output. Everything in between lies in a
- * temporary directory; the result is written beside the target and renamed, so that the target is whole or untouched. No shell is
- * involved, and nothing in the result depends on time, paths or addresses: the same input gives the same bytes.
+ * The system's C compiler driver links the kernels, the data object of llvm/base.c and the runtime archive that is
+ * embedded in xfc; only xf_get_api is exported. Weights and text never pass through the linker: elf.c adds them to
+ * its output. Everything in between lies in a temporary directory; the result is written beside the target and
+ * renamed, so that the target is whole or untouched. No shell is involved, and nothing in the result depends on time,
+ * paths or addresses: the same input gives the same bytes.
  */
 #define _GNU_SOURCE
 #include "backends/artefact.h"
@@ -32,16 +33,19 @@ typedef struct {
     xfc_arena *arena;
     const xfc_link_job *job;
     xfc_loc loc;
-    char *dir;          /* temporary directory; NULL: none yet */
+    char *dir; /* temporary directory; NULL: none yet */
     const char **object; /* paths for the linker */
     uint32_t n_objects;
     char *map, *linked, *log;
 } linker;
 
-/* --- the temporary directory ------------------------------------------------------------------------------------------- */
+/* --- the temporary directory
+ * ------------------------------------------------------------------------------------------- */
 
+/* The path outlives the link: messages are printed later. */
 static xfc_status io_error(const linker *l, const char *path, const char *what, const char *remedy) {
-    return xfc_fail(l->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "%s: %s; %s", what, strerror(errno), remedy);
+    return xfc_fail(l->ctx, XFC_ERR_IO, (xfc_loc){.file = xfc_str(l->ctx, path)}, "%s: %s; %s", what, strerror(errno),
+                    remedy);
 }
 
 static xfc_status make_dir(linker *l) {
@@ -66,7 +70,7 @@ static xfc_status write_file(linker *l, const char *name, const void *data, size
     *path = xfc_sprintf(l->arena, "%s/%s", l->dir, name);
     int fd = open(*path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return io_error(l, *path, "cannot be created", "set TMPDIR to a directory that can be written");
-    xfc_status s = xfc_write_all(l->ctx, *path, fd, data, n);
+    xfc_status s = xfc_write_all(l->ctx, xfc_str(l->ctx, *path), fd, data, n);
     close(fd);
     return s;
 }
@@ -81,17 +85,19 @@ static xfc_status read_file(linker *l, const char *path, char **data, size_t *n)
     }
     *data = xfc_alloc(l->arena, (size_t)st.st_size + 1, 16);
     *n = 0;
-    for (ssize_t k; *n < (size_t)st.st_size && (k = read(fd, *data + *n, (size_t)st.st_size - *n)) > 0;) *n += (size_t)k;
+    for (ssize_t k; *n < (size_t)st.st_size && (k = read(fd, *data + *n, (size_t)st.st_size - *n)) > 0;)
+        *n += (size_t)k;
     close(fd);
-    return *n == (size_t)st.st_size ? XFC_OK : io_error(l, path, "cannot be read", "try again");
+    return *n == (size_t)st.st_size ? XFC_OK : io_error(l, path, "cannot be read whole", "try again");
 }
 
-/* --- the system's linker ------------------------------------------------------------------------------------------------ */
+/* --- the system's linker
+ * ------------------------------------------------------------------------------------------------ */
 
 static char **arguments(linker *l, const char *program) {
-    static const char *const flags[] = {
-        "-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,--build-id=none", "-Wl,--hash-style=gnu", "-Wl,-z,relro", "-Wl,-z,now",
-        "-Wl,-z,noexecstack", "-Wl,-z,defs", "-Wl,-u,xf_get_api"};
+    static const char *const flags[] = {"-Wl,--gc-sections",    "-Wl,--as-needed", "-Wl,--build-id=none",
+                                        "-Wl,--hash-style=gnu", "-Wl,-z,relro",    "-Wl,-z,now",
+                                        "-Wl,-z,noexecstack",   "-Wl,-z,defs",     "-Wl,-u,xf_get_api"};
     char **v = xfc_new_array(l->arena, char *, XFC_COUNT(flags) + l->n_objects + 10);
     uint32_t n = 0;
     v[n++] = xfc_sprintf(l->arena, "%s", program);
@@ -148,11 +154,14 @@ static xfc_status run_linker(linker *l) {
         int status = spawn(l, candidates[i]);
         if (status == 0) return XFC_OK;
         if (status == -1 || status == 127) continue; /* not there */
-        return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc, "the linker %s failed: %s; try another with --linker=PROGRAM", candidates[i], log_line(l));
+        return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc, "the linker %s failed: %s; try another with --linker=PROGRAM",
+                        candidates[i], log_line(l));
     }
     if (l->job->linker)
-        return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc, "the linker %s cannot be started; give a C compiler that is installed", l->job->linker);
-    return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc, "no linker found (tried cc, gcc, clang); install gcc, or name one with --linker=PROGRAM");
+        return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc,
+                        "the linker %s cannot be started; give a C compiler that is installed", l->job->linker);
+    return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc,
+                    "no linker found (tried cc, gcc, clang); install gcc, or name one with --linker=PROGRAM");
 }
 
 static xfc_status add_object(linker *l, const char *name, const void *data, size_t n) {
@@ -179,7 +188,8 @@ static xfc_status link_objects(linker *l) {
     return run_linker(l);
 }
 
-/* --- sections ------------------------------------------------------------------------------------------------------------ */
+/* --- sections
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static xfc_status zeros(xfc_ctx *ctx, const char *path, int fd, uint64_t n) {
     static const char block[PAGE] = {0};
@@ -191,7 +201,8 @@ static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
     const xfc_link_job *job = user;
     const xfc_plan *plan = job->graph->plan;
     const xf_plan_header *head = job->plan->data;
-    xf_weights_header h = {.magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = PAGE, .bytes = plan->weight_bytes};
+    xf_weights_header h = {
+        .magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = PAGE, .bytes = plan->weight_bytes};
     memcpy(h.build_id, head->build_id, sizeof h.build_id);
     XFC_TRY(xfc_write_all(ctx, job->output, fd, &h, sizeof h));
     XFC_TRY(zeros(ctx, job->output, fd, PAGE - sizeof h));
@@ -207,7 +218,10 @@ static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
     return zeros(ctx, job->output, fd, plan->weight_bytes - at);
 }
 
-typedef struct { const char *path; xfc_blob blob; } text_section;
+typedef struct {
+    const char *path;
+    xfc_blob blob;
+} text_section;
 static xfc_status write_text(xfc_ctx *ctx, int fd, const void *user) {
     const text_section *t = user;
     return xfc_write_all(ctx, t->path, fd, t->blob.data, t->blob.n);
@@ -230,7 +244,8 @@ static xfc_status append_sections(linker *l, const void *elf, size_t n, int fd) 
     text_section text = {.path = job->output};
     uint32_t k = 0;
     if (job->graph)
-        section[k++] = (xfc_elf_section){XF_SECTION_WEIGHTS, PAGE + job->graph->plan->weight_bytes, PAGE, write_weights, job};
+        section[k++] =
+            (xfc_elf_section){XF_SECTION_WEIGHTS, PAGE + job->graph->plan->weight_bytes, PAGE, write_weights, job};
     if (job->ir_text) {
         XFC_TRY(compress_text(l, &text.blob));
         section[k++] = (xfc_elf_section){XF_SECTION_IR, text.blob.n, 8, write_text, &text};
@@ -238,13 +253,15 @@ static xfc_status append_sections(linker *l, const void *elf, size_t n, int fd) 
     return xfc_elf_append(l->ctx, job->output, elf, n, section, k, fd);
 }
 
-/* --- the output ----------------------------------------------------------------------------------------------------------- */
+/* --- the output
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* A device or a directory must not be replaced by a file. */
 static xfc_status check_output(const linker *l) {
     struct stat st;
     if (stat(l->job->output, &st) != 0 || S_ISREG(st.st_mode)) return XFC_OK;
-    return xfc_fail(l->ctx, XFC_ERR_IO, l->loc, "is %s; choose another -o", S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+    return xfc_fail(l->ctx, XFC_ERR_IO, l->loc, "is %s; choose another -o",
+                    S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
 }
 
 /* What open would give a new file. umask can only be read by setting it. */
@@ -262,9 +279,12 @@ static xfc_status write_output(linker *l) {
     int fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0) return io_error(l, l->job->output, "cannot be written", "choose another -o");
     xfc_status s = append_sections(l, elf, n, fd);
-    if (s == XFC_OK && fchmod(fd, file_mode()) != 0) s = io_error(l, l->job->output, "cannot set its permissions", "choose another -o");
-    if (close(fd) != 0 && s == XFC_OK) s = io_error(l, l->job->output, "cannot be written", "free some space or choose another -o");
-    if (s == XFC_OK && rename(beside, l->job->output) != 0) s = io_error(l, l->job->output, "cannot be replaced", "choose another -o");
+    if (s == XFC_OK && fchmod(fd, file_mode()) != 0)
+        s = io_error(l, l->job->output, "cannot set its permissions", "choose another -o");
+    if (close(fd) != 0 && s == XFC_OK)
+        s = io_error(l, l->job->output, "cannot be written", "free some space or choose another -o");
+    if (s == XFC_OK && rename(beside, l->job->output) != 0)
+        s = io_error(l, l->job->output, "cannot be replaced", "choose another -o");
     if (s != XFC_OK) unlink(beside);
     return s;
 }

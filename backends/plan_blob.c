@@ -1,8 +1,9 @@
 /* plan_blob.c - writes the flat plan of runtime/include/xfc/abi.h from a planned graph.
  *
- * Tables grow in an arena; symbolic sizes become instructions, each distinct expression once; strings are interned, so equal ones are
- * stored once. At the end the tables are laid out in the order of the header. Nothing depends on addresses or hash order: equal
- * graphs give equal bytes. The build id is the SHA-256 of the blob (with a zero id) and of the contents of the weights.
+ * Tables grow in an arena; symbolic sizes become instructions, each distinct expression once; strings are interned,
+ * so equal ones are stored once. At the end the tables are laid out in the order of the header. Nothing depends on
+ * addresses or hash order: equal graphs give equal bytes. The build id is the SHA-256 of the blob (with a zero id)
+ * and of the contents of the weights.
  */
 #include "backends/artefact.h"
 #include "runtime/include/xfc/abi.h"
@@ -14,19 +15,28 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_status status;
-    xfc_map values;  /* xfc_int id -> value + 1 */
+    xfc_map values; /* xfc_int id -> value + 1 */
     xfc_map strings; /* interned text -> offset */
     xfc_buf text;
     xf_plan_header head;
-    xf_symbol *symbols; uint32_t n_symbols;
-    xf_instr *instrs; uint32_t n_instrs, cap_instrs;
-    xf_dim *dims; uint32_t n_dims, cap_dims;
-    xf_arg *args; uint32_t n_args, cap_args;
-    xf_check *checks; uint32_t n_checks, cap_checks;
-    xf_operand *operands; uint32_t n_operands, cap_operands;
-    xf_step_info *steps; uint32_t n_steps, cap_steps;
-    uint32_t *nodes; uint32_t n_nodes, cap_nodes;
-    uint32_t *meta; uint32_t n_meta, cap_meta;
+    xf_symbol *symbols;
+    uint32_t n_symbols;
+    xf_instr *instrs;
+    uint32_t n_instrs, cap_instrs;
+    xf_dim *dims;
+    uint32_t n_dims, cap_dims;
+    xf_arg *args;
+    uint32_t n_args, cap_args;
+    xf_check *checks;
+    uint32_t n_checks, cap_checks;
+    xf_operand *operands;
+    uint32_t n_operands, cap_operands;
+    xf_step_info *steps;
+    uint32_t n_steps, cap_steps;
+    uint32_t *nodes;
+    uint32_t n_nodes, cap_nodes;
+    uint32_t *meta;
+    uint32_t n_meta, cap_meta;
 } blob;
 
 static uint32_t string(blob *b, const char *s) {
@@ -40,7 +50,8 @@ static uint32_t string(blob *b, const char *s) {
     return (uint32_t)at;
 }
 
-/* --- sizes ------------------------------------------------------------------------------------------------------------ */
+/* --- sizes
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static xf_val instr(blob *b, xf_instr_op op, xf_val x, xf_val y, int64_t value) {
     xfc_push(b->arena, b->instrs, b->n_instrs, b->cap_instrs) = (xf_instr){.op = op, .a = x, .b = y, .value = value};
@@ -65,7 +76,9 @@ static xf_val sum(blob *b, const xfc_int_info *info) {
 }
 
 static xf_val compute(blob *b, const xfc_int_info *info) {
-    static const xf_instr_op op[] = {[XFC_INT_FLOORDIV] = XF_I_FLOORDIV, [XFC_INT_MOD] = XF_I_MOD, [XFC_INT_MIN] = XF_I_MIN,
+    static const xf_instr_op op[] = {[XFC_INT_FLOORDIV] = XF_I_FLOORDIV,
+                                     [XFC_INT_MOD] = XF_I_MOD,
+                                     [XFC_INT_MIN] = XF_I_MIN,
                                      [XFC_INT_MAX] = XF_I_MAX};
     switch (info->kind) {
     case XFC_INT_CONST: return instr(b, XF_I_CONST, 0, 0, info->value);
@@ -112,17 +125,24 @@ static void add_symbols(blob *b) {
         xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
         if (is_input_dim(b->g, symbol[i])) continue;
         b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = b->g->source},
-                             "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N", info->name, info->name);
+                             "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N",
+                             info->name, info->name);
     }
 }
 
-/* --- arguments and checks ---------------------------------------------------------------------------------------------- */
+/* --- arguments and checks
+ * ---------------------------------------------------------------------------------------------- */
 
 static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
-    xf_arg a = {.name = string(b, name), .dtype = xfc_dtype_dlpack(t->dtype), .first_dim = b->n_dims, .n_dims = t->rank, .alias = -1};
+    xf_arg a = {.name = string(b, name),
+                .dtype = xfc_dtype_dlpack(t->dtype),
+                .first_dim = b->n_dims,
+                .n_dims = t->rank,
+                .alias = -1};
     for (uint32_t d = 0; d < t->rank; d++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
-        xf_dim dim = {.value = value_of(b, t->dim[d]), .name = info->kind == XFC_INT_SYMBOL ? string(b, info->name) : 0};
+        xf_dim dim = {.value = value_of(b, t->dim[d]),
+                      .name = info->kind == XFC_INT_SYMBOL ? string(b, info->name) : 0};
         xfc_push(b->arena, b->dims, b->n_dims, b->cap_dims) = dim;
     }
     xfc_push(b->arena, b->args, b->n_args, b->cap_args) = a;
@@ -146,7 +166,8 @@ static void add_checks(blob *b) {
     }
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------------- */
+/* --- steps
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void add_operand(blob *b, const xfc_value *v) {
     const xfc_plan *plan = b->g->plan;
@@ -202,11 +223,11 @@ static void add_step(blob *b, const xfc_op *op, uint32_t number) {
 static void add_steps(blob *b) {
     xfc_kernel_set set = xfc_plan_kernels(b->g, b->arena);
     uint32_t i = 0;
-    xfc_foreach_op(op, b->g)
-        if (op->code == XFC_OP_KERNEL) add_step(b, op, set.number[i++]);
+    xfc_foreach_op(op, b->g) if (op->code == XFC_OP_KERNEL) add_step(b, op, set.number[i++]);
 }
 
-/* --- layout ------------------------------------------------------------------------------------------------------------ */
+/* --- layout
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* Appends one table, 8-byte aligned, and answers its offset. */
 static uint32_t table(xfc_buf *out, const void *data, uint32_t n, size_t size) {
@@ -222,7 +243,8 @@ static void lay_out(blob *b, xfc_buf *out) {
     h->magic = XF_PLAN_MAGIC;
     h->abi = XF_CODE_ABI;
     h->weight_bytes = b->g->plan->weight_bytes;
-    h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args, h->n_checks = b->n_checks;
+    h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args,
+    h->n_checks = b->n_checks;
     h->n_inputs = b->g->n_in, h->n_outputs = b->g->n_out, h->n_operands = b->n_operands, h->n_steps = b->n_steps;
     h->n_nodes = b->n_nodes, h->n_meta = b->n_meta / 2, h->string_bytes = (uint32_t)b->text.n;
     xfc_buf_bytes(out, h, sizeof *h);
@@ -261,10 +283,13 @@ static xfc_status finish(blob *b, xfc_blob *out) {
                         "a size of this model does not fit into 64 bits; bound its dimensions with --dim NAME=LO..HI");
     lay_out(b, &bytes);
     if (bytes.n > UINT32_MAX)
-        return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source}, "the plan of this model exceeds 4 GiB; split the model");
+        return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source},
+                        "the plan of this model exceeds 4 GiB; split the model");
     identify(b, &bytes);
     out->data = malloc(bytes.n);
-    if (!out->data) return xfc_fail(b->ctx, XFC_ERR_IO, (xfc_loc){.file = b->g->source}, "out of memory for a plan of %zu bytes", bytes.n);
+    if (!out->data)
+        return xfc_fail(b->ctx, XFC_ERR_IO, (xfc_loc){.file = b->g->source}, "out of memory for a plan of %zu bytes",
+                        bytes.n);
     memcpy(out->data, bytes.text, bytes.n);
     out->n = bytes.n;
     return XFC_OK;
@@ -274,7 +299,12 @@ xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *
     xfc_assert(g->stage == XFC_STAGE_PLANNED && g->plan);
     *out = (xfc_blob){0};
     xfc_arena *arena = xfc_arena_new();
-    blob b = {.g = g, .ctx = g->ctx, .arena = arena, .values = {.arena = arena}, .strings = {.arena = arena}, .text = {.arena = arena}};
+    blob b = {.g = g,
+              .ctx = g->ctx,
+              .arena = arena,
+              .values = {.arena = arena},
+              .strings = {.arena = arena},
+              .text = {.arena = arena}};
     xfc_buf_bytes(&b.text, "", 1); /* offset 0: the empty string */
     add_symbols(&b);
     if (b.status == XFC_OK) {

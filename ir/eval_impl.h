@@ -1,7 +1,8 @@
 /* eval_impl.h - what the parts of the interpreter share. Private to ir/eval*.c.
  *
- * A value register holds XFC_EVAL_LANES lanes in one of three representations: float for f32, f16 and bf16 (the last two
- * always rounded to their type), double for f64, int64_t for integers and bool (sign- or zero-extended; u64 as its bits).
+ * A value register holds XFC_EVAL_LANES lanes in one of three representations: float for f32, f16 and bf16 (the last
+ * two always rounded to their type), double for f64, int64_t for integers and bool (sign- or zero-extended; u64 as its
+ * bits).
  */
 #ifndef XFC_EVAL_IMPL_H
 #define XFC_EVAL_IMPL_H
@@ -10,11 +11,17 @@
 enum { XFC_EVAL_LANES = 256 };
 #define XFC_EVAL_MAX_BYTES ((size_t)1 << 34) /* of one tensor */
 
-typedef union { float *f; double *d; int64_t *i; void *any; } xfc_lanes;
+typedef union {
+    float *f;
+    double *d;
+    int64_t *i;
+    void *any;
+} xfc_lanes;
 typedef enum { XFC_REP_F, XFC_REP_D, XFC_REP_I } xfc_rep;
 xfc_rep xfc_rep_of(xfc_dtype);
 
-/* eval_scalar.c: lanes 0 .. n - 1 of one instruction. operand is the type of the first operand that is not a condition. */
+/* eval_scalar.c: lanes 0 .. n - 1 of one instruction. operand is the type of the first operand that is not a condition.
+ */
 void xfc_lanes_op(xfc_scalar_op, xfc_dtype operand, uint32_t n, xfc_lanes out, const xfc_lanes *arg);
 void xfc_lanes_cast(xfc_dtype to, xfc_dtype from, uint32_t n, xfc_lanes out, xfc_lanes in);
 void xfc_lanes_spread(xfc_rep, uint32_t n, xfc_lanes); /* lane 0 to all */
@@ -30,25 +37,38 @@ void xfc_acc_fold(xfc_scalar_op, xfc_dtype, uint32_t n, xfc_lanes acc); /* lanes
 void xfc_acc_finish(xfc_dtype, uint32_t n, xfc_lanes out, xfc_lanes acc);
 
 /* eval_nest.c: one nest, compiled to a list of steps and then run. */
-typedef struct { xfc_lanes lane; bool uniform; } xfc_reg;
+typedef struct {
+    xfc_lanes lane;
+    bool uniform;
+} xfc_reg;
 typedef struct xfc_nest_prog xfc_nest_prog;
-typedef struct { xfc_ctx *ctx; xfc_loc loc; xfc_int_lookup *lookup; void *user; } xfc_eval_env;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_loc loc;
+    xfc_int_lookup *lookup;
+    void *user;
+} xfc_eval_env;
 xfc_nest_prog *xfc_nest_compile(const xfc_nest *, const xfc_eval_env *, xfc_arena *);
 xfc_status xfc_nest_run(xfc_nest_prog *, const xfc_eval_env *, const xfc_array *buffers, uint32_t n_buffers);
 
 /* eval_index.c: index expressions over loop symbols, evaluated for a chunk of lanes at once. A node is uniform, a line
- * (base + lane * stride) or one value a lane. Its level is the number of loops that must have been entered before it is known. */
+ * (base + lane * stride) or one value a lane. Its level is the number of loops that must have been entered before it is
+ * known. */
 typedef enum { XFC_FORM_ONE, XFC_FORM_LINE, XFC_FORM_LANES } xfc_form;
-typedef struct { int64_t coeff; uint32_t n; const uint32_t *atom; } xfc_ix_term;
+typedef struct {
+    int64_t coeff;
+    uint32_t n;
+    const uint32_t *atom;
+} xfc_ix_term;
 typedef struct {
     xfc_int_kind kind;
     xfc_form form;
     uint32_t level, a, b, n_terms;
     const xfc_ix_term *term;
-    xfc_int symbol;       /* SYMBOL */
-    bool external;        /* SYMBOL: looked up at the start of a run */
+    xfc_int symbol; /* SYMBOL */
+    bool external; /* SYMBOL: looked up at the start of a run */
     int64_t base, stride; /* value; stride for LINE */
-    int64_t *lane;        /* LANES */
+    int64_t *lane; /* LANES */
 } xfc_ix;
 void xfc_ix_eval(xfc_ix *all, uint32_t node, uint32_t n); /* operands are up to date; not for symbols */
 static inline int64_t xfc_ix_at(const xfc_ix *x, uint32_t lane) {

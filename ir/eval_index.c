@@ -1,8 +1,9 @@
 /* eval_index.c - evaluates index expressions for a chunk of lanes at once.
  *
- * Idea: most indices are affine in the lane, so a node is kept as (base, stride) as long as that is exact; only division, modulus,
- * min, max and products of two lane-dependent atoms fall back to one value a lane. Arithmetic wraps and division by zero gives 0:
- * a node may be evaluated before a loop that turns out to be empty, and every access is checked against its buffer anyway.
+ * Idea: most indices are affine in the lane, so a node is kept as (base, stride) as long as that is exact; only
+ * division, modulus, min, max and products of two lane-dependent atoms fall back to one value a lane. Arithmetic wraps
+ * and division by zero gives 0: a node may be evaluated before a loop that turns out to be empty, and every access is
+ * checked against its buffer anyway.
  */
 #include "ir/eval_impl.h"
 

@@ -1,7 +1,8 @@
 /* eval_kernel.c - runs a kernel as written: tasks in order, lets, temporaries, then each step.
  *
- * Operands are bound by buffer index: inputs, then outputs, then temporaries. A temporary is filled with 0xff bytes (NaN) for
- * every task, so that reading what was not stored shows in the results. Steps mean the same with any schedule.
+ * Operands are bound by buffer index: inputs, then outputs, then temporaries; the kernel may see an operand with other
+ * dims, but never with more elements. A temporary is filled with 0xff bytes (NaN) for every task, so that reading what
+ * was not stored shows in the results. Steps mean the same with any schedule.
  */
 #include "ir/eval_impl.h"
 
@@ -10,13 +11,13 @@
 typedef struct {
     const xfc_kernel *kernel;
     const xfc_eval_env *outer;
-    xfc_eval_env env;       /* of the steps: outer symbols, axes and lets */
-    int64_t *axis, *let;    /* values */
+    xfc_eval_env env; /* of the steps: outer symbols, axes and lets */
+    int64_t *axis, *let; /* values */
     uint32_t axes_known, lets_known;
     xfc_arena *arena;
     xfc_array *buffer;
-    size_t *room;           /* bytes allocated for each temporary */
-    xfc_nest_prog **prog;   /* one a step, made at the first task */
+    size_t *room; /* bytes allocated for each temporary */
+    xfc_nest_prog **prog; /* one a step, made at the first task */
 } runner;
 
 static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
@@ -32,7 +33,22 @@ static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
 
 static xfc_status value_of(const runner *r, xfc_int e, int64_t *out) {
     if (xfc_int_evaluate(r->env.ctx, e, r->env.lookup, r->env.user, out)) return XFC_OK;
-    return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc, "a size or offset of this kernel has no value: give every input its shape");
+    return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
+                    "a size or offset of this kernel has no value: give every input its shape");
+}
+
+static xfc_status bind_operands(runner *r, const xfc_array *operands) {
+    const xfc_kernel *k = r->kernel;
+    for (uint32_t i = 0; i < k->n_in + k->n_out; i++) {
+        XFC_TRY(xfc_array_make(&r->env, &k->buffers[i].type, NULL, &r->buffer[i]));
+        xfc_assert(r->buffer[i].dtype == operands[i].dtype);
+        r->buffer[i].data = operands[i].data;
+        if (r->buffer[i].count <= operands[i].count) continue;
+        return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
+                        "operand %u of a kernel has %lld elements, not %lld: correct the kernel", (unsigned)i,
+                        (long long)operands[i].count, (long long)r->buffer[i].count);
+    }
+    return XFC_OK;
 }
 
 static xfc_status make_temps(runner *r) {
@@ -59,12 +75,15 @@ static xfc_status offset_of(const runner *r, const xfc_access *a, int64_t *out) 
     for (uint32_t d = 0; d < a->rank; d++) {
         int64_t i;
         XFC_TRY(value_of(r, a->index[d], &i));
-        if (!xfc_mul_ok(*out, b->dim[d], out) || !xfc_add_ok(*out, i, out)) return xfc_fail(r->env.ctx, XFC_ERR_LIMIT, r->env.loc, "an offset exceeds 64 bits: use smaller inputs");
+        if (!xfc_mul_ok(*out, b->dim[d], out) || !xfc_add_ok(*out, i, out))
+            return xfc_fail(r->env.ctx, XFC_ERR_LIMIT, r->env.loc, "an offset exceeds 64 bits: use smaller inputs");
     }
     return XFC_OK;
 }
 
-typedef struct { int64_t a, b, c, a_row, c_row, rows, depth, columns, panel; } tile_sizes;
+typedef struct {
+    int64_t a, b, c, a_row, c_row, rows, depth, columns, panel;
+} tile_sizes;
 
 /* Offsets first .. first + rows * row_step + length - 1 of buffer `index` exist. */
 static bool fits(const runner *r, uint32_t index, int64_t first, int64_t rows, int64_t row_step, int64_t length) {
@@ -76,7 +95,8 @@ static bool fits(const runner *r, uint32_t index, int64_t first, int64_t rows, i
 
 static void tile_element(const runner *r, const xfc_tile *t, const tile_sizes *s, int64_t i, int64_t j) {
     const float *a = (const float *)r->buffer[t->a.buffer].data + s->a + i * s->a_row;
-    const float *b = (const float *)r->buffer[t->b.buffer].data + s->b + j / s->panel * s->panel * s->depth + j % s->panel;
+    const float *b =
+        (const float *)r->buffer[t->b.buffer].data + s->b + j / s->panel * s->panel * s->depth + j % s->panel;
     double sum = 0;
     for (int64_t k = 0; k < s->depth; k++) sum += (double)a[k] * (double)b[k * s->panel];
     ((float *)r->buffer[t->c.buffer].data)[s->c + i * s->c_row + j] = (float)sum;
@@ -97,9 +117,11 @@ static xfc_status run_tile(const runner *r, const xfc_tile *t) {
     xfc_assert(r->buffer[t->c.buffer].dtype == XFC_F32 && s.panel > 0);
     int64_t panels = (s.columns + s.panel - 1) / s.panel, panel_size, used = s.columns;
     bool inside = fits(r, t->c.buffer, s.c, s.rows, s.c_row, used) && xfc_mul_ok(s.panel, s.depth, &panel_size);
-    inside = inside && (s.depth <= 0 || (fits(r, t->a.buffer, s.a, s.rows, s.a_row, s.depth) && fits(r, t->b.buffer, s.b, panels, panel_size, panel_size)));
+    inside = inside && (s.depth <= 0 || (fits(r, t->a.buffer, s.a, s.rows, s.a_row, s.depth) &&
+                                         fits(r, t->b.buffer, s.b, panels, panel_size, panel_size)));
     if (!inside) {
-        return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc, "a tile of %lld x %lld x %lld reaches outside of its buffers: correct the kernel",
+        return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
+                        "a tile of %lld x %lld x %lld reaches outside of its buffers: correct the kernel",
                         (long long)s.rows, (long long)s.depth, (long long)s.columns);
     }
     for (int64_t i = 0; i < s.rows; i++) {
@@ -108,11 +130,24 @@ static xfc_status run_tile(const runner *r, const xfc_tile *t) {
     return XFC_OK;
 }
 
+/* What passes and the emitter rely on. */
+static xfc_status check_let(const runner *r, uint32_t i) {
+    const xfc_int_info info = *xfc_int_look(r->env.ctx, r->kernel->lets[i].symbol);
+    int64_t lo, hi;
+    XFC_TRY(value_of(r, info.lo, &lo));
+    XFC_TRY(value_of(r, info.hi, &hi));
+    if (r->let[i] >= lo && r->let[i] <= hi) return XFC_OK;
+    return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
+                    "let %s of a kernel is %lld, outside %lld..%lld: correct the kernel", r->kernel->lets[i].name,
+                    (long long)r->let[i], (long long)lo, (long long)hi);
+}
+
 static xfc_status run_task(runner *r) {
     const xfc_kernel *k = r->kernel;
     r->lets_known = 0;
     for (uint32_t i = 0; i < k->n_lets; i++) {
         XFC_TRY(value_of(r, k->lets[i].value, &r->let[i]));
+        XFC_TRY(check_let(r, i));
         r->lets_known = i + 1;
     }
     XFC_TRY(make_temps(r));
@@ -150,6 +185,6 @@ xfc_status xfc_kernel_run(const xfc_kernel *k, const xfc_eval_env *env, const xf
     r.buffer = xfc_new_array(arena, xfc_array, k->n_buffers);
     r.room = xfc_new_array(arena, size_t, k->n_buffers);
     r.prog = xfc_new_array(arena, xfc_nest_prog *, k->n_steps);
-    memcpy(r.buffer, operands, (k->n_in + k->n_out) * sizeof *operands);
+    XFC_TRY(bind_operands(&r, operands));
     return run_axes(&r, 0);
 }

@@ -1,10 +1,11 @@
 /* eval_nest.c - compiles one nest to a list of steps and runs it, a chunk of one axis at a time.
  *
- * Idea: one axis, parallel or reduced, is the lane axis: every step works on up to XFC_EVAL_LANES of its values at once, so the
- * cost of interpretation is paid once a chunk. Loops: parallel and scan axes in their order, then the chunks of the lane axis if it
- * is parallel, then the reduce axes (the lane axis last if it is one of them). Each index node and each instruction has a level,
- * the number of loops it depends on; it is evaluated when the loop of its level advances, which hoists everything that can
- * be. Instructions that read a buffer which the nest also writes stay innermost.
+ * Idea: one axis, parallel or reduced, is the lane axis: every step works on up to XFC_EVAL_LANES of its values at
+ * once, so the cost of interpretation is paid once a chunk. Loops: parallel and scan axes in their order, then the
+ * chunks of the lane axis if it is parallel, then the reduce axes (the lane axis last if it is one of them). Each index
+ * node and each instruction has a level, the number of loops it depends on; it is evaluated when the loop of its level
+ * advances, which hoists everything that can be. Instructions that read a buffer which the nest also writes stay
+ * innermost.
  *
  * Nothing is trusted: every access is checked against its buffer, every let against its range.
  * Not here: schedules. A nest means the same with any `how`.
@@ -13,32 +14,45 @@
 
 #include <string.h>
 
-typedef struct { bool is_index; uint32_t what; } step;
-typedef struct { uint32_t buffer, rank, node[XFC_MAX_RANK]; } place;
-typedef struct { uint32_t extent, symbol; bool is_lane; } loop; /* nodes */
-typedef struct { place at; uint32_t lo, hi, symbol; xfc_dtype operand; bool predicated; } detail; /* of an instruction */
+typedef struct {
+    bool is_index;
+    uint32_t what;
+} step;
+typedef struct {
+    uint32_t buffer, rank, node[XFC_MAX_RANK];
+} place;
+typedef struct {
+    uint32_t extent, symbol;
+    bool is_lane;
+} loop; /* nodes */
+typedef struct {
+    place at;
+    uint32_t lo, hi, symbol;
+    xfc_dtype operand;
+    bool predicated;
+} detail; /* of an instruction */
 
 struct xfc_nest_prog {
     const xfc_nest *nest;
     xfc_arena *arena;
     xfc_ix *ix;
     uint32_t n_ix, cap_ix;
-    xfc_map node_of;          /* xfc_int id -> node + 1 */
-    xfc_reg *reg;             /* one an instruction */
-    uint32_t *level;          /* of each instruction */
+    xfc_map node_of; /* xfc_int id -> node + 1 */
+    xfc_reg *reg; /* one an instruction */
+    uint32_t *level; /* of each instruction */
     detail *detail;
     place *store_at;
-    xfc_lanes *acc;           /* one a store with a combine */
+    xfc_lanes *acc; /* one a store with a combine */
     loop *loops;
     uint32_t n_loops, lane_level; /* level at which lane values exist; n_loops + 1: no lane axis */
-    uint32_t reduce_from;     /* first reduce loop */
-    step **steps;             /* by level */
+    uint32_t reduce_from; /* first reduce loop */
+    step **steps; /* by level */
     uint32_t *n_steps, *cap_steps;
     /* one run */
     const xfc_array *buffer;
     const xfc_eval_env *env;
-    uint32_t lanes;           /* of the current chunk */
-    bool idle;                /* a reduce extent is 0: the body never runs */
+    uint32_t lanes; /* of the current chunk */
+    bool idle; /* a reduce extent is 0: the body never runs */
     xfc_lanes scratch, result;
     int64_t *offset;
     xfc_status status;
@@ -90,7 +104,8 @@ static uint32_t compile_int(prog *p, xfc_int e) {
     if (xfc_map_find(&p->node_of, e.id, &known)) return (uint32_t)known - 1;
     xfc_int_info info = *xfc_int_look(p->env->ctx, e);
     if (info.kind == XFC_INT_CONST) return add_node(p, e, (xfc_ix){.kind = XFC_INT_CONST, .base = info.value});
-    if (info.kind == XFC_INT_SYMBOL) return add_node(p, e, (xfc_ix){.kind = XFC_INT_SYMBOL, .symbol = e, .external = true});
+    if (info.kind == XFC_INT_SYMBOL)
+        return add_node(p, e, (xfc_ix){.kind = XFC_INT_SYMBOL, .symbol = e, .external = true});
     if (info.kind == XFC_INT_SUM) return compile_sum(p, e, &info);
     xfc_ix x = {.kind = info.kind, .a = compile_int(p, info.a)};
     x.b = compile_int(p, info.b);
@@ -129,7 +144,8 @@ static void compile_let(prog *p, uint32_t i, uint32_t *level, bool *uniform) {
     d->hi = compile_int(p, info.hi);
     raise_level(level, uniform, &p->ix[d->lo]);
     raise_level(level, uniform, &p->ix[d->hi]);
-    xfc_ix x = {.kind = XFC_INT_SYMBOL, .symbol = symbol, .level = *level, .form = *uniform ? XFC_FORM_ONE : XFC_FORM_LANES};
+    xfc_ix x = {
+        .kind = XFC_INT_SYMBOL, .symbol = symbol, .level = *level, .form = *uniform ? XFC_FORM_ONE : XFC_FORM_LANES};
     x.lane = p->reg[i].lane.i;
     d->symbol = add_node(p, symbol, x);
 }
@@ -184,7 +200,10 @@ static void add_loop(prog *p, const xfc_axis *axis, bool is_lane) {
     uint32_t extent = compile_int(p, axis->extent);
     p->n_loops++;
     if (is_lane) p->lane_level = p->n_loops;
-    xfc_ix x = {.kind = XFC_INT_SYMBOL, .symbol = axis->symbol, .level = p->n_loops, .form = is_lane ? XFC_FORM_LINE : XFC_FORM_ONE};
+    xfc_ix x = {.kind = XFC_INT_SYMBOL,
+                .symbol = axis->symbol,
+                .level = p->n_loops,
+                .form = is_lane ? XFC_FORM_LINE : XFC_FORM_ONE};
     x.stride = is_lane;
     uint32_t symbol = add_node(p, axis->symbol, x);
     p->loops[p->n_loops - 1] = (loop){extent, symbol, is_lane};
@@ -240,13 +259,16 @@ xfc_nest_prog *xfc_nest_compile(const xfc_nest *nest, const xfc_eval_env *env, x
 /* --- accesses --- */
 
 static bool failed(prog *p, const char *what, int64_t index, int64_t extent) {
-    p->status = xfc_fail(p->env->ctx, XFC_ERR_INPUT, p->env->loc, "%s %lld is outside 0..%lld: correct the indices or the shapes of the inputs",
-                         what, (long long)index, (long long)extent - 1);
+    p->status = xfc_fail(p->env->ctx, XFC_ERR_INPUT, p->env->loc,
+                         "%s %lld is outside 0..%lld: correct the indices or the shapes of the inputs", what,
+                         (long long)index, (long long)extent - 1);
     return false;
 }
 
-/* Offsets of lanes 0 .. n - 1, in elements: as a line (true in *line) or in p->offset. Lanes that pred turns off are not checked. */
-static bool locate(prog *p, const place *at, uint32_t n, const int64_t *pred, bool *line, int64_t *base, int64_t *stride) {
+/* Offsets of lanes 0 .. n - 1, in elements: as a line (true in *line) or in p->offset. Lanes that pred turns off are
+ * not checked. */
+static bool locate(prog *p, const place *at, uint32_t n, const int64_t *pred, bool *line, int64_t *base,
+                   int64_t *stride) {
     const xfc_array *b = &p->buffer[at->buffer];
     xfc_assert(b->rank == at->rank);
     *line = true;
@@ -315,8 +337,10 @@ static bool run_store(prog *p, uint32_t i, uint32_t n, xfc_lanes value) {
         xfc_lanes_cast(b->dtype, from, n, p->scratch, value);
         value = p->scratch;
     }
-    if (line) xfc_lanes_store(b->dtype, n, value, b->data, base, stride);
-    else xfc_lanes_store_at(b->dtype, n, value, b->data, p->offset);
+    if (line)
+        xfc_lanes_store(b->dtype, n, value, b->data, base, stride);
+    else
+        xfc_lanes_store_at(b->dtype, n, value, b->data, p->offset);
     return true;
 }
 
@@ -334,8 +358,9 @@ static bool run_let(prog *p, uint32_t i, uint32_t n) {
             out[k] = v;
             continue;
         }
-        p->status = xfc_fail(p->env->ctx, XFC_ERR_INPUT, p->env->loc, "index out of range: %lld is not in %lld..%lld: correct the indices",
-                             (long long)in[k], (long long)(s->wrap ? -hi - 1 : lo), (long long)hi);
+        p->status = xfc_fail(p->env->ctx, XFC_ERR_INPUT, p->env->loc,
+                             "index out of range: %lld is not in %lld..%lld: correct the indices", (long long)in[k],
+                             (long long)(s->wrap ? -hi - 1 : lo), (long long)hi);
         return false;
     }
     p->ix[d->symbol].base = out[0];
@@ -354,7 +379,8 @@ static bool run_scalar(prog *p, uint32_t i, uint32_t lanes) {
         bool is_float = xfc_dtype_is_float(s->dtype);
         double f = is_float ? s->u.f : 0;
         int64_t v = is_float ? 0 : s->u.i;
-        xfc_lanes_cast(s->dtype, is_float ? XFC_F64 : XFC_I64, 1, out, is_float ? (xfc_lanes){.d = &f} : (xfc_lanes){.i = &v});
+        xfc_lanes_cast(s->dtype, is_float ? XFC_F64 : XFC_I64, 1, out,
+                       is_float ? (xfc_lanes){.d = &f} : (xfc_lanes){.i = &v});
         break;
     }
     case XFC_S_INDEX:
@@ -369,15 +395,18 @@ static bool run_scalar(prog *p, uint32_t i, uint32_t lanes) {
     case XFC_S_CAST: xfc_lanes_cast(s->dtype, p->nest->body[s->arg[0]].dtype, n, out, arg[0]); break;
     default: xfc_lanes_op(s->op, p->detail[i].operand, n, out, arg);
     }
-    if (p->reg[i].uniform) xfc_lanes_spread(xfc_rep_of(s->dtype), p->level[i] >= p->lane_level ? lanes : XFC_EVAL_LANES, out);
+    if (p->reg[i].uniform)
+        xfc_lanes_spread(xfc_rep_of(s->dtype), p->level[i] >= p->lane_level ? lanes : XFC_EVAL_LANES, out);
     return true;
 }
 
 static bool enter_level(prog *p, uint32_t level) {
     for (uint32_t i = 0; i < p->n_steps[level]; i++) {
         const step *s = &p->steps[level][i];
-        if (s->is_index) xfc_ix_eval(p->ix, s->what, p->lanes);
-        else if (!p->idle && !run_scalar(p, s->what, p->lanes)) return false;
+        if (s->is_index)
+            xfc_ix_eval(p->ix, s->what, p->lanes);
+        else if (!p->idle && !run_scalar(p, s->what, p->lanes))
+            return false;
     }
     return true;
 }
@@ -386,8 +415,10 @@ static bool run_innermost(prog *p) {
     for (uint32_t i = 0; i < p->nest->n_stores; i++) {
         const xfc_store *s = &p->nest->stores[i];
         xfc_lanes value = p->reg[s->value].lane;
-        if (s->combine != XFC_S_COUNT) xfc_acc_add(s->combine, p->nest->body[s->value].dtype, p->lanes, p->acc[i], value);
-        else if (!run_store(p, i, p->lanes, value)) return false;
+        if (s->combine != XFC_S_COUNT)
+            xfc_acc_add(s->combine, p->nest->body[s->value].dtype, p->lanes, p->acc[i], value);
+        else if (!run_store(p, i, p->lanes, value))
+            return false;
     }
     return true;
 }
@@ -434,7 +465,8 @@ static xfc_status bind_externals(prog *p) {
     for (uint32_t i = 0; i < p->n_ix; i++) {
         xfc_ix *x = &p->ix[i];
         if (!x->external || xfc_int_evaluate(p->env->ctx, x->symbol, p->env->lookup, p->env->user, &x->base)) continue;
-        return xfc_fail(p->env->ctx, XFC_ERR_INPUT, p->env->loc, "the value of dimension %s is not known: give every input its shape",
+        return xfc_fail(p->env->ctx, XFC_ERR_INPUT, p->env->loc,
+                        "the value of dimension %s is not known: give every input its shape",
                         xfc_int_look(p->env->ctx, x->symbol)->name);
     }
     return XFC_OK;
@@ -446,7 +478,8 @@ xfc_status xfc_nest_run(prog *p, const xfc_eval_env *env, const xfc_array *buffe
     p->lanes = 1;
     p->status = XFC_OK;
     for (uint32_t i = 0; i < p->nest->n_stores; i++) xfc_assert(p->store_at[i].buffer < n_buffers);
-    for (uint32_t i = 0; i < p->nest->n_body; i++) xfc_assert(p->detail[i].at.buffer < n_buffers || p->nest->body[i].op != XFC_S_LOAD);
+    for (uint32_t i = 0; i < p->nest->n_body; i++)
+        xfc_assert(p->detail[i].at.buffer < n_buffers || p->nest->body[i].op != XFC_S_LOAD);
     XFC_TRY(bind_externals(p));
     p->idle = true; /* only indices: is any loop empty? */
     enter_level(p, 0);

@@ -1,10 +1,10 @@
 /* eval_scalar.c - the interpreter's scalar instructions, a chunk of lanes at a time.
  *
- * This is the executable definition of scalar.def: integers wrap, division and modulus by zero give 0, min and max return NaN if
- * either is NaN and order -0 below 0, f16 and bf16 compute as f32 and round after every instruction. Transcendental f32
- * functions are runtime/kernels/math.c itself, f64 ones libm. A float outside of an integer type converts to the nearest end
- * of its range, NaN to 0 (ONNX leaves both open).
- * Reductions accumulate in double and round once, so that the oracle is closer to the truth than what it checks.
+ * This is the executable definition of scalar.def: integers wrap, division and modulus by zero give 0, min and max
+ * return NaN if either is NaN and order -0 below 0, f16 and bf16 compute as f32 and round after every instruction.
+ * Transcendental f32 functions are runtime/kernels/math.c itself, f64 ones libm. A float outside of an integer type
+ * converts to the nearest end of its range, NaN to 0 (ONNX leaves both open). Reductions accumulate in double and round
+ * once, so that the oracle is closer to the truth than what it checks.
  */
 #include "ir/eval_impl.h"
 #include "runtime/kernels/xk.h"
@@ -68,10 +68,8 @@ static int64_t int_pow(xfc_dtype t, int64_t a, int64_t b, bool is_unsigned) {
     return wrapped(t, (int64_t)result);
 }
 
-#define EACH(expr)                             \
-    for (uint32_t k = 0; k < n; k++) {         \
-        r[k] = (expr);                         \
-    }                                          \
+#define EACH(expr)                                                                                                     \
+    for (uint32_t k = 0; k < n; k++) { r[k] = (expr); }                                                                \
     break
 #define U(x) ((uint64_t)(x))
 #define LESS(x, y) (u ? U(x) < U(y) : (x) < (y))
@@ -109,25 +107,26 @@ static void int_op(xfc_scalar_op op, xfc_dtype t, uint32_t n, int64_t *r, const 
 
 /* --- floats: the same text for float and double --- */
 
-#define FLOAT_FUNCTIONS(T, S)                                                                    \
-    static T fmin_##S(T a, T b) {                                                                \
-        if (isnan(a) || isnan(b)) return a + b;                                                  \
-        if (a == b) return signbit(a) ? a : b;                                                   \
-        return a < b ? a : b;                                                                    \
-    }                                                                                            \
-    static T fmax_##S(T a, T b) {                                                                \
-        if (isnan(a) || isnan(b)) return a + b;                                                  \
-        if (a == b) return signbit(a) ? b : a;                                                   \
-        return a < b ? b : a;                                                                    \
-    }                                                                                            \
-    static T fmod_##S(T a, T b) { return S##_fmod(a, b); }                                       \
-    static T mod_##S(T a, T b) {                                                                 \
-        T r = S##_fmod(a, b);                                                                    \
-        if (r == 0) return S##_copysign(r, b);                                                   \
-        return (r < 0) != (b < 0) && !isnan(r) && !isinf(b) ? r + b : mod_inf_##S(r, b);         \
+#define FLOAT_FUNCTIONS(T, S)                                                                                          \
+    static T fmin_##S(T a, T b) {                                                                                      \
+        if (isnan(a) || isnan(b)) return a + b;                                                                        \
+        if (a == b) return signbit(a) ? a : b;                                                                         \
+        return a < b ? a : b;                                                                                          \
+    }                                                                                                                  \
+    static T fmax_##S(T a, T b) {                                                                                      \
+        if (isnan(a) || isnan(b)) return a + b;                                                                        \
+        if (a == b) return signbit(a) ? b : a;                                                                         \
+        return a < b ? b : a;                                                                                          \
+    }                                                                                                                  \
+    static T fmod_##S(T a, T b) { return S##_fmod(a, b); }                                                             \
+    static T mod_##S(T a, T b) {                                                                                       \
+        T r = S##_fmod(a, b);                                                                                          \
+        if (r == 0) return S##_copysign(r, b);                                                                         \
+        return (r < 0) != (b < 0) && !isnan(r) && !isinf(b) ? r + b : mod_inf_##S(r, b);                               \
     }
 
-/* A remainder that has the divisor's sign already, or whose divisor is infinite: then it is the divisor itself (Python). */
+/* A remainder that has the divisor's sign already, or whose divisor is infinite: then it is the divisor itself
+ * (Python). */
 static float mod_inf_f(float r, float b) { return isinf(b) && (r < 0) != (b < 0) ? b : r; }
 static double mod_inf_d(double r, double b) { return isinf(b) && (r < 0) != (b < 0) ? b : r; }
 #define f_fmod fmodf
@@ -139,48 +138,48 @@ FLOAT_FUNCTIONS(double, d)
 
 static double sigmoid_d(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 
-#define FLOAT_OP(NAME, T, S, SQRT, FLOOR, CEIL, RINT, FABS, FMA, EXP, LOG, ERF, TANH, SIGMOID, SIN, COS, POW)        \
-    static void NAME(xfc_scalar_op op, uint32_t n, T *r, const T *a, const T *b, const T *c) {                       \
-        switch ((int)op) {                                                                                           \
-        case XFC_S_ADD: EACH(a[k] + b[k]);                                                                           \
-        case XFC_S_SUB: EACH(a[k] - b[k]);                                                                           \
-        case XFC_S_MUL: EACH(a[k] * b[k]);                                                                           \
-        case XFC_S_DIV: EACH(a[k] / b[k]);                                                                           \
-        case XFC_S_MOD: EACH(mod_##S(a[k], b[k]));                                                                   \
-        case XFC_S_FMOD: EACH(fmod_##S(a[k], b[k]));                                                                 \
-        case XFC_S_MIN: EACH(fmin_##S(a[k], b[k]));                                                                  \
-        case XFC_S_MAX: EACH(fmax_##S(a[k], b[k]));                                                                  \
-        case XFC_S_FMA: EACH(FMA(a[k], b[k], c[k]));                                                                 \
-        case XFC_S_NEG: EACH(-a[k]);                                                                                 \
-        case XFC_S_ABS: EACH(FABS(a[k]));                                                                            \
-        case XFC_S_SIGN: EACH(isnan(a[k]) ? a[k] : (T)((a[k] > 0) - (a[k] < 0)));                                    \
-        case XFC_S_SQRT: EACH(SQRT(a[k]));                                                                           \
-        case XFC_S_FLOOR: EACH(FLOOR(a[k]));                                                                         \
-        case XFC_S_CEIL: EACH(CEIL(a[k]));                                                                           \
-        case XFC_S_ROUND: EACH(RINT(a[k]));                                                                          \
-        case XFC_S_EXP: EACH(EXP(a[k]));                                                                             \
-        case XFC_S_LOG: EACH(LOG(a[k]));                                                                             \
-        case XFC_S_ERF: EACH(ERF(a[k]));                                                                             \
-        case XFC_S_TANH: EACH(TANH(a[k]));                                                                           \
-        case XFC_S_SIGMOID: EACH(SIGMOID(a[k]));                                                                     \
-        case XFC_S_SIN: EACH(SIN(a[k]));                                                                             \
-        case XFC_S_COS: EACH(COS(a[k]));                                                                             \
-        case XFC_S_POW: EACH(POW(a[k], b[k]));                                                                       \
-        default: xfc_bug(__FILE__, __LINE__, "%s of floats", xfc_scalar_name(op));                                   \
-        }                                                                                                            \
-    }                                                                                                                \
-    static void NAME##_test(xfc_scalar_op op, uint32_t n, int64_t *r, const T *a, const T *b) {                      \
-        switch ((int)op) {                                                                                           \
-        case XFC_S_EQ: EACH(a[k] == b[k]);                                                                           \
-        case XFC_S_NE: EACH(a[k] != b[k]);                                                                           \
-        case XFC_S_LT: EACH(a[k] < b[k]);                                                                            \
-        case XFC_S_LE: EACH(a[k] <= b[k]);                                                                           \
-        case XFC_S_GT: EACH(a[k] > b[k]);                                                                            \
-        case XFC_S_GE: EACH(a[k] >= b[k]);                                                                           \
-        case XFC_S_ISNAN: EACH(isnan(a[k]) != 0);                                                                    \
-        case XFC_S_ISINF: EACH(isinf(a[k]) != 0);                                                                    \
-        default: xfc_bug(__FILE__, __LINE__, "%s of floats", xfc_scalar_name(op));                                   \
-        }                                                                                                            \
+#define FLOAT_OP(NAME, T, S, SQRT, FLOOR, CEIL, RINT, FABS, FMA, EXP, LOG, ERF, TANH, SIGMOID, SIN, COS, POW)          \
+    static void NAME(xfc_scalar_op op, uint32_t n, T *r, const T *a, const T *b, const T *c) {                         \
+        switch ((int)op) {                                                                                             \
+        case XFC_S_ADD: EACH(a[k] + b[k]);                                                                             \
+        case XFC_S_SUB: EACH(a[k] - b[k]);                                                                             \
+        case XFC_S_MUL: EACH(a[k] * b[k]);                                                                             \
+        case XFC_S_DIV: EACH(a[k] / b[k]);                                                                             \
+        case XFC_S_MOD: EACH(mod_##S(a[k], b[k]));                                                                     \
+        case XFC_S_FMOD: EACH(fmod_##S(a[k], b[k]));                                                                   \
+        case XFC_S_MIN: EACH(fmin_##S(a[k], b[k]));                                                                    \
+        case XFC_S_MAX: EACH(fmax_##S(a[k], b[k]));                                                                    \
+        case XFC_S_FMA: EACH(FMA(a[k], b[k], c[k]));                                                                   \
+        case XFC_S_NEG: EACH(-a[k]);                                                                                   \
+        case XFC_S_ABS: EACH(FABS(a[k]));                                                                              \
+        case XFC_S_SIGN: EACH(isnan(a[k]) ? a[k] : (T)((a[k] > 0) - (a[k] < 0)));                                      \
+        case XFC_S_SQRT: EACH(SQRT(a[k]));                                                                             \
+        case XFC_S_FLOOR: EACH(FLOOR(a[k]));                                                                           \
+        case XFC_S_CEIL: EACH(CEIL(a[k]));                                                                             \
+        case XFC_S_ROUND: EACH(RINT(a[k]));                                                                            \
+        case XFC_S_EXP: EACH(EXP(a[k]));                                                                               \
+        case XFC_S_LOG: EACH(LOG(a[k]));                                                                               \
+        case XFC_S_ERF: EACH(ERF(a[k]));                                                                               \
+        case XFC_S_TANH: EACH(TANH(a[k]));                                                                             \
+        case XFC_S_SIGMOID: EACH(SIGMOID(a[k]));                                                                       \
+        case XFC_S_SIN: EACH(SIN(a[k]));                                                                               \
+        case XFC_S_COS: EACH(COS(a[k]));                                                                               \
+        case XFC_S_POW: EACH(POW(a[k], b[k]));                                                                         \
+        default: xfc_bug(__FILE__, __LINE__, "%s of floats", xfc_scalar_name(op));                                     \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void NAME##_test(xfc_scalar_op op, uint32_t n, int64_t *r, const T *a, const T *b) {                        \
+        switch ((int)op) {                                                                                             \
+        case XFC_S_EQ: EACH(a[k] == b[k]);                                                                             \
+        case XFC_S_NE: EACH(a[k] != b[k]);                                                                             \
+        case XFC_S_LT: EACH(a[k] < b[k]);                                                                              \
+        case XFC_S_LE: EACH(a[k] <= b[k]);                                                                             \
+        case XFC_S_GT: EACH(a[k] > b[k]);                                                                              \
+        case XFC_S_GE: EACH(a[k] >= b[k]);                                                                             \
+        case XFC_S_ISNAN: EACH(isnan(a[k]) != 0);                                                                      \
+        case XFC_S_ISINF: EACH(isinf(a[k]) != 0);                                                                      \
+        default: xfc_bug(__FILE__, __LINE__, "%s of floats", xfc_scalar_name(op));                                     \
+        }                                                                                                              \
     }
 
 FLOAT_OP(float_op, float, f, sqrtf, floorf, ceilf, rintf, fabsf, fmaf, xk_exp_f32, xk_log_f32, xk_erf_f32, xk_tanh_f32,
@@ -205,8 +204,10 @@ void xfc_lanes_op(xfc_scalar_op op, xfc_dtype operand, uint32_t n, xfc_lanes out
     } else if (rep == XFC_REP_I) {
         int_op(op, operand, n, out.i, arg[0].i, arg[1].i);
     } else if (rep == XFC_REP_D) {
-        if (is_test(op)) double_op_test(op, n, out.i, arg[0].d, arg[1].d);
-        else double_op(op, n, out.d, arg[0].d, arg[1].d, arg[2].d);
+        if (is_test(op))
+            double_op_test(op, n, out.i, arg[0].d, arg[1].d);
+        else
+            double_op(op, n, out.d, arg[0].d, arg[1].d, arg[2].d);
     } else if (is_test(op)) {
         float_op_test(op, n, out.i, arg[0].f, arg[1].f);
     } else {
@@ -249,8 +250,10 @@ void xfc_lanes_cast(xfc_dtype to, xfc_dtype from, uint32_t n, xfc_lanes out, xfc
         break;
     case XFC_REP_I:
         for (uint32_t k = 0; k < n; k++) {
-            if (r == XFC_REP_I) out.i[k] = wrapped(to, in.i[k]);
-            else out.i[k] = from_double(to, r == XFC_REP_F ? (double)in.f[k] : in.d[k]);
+            if (r == XFC_REP_I)
+                out.i[k] = wrapped(to, in.i[k]);
+            else
+                out.i[k] = from_double(to, r == XFC_REP_F ? (double)in.f[k] : in.d[k]);
         }
         break;
     }
@@ -265,39 +268,81 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
 /* --- memory --- */
 
 /* One loop a type; AT(k) is the offset of lane k. */
-#define LOAD_ALL(AT)                                                                                                         \
-    switch (t) {                                                                                                             \
-    case XFC_F32: for (uint32_t k = 0; k < n; k++) out.f[k] = ((const float *)data)[AT(k)]; break;                           \
-    case XFC_F64: for (uint32_t k = 0; k < n; k++) out.d[k] = ((const double *)data)[AT(k)]; break;                          \
-    case XFC_F16: for (uint32_t k = 0; k < n; k++) out.f[k] = xfc_half_to_float(((const uint16_t *)data)[AT(k)]); break;     \
-    case XFC_BF16: for (uint32_t k = 0; k < n; k++) out.f[k] = xfc_bfloat_to_float(((const uint16_t *)data)[AT(k)]); break;  \
-    case XFC_I8: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int8_t *)data)[AT(k)]; break;                           \
-    case XFC_I16: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int16_t *)data)[AT(k)]; break;                         \
-    case XFC_I32: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int32_t *)data)[AT(k)]; break;                         \
-    case XFC_I64: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int64_t *)data)[AT(k)]; break;                         \
-    case XFC_U8: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)]; break;                          \
-    case XFC_U16: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint16_t *)data)[AT(k)]; break;                        \
-    case XFC_U32: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint32_t *)data)[AT(k)]; break;                        \
-    case XFC_U64: for (uint32_t k = 0; k < n; k++) out.i[k] = (int64_t)((const uint64_t *)data)[AT(k)]; break;               \
-    case XFC_BOOL: for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)] != 0; break;                   \
-    case XFC_DTYPE_COUNT: break;                                                                                             \
+#define LOAD_ALL(AT)                                                                                                   \
+    switch (t) {                                                                                                       \
+    case XFC_F32:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.f[k] = ((const float *)data)[AT(k)];                                      \
+        break;                                                                                                         \
+    case XFC_F64:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.d[k] = ((const double *)data)[AT(k)];                                     \
+        break;                                                                                                         \
+    case XFC_F16:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.f[k] = xfc_half_to_float(((const uint16_t *)data)[AT(k)]);                \
+        break;                                                                                                         \
+    case XFC_BF16:                                                                                                     \
+        for (uint32_t k = 0; k < n; k++) out.f[k] = xfc_bfloat_to_float(((const uint16_t *)data)[AT(k)]);              \
+        break;                                                                                                         \
+    case XFC_I8:                                                                                                       \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int8_t *)data)[AT(k)];                                     \
+        break;                                                                                                         \
+    case XFC_I16:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int16_t *)data)[AT(k)];                                    \
+        break;                                                                                                         \
+    case XFC_I32:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int32_t *)data)[AT(k)];                                    \
+        break;                                                                                                         \
+    case XFC_I64:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int64_t *)data)[AT(k)];                                    \
+        break;                                                                                                         \
+    case XFC_U8:                                                                                                       \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)];                                    \
+        break;                                                                                                         \
+    case XFC_U16:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint16_t *)data)[AT(k)];                                   \
+        break;                                                                                                         \
+    case XFC_U32:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint32_t *)data)[AT(k)];                                   \
+        break;                                                                                                         \
+    case XFC_U64:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = (int64_t)((const uint64_t *)data)[AT(k)];                          \
+        break;                                                                                                         \
+    case XFC_BOOL:                                                                                                     \
+        for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)] != 0;                               \
+        break;                                                                                                         \
+    case XFC_DTYPE_COUNT: break;                                                                                       \
     }
-#define STORE_ALL(AT)                                                                                                        \
-    switch (t) {                                                                                                             \
-    case XFC_F32: for (uint32_t k = 0; k < n; k++) ((float *)data)[AT(k)] = in.f[k]; break;                                  \
-    case XFC_F64: for (uint32_t k = 0; k < n; k++) ((double *)data)[AT(k)] = in.d[k]; break;                                 \
-    case XFC_F16: for (uint32_t k = 0; k < n; k++) ((uint16_t *)data)[AT(k)] = xfc_float_to_half(in.f[k]); break;            \
-    case XFC_BF16: for (uint32_t k = 0; k < n; k++) ((uint16_t *)data)[AT(k)] = xfc_float_to_bfloat(in.f[k]); break;         \
-    case XFC_I8:                                                                                                             \
-    case XFC_U8:                                                                                                             \
-    case XFC_BOOL: for (uint32_t k = 0; k < n; k++) ((uint8_t *)data)[AT(k)] = (uint8_t)in.i[k]; break;                      \
-    case XFC_I16:                                                                                                            \
-    case XFC_U16: for (uint32_t k = 0; k < n; k++) ((uint16_t *)data)[AT(k)] = (uint16_t)in.i[k]; break;                     \
-    case XFC_I32:                                                                                                            \
-    case XFC_U32: for (uint32_t k = 0; k < n; k++) ((uint32_t *)data)[AT(k)] = (uint32_t)in.i[k]; break;                     \
-    case XFC_I64:                                                                                                            \
-    case XFC_U64: for (uint32_t k = 0; k < n; k++) ((uint64_t *)data)[AT(k)] = (uint64_t)in.i[k]; break;                     \
-    case XFC_DTYPE_COUNT: break;                                                                                             \
+#define STORE_ALL(AT)                                                                                                  \
+    switch (t) {                                                                                                       \
+    case XFC_F32:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) ((float *)data)[AT(k)] = in.f[k];                                             \
+        break;                                                                                                         \
+    case XFC_F64:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) ((double *)data)[AT(k)] = in.d[k];                                            \
+        break;                                                                                                         \
+    case XFC_F16:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) ((uint16_t *)data)[AT(k)] = xfc_float_to_half(in.f[k]);                       \
+        break;                                                                                                         \
+    case XFC_BF16:                                                                                                     \
+        for (uint32_t k = 0; k < n; k++) ((uint16_t *)data)[AT(k)] = xfc_float_to_bfloat(in.f[k]);                     \
+        break;                                                                                                         \
+    case XFC_I8:                                                                                                       \
+    case XFC_U8:                                                                                                       \
+    case XFC_BOOL:                                                                                                     \
+        for (uint32_t k = 0; k < n; k++) ((uint8_t *)data)[AT(k)] = (uint8_t)in.i[k];                                  \
+        break;                                                                                                         \
+    case XFC_I16:                                                                                                      \
+    case XFC_U16:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) ((uint16_t *)data)[AT(k)] = (uint16_t)in.i[k];                                \
+        break;                                                                                                         \
+    case XFC_I32:                                                                                                      \
+    case XFC_U32:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) ((uint32_t *)data)[AT(k)] = (uint32_t)in.i[k];                                \
+        break;                                                                                                         \
+    case XFC_I64:                                                                                                      \
+    case XFC_U64:                                                                                                      \
+        for (uint32_t k = 0; k < n; k++) ((uint64_t *)data)[AT(k)] = (uint64_t)in.i[k];                                \
+        break;                                                                                                         \
+    case XFC_DTYPE_COUNT: break;                                                                                       \
     }
 #define AT_ROW(k) (at + (k))
 #define AT_LINE(k) (at + stride * (int64_t)(k))
@@ -311,7 +356,9 @@ void xfc_lanes_load(xfc_dtype t, uint32_t n, xfc_lanes out, const void *data, in
     }
 }
 
-void xfc_lanes_load_at(xfc_dtype t, uint32_t n, xfc_lanes out, const void *data, const int64_t *at) { LOAD_ALL(AT_LIST) }
+void xfc_lanes_load_at(xfc_dtype t, uint32_t n, xfc_lanes out, const void *data, const int64_t *at) {
+    LOAD_ALL(AT_LIST)
+}
 
 void xfc_lanes_store(xfc_dtype t, uint32_t n, xfc_lanes in, void *data, int64_t at, int64_t stride) {
     if (stride == 1) {
@@ -341,17 +388,23 @@ void xfc_acc_start(xfc_scalar_op op, xfc_dtype t, uint32_t n, xfc_lanes acc) {
 
 void xfc_acc_add(xfc_scalar_op op, xfc_dtype t, uint32_t n, xfc_lanes acc, xfc_lanes value) {
     xfc_rep rep = xfc_rep_of(t);
-    if (rep == XFC_REP_I) int_op(op, t, n, acc.i, acc.i, value.i);
-    else if (rep == XFC_REP_F && op == XFC_S_ADD) for (uint32_t k = 0; k < n; k++) acc.d[k] += (double)value.f[k];
-    else if (rep == XFC_REP_F) for (uint32_t k = 0; k < n; k++) acc.d[k] = acc_double(op, acc.d[k], (double)value.f[k]);
-    else for (uint32_t k = 0; k < n; k++) acc.d[k] = acc_double(op, acc.d[k], value.d[k]);
+    if (rep == XFC_REP_I)
+        int_op(op, t, n, acc.i, acc.i, value.i);
+    else if (rep == XFC_REP_F && op == XFC_S_ADD)
+        for (uint32_t k = 0; k < n; k++) acc.d[k] += (double)value.f[k];
+    else if (rep == XFC_REP_F)
+        for (uint32_t k = 0; k < n; k++) acc.d[k] = acc_double(op, acc.d[k], (double)value.f[k]);
+    else
+        for (uint32_t k = 0; k < n; k++) acc.d[k] = acc_double(op, acc.d[k], value.d[k]);
 }
 
 void xfc_acc_fold(xfc_scalar_op op, xfc_dtype t, uint32_t n, xfc_lanes acc) {
     bool is_float = xfc_dtype_is_float(t);
     for (uint32_t k = 1; k < n; k++) {
-        if (is_float) acc.d[0] = acc_double(op, acc.d[0], acc.d[k]);
-        else int_op(op, t, 1, acc.i, acc.i, acc.i + k);
+        if (is_float)
+            acc.d[0] = acc_double(op, acc.d[0], acc.d[k]);
+        else
+            int_op(op, t, 1, acc.i, acc.i, acc.i + k);
     }
 }
 

@@ -106,12 +106,13 @@ int64_t xfc_int_floor(int64_t a, int64_t b) {
 }
 
 static void divide_range(const xfc_int_node *a, const xfc_int_node *b, int64_t *lo, int64_t *hi) {
-    if (b->hi < 1) {
-        *lo = INT64_MIN;
-        *hi = INT64_MAX;
+    if (b->lo < 0) { /* the sign of the divisor is not known: |a floordiv b| <= |a| */
+        int64_t most = a->hi > sat_mul(a->lo, -1) ? a->hi : sat_mul(a->lo, -1);
+        *hi = most;
+        *lo = sat_mul(most, -1);
         return;
     }
-    int64_t bl = b->lo < 1 ? 1 : b->lo, bh = b->hi;
+    int64_t bl = b->lo < 1 ? 1 : b->lo, bh = b->hi < 1 ? 1 : b->hi;
     int64_t p[4] = {xfc_int_floor(a->lo, bl), xfc_int_floor(a->lo, bh), xfc_int_floor(a->hi, bl),
                     xfc_int_floor(a->hi, bh)};
     *lo = *hi = b->lo < 1 ? 0 : p[0]; /* division by zero gives 0 */
@@ -141,9 +142,9 @@ static void set_range(const xfc_ints *t, xfc_int_node *n) {
         break;
     case XFC_INT_FLOORDIV: divide_range(a, b, &n->lo, &n->hi); break;
     case XFC_INT_MOD:
-        n->lo = 0;
+        n->lo = b->lo < 0 ? b->lo + 1 : 0; /* the sign of the divisor */
         n->hi = b->hi < 1 ? 0 : b->hi - 1;
-        if (a->lo >= 0 && a->hi < n->hi) n->hi = a->hi;
+        if (a->lo >= 0 && b->lo >= 0 && a->hi < n->hi) n->hi = a->hi;
         break;
     case XFC_INT_MIN:
         n->lo = a->lo < b->lo ? a->lo : b->lo;

@@ -118,7 +118,10 @@ static bool prove(xfc_ctx *ctx, xfc_int e, int fuel) {
 #define XFC_WITH(v) prove(ctx, xfc_int_add(ctx, xfc_int_mul(ctx, coeff, (v)), rest), fuel - 1)
     switch (i.kind) {
     case XFC_INT_SYMBOL: return XFC_WITH(positive ? i.lo : i.hi);
-    case XFC_INT_MOD: return XFC_WITH(positive ? xfc_int_const(ctx, 0) : xfc_int_addc(ctx, i.b, -1));
+    case XFC_INT_MOD:
+        xfc_int_range(ctx, i.b, &lo, &hi);
+        if (lo < 0) return false; /* a negative divisor gives negative remainders */
+        return XFC_WITH(positive ? xfc_int_const(ctx, 0) : xfc_int_addc(ctx, i.b, -1));
     case XFC_INT_MIN: /* min <= both arms, and is one of them */
         return positive ? XFC_WITH(i.a) && XFC_WITH(i.b) : XFC_WITH(i.a) || XFC_WITH(i.b);
     case XFC_INT_MAX: return positive ? XFC_WITH(i.a) || XFC_WITH(i.b) : XFC_WITH(i.a) && XFC_WITH(i.b);

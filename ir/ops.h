@@ -1,7 +1,9 @@
-/* ops.h - prototypes of the row functions of ops.def. Private to ir: included by op.c (the table) and by ops_*.c (the bodies).
+/* ops.h - prototypes of the row functions of ops.def. Private to ir: included by op.c (the table) and by ops_*.c (the
+ * bodies).
  *
- * Names are exactly those of the rows, so that a row reads as a sentence; they carry no prefix because nothing outside ir sees
- * them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on scratch copies alike.
+ * Names are exactly those of the rows, so that a row reads as a sentence; they carry no prefix because nothing outside
+ * ir sees them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on
+ * scratch copies alike.
  */
 #ifndef XFC_OPS_H
 #define XFC_OPS_H
@@ -10,7 +12,8 @@
 /* .infer: checks operands and attributes, fills inf->out[0 .. n_out). A failure was recorded at op->loc. */
 xfc_status infer_const(xfc_infer *), infer_cast(xfc_infer *), infer_same(xfc_infer *);
 xfc_status infer_dims(xfc_infer *), infer_iota(xfc_infer *), infer_splat(xfc_infer *);
-xfc_status infer_reshape(xfc_infer *), infer_transpose(xfc_infer *), infer_expand(xfc_infer *), infer_slice(xfc_infer *);
+xfc_status infer_reshape(xfc_infer *), infer_transpose(xfc_infer *), infer_expand(xfc_infer *),
+    infer_slice(xfc_infer *);
 xfc_status infer_concat(xfc_infer *), infer_pad(xfc_infer *), infer_pack(xfc_infer *);
 xfc_status infer_gather(xfc_infer *), infer_gather_elements(xfc_infer *), infer_gather_nd(xfc_infer *);
 xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *);
@@ -18,17 +21,20 @@ xfc_status infer_attention(xfc_infer *), infer_softmax(xfc_infer *), infer_gelu(
 
 /* .nest: appends axes, body and stores; buffers are the operands that are present, in order, then the outputs. */
 xfc_status nest_cast(const xfc_op *, xfc_nestb *), nest_copy(const xfc_op *, xfc_nestb *);
-xfc_status nest_dims(const xfc_op *, xfc_nestb *), nest_iota(const xfc_op *, xfc_nestb *), nest_splat(const xfc_op *, xfc_nestb *);
+xfc_status nest_dims(const xfc_op *, xfc_nestb *), nest_iota(const xfc_op *, xfc_nestb *),
+    nest_splat(const xfc_op *, xfc_nestb *);
 xfc_status nest_reshape(const xfc_op *, xfc_nestb *), nest_transpose(const xfc_op *, xfc_nestb *);
 xfc_status nest_expand(const xfc_op *, xfc_nestb *), nest_slice(const xfc_op *, xfc_nestb *);
-xfc_status nest_concat(const xfc_op *, xfc_nestb *), nest_pad(const xfc_op *, xfc_nestb *), nest_pack(const xfc_op *, xfc_nestb *);
+xfc_status nest_concat(const xfc_op *, xfc_nestb *), nest_pad(const xfc_op *, xfc_nestb *),
+    nest_pack(const xfc_op *, xfc_nestb *);
 xfc_status nest_gather(const xfc_op *, xfc_nestb *), nest_gather_elements(const xfc_op *, xfc_nestb *);
 xfc_status nest_gather_nd(const xfc_op *, xfc_nestb *);
 xfc_status nest_reduce(const xfc_op *, xfc_nestb *), nest_cumsum(const xfc_op *, xfc_nestb *);
 xfc_status nest_matmul(const xfc_op *, xfc_nestb *);
 
 /* .decompose: result[0 .. n_out) receives values of the builder's graph equal to the op's outputs. */
-xfc_status decompose_mean(xfc_builder *, const xfc_op *, xfc_value **), decompose_linear(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_mean(xfc_builder *, const xfc_op *, xfc_value **),
+    decompose_linear(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_softmax(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_layernorm(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_rmsnorm(xfc_builder *, const xfc_op *, xfc_value **);

@@ -1,10 +1,10 @@
 /* ops_composite.c - ops whose meaning is a graph of smaller ops, in the order that is numerically right.
  *
- * Rounding: softmax, layernorm, rmsnorm, gelu and attention compute in f32 for f16 and bf16 operands and round once at the end
- * (ONNX stash_type 1, for all of them). Softmax subtracts the maximum; a row of -inf only therefore gives NaN, as in ONNX.
- * Variance is the mean of squares of x - mean (two passes, no cancellation). Norms divide by sqrt(variance + eps), as ONNX's
- * function bodies do: exact where a reciprocal square root would not be; backends may fold the division into one
- * multiplication a row. linear is matmul and add, each rounded, as the two ONNX nodes it stands for.
+ * Rounding: softmax, layernorm, rmsnorm, gelu and attention compute in f32 for f16 and bf16 operands and round once at
+ * the end (ONNX stash_type 1, for all of them). Softmax subtracts the maximum; a row of -inf only therefore gives NaN,
+ * as in ONNX. Variance is the mean of squares of x - mean (two passes, no cancellation). Norms divide by sqrt(variance
+ * + eps), as ONNX's function bodies do: exact where a reciprocal square root would not be; backends may fold the
+ * division into one multiplication a row. linear is matmul and add, each rounded, as the two ONNX nodes it stands for.
  */
 #include "ir/ops.h"
 
@@ -22,9 +22,9 @@ static xfc_status need_one_type(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     for (uint32_t i = 1; i < op->n_in; i++) {
         if (!xfc_op_has_in(op, i) || xfc_op_in(op, i)->dtype == xfc_op_in(op, 0)->dtype) continue;
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "operands of %s are %s and %s but must have one type: cast one of them",
-                        xfc_ops[op->code].name, xfc_dtype_name(xfc_op_in(op, 0)->dtype),
-                        xfc_dtype_name(xfc_op_in(op, i)->dtype));
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                        "operands of %s are %s and %s but must have one type: cast one of them", xfc_ops[op->code].name,
+                        xfc_dtype_name(xfc_op_in(op, 0)->dtype), xfc_dtype_name(xfc_op_in(op, i)->dtype));
     }
     return XFC_OK;
 }
@@ -39,8 +39,9 @@ static xfc_status need_broadcast(xfc_infer *inf, uint32_t i, const xfc_type *out
         fits = xfc_int_is(inf->ctx, in->dim[d], 1) || xfc_int_eq(inf->ctx, in->dim[d], to) != 0;
     }
     if (fits) return XFC_OK;
-    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s of %s has type %s, which does not broadcast to %s: correct its shape",
-                    what, xfc_ops[inf->op->code].name, xfc_type_text(inf->ctx, in), xfc_type_text(inf->ctx, out));
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                    "%s of %s has type %s, which does not broadcast to %s: correct its shape", what,
+                    xfc_ops[inf->op->code].name, xfc_type_text(inf->ctx, in), xfc_type_text(inf->ctx, out));
 }
 
 /* Ends a decomposition: the result in the type that the op promised, or the failure that the builder recorded. */
@@ -56,12 +57,14 @@ static xfc_value *operand(xfc_builder *b, const xfc_op *op, uint32_t i) {
 }
 
 /* NULL after a failure, like every builder function. */
-static xfc_value *scalar_like(xfc_builder *b, xfc_value *v, double x) { return v ? xfc_b_scalar_f(b, v->type.dtype, x) : NULL; }
-
+static xfc_value *scalar_like(xfc_builder *b, xfc_value *v, double x) {
+    return v ? xfc_b_scalar_f(b, v->type.dtype, x) : NULL;
+}
 
 /* --- mean --- */
 
-/* Sum of elements divided by their number; integers add in i64 and truncate toward zero. Not rounded to the type of x. */
+/* Sum of elements divided by their number; integers add in i64 and truncate toward zero. Not rounded to the type of x.
+ */
 static xfc_value *mean_of(xfc_builder *b, xfc_value *x, const int64_t *axes, uint32_t n, bool keepdims) {
     if (!x) return NULL;
     xfc_ctx *ctx = b->graph->ctx;
@@ -85,7 +88,8 @@ xfc_status infer_linear(xfc_infer *inf) {
     const xfc_type *x = xfc_op_in(inf->op, 0), *w = xfc_op_in(inf->op, 1);
     XFC_TRY(need_one_type(inf));
     if (x->rank < 2 || w->rank != 2 || x->dtype == XFC_BOOL) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "linear of %s and %s: needs numbers, x with at least 2 dims and w with 2",
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "linear of %s and %s: needs numbers, x with at least 2 dims and w with 2",
                         xfc_type_text(inf->ctx, x), xfc_type_text(inf->ctx, w));
     }
     XFC_TRY(xfc_infer_equal(inf, x->dim[x->rank - 1], w->dim[0], "the inner dims of linear"));
@@ -94,8 +98,8 @@ xfc_status infer_linear(xfc_infer *inf) {
     if (!xfc_op_has_in(inf->op, 2)) return XFC_OK;
     const xfc_type *bias = xfc_op_in(inf->op, 2);
     if (bias->rank != 1) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "the bias of linear has %u dims but must have 1: reshape it",
-                        (unsigned)bias->rank);
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "the bias of linear has %u dims but must have 1: reshape it", (unsigned)bias->rank);
     }
     return xfc_infer_equal(inf, bias->dim[0], w->dim[1], "the bias and the columns of linear");
 }
@@ -151,7 +155,8 @@ static xfc_value *mean_from(xfc_builder *b, xfc_value *x, int64_t axis) {
 static xfc_value *normalized(xfc_builder *b, const xfc_op *op, xfc_value *x) {
     double eps = xfc_op_float(op, XFC_K_EPS, 0);
     xfc_value *square = mean_from(b, xfc_b_binary(b, XFC_OP_MUL, x, x), xfc_op_int(op, XFC_K_AXIS, 0));
-    xfc_value *y = xfc_b_binary(b, XFC_OP_DIV, x, xfc_b_unary(b, XFC_OP_SQRT, xfc_b_binary(b, XFC_OP_ADD, square, scalar_like(b, x, eps))));
+    xfc_value *y = xfc_b_binary(
+        b, XFC_OP_DIV, x, xfc_b_unary(b, XFC_OP_SQRT, xfc_b_binary(b, XFC_OP_ADD, square, scalar_like(b, x, eps))));
     if (xfc_op_has_in(op, 1)) y = xfc_b_binary(b, XFC_OP_MUL, y, operand(b, op, 1));
     if (xfc_op_has_in(op, 2)) y = xfc_b_binary(b, XFC_OP_ADD, y, operand(b, op, 2));
     return y;
@@ -179,13 +184,15 @@ xfc_status decompose_gelu(xfc_builder *b, const xfc_op *op, xfc_value **result) 
     xfc_value *x = operand(b, op, 0), *f;
     if (xfc_op_int(op, XFC_K_APPROXIMATE, 0)) {
         xfc_value *cube = xfc_b_binary(b, XFC_OP_MUL, xfc_b_binary(b, XFC_OP_MUL, x, x), x);
-        xfc_value *inner = xfc_b_binary(b, XFC_OP_ADD, x, xfc_b_binary(b, XFC_OP_MUL, cube, scalar_like(b, x, 0.044715)));
+        xfc_value *inner =
+            xfc_b_binary(b, XFC_OP_ADD, x, xfc_b_binary(b, XFC_OP_MUL, cube, scalar_like(b, x, 0.044715)));
         f = xfc_b_unary(b, XFC_OP_TANH, xfc_b_binary(b, XFC_OP_MUL, inner, scalar_like(b, x, 0.79788456080286535588)));
     } else {
         f = xfc_b_unary(b, XFC_OP_ERF, xfc_b_binary(b, XFC_OP_MUL, x, scalar_like(b, x, 0.70710678118654752440)));
     }
     xfc_value *half = xfc_b_binary(b, XFC_OP_MUL, x, scalar_like(b, x, 0.5));
-    return finish(b, op, xfc_b_binary(b, XFC_OP_MUL, half, xfc_b_binary(b, XFC_OP_ADD, f, scalar_like(b, x, 1))), result);
+    return finish(b, op, xfc_b_binary(b, XFC_OP_MUL, half, xfc_b_binary(b, XFC_OP_ADD, f, scalar_like(b, x, 1))),
+                  result);
 }
 
 /* --- attention --- */
@@ -195,7 +202,8 @@ xfc_status infer_attention(xfc_infer *inf) {
     XFC_TRY(need_float(inf));
     XFC_TRY(need_one_type(inf));
     if (q->rank != 4 || k->rank != 4 || v->rank != 4) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "attention of %s, %s and %s: each needs 4 dims [batch, heads, rows, width]",
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "attention of %s, %s and %s: each needs 4 dims [batch, heads, rows, width]",
                         xfc_type_text(inf->ctx, q), xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
     }
     for (uint32_t d = 0; d < 2; d++) {
@@ -220,6 +228,7 @@ xfc_status decompose_attention(xfc_builder *b, const xfc_op *op, xfc_value **res
     s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_like(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
     if (xfc_op_has_in(op, 3)) s = xfc_b_binary(b, XFC_OP_ADD, s, operand(b, op, 3));
     xfc_value *p = softmax_of(b, s, 3);
-    if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)) p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_like(b, p, 0), p);
+    if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
+        p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_like(b, p, 0), p);
     return finish(b, op, xfc_b_matmul(b, p, v), result);
 }

@@ -1,15 +1,16 @@
 /* ops_contract.c - products of two operands summed over a shared axis.
  *
  * matmul is numpy's for ranks >= 2 (importers lift vectors): batch dims broadcast, one reduce axis k, innermost.
- * Rounding: f16 and bf16 are cast to f32, multiplied and added in f32, and the store rounds once at the end (a combined store's
- * accumulator has the type of its value). Integers wrap in their own type.
+ * Rounding: f16 and bf16 are cast to f32, multiplied and added in f32, and the store rounds once at the end (a combined
+ * store's accumulator has the type of its value). Integers wrap in their own type.
  */
 #include "ir/ops.h"
 
 xfc_status infer_matmul(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
     if (a->rank < 2 || b->rank < 2 || a->dtype != b->dtype || a->dtype == XFC_BOOL) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "matmul of %s and %s: operands need one numeric type and at least 2 dims",
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "matmul of %s and %s: operands need one numeric type and at least 2 dims",
                         xfc_type_text(inf->ctx, a), xfc_type_text(inf->ctx, b));
     }
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul"));
@@ -32,7 +33,8 @@ static uint32_t load_at(xfc_nestb *nb, const xfc_op *op, uint32_t operand, const
     const xfc_type *in = xfc_op_in(op, operand), *out = &op->out[0].type;
     xfc_int at[XFC_MAX_RANK];
     uint32_t shift = out->rank - in->rank;
-    for (uint32_t d = 0; d + 2 < in->rank; d++) at[d] = xfc_broadcast_index(nb->ctx, index[d + shift], in->dim[d], out->dim[d + shift]);
+    for (uint32_t d = 0; d + 2 < in->rank; d++)
+        at[d] = xfc_broadcast_index(nb->ctx, index[d + shift], in->dim[d], out->dim[d + shift]);
     at[in->rank - 2] = r;
     at[in->rank - 1] = c;
     return xfc_nb_load(nb, in->dtype, operand, at, in->rank);

@@ -1,22 +1,22 @@
 /* ops_index.c - gathers: indices that come from data.
  *
- * Idea: an index read from a tensor becomes a let, an integer symbol with the range of the dim it indexes; so the rest of the
- * nest treats it as any other index. A let wraps (ONNX: "negative value means counting dimensions from the back"); outside of
- * its range compiled code clamps and sets the run's error word, and the interpreter fails.
+ * Idea: an index read from a tensor becomes a let, an integer symbol with the range of the dim it indexes; so the rest
+ * of the nest treats it as any other index. A let wraps (ONNX: "negative value means counting dimensions from the
+ * back"); outside of its range compiled code clamps and sets the run's error word, and the interpreter fails.
  */
 #include "ir/ops.h"
 
 static xfc_status check_indices(xfc_infer *inf) {
     xfc_dtype t = xfc_op_in(inf->op, 1)->dtype;
     if (t == XFC_I32 || t == XFC_I64) return XFC_OK;
-    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "indices of %s are %s but must be i32 or i64: cast them", xfc_ops[inf->op->code].name,
-                    xfc_dtype_name(t));
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "indices of %s are %s but must be i32 or i64: cast them",
+                    xfc_ops[inf->op->code].name, xfc_dtype_name(t));
 }
 
 static xfc_status check_rank(xfc_infer *inf, uint32_t rank) {
     if (rank <= XFC_MAX_RANK) return XFC_OK;
-    return xfc_fail(inf->ctx, XFC_ERR_LIMIT, inf->op->loc, "%s gives a tensor of %u dims: at most %d are supported", xfc_ops[inf->op->code].name,
-                    (unsigned)rank, (int)XFC_MAX_RANK);
+    return xfc_fail(inf->ctx, XFC_ERR_LIMIT, inf->op->loc, "%s gives a tensor of %u dims: at most %d are supported",
+                    xfc_ops[inf->op->code].name, (unsigned)rank, (int)XFC_MAX_RANK);
 }
 
 static xfc_int let_index(xfc_nestb *nb, uint32_t value, xfc_int extent) {
@@ -56,19 +56,22 @@ xfc_status infer_gather_elements(xfc_infer *inf) {
     XFC_TRY(check_indices(inf));
     XFC_TRY(xfc_infer_axis(inf, xfc_op_int(inf->op, XFC_K_AXIS, 0), data->rank, &axis));
     if (where->rank != data->rank) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "indices have %u dims and data has %u: gather_elements needs one rank",
-                        (unsigned)where->rank, (unsigned)data->rank);
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "indices have %u dims and data has %u: gather_elements needs one rank", (unsigned)where->rank,
+                        (unsigned)data->rank);
     }
     for (uint32_t d = 0; d < data->rank; d++) {
         if (d == axis || xfc_int_lt(inf->ctx, data->dim[d], where->dim[d]) != 1) continue;
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "dim %u of the indices is %s, more than the %s of data: shorten the indices",
-                        (unsigned)d, xfc_dim_text(inf->ctx, where->dim[d]), xfc_dim_text(inf->ctx, data->dim[d]));
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "dim %u of the indices is %s, more than the %s of data: shorten the indices", (unsigned)d,
+                        xfc_dim_text(inf->ctx, where->dim[d]), xfc_dim_text(inf->ctx, data->dim[d]));
     }
     inf->out[0] = xfc_type_make(data->dtype, where->rank, where->dim);
     return XFC_OK;
 }
 
-/* An index below `bound` into a dim of extent `extent`, where bound <= extent is required but may be known at run time only. */
+/* An index below `bound` into a dim of extent `extent`, where bound <= extent is required but may be known at run time
+ * only. */
 static xfc_int clamped(xfc_ctx *ctx, xfc_int index, xfc_int bound, xfc_int extent) {
     if (xfc_int_le(ctx, bound, extent) == 1) return index;
     return xfc_int_max(ctx, xfc_int_min(ctx, index, xfc_int_addc(ctx, extent, -1)), xfc_int_const(ctx, 0));
@@ -91,21 +94,24 @@ xfc_status infer_gather_nd(xfc_infer *inf) {
     int64_t batch = xfc_op_int(inf->op, XFC_K_BATCH_DIMS, 0), tuple = 0;
     XFC_TRY(check_indices(inf));
     if (where->rank == 0 || batch < 0 || batch >= (int64_t)where->rank || batch >= (int64_t)data->rank) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "batch_dims %lld is not below the ranks of data (%u) and indices (%u): correct it",
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "batch_dims %lld is not below the ranks of data (%u) and indices (%u): correct it",
                         (long long)batch, (unsigned)data->rank, (unsigned)where->rank);
     }
     bool fixed = xfc_int_value(inf->ctx, where->dim[where->rank - 1], &tuple);
     if (!fixed || tuple < 1 || tuple > (int64_t)data->rank - batch) {
-        return xfc_fail(inf->ctx, fixed ? XFC_ERR_INPUT : XFC_ERR_UNSUPPORTED, inf->op->loc,
-                        "index tuples have length %s but must have a fixed one of 1 to %lld: correct the last dim of the indices",
-                        xfc_dim_text(inf->ctx, where->dim[where->rank - 1]), (long long)data->rank - (long long)batch);
+        return xfc_fail(
+            inf->ctx, fixed ? XFC_ERR_INPUT : XFC_ERR_UNSUPPORTED, inf->op->loc,
+            "index tuples have length %s but must have a fixed one of 1 to %lld: correct the last dim of the indices",
+            xfc_dim_text(inf->ctx, where->dim[where->rank - 1]), (long long)data->rank - (long long)batch);
     }
     uint32_t first = (uint32_t)(batch + tuple), rank = 0;
     XFC_TRY(check_rank(inf, where->rank - 1 + data->rank - first));
     xfc_int dim[XFC_MAX_RANK];
     for (uint32_t d = 0; d + 1 < where->rank; d++) dim[rank++] = where->dim[d];
     for (uint32_t d = first; d < data->rank; d++) dim[rank++] = data->dim[d];
-    for (uint32_t d = 0; d < (uint32_t)batch; d++) XFC_TRY(xfc_infer_equal(inf, data->dim[d], where->dim[d], "batch dims of gather_nd"));
+    for (uint32_t d = 0; d < (uint32_t)batch; d++)
+        XFC_TRY(xfc_infer_equal(inf, data->dim[d], where->dim[d], "batch dims of gather_nd"));
     inf->out[0] = xfc_type_make(data->dtype, rank, dim);
     return XFC_OK;
 }

@@ -1,5 +1,5 @@
-/* ops_map.c - element-wise ops: every scalar of scalar.def, cast and copy, and the tensors that come from nothing (const, dims,
- * iota, splat); and the helpers that all families share.
+/* ops_map.c - element-wise ops: every scalar of scalar.def, cast and copy, and the tensors that come from nothing
+ * (const, dims, iota, splat); and the helpers that all families share.
  *
  * Idea: a map's nest has one axis an output dim; operand dims are aligned at the right (numpy) and indexed by
  * xfc_broadcast_index, so that an operand of extent 1 is read at 0 and one whose extent is not known until run time at
@@ -17,8 +17,9 @@ const char *xfc_type_text(xfc_ctx *ctx, const xfc_type *type) {
 
 xfc_status xfc_infer_axis(xfc_infer *inf, int64_t value, uint32_t rank, uint32_t *out) {
     if (value < 0 || value >= (int64_t)rank) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "axis %lld is outside 0..%lld of the operand's %u dims: correct it",
-                        (long long)value, (long long)rank - 1, (unsigned)rank);
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "axis %lld is outside 0..%lld of the operand's %u dims: correct it", (long long)value,
+                        (long long)rank - 1, (unsigned)rank);
     }
     *out = (uint32_t)value;
     return XFC_OK;
@@ -26,6 +27,7 @@ xfc_status xfc_infer_axis(xfc_infer *inf, int64_t value, uint32_t rank, uint32_t
 
 const char *xfc_dim_text(xfc_ctx *ctx, xfc_int dim) {
     xfc_buf buf = {.arena = ctx->arena};
+    if (!xfc_int_known(dim)) return "unknown";
     xfc_int_print(ctx, &buf, dim, NULL, NULL);
     return buf.text;
 }
@@ -33,7 +35,8 @@ const char *xfc_dim_text(xfc_ctx *ctx, xfc_int dim) {
 xfc_status xfc_infer_equal(xfc_infer *inf, xfc_int a, xfc_int b, const char *what) {
     if (xfc_int_same(a, b)) return XFC_OK;
     if (xfc_int_eq(inf->ctx, a, b) == 0) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s are %s and %s but must be equal: correct the shapes of its operands", what,
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "%s are %s and %s but must be equal: correct the shapes of its operands", what,
                         xfc_dim_text(inf->ctx, a), xfc_dim_text(inf->ctx, b));
     }
     xfc_graph_require_equal(inf->graph, a, b, inf->op->loc);
@@ -75,7 +78,10 @@ xfc_int xfc_broadcast_index(xfc_ctx *ctx, xfc_int i, xfc_int extent, xfc_int out
 
 typedef enum { OPERANDS_F, OPERANDS_N, OPERANDS_I, OPERANDS_B, OPERANDS_A } operand_class;
 typedef enum { RESULT_SAME, RESULT_BOOL } result_class;
-typedef struct { operand_class operands; result_class result; } map_row;
+typedef struct {
+    operand_class operands;
+    result_class result;
+} map_row;
 
 static const map_row map_rows[XFC_S_COUNT] = {
 #define XFC_SCALAR(id, name, arity, operands, result, lower) [XFC_S_##id] = {OPERANDS_##operands, RESULT_##result},
@@ -111,12 +117,13 @@ static xfc_status map_dtype(xfc_infer *inf, xfc_dtype *out) {
     }
     for (uint32_t i = first + 1; i < op->n_in; i++) {
         if (xfc_op_in(op, i)->dtype == t) continue;
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "operands of %s are %s and %s but must have one type: cast one of them",
-                        xfc_ops[op->code].name, xfc_dtype_name(t), xfc_dtype_name(xfc_op_in(op, i)->dtype));
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                        "operands of %s are %s and %s but must have one type: cast one of them", xfc_ops[op->code].name,
+                        xfc_dtype_name(t), xfc_dtype_name(xfc_op_in(op, i)->dtype));
     }
     if (!class_allows(row.operands, t)) {
-        return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s is not defined for %s: cast its operands", xfc_ops[op->code].name,
-                        xfc_dtype_name(t));
+        return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s is not defined for %s: cast its operands",
+                        xfc_ops[op->code].name, xfc_dtype_name(t));
     }
     *out = row.result == RESULT_BOOL ? XFC_BOOL : t;
     return XFC_OK;
@@ -133,7 +140,8 @@ xfc_status xfc_infer_map(xfc_infer *inf) {
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_type *in = xfc_op_in(op, i);
         uint32_t shift = rank - in->rank;
-        for (uint32_t d = 0; d < in->rank; d++) XFC_TRY(xfc_broadcast_dim(inf, dim[d + shift], in->dim[d], &dim[d + shift]));
+        for (uint32_t d = 0; d < in->rank; d++)
+            XFC_TRY(xfc_broadcast_dim(inf, dim[d + shift], in->dim[d], &dim[d + shift]));
     }
     inf->out[0] = xfc_type_make(dtype, rank, dim);
     return XFC_OK;
@@ -143,10 +151,12 @@ void xfc_nb_axes_of(xfc_nestb *nb, const xfc_type *type, xfc_int *index) {
     for (uint32_t d = 0; d < type->rank; d++) index[d] = xfc_nb_axis(nb, "i", type->dim[d], XFC_AXIS_PARALLEL);
 }
 
-static uint32_t load_broadcast(xfc_nestb *nb, uint32_t buffer, const xfc_type *in, const xfc_type *out, const xfc_int *index) {
+static uint32_t load_broadcast(xfc_nestb *nb, uint32_t buffer, const xfc_type *in, const xfc_type *out,
+                               const xfc_int *index) {
     xfc_int at[XFC_MAX_RANK];
     uint32_t shift = out->rank - in->rank;
-    for (uint32_t d = 0; d < in->rank; d++) at[d] = xfc_broadcast_index(nb->ctx, index[d + shift], in->dim[d], out->dim[d + shift]);
+    for (uint32_t d = 0; d < in->rank; d++)
+        at[d] = xfc_broadcast_index(nb->ctx, index[d + shift], in->dim[d], out->dim[d + shift]);
     return xfc_nb_load(nb, in->dtype, buffer, at, in->rank);
 }
 
@@ -200,13 +210,14 @@ xfc_status infer_const(xfc_infer *inf) {
 xfc_status xfc_infer_shape(xfc_infer *inf, xfc_key key, xfc_dtype dtype, xfc_type *out) {
     const xfc_attr *shape = xfc_op_attr(inf->op, key);
     if (shape->n > XFC_MAX_RANK) {
-        return xfc_fail(inf->ctx, XFC_ERR_LIMIT, inf->op->loc, "a shape of %u dims: at most %d are supported", (unsigned)shape->n,
-                        (int)XFC_MAX_RANK);
+        return xfc_fail(inf->ctx, XFC_ERR_LIMIT, inf->op->loc, "a shape of %u dims: at most %d are supported",
+                        (unsigned)shape->n, (int)XFC_MAX_RANK);
     }
     for (uint32_t d = 0; d < shape->n; d++) {
-        if (xfc_int_known(shape->u.dims[d]) && xfc_int_lt(inf->ctx, shape->u.dims[d], xfc_int_const(inf->ctx, 0)) != 1) continue;
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "dim %u of its shape is %s: correct the shape", (unsigned)d,
-                        xfc_int_known(shape->u.dims[d]) ? xfc_dim_text(inf->ctx, shape->u.dims[d]) : "unknown");
+        if (xfc_int_known(shape->u.dims[d]) && xfc_int_lt(inf->ctx, shape->u.dims[d], xfc_int_const(inf->ctx, 0)) != 1)
+            continue;
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "dim %u of its shape is %s: correct the shape",
+                        (unsigned)d, xfc_dim_text(inf->ctx, shape->u.dims[d]));
     }
     *out = xfc_type_make(dtype, shape->n, shape->u.dims);
     return XFC_OK;
@@ -223,12 +234,14 @@ xfc_status infer_dims(xfc_infer *inf) {
     int64_t n = 1;
     bool fits = inf->out[0].rank == 0 || (inf->out[0].rank == 1 && xfc_int_value(inf->ctx, inf->out[0].dim[0], &n));
     if (!fits || n != (int64_t)values->n) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%u values do not fill a tensor of type %s: correct values or shape",
-                        (unsigned)values->n, xfc_type_text(inf->ctx, &inf->out[0]));
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "%u values do not fill a tensor of type %s: correct values or shape", (unsigned)values->n,
+                        xfc_type_text(inf->ctx, &inf->out[0]));
     }
     for (uint32_t i = 0; i < values->n; i++) {
         if (xfc_int_known(values->u.dims[i])) continue;
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "value %u of dims is unknown: give every value", (unsigned)i);
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "value %u of dims is unknown: give every value",
+                        (unsigned)i);
     }
     return XFC_OK;
 }
@@ -240,7 +253,8 @@ xfc_status nest_dims(const xfc_op *op, xfc_nestb *nb) {
     xfc_nb_axes_of(nb, out, index);
     uint32_t value = values->n ? xfc_nb_index(nb, values->u.dims[values->n - 1]) : xfc_nb_const_i(nb, XFC_I64, 0);
     for (uint32_t i = values->n; out->rank && i-- > 1;) {
-        uint32_t before = xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, xfc_nb_index(nb, index[0]), xfc_nb_const_i(nb, XFC_I64, i), XFC_NO_ARG);
+        uint32_t before =
+            xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, xfc_nb_index(nb, index[0]), xfc_nb_const_i(nb, XFC_I64, i), XFC_NO_ARG);
         value = xfc_nb_op(nb, XFC_S_SELECT, XFC_I64, before, xfc_nb_index(nb, values->u.dims[i - 1]), value);
     }
     xfc_nb_store(nb, xfc_nb_cast(nb, out->dtype, XFC_I64, value), 0, index, out->rank, XFC_S_COUNT);
@@ -250,7 +264,8 @@ xfc_status nest_dims(const xfc_op *op, xfc_nestb *nb) {
 xfc_status infer_iota(xfc_infer *inf) {
     const xfc_attr *start = xfc_op_attr(inf->op, XFC_K_START), *step = xfc_op_attr(inf->op, XFC_K_STEP);
     if (xfc_op_attr(inf->op, XFC_K_SIZE)->n != 1 || (start && start->n != 1) || (step && step->n != 1)) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "iota takes one size, at most one start and one step: correct its attributes");
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "iota takes one size, at most one start and one step: correct its attributes");
     }
     if (start && !xfc_int_known(start->u.dims[0])) {
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "the start of iota is unknown: give it a value");
@@ -272,7 +287,8 @@ xfc_status nest_iota(const xfc_op *op, xfc_nestb *nb) {
 xfc_status infer_splat(xfc_infer *inf) {
     const xfc_tensor *t = xfc_op_attr(inf->op, XFC_K_VALUE)->u.tensor;
     if (t->count != 1) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "the value of splat has %lld elements but must have one: give a single value",
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "the value of splat has %lld elements but must have one: give a single value",
                         (long long)t->count);
     }
     return xfc_infer_shape(inf, XFC_K_SHAPE, t->dtype, &inf->out[0]);

@@ -101,7 +101,8 @@ bool xfc_ps_data(xfc_parser *p, const xfc_type *t, const char *name, const xfc_t
     int64_t dim[XFC_MAX_RANK], count;
     size_t bytes;
     void *data = NULL;
-    if (!xfc_type_static(p->ctx, t, dim, NULL)) return xfc_ps_fail(p, "a constant needs numbers for dims");
+    for (uint32_t d = 0; d < t->rank; d++)
+        if (!xfc_int_value(p->ctx, t->dim[d], &dim[d])) return xfc_ps_fail(p, "a constant needs numbers for dims");
     if (!xfc_tensor_count(t->dtype, t->rank, dim, &count, &bytes)) return xfc_ps_fail(p, "a constant is too large");
     if (xfc_ps_take_word(p, "data")) return from_pool(p, t, dim, out);
     if (xfc_ps_is_word(p, "hash"))

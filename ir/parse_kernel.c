@@ -75,6 +75,7 @@ static bool axis(reader *r, xfc_axis *a) {
     xfc_int bound = a->extent;
     if (xfc_ps_take_word(p, "below") && !xfc_ps_int(p, &bound)) return false;
     if (p->failed) return false;
+    if (!xfc_int_known(xfc_int_addc(p->ctx, bound, -1))) return xfc_ps_fail(p, "the extent of '%s' exceeds 64 bits", name);
     a->symbol = xfc_int_axis(p->ctx, hint, bound);
     return xfc_ps_define(p, name, a->symbol);
 }

@@ -124,6 +124,7 @@ static void bind_dims(xfc_verifier *v, xfc_int e) {
 typedef struct {
     uint32_t *slots; /* by value id: operand slots that name it */
     bool *defined;   /* by value id */
+    bool *untyped;   /* by value id: its type is not one; users are not looked into */
 } values;
 
 static bool id_ok(xfc_verifier *v, const values *t, const xfc_value *x) {
@@ -172,6 +173,7 @@ static bool check_operands(xfc_verifier *v, const values *t, const xfc_op *op) {
         }
         if (u->value->id < v->g->next_value_id && t->defined[u->value->id]) {
             t->slots[u->value->id]++;
+            ok = ok && !t->untyped[u->value->id];
             continue;
         }
         xfc_vf_defect(v, "operand %u is not defined before it", (unsigned)i);
@@ -180,15 +182,20 @@ static bool check_operands(xfc_verifier *v, const values *t, const xfc_op *op) {
     return ok;
 }
 
-static void check_results(xfc_verifier *v, const values *t, const xfc_op *op) {
+static bool check_results(xfc_verifier *v, const values *t, const xfc_op *op) {
     const xfc_op_info *row = &xfc_ops[op->code];
+    bool ok = true;
     if (row->n_out >= 0 && op->n_out != row->n_out) xfc_vf_defect(v, "has %u results", (unsigned)op->n_out);
     for (uint32_t i = 0; i < op->n_out; i++) {
         const xfc_value *x = &op->out[i];
         if (x->def != op || x->out != i) xfc_vf_defect(v, "result %u does not name its op", (unsigned)i);
-        xfc_vf_type(v, &x->type, "the result");
-        if (id_ok(v, t, x)) t->defined[x->id] = true;
+        bool typed = xfc_vf_type(v, &x->type, "the result");
+        ok = ok && typed;
+        if (!id_ok(v, t, x)) continue;
+        t->defined[x->id] = true;
+        t->untyped[x->id] = !typed;
     }
+    return ok;
 }
 
 /* --- attributes and types ------------------------------------------------------------------------------------------------- */
@@ -296,7 +303,7 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     check_stage(v, op);
     bool sound = check_operands(v, t, op);
     sound = check_attrs(v, op) && sound;
-    check_results(v, t, op);
+    sound = check_results(v, t, op) && sound;
     if (!sound) return;
     if (is_kernel && op->kernel) xfc_vf_kernel(v, op);
     else if (is_kernel != (op->kernel != NULL)) xfc_vf_defect(v, is_kernel ? "has no body" : "has a kernel's body");
@@ -325,7 +332,10 @@ static void check_inputs(xfc_verifier *v, const values *t) {
         if (!x->name) xfc_vf_defect(v, "input %u has no name", (unsigned)i);
         if (id_ok(v, t, x)) t->defined[x->id] = true;
     }
-    for (uint32_t i = 0; i < v->g->n_in; i++) xfc_vf_type(v, &v->g->in[i]->type, "an input");
+    for (uint32_t i = 0; i < v->g->n_in; i++) {
+        const xfc_value *x = v->g->in[i];
+        if (!xfc_vf_type(v, &x->type, "an input") && x->id < v->g->next_value_id) t->untyped[x->id] = true;
+    }
     for (uint32_t i = 0; i < v->g->n_constraints; i++) {
         xfc_vf_size(v, v->g->constraint[i].a, "a constraint");
         xfc_vf_size(v, v->g->constraint[i].b, "a constraint");
@@ -334,7 +344,8 @@ static void check_inputs(xfc_verifier *v, const values *t) {
 
 static void check_graph(xfc_verifier *v) {
     const xfc_graph *g = v->g;
-    values t = {xfc_new_array(v->scratch, uint32_t, g->next_value_id), xfc_new_array(v->scratch, bool, g->next_value_id)};
+    values t = {xfc_new_array(v->scratch, uint32_t, g->next_value_id), xfc_new_array(v->scratch, bool, g->next_value_id),
+                xfc_new_array(v->scratch, bool, g->next_value_id)};
     const xfc_op *before = NULL;
     check_inputs(v, &t);
     for (const xfc_op *op = g->first; op; before = op, op = op->next) {

@@ -69,6 +69,7 @@ static bool has_let(const xfc_ctx *ctx, xfc_int e) {
 static bool push_axis(xfc_ctx *ctx, xfc_int *e, const xfc_axis *a, bool largest) {
     xfc_int coeff, rest;
     int64_t lo, hi;
+    if (!xfc_int_known(*e)) return false; /* beyond 64 bits */
     if (!xfc_int_uses(ctx, *e, a->symbol)) return true;
     if (!xfc_int_linear_in(ctx, *e, a->symbol, &coeff, &rest)) return false;
     xfc_int_range(ctx, coeff, &lo, &hi);
@@ -88,7 +89,7 @@ static bool extreme(nest_check *w, xfc_int *e, bool largest) {
         *e = xfc_int_substitute(w->v->ctx, *e, &k->lets[i].symbol, &k->lets[i].value, 1);
     for (uint32_t i = k->n_axes; i-- > 0;)
         if (!push_axis(w->v->ctx, e, &k->axes[i], largest)) return false;
-    return !has_let(w->v->ctx, *e);
+    return xfc_int_known(*e) && !has_let(w->v->ctx, *e);
 }
 
 static void check_bounds(nest_check *w, const xfc_access *a, const char *what) {

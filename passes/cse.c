@@ -1,9 +1,9 @@
 /* cse.c - equal ops with equal operands become one.
  *
  * Two ops are equal if code, attributes and operands are, the first two operands in either order where the op commutes;
- * constants are equal if dtype, dims and bytes are. Ops stand in topological order, so one walk with a table sees every op
- * after its operands were shared, and the first of equal ops dominates the others. `copy` is left alone: it exists to be a
- * value of its own. Large constants are hashed once and compared byte by byte only when their hashes agree.
+ * constants are equal if dtype, dims and bytes are. Ops stand in topological order, so one walk with a table sees every
+ * op after its operands were shared, and the first of equal ops dominates the others. `copy` is left alone: it exists
+ * to be a value of its own. Large constants are hashed once and compared byte by byte only when their hashes agree.
  *
  *   %0 = add %x, %y      |
  *   %1 = add %y, %x      |  %0 = add %x, %y
@@ -80,7 +80,10 @@ static bool can_share(const xfc_op *op) {
 }
 
 /* One chain a hash; equal hashes of unequal ops are rare, and each chain is walked to its end. */
-typedef struct chain { xfc_op *op; struct chain *next; } chain;
+typedef struct chain {
+    xfc_op *op;
+    struct chain *next;
+} chain;
 
 bool xfc_cse(xfc_pass *pass) {
     xfc_map table = {.arena = pass->scratch};
@@ -90,6 +93,9 @@ bool xfc_cse(xfc_pass *pass) {
         uint64_t hash = hash_op(pass->graph->ctx, op);
         chain *head = (chain *)(uintptr_t)xfc_map_get(&table, hash), *found = head;
         while (found && !same_op(found->op, op)) found = found->next;
+        for (uint32_t i = 0; found && i < op->n_out; i++) {
+            if (!xfc_can_replace(&op->out[i], &found->op->out[i])) found = NULL;
+        }
         if (found) {
             for (uint32_t i = 0; i < op->n_out; i++) xfc_value_replace(&op->out[i], &found->op->out[i]);
             xfc_op_remove(op);

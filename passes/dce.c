@@ -1,7 +1,7 @@
 /* dce.c - removes ops without uses.
  *
- * Every op but `return` is pure, so an op none of whose outputs is used has no effect. Uses precede definitions in a walk from
- * the end, so one walk removes whole chains. Run it after any pass that leaves replaced ops behind.
+ * Every op but `return` is pure, so an op none of whose outputs is used has no effect. Uses precede definitions in a
+ * walk from the end, so one walk removes whole chains. Run it after any pass that leaves replaced ops behind.
  *
  *   %0 = erf %x          |
  *   %1 = neg %x          |  %1 = neg %x

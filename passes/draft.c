@@ -81,6 +81,19 @@ void xfc_draft_loc(xfc_draft *d, const xfc_loc *locs, uint32_t n) {
     }
 }
 
+void xfc_draft_loc_front(xfc_draft *d, const xfc_loc *locs, uint32_t n) {
+    const xfc_loc *own = d->locs;
+    uint32_t n_own = d->n_locs;
+    d->locs = NULL;
+    d->n_locs = d->cap_locs = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        bool later = false;
+        for (uint32_t j = 0; j < n_own && !later; j++) later = same_loc(&own[j], &locs[i]);
+        if (!later) xfc_draft_loc(d, &locs[i], 1);
+    }
+    xfc_draft_loc(d, own, n_own);
+}
+
 static bool buffer_used(const xfc_kernel *k, uint32_t b) {
     for (uint32_t s = 0; s < k->n_steps; s++) {
         const xfc_step *st = &k->steps[s];

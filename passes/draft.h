@@ -30,7 +30,9 @@ void xfc_draft_axis(xfc_draft *, const char *name, xfc_int symbol, xfc_int exten
 xfc_int xfc_draft_let(xfc_draft *, const char *name, xfc_int value, xfc_int lo, xfc_int hi); /* the symbol */
 void xfc_draft_nest(xfc_draft *, xfc_nest *);
 void xfc_draft_tile(xfc_draft *, xfc_tile);
+/* ONNX nodes inside, in order of data flow: the last one made the outputs. _front: nodes of a producer that was inlined. */
 void xfc_draft_loc(xfc_draft *, const xfc_loc *, uint32_t n);
+void xfc_draft_loc_front(xfc_draft *, const xfc_loc *, uint32_t n);
 
 /* Makes the kernel op before `before`, drops unused buffers, replaces the OUT values by the op's outputs. The ops that defined the OUT
  * values are left without uses: remove them (or let dce). */

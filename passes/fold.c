@@ -1,13 +1,14 @@
 /* fold.c - evaluates at compile time what can be known then.
  *
- * Two sources of knowledge. Operands that are constants: the interpreter runs the op. Symbolic contents (xfc_value.content):
- * shape arithmetic whose every element is an expression over the model's dims becomes `dims`, or a constant if all are numbers, even
- * where an operand is unknown (Shape reads no data). One walk in order suffices, since operands come first.
+ * Two sources of knowledge. Operands that are constants: the interpreter runs the op. Symbolic contents
+ * (xfc_value.content): shape arithmetic whose every element is an expression over the model's dims becomes `dims`, or a
+ * constant if all are numbers, even where an operand is unknown (Shape reads no data). One walk in order suffices,
+ * since operands come first.
  *
- * What is not folded: results that blow up (over 64 KiB and over 4x the operands: an expand, an iota of a table's size);
- * products of two constants larger than their factors (factors are cheaper to store and to read); anything past a budget of
- * growth and of work for the whole graph, so that a hostile file cannot make the compiler run for hours. pack always
- * folds: its result replaces its operand. It does not simplify: an op with one unknown operand stays.
+ * What is not folded: results that blow up (over 64 KiB and over 4x the operands: an expand, an iota of a table's
+ * size); products of two constants larger than their factors (factors are cheaper to store and to read); anything past
+ * a budget of growth and of work for the whole graph, so that a hostile file cannot make the compiler run for hours.
+ * pack always folds: its result replaces its operand. It does not simplify: an op with one unknown operand stays.
  *
  *   %0 = dims {values = [batch, 64], shape = [2]}              |
  *   %1 = slice %0 {start = [1], size = [1], step = [1]}        |  %3 = const : f32[1] = [8.0]
@@ -20,9 +21,9 @@
 #include <string.h>
 
 enum {
-    FREE_BYTES = 64 << 10,      /* results up to this may be any multiple of their operands */
-    SOURCE_BYTES = 4 << 10,     /* the same for ops without operands */
-    GROWTH_BYTES = 64 << 20,    /* budgets for one run of the pass */
+    FREE_BYTES = 64 << 10, /* results up to this may be any multiple of their operands */
+    SOURCE_BYTES = 4 << 10, /* the same for ops without operands */
+    GROWTH_BYTES = 64 << 20, /* budgets for one run of the pass */
     MAX_OPERANDS = 4096,
 };
 #define WORK_BUDGET ((int64_t)1 << 31) /* scalar operations */
@@ -95,7 +96,8 @@ static int64_t work_of(const xfc_ctx *ctx, const xfc_op *op, int64_t count_out, 
         if (!xfc_type_static(ctx, x, dim, &count) || !xfc_mul_ok(count_out, dim[x->rank - 1], &work)) return INT64_MAX;
         return work;
     }
-    if (op->code == XFC_OP_ATTENTION || op->code == XFC_OP_ATTENTION_PACKED || xfc_op_has(op, XFC_CONTRACT)) return INT64_MAX;
+    if (op->code == XFC_OP_ATTENTION || op->code == XFC_OP_ATTENTION_PACKED || xfc_op_has(op, XFC_CONTRACT))
+        return INT64_MAX;
     return count_out + bytes_in;
 }
 
@@ -162,9 +164,14 @@ static bool fold_constants(folder *f, xfc_op *op) {
     return true;
 }
 
+/* Not what is returned from LEGAL on: an output is computed into a place of its own. */
 static bool is_candidate(const xfc_op *op) {
     if (xfc_op_has(op, XFC_STRUCT) || !xfc_op_has(op, XFC_PURE) || op->n_out != 1 || !op->out[0].uses) return false;
-    return op->code != XFC_OP_COPY; /* legalize put it there */
+    if (op->graph->stage == XFC_STAGE_IMPORTED) return true;
+    xfc_foreach_use(use, &op->out[0]) {
+        if (use->user->code == XFC_OP_RETURN) return false;
+    }
+    return true;
 }
 
 bool xfc_fold(xfc_pass *pass) {

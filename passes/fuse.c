@@ -80,7 +80,7 @@ static xfc_op *inline_next(xfc_op *op) {
             xfc_draft d = xfc_draft_from(op);
             uint32_t *buffers = xfc_draft_import(&d, v->def), buffer = xfc_draft_find(&d, XFC_BUF_IN, v);
             xfc_assert(inline_one(d.k->steps[s].u.nest, &d, buffer, map, buffers));
-            xfc_draft_loc(&d, v->def->kernel->fused, v->def->kernel->n_fused);
+            xfc_draft_loc_front(&d, v->def->kernel->fused, v->def->kernel->n_fused);
             d.buffers[xfc_draft_find(&d, XFC_BUF_OUT, v)].kind = XFC_BUF_TEMP; /* not stored by this kernel: dropped */
             xfc_op *made = xfc_draft_commit(&d, op, op->loc), *producer = v->def;
             xfc_op_remove(op);

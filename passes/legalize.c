@@ -1,9 +1,10 @@
 /* legalize.c - from any op to what kernels are made of: ops with a nest, and composites that the target claims.
  *
- * Every op with a decomposition is replaced by it, again and again until only primitives are left, unless the target keeps
- * it whole; `linear` always becomes a product and a sum, since contractions are what the kernels pass knows. Then each graph output
- * gets a place of its own: an input, a constant, or a value returned twice is copied. Afterwards the stage is LEGAL.
- * The last pass that may refuse a model: what has neither a nest, a decomposition nor a routine is reported here, all of it.
+ * Every op with a decomposition is replaced by it, again and again until only primitives are left, unless the target
+ * keeps it whole; `linear` always becomes a product and a sum, since contractions are what the kernels pass knows. Then
+ * each graph output gets a place of its own: an input, a constant, or a value returned twice is copied. Afterwards the
+ * stage is LEGAL. The last pass that may refuse a model: what has neither a nest, a decomposition nor a routine is
+ * reported here, all of it.
  *
  *   %1 = linear %x, %w, %b          |  %0 = matmul %x, %w
  *   return %1, %x                   |  %1 = add %0, %b;  %2 = copy %x;  return %1, %2
@@ -40,7 +41,8 @@ static void decompose_all(xfc_pass *pass, bool *changed) {
     for (xfc_op *op = pass->graph->first; op;) {
         if (!has_meaning(op)) {
             pass->status = xfc_fail(pass->graph->ctx, XFC_ERR_UNSUPPORTED, op->loc,
-                                    "'%s' has no lowering for this target; remove it from the model or report it", xfc_ops[op->code].name);
+                                    "'%s' has no lowering for this target; remove it from the model or report it",
+                                    xfc_ops[op->code].name);
         }
         if (!xfc_ops[op->code].decompose || is_kept(pass, op)) {
             op = op->next;

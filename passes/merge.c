@@ -1,10 +1,10 @@
 /* merge.c - linears of one input become one.
  *
- * The query, key and value projections read the same x; one product with the three weights side by side reads it once and has
- * three times the columns to spread over threads. Weights and biases are joined at compile time (concat of constants: fold),
- * results are slices along the last axis (views). Columns don't interact, so the results are the same bits.
- * Only constant weights of one dtype; a missing bias becomes zeros where another has one (x + 0 may turn -0 into 0).
- * Run it after raise and before fold, while weights are not packed yet.
+ * The query, key and value projections read the same x; one product with the three weights side by side reads it once
+ * and has three times the columns to spread over threads. Weights and biases are joined at compile time (concat of
+ * constants: fold), results are slices along the last axis (views). Columns don't interact, so the results are the same
+ * bits. Only constant weights of one dtype; a missing bias becomes zeros where another has one (x + 0 may turn -0 into
+ * 0). Run it after raise and before fold, while weights are not packed yet.
  *
  *   %q = linear %x, %wq, %bq : f32[b, s, 384]                 |  %m = linear %x, %w, %bias : f32[b, s, 768]
  *   %k = linear %x, %wk, %bk : f32[b, s, 384]                 |  %q = slice %m ..0..384, %k = slice %m ..384..768
@@ -99,7 +99,8 @@ bool xfc_merge(xfc_pass *pass) {
         uint32_t n = can_merge(op) ? find_group(op, group) : 0;
         if (n > 1 && group[0] == op && merge_group(pass, group, n)) {
             changed = true;
-            next = before ? before->next : g->first; /* the joined linear is not mergeable itself: its weight is a concat */
+            next = before ? before->next
+                          : g->first; /* the joined linear is not mergeable itself: its weight is a concat */
         }
         op = next;
     }

@@ -1,10 +1,10 @@
 /* pipeline.c - the table of passes, the default pipelines, and the runner.
  *
  * The runner alone verifies, prints, times, bisects, and in test modes replaces the graph by its clone or by
- * parse(print(graph)) after every pass; passes do none of it. A pipeline is checked as a whole before anything runs: unknown
- * names, passes at a stage that is not theirs, and required passes that were disabled are the caller's mistake
- * (XFC_ERR_INPUT); a graph that a pass leaves malformed is ours (xfc_bug).
- * It does not choose passes by cost or repeat them: a pipeline is the list that was given, in that order.
+ * parse(print(graph)) after every pass; passes do none of it. A pipeline is checked as a whole before anything runs:
+ * unknown names, passes at a stage that is not theirs, and required passes that were disabled are the caller's mistake
+ * (XFC_ERR_INPUT); a graph that a pass leaves malformed is ours (xfc_bug). It does not choose passes by cost or repeat
+ * them: a pipeline is the list that was given, in that order.
  */
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -16,18 +16,23 @@
 #include <time.h>
 
 const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
-#define XFC_PASS(id, pass_name, function, first, last, pass_kind, text)                                               \
-    [XFC_PASS_##id] = {.name = pass_name, .run = function, .from = XFC_STAGE_##first, .to = XFC_STAGE_##last,         \
-                       .help = text, .kind = XFC_KIND_##pass_kind},
+#define XFC_PASS(id, pass_name, function, first, last, pass_kind, text)                                                \
+    [XFC_PASS_##id] = {.name = pass_name,                                                                              \
+                       .run = function,                                                                                \
+                       .from = XFC_STAGE_##first,                                                                      \
+                       .to = XFC_STAGE_##last,                                                                         \
+                       .help = text,                                                                                   \
+                       .kind = XFC_KIND_##pass_kind},
 #include "passes/passes.def"
 #undef XFC_PASS
 };
 
 /* Why this order. Constants first, since every pattern asks for them; views before raise, so that an Expand between an
- * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; merge wants
- * linears; what merge and legalize built is folded, merged and shared again. layout leaves pack ops on weights: fold. */
+ * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; merge
+ * wants linears; what merge and legalize built is folded, merged and shared again. layout leaves pack ops on weights:
+ * shared, then folded. */
 #define RAISING "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"
-#define LOWERING "legalize,simplify,views,cse,fold,dce,layout,fold,cse,dce,kernels,fuse,dce,schedule,plan"
+#define LOWERING "legalize,simplify,views,cse,fold,dce,layout,cse,fold,dce,kernels,fuse,dce,schedule,plan"
 const char *const xfc_pipeline_default[4] = {
     "fold,dce,legalize,layout,fold,dce,kernels,schedule,plan",
     RAISING LOWERING,
@@ -81,23 +86,25 @@ static xfc_status check_names(runner *r, const char *option, const char *list) {
     size_t n;
     while (list && next_name(&list, &name, &n)) {
         if (find_pass(name, n)) continue;
-        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "%s: no pass is named '%.*s'; `xf-opt --help` lists them", option,
-                        (int)(n < 64 ? n : 64), name);
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
+                        "%s: no pass is named '%.*s'; `xf-opt --list-passes` does", option, (int)(n < 64 ? n : 64),
+                        name);
     }
     return XFC_OK;
 }
 
 static xfc_status check_options(runner *r) {
     const xfc_run_opts *o = r->opts;
-    XFC_TRY(check_names(r, "--disable", o->disable));
+    XFC_TRY(check_names(r, "--disable-pass", o->disable));
     for (uint32_t i = 0; i < XFC_PASS_COUNT; i++) {
         if (xfc_passes[i].kind == XFC_KIND_OPTIONAL || !in_list(o->disable, xfc_passes[i].name)) continue;
-        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "--disable: '%s' is required; leave it out of the list",
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "--disable-pass: '%s' is required; leave it out of the list",
                         xfc_passes[i].name);
     }
-    if (o->print_before && strcmp(o->print_before, "all") != 0) XFC_TRY(check_names(r, "--print-before", o->print_before));
+    if (o->print_before && strcmp(o->print_before, "all") != 0)
+        XFC_TRY(check_names(r, "--print-ir-before", o->print_before));
     if (o->print_after && strcmp(o->print_after, "all") != 0 && strcmp(o->print_after, "change") != 0) {
-        XFC_TRY(check_names(r, "--print-after", o->print_after));
+        XFC_TRY(check_names(r, "--print-ir-after", o->print_after));
     }
     return XFC_OK;
 }
@@ -113,9 +120,10 @@ static xfc_status resolve(runner *r, const char *names) {
         const xfc_pass_info *pass = find_pass(name, n);
         xfc_stage last = pass->kind == XFC_KIND_LOWERS ? pass->from : pass->to;
         if (stage < pass->from || stage > last) {
-            return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "pass '%s' (number %u of the pipeline) runs at stage %s%s%s, but the "
-                            "graph is then at stage %s; reorder the passes", pass->name, r->n + 1, xfc_stage_name(pass->from),
-                            last != pass->from ? " to " : "", last != pass->from ? xfc_stage_name(last) : "", xfc_stage_name(stage));
+            return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
+                            "pass '%s' (number %u) runs at stage %s%s%s, but the graph is then %s; reorder the passes",
+                            pass->name, r->n + 1, xfc_stage_name(pass->from), last != pass->from ? " to " : "",
+                            last != pass->from ? xfc_stage_name(last) : "", xfc_stage_name(stage));
         }
         if (pass->kind == XFC_KIND_LOWERS) stage = pass->to;
         xfc_push(r->scratch, r->list, r->n, cap) = pass;
@@ -134,7 +142,9 @@ static void print_graph(runner *r, const char *when, const char *pass) {
     xfc_arena_free(buf.arena);
 }
 
-static bool wants(const char *list, const char *pass) { return list && (strcmp(list, "all") == 0 || in_list(list, pass)); }
+static bool wants(const char *list, const char *pass) {
+    return list && (strcmp(list, "all") == 0 || in_list(list, pass));
+}
 
 static void verify_or_die(runner *r, const char *what, const char *pass) {
     xfc_buf defects = {.arena = xfc_arena_new()};
@@ -259,7 +269,8 @@ static void print_times(const runner *r) {
             continue;
         }
         total += r->seconds[i];
-        (void)fprintf(r->out, "// %-9s %9.3f ms%s\n", r->list[i]->name, r->seconds[i] * 1e3, r->changed[i] ? "  changed" : "");
+        (void)fprintf(r->out, "// %-9s %9.3f ms%s\n", r->list[i]->name, r->seconds[i] * 1e3,
+                      r->changed[i] ? "  changed" : "");
     }
     (void)fprintf(r->out, "// %-9s %9.3f ms\n", "total", total * 1e3);
 }

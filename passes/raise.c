@@ -1,8 +1,9 @@
-/* raise.c - finds composites in graphs of primitives: linear, layernorm, rmsnorm, gelu, softmax by rules, attention by a matcher.
+/* raise.c - finds composites in graphs of primitives: linear, layernorm, rmsnorm, gelu, softmax by rules, attention by
+ * a matcher.
  *
- * Exporters write one layer in dozens of ways; the backends know one fast kernel for each composite. A composite decomposes to
- * exactly what it was found in, up to rounding, so raising is never needed for a right result and always may be left out: what
- * matches no rule stays as it is. Rules come first, since attention is built around softmax.
+ * Exporters write one layer in dozens of ways; the backends know one fast kernel for each composite. A composite
+ * decomposes to exactly what it was found in, up to rounding, so raising is never needed for a right result and always
+ * may be left out: what matches no rule stays as it is. Rules come first, since attention is built around softmax.
  *
  * Run it after fold, simplify, views and cse: rules know constants as constants, x * x for x^2, operands without
  * expands, and one name for equal values.

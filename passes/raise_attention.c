@@ -1,18 +1,20 @@
 /* raise_attention.c - finds softmax(q @ k^T * scale + bias) @ v.
  *
- * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one); scores
- * are peeled, outermost first, of added biases, of selects of a fill, and of scaling by a constant; what remains is q @ kt.
- * Scales of q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges
- * into the transpose that made kt.
+ * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one);
+ * scores are peeled, outermost first, of added biases, of selects of a fill, and of scaling by a constant; what remains
+ * is q @ kt. Scales of q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the
+ * views pass merges into the transpose that made kt.
  *
- * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of rounding only.
- * Biases are added to each other before they are added to the scores: rounding again. select(mask, fill, s) becomes
- * s + select(mask, fill, 0) only for fill = -inf, where both are -inf, or |fill| >= 1e30 in f32, f64 or bf16, where s + fill is fill
- * to the last bit for every |s| < 1e20: scores are products of normalised activations, and a model whose scores are larger
- * has long lost them to rounding. Other fills (-10000, -65504 in f16) would shift masked rows, so those stay unraised.
+ * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
+ * rounding only. Biases are added to each other before they are added to the scores: rounding again.
+ * select(mask, fill, s) becomes s + select(mask, fill, 0) only for fill = -inf, where both are -inf for finite s, and for
+ * |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to the last bit for every |s| < 1e20: scores are products
+ * of normalised activations, and a model whose scores are larger has long lost them to rounding. Other fills (-10000,
+ * -65504 in f16) would shift masked rows, so those stay unraised.
  *
- * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims must be
- * equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets one head.
+ * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
+ * must be equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets one
+ * head.
  */
 #include "passes/rewrite.h"
 
@@ -107,7 +109,8 @@ static bool find_probabilities(finder *f, xfc_value **v) {
         xfc_value *soft = op->in[2].value;
         if (!is_op(op->in[0].value, XFC_OP_ISNAN) || op->in[0].value->def->in[0].value != soft) return false;
         if (!xfc_splat_value(op->in[1].value, &zero) || zero != 0) return false;
-        if (!xfc_type_same(&soft->type, &p->type) || xfc_value_n_uses(soft) != 2 || !used_once(op->in[0].value)) return false;
+        if (!xfc_type_same(&soft->type, &p->type) || xfc_value_n_uses(soft) != 2 || !used_once(op->in[0].value))
+            return false;
         f->nan_to_zero = true;
         p = soft;
     }

@@ -1,10 +1,11 @@
 /* rewrite.c - finds the rules of rules.def in a graph and replaces what they match.
  *
- * Matching is backtracking over a list of goals (pattern, value): an op's operands become goals, a commuting op tries both orders,
- * alternatives are tried in turn, and bindings are restored after each failure, so a match is found whenever there is one.
- * Patterns are a few nodes deep, which bounds recursion and cost. Ops are visited in order, rules in the order of the
- * table, sweeps repeat until nothing changes. A replacement is built before the root, must have its type, and takes over its uses; what
- * that leaves dead goes at once, so that "single use" counts real uses only.
+ * Matching is backtracking over a list of goals (pattern, value): an op's operands become goals, a commuting op tries
+ * both orders, alternatives are tried in turn, and bindings are restored after each failure, so a match is found
+ * whenever there is one. Patterns are a few nodes deep, which bounds recursion and cost. Ops are visited in order,
+ * rules in the order of the table, sweeps repeat until nothing changes. A replacement is built before the root, must
+ * have its type, and takes over its uses; what that leaves dead goes at once, so that "single use" counts real uses
+ * only.
  */
 #include "passes/rewrite.h"
 
@@ -12,8 +13,13 @@
 #include <string.h>
 
 const xfc_rule_text xfc_rules[] = {
-#define XFC_RULE(set, rule, from, to, when, how)                                                                      \
-    {.group = XFC_RULES_##set, .name = rule, .pattern = from, .replacement = to, .guards = when, .exactness = XFC_##how},
+#define XFC_RULE(set, rule, from, to, when, how)                                                                       \
+    {.group = XFC_RULES_##set,                                                                                         \
+     .name = rule,                                                                                                     \
+     .pattern = from,                                                                                                  \
+     .replacement = to,                                                                                                \
+     .guards = when,                                                                                                   \
+     .exactness = XFC_##how},
 #include "passes/rules.def"
 #undef XFC_RULE
 };
@@ -26,15 +32,19 @@ typedef struct goal {
     const struct goal *next;
 } goal;
 
-typedef struct { const xfc_rule *rule; xfc_match *match; } matcher;
+typedef struct {
+    const xfc_rule *rule;
+    xfc_match *match;
+} matcher;
 
 static bool solve(matcher *m, const goal *g);
 
 static double round_to(xfc_dtype dtype, double x) {
     switch (xfc_dtype_bytes(dtype)) {
     case 4: return (double)(float)x;
-    case 2: return dtype == XFC_F16 ? (double)xfc_half_to_float(xfc_float_to_half((float)x))
-                                    : (double)xfc_bfloat_to_float(xfc_float_to_bfloat((float)x));
+    case 2:
+        return dtype == XFC_F16 ? (double)xfc_half_to_float(xfc_float_to_half((float)x))
+                                : (double)xfc_bfloat_to_float(xfc_float_to_bfloat((float)x));
     default: return x;
     }
 }
@@ -101,7 +111,8 @@ static bool match_op(matcher *m, const goal *g, xfc_value *v) {
     for (uint32_t swap = 0; swap < orders; swap++) {
         for (uint32_t i = 0; i < p->n; i++) {
             uint32_t operand = i < 2 && swap ? 1 - i : i;
-            arg[i] = (goal){.pattern = p->arg[i], .value = op->in[operand].value, .next = i + 1 < p->n ? &arg[i + 1] : g->next};
+            arg[i] = (goal){
+                .pattern = p->arg[i], .value = op->in[operand].value, .next = i + 1 < p->n ? &arg[i + 1] : g->next};
         }
         xfc_match saved = *m->match;
         if (solve(m, p->n > 0 ? &arg[0] : g->next)) return true;
@@ -170,7 +181,8 @@ bool xfc_rule_match(const xfc_rule *rule, xfc_op *root, xfc_match *out) {
     return solve(&m, goals);
 }
 
-static bool build_attr(const xfc_pattern_builder *b, const xfc_pattr *p, xfc_value *const *in, int64_t *axis, xfc_attr *out) {
+static bool build_attr(const xfc_pattern_builder *b, const xfc_pattr *p, xfc_value *const *in, int64_t *axis,
+                       xfc_attr *out) {
     xfc_attr_kind kind = xfc_key_kind(p->key);
     const xfc_attr *bound = p->kind == XFC_PATTR_VAR ? b->match->attr[p->var] : NULL;
     if (p->kind == XFC_PATTR_SCALAR) {
@@ -240,7 +252,20 @@ xfc_value *xfc_pattern_build(xfc_pattern_builder *b, const xfc_pattern *p) {
     return *slot;
 }
 
-/* Removes the ops between `after` (NULL: the first) and `before` that have no uses: a replacement that was not taken. */
+static bool is_returned(const xfc_value *v) {
+    xfc_foreach_use(use, v) {
+        if (use->user->code == XFC_OP_RETURN) return true;
+    }
+    return false;
+}
+
+bool xfc_can_replace(const xfc_value *old, const xfc_value *with) {
+    if (old->def->graph->stage == XFC_STAGE_IMPORTED || !is_returned(old)) return true;
+    return with->def && with->def->code != XFC_OP_CONST && !is_returned(with);
+}
+
+/* Removes the ops between `after` (NULL: the first) and `before` that have no uses: a replacement that was not taken.
+ * */
 static void discard(xfc_op *after, xfc_op *before) {
     for (xfc_op *op = before->prev, *prev; op != after; op = prev) {
         prev = op->prev;
@@ -254,7 +279,7 @@ bool xfc_rule_replace(const xfc_rule *rule, const xfc_match *match, xfc_pass *pa
     xfc_builder builder = {.graph = pass->graph, .before = root, .loc = root->loc};
     xfc_pattern_builder b = {.builder = &builder, .rule = rule, .match = &bindings, .dtype = root->out[0].type.dtype};
     xfc_value *with = xfc_pattern_build(&b, rule->replacement);
-    if (!with || !xfc_type_same(&with->type, &root->out[0].type)) {
+    if (!with || !xfc_type_same(&with->type, &root->out[0].type) || !xfc_can_replace(&root->out[0], with)) {
         discard(before, root);
         return false;
     }
@@ -268,7 +293,8 @@ static uint32_t parse_group(xfc_rule_group group, xfc_arena *arena, xfc_rule *ru
     for (uint32_t i = 0; i < xfc_n_rules; i++) {
         const char *error = NULL;
         if (xfc_rules[i].group != group) continue;
-        if (!xfc_rule_parse(arena, &xfc_rules[i], &rules[n++], &error)) xfc_bug(__FILE__, __LINE__, "rule %s: %s", xfc_rules[i].name, error);
+        if (!xfc_rule_parse(arena, &xfc_rules[i], &rules[n++], &error))
+            xfc_bug(__FILE__, __LINE__, "rule %s: %s", xfc_rules[i].name, error);
     }
     return n;
 }
@@ -284,7 +310,8 @@ bool xfc_rules_run(xfc_rule_group group, xfc_pass *pass) {
         xfc_foreach_op_safe(op, pass->graph) {
             xfc_match match;
             bool done = op->n_out != 1;
-            for (uint32_t i = 0; i < n && !done; i++) done = xfc_rule_match(&rules[i], op, &match) && xfc_rule_replace(&rules[i], &match, pass);
+            for (uint32_t i = 0; i < n && !done; i++)
+                done = xfc_rule_match(&rules[i], op, &match) && xfc_rule_replace(&rules[i], &match, pass);
             again |= done && op->n_out == 1;
         }
         changed |= again;

@@ -84,9 +84,7 @@ static bool guard_pow2(const xfc_match *m, xfc_value *const *v) {
     return true;
 }
 
-static int significand(xfc_dtype t) {
-    return t == XFC_F64 ? 53 : t == XFC_F32 ? 24 : t == XFC_F16 ? 11 : 8;
-}
+static int significand(xfc_dtype t) { return t == XFC_F64 ? 53 : t == XFC_F32 ? 24 : t == XFC_F16 ? 11 : 8; }
 
 /* Every value of `from` is a value of `to`, so a cast through `to` loses nothing. */
 static bool embeds(xfc_dtype from, xfc_dtype to) {
@@ -110,7 +108,11 @@ static bool guard_lossless(const xfc_match *m, xfc_value *const *v) {
     return embeds(v[1]->type.dtype, v[0]->type.dtype);
 }
 
-static const struct { const char *name; xfc_guard_fn *test; uint32_t n_args; } guards[] = {
+static const struct {
+    const char *name;
+    xfc_guard_fn *test;
+    uint32_t n_args;
+} guards[] = {
     {"int", guard_int, 1},
     {"float", guard_float, 1},
     {"signed", guard_signed, 1},

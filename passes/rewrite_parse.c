@@ -1,8 +1,8 @@
 /* rewrite_parse.c - the text of a rule to patterns, with every check that can be made without a graph.
  *
- * The grammar stands in rewrite.h. A rule is at most a few hundred bytes and comes from rules.def, never from a user; nesting is
- * bounded all the same, and each mistake is told with what was found at which byte. Semantics (does the rule hold?) are tested by
- * evaluating both sides, not here.
+ * The grammar stands in rewrite.h. A rule is at most a few hundred bytes and comes from rules.def, never from a user;
+ * nesting is bounded all the same, and each mistake is told with what was found at which byte. Semantics (does the rule
+ * hold?) are tested by evaluating both sides, not here.
  */
 #include "passes/rewrite.h"
 
@@ -113,7 +113,8 @@ static bool key_allowed(const xfc_op_info *info, const char *key) {
 static bool check_op(parser *p, const xfc_pattern *pat) {
     const xfc_op_info *info = &xfc_ops[pat->code];
     uint32_t most = (uint32_t)info->n_in, least = info->min_in > 0 ? (uint32_t)info->min_in : most;
-    if (info->n_in < 0 || info->n_out != 1) return fail(p, "only ops of fixed operands and one result can stand in a rule"), false;
+    if (info->n_in < 0 || info->n_out != 1)
+        return fail(p, "only ops of fixed operands and one result can stand in a rule"), false;
     if (pat->n < least || pat->n > most) return fail(p, "wrong number of operands before this"), false;
     for (uint32_t i = 0; i < pat->n_attr; i++) {
         if (!key_allowed(info, xfc_key_name(pat->attr[i].key))) return fail(p, "the op has no such attribute"), false;

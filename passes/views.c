@@ -1,10 +1,11 @@
 /* views.c - merges chains of views and drops those that change nothing.
  *
- * Idea: each rule looks at one view and the view below it, and answers a value that means the same with one view less, or with the
- * view further from the graph's inputs (expansions move behind element-wise ops, which then work on fewer elements). Ops are
- * visited in order, operands first, so chains collapse in one sweep; sweeps repeat while something changes.
- * Exact: only indices change. Run it before raise, whose patterns expect operands and not views of them, and again after
- * whatever builds views. It does not touch data: constants are fold's. `copy` goes only before legalize, which makes its own.
+ * Idea: each rule looks at one view and the view below it, and answers a value that means the same with one view less,
+ * or with the view further from the graph's inputs (expansions move behind element-wise ops, which then work on fewer
+ * elements). Ops are visited in order, operands first, so chains collapse in one sweep; sweeps repeat while something
+ * changes. Exact: only indices change. Run it before raise, whose patterns expect operands and not views of them, and
+ * again after whatever builds views. It does not touch data: constants are fold's. `copy` goes only before legalize,
+ * which makes its own.
  *
  *   %1 = transpose %x {perm = [0, 2, 1]}                      |
  *   %2 = transpose %1 {perm = [0, 2, 1]}                      |
@@ -30,8 +31,8 @@ xfc_value *xfc_views_resplat(xfc_builder *b, const xfc_value *v, const xfc_type 
 
 /* --- reshape, transpose --- */
 
-/* Dims of `in` that each dim of `out` joins: group[j] is the first of out's dim j, group[rank] the end. False unless out only
- * joins neighbours. */
+/* Dims of `in` that each dim of `out` joins: group[j] is the first of out's dim j, group[rank] the end. False unless
+ * out only joins neighbours. */
 static bool joins_neighbours(xfc_ctx *c, const xfc_type *in, const xfc_type *out, uint32_t *group) {
     uint32_t d = 0;
     for (uint32_t j = 0; j < out->rank; j++) {
@@ -134,7 +135,8 @@ static xfc_value *slice_of_slice(xfc_builder *b, const xfc_op *op, const xfc_op 
 /* A slice that lies in one operand of a concat along its axis, at places that are known. */
 static xfc_value *slice_of_concat(xfc_builder *b, const xfc_op *op, const xfc_op *below) {
     xfc_ctx *c = b->graph->ctx;
-    const xfc_attr *start = xfc_op_attr(op, XFC_K_START), *size = xfc_op_attr(op, XFC_K_SIZE), *step = xfc_op_attr(op, XFC_K_STEP);
+    const xfc_attr *start = xfc_op_attr(op, XFC_K_START), *size = xfc_op_attr(op, XFC_K_SIZE),
+                   *step = xfc_op_attr(op, XFC_K_STEP);
     uint32_t axis = (uint32_t)xfc_op_int(below, XFC_K_AXIS, 0);
     if (step->u.ints[axis] != 1) return NULL;
     xfc_int from = xfc_int_const(c, 0), first = start->u.dims[axis], end = xfc_int_add(c, first, size->u.dims[axis]);
@@ -163,7 +165,8 @@ static xfc_value *view_slice(xfc_builder *b, const xfc_op *op) {
 static xfc_value *view_pad(xfc_builder *b, const xfc_op *op) {
     const xfc_attr *before = xfc_op_attr(op, XFC_K_BEFORE), *after = xfc_op_attr(op, XFC_K_AFTER);
     for (uint32_t d = 0; d < before->n; d++) {
-        if (!xfc_int_is(b->graph->ctx, before->u.dims[d], 0) || !xfc_int_is(b->graph->ctx, after->u.dims[d], 0)) return NULL;
+        if (!xfc_int_is(b->graph->ctx, before->u.dims[d], 0) || !xfc_int_is(b->graph->ctx, after->u.dims[d], 0))
+            return NULL;
     }
     return op->in[0].value;
 }
@@ -199,10 +202,13 @@ static xfc_value *view_copy(xfc_builder *b, const xfc_op *op) {
     return b->graph->stage == XFC_STAGE_IMPORTED ? op->in[0].value : NULL;
 }
 
-static const struct { xfc_opcode code; xfc_view_fn *run; } views[] = {
-    {XFC_OP_RESHAPE, view_reshape}, {XFC_OP_TRANSPOSE, view_transpose}, {XFC_OP_EXPAND, view_expand}, {XFC_OP_SLICE, view_slice},
-    {XFC_OP_CONCAT, view_concat},   {XFC_OP_PAD, view_pad},             {XFC_OP_COPY, view_copy},     {XFC_OP_GATHER, xfc_views_gather},
-    {XFC_OP_GATHER_ND, xfc_views_gather_nd},
+static const struct {
+    xfc_opcode code;
+    xfc_view_fn *run;
+} views[] = {
+    {XFC_OP_RESHAPE, view_reshape}, {XFC_OP_TRANSPOSE, view_transpose}, {XFC_OP_EXPAND, view_expand},
+    {XFC_OP_SLICE, view_slice},     {XFC_OP_CONCAT, view_concat},       {XFC_OP_PAD, view_pad},
+    {XFC_OP_COPY, view_copy},       {XFC_OP_GATHER, xfc_views_gather},  {XFC_OP_GATHER_ND, xfc_views_gather_nd},
 };
 
 static xfc_value *view_op(xfc_builder *b, const xfc_op *op) {
@@ -220,7 +226,7 @@ static bool sweep(xfc_pass *pass) {
         if (op->n_out != 1 || !op->out[0].uses) continue;
         xfc_builder b = {.graph = pass->graph, .before = op, .loc = op->loc};
         xfc_value *with = view_op(&b, op);
-        if (!with || !xfc_type_same(&with->type, &op->out[0].type)) continue;
+        if (!with || !xfc_type_same(&with->type, &op->out[0].type) || !xfc_can_replace(&op->out[0], with)) continue;
         xfc_value_replace(&op->out[0], with);
         xfc_sweep(pass->scratch, op);
         changed = true;

@@ -1,11 +1,12 @@
 /* views_gather.c - reads by index whose indices are known to be an arithmetic progression.
  *
- * gather by one known index, by constants c, c + d, c + 2 d ..., or by an iota is a slice: no index is loaded, and none can be
- * out of range. Only when every index surely lies inside: else the gather keeps its run-time check. An expanded index
- * reads the same rows many times, so the gather is done once and its result expanded. Position tables of text encoders are all of these.
+ * gather by one known index, by constants c, c + d, c + 2 d ..., or by an iota is a slice: no index is loaded, and none
+ * can be out of range. Only when every index surely lies inside: else the gather keeps its run-time check. An expanded
+ * index reads the same rows many times, so the gather is done once and its result expanded. Position tables of text
+ * encoders are all of these.
  *
  *   %p = slice %positions {start = [0, 0], size = [1, s], step = [1, 1]}   |  (%positions: the constant 0, 1, 2, ...)
- *   %e = gather %table, (expand %p {shape = [b, s]}) {axis = 0}            |  %e = expand (slice %table {size = [s, 384]})
+ *   %e = gather %table, (expand %p {shape = [b, s]}) {axis = 0}            |  %e = slice %table ..0..s, expanded
  */
 #include "passes/views.h"
 
@@ -18,7 +19,8 @@ static bool from_content(xfc_ctx *c, const xfc_value *v, xfc_views_progression *
     if (!xfc_sub_ok(second, first, &out->step) || out->step == 0) return false;
     for (int64_t i = 2; i < count; i++) {
         int64_t before = second;
-        if (!xfc_int_value(c, v->content[i], &x) || !xfc_sub_ok(x, before, &before) || before != out->step) return false;
+        if (!xfc_int_value(c, v->content[i], &x) || !xfc_sub_ok(x, before, &before) || before != out->step)
+            return false;
         second = x;
     }
     return true;
@@ -59,7 +61,8 @@ bool xfc_views_progression_of(xfc_ctx *c, const xfc_value *v, xfc_views_progress
     return true;
 }
 
-/* The graph requires end <= extent at entry: min(end, extent) == end. Slicing a table of positions by the sequence's length does. */
+/* The graph requires end <= extent at entry: min(end, extent) == end. Slicing a table of positions by the sequence's
+ * length does. */
 static bool required_inside(const xfc_graph *g, xfc_int end, xfc_int extent) {
     xfc_int least = xfc_int_min(g->ctx, end, extent);
     for (uint32_t i = 0; i < g->n_constraints; i++) {
@@ -86,7 +89,8 @@ static xfc_value *gather_as_slice(xfc_builder *b, const xfc_op *op, uint32_t axi
     xfc_value *data = op->in[0].value;
     const xfc_type *out = &op->out[0].type;
     xfc_views_progression p;
-    if (!xfc_views_progression_of(c, op->in[1].value, &p) || !surely_inside(b->graph, &p, data->type.dim[axis])) return NULL;
+    if (!xfc_views_progression_of(c, op->in[1].value, &p) || !surely_inside(b->graph, &p, data->type.dim[axis]))
+        return NULL;
     xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
     int64_t step[XFC_MAX_RANK];
     for (uint32_t d = 0; d < data->type.rank; d++) {
@@ -97,7 +101,8 @@ static xfc_value *gather_as_slice(xfc_builder *b, const xfc_op *op, uint32_t axi
     return xfc_b_reshape(b, xfc_b_slice(b, data, start, size, step), out->dim, out->rank);
 }
 
-/* Aligned on the right, the dims of the smaller index and of what it gathers keep their places only along axis 0, or at equal rank. */
+/* Aligned on the right, the dims of the smaller index and of what it gathers keep their places only along axis 0, or at
+ * equal rank. */
 static xfc_value *gather_expanded(xfc_builder *b, const xfc_op *op, uint32_t axis) {
     xfc_value *index = op->in[1].value;
     const xfc_type *out = &op->out[0].type;

@@ -1,13 +1,14 @@
 /* views_index.c - index tensors that are formulas: reads through them become views, comparisons of them may be decided.
  *
- * Exporters build masks by gathering at a grid: mask[b * s + t] or mask[(b, t)] with b and t from Range, Expand, Mul, Add, Concat.
- * Each element of such a tensor is a formula over the index of the element, so the gather reads x[formula of the output index],
- * and where that is one output axis or one number a dim, the gather is a transpose, a slice and an expand. The mask then
- * is what it was before the exporter spelled it out: one value a key. A comparison of two formulas that always has the same
- * outcome (row >= 0) is a constant.
+ * Exporters build masks by gathering at a grid: mask[b * s + t] or mask[(b, t)] with b and t from Range, Expand, Mul,
+ * Add, Concat. Each element of such a tensor is a formula over the index of the element, so the gather reads x[formula
+ * of the output index], and where that is one output axis or one number a dim, the gather is a transpose, a slice and
+ * an expand. The mask then is what it was before the exporter spelled it out: one value a key. A comparison of two
+ * formulas that always has the same outcome (row >= 0) is a constant.
  *
- * Formulas are xfc_int over fresh axis symbols, one a dim of the output, whose ranges are the index's. Only i64, and i32 where no value
- * leaves its range: sizes are far from wrapping. Nothing is assumed to be in range: reads must be proved so.
+ * Formulas are xfc_int over fresh axis symbols, one a dim of the output, whose ranges are the index's. Only i64, and
+ * i32 where no value leaves its range: sizes are far from wrapping. Nothing is assumed to be in range: reads must be
+ * proved so.
  */
 #include "passes/views.h"
 
@@ -26,7 +27,8 @@ static bool is_formula_op(xfc_opcode code) {
 static bool is_formula(const xfc_value *v, uint32_t *visits) {
     if (!v || !v->def || (v->type.dtype != XFC_I64 && v->type.dtype != XFC_I32) || ++*visits > MAX_VISITS) return false;
     const xfc_op *op = v->def;
-    if (op->code == XFC_OP_IOTA || op->code == XFC_OP_DIMS || op->code == XFC_OP_CONST || op->code == XFC_OP_SPLAT) return true;
+    if (op->code == XFC_OP_IOTA || op->code == XFC_OP_DIMS || op->code == XFC_OP_CONST || op->code == XFC_OP_SPLAT)
+        return true;
     if (!is_formula_op(op->code)) return false;
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!is_formula(op->in[i].value, visits)) return false;
@@ -44,7 +46,8 @@ static xfc_int at_constant(xfc_ctx *c, const xfc_value *v, const xfc_int *index)
     if (t->count == 0) return XFC_INT_NONE;
     if (v->def->code == XFC_OP_SPLAT || xfc_tensor_is_splat(t, &equal)) return xfc_int_const(c, xfc_tensor_get_i(t, 0));
     xfc_int linear = xfc_type_linear(c, &v->type, index);
-    if (xfc_int_value(c, linear, &at)) return at >= 0 && at < t->count ? xfc_int_const(c, xfc_tensor_get_i(t, at)) : XFC_INT_NONE;
+    if (xfc_int_value(c, linear, &at))
+        return at >= 0 && at < t->count ? xfc_int_const(c, xfc_tensor_get_i(t, at)) : XFC_INT_NONE;
     if (!xfc_views_progression_of(c, v, &p)) return XFC_INT_NONE;
     return xfc_int_add(c, p.start, xfc_int_mulc(c, linear, p.step));
 }
@@ -125,7 +128,9 @@ static xfc_int at_value(xfc_ctx *c, const xfc_value *v, const xfc_int *index) {
         e = xfc_int_mulc(c, at_operand(c, op, 0, index), -1);
     } else {
         xfc_int a = at_operand(c, op, 0, index), b = at_operand(c, op, 1, index);
-        e = op->code == XFC_OP_ADD ? xfc_int_add(c, a, b) : op->code == XFC_OP_SUB ? xfc_int_sub(c, a, b) : xfc_int_mul(c, a, b);
+        e = op->code == XFC_OP_ADD   ? xfc_int_add(c, a, b)
+            : op->code == XFC_OP_SUB ? xfc_int_sub(c, a, b)
+                                     : xfc_int_mul(c, a, b);
     }
     if (!xfc_int_known(e) || v->type.dtype != XFC_I32) return e;
     xfc_int_range(c, e, &lo, &hi);
@@ -142,7 +147,8 @@ static void make_axes(xfc_ctx *c, const xfc_type *t, xfc_int *axis) {
 /* --- reads --- */
 
 /* from[d]: the output axis that dim d of x is read at, or rank of the output for one fixed place, start[d]. */
-static bool recognize(xfc_ctx *c, const xfc_type *x, const xfc_type *out, const xfc_int *at, const xfc_int *axis, uint32_t *from, xfc_int *start) {
+static bool recognize(xfc_ctx *c, const xfc_type *x, const xfc_type *out, const xfc_int *at, const xfc_int *axis,
+                      uint32_t *from, xfc_int *start) {
     uint32_t taken = 0;
     for (uint32_t d = 0; d < x->rank; d++) {
         int64_t fixed, extent;
@@ -164,8 +170,10 @@ static bool recognize(xfc_ctx *c, const xfc_type *x, const xfc_type *out, const 
     return true;
 }
 
-/* Fixed dims are cut to one place and go first, the others in the order of the output's axes, then one where no dim is read. */
-static xfc_value *build_read(xfc_builder *b, xfc_value *x, const xfc_type *out, const uint32_t *from, const xfc_int *start) {
+/* Fixed dims are cut to one place and go first, the others in the order of the output's axes, then one where no dim is
+ * read. */
+static xfc_value *build_read(xfc_builder *b, xfc_value *x, const xfc_type *out, const uint32_t *from,
+                             const xfc_int *start) {
     xfc_ctx *c = b->graph->ctx;
     xfc_int size[XFC_MAX_RANK], dim[XFC_MAX_RANK];
     int64_t step[XFC_MAX_RANK], perm[XFC_MAX_RANK];
@@ -197,7 +205,8 @@ static xfc_value *read_as_view(xfc_builder *b, xfc_value *x, const xfc_type *out
     while (!recognize(c, &x->type, out, at, axis, from, start)) {
         if (!xfc_op_is(x, XFC_OP_RESHAPE)) return NULL;
         for (uint32_t d = 0; d < x->type.rank; d++) { /* what lies outside here may lie inside elsewhere */
-            if (xfc_int_le(c, xfc_int_const(c, 0), at[d]) != 1 || xfc_int_lt(c, at[d], x->type.dim[d]) != 1) return NULL;
+            if (xfc_int_le(c, xfc_int_const(c, 0), at[d]) != 1 || xfc_int_lt(c, at[d], x->type.dim[d]) != 1)
+                return NULL;
         }
         const xfc_type *in = &x->def->in[0].value->type;
         xfc_type_delinear(c, in, xfc_type_linear(c, &x->type, at), below);
@@ -216,7 +225,8 @@ xfc_value *xfc_views_gather_formula(xfc_builder *b, const xfc_op *op) {
     uint32_t along = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0), visits = 0;
     if (!is_formula(index, &visits)) return NULL;
     make_axes(c, out, axis);
-    for (uint32_t d = 0; d < x->type.rank; d++) at[d] = d < along ? axis[d] : d > along ? axis[d + index->type.rank - 1] : at_value(c, index, axis + along);
+    for (uint32_t d = 0; d < x->type.rank; d++)
+        at[d] = d < along ? axis[d] : d > along ? axis[d + index->type.rank - 1] : at_value(c, index, axis + along);
     return read_as_view(b, x, out, at, axis);
 }
 

@@ -1,9 +1,10 @@
 /* views_map.c - element-wise ops whose operands were expanded.
  *
- * Broadcasting is part of every element-wise op, so an operand needs no expand (nor leading ones, nor a constant of equal elements in
- * full size): op(expand(x), y) is op(x, y) wherever y has the dims that x lacks, and the expansion of op(x, y) otherwise.
- * Work shrinks to the elements that differ: a padding mask stays one value a key instead of one a score, which is also what
- * lets attention take it as its bias. Only when every dim is decided: equal to the result's, or 1.
+ * Broadcasting is part of every element-wise op, so an operand needs no expand (nor leading ones, nor a constant of
+ * equal elements in full size): op(expand(x), y) is op(x, y) wherever y has the dims that x lacks, and the expansion of
+ * op(x, y) otherwise. Work shrinks to the elements that differ: a padding mask stays one value a key instead of one a
+ * score, which is also what lets attention take it as its bias. Only when every dim is decided: equal to the result's,
+ * or 1.
  */
 #include "passes/views.h"
 
@@ -86,7 +87,8 @@ xfc_value *xfc_views_map(xfc_builder *b, const xfc_op *op) {
         changed |= built != NULL;
         if (built) in[i] = built;
     }
-    if (!changed || !decided_dims(b->graph->ctx, in, op->n_in, &small) || !decided_expand(b->graph->ctx, &small, out)) return NULL;
+    if (!changed || !decided_dims(b->graph->ctx, in, op->n_in, &small) || !decided_expand(b->graph->ctx, &small, out))
+        return NULL;
     xfc_value *v = xfc_build(b, op->code, in, op->n_in, op->attr, op->n_attr);
     if (!v || xfc_type_same(&v->type, out)) return v;
     return xfc_b_expand(b, v, out->dim, out->rank);

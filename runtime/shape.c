@@ -142,7 +142,7 @@ xf_status xf_bind(const xf_model *m, const xf_tensor *in, size_t n_in, bool data
     }
     XF_TRY(bind_symbols(p, in, values, error));
     if (!xf_plan_eval(p, values))
-        return xf_fail(error, XF_E_SHAPE, "sizes inside the model overflow or divide by zero for these input dims");
+        return xf_fail(error, XF_E_SHAPE, "sizes inside the model overflow for these input dims");
     return check_dims(p, in, values, error);
 }
 

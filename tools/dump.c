@@ -55,13 +55,16 @@ static void json_rows(const xf_table *t) {
         xfc_buf_str(out, c ? ", " : i ? "},\n    {" : "\n    {");
         xfc_buf_json(out, head);
         xfc_buf_str(out, ": ");
-        if (t->head[c][0] == '#' && is_number(t->cell[i])) xfc_buf_str(out, t->cell[i]);
-        else xfc_buf_json(out, t->cell[i]);
+        if (t->head[c][0] == '#' && is_number(t->cell[i]))
+            xfc_buf_str(out, t->cell[i]);
+        else
+            xfc_buf_json(out, t->cell[i]);
     }
     xfc_buf_str(out, t->n ? "}\n  ]" : "]");
 }
 
-/* Names come from the model: what is not printable is shown as a question mark, so that nothing reaches the terminal raw. */
+/* Names come from the model: what is not printable is shown as a question mark, so that nothing reaches the terminal
+ * raw. */
 static void print_cell(xfc_buf *out, const char *s, size_t width, bool right, bool last) {
     size_t n = strlen(s), pad = n < width ? width - n : 0;
     xfc_buf_str(out, "  ");
@@ -80,13 +83,16 @@ static void text_rows(const xf_table *t) {
     for (uint32_t i = 0; i < t->columns + t->n; i++) {
         uint32_t c = i % t->columns;
         bool right = t->head[c][0] == '#';
-        print_cell(&t->d->out, i < t->columns ? t->head[c] + right : t->cell[i - t->columns], width[c], right, c + 1 == t->columns);
+        print_cell(&t->d->out, i < t->columns ? t->head[c] + right : t->cell[i - t->columns], width[c], right,
+                   c + 1 == t->columns);
         if (c + 1 == t->columns) xfc_buf_char(&t->d->out, '\n');
     }
 }
 
 void xf_table_end(xf_table *t) {
     begin_part(t->d, t->key);
-    if (t->d->json) json_rows(t);
-    else text_rows(t);
+    if (t->d->json)
+        json_rows(t);
+    else
+        text_rows(t);
 }

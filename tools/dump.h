@@ -5,12 +5,25 @@
 #include "ir/ir.h"
 #include "runtime/plan.h"
 
-typedef struct { xfc_ctx *ctx; xfc_arena *arena; xfc_buf out; bool json; uint32_t n_parts; } xf_dump;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_arena *arena;
+    xfc_buf out;
+    bool json;
+    uint32_t n_parts;
+} xf_dump;
 void xf_dump_text(xf_dump *, const char *key, const char *text, size_t n);
 void xf_dump_end(xf_dump *); /* closes the JSON object */
 
 /* A table, cell by cell, row by row. Columns whose heading begins with '#' hold numbers. */
-typedef struct { xf_dump *d; const char *key; const char *const *head; uint32_t columns; const char **cell; uint32_t n, cap; } xf_table;
+typedef struct {
+    xf_dump *d;
+    const char *key;
+    const char *const *head;
+    uint32_t columns;
+    const char **cell;
+    uint32_t n, cap;
+} xf_table;
 xf_table xf_table_begin(xf_dump *, const char *key, const char *const *head, uint32_t columns);
 void xf_cell(xf_table *, const char *fmt, ...) XFC_PRINTF(2, 3);
 void xf_table_end(xf_table *);
@@ -30,8 +43,16 @@ xfc_status xf_dump_model(xf_dump *, const char *path, xfc_graph *, const xf_dump
 xfc_status xf_dump_so(xf_dump *, const char *path, const xf_file *, const xf_dump_what *);
 
 /* elf_view.c: symbols and addresses of a file that may be damaged; nothing outside it is ever read. */
-typedef struct { const char *name; uint64_t address, bytes; bool is_code; } xf_symbol_view;
-typedef struct { const xf_file *file; xf_symbol_view *symbol; uint32_t n; } xf_elf_view;
+typedef struct {
+    const char *name;
+    uint64_t address, bytes;
+    bool is_code;
+} xf_symbol_view;
+typedef struct {
+    const xf_file *file;
+    xf_symbol_view *symbol;
+    uint32_t n;
+} xf_elf_view;
 xf_elf_view xf_elf_open(const xf_file *, xfc_arena *); /* n 0: stripped or damaged */
 const xf_symbol_view *xf_elf_symbol(const xf_elf_view *, const char *name);
 const xf_symbol_view *xf_elf_code_at(const xf_elf_view *, uint64_t address); /* the function that contains it */

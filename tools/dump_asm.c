@@ -1,7 +1,7 @@
 /* dump_asm.c - the code of a compiled model: which variants it holds, and kernels as assembly.
  *
- * Kernels are found through the tables xf_kernels_<isa> in the symbol table and the relocations that fill them. A stripped file
- * still runs, but no longer tells. */
+ * Kernels are found through the tables xf_kernels_<isa> in the symbol table and the relocations that fill them. A
+ * stripped file still runs, but no longer tells. */
 #include "backends/artefact.h"
 #include "tools/dump.h"
 #include <inttypes.h>
@@ -83,8 +83,10 @@ xfc_status xf_dump_asm(xf_dump *d, const xf_elf_view *v, const char *path, const
     const xf_symbol_view *s = numeric || n == 0 ? NULL : xf_elf_symbol(v, name);
     if (s) XFC_TRY(dump_function(d, v, s->name, s->address, &out));
     if (!out.n)
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, v->n ? "it has no code '%s'; --isa and --plan show the variants and the numbers of kernels"
-                        : "its symbols were stripped, so kernels cannot be found ('%s'); dump the .onnx", kernel);
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                        v->n ? "it has no code '%s'; --isa and --plan show the variants and the numbers of kernels"
+                             : "its symbols were stripped, so kernels cannot be found ('%s'); dump the .onnx",
+                        kernel);
     xf_dump_text(d, "assembly", out.text, out.n);
     return XFC_OK;
 }

@@ -1,4 +1,5 @@
-/* dump_model.c - what is in a model or IR file: its ops and weights as imported, its IR at any stage, its plan and code as compiled. */
+/* dump_model.c - what is in a model or IR file: its ops and weights as imported, its IR at any stage, its plan and
+ * code as compiled. */
 #include "backends/backend.h"
 #include "ir/text.h"
 #include "passes/pass.h"
@@ -33,7 +34,7 @@ static void dump_weights(xf_dump *d, const xfc_graph *g) {
         if (op->code != XFC_OP_CONST || !xfc_value_is_const(&op->out[0], &tensor)) continue;
         xfc_buf type = {.arena = d->arena};
         xfc_print_type(g->ctx, &type, &op->out[0].type);
-        const char *name = op->out[0].name ? op->out[0].name : tensor->name;
+        const char *name = tensor->name ? tensor->name : op->out[0].name;
         xf_cell(&t, "%s", name ? name : "");
         xf_cell(&t, "%s", type.text);
         xf_cell(&t, "%zu", tensor->bytes);
@@ -54,15 +55,19 @@ static const xfc_pass_info *pass_named(const char *name, size_t n) {
     return NULL;
 }
 
-/* The default pipeline as far as the graph is to go. Passes that keep the stage follow the one that reached it, e.g. fuse at kernels. */
+/* The part of the default pipeline that leads from the graph's stage to `stage`, with the passes that follow within
+ * it. */
 static const char *passes_to(xf_dump *d, const xfc_graph *g, xfc_stage stage) {
     xfc_buf list = {.arena = d->arena};
+    xfc_stage reached = XFC_STAGE_IMPORTED;
     xfc_buf_str(&list, "");
     for (const char *at = xfc_pipeline_default[2]; *at;) {
         size_t n = strcspn(at, ",");
         const xfc_pass_info *p = pass_named(at, n);
-        if (p && p->to > stage && p->to != p->from) break;
-        if (p && p->to >= g->stage && (p->to != g->stage || p->from == p->to)) xfc_buf_printf(&list, "%s%.*s", list.n ? "," : "", (int)n, at);
+        bool lowers = p && p->kind == XFC_KIND_LOWERS;
+        if (lowers && p->to > stage) break;
+        if (p && reached >= g->stage) xfc_buf_printf(&list, "%s%.*s", list.n ? "," : "", (int)n, at);
+        if (lowers) reached = p->to;
         at += n + (at[n] == ',');
     }
     return list.text;
@@ -77,11 +82,12 @@ static xfc_status advance(xf_dump *d, xfc_graph **g, xfc_stage stage) {
 static xfc_status dump_ir(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
     xfc_stage stage = (*g)->stage;
     if (*what->ir_stage && !stage_from_name(what->ir_stage, &stage))
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "unknown stage '%s'; stages are imported, legal, kernels, scheduled, planned",
-                        what->ir_stage);
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                        "unknown stage '%s'; stages are imported, legal, kernels, scheduled, planned", what->ir_stage);
     if (stage < (*g)->stage)
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "it is already at stage %s; there is no way back to %s",
-                        xfc_stage_name((*g)->stage), what->ir_stage);
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                        "it is already at stage %s; there is no way back to %s", xfc_stage_name((*g)->stage),
+                        what->ir_stage);
     XFC_TRY(advance(d, g, stage));
     xfc_buf text = {.arena = d->arena};
     xfc_print_graph(&text, *g, &(xfc_print_opts){.locations = what->locations});
@@ -122,9 +128,11 @@ static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g
     size_t n = blob.n;
     free(blob.data);
     bool number = *what->kernel >= '0' && *what->kernel <= '9';
-    if (*what->kernel) only_function(number ? xfc_sprintf(d->arena, "xf_kernel_%s", what->kernel) : what->kernel, d->arena, &text, &n);
+    if (*what->kernel)
+        only_function(number ? xfc_sprintf(d->arena, "xf_kernel_%s", what->kernel) : what->kernel, d->arena, &text, &n);
     if (!n)
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "there is no kernel '%s'; --plan shows their numbers", what->kernel);
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                        "there is no kernel '%s'; --plan shows their numbers", what->kernel);
     xf_dump_text(d, "assembly", text, n);
     return XFC_OK;
 }

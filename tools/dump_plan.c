@@ -1,25 +1,32 @@
-/* dump_plan.c - signature, plan table and metadata, read from the plan blob: the same for a .so and for a model compiled on the spot.
+/* dump_plan.c - signature, plan table and metadata, read from the plan blob: the same for a .so and for a model
+ * compiled on the spot.
  *
  * Sizes are instructions; they are printed back as expressions over the model's dims, cut off when long. */
 #include "tools/dump.h"
 #include <inttypes.h>
 #include <string.h>
 
-enum { LONGEST = 120 };
-enum { SUM = 1, PRODUCT, ATOM }; /* how tightly an expression binds */
+enum { LONGEST = 120, DEEPEST = 64 }; /* bytes; shared expressions could unfold without end */
+enum { SUM = 1, DIVISION, PRODUCT, ATOM }; /* how tightly an expression binds */
 
-static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds);
+static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds, int depth);
 
-static void print_infix(const xf_plan *p, xfc_buf *out, const xf_instr *in, const char *op, int level, int binds) {
+static void print_infix(const xf_plan *p, xfc_buf *out, const xf_instr *in, const char *op, int level, int binds,
+                        int depth) {
+    int inside = level == DIVISION ? ATOM : level;
     if (binds > level) xfc_buf_char(out, '(');
-    print_value(p, out, in->a, level);
+    print_value(p, out, in->a, inside, depth);
     xfc_buf_str(out, op);
-    print_value(p, out, in->b, level == PRODUCT && in->op != XF_I_MUL ? ATOM : level);
+    print_value(p, out, in->b, inside, depth);
     if (binds > level) xfc_buf_char(out, ')');
 }
 
-static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds) {
-    if (out->n > LONGEST) return; /* also bounds the recursion: shared expressions could unfold without end */
+static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds, int depth) {
+    if (out->n > LONGEST) return;
+    if (depth++ > DEEPEST) {
+        xfc_buf_str(out, "...");
+        return;
+    }
     if (v < p->head->n_symbols) {
         xfc_buf_str(out, xf_plan_str(p, p->symbols[v].name));
         return;
@@ -27,16 +34,16 @@ static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds) {
     const xf_instr *in = &p->instrs[v - p->head->n_symbols];
     switch ((xf_instr_op)in->op) {
     case XF_I_CONST: xfc_buf_printf(out, "%" PRId64, in->value); return;
-    case XF_I_ADD: print_infix(p, out, in, " + ", SUM, binds); return;
-    case XF_I_MUL: print_infix(p, out, in, " * ", PRODUCT, binds); return;
-    case XF_I_FLOORDIV: print_infix(p, out, in, " floordiv ", PRODUCT, binds); return;
-    case XF_I_MOD: print_infix(p, out, in, " mod ", PRODUCT, binds); return;
+    case XF_I_ADD: print_infix(p, out, in, " + ", SUM, binds, depth); return;
+    case XF_I_MUL: print_infix(p, out, in, " * ", PRODUCT, binds, depth); return;
+    case XF_I_FLOORDIV: print_infix(p, out, in, " floordiv ", DIVISION, binds, depth); return;
+    case XF_I_MOD: print_infix(p, out, in, " mod ", DIVISION, binds, depth); return;
     case XF_I_MIN:
     case XF_I_MAX:
         xfc_buf_str(out, in->op == XF_I_MIN ? "min(" : "max(");
-        print_value(p, out, in->a, SUM);
+        print_value(p, out, in->a, SUM, depth);
         xfc_buf_str(out, ", ");
-        print_value(p, out, in->b, SUM);
+        print_value(p, out, in->b, SUM, depth);
         xfc_buf_char(out, ')');
         return;
     }
@@ -45,7 +52,7 @@ static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds) {
 static const char *value_text(xf_dump *d, const xf_plan *p, xf_val v) {
     xfc_buf b = {.arena = d->arena};
     if (v == XF_VAL_NONE) return "";
-    print_value(p, &b, v, SUM);
+    print_value(p, &b, v, SUM, 0);
     if (b.n > LONGEST) {
         b.n = LONGEST;
         xfc_buf_str(&b, "...");
@@ -57,8 +64,10 @@ static const char *type_text(xf_dump *d, const xf_plan *p, const xf_arg *a) {
     static const char *const kind[] = {[0] = "i", [1] = "u", [2] = "f", [4] = "bf"};
     uint32_t code = a->dtype & 0xff, bits = a->dtype >> 8 & 0xff;
     xfc_buf b = {.arena = d->arena};
-    if (code == 6) xfc_buf_str(&b, "bool[");
-    else xfc_buf_printf(&b, "%s%u[", code < XFC_COUNT(kind) && kind[code] ? kind[code] : "?", bits);
+    if (code == 6)
+        xfc_buf_str(&b, "bool[");
+    else
+        xfc_buf_printf(&b, "%s%u[", code < XFC_COUNT(kind) && kind[code] ? kind[code] : "?", bits);
     for (uint32_t i = 0; i < a->n_dims; i++) {
         const xf_dim *dim = &p->dims[a->first_dim + i];
         xfc_buf_printf(&b, "%s%s", i ? ", " : "", value_text(d, p, dim->value));
@@ -80,8 +89,10 @@ void xf_dump_signature(xf_dump *d, const xf_plan *p) {
     for (uint32_t i = 0; i < p->head->n_symbols; i++) {
         xf_cell(&t, "%s", xf_plan_str(p, p->symbols[i].name));
         xf_cell(&t, "%" PRId64, p->symbols[i].lo);
-        if (p->symbols[i].hi < 0) xf_cell(&t, "any");
-        else xf_cell(&t, "%" PRId64, p->symbols[i].hi);
+        if (p->symbols[i].hi < 0)
+            xf_cell(&t, "any");
+        else
+            xf_cell(&t, "%" PRId64, p->symbols[i].hi);
     }
     xf_table_end(&t);
 }
@@ -89,7 +100,8 @@ void xf_dump_signature(xf_dump *d, const xf_plan *p) {
 static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *o) {
     switch (o->space) {
     case XF_SPACE_INPUT: return xfc_sprintf(d->arena, "input %s", xf_plan_str(p, p->args[o->index].name));
-    case XF_SPACE_OUTPUT: return xfc_sprintf(d->arena, "output %s", xf_plan_str(p, p->args[p->head->n_inputs + o->index].name));
+    case XF_SPACE_OUTPUT:
+        return xfc_sprintf(d->arena, "output %s", xf_plan_str(p, p->args[p->head->n_inputs + o->index].name));
     case XF_SPACE_WEIGHT: return xfc_sprintf(d->arena, "weight@%" PRIu64, o->offset);
     default: return xfc_sprintf(d->arena, "work@%s", value_text(d, p, o->value));
     }
@@ -97,17 +109,20 @@ static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *
 
 static const char *operands_text(xf_dump *d, const xf_plan *p, uint32_t first, uint32_t n) {
     xfc_buf b = {.arena = d->arena};
-    for (uint32_t i = 0; i < n; i++) xfc_buf_printf(&b, "%s%s", i ? "; " : "", operand_text(d, p, &p->operands[first + i]));
+    for (uint32_t i = 0; i < n; i++)
+        xfc_buf_printf(&b, "%s%s", i ? "; " : "", operand_text(d, p, &p->operands[first + i]));
     return b.text ? b.text : "";
 }
 
 void xf_dump_plan(xf_dump *d, const xf_plan *p) {
-    static const char *const head[] = {"#step", "#kernel", "form", "tasks", "grain", "scratch", "flops", "reads", "writes", "results", "node"};
+    static const char *const head[] = {"#step", "#kernel", "form",   "tasks",   "grain", "scratch",
+                                       "flops", "reads",   "writes", "results", "node"};
     xf_table t = xf_table_begin(d, "plan", head, XFC_COUNT(head));
     for (uint32_t i = 0; i < p->head->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
         xfc_buf results = {.arena = d->arena};
-        for (uint32_t k = 0; k < s->n_out; k++) xfc_buf_printf(&results, "%s%s", k ? "; " : "", type_text(d, p, &p->args[s->first_out_arg + k]));
+        for (uint32_t k = 0; k < s->n_out; k++)
+            xfc_buf_printf(&results, "%s%s", k ? "; " : "", type_text(d, p, &p->args[s->first_out_arg + k]));
         xf_cell(&t, "%u", i);
         xf_cell(&t, "%u", s->kernel);
         xf_cell(&t, "%s", xf_plan_str(p, s->form));

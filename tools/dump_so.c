@@ -12,9 +12,10 @@ static xfc_status damaged(xf_dump *d, const char *path, const char *what) {
 static xfc_status open_plan(xf_dump *d, const char *path, const xf_file *f, xf_plan *plan) {
     size_t at, bytes;
     if (!xf_elf_section(f->data, f->size, XF_SECTION_PLAN, &at, &bytes))
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "it has no section %s, so it is not a model that xfc compiled; give one",
-                        XF_SECTION_PLAN);
-    const void *blob = xfc_memdup(d->arena, f->data + at, bytes, 16); /* its place in a foreign file may not be aligned */
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                        "it has no section %s, so it is not a model that xfc compiled; give one", XF_SECTION_PLAN);
+    const void *blob =
+        xfc_memdup(d->arena, f->data + at, bytes, 16); /* its place in a foreign file may not be aligned */
     const char *why = xf_plan_open(plan, blob, bytes);
     return why ? damaged(d, path, xfc_sprintf(d->arena, "the plan cannot be read: %s", why)) : XFC_OK;
 }
@@ -46,8 +47,10 @@ static void weight_line(xf_table *t, const char *line, size_t n) {
     if (at + sizeof key > end) return;
     const char *name = at + sizeof key - 1, *colon = name;
     for (bool quoted = false; colon < end && (quoted || *colon != ':'); colon++) {
-        if (*colon == '\\' && quoted && colon + 1 < end) colon++;
-        else if (*colon == '"') quoted = !quoted;
+        if (*colon == '\\' && quoted && colon + 1 < end)
+            colon++;
+        else if (*colon == '"')
+            quoted = !quoted;
     }
     if (colon >= end) return;
     const char *type = colon + 1, *stop = type;
@@ -56,13 +59,15 @@ static void weight_line(xf_table *t, const char *line, size_t n) {
     while (line < at && *line == ' ') line++;
     size_t name_bytes = (size_t)(colon - name);
     while (name_bytes && name[name_bytes - 1] == ' ') name_bytes--;
+    if (name_bytes >= 2 && name[0] == '"') name++, name_bytes -= 2;
     xf_cell(t, "%.*s", (int)(at - line), line);
     xf_cell(t, "%.*s", (int)name_bytes, name);
     xf_cell(t, "%.*s", (int)(stop - type + (stop < end)), type);
 }
 
 static xfc_status dump_weights(xf_dump *d, const char *path, const xf_file *f, const xf_plan *p) {
-    static const char *const head[] = {"value", "name", "type"}, *const total[] = {"section", "#file offset", "#bytes", "#data bytes"};
+    static const char *const head[] = {"value", "name", "type"}, *const total[] = {"section", "#file offset", "#bytes",
+                                                                                   "#data bytes"};
     const char *text;
     size_t n, at = 0, bytes = 0;
     bool here = xf_elf_section(f->data, f->size, XF_SECTION_WEIGHTS, &at, &bytes);
@@ -106,7 +111,8 @@ xfc_status xf_dump_so(xf_dump *d, const char *path, const xf_file *f, const xf_d
     XFC_TRY(open_plan(d, path, f, &plan));
     xf_elf_view view = xf_elf_open(f, d->arena);
     if (what->ir_stage && *what->ir_stage && strcmp(what->ir_stage, "planned") != 0)
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "a compiled model holds the IR of stage planned only; dump the .onnx for stage %s",
+        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                        "a compiled model holds the IR of stage planned only; dump the .onnx for stage %s",
                         what->ir_stage);
     if (what->signature) xf_dump_signature(d, &plan);
     if (what->ops) dump_forms(d, &plan);

@@ -10,7 +10,9 @@ static bool header(const xf_file *f, Elf64_Ehdr *h) {
 }
 
 /* A NUL-terminated string of a string table, or NULL. */
-static const char *text_at(const char *table, size_t n, uint64_t at) { return at < n && memchr(table + at, 0, n - (size_t)at) ? table + at : NULL; }
+static const char *text_at(const char *table, size_t n, uint64_t at) {
+    return at < n && memchr(table + at, 0, n - (size_t)at) ? table + at : NULL;
+}
 
 xf_elf_view xf_elf_open(const xf_file *f, xfc_arena *arena) {
     xf_elf_view v = {.file = f};
@@ -69,7 +71,8 @@ uint64_t xf_elf_pointer(const xf_elf_view *v, uint64_t address) {
             memcpy(&r, v->file->data + at + i, sizeof r);
             if (r.r_offset == address && ELF64_R_TYPE(r.r_info) == R_X86_64_RELATIVE) return (uint64_t)r.r_addend;
         }
-    const uint8_t *p = xf_elf_bytes(v, address, sizeof in_place); /* packed relative relocations keep the addend in place */
+    const uint8_t *p =
+        xf_elf_bytes(v, address, sizeof in_place); /* packed relative relocations keep the addend in place */
     if (p) memcpy(&in_place, p, sizeof in_place);
     return in_place;
 }

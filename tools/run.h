@@ -6,6 +6,7 @@
 #ifndef XF_RUN_H
 #define XF_RUN_H
 #include "ir/tensor.h"
+#include "runtime/plan.h"
 #include "tools/cli.h"
 #include "xf.h"
 
@@ -15,6 +16,7 @@ typedef struct {
     void *so;
     const xf_api *api;
     xf_model *model;
+    xf_plan plan; /* a copy of the one in the file */
     uint32_t n_in, n_out;
     double open_ms; /* of xf_api.open alone */
 } xf_runner;

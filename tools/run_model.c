@@ -5,7 +5,6 @@
  * executed.
  */
 #define _GNU_SOURCE
-#include "runtime/plan.h"
 #include "tools/run.h"
 #include <dlfcn.h>
 #include <elf.h>
@@ -28,10 +27,9 @@ static bool segments_present(const unsigned char *elf, size_t n) {
     return eh.e_phnum > 0;
 }
 
-static xfc_status check_file(xfc_ctx *c, const char *path, const xf_file *f) {
+static xfc_status check_file(xfc_ctx *c, const char *path, const xf_file *f, xf_plan *plan) {
     static const char remedy[] = "compile a model with xfc -o FILE.so";
     size_t offset, bytes;
-    xf_plan plan;
     if (!xf_elf_is(f->data, f->size))
         return xfc_fail(c, XFC_ERR_INPUT, at(path), "is not a shared object for this kind of machine; %s", remedy);
     if (!segments_present(f->data, f->size))
@@ -39,7 +37,7 @@ static xfc_status check_file(xfc_ctx *c, const char *path, const xf_file *f) {
     if (!xf_elf_section(f->data, f->size, XF_SECTION_PLAN, &offset, &bytes))
         return xfc_fail(c, XFC_ERR_INPUT, at(path), "is not a model compiled by xfc: it has no section %s; %s",
                         XF_SECTION_PLAN, remedy);
-    const char *why = xf_plan_open(&plan, xfc_memdup(c->arena, f->data + offset, bytes, 8), bytes);
+    const char *why = xf_plan_open(plan, xfc_memdup(c->arena, f->data + offset, bytes, 8), bytes);
     if (why)
         return xfc_fail(c, XFC_ERR_INPUT, at(path),
                         "its plan cannot be used: %s; compile the model again with this xfc", why);
@@ -56,7 +54,7 @@ static xfc_status load(xf_runner *r) {
     int number = xf_file_map(r->path, &file);
     if (number)
         return xfc_fail(r->ctx, XFC_ERR_IO, at(r->path), "cannot be read: %s; check the path", strerror(number));
-    xfc_status status = check_file(r->ctx, r->path, &file);
+    xfc_status status = check_file(r->ctx, r->path, &file, &r->plan);
     xf_file_unmap(&file);
     if (status != XFC_OK) return status;
     r->so = dlopen(with_slash(r->ctx, r->path), RTLD_NOW | RTLD_LOCAL);

@@ -1,9 +1,10 @@
 /* run_nodes.c - the compiled model beside the interpreter: the same inputs through both, outputs and, on request, every
  * node.
  *
- * The interpreter runs the graph as it was imported. What the .so shows are its kernels' results, each named by the
- * ONNX node whose output it is; nodes inside a kernel, and kernels of the compiler's own (packing, other layouts), have
- * no counterpart and are counted. The first kernel in execution order that differs names the node to look at.
+ * The interpreter runs the graph as it was imported. What the .so shows are its kernels' results; the plan says which
+ * value of the model each of them is. Values inside a kernel, and results of the compiler's own (packing, other
+ * layouts), have no counterpart and are counted. The first kernel in execution order that differs names the node to
+ * look at.
  */
 #include "frontend/frontend.h"
 #include "ir/eval.h"
@@ -12,37 +13,49 @@
 #include <string.h>
 
 typedef struct {
-    const char *node;
-    uint32_t output;
-    const xfc_tensor *value;
-} node_value;
+    const char *name, *node;
+    const xfc_tensor *tensor;
+} node_value; /* name and node are interned */
 typedef struct {
-    xfc_ctx *ctx;
     node_value *item;
     uint32_t n, cap;
+} values;
+typedef struct {
+    xfc_ctx *ctx;
+    const xf_plan *plan;
+    uint32_t step; /* of the next tap */
+    values kernels, ops;
 } recording;
 
-static void record(recording *rec, const char *node, uint32_t output, const xfc_tensor *t) {
-    if (t) xfc_push(rec->ctx->arena, rec->item, rec->n, rec->cap) = (node_value){xfc_str(rec->ctx, node), output, t};
+static node_value *find(const values *v, const char *name) {
+    for (uint32_t i = v->n; i-- > 0;)
+        if (v->item[i].name == name) return &v->item[i];
+    return NULL;
 }
 
+/* Taps come in the order of steps, and of outputs within a step. */
 static void on_kernel(void *user, const char *node, int32_t output, const xf_tensor *value) {
     recording *rec = user;
-    record(rec, node, (uint32_t)output, xf_tensor_copy(rec->ctx, value, NULL));
+    while (rec->plan->steps[rec->step].n_out == 0) rec->step++;
+    const xf_step_info *s = &rec->plan->steps[rec->step];
+    const char *name = xf_plan_str(rec->plan, rec->plan->args[s->first_out_arg + (uint32_t)output].name);
+    if ((uint32_t)output + 1 == s->n_out) rec->step++;
+    const xfc_tensor *t = xf_tensor_copy(rec->ctx, value, NULL);
+    if (t)
+        xfc_push(rec->ctx->arena, rec->kernels.item, rec->kernels.n, rec->kernels.cap) =
+            (node_value){xfc_str(rec->ctx, name), xfc_str(rec->ctx, node), t};
 }
 
-/* One ONNX node may be several ops; the last one makes its outputs. */
+/* Copied, since the interpreter reuses the memory of values that nobody needs any more; only what a kernel has shown.
+ * */
 static void on_op(void *user, const xfc_op *op, const xfc_array *out) {
     recording *rec = user;
-    for (uint32_t i = 0; op->loc.node && i < op->n_out; i++)
-        record(rec, op->loc.node, i,
-               xfc_tensor_new(rec->ctx, out[i].dtype, out[i].rank, out[i].dim, out[i].data, NULL));
-}
-
-static const xfc_tensor *find(const recording *rec, const node_value *like) {
-    for (uint32_t i = rec->n; i-- > 0;)
-        if (rec->item[i].node == like->node && rec->item[i].output == like->output) return rec->item[i].value;
-    return NULL;
+    for (uint32_t i = 0; i < op->n_out; i++) {
+        if (!op->out[i].name || !find(&rec->kernels, op->out[i].name)) continue;
+        const xfc_tensor *t = xfc_tensor_copy(rec->ctx, out[i].dtype, out[i].rank, out[i].dim, out[i].data, NULL);
+        xfc_push(rec->ctx->arena, rec->ops.item, rec->ops.n, rec->ops.cap) =
+            (node_value){op->out[i].name, op->loc.node, t};
+    }
 }
 
 static bool same_shape(const xfc_tensor *a, const xfc_tensor *b) {
@@ -52,20 +65,19 @@ static bool same_shape(const xfc_tensor *a, const xfc_tensor *b) {
     return true;
 }
 
-static bool compare_nodes(const recording *kernels, const recording *ops, xf_tolerance tol) {
+static bool compare_nodes(const recording *rec, xf_tolerance tol) {
     const node_value *first = NULL;
     uint32_t compared = 0, differ = 0;
-    for (uint32_t i = 0; i < kernels->n; i++) {
-        const node_value *k = &kernels->item[i];
-        const xfc_tensor *want = find(ops, k);
-        if (!want || !same_shape(k->value, want)) continue;
+    for (uint32_t i = 0; i < rec->kernels.n; i++) {
+        const node_value *k = &rec->kernels.item[i], *want = find(&rec->ops, k->name);
+        if (!want || !same_shape(k->tensor, want->tensor)) continue;
         compared++;
-        if (xf_report("node", k->node, k->value, want, tol)) continue;
+        if (xf_report("node", want->node ? want->node : k->node, k->tensor, want->tensor, tol)) continue;
         differ++;
-        first = first ? first : k;
+        first = first ? first : want;
     }
-    printf("%u of %u kernel outputs have a counterpart in the model; %u differ\n", compared, kernels->n, differ);
-    if (first) printf("first node that differs: '%s' (output %u)\n", first->node, first->output);
+    printf("%u of %u kernel outputs have a counterpart in the model; %u differ\n", compared, rec->kernels.n, differ);
+    if (first) printf("first node that differs: '%s' (value '%s')\n", first->node ? first->node : "", first->name);
     return differ == 0;
 }
 
@@ -93,15 +105,15 @@ xfc_status xf_compare_model(xf_runner *r, xf_ctx *ctx, const char *model, const 
                             const xfc_tensor *const *in, xf_tolerance tol) {
     xfc_graph *g = xfc_import_file(r->ctx, model, &(xfc_import_opts){.dims = dims->item, .n_dims = dims->n});
     if (!g) return XFC_ERR_INPUT;
-    recording kernels = {.ctx = r->ctx}, ops = {.ctx = r->ctx};
+    recording rec = {.ctx = r->ctx, .plan = &r->plan};
     const xfc_tensor **got = xfc_new_array(r->ctx->arena, const xfc_tensor *, r->n_out);
     xfc_array *want = xfc_new_array(r->ctx->arena, xfc_array, g->n_out);
-    if (per_node) r->api->set_tap(ctx, "*", on_kernel, &kernels);
+    if (per_node) r->api->set_tap(ctx, "*", on_kernel, &rec);
     xfc_status status = xf_runner_run(r, ctx, in, got);
     r->api->set_tap(ctx, NULL, NULL, NULL);
-    if (status == XFC_OK) status = interpret(r, g, in, per_node ? &ops : NULL, want);
+    if (status == XFC_OK) status = interpret(r, g, in, per_node ? &rec : NULL, want);
     if (status != XFC_OK) return status;
-    bool right = !per_node || compare_nodes(&kernels, &ops, tol);
+    bool right = !per_node || compare_nodes(&rec, tol);
     for (uint32_t i = 0; i < g->n_out; i++) {
         int at = xf_find_output(r, g->out_name[i]);
         if (at < 0)

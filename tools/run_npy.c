@@ -60,7 +60,7 @@ static bool parse_type(const char *s, xfc_dtype *dtype, bool *swap) {
 
 /* Element i of the result (row-major) comes from element fortran_index(i) of the file. */
 static int64_t fortran_index(int64_t i, uint32_t rank, const int64_t *dim) {
-    int64_t out = 0, stride[XFC_MAX_RANK], s = 1;
+    int64_t out = 0, stride[XFC_MAX_RANK] = {0}, s = 1;
     for (uint32_t d = 0; d < rank; d++) stride[d] = s, s *= dim[d];
     for (uint32_t d = rank; d-- > 0; i /= dim[d]) out += i % dim[d] * stride[d];
     return out;

@@ -7,13 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct { xf_dump_what what; const char *kernel; xf_cli_list dims, shapes; } options;
+typedef struct {
+    xf_dump_what what;
+    const char *kernel;
+    xf_cli_list dims, shapes;
+} options;
 
 static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const xf_file *f, const options *o) {
     size_t n = strlen(path);
     if (n >= 3 && strcmp(path + n - 3, ".xf") == 0)
         return xfc_parse_graph(ctx, xfc_memdup(ctx->arena, f->data, f->size, 1), f->size, path);
-    xfc_import_opts import = {.dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
+    xfc_import_opts import = {
+        .dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
     return xfc_import_file(ctx, path, &import);
 }
 
@@ -27,7 +32,9 @@ static void default_parts(xf_dump_what *w, bool is_so) {
 static xfc_status dump(xf_dump *d, const char *path, options *o) {
     xf_file f;
     int number = xf_file_map(path, &f);
-    if (number) return xfc_fail(d->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(number));
+    if (number)
+        return xfc_fail(d->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path",
+                        strerror(number));
     bool is_so = xf_elf_is(f.data, f.size);
     default_parts(&o->what, is_so);
     xfc_status s = XFC_ERR_INPUT;
@@ -45,7 +52,8 @@ static int report(const xfc_ctx *ctx) {
     xfc_status worst = XFC_OK;
     xfc_diags_print(ctx, stderr, false);
     for (uint32_t i = 0; i < ctx->n_diags; i++)
-        if (!ctx->diags[i].is_note && (worst == XFC_OK || ctx->diags[i].status == XFC_ERR_UNSUPPORTED)) worst = ctx->diags[i].status;
+        if (!ctx->diags[i].is_note && (worst == XFC_OK || ctx->diags[i].status == XFC_ERR_UNSUPPORTED))
+            worst = ctx->diags[i].status;
     return worst == XFC_OK ? 0 : xfc_exit_code(worst);
 }
 
@@ -72,11 +80,17 @@ int main(int argc, char **argv) {
         {XF_CLI_SECTION, "parts (default: signature and ops; of a .so also variants and metadata)", NULL, NULL, NULL},
         {XF_CLI_FLAG, "signature", NULL, "inputs, outputs and dimensions with their ranges", &o.what.signature},
         {XF_CLI_FLAG, "ops", NULL, "how often each op occurs; of a .so its steps by form", &o.what.ops},
-        {XF_CLI_TEXT, "ir", "?STAGE", "IR text at a stage: imported, legal, kernels, scheduled,\nplanned (default: as read; of a .so planned)", &o.what.ir_stage},
-        {XF_CLI_FLAG, "plan", NULL, "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions", &o.what.plan},
+        {XF_CLI_TEXT, "ir", "?STAGE",
+         "IR text at a stage: imported, legal, kernels, scheduled,\nplanned (default: as read; of a .so planned)",
+         &o.what.ir_stage},
+        {XF_CLI_FLAG, "plan", NULL,
+         "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions", &o.what.plan},
         {XF_CLI_FLAG, "weights", NULL, "constants: names, types, sizes", &o.what.weights},
         {XF_CLI_FLAG, "isa", NULL, "code variants of a .so", &o.what.isa},
-        {XF_CLI_TEXT, "asm", "?KERNEL", "assembly of a kernel by its number in the plan (all without),\nor of a symbol such as xf_contract; of a .so also N@ISA", &o.what.kernel},
+        {XF_CLI_TEXT, "asm", "?KERNEL",
+         "assembly of a kernel by its number in the plan (all without),\nor of a symbol such as xf_contract; of a .so "
+         "also N@ISA",
+         &o.what.kernel},
         {XF_CLI_FLAG, "meta", NULL, "metadata and build id of a .so", &o.what.meta},
         {XF_CLI_SECTION, "how", NULL, NULL, NULL},
         {XF_CLI_FLAG, "json", NULL, "one JSON object", &o.what.json},
@@ -85,12 +99,15 @@ int main(int argc, char **argv) {
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension of a model", &o.dims},
         {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input of a model", &o.shapes},
     };
-    const xf_cli cli = {"xf-dump", "[parts] FILE.onnx|FILE.xf|FILE.so",
-                        "Shows what is in a model, an IR file or a compiled model, without running it.\n"
-                        "Exit codes: 0 ok, 1 damaged file, 2 usage, 3 unsupported operator or type, 4 I/O.",
-                        "  xf-dump bert.so\n  xf-dump --plan bert.so | less -S\n  xf-dump --ir=kernels bert.onnx --dim batch=1\n"
-                        "  xf-dump --asm=3@x86-64-v3 bert.so\n  xf-dump --json --signature bert.so\n",
-                        table, XFC_COUNT(table)};
+    const xf_cli cli = {
+        "xf-dump",
+        "[parts] FILE.onnx|FILE.xf|FILE.so",
+        "Shows what is in a model, an IR file or a compiled model, without running it.\n"
+        "Exit codes: 0 ok, 1 damaged file, 2 usage, 3 unsupported operator or type, 4 I/O.",
+        "  xf-dump bert.so\n  xf-dump --plan bert.so | less -S\n  xf-dump --ir=kernels bert.onnx --dim batch=1\n"
+        "  xf-dump --asm=3@x86-64-v3 bert.so\n  xf-dump --json --signature bert.so\n",
+        table,
+        XFC_COUNT(table)};
     xf_cli_list files = {0};
     int stop = xf_cli_parse(&cli, ctx->arena, argc, argv, &files), code = stop - 1;
     if (!stop && files.n != 1) {

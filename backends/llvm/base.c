@@ -1,6 +1,7 @@
 /* base.c - the object beside the kernels: the plan blob and the table of variants (runtime/include/xfc/abi.h).
  *
- * Data only. The plan lies in a section of its own, which is loaded with the read-only data and which tools find by name. */
+ * Data only. The plan lies in a section of its own, which is loaded with the read-only data and which tools find by
+ * name. */
 #include "backends/artefact.h"
 #include "backends/llvm/llvm.h"
 #include "runtime/include/xfc/abi.h"
@@ -35,7 +36,9 @@ static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
     LLVMValueRef *rows = xfc_new_array(e->arena, LLVMValueRef, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         size_t length = strlen(isas[i]);
-        unsigned level = length && isas[i][length - 1] >= '0' && isas[i][length - 1] <= '9' ? (unsigned)(isas[i][length - 1] - '0') : 0;
+        unsigned level = length && isas[i][length - 1] >= '0' && isas[i][length - 1] <= '9'
+                             ? (unsigned)(isas[i][length - 1] - '0')
+                             : 0;
         LLVMValueRef value[3] = {text(e, isas[i]), LLVMConstInt(e->i64, level, false), kernels_of(e, isas[i])};
         rows[i] = LLVMConstStructInContext(e->llvm, value, 3, false);
     }

@@ -3,7 +3,11 @@
 #include "backends/llvm/llvm.h"
 #include <string.h>
 
-typedef struct { xfc_name_of *name_of; void *user; char text[128]; } names;
+typedef struct {
+    xfc_name_of *name_of;
+    void *user;
+    char text[128];
+} names;
 
 /* LLVM asks how to write the target of a branch or call. */
 static const char *lookup(void *user, uint64_t value, uint64_t *type, uint64_t pc, const char **name) {
@@ -15,19 +19,25 @@ static const char *lookup(void *user, uint64_t value, uint64_t *type, uint64_t p
     return branch && n->name_of(n->user, value, n->text, sizeof n->text) ? n->text : NULL;
 }
 
-xfc_status xfc_disassemble(xfc_ctx *ctx, const uint8_t *code, size_t n, uint64_t address, xfc_name_of *name_of, void *user, xfc_buf *out) {
+xfc_status xfc_disassemble(xfc_ctx *ctx, const uint8_t *code, size_t n, uint64_t address, xfc_name_of *name_of,
+                           void *user, xfc_buf *out) {
     names who = {.name_of = name_of, .user = user};
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86Disassembler();
     LLVMDisasmContextRef d = LLVMCreateDisasm("x86_64-unknown-linux-gnu", &who, 0, NULL, lookup);
-    if (!d) return xfc_fail(ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM has no disassembler for x86-64; install an LLVM built with it");
+    if (!d)
+        return xfc_fail(ctx, XFC_ERR_TOOL, (xfc_loc){0},
+                        "LLVM has no disassembler for x86-64; install an LLVM built with it");
     LLVMSetDisasmOptions(d, LLVMDisassembler_Option_PrintImmHex);
     for (size_t at = 0; at < n;) {
         char text[256];
-        size_t step = LLVMDisasmInstruction(d, (uint8_t *)(uintptr_t)(code + at), n - at, address + at, text, sizeof text);
-        if (step == 0) xfc_buf_printf(out, "%6zx:\t.byte 0x%02x\n", at, code[at]);
-        else xfc_buf_printf(out, "%6zx:%s\n", at, text);
+        size_t step =
+            LLVMDisasmInstruction(d, (uint8_t *)(uintptr_t)(code + at), n - at, address + at, text, sizeof text);
+        if (step == 0)
+            xfc_buf_printf(out, "%6zx:\t.byte 0x%02x\n", at, code[at]);
+        else
+            xfc_buf_printf(out, "%6zx:%s\n", at, text);
         at += step ? step : 1;
     }
     LLVMDisasmDispose(d);

@@ -1,20 +1,22 @@
 /* tile.c - the parameterised contraction generator: c[i, j] = sum_k a[i, k] * b[k, j], b in panels of 48 columns.
  *
- * Idea: every tile step of a module calls one internal function, whose loops are blocks of k, strips of columns, blocks of rows; the
- * innermost body is a micro-kernel (tile_kernel.c) from a table. So code is shared by all shapes, and all sizes are run-time
- * values: rows split evenly (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the last strip uses kernels of fewer vectors.
- * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k stays one.
+ * Idea: every tile step of a module calls one internal function, whose loops are blocks of k, strips of columns,
+ * blocks of rows; the innermost body is a micro-kernel (tile_kernel.c) from a table. So code is shared by all shapes,
+ * and all sizes are run-time values: rows split evenly (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the
+ * last strip uses kernels of fewer vectors.
+ * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k
+ * stays one.
  *
- * Prefetch: while a panel is used, the one after it is brought into the second-level cache, a share by every block of rows: the
- * fewer blocks, the more lines a step of k (`levels`). Blocks whose share would lie beyond the panel use kernels without. A panel
- * that is used once streams through: then b is prefetched far ahead of its loads instead.
+ * Prefetch: while a panel is used, the one after it is brought into the second-level cache, a share by every block of
+ * rows: the fewer blocks, the more lines a step of k (`levels`). Blocks whose share would lie beyond the panel use
+ * kernels without. A panel that is used once streams through: then b is prefetched far ahead of its loads instead.
  * Invariant: the bits of an element of c depend on its row of a, its column of b and depth alone.
  * Callers keep c compact: stores into rows far apart cost up to 10 %.
  */
 #include "backends/llvm/tile.h"
 
 static const xfc_tile_shape shapes[] = {
-#define XFC_TILE(id, bytes, needs_fma, n_rows, n_vectors, n_unroll) \
+#define XFC_TILE(id, bytes, needs_fma, n_rows, n_vectors, n_unroll)                                                    \
     {.name = #id, .vector_bytes = bytes, .fma = needs_fma, .rows = n_rows, .vectors = n_vectors, .unroll = n_unroll},
 #include "backends/llvm/cpu/tiles.def"
 #undef XFC_TILE
@@ -25,17 +27,18 @@ enum { A, A_ROW, B, C, C_ROW, ROWS, DEPTH, COLUMNS, N_ARGS }; /* of the driver; 
 
 static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
 enum { N_LEVELS = XFC_COUNT(levels) };
-#define LINES_PER_STEP(s) ((s)->unroll * PANEL_ROW / XFC_TILE_LINE) /* lines of a panel per unrolled step */
 
 typedef struct {
     xfc_emit *e;
     const xfc_tile_shape *s;
     LLVMValueRef arg[N_ARGS];
-    LLVMValueRef full[N_LEVELS], partial, wide; /* tables by rows: whole strips; [vectors - 1][rows] of the last one; two strips */
-    LLVMValueRef a_row, c_row, panel_bytes;     /* bytes */
-    LLVMValueRef blocks, base, extra;           /* the first `extra` of the blocks have base + 1 rows, the others base */
-    LLVMValueRef fetching, lines;               /* table and lines of the level that fits the number of blocks; lines 0: none does */
-    LLVMValueRef ahead, panels;
+    LLVMValueRef full[N_LEVELS]; /* tables by rows of kernels for whole strips */
+    LLVMValueRef partial; /* the same for the last strip: [vectors - 1][rows - 1] */
+    LLVMValueRef wide; /* the kernel of one row and two strips */
+    LLVMValueRef a_row, c_row, panel_bytes; /* bytes */
+    LLVMValueRef panels, ahead;
+    LLVMValueRef blocks, base, extra; /* the first `extra` blocks of rows have base + 1 rows, the others base */
+    LLVMValueRef fetching, lines; /* table and lines of the level that fits the number of blocks */
     LLVMValueRef k0, depth; /* the block of k: first step, steps */
     uint32_t strip_bytes;
 } driver;
@@ -45,11 +48,21 @@ static LLVMValueRef add(const driver *d, LLVMValueRef a, LLVMValueRef b) { retur
 static LLVMValueRef sub(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildSub(d->e->b, a, b, ""); }
 static LLVMValueRef mul(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildMul(d->e->b, a, b, ""); }
 static LLVMValueRef times(const driver *d, LLVMValueRef a, int64_t k) { return mul(d, a, num(d, k)); }
-static LLVMValueRef over(const driver *d, LLVMValueRef a, int64_t k) { return LLVMBuildUDiv(d->e->b, a, num(d, k), ""); }
-static LLVMValueRef ceil_over(const driver *d, LLVMValueRef a, int64_t k) { return over(d, add(d, a, num(d, k - 1)), k); }
-static LLVMValueRef less(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(d->e->b, LLVMIntULT, a, b, ""); }
-static LLVMValueRef equal(const driver *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(d->e->b, LLVMIntEQ, a, b, ""); }
-static LLVMValueRef pick(const driver *d, LLVMValueRef c, LLVMValueRef yes, LLVMValueRef no) { return LLVMBuildSelect(d->e->b, c, yes, no, ""); }
+static LLVMValueRef over(const driver *d, LLVMValueRef a, int64_t k) {
+    return LLVMBuildUDiv(d->e->b, a, num(d, k), "");
+}
+static LLVMValueRef ceil_over(const driver *d, LLVMValueRef a, int64_t k) {
+    return over(d, add(d, a, num(d, k - 1)), k);
+}
+static LLVMValueRef less(const driver *d, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildICmp(d->e->b, LLVMIntULT, a, b, "");
+}
+static LLVMValueRef equal(const driver *d, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildICmp(d->e->b, LLVMIntEQ, a, b, "");
+}
+static LLVMValueRef pick(const driver *d, LLVMValueRef c, LLVMValueRef yes, LLVMValueRef no) {
+    return LLVMBuildSelect(d->e->b, c, yes, no, "");
+}
 static LLVMValueRef min(const driver *d, LLVMValueRef a, LLVMValueRef b) { return pick(d, less(d, a, b), a, b); }
 
 static const xfc_tile_shape *shape_of(const xfc_target *t) {
@@ -60,11 +73,14 @@ static const xfc_tile_shape *shape_of(const xfc_target *t) {
 
 /* --- tables of kernels ----------------------------------------------------------------------------------------- */
 
+/* Lines of a panel per unrolled step. */
+static uint32_t lines_per_step(const xfc_tile_shape *s) { return s->unroll * PANEL_ROW / XFC_TILE_LINE; }
+
 /* Level of a panel that `uses` blocks compute: the least that covers the panel; 0 for a single use, which streams. */
 static uint32_t level_for(const xfc_tile_shape *s, uint32_t uses) {
     uint32_t l = 1;
     if (uses <= 1) return 0;
-    while (l + 1 < N_LEVELS && uses * levels[l] < LINES_PER_STEP(s)) l++;
+    while (l + 1 < N_LEVELS && uses * levels[l] < lines_per_step(s)) l++;
     return l;
 }
 
@@ -113,22 +129,30 @@ static void make_tables(driver *d) {
 /* --- the loops ------------------------------------------------------------------------------------------------- */
 
 /* One micro-kernel on the rows from `row`; b and c point at the first of them in their strip. */
-static void call(const driver *d, LLVMValueRef fn, LLVMValueRef row, LLVMValueRef b, LLVMValueRef c, LLVMValueRef fetch, LLVMValueRef strip) {
+static void call(const driver *d, LLVMValueRef fn, LLVMValueRef row, LLVMValueRef b, LLVMValueRef c, LLVMValueRef fetch,
+                 LLVMValueRef strip) {
     xfc_emit *e = d->e;
     LLVMValueRef args[XFC_MICRO_ARGS] = {
         [XFC_MICRO_A] = xfc_tile_at(e, xfc_tile_at(e, d->arg[A], times(d, d->k0, 4)), mul(d, row, d->a_row)),
-        [XFC_MICRO_A_ROW] = d->a_row, [XFC_MICRO_B] = b,
-        [XFC_MICRO_C] = xfc_tile_at(e, c, mul(d, row, d->c_row)), [XFC_MICRO_C_ROW] = d->c_row,
-        [XFC_MICRO_DEPTH] = d->depth, [XFC_MICRO_ADD] = d->k0, [XFC_MICRO_FETCH] = fetch,
-        [XFC_MICRO_AHEAD] = d->ahead, [XFC_MICRO_STRIP] = strip};
+        [XFC_MICRO_A_ROW] = d->a_row,
+        [XFC_MICRO_B] = b,
+        [XFC_MICRO_C] = xfc_tile_at(e, c, mul(d, row, d->c_row)),
+        [XFC_MICRO_C_ROW] = d->c_row,
+        [XFC_MICRO_DEPTH] = d->depth,
+        [XFC_MICRO_ADD] = d->k0,
+        [XFC_MICRO_FETCH] = fetch,
+        [XFC_MICRO_AHEAD] = d->ahead,
+        [XFC_MICRO_STRIP] = strip};
     LLVMBuildCall2(e->b, xfc_micro_type(e), fn, args, XFC_MICRO_ARGS, "");
 }
 
-/* The part of b that is used after strip `index` of the panel at `offset`: the same steps of k one panel on; after the last panel
- * the next steps in the first one; at the very end what follows this b, which is the next group of panels if there is one. */
+/* The part of b that is used after strip `index` of the panel at `offset`: the same steps of k one panel on; after
+ * the last panel the next steps in the first one; at the very end what follows this b, which is the next group of
+ * panels if there is one. */
 static LLVMValueRef next_part(const driver *d, LLVMValueRef panel, LLVMValueRef offset) {
     LLVMValueRef k_next = add(d, d->k0, d->depth), after = add(d, panel, num(d, 1));
-    LLVMValueRef turn = pick(d, equal(d, k_next, d->arg[DEPTH]), mul(d, after, d->panel_bytes), times(d, k_next, PANEL_ROW));
+    LLVMValueRef turn =
+        pick(d, equal(d, k_next, d->arg[DEPTH]), mul(d, after, d->panel_bytes), times(d, k_next, PANEL_ROW));
     LLVMValueRef is_last = equal(d, after, d->panels);
     return xfc_tile_at(d->e, d->arg[B], pick(d, is_last, turn, add(d, offset, d->panel_bytes)));
 }
@@ -150,7 +174,8 @@ static void strip(const driver *d, LLVMValueRef index) {
     LLVMValueRef share = mul(d, over(d, d->depth, d->s->unroll), times(d, d->lines, XFC_TILE_LINE));
     xfc_loop t = xfc_emit_loop_begin(e, num(d, 0), d->blocks, 1, "block");
     LLVMValueRef row = add(d, mul(d, t.i, d->base), min(d, t.i, d->extra));
-    LLVMValueRef last = pick(d, less(d, t.i, d->extra), d->base, sub(d, d->base, num(d, 1))); /* rows of the block - 1 */
+    LLVMValueRef last =
+        pick(d, less(d, t.i, d->extra), d->base, sub(d, d->base, num(d, 1))); /* rows of the block - 1 */
     LLVMValueRef from = mul(d, share, add(d, t.i, mul(d, in_panel, d->blocks)));
     LLVMValueRef kernels = pick(d, less(d, from, limit), d->fetching, plain);
     LLVMValueRef fn = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, kernels, &last, 1, ""), "");
@@ -191,7 +216,7 @@ static void prepare(driver *d) {
     d->fetching = d->full[0];
     d->lines = num(d, 0);
     for (uint32_t l = N_LEVELS - 1; l > 0; l--) { /* level_for at run time */
-        uint32_t covers = l == N_LEVELS - 1 ? 1 : (LINES_PER_STEP(d->s) + levels[l] - 1) / levels[l] - 1;
+        uint32_t covers = l == N_LEVELS - 1 ? 1 : (lines_per_step(d->s) + levels[l] - 1) / levels[l] - 1;
         LLVMValueRef fits = less(d, num(d, covers), uses);
         d->fetching = pick(d, fits, d->full[l], d->fetching);
         d->lines = pick(d, fits, num(d, levels[l]), d->lines);

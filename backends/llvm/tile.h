@@ -4,11 +4,11 @@
 #include "backends/llvm/llvm.h"
 
 enum {
-    XFC_TILE_LINE = 64,                     /* bytes of a cache line */
-    XFC_TILE_PANEL = 48,                    /* columns of a panel of b */
+    XFC_TILE_LINE = 64, /* bytes of a cache line */
+    XFC_TILE_PANEL = 48, /* columns of a panel of b */
     XFC_TILE_PANEL_ROW = XFC_TILE_PANEL * 4, /* bytes from k to k + 1 in a panel */
-    XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW,  /* distance at which b is prefetched ahead of its loads ... */
-    XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW,  /* ... and when it streams through once */
+    XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW, /* distance at which b is prefetched ahead of its loads ... */
+    XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW, /* ... and when it streams through once */
 };
 
 typedef struct { /* a row of cpu/tiles.def */
@@ -18,20 +18,26 @@ typedef struct { /* a row of cpu/tiles.def */
     uint32_t rows, vectors, unroll;
 } xfc_tile_shape;
 
-/* One micro-kernel: c[rows x columns] = or += a[rows x depth] * b[depth x columns]; columns are `strips` strips of `vectors`
- * vectors. More than one strip: more independent chains when rows are few. */
+/* One micro-kernel: c[rows x columns] = or += a[rows x depth] * b[depth x columns]; columns are `strips` strips of
+ * `vectors` vectors. More than one strip: more independent chains when rows are few. */
 typedef struct {
     uint32_t rows, vectors, strips;
-    uint32_t fetch; /* cache lines of the next panel to bring in per unrolled step of k; 0: the kernel ignores its argument */
+    uint32_t
+        fetch; /* cache lines of the next panel to bring in per unrolled step of k; 0: the kernel ignores its argument */
 } xfc_micro;
 
-/* Arguments of a micro-kernel, pointers and i64, distances in bytes. What the loops use comes first: it arrives in registers. */
+/* Arguments of a micro-kernel, pointers and i64, distances in bytes. What the loops use comes first: it arrives in
+ * registers. */
 enum {
-    XFC_MICRO_A, XFC_MICRO_A_ROW, XFC_MICRO_B,
+    XFC_MICRO_A,
+    XFC_MICRO_A_ROW,
+    XFC_MICRO_B,
     XFC_MICRO_FETCH, /* where the lines of the next panel start */
     XFC_MICRO_AHEAD, /* XFC_TILE_NEAR or _FAR; kernels with fetch are always near */
-    XFC_MICRO_DEPTH, XFC_MICRO_C, XFC_MICRO_C_ROW,
-    XFC_MICRO_ADD,   /* 0: c is overwritten, else added to */
+    XFC_MICRO_DEPTH,
+    XFC_MICRO_C,
+    XFC_MICRO_C_ROW,
+    XFC_MICRO_ADD, /* 0: c is overwritten, else added to */
     XFC_MICRO_STRIP, /* distance in b from one strip to the next */
     XFC_MICRO_ARGS
 };

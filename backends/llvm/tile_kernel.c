@@ -1,12 +1,12 @@
 /* tile_kernel.c - the micro-kernels of the contraction generator: one block of c in registers.
  *
- * Idea: rows x columns accumulators live in registers over the whole depth; one step of k loads the vectors of b, broadcasts one
- * element of a per row, and does one multiply-add an accumulator. Rows of a are addressed as pointer + shared offset, so one
- * kernel serves every row distance (measured: within 1 % of constant displacements).
- * Invariants: an element of c is one chain over ascending k, whatever block surrounds it, so its bits depend on its row of a
- * and its column of b alone. A depth that is no multiple of the unroll ends in a loop of single steps: same chain.
- * The prefetches stand between the loads on purpose: they also keep the scheduler from hoisting the loads of the next step,
- * which would spill accumulators (tests/tile counts stack accesses in the loops).
+ * Idea: rows x columns accumulators live in registers over the whole depth; one step of k loads the vectors of b,
+ * broadcasts one element of a per row, and does one multiply-add an accumulator. Rows of a are addressed as pointer +
+ * shared offset, so one kernel serves every row distance (measured: within 1 % of constant displacements).
+ * Invariants: an element of c is one chain over ascending k, whatever block surrounds it, so its bits depend on its
+ * row of a and its column of b alone. A depth that is no multiple of the unroll ends in a loop of single steps: same
+ * chain. The prefetches stand between the loads on purpose: they also keep the scheduler from hoisting the loads of
+ * the next step, which would spill accumulators (tests/tile counts stack accesses in the loops).
  * Not here: which kernel runs when (tile.c).
  */
 #include "backends/llvm/tile.h"
@@ -21,10 +21,10 @@ typedef struct {
     LLVMValueRef fn;
     LLVMTypeRef vector;
     LLVMValueRef row[MAX_ROWS]; /* a, by row */
-    LLVMValueRef acc[MAX_ACC];  /* row-major */
+    LLVMValueRef acc[MAX_ACC]; /* row-major */
     LLVMValueRef b[MAX_STRIPS], fetch, i; /* moving with k; i is the offset into each row of a in bytes */
-    uint32_t n_acc, n_vectors;            /* n_vectors: columns of the block */
-    uint32_t strip_bytes, panel_row;      /* panel_row: bytes from k to k + 1 in b */
+    uint32_t n_acc, n_vectors; /* n_vectors: columns of the block */
+    uint32_t strip_bytes, panel_row; /* panel_row: bytes from k to k + 1 in b */
 } state;
 
 LLVMTypeRef xfc_micro_type(xfc_emit *e) {
@@ -72,7 +72,8 @@ static LLVMValueRef multiply_add(const state *s, LLVMValueRef x, LLVMValueRef y,
 }
 
 static void prefetch(xfc_emit *e, LLVMValueRef p, unsigned locality) {
-    LLVMValueRef args[4] = {p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, locality, 0), LLVMConstInt(e->i32, 1, 0)};
+    LLVMValueRef args[4] = {p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, locality, 0),
+                            LLVMConstInt(e->i32, 1, 0)};
     LLVMTypeRef t = e->ptr;
     xfc_emit_intrinsic(e, "llvm.prefetch", &t, 1, args, 4);
 }
@@ -173,16 +174,20 @@ static void begin(state *s) {
 static void body(state *s) {
     xfc_emit *e = s->e;
     LLVMPositionBuilderAtEnd(e->b, xfc_emit_block(e, "entry"));
-    for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_times(e, argument(s, XFC_MICRO_B), argument(s, XFC_MICRO_STRIP), t);
+    for (uint32_t t = 0; t < s->micro->strips; t++)
+        s->b[t] = at_times(e, argument(s, XFC_MICRO_B), argument(s, XFC_MICRO_STRIP), t);
     s->fetch = argument(s, XFC_MICRO_FETCH);
-    LLVMValueRef zero = xfc_emit_const(e, 0), bytes = LLVMBuildShl(e->b, argument(s, XFC_MICRO_DEPTH), xfc_emit_const(e, 2), "");
+    LLVMValueRef zero = xfc_emit_const(e, 0),
+                 bytes = LLVMBuildShl(e->b, argument(s, XFC_MICRO_DEPTH), xfc_emit_const(e, 2), "");
     LLVMValueRef whole = LLVMBuildAnd(e->b, bytes, xfc_emit_const(e, -4 * (int64_t)s->shape->unroll), "");
-    LLVMValueRef a = xfc_tile_at(e, argument(s, XFC_MICRO_A), whole); /* i runs from -whole to 0: no register for the limit */
+    LLVMValueRef a =
+        xfc_tile_at(e, argument(s, XFC_MICRO_A), whole); /* i runs from -whole to 0: no register for the limit */
     for (uint32_t r = 0; r < s->micro->rows; r++) s->row[r] = at_times(e, a, argument(s, XFC_MICRO_A_ROW), r);
     s->i = LLVMBuildSub(e->b, zero, whole, "");
     begin(s);
     loop(s, zero, s->shape->unroll, "k");
-    for (uint32_t r = 0; r < s->micro->rows; r++) s->row[r] = at_times(e, argument(s, XFC_MICRO_A), argument(s, XFC_MICRO_A_ROW), r);
+    for (uint32_t r = 0; r < s->micro->rows; r++)
+        s->row[r] = at_times(e, argument(s, XFC_MICRO_A), argument(s, XFC_MICRO_A_ROW), r);
     s->i = whole;
     loop(s, bytes, 1, "rest");
     for (uint32_t k = 0; k < s->n_acc; k++) LLVMSetAlignment(LLVMBuildStore(e->b, s->acc[k], c_of(s, k)), 4);
@@ -191,7 +196,8 @@ static void body(state *s) {
 
 LLVMValueRef xfc_emit_micro(xfc_emit *e, const xfc_tile_shape *shape, const xfc_micro *m) {
     uint32_t columns = m->vectors * m->strips;
-    xfc_assert(m->rows <= MAX_ROWS && m->rows * columns <= MAX_ACC && columns <= MAX_VECTORS && m->strips <= MAX_STRIPS);
+    xfc_assert(m->rows <= MAX_ROWS && m->rows * columns <= MAX_ACC && columns <= MAX_VECTORS &&
+               m->strips <= MAX_STRIPS);
     const char *name = xfc_sprintf(e->arena, "xf_tile_%ux%ux%u_%u", m->rows, m->vectors, m->strips, m->fetch);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMValueRef outer = e->fn;

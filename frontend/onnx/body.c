@@ -1,8 +1,8 @@
 /* body.c - the nodes of one body (the graph, or a function being inlined): names, order, import.
  *
  * Files need not be in topological order: a depth-first walk from the outputs (with a stack of its own, as depth is the
- * file's choice) marks what is needed and orders it; the order of the file is kept where it was valid. Nodes that nothing
- * needs are only checked for names. Every name has one producer.
+ * file's choice) marks what is needed and orders it; the order of the file is kept where it was valid. Nodes that
+ * nothing needs are only checked for names. Every name has one producer.
  */
 #include "frontend/onnx/import.h"
 #include <stdlib.h>
@@ -23,7 +23,8 @@ xfc_loc xfc_node_loc(xfc_importer *im, const xfc_body *body, uint32_t index) {
 uint32_t xfc_body_opset(const xfc_body *body, const char *domain) {
     for (size_t i = 0; i < body->n_opsets; i++) {
         int64_t version = body->opset[i]->version;
-        if (!strcmp(xfc_onnx_domain(body->opset[i]->domain), domain)) return version < 0 || version > 0xffff ? 0xffff : (uint32_t)version;
+        if (!strcmp(xfc_onnx_domain(body->opset[i]->domain), domain))
+            return version < 0 || version > 0xffff ? 0xffff : (uint32_t)version;
     }
     return 0;
 }
@@ -35,7 +36,8 @@ xfc_bound *xfc_body_find(xfc_importer *im, const xfc_body *body, const char *nam
 xfc_status xfc_body_bind(xfc_importer *im, xfc_body *body, const char *name, xfc_bound bound, xfc_loc loc) {
     const char *key = xfc_str(im->ctx, name);
     if (xfc_map_get_ptr(&body->names, key))
-        return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the name '%s' is given to two values; export the model again", key);
+        return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the name '%s' is given to two values; export the model again",
+                        key);
     xfc_map_set_ptr(&body->names, key, xfc_memdup(im->arena, &bound, sizeof bound, _Alignof(xfc_bound)));
     return XFC_OK;
 }
@@ -79,7 +81,10 @@ static xfc_status bind_producers(xfc_importer *im, xfc_body *body) {
 }
 
 /* The walk: a node is entered, its operands' producers are walked, then it is appended to the order. */
-typedef struct { uint32_t node; size_t next; } frame;
+typedef struct {
+    uint32_t node;
+    size_t next;
+} frame;
 typedef struct {
     xfc_importer *im;
     const xfc_body *body;
@@ -94,10 +99,12 @@ static xfc_status report_cycle(walk *w, uint32_t node) {
     xfc_buf b = {.arena = w->im->arena};
     enum { SHOWN = 6 };
     for (uint32_t i = first - 1; i < w->n_stack && i < first - 1 + SHOWN; i++)
-        xfc_buf_printf(&b, "%s'%.60s'", i == first - 1 ? "" : " needs ", xfc_node_loc(w->im, w->body, w->stack[i].node).node);
+        xfc_buf_printf(&b, "%s'%.60s'", i == first - 1 ? "" : " needs ",
+                       xfc_node_loc(w->im, w->body, w->stack[i].node).node);
     if (w->n_stack - (first - 1) > SHOWN) xfc_buf_str(&b, " needs ...");
-    return xfc_fail(w->im->ctx, XFC_ERR_INPUT, xfc_node_loc(w->im, w->body, node), "the graph has a cycle: %s needs '%.60s'; export the model again",
-                    b.text, xfc_node_loc(w->im, w->body, node).node);
+    return xfc_fail(w->im->ctx, XFC_ERR_INPUT, xfc_node_loc(w->im, w->body, node),
+                    "the graph has a cycle: %s needs '%.60s'; export the model again", b.text,
+                    xfc_node_loc(w->im, w->body, node).node);
 }
 
 static xfc_status enter_producer(walk *w, uint32_t user, const char *name) {
@@ -139,13 +146,16 @@ static int by_number(const void *a, const void *b) {
 
 /* Needed nodes, each after its producers. A second walk over them in file order keeps valid files as they are. */
 static xfc_status order_nodes(xfc_importer *im, const xfc_body *body, char *const *outputs, size_t n_outputs, walk *w) {
-    *w = (walk){.im = im, .body = body, .state = xfc_new_array(im->arena, uint8_t, body->n_nodes),
+    *w = (walk){.im = im,
+                .body = body,
+                .state = xfc_new_array(im->arena, uint8_t, body->n_nodes),
                 .order = xfc_new_array(im->arena, uint32_t, body->n_nodes)};
     for (size_t i = 0; i < n_outputs; i++) {
         const xfc_bound *b = xfc_body_find(im, body, outputs[i]);
         if (!b)
             return xfc_fail(im->ctx, XFC_ERR_INPUT, (xfc_loc){.file = im->file.path},
-                            "output '%s' is produced by no node, input or initializer; export the model again", outputs[i]);
+                            "output '%s' is produced by no node, input or initializer; export the model again",
+                            outputs[i]);
         if (b->kind == XFC_BOUND_NODE) XFC_TRY(visit(w, b->node));
     }
     uint32_t n = w->n_order, *needed = xfc_dup_array(im->arena, uint32_t, w->order, n);
@@ -166,24 +176,31 @@ static bool attr_allowed(const char *list, const char *name) {
 /* Attributes with references to the call replaced by what the call gave; absent ones dropped. */
 static bool resolve_attrs(xfc_node *n) {
     const Onnx__NodeProto *p = n->proto;
-    if (p->n_attribute > MAX_ATTRS) return xfc_node_fail(n, XFC_ERR_LIMIT, "has more than %d attributes", MAX_ATTRS), false;
+    if (p->n_attribute > MAX_ATTRS)
+        return xfc_node_fail(n, XFC_ERR_LIMIT, "has more than %d attributes", MAX_ATTRS), false;
     const Onnx__AttributeProto **out = xfc_new_array(n->im->arena, const Onnx__AttributeProto *, p->n_attribute);
     uint32_t count = 0;
     for (size_t i = 0; i < p->n_attribute; i++) {
         const Onnx__AttributeProto *a = p->attribute[i];
-        if (!a->name || !*a->name) return xfc_node_fail(n, XFC_ERR_INPUT, "an attribute has no name; export the model again"), false;
+        if (!a->name || !*a->name)
+            return xfc_node_fail(n, XFC_ERR_INPUT, "an attribute has no name; export the model again"), false;
         for (size_t k = 0; k < i; k++)
             if (!strcmp(p->attribute[k]->name, a->name))
-                return xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' is given twice; export the model again", a->name), false;
+                return xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' is given twice; export the model again",
+                                     a->name),
+                       false;
         if (!a->ref_attr_name || !*a->ref_attr_name) {
             out[count++] = a;
             continue;
         }
         if (!n->body->in_function)
-            return xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' refers to a function's attribute outside a function", a->name), false;
+            return xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' refers to a function's attribute outside a function",
+                                 a->name),
+                   false;
         for (uint32_t k = 0; k < n->body->refs.n; k++) {
             if (strcmp(n->body->refs.attr[k]->name, a->ref_attr_name) != 0) continue;
-            Onnx__AttributeProto *copy = xfc_memdup(n->im->arena, n->body->refs.attr[k], sizeof *copy, _Alignof(Onnx__AttributeProto));
+            Onnx__AttributeProto *copy =
+                xfc_memdup(n->im->arena, n->body->refs.attr[k], sizeof *copy, _Alignof(Onnx__AttributeProto));
             copy->name = a->name;
             out[count++] = copy;
         }
@@ -196,15 +213,19 @@ static bool check_signature(xfc_node *n) {
     const xfc_onnx_row *r = n->row;
     for (uint32_t i = 0; i < n->attrs.n; i++)
         if (!attr_allowed(r->attrs, n->attrs.attr[i]->name))
-            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "attribute '%s' is not known for this operator", n->attrs.attr[i]->name), false;
+            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "attribute '%s' is not known for this operator",
+                                 n->attrs.attr[i]->name),
+                   false;
     uint32_t given = n->n_in;
     while (given && !*n->proto->input[given - 1]) given--;
     if (given < r->min_in || given > r->max_in)
-        return xfc_node_fail(n, XFC_ERR_INPUT, "has %u operands; %u to %u are allowed", given, r->min_in, r->max_in), false;
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has %u operands; %u to %u are allowed", given, r->min_in, r->max_in),
+               false;
     for (uint32_t i = 0; i < r->min_in; i++)
         if (!*n->proto->input[i] && r->max_in != UINT32_MAX)
             return xfc_node_fail(n, XFC_ERR_INPUT, "operand %u is missing", i), false;
-    if (n->n_out > r->max_out) return xfc_node_fail(n, XFC_ERR_INPUT, "has %u outputs; at most %u are allowed", n->n_out, r->max_out), false;
+    if (n->n_out > r->max_out)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has %u outputs; at most %u are allowed", n->n_out, r->max_out), false;
     return true;
 }
 
@@ -213,15 +234,22 @@ static bool find_row(xfc_node *n) {
     const char *domain = xfc_onnx_domain(n->proto->domain), *op = n->proto->op_type ? n->proto->op_type : "";
     if (!n->opset) {
         if (!*domain)
-            return xfc_node_fail(n, XFC_ERR_INPUT, "opset_import names no version of the default domain; export the model again"), false;
-        n->opset = n->loc.opset = 1; /* custom domains used without an import: files that onnxruntime writes and reads */
+            return xfc_node_fail(n, XFC_ERR_INPUT,
+                                 "opset_import names no version of the default domain; export the model again"),
+                   false;
+        n->opset = n->loc.opset =
+            1; /* custom domains used without an import: files that onnxruntime writes and reads */
     }
     bool known;
     n->row = xfc_onnx_find(domain, op, n->opset, &known);
     if (n->row) return true;
-    if (known) return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "this operator is not supported in opset %u; convert the model to a newer one", n->opset), false;
+    if (known)
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                             "this operator is not supported in opset %u; convert the model to a newer one", n->opset),
+               false;
     return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operator %s is not supported%s", *op ? n->loc.op : "''",
-                         *domain ? "; export the model without operators of this domain" : ""), false;
+                         *domain ? "; export the model without operators of this domain" : ""),
+           false;
 }
 
 /* False: an operand is poisoned (silently) or cannot be made. */
@@ -252,8 +280,14 @@ static void finish_node(xfc_node *n, uint32_t errors) {
 
 static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) {
     const Onnx__NodeProto *p = body->node[index];
-    xfc_node n = {.im = im, .ctx = im->ctx, .b = &im->builder, .body = body, .proto = p, .loc = xfc_node_loc(im, body, index),
-                  .n_in = (uint32_t)p->n_input, .n_out = (uint32_t)p->n_output};
+    xfc_node n = {.im = im,
+                  .ctx = im->ctx,
+                  .b = &im->builder,
+                  .body = body,
+                  .proto = p,
+                  .loc = xfc_node_loc(im, body, index),
+                  .n_in = (uint32_t)p->n_input,
+                  .n_out = (uint32_t)p->n_output};
     n.opset = n.loc.opset;
     n.in = xfc_new_array(im->arena, xfc_value *, p->n_input);
     n.out = xfc_new_array(im->arena, xfc_value *, p->n_output);
@@ -262,8 +296,10 @@ static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) 
     bool ready = resolve_attrs(&n) && (function || (find_row(&n) && check_signature(&n)));
     ready = read_operands(&n) && ready;
     im->builder.loc = n.loc;
-    if (ready && function) xfc_function_inline(&n, function);
-    else if (ready) n.row->import(&n);
+    if (ready && function)
+        xfc_function_inline(&n, function);
+    else if (ready)
+        n.row->import(&n);
     if (!ready && n.status == XFC_OK) n.status = XFC_ERR_INPUT; /* poisoned: the cause was reported */
     finish_node(&n, errors);
 }

@@ -1,8 +1,8 @@
 /* dim_text.c - dims written as text: what the user gives on the command line, and expressions in a model's dim_param.
  *
- * Exporters write dims such as "past_sequence_length + sequence_length", "2*s0" or "Max(1, s0//2)". Grammar: sums of products
- * of numbers, names, parentheses, and Min, Max, floor. A name may hold any character but operators and blanks, so
- * "seq-len" is seq minus len only if both are dims of the model; else the caller takes the whole text for one name.
+ * Exporters write dims such as "past_sequence_length + sequence_length", "2*s0" or "Max(1, s0//2)". Grammar: sums of
+ * products of numbers, names, parentheses, and Min, Max, floor. A name may hold any character but operators and blanks,
+ * so "seq-len" is seq minus len only if both are dims of the model; else the caller takes the whole text for one name.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
@@ -93,9 +93,12 @@ static xfc_int parse_factor(parser *p) {
 static xfc_int parse_product(parser *p) {
     xfc_int value = parse_factor(p);
     while (xfc_int_known(value)) {
-        if (accept(p, "*")) value = xfc_int_mul(p->ctx, value, parse_factor(p));
-        else if (accept(p, "//") || accept(p, "/")) value = xfc_int_floordiv(p->ctx, value, parse_factor(p));
-        else break;
+        if (accept(p, "*"))
+            value = xfc_int_mul(p->ctx, value, parse_factor(p));
+        else if (accept(p, "//") || accept(p, "/"))
+            value = xfc_int_floordiv(p->ctx, value, parse_factor(p));
+        else
+            break;
     }
     return value;
 }
@@ -103,14 +106,18 @@ static xfc_int parse_product(parser *p) {
 static xfc_int parse_sum(parser *p) {
     xfc_int value = parse_product(p);
     while (xfc_int_known(value)) {
-        if (accept(p, "+")) value = xfc_int_add(p->ctx, value, parse_product(p));
-        else if (accept(p, "-")) value = xfc_int_sub(p->ctx, value, parse_product(p));
-        else break;
+        if (accept(p, "+"))
+            value = xfc_int_add(p->ctx, value, parse_product(p));
+        else if (accept(p, "-"))
+            value = xfc_int_sub(p->ctx, value, parse_product(p));
+        else
+            break;
     }
     return value;
 }
 
-xfc_int xfc_parse_dim_expr(xfc_ctx *ctx, const char *text, xfc_int (*symbol)(void *user, const char *name, size_t n), void *user) {
+xfc_int xfc_parse_dim_expr(xfc_ctx *ctx, const char *text, xfc_int (*symbol)(void *user, const char *name, size_t n),
+                           void *user) {
     parser p = {.ctx = ctx, .at = text, .symbol = symbol, .user = user};
     xfc_int value = parse_sum(&p);
     skip_blanks(&p);

@@ -1,9 +1,9 @@
 /* external.c - weights in files beside the model, without letting a model read anything else.
  *
  * A location is a relative path below the model's folder. It is opened component by component, each relative to the one
- * before and, unless links were allowed, without following any: nothing is checked first and opened later. The file must be
- * regular and, because a hard link can alias any file as a symbolic one can, must have one name only. Each file is
- * mapped once.
+ * before and, unless links were allowed, without following any: nothing is checked first and opened later. The file
+ * must be regular and, because a hard link can alias any file as a symbolic one can, must have one name only. Each file
+ * is mapped once.
  */
 #define _GNU_SOURCE /* O_PATH, O_NOFOLLOW */
 #include "frontend/onnx/load.h"
@@ -14,14 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct { const char *location; uint64_t offset, length; bool has_length; } entries;
+typedef struct {
+    const char *location;
+    uint64_t offset, length;
+    bool has_length;
+} entries;
 
 static bool parse_number(const char *s, uint64_t *out) {
     uint64_t value = 0;
     if (!*s) return false;
     for (; *s; s++) {
         if (*s < '0' || *s > '9') return false;
-        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value)) return false;
+        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value))
+            return false;
     }
     *out = value;
     return true;
@@ -33,9 +38,12 @@ static xfc_status read_entries(xfc_ctx *ctx, const Onnx__TensorProto *t, xfc_loc
         const char *key = t->external_data[i]->key, *value = t->external_data[i]->value;
         if (!key || !value) continue;
         bool ok = true;
-        if (!strcmp(key, "location")) out->location = value;
-        else if (!strcmp(key, "offset")) ok = parse_number(value, &out->offset);
-        else if (!strcmp(key, "length")) ok = out->has_length = parse_number(value, &out->length);
+        if (!strcmp(key, "location"))
+            out->location = value;
+        else if (!strcmp(key, "offset"))
+            ok = parse_number(value, &out->offset);
+        else if (!strcmp(key, "length"))
+            ok = out->has_length = parse_number(value, &out->length);
         if (!ok) return xfc_fail(ctx, XFC_ERR_INPUT, loc, "%s: external %s '%.40s' is not a number", what, key, value);
     }
     if (!out->location) return xfc_fail(ctx, XFC_ERR_INPUT, loc, "%s: external data without a location", what);
@@ -101,7 +109,8 @@ static xfc_status map_external(xfc_onnx_file *f, int fd, const char *location, x
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return xfc_fail(f->ctx, XFC_ERR_IO, loc, "external data '%s' is not a regular file", location);
     if (st.st_nlink > 1 && !f->follow_links)
-        return xfc_fail(f->ctx, XFC_ERR_IO, loc, "external data '%s' is a hard link; copy the file, or allow links with --follow-links",
+        return xfc_fail(f->ctx, XFC_ERR_IO, loc,
+                        "external data '%s' is a hard link; copy the file, or allow links with --follow-links",
                         location);
     *out = (xfc_mapping){.data = (const uint8_t *)"", .n = (size_t)st.st_size};
     if (!out->n) return XFC_OK;
@@ -117,12 +126,14 @@ static const xfc_mapping *find_or_map(xfc_onnx_file *f, const char *location, xf
     xfc_mapping *m = xfc_map_get_ptr(&f->external, key);
     if (m) return m;
     if (!location_is_safe(location)) {
-        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "external data '%s' lies outside the model's folder; keep it beside the model", location);
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc,
+                 "external data '%s' lies outside the model's folder; keep it beside the model", location);
         return NULL;
     }
     int fd = open_beneath(f->path, location, f->follow_links);
     if (fd < 0) {
-        const char *hint = errno == ELOOP || errno == ENOTDIR ? " (symbolic links are refused unless --follow-links)" : "";
+        const char *hint =
+            errno == ELOOP || errno == ENOTDIR ? " (symbolic links are refused unless --follow-links)" : "";
         xfc_fail(f->ctx, XFC_ERR_IO, loc, "cannot open external data '%s': %s%s", location, strerror(errno), hint);
         return NULL;
     }
@@ -135,7 +146,8 @@ static const xfc_mapping *find_or_map(xfc_onnx_file *f, const char *location, xf
     return m;
 }
 
-const uint8_t *xfc_external_data(xfc_onnx_file *f, const Onnx__TensorProto *t, size_t bytes, xfc_loc loc, const char *what) {
+const uint8_t *xfc_external_data(xfc_onnx_file *f, const Onnx__TensorProto *t, size_t bytes, xfc_loc loc,
+                                 const char *what) {
     entries e;
     if (read_entries(f->ctx, t, loc, what, &e) != XFC_OK) return NULL;
     if (e.has_length && e.length != bytes) {
@@ -146,7 +158,8 @@ const uint8_t *xfc_external_data(xfc_onnx_file *f, const Onnx__TensorProto *t, s
     const xfc_mapping *m = find_or_map(f, e.location, loc);
     if (!m) return NULL;
     if (e.offset > m->n || bytes > m->n - e.offset) {
-        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "%s: needs bytes %llu..%llu of external data '%s', which has only %zu; copy it again", what,
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc,
+                 "%s: needs bytes %llu..%llu of external data '%s', which has only %zu; copy it again", what,
                  (unsigned long long)e.offset, (unsigned long long)e.offset + bytes, e.location, m->n);
         return NULL;
     }

@@ -1,7 +1,8 @@
 /* function.c - model-local functions: found, proved free of recursion, inlined at each call.
  *
- * A call is a body of its own: formal operands are bound to the actual ones, attributes are passed by reference names, and
- * what the function's outputs became is handed to the call. The proof of non-recursion walks calls also through subgraphs.
+ * A call is a body of its own: formal operands are bound to the actual ones, attributes are passed by reference names,
+ * and what the function's outputs became is handed to the call. The proof of non-recursion walks calls also through
+ * subgraphs.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
@@ -17,11 +18,15 @@ static const char *function_key(xfc_importer *im, const char *domain, const char
 
 const Onnx__FunctionProto *xfc_function_find(xfc_importer *im, const Onnx__NodeProto *p) {
     if (!im->model->n_functions) return NULL;
-    uint64_t index = xfc_map_get(&im->functions, (uint64_t)(uintptr_t)function_key(im, p->domain, p->op_type, p->overload));
+    uint64_t index =
+        xfc_map_get(&im->functions, (uint64_t)(uintptr_t)function_key(im, p->domain, p->op_type, p->overload));
     return index ? im->model->functions[index - 1] : NULL;
 }
 
-typedef struct { xfc_importer *im; uint8_t *state; } checker; /* state by function: 0 new, 1 being walked, 2 done */
+typedef struct {
+    xfc_importer *im;
+    uint8_t *state;
+} checker; /* state by function: 0 new, 1 being walked, 2 done */
 
 static xfc_status check_function(checker *c, size_t index, uint32_t depth);
 
@@ -43,8 +48,11 @@ static xfc_status check_function(checker *c, size_t index, uint32_t depth) {
     xfc_loc loc = {.file = c->im->file.path};
     if (c->state[index] == 2) return XFC_OK;
     if (c->state[index] == 1)
-        return xfc_fail(c->im->ctx, XFC_ERR_INPUT, loc, "function '%s' calls itself, which ONNX forbids; export the model again", f->name ? f->name : "");
-    if (depth > MAX_CALL_DEPTH) return xfc_fail(c->im->ctx, XFC_ERR_LIMIT, loc, "functions call each other more than %d deep", MAX_CALL_DEPTH);
+        return xfc_fail(c->im->ctx, XFC_ERR_INPUT, loc,
+                        "function '%s' calls itself, which ONNX forbids; export the model again",
+                        f->name ? f->name : "");
+    if (depth > MAX_CALL_DEPTH)
+        return xfc_fail(c->im->ctx, XFC_ERR_LIMIT, loc, "functions call each other more than %d deep", MAX_CALL_DEPTH);
     c->state[index] = 1;
     XFC_TRY(check_nodes(c, f->node, f->n_node, depth));
     c->state[index] = 2;
@@ -69,7 +77,8 @@ xfc_status xfc_functions_check(xfc_importer *im) {
 
 /* The call's attributes, then the defaults of those it left out. */
 static xfc_attrs call_attrs(const xfc_node *call, const Onnx__FunctionProto *f) {
-    const Onnx__AttributeProto **out = xfc_new_array(call->im->arena, const Onnx__AttributeProto *, call->attrs.n + f->n_attribute_proto);
+    const Onnx__AttributeProto **out =
+        xfc_new_array(call->im->arena, const Onnx__AttributeProto *, call->attrs.n + f->n_attribute_proto);
     uint32_t n = 0;
     for (; n < call->attrs.n; n++) out[n] = call->attrs.attr[n];
     for (size_t i = 0; i < f->n_attribute_proto; i++) {
@@ -81,8 +90,8 @@ static xfc_attrs call_attrs(const xfc_node *call, const Onnx__FunctionProto *f) 
 
 static xfc_status bind_formals(xfc_node *call, const Onnx__FunctionProto *f, xfc_body *body) {
     if (call->n_in > f->n_input || call->n_out > f->n_output)
-        return xfc_node_fail(call, XFC_ERR_INPUT, "calls a function of %zu operands and %zu outputs with %u and %u", f->n_input, f->n_output,
-                             call->n_in, call->n_out);
+        return xfc_node_fail(call, XFC_ERR_INPUT, "calls a function of %zu operands and %zu outputs with %u and %u",
+                             f->n_input, f->n_output, call->n_in, call->n_out);
     for (size_t i = 0; i < f->n_input; i++) {
         xfc_value *v = xfc_node_in(call, (uint32_t)i);
         xfc_bound bound = {.kind = v ? XFC_BOUND_VALUE : XFC_BOUND_ABSENT, .value = v};
@@ -94,8 +103,14 @@ static xfc_status bind_formals(xfc_node *call, const Onnx__FunctionProto *f, xfc
 void xfc_function_inline(xfc_node *call, const Onnx__FunctionProto *f) {
     xfc_importer *im = call->im;
     xfc_body *body = xfc_new(im->arena, xfc_body);
-    *body = (xfc_body){.node = f->node, .n_nodes = (uint32_t)f->n_node, .depth = call->body->depth + 1, .names = {.arena = im->arena},
-                       .opset = f->opset_import, .n_opsets = f->n_opset_import, .refs = call_attrs(call, f), .in_function = true,
+    *body = (xfc_body){.node = f->node,
+                       .n_nodes = (uint32_t)f->n_node,
+                       .depth = call->body->depth + 1,
+                       .names = {.arena = im->arena},
+                       .opset = f->opset_import,
+                       .n_opsets = f->n_opset_import,
+                       .refs = call_attrs(call, f),
+                       .in_function = true,
                        .prefix = xfc_sprintf(im->arena, "%s/", call->loc.node)};
     if (strlen(body->prefix) > XFC_MAX_NAME) {
         xfc_node_fail(call, XFC_ERR_LIMIT, "the name of the call is longer than %d bytes", XFC_MAX_NAME);

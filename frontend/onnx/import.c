@@ -1,8 +1,8 @@
 /* import.c - ModelProto to graph: the model as a whole, and the table of operators.
  *
- * Order: file, opsets, functions, inputs and initializers, nodes, outputs. Whole-model defects end the import; defects of a
- * node are recorded and the rest goes on, so that one run reports all of them. The graph is given away only when there was
- * none.
+ * Order: file, opsets, functions, inputs and initializers, nodes, outputs. Whole-model defects end the import; defects
+ * of a node are recorded and the rest goes on, so that one run reports all of them. The graph is given away only when
+ * there was none.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
@@ -10,9 +10,17 @@
 enum { MAX_OPSETS = 256 };
 
 static const xfc_onnx_row rows[] = {
-#define X(dom, name, first, last, fn, least, most, outs, names, opcode)                                                        \
-    {.domain = dom, .op = name, .since = first, .until = last, .import = xfc_import_##fn, .min_in = least, .max_in = most,     \
-     .max_out = outs, .attrs = names, .code = XFC_OP_##opcode},
+#define X(dom, name, first, last, fn, least, most, outs, names, opcode)                                                \
+    {.domain = dom,                                                                                                    \
+     .op = name,                                                                                                       \
+     .since = first,                                                                                                   \
+     .until = last,                                                                                                    \
+     .import = xfc_import_##fn,                                                                                        \
+     .min_in = least,                                                                                                  \
+     .max_in = most,                                                                                                   \
+     .max_out = outs,                                                                                                  \
+     .attrs = names,                                                                                                   \
+     .code = XFC_OP_##opcode},
 #include "frontend/onnx/onnx_ops.def"
 #undef X
 };
@@ -31,19 +39,22 @@ const char *xfc_onnx_domain(const char *domain) { return !domain || !strcmp(doma
 
 static xfc_status check_opsets(xfc_importer *im, Onnx__OperatorSetIdProto *const *opset, size_t n, const char *where) {
     xfc_loc loc = {.file = im->file.path};
-    if (n > MAX_OPSETS) return xfc_fail(im->ctx, XFC_ERR_LIMIT, loc, "%s imports more than %d opsets", where, MAX_OPSETS);
+    if (n > MAX_OPSETS)
+        return xfc_fail(im->ctx, XFC_ERR_LIMIT, loc, "%s imports more than %d opsets", where, MAX_OPSETS);
     for (size_t i = 0; i < n; i++) {
         const char *domain = xfc_onnx_domain(opset[i]->domain);
         for (size_t k = 0; k < i; k++) {
-            if (strcmp(xfc_onnx_domain(opset[k]->domain), domain) != 0 || opset[k]->version == opset[i]->version) continue;
-            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "%s imports domain '%s' in versions %lld and %lld; keep one", where,
-                            *domain ? domain : "ai.onnx", (long long)opset[k]->version, (long long)opset[i]->version);
+            if (strcmp(xfc_onnx_domain(opset[k]->domain), domain) != 0 || opset[k]->version == opset[i]->version)
+                continue;
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "%s imports domain '%s' in versions %lld and %lld; keep one",
+                            where, *domain ? domain : "ai.onnx", (long long)opset[k]->version,
+                            (long long)opset[i]->version);
         }
         if (*domain) continue;
         if (opset[i]->version < XFC_ONNX_OPSET_MIN || opset[i]->version > XFC_ONNX_OPSET_MAX)
             return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
-                            "%s uses opset %lld; opsets %d to %d are supported; convert it with onnx.version_converter", where,
-                            (long long)opset[i]->version, XFC_ONNX_OPSET_MIN, XFC_ONNX_OPSET_MAX);
+                            "%s uses opset %lld; opsets %d to %d are supported; convert it with onnx.version_converter",
+                            where, (long long)opset[i]->version, XFC_ONNX_OPSET_MIN, XFC_ONNX_OPSET_MAX);
     }
     return XFC_OK;
 }
@@ -53,13 +64,15 @@ static xfc_status check_model(xfc_importer *im) {
     xfc_loc loc = {.file = im->file.path};
     if (!m->graph) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the file holds no ONNX graph; is it an ONNX model?");
     if (m->ir_version < XFC_ONNX_IR_MIN || m->ir_version > XFC_ONNX_IR_MAX)
-        return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc, "IR version %lld is not supported (%d to %d are); export the model again",
+        return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
+                        "IR version %lld is not supported (%d to %d are); export the model again",
                         (long long)m->ir_version, XFC_ONNX_IR_MIN, XFC_ONNX_IR_MAX);
     if (!m->n_opset_import)
         return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the model has no opset_import; export it again");
     XFC_TRY(check_opsets(im, m->opset_import, m->n_opset_import, "the model"));
     for (size_t i = 0; i < m->n_functions; i++)
-        XFC_TRY(check_opsets(im, m->functions[i]->opset_import, m->functions[i]->n_opset_import, "a function of the model"));
+        XFC_TRY(check_opsets(im, m->functions[i]->opset_import, m->functions[i]->n_opset_import,
+                             "a function of the model"));
     return xfc_functions_check(im);
 }
 
@@ -72,7 +85,8 @@ static xfc_status bind_initializers(xfc_importer *im, xfc_body *body) {
         if (g->input[i]->name) xfc_map_set_ptr(&inputs, xfc_str(im->ctx, g->input[i]->name), g);
     for (size_t i = 0; i < g->n_initializer; i++) {
         const Onnx__TensorProto *t = g->initializer[i];
-        if (!t->name || !*t->name) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "initializer %zu has no name; export the model again", i);
+        if (!t->name || !*t->name)
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "initializer %zu has no name; export the model again", i);
         if (im->opts->overridable && xfc_map_get_ptr(&inputs, xfc_str(im->ctx, t->name))) continue;
         XFC_TRY(xfc_body_bind(im, body, t->name, (xfc_bound){.kind = XFC_BOUND_INIT, .init = t}, loc));
     }
@@ -105,9 +119,12 @@ static xfc_status check_output_names(xfc_importer *im, char **names) {
     xfc_map seen = {.arena = im->arena};
     for (size_t i = 0; i < g->n_output; i++) {
         names[i] = g->output[i]->name;
-        if (!names[i] || !*names[i]) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output %zu has no name; export the model again", i);
+        if (!names[i] || !*names[i])
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output %zu has no name; export the model again", i);
         const char *name = xfc_str(im->ctx, names[i]);
-        if (xfc_map_get_ptr(&seen, name)) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output '%s' is listed twice; export the model again", name);
+        if (xfc_map_get_ptr(&seen, name))
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output '%s' is listed twice; export the model again",
+                            name);
         xfc_map_set_ptr(&seen, name, name);
     }
     return XFC_OK;
@@ -120,8 +137,12 @@ static xfc_status import_model(xfc_importer *im) {
     im->graph->source = im->file.path;
     im->builder = (xfc_builder){.graph = im->graph};
     xfc_body *body = xfc_new(im->arena, xfc_body);
-    *body = (xfc_body){.node = g->node, .n_nodes = (uint32_t)g->n_node, .names = {.arena = im->arena}, .prefix = "",
-                       .opset = im->model->opset_import, .n_opsets = im->model->n_opset_import};
+    *body = (xfc_body){.node = g->node,
+                       .n_nodes = (uint32_t)g->n_node,
+                       .names = {.arena = im->arena},
+                       .prefix = "",
+                       .opset = im->model->opset_import,
+                       .n_opsets = im->model->n_opset_import};
     char **outputs = xfc_new_array(im->arena, char *, g->n_output);
     XFC_TRY(check_output_names(im, outputs));
     XFC_TRY(bind_initializers(im, body));
@@ -133,7 +154,9 @@ static xfc_status import_model(xfc_importer *im) {
 static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes, const xfc_import_opts *opts) {
     static const xfc_import_opts defaults = {0};
     xfc_arena *arena = xfc_arena_new();
-    xfc_importer im = {.ctx = ctx, .arena = arena, .opts = opts ? opts : &defaults,
+    xfc_importer im = {.ctx = ctx,
+                       .arena = arena,
+                       .opts = opts ? opts : &defaults,
                        .file = {.ctx = ctx, .arena = arena, .path = name, .external = {.arena = arena}}};
     im.file.follow_links = im.opts->follow_links;
     uint32_t errors = ctx->n_errors;

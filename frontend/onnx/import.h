@@ -1,9 +1,10 @@
-/* import.h - what the files of the ONNX importer share: the importer's state, one node as its importer sees it, and helpers.
+/* import.h - what the files of the ONNX importer share: the importer's state, one node as its importer sees it, and
+ * helpers.
  *
- * An importer is a function over a node: it reads operands and attributes, builds ops of the IR, and leaves one value an
- * output in node->out. Helpers record the first failure in node->status and answer something harmless, so an importer needs
- * no check after every call; what it built is dropped when the status is not XFC_OK. A node that fails poisons its outputs:
- * nodes that depend on it are skipped silently, so one run reports every cause once.
+ * An importer is a function over a node: it reads operands and attributes, builds ops of the IR, and leaves one value
+ * an output in node->out. Helpers record the first failure in node->status and answer something harmless, so an
+ * importer needs no check after every call; what it built is dropped when the status is not XFC_OK. A node that fails
+ * poisons its outputs: nodes that depend on it are skipped silently, so one run reports every cause once.
  */
 #ifndef XFC_ONNX_IMPORT_H
 #define XFC_ONNX_IMPORT_H
@@ -21,32 +22,36 @@ typedef struct { /* a row of onnx_ops.def */
     uint32_t since, until; /* opset range, inclusive */
     xfc_node_import *import;
     uint32_t min_in, max_in, max_out;
-    const char *attrs;     /* names it may have, space-separated */
-    xfc_opcode code;       /* for importers shared by several operators; else XFC_OP_COUNT */
+    const char *attrs; /* names it may have, space-separated */
+    xfc_opcode code; /* for importers shared by several operators; else XFC_OP_COUNT */
 } xfc_onnx_row;
-const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset, bool *known); /* known: in another opset */
+const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset,
+                                  bool *known); /* known: in another opset */
 
 /* What a name stands for in one body. */
 typedef enum { XFC_BOUND_VALUE, XFC_BOUND_INIT, XFC_BOUND_NODE, XFC_BOUND_POISON, XFC_BOUND_ABSENT } xfc_bound_kind;
 typedef struct {
     xfc_bound_kind kind;
-    xfc_value *value;                  /* VALUE */
-    const Onnx__TensorProto *init;     /* INIT: becomes a constant when first used */
-    uint32_t node;                     /* NODE: index of its producer */
+    xfc_value *value; /* VALUE */
+    const Onnx__TensorProto *init; /* INIT: becomes a constant when first used */
+    uint32_t node; /* NODE: index of its producer */
 } xfc_bound;
 
-typedef struct { const Onnx__AttributeProto *const *attr; uint32_t n; } xfc_attrs;
+typedef struct {
+    const Onnx__AttributeProto *const *attr;
+    uint32_t n;
+} xfc_attrs;
 
 /* The nodes of one graph or inlined function, with their names and opsets. */
 typedef struct {
     Onnx__NodeProto *const *node;
     uint32_t n_nodes, depth;
-    xfc_map names;                     /* interned name -> xfc_bound * */
+    xfc_map names; /* interned name -> xfc_bound * */
     Onnx__OperatorSetIdProto *const *opset;
     size_t n_opsets;
-    xfc_attrs refs;                    /* the call's attributes, for ref_attr_name */
+    xfc_attrs refs; /* the call's attributes, for ref_attr_name */
     bool in_function;
-    const char *prefix;                /* of node names: "" or "CALL/" */
+    const char *prefix; /* of node names: "" or "CALL/" */
 } xfc_body;
 
 typedef struct {
@@ -57,8 +62,8 @@ typedef struct {
     xfc_onnx_file file;
     const Onnx__ModelProto *model;
     xfc_builder builder;
-    uint32_t n_nodes;                  /* imported so far, for the limit */
-    xfc_map functions;                 /* domain, name and overload -> index + 1 */
+    uint32_t n_nodes; /* imported so far, for the limit */
+    xfc_map functions; /* domain, name and overload -> index + 1 */
 } xfc_importer;
 
 struct xfc_node {
@@ -79,7 +84,7 @@ struct xfc_node {
 /* body.c: imports every needed node of a body; outputs are the names that must be produced. */
 xfc_status xfc_import_body(xfc_importer *, xfc_body *, char *const *outputs, size_t n_outputs);
 xfc_status xfc_body_bind(xfc_importer *, xfc_body *, const char *name, xfc_bound, xfc_loc); /* INPUT when it is taken */
-xfc_bound *xfc_body_find(xfc_importer *, const xfc_body *, const char *name);                /* NULL: unknown */
+xfc_bound *xfc_body_find(xfc_importer *, const xfc_body *, const char *name); /* NULL: unknown */
 /* The value of a bound name, NULL when it is poisoned or cannot be made. */
 xfc_value *xfc_bound_value(xfc_importer *, xfc_bound *, xfc_loc);
 xfc_loc xfc_node_loc(xfc_importer *, const xfc_body *, uint32_t index);
@@ -94,10 +99,14 @@ void xfc_function_inline(xfc_node *, const Onnx__FunctionProto *); /* an importe
 /* inputs.c: graph inputs with their dims; binds them in the body. */
 xfc_status xfc_import_inputs(xfc_importer *, xfc_body *);
 /* dim_text.c: "N", "LO..HI", "?" and dimension expressions. */
-typedef struct { enum { XFC_DIM_ANY, XFC_DIM_FIXED, XFC_DIM_RANGE } kind; int64_t lo, hi; } xfc_dim_spec;
+typedef struct {
+    enum { XFC_DIM_ANY, XFC_DIM_FIXED, XFC_DIM_RANGE } kind;
+    int64_t lo, hi;
+} xfc_dim_spec;
 bool xfc_parse_dim_spec(const char *text, size_t n, xfc_dim_spec *out);
 /* An expression over names for which symbol(user, name) knows a value; NONE when it is not one. */
-xfc_int xfc_parse_dim_expr(xfc_ctx *, const char *text, xfc_int (*symbol)(void *user, const char *name, size_t n), void *user);
+xfc_int xfc_parse_dim_expr(xfc_ctx *, const char *text, xfc_int (*symbol)(void *user, const char *name, size_t n),
+                           void *user);
 
 /* node.c: attributes. Missing ones answer the default; a wrong kind fails the node. */
 #define xfc_node_fail(n, code, ...) ((n)->status = xfc_fail((n)->ctx, (code), (n)->loc, __VA_ARGS__))
@@ -107,17 +116,18 @@ bool xfc_node_flag(xfc_node *, const char *name, bool absent);
 double xfc_node_float(xfc_node *, const char *name, double absent);
 const char *xfc_node_str(xfc_node *, const char *name, const char *absent);
 bool xfc_node_ints(xfc_node *, const char *name, const int64_t **out, uint32_t *n); /* false: absent */
-const xfc_tensor *xfc_node_tensor(xfc_node *, const char *name);                    /* NULL: absent or failed */
+const xfc_tensor *xfc_node_tensor(xfc_node *, const char *name); /* NULL: absent or failed */
 
 /* node.c: operands. */
 static inline bool xfc_node_has(const xfc_node *n, uint32_t i) { return i < n->n_in && n->in[i]; }
 static inline xfc_value *xfc_node_in(const xfc_node *n, uint32_t i) { return i < n->n_in ? n->in[i] : NULL; }
 const char *xfc_node_in_name(const xfc_node *, uint32_t i);
 bool xfc_node_wants(const xfc_node *, uint32_t out); /* the output has a name */
-/* Entries of a small integer operand (rank 0 or 1), symbolic where need be. NULL after a failure: not known at compile time. */
+/* Entries of a small integer operand (rank 0 or 1), symbolic where need be. NULL after a failure: not known at
+ * compile time. */
 const xfc_int *xfc_node_dims(xfc_node *, uint32_t in, uint32_t *count);
 const int64_t *xfc_node_const_ints(xfc_node *, uint32_t in, uint32_t *count); /* all constant */
-xfc_int xfc_node_dim(xfc_node *, uint32_t in);                                /* exactly one entry */
+xfc_int xfc_node_dim(xfc_node *, uint32_t in); /* exactly one entry */
 /* "axis" normalised to 0 .. rank - 1 (or rank when last is allowed); 0 after a failure. */
 uint32_t xfc_node_axis(xfc_node *, int64_t axis, uint32_t rank);
 /* Normalised, sorted, distinct axes; fails otherwise. Returns their number. */
@@ -127,7 +137,9 @@ bool xfc_node_axes_of(xfc_node *, uint32_t first_operand_opset, uint32_t in, con
 
 /* Building shorthands: operands may be NULL after a failure. */
 static inline xfc_value *xfc_n1(xfc_node *n, xfc_opcode code, xfc_value *a) { return xfc_b_unary(n->b, code, a); }
-static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_b_binary(n->b, code, a, b); }
+static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) {
+    return xfc_b_binary(n->b, code, a, b);
+}
 xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of like's type; NULL if like is */
 /* A broadcastable view: rank-1 value as dims along `axis` of a tensor of this rank. */
 xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);

@@ -1,18 +1,18 @@
 /* import_attention.c - the Attention and RotaryEmbedding operators of opset 23 and 24.
  *
- * Attention takes [batch, heads, rows, width], or [batch, rows, heads * width] with the head counts as attributes. Masks of all
- * kinds become one bias: an additive part and a condition, -inf where it fails. The plain case is the IR's attention; soft caps,
- * a wider softmax and the optional score output spell it out.
+ * Attention takes [batch, heads, rows, width], or [batch, rows, heads * width] with the head counts as attributes.
+ * Masks of all kinds become one bias: an additive part and a condition, -inf where it fails. The plain case is the IR's
+ * attention; soft caps, a wider softmax and the optional score output spell it out.
  */
 #include "frontend/onnx/import.h"
 #include <math.h>
 
 typedef struct {
-    xfc_value *q, *k, *v;    /* [batch, heads, rows, width] */
-    xfc_int past;            /* rows of the cache before k */
-    xfc_value *add, *keep;   /* additive bias or NULL; condition or NULL; both broadcast to [batch, heads, rows, keys] */
+    xfc_value *q, *k, *v; /* [batch, heads, rows, width] */
+    xfc_int past; /* rows of the cache before k */
+    xfc_value *add, *keep; /* additive bias or NULL; condition or NULL; both broadcast to [batch, heads, rows, keys] */
     double scale, softcap;
-    bool may_be_empty;       /* a mask may leave a row without keys: its result is 0, as onnxruntime has it, not NaN */
+    bool may_be_empty; /* a mask may leave a row without keys: its result is 0, as onnxruntime has it, not NaN */
 } attention;
 
 static xfc_value *slice_last(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size, int64_t by) {
@@ -42,7 +42,9 @@ static xfc_value *split_heads(xfc_node *n, xfc_value *v, const char *attr) {
     if (t->rank == 4) return v;
     int64_t heads = xfc_node_int(n, attr, 0);
     if (t->rank != 3 || heads <= 0) {
-        if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "needs operands of rank 4, or of rank 3 with attribute '%s'; export the model again", attr);
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "needs operands of rank 4, or of rank 3 with attribute '%s'; export the model again", attr);
         return NULL;
     }
     xfc_int h = xfc_int_const(n->ctx, heads);
@@ -79,11 +81,14 @@ static void read_mask(xfc_node *n, attention *a, xfc_int keys) {
         for (uint32_t i = 0; i <= last; i++) before[i] = after[i] = xfc_int_const(n->ctx, 0);
         after[last] = xfc_int_sub(n->ctx, keys, have);
         double fill = mask->type.dtype == XFC_BOOL ? 0 : (double)-INFINITY;
-        xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, last + 1), xfc_attr_dims(XFC_K_AFTER, after, last + 1), xfc_attr_float(XFC_K_FILL, fill)};
+        xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, last + 1), xfc_attr_dims(XFC_K_AFTER, after, last + 1),
+                           xfc_attr_float(XFC_K_FILL, fill)};
         mask = xfc_build(n->b, XFC_OP_PAD, &mask, 1, attr, XFC_COUNT(attr));
     }
-    if (mask && mask->type.dtype == XFC_BOOL) and_keep(n, a, mask);
-    else a->add = mask ? xfc_b_cast(n->b, mask, a->q->type.dtype) : NULL;
+    if (mask && mask->type.dtype == XFC_BOOL)
+        and_keep(n, a, mask);
+    else
+        a->add = mask ? xfc_b_cast(n->b, mask, a->q->type.dtype) : NULL;
 }
 
 static xfc_value *index_along(xfc_node *n, xfc_int size, xfc_int start, uint32_t axis, uint32_t rank) {
@@ -98,7 +103,8 @@ static void read_masks(xfc_node *n, attention *a) {
         and_keep(n, a, xfc_n2(n, XFC_OP_LE, index_along(n, keys, zero, 1, 2), index_along(n, rows, a->past, 0, 2)));
     if (!xfc_node_has(n, 6)) return;
     xfc_value *length = xfc_n_along(n, n->in[6], 0, 4);
-    if (length) and_keep(n, a, xfc_n2(n, XFC_OP_LT, index_along(n, keys, zero, 3, 4), xfc_b_cast(n->b, length, XFC_I64)));
+    if (length)
+        and_keep(n, a, xfc_n2(n, XFC_OP_LT, index_along(n, keys, zero, 3, 4), xfc_b_cast(n->b, length, XFC_I64)));
 }
 
 static xfc_value *bias_of(xfc_node *n, const attention *a) {
@@ -113,7 +119,8 @@ static bool read_operands(xfc_node *n, attention *a) {
     a->k = split_heads(n, n->in[1], "kv_num_heads");
     a->v = split_heads(n, n->in[2], "kv_num_heads");
     a->past = xfc_int_const(n->ctx, 0);
-    if (xfc_node_has(n, 4) != xfc_node_has(n, 5)) return xfc_node_fail(n, XFC_ERR_INPUT, "has one of past_key and past_value; both or none are allowed"), false;
+    if (xfc_node_has(n, 4) != xfc_node_has(n, 5))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has one of past_key and past_value; both or none are allowed"), false;
     if (xfc_node_has(n, 4)) {
         if (n->in[4]->type.rank != 4) return xfc_node_fail(n, XFC_ERR_INPUT, "past_key must have rank 4"), false;
         a->past = n->in[4]->type.dim[2];
@@ -127,7 +134,8 @@ static bool read_operands(xfc_node *n, attention *a) {
     a->v = repeat_heads(n, a->v, a->q->type.dim[1]);
     int64_t width;
     bool known = xfc_int_value(n->ctx, a->q->type.dim[3], &width) && width > 0;
-    if (!known && !xfc_node_attr(n, "scale")) return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the width of a head is not constant; fix it with --dim"), false;
+    if (!known && !xfc_node_attr(n, "scale"))
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the width of a head is not constant; fix it with --dim"), false;
     a->scale = xfc_node_float(n, "scale", known ? 1 / sqrt((double)width) : 1);
     a->softcap = xfc_node_float(n, "softcap", 0);
     return a->k && a->v;
@@ -138,9 +146,12 @@ static xfc_value *spelled_out(xfc_node *n, const attention *a, xfc_value *bias) 
     static const int64_t swap[] = {0, 1, 3, 2};
     int64_t mode = xfc_node_int(n, "qk_matmul_output_mode", 0), precision = xfc_node_int(n, "softmax_precision", 0);
     xfc_dtype type = a->q->type.dtype, wide = type;
-    if (precision && !xfc_dtype_from_onnx((int32_t)precision, &wide)) return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "softmax_precision %lld is not supported", (long long)precision), NULL;
+    if (precision && !xfc_dtype_from_onnx((int32_t)precision, &wide))
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "softmax_precision %lld is not supported", (long long)precision),
+               NULL;
     xfc_value *root = xfc_nf(n, a->q, sqrt(a->scale));
-    xfc_value *score = xfc_b_matmul(n->b, xfc_n2(n, XFC_OP_MUL, a->q, root), xfc_b_transpose(n->b, xfc_n2(n, XFC_OP_MUL, a->k, root), swap));
+    xfc_value *score = xfc_b_matmul(n->b, xfc_n2(n, XFC_OP_MUL, a->q, root),
+                                    xfc_b_transpose(n->b, xfc_n2(n, XFC_OP_MUL, a->k, root), swap));
     xfc_value *stage[4] = {score};
     if (a->softcap > 0) {
         xfc_value *cap = xfc_nf(n, score, a->softcap);
@@ -169,7 +180,8 @@ void xfc_import_attention(xfc_node *n) {
     bool plain = a.softcap <= 0 && !xfc_node_wants(n, 3) && !xfc_node_int(n, "softmax_precision", 0);
     if (plain) {
         xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, a.scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, a.may_be_empty)};
-        y = xfc_build_opt(n->b, XFC_OP_ATTENTION, (xfc_value *[]){a.q, a.k, a.v, bias}, bias ? 4 : 3, attr, XFC_COUNT(attr));
+        y = xfc_build_opt(n->b, XFC_OP_ATTENTION, (xfc_value *[]){a.q, a.k, a.v, bias}, bias ? 4 : 3, attr,
+                          XFC_COUNT(attr));
     } else {
         y = spelled_out(n, &a, bias);
     }
@@ -188,27 +200,35 @@ static xfc_value *rotary_table(xfc_node *n, xfc_value *cache, uint32_t head_axis
         cache = xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){cache, n->in[3]}, 2, &axis, 1);
     }
     if (!cache) return NULL;
-    if (cache->type.rank != 3) return xfc_node_fail(n, XFC_ERR_INPUT, "the tables of angles must have rank 3 for each position; export the model again"), NULL;
+    if (cache->type.rank != 3)
+        return xfc_node_fail(n, XFC_ERR_INPUT,
+                             "the tables of angles must have rank 3 for each position; export the model again"),
+               NULL;
     cache = slice_last(n, cache, xfc_int_const(n->ctx, 0), half, 1);
     const xfc_int *d = n->in[0]->type.dim;
-    xfc_int one = xfc_int_const(n->ctx, 1), rows = cache ? cache->type.dim[1] : one, batch = cache ? cache->type.dim[0] : d[0];
+    xfc_int one = xfc_int_const(n->ctx, 1), rows = cache ? cache->type.dim[1] : one,
+            batch = cache ? cache->type.dim[0] : d[0];
     xfc_int with_heads[4] = {batch, head_axis == 1 ? one : rows, head_axis == 1 ? rows : one, half};
     return cache ? xfc_b_reshape(n->b, cache, with_heads, 4) : NULL;
 }
 
-/* The first `width` elements of a head are pairs (a, b), turned to (a cos - b sin, a sin + b cos); pairs are halves apart or neighbours. */
+/* The first `width` elements of a head are pairs (a, b), turned to (a cos - b sin, a sin + b cos); pairs are halves
+ * apart or neighbours. */
 static xfc_value *rotate(xfc_node *n, xfc_value *x, xfc_int width, uint32_t head_axis) {
     xfc_ctx *c = n->ctx;
     bool neighbours = xfc_node_flag(n, "interleaved", false);
-    xfc_int two = xfc_int_const(c, 2), half = xfc_dims_divide(c, &width, 1, &two, 1), zero = xfc_int_const(c, 0), one = xfc_int_const(c, 1);
+    xfc_int two = xfc_int_const(c, 2), half = xfc_dims_divide(c, &width, 1, &two, 1), zero = xfc_int_const(c, 0),
+            one = xfc_int_const(c, 1);
     xfc_value *cos = rotary_table(n, n->in[1], head_axis, half), *sin = rotary_table(n, n->in[2], head_axis, half);
-    xfc_value *a = slice_last(n, x, zero, half, neighbours ? 2 : 1), *b = slice_last(n, x, neighbours ? one : half, half, neighbours ? 2 : 1);
+    xfc_value *a = slice_last(n, x, zero, half, neighbours ? 2 : 1),
+              *b = slice_last(n, x, neighbours ? one : half, half, neighbours ? 2 : 1);
     xfc_value *real = xfc_n2(n, XFC_OP_SUB, xfc_n2(n, XFC_OP_MUL, cos, a), xfc_n2(n, XFC_OP_MUL, sin, b));
     xfc_value *imag = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, sin, a), xfc_n2(n, XFC_OP_MUL, cos, b));
     if (!real || !imag || !neighbours) return concat(n, real, imag, 3);
     const xfc_int *d = real->type.dim;
     xfc_int pair[5] = {d[0], d[1], d[2], half, one}, joined[4] = {d[0], d[1], d[2], width};
-    return xfc_b_reshape(n->b, concat(n, xfc_b_reshape(n->b, real, pair, 5), xfc_b_reshape(n->b, imag, pair, 5), 4), joined, 4);
+    return xfc_b_reshape(n->b, concat(n, xfc_b_reshape(n->b, real, pair, 5), xfc_b_reshape(n->b, imag, pair, 5), 4),
+                         joined, 4);
 }
 
 void xfc_import_rotary_embedding(xfc_node *n) {
@@ -217,7 +237,9 @@ void xfc_import_rotary_embedding(xfc_node *n) {
     xfc_type t = x->type;
     int64_t heads = xfc_node_int(n, "num_heads", 0), partial = xfc_node_int(n, "rotary_embedding_dim", 0);
     if ((t.rank != 4 && (t.rank != 3 || heads <= 0)) || partial < 0) {
-        if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "needs an operand of rank 4, or of rank 3 with num_heads; export the model again");
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "needs an operand of rank 4, or of rank 3 with num_heads; export the model again");
         return;
     }
     uint32_t head_axis = t.rank == 4 ? 1 : 2;

@@ -48,8 +48,8 @@ void xfc_import_one_hot(xfc_node *n) {
     n->out[0] = xfc_b_select(n->b, hit, on, off);
 }
 
-/* The first (or last) index whose element equals the extreme one; the extreme of a row with a NaN is NaN, whose first index
- * counts, as in numpy. A row of no elements gives its extent, which is 0. */
+/* The first (or last) index whose element equals the extreme one; the extreme of a row with a NaN is NaN, whose
+ * first index counts, as in numpy. A row of no elements gives its extent, which is 0. */
 static xfc_value *arg_extreme(xfc_node *n, xfc_value *x, xfc_opcode extreme, uint32_t axis, bool last, bool keepdims) {
     xfc_type t = x->type;
     int64_t axes[1] = {axis};
@@ -73,7 +73,8 @@ void xfc_import_hardmax(xfc_node *n) {
     xfc_value *x = n->in[0];
     if (n->status != XFC_OK) return;
     if (n->opset < 13) {
-        xfc_int flat[2] = {xfc_dims_product(n->ctx, t.dim, axis), xfc_dims_product(n->ctx, t.dim + axis, t.rank - axis)};
+        xfc_int flat[2] = {xfc_dims_product(n->ctx, t.dim, axis),
+                           xfc_dims_product(n->ctx, t.dim + axis, t.rank - axis)};
         x = xfc_b_reshape(n->b, x, flat, rank = 2);
         at = 1;
     }

@@ -1,7 +1,7 @@
 /* import_math.c - element-wise arithmetic and activations.
  *
- * One op where a scalar row exists; else the defining formula in a form that neither overflows nor loses NaN: selects on a
- * comparison pass NaN through the branch that keeps it.
+ * One op where a scalar row exists; else the defining formula in a form that neither overflows nor loses NaN: selects
+ * on a comparison pass NaN through the branch that keeps it.
  */
 #include "frontend/onnx/import.h"
 #include <math.h>
@@ -25,7 +25,8 @@ void xfc_import_mod(xfc_node *n) {
     n->out[0] = xfc_n2(n, xfc_node_flag(n, "fmod", false) ? XFC_OP_FMOD : XFC_OP_MOD, n->in[0], n->in[1]);
 }
 
-/* The result has the base's type. An integer base with a float exponent is computed in f64, wide enough for 53-bit integers. */
+/* The result has the base's type. An integer base with a float exponent is computed in f64, wide enough for 53-bit
+ * integers. */
 void xfc_import_pow(xfc_node *n) {
     xfc_dtype base = n->in[0]->type.dtype, exponent = n->in[1]->type.dtype;
     bool mixed = !xfc_dtype_is_float(base) && xfc_dtype_is_float(exponent);
@@ -52,8 +53,12 @@ void xfc_import_clip_attrs(xfc_node *n) {
 
 void xfc_import_relu(xfc_node *n) { n->out[0] = xfc_n2(n, XFC_OP_MAX, n->in[0], xfc_nf(n, n->in[0], 0)); }
 
-static xfc_value *compare(xfc_node *n, xfc_opcode code, xfc_value *x, double with) { return xfc_n2(n, code, x, xfc_nf(n, x, with)); }
-static xfc_value *times(xfc_node *n, xfc_value *x, double factor) { return xfc_n2(n, XFC_OP_MUL, x, xfc_nf(n, x, factor)); }
+static xfc_value *compare(xfc_node *n, xfc_opcode code, xfc_value *x, double with) {
+    return xfc_n2(n, code, x, xfc_nf(n, x, with));
+}
+static xfc_value *times(xfc_node *n, xfc_value *x, double factor) {
+    return xfc_n2(n, XFC_OP_MUL, x, xfc_nf(n, x, factor));
+}
 static xfc_value *plus(xfc_node *n, xfc_value *x, double term) { return xfc_n2(n, XFC_OP_ADD, x, xfc_nf(n, x, term)); }
 static xfc_value *select_value(xfc_node *n, xfc_value *cond, xfc_value *yes, xfc_value *no) {
     return cond && yes && no ? xfc_b_select(n->b, cond, yes, no) : NULL;
@@ -74,7 +79,9 @@ void xfc_import_thresholded_relu(xfc_node *n) {
     n->out[0] = select_value(n, compare(n, XFC_OP_GT, x, xfc_node_float(n, "alpha", 1)), x, xfc_nf(n, x, 0));
 }
 
-static xfc_value *expm1_times(xfc_node *n, xfc_value *x, double alpha) { return times(n, plus(n, xfc_n1(n, XFC_OP_EXP, x), -1), alpha); }
+static xfc_value *expm1_times(xfc_node *n, xfc_value *x, double alpha) {
+    return times(n, plus(n, xfc_n1(n, XFC_OP_EXP, x), -1), alpha);
+}
 
 void xfc_import_elu(xfc_node *n) {
     xfc_value *x = n->in[0];
@@ -102,7 +109,9 @@ static xfc_value *softplus(xfc_node *n, xfc_value *x) {
 }
 
 void xfc_import_softplus(xfc_node *n) { n->out[0] = softplus(n, n->in[0]); }
-void xfc_import_mish(xfc_node *n) { n->out[0] = xfc_n2(n, XFC_OP_MUL, n->in[0], xfc_n1(n, XFC_OP_TANH, softplus(n, n->in[0]))); }
+void xfc_import_mish(xfc_node *n) {
+    n->out[0] = xfc_n2(n, XFC_OP_MUL, n->in[0], xfc_n1(n, XFC_OP_TANH, softplus(n, n->in[0])));
+}
 
 void xfc_import_softsign(xfc_node *n) {
     n->out[0] = xfc_n2(n, XFC_OP_DIV, n->in[0], plus(n, xfc_n1(n, XFC_OP_ABS, n->in[0]), 1));
@@ -122,7 +131,9 @@ void xfc_import_hard_sigmoid(xfc_node *n) {
     n->out[0] = hard_sigmoid(n, n->in[0], xfc_node_float(n, "alpha", (double)0.2f), xfc_node_float(n, "beta", 0.5));
 }
 
-void xfc_import_hard_swish(xfc_node *n) { n->out[0] = xfc_n2(n, XFC_OP_MUL, n->in[0], hard_sigmoid(n, n->in[0], 1.0 / 6, 0.5)); }
+void xfc_import_hard_swish(xfc_node *n) {
+    n->out[0] = xfc_n2(n, XFC_OP_MUL, n->in[0], hard_sigmoid(n, n->in[0], 1.0 / 6, 0.5));
+}
 
 void xfc_import_gelu(xfc_node *n) {
     const char *mode = xfc_node_str(n, "approximate", "none");
@@ -135,7 +146,9 @@ void xfc_import_gelu(xfc_node *n) {
     n->out[0] = xfc_build(n->b, XFC_OP_GELU, n->in, 1, &attr, 1);
 }
 
-void xfc_import_tan(xfc_node *n) { n->out[0] = xfc_n2(n, XFC_OP_DIV, xfc_n1(n, XFC_OP_SIN, n->in[0]), xfc_n1(n, XFC_OP_COS, n->in[0])); }
+void xfc_import_tan(xfc_node *n) {
+    n->out[0] = xfc_n2(n, XFC_OP_DIV, xfc_n1(n, XFC_OP_SIN, n->in[0]), xfc_n1(n, XFC_OP_COS, n->in[0]));
+}
 
 /* (exp(x) +- exp(-x)) / 2 */
 static xfc_value *hyperbolic(xfc_node *n, xfc_opcode join) {

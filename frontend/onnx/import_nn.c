@@ -30,7 +30,8 @@ static xfc_value *scaled(xfc_node *n, xfc_value *v, double factor) {
 void xfc_import_gemm(xfc_node *n) {
     static const int64_t swap[] = {1, 0};
     if (n->in[0]->type.rank != 2 || n->in[1]->type.rank != 2) {
-        xfc_node_fail(n, XFC_ERR_INPUT, "multiplies tensors of rank %u and %u; both must be matrices", n->in[0]->type.rank, n->in[1]->type.rank);
+        xfc_node_fail(n, XFC_ERR_INPUT, "multiplies tensors of rank %u and %u; both must be matrices",
+                      n->in[0]->type.rank, n->in[1]->type.rank);
         return;
     }
     xfc_value *a = xfc_node_flag(n, "transA", false) ? xfc_b_transpose(n->b, n->in[0], swap) : n->in[0];
@@ -40,14 +41,15 @@ void xfc_import_gemm(xfc_node *n) {
     n->out[0] = v;
 }
 
-/* Below opset 13 the tensor is a matrix [dims before axis, dims from axis], normalised by rows. Returns that view, or x itself,
- * and the axis to work on. */
+/* Below opset 13 the tensor is a matrix [dims before axis, dims from axis], normalised by rows. Returns that view,
+ * or x itself, and the axis to work on. */
 static xfc_value *softmax_view(xfc_node *n, uint32_t *axis) {
     const xfc_type *t = &n->in[0]->type;
     *axis = xfc_node_axis(n, xfc_node_int(n, "axis", n->opset < 13 ? 1 : -1), t->rank);
     if (n->status != XFC_OK) return NULL;
     if (n->opset >= 13 || *axis + 1 == t->rank) return n->in[0];
-    xfc_int dim[2] = {xfc_dims_product(n->ctx, t->dim, *axis), xfc_dims_product(n->ctx, t->dim + *axis, t->rank - *axis)};
+    xfc_int dim[2] = {xfc_dims_product(n->ctx, t->dim, *axis),
+                      xfc_dims_product(n->ctx, t->dim + *axis, t->rank - *axis)};
     *axis = 1;
     return xfc_b_reshape(n->b, n->in[0], dim, 2);
 }
@@ -87,20 +89,27 @@ static xfc_value *stashed(xfc_node *n, xfc_value *x) {
     return narrow && xfc_node_int(n, "stash_type", 1) == 1 ? xfc_b_cast(n->b, x, XFC_F32) : x;
 }
 
-typedef struct { int64_t axes[XFC_MAX_RANK]; uint32_t n, first; double eps; } norm;
+typedef struct {
+    int64_t axes[XFC_MAX_RANK];
+    uint32_t n, first;
+    double eps;
+} norm;
 
 static bool read_norm(xfc_node *n, norm *out) {
     uint32_t rank = n->in[0]->type.rank;
-    *out = (norm){.eps = xfc_node_float(n, "epsilon", (double)1e-5f), .first = xfc_node_axis(n, xfc_node_int(n, "axis", -1), rank)};
+    *out = (norm){.eps = xfc_node_float(n, "epsilon", (double)1e-5f),
+                  .first = xfc_node_axis(n, xfc_node_int(n, "axis", -1), rank)};
     for (uint32_t i = out->first; i < rank; i++) out->axes[out->n++] = i;
     return n->status == XFC_OK;
 }
 
-/* The composite where the type needs no detour; else normalise in f32, round, then scale and shift in the type, as ONNX says. */
+/* The composite where the type needs no detour; else normalise in f32, round, then scale and shift in the type, as
+ * ONNX says. */
 static xfc_value *norm_value(xfc_node *n, xfc_opcode code, const norm *m) {
     xfc_value *x = n->in[0], *wide = stashed(n, x), *scale = n->in[1], *bias = xfc_node_in(n, 2);
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, m->first), xfc_attr_float(XFC_K_EPS, m->eps)};
-    if (wide == x && scale->type.dtype == x->type.dtype) return xfc_build_opt(n->b, code, (xfc_value *[]){x, scale, bias}, bias ? 3 : 2, attr, 2);
+    if (wide == x && scale->type.dtype == x->type.dtype)
+        return xfc_build_opt(n->b, code, (xfc_value *[]){x, scale, bias}, bias ? 3 : 2, attr, 2);
     xfc_value *v = xfc_build_opt(n->b, code, &wide, 1, attr, 2);
     if (v) v = xfc_b_cast(n->b, v, scale->type.dtype);
     v = xfc_n2(n, XFC_OP_MUL, v, scale);
@@ -114,7 +123,8 @@ void xfc_import_layer_norm(xfc_node *n) {
     if (!xfc_node_wants(n, 1) && !xfc_node_wants(n, 2)) return;
     xfc_value *x = stashed(n, n->in[0]), *mean = mean_over(n, x, m.axes, m.n), *d = xfc_n2(n, XFC_OP_SUB, x, mean);
     if (xfc_node_wants(n, 1)) n->out[1] = mean;
-    if (xfc_node_wants(n, 2)) n->out[2] = inverse_root(n, mean_over(n, xfc_n2(n, XFC_OP_MUL, d, d), m.axes, m.n), m.eps);
+    if (xfc_node_wants(n, 2))
+        n->out[2] = inverse_root(n, mean_over(n, xfc_n2(n, XFC_OP_MUL, d, d), m.axes, m.n), m.eps);
 }
 
 void xfc_import_rms_norm(xfc_node *n) {
@@ -139,7 +149,8 @@ void xfc_import_batch_norm(xfc_node *n) {
         return;
     }
     for (uint32_t i = 0; i < 4; i++) p[i] = xfc_n_along(n, n->in[i + 1], 1, rank); /* scale, bias, mean, variance */
-    xfc_value *factor = xfc_n2(n, XFC_OP_MUL, p[0], p[3] ? inverse_root(n, p[3], xfc_node_float(n, "epsilon", (double)1e-5f)) : NULL);
+    xfc_value *factor =
+        xfc_n2(n, XFC_OP_MUL, p[0], p[3] ? inverse_root(n, p[3], xfc_node_float(n, "epsilon", (double)1e-5f)) : NULL);
     n->out[0] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_SUB, x, p[2]), factor), p[1]);
 }
 
@@ -155,22 +166,26 @@ void xfc_import_instance_norm(xfc_node *n) {
         xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 3 or more; export the model again");
         return;
     }
-    xfc_value *v = whitened(n, x, xfc_node_float(n, "epsilon", (double)1e-5f)), *scale = xfc_n_along(n, n->in[1], 1, x->type.rank);
+    xfc_value *v = whitened(n, x, xfc_node_float(n, "epsilon", (double)1e-5f)),
+              *scale = xfc_n_along(n, n->in[1], 1, x->type.rank);
     n->out[0] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, v, scale), xfc_n_along(n, n->in[2], 1, x->type.rank));
 }
 
-/* [batch, groups, channels of a group * space] is normalised by rows. Scale and bias are per channel from opset 21, per group before. */
+/* [batch, groups, channels of a group * space] is normalised by rows. Scale and bias are per channel from opset 21,
+ * per group before. */
 void xfc_import_group_norm(xfc_node *n) {
     xfc_ctx *c = n->ctx;
     xfc_value *x = n->in[0];
     xfc_type t = x->type;
     int64_t groups = xfc_node_int(n, "num_groups", 0);
     if (t.rank < 3 || groups <= 0) {
-        if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 3 or more and num_groups; export the model again");
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 3 or more and num_groups; export the model again");
         return;
     }
     xfc_int g = xfc_int_const(c, groups), row[3] = {t.dim[0], g, xfc_dims_divide(c, t.dim + 1, t.rank - 1, &g, 1)};
-    xfc_value *wide = stashed(n, x), *v = whitened(n, xfc_b_reshape(n->b, wide, row, 3), xfc_node_float(n, "epsilon", (double)1e-5f));
+    xfc_value *wide = stashed(n, x),
+              *v = whitened(n, xfc_b_reshape(n->b, wide, row, 3), xfc_node_float(n, "epsilon", (double)1e-5f));
     if (!v) return;
     v = xfc_b_cast(n->b, v, t.dtype);
     bool per_group = n->opset < 21;

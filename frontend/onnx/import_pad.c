@@ -1,24 +1,32 @@
-/* import_pad.c - Pad: a constant border is an op; edge, reflect and wrap are gathers by an index computed along each axis. */
+/* import_pad.c - Pad: a constant border is an op; edge, reflect and wrap are gathers by an index computed along each
+ * axis. */
 #include "frontend/onnx/import.h"
 #include <string.h>
 
-typedef struct { xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK]; } borders;
+typedef struct {
+    xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK];
+} borders;
 
 static bool read_borders(xfc_node *n, borders *out) {
     uint32_t rank = n->in[0]->type.rank, n_pads = 0, n_axes = rank;
     const int64_t *fixed = NULL, *axes = NULL;
     const xfc_int *pads = NULL;
     for (uint32_t i = 0; i < rank; i++) out->before[i] = out->after[i] = xfc_int_const(n->ctx, 0);
-    if (n->opset >= 11) pads = xfc_node_dims(n, 1, &n_pads);
-    else xfc_node_ints(n, "pads", &fixed, &n_pads);
+    if (n->opset >= 11)
+        pads = xfc_node_dims(n, 1, &n_pads);
+    else
+        xfc_node_ints(n, "pads", &fixed, &n_pads);
     if (xfc_node_has(n, 3)) axes = xfc_node_const_ints(n, 3, &n_axes);
     if (n->status != XFC_OK) return false;
-    if (n_pads != 2 * n_axes || (!pads && !fixed && n_pads)) return xfc_node_fail(n, XFC_ERR_INPUT, "has %u pads for %u axes; export the model again", n_pads, n_axes), false;
+    if (n_pads != 2 * n_axes || (!pads && !fixed && n_pads))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has %u pads for %u axes; export the model again", n_pads, n_axes),
+               false;
     bool seen[XFC_MAX_RANK] = {false};
     for (uint32_t i = 0; i < n_axes; i++) {
         uint32_t axis = xfc_node_axis(n, axes ? axes[i] : (int64_t)i, rank);
         if (n->status != XFC_OK) return false;
-        if (seen[axis]) return xfc_node_fail(n, XFC_ERR_INPUT, "pads axis %u twice; export the model again", axis), false;
+        if (seen[axis])
+            return xfc_node_fail(n, XFC_ERR_INPUT, "pads axis %u twice; export the model again", axis), false;
         seen[axis] = true;
         out->before[axis] = pads ? pads[i] : xfc_int_const(n->ctx, fixed[i]);
         out->after[axis] = pads ? pads[n_axes + i] : xfc_int_const(n->ctx, fixed[n_axes + i]);
@@ -31,10 +39,13 @@ static bool read_fill(xfc_node *n, double *out) {
     const xfc_tensor *t;
     if (n->opset < 11 || !xfc_node_has(n, 2)) return true;
     if (!xfc_value_is_const(n->in[2], &t) || t->count != 1)
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the border value '%s' must be constant", xfc_node_in_name(n, 2)), false;
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the border value '%s' must be constant", xfc_node_in_name(n, 2)),
+               false;
     *out = xfc_tensor_get_f(t, 0);
     if (xfc_dtype_is_int(t->dtype) && (*out >= 9007199254740992.0 || *out <= -9007199254740992.0))
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the border value '%s' has more than 53 bits", xfc_node_in_name(n, 2)), false;
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the border value '%s' has more than 53 bits",
+                             xfc_node_in_name(n, 2)),
+               false;
     return true;
 }
 
@@ -77,6 +88,7 @@ void xfc_import_pad(xfc_node *n) {
     }
     if (!read_fill(n, &fill)) return;
     uint32_t rank = n->in[0]->type.rank;
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, b.before, rank), xfc_attr_dims(XFC_K_AFTER, b.after, rank), xfc_attr_float(XFC_K_FILL, fill)};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, b.before, rank), xfc_attr_dims(XFC_K_AFTER, b.after, rank),
+                       xfc_attr_float(XFC_K_FILL, fill)};
     n->out[0] = xfc_build(n->b, XFC_OP_PAD, n->in, 1, attr, XFC_COUNT(attr));
 }

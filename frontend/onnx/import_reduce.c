@@ -1,8 +1,12 @@
-/* import_reduce.c - reductions. All share how axes are given: attribute below an opset, operand from it on; none means all
- * axes, or with noop_with_empty_axes no axis, in which case what is done to each element is still done. */
+/* import_reduce.c - reductions. All share how axes are given: attribute below an opset, operand from it on; none
+ * means all axes, or with noop_with_empty_axes no axis, in which case what is done to each element is still done. */
 #include "frontend/onnx/import.h"
 
-typedef struct { int64_t axes[XFC_MAX_RANK]; uint32_t n; bool keepdims; } reduction;
+typedef struct {
+    int64_t axes[XFC_MAX_RANK];
+    uint32_t n;
+    bool keepdims;
+} reduction;
 
 static bool read_reduction(xfc_node *n, reduction *r) {
     uint32_t rank = n->in[0]->type.rank, n_given, operand_since = n->row->code == XFC_OP_REDUCE_SUM ? 13 : 18;
@@ -10,7 +14,8 @@ static bool read_reduction(xfc_node *n, reduction *r) {
     bool has = xfc_node_axes_of(n, operand_since, 1, &given, &n_given);
     *r = (reduction){.keepdims = xfc_node_flag(n, "keepdims", true)};
     if (n->status != XFC_OK) return false;
-    if (has && n_given) r->n = xfc_node_axes(n, given, n_given, rank, r->axes);
+    if (has && n_given)
+        r->n = xfc_node_axes(n, given, n_given, rank, r->axes);
     else if (!xfc_node_flag(n, "noop_with_empty_axes", false))
         for (; r->n < rank; r->n++) r->axes[r->n] = r->n;
     return n->status == XFC_OK;
@@ -57,11 +62,13 @@ void xfc_import_reduce_log_sum(xfc_node *n) {
     reduction r;
     if (!read_reduction(n, &r)) return;
     xfc_dtype t = n->in[0]->type.dtype;
-    xfc_value *sum = apply(n, XFC_OP_REDUCE_SUM, xfc_b_cast(n->b, n->in[0], wide(t)), &r), *log = xfc_n1(n, XFC_OP_LOG, sum);
+    xfc_value *sum = apply(n, XFC_OP_REDUCE_SUM, xfc_b_cast(n->b, n->in[0], wide(t)), &r),
+              *log = xfc_n1(n, XFC_OP_LOG, sum);
     n->out[0] = log ? xfc_b_cast(n->b, log, t) : NULL;
 }
 
-/* log(sum(exp(x - max))) + max; an infinite max is replaced by 0, which gives -inf for rows of -inf and of no elements. */
+/* log(sum(exp(x - max))) + max; an infinite max is replaced by 0, which gives -inf for rows of -inf and of no
+ * elements. */
 void xfc_import_reduce_log_sum_exp(xfc_node *n) {
     reduction r;
     if (!read_reduction(n, &r)) return;

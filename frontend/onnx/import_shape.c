@@ -1,7 +1,7 @@
 /* import_shape.c - operators that only rearrange: reshapes of all kinds, transposition, expansion, joining.
  *
- * Shape operands may hold symbolic dims. A symbolic entry of Reshape's shape is that dim, even where it might be 0 at run time
- * (ONNX would then copy the operand's dim): no exporter means that.
+ * Shape operands may hold symbolic dims. A symbolic entry of Reshape's shape is that dim, even where it might be 0 at
+ * run time (ONNX would then copy the operand's dim): no exporter means that.
  */
 #include "frontend/onnx/import.h"
 
@@ -15,7 +15,8 @@ static void infer_rest(xfc_node *n, const xfc_type *from, xfc_int *dim, uint32_t
         if (i != at) others[k++] = dim[i];
     dim[at] = xfc_dims_divide(n->ctx, from->dim, from->rank, others, k);
     if (!xfc_int_is(n->ctx, xfc_dims_product(n->ctx, others, k), 0)) return;
-    dim[at] = xfc_int_const(n->ctx, 0); /* nothing can be inferred from no elements; numpy refuses, onnxruntime says 0 */
+    dim[at] =
+        xfc_int_const(n->ctx, 0); /* nothing can be inferred from no elements; numpy refuses, onnxruntime says 0 */
 }
 
 void xfc_import_reshape(xfc_node *n) {
@@ -36,7 +37,8 @@ void xfc_import_reshape(xfc_node *n) {
         dim[i] = entry[i];
         if (fixed && value == 0 && !allow_zero && i < from->rank) dim[i] = from->dim[i];
         if (fixed && (value < -1 || (value == -1 && rest < rank) || (value == 0 && !allow_zero && i >= from->rank))) {
-            xfc_node_fail(n, XFC_ERR_INPUT, "entry %u of shape '%s' is %lld, which is not possible there; export the model again", i,
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "entry %u of shape '%s' is %lld, which is not possible there; export the model again", i,
                           xfc_node_in_name(n, 1), (long long)value);
             return;
         }
@@ -59,14 +61,17 @@ void xfc_import_squeeze(xfc_node *n) {
     const int64_t *given;
     uint32_t n_given;
     bool has = xfc_node_axes_of(n, 13, 1, &given, &n_given), drop[XFC_MAX_RANK] = {false};
-    for (uint32_t i = 0; has && i < n_given && n->status == XFC_OK; i++) drop[xfc_node_axis(n, given[i], t->rank)] = true;
+    for (uint32_t i = 0; has && i < n_given && n->status == XFC_OK; i++)
+        drop[xfc_node_axis(n, given[i], t->rank)] = true;
     if (n->status != XFC_OK) return;
     xfc_int dim[XFC_MAX_RANK];
     uint32_t rank = 0;
     for (uint32_t i = 0; i < t->rank; i++) {
         if (!has) drop[i] = xfc_int_is(n->ctx, t->dim[i], 1);
-        if (!drop[i]) dim[rank++] = t->dim[i];
-        else if (xfc_int_eq(n->ctx, t->dim[i], one(n)) < 0) xfc_graph_require_equal(n->im->graph, t->dim[i], one(n), n->loc);
+        if (!drop[i])
+            dim[rank++] = t->dim[i];
+        else if (xfc_int_eq(n->ctx, t->dim[i], one(n)) < 0)
+            xfc_graph_require_equal(n->im->graph, t->dim[i], one(n), n->loc);
         else if (!xfc_int_is(n->ctx, t->dim[i], 1)) {
             xfc_node_fail(n, XFC_ERR_INPUT, "squeezes axis %u, which is not of size 1; export the model again", i);
             return;
@@ -84,7 +89,8 @@ void xfc_import_unsqueeze(xfc_node *n) {
         return;
     }
     if (!given || t->rank + n_given > XFC_MAX_RANK) {
-        if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_LIMIT, "makes rank %u; the limit is %d", t->rank + n_given, XFC_MAX_RANK);
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_LIMIT, "makes rank %u; the limit is %d", t->rank + n_given, XFC_MAX_RANK);
         return;
     }
     uint32_t rank = t->rank + n_given, next = 0;
@@ -112,7 +118,8 @@ void xfc_import_transpose(xfc_node *n) {
         if (ok) seen[perm[i]] = true;
     }
     if (!ok) {
-        if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "'perm' is not a permutation of the %u axes; export the model again", rank);
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT, "'perm' is not a permutation of the %u axes; export the model again", rank);
         return;
     }
     bool same = true;
@@ -151,7 +158,8 @@ static xfc_value *tile_axis(xfc_node *n, xfc_value *v, uint32_t axis, xfc_int ti
     for (uint32_t i = 0; i < t.rank; i++) dim[i] = t.dim[i];
     dim[axis] = xfc_int_mul(c, dim[axis], times);
     if (xfc_int_is(c, t.dim[axis], 1)) return xfc_b_expand(n->b, v, dim, t.rank);
-    xfc_int split[3] = {xfc_dims_product(c, t.dim, axis), xfc_int_const(c, 1), xfc_dims_product(c, t.dim + axis, t.rank - axis)};
+    xfc_int split[3] = {xfc_dims_product(c, t.dim, axis), xfc_int_const(c, 1),
+                        xfc_dims_product(c, t.dim + axis, t.rank - axis)};
     xfc_int grown[3] = {split[0], times, split[2]};
     return xfc_b_reshape(n->b, xfc_b_expand(n->b, xfc_b_reshape(n->b, v, split, 3), grown, 3), dim, t.rank);
 }
@@ -162,7 +170,8 @@ void xfc_import_tile(xfc_node *n) {
     const xfc_int *times = xfc_node_dims(n, 1, &n_times);
     if (!times) return;
     if (n_times != rank) {
-        xfc_node_fail(n, XFC_ERR_INPUT, "has %u repeats for a tensor of rank %u; export the model again", n_times, rank);
+        xfc_node_fail(n, XFC_ERR_INPUT, "has %u repeats for a tensor of rank %u; export the model again", n_times,
+                      rank);
         return;
     }
     for (uint32_t i = 0; i < rank; i++)
@@ -177,7 +186,8 @@ void xfc_import_concat(xfc_node *n) {
         return;
     }
     xfc_attr attr = xfc_attr_int(XFC_K_AXIS, xfc_node_axis(n, xfc_node_int(n, "axis", 0), rank));
-    if (n->status == XFC_OK) n->out[0] = n->n_in == 1 ? n->in[0] : xfc_build(n->b, XFC_OP_CONCAT, n->in, n->n_in, &attr, 1);
+    if (n->status == XFC_OK)
+        n->out[0] = n->n_in == 1 ? n->in[0] : xfc_build(n->b, XFC_OP_CONCAT, n->in, n->n_in, &attr, 1);
 }
 
 /* Both depth operators are reshape, transpose, reshape over [batch, channels, height, width]. */
@@ -188,7 +198,8 @@ static void rearrange(xfc_node *n, const xfc_int split[6], const int64_t perm[6]
 static bool read_block(xfc_node *n, int64_t *block) {
     *block = xfc_node_int(n, "blocksize", 0);
     bool ok = *block > 0 && *block < 1 << 15 && n->in[0]->type.rank == 4;
-    if (!ok && n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 4 and a positive blocksize; export the model again");
+    if (!ok && n->status == XFC_OK)
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 4 and a positive blocksize; export the model again");
     return ok;
 }
 
@@ -196,7 +207,8 @@ void xfc_import_depth_to_space(xfc_node *n) {
     xfc_ctx *c = n->ctx;
     int64_t block;
     if (!read_block(n, &block)) return;
-    const xfc_int *d = n->in[0]->type.dim, b = xfc_int_const(c, block), depth = xfc_dims_divide(c, d + 1, 1, (xfc_int[]){b, b}, 2);
+    const xfc_int *d = n->in[0]->type.dim, b = xfc_int_const(c, block),
+                  depth = xfc_dims_divide(c, d + 1, 1, (xfc_int[]){b, b}, 2);
     const xfc_int last[4] = {d[0], depth, xfc_int_mulc(c, d[2], block), xfc_int_mulc(c, d[3], block)};
     if (xfc_node_str(n, "mode", "DCR")[0] == 'C')
         rearrange(n, (xfc_int[]){d[0], depth, b, b, d[2], d[3]}, (int64_t[]){0, 1, 4, 2, 5, 3}, last);

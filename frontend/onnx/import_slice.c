@@ -1,29 +1,33 @@
 /* import_slice.c - Slice and Split: bounds that may be symbols become start and size of the slice op.
  *
- * ONNX clamps bounds to the dim. A symbol clamped by a symbol would stay an opaque min() that matches no other dim later,
- * so clamps vanish where ranges decide them, and in one case by decree: cutting [start : end] out of a constant extent N
- * (a position table cut to the sequence) takes end - start elements and makes end <= N a condition of the model. Where end
- * exceeds N, ONNX would return fewer rows, which the addition that follows in any real model rejects anyway.
+ * ONNX clamps bounds to the dim. A symbol clamped by a symbol would stay an opaque min() that matches no other dim
+ * later, so clamps vanish where ranges decide them, and in one case by decree: cutting [start : end] out of a constant
+ * extent N (a position table cut to the sequence) takes end - start elements and makes end <= N a condition of the
+ * model. Where end exceeds N, ONNX would return fewer rows, which the addition that follows in any real model rejects
+ * anyway.
  */
 #include "frontend/onnx/import.h"
 
-typedef struct { xfc_int start, size; } span;
+typedef struct {
+    xfc_int start, size;
+} span;
 
 static xfc_int zero(const xfc_node *n) { return xfc_int_const(n->ctx, 0); }
 
-/* A bound as a position from the front, unclamped: negative ones count from the end. Exporters write INT64_MAX for "to the
- * end" and INT64_MIN for "beyond the front". */
+/* A bound as a position from the front, unclamped: negative ones count from the end. Exporters write INT64_MAX for
+ * "to the end" and INT64_MIN for "beyond the front". */
 static xfc_int from_front(xfc_node *n, xfc_int bound, xfc_int dim) {
     int64_t lo, hi;
     xfc_int_range(n->ctx, bound, &lo, &hi);
     if (lo >= XFC_DIM_MAX) return dim;
     if (lo >= 0) return bound;
     if (hi <= -XFC_DIM_MAX) return xfc_int_const(n->ctx, -1);
-    /* A sign that is not known becomes a condition of the model. "-length" means from the end, and a length of 0 would not;
-     * "length - 1" means from the front. */
+    /* A sign that is not known becomes a condition of the model. "-length" means from the end, and a length of 0
+     * would not; "length - 1" means from the front. */
     xfc_int from_end = xfc_int_add(n->ctx, bound, dim);
     if (hi < 0 || (hi == 0 && xfc_int_is(n->ctx, from_end, 0))) return from_end;
-    xfc_int meant = hi == 0 ? xfc_int_min(n->ctx, bound, xfc_int_const(n->ctx, -1)) : xfc_int_max(n->ctx, bound, zero(n));
+    xfc_int meant =
+        hi == 0 ? xfc_int_min(n->ctx, bound, xfc_int_const(n->ctx, -1)) : xfc_int_max(n->ctx, bound, zero(n));
     xfc_graph_require_equal(n->im->graph, meant, bound, n->loc);
     return hi == 0 ? from_end : bound;
 }
@@ -58,7 +62,11 @@ static span slice_backward(xfc_node *n, xfc_int dim, xfc_int start, xfc_int end,
     return (span){.start = start, .size = xfc_int_is(c, dim, 0) ? dim : xfc_int_min(c, size, dim)};
 }
 
-typedef struct { const xfc_int *start, *end; const int64_t *axis, *step; uint32_t n; } bounds;
+typedef struct {
+    const xfc_int *start, *end;
+    const int64_t *axis, *step;
+    uint32_t n;
+} bounds;
 
 static const xfc_int *symbolic(xfc_node *n, const int64_t *values, uint32_t count) {
     xfc_int *out = xfc_new_array(n->im->arena, xfc_int, count + 1u);
@@ -92,7 +100,9 @@ void xfc_import_slice(xfc_node *n) {
     bounds b = {0};
     bool ok = n->opset < 10 ? read_attributes(n, &b) : read_operands(n, &b);
     if (!ok || (!b.axis && b.n > t->rank)) {
-        if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "starts, ends, axes and steps do not belong together; export the model again");
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "starts, ends, axes and steps do not belong together; export the model again");
         return;
     }
     xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
@@ -108,20 +118,23 @@ void xfc_import_slice(xfc_node *n) {
         int64_t by = b.step ? b.step[i] : 1;
         if (n->status != XFC_OK) return;
         if (by == 0 || cut[axis]) {
-            xfc_node_fail(n, XFC_ERR_INPUT, by ? "slices an axis twice; export the model again" : "has step 0; export the model again");
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          by ? "slices an axis twice; export the model again" : "has step 0; export the model again");
             return;
         }
         if (by < -XFC_DIM_MAX) by = -XFC_DIM_MAX; /* beyond any dim: one element */
         if (by > XFC_DIM_MAX) by = XFC_DIM_MAX;
         xfc_int first = from_front(n, b.start[i], t->dim[axis]), end = from_front(n, b.end[i], t->dim[axis]);
-        span s = by > 0 ? slice_forward(n, t->dim[axis], first, end, by) : slice_backward(n, t->dim[axis], first, end, by);
+        span s =
+            by > 0 ? slice_forward(n, t->dim[axis], first, end, by) : slice_backward(n, t->dim[axis], first, end, by);
         start[axis] = s.start;
         size[axis] = s.size;
         step[axis] = by;
         cut[axis] = true;
     }
     bool same = true;
-    for (uint32_t i = 0; i < t->rank; i++) same = same && step[i] == 1 && xfc_int_same(size[i], t->dim[i]) && xfc_int_is(n->ctx, start[i], 0);
+    for (uint32_t i = 0; i < t->rank; i++)
+        same = same && step[i] == 1 && xfc_int_same(size[i], t->dim[i]) && xfc_int_is(n->ctx, start[i], 0);
     n->out[0] = same ? n->in[0] : xfc_b_slice(n->b, n->in[0], start, size, step);
 }
 
@@ -130,18 +143,24 @@ static bool equal_parts(xfc_node *n, xfc_int dim, xfc_int *size) {
     xfc_ctx *c = n->ctx;
     uint32_t parts = n->n_out;
     int64_t extent, want = n->opset >= 18 ? xfc_node_int(n, "num_outputs", parts) : parts;
-    if (want != parts) return xfc_node_fail(n, XFC_ERR_INPUT, "num_outputs is %lld, but there are %u outputs; export the model again", (long long)want, parts), false;
+    if (want != parts)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "num_outputs is %lld, but there are %u outputs; export the model again",
+                             (long long)want, parts),
+               false;
     xfc_int k = xfc_int_const(c, parts), part = xfc_dims_divide(c, &dim, 1, &k, 1);
     if (xfc_int_value(c, dim, &extent)) {
         if (n->opset < 18 && extent % parts)
-            return xfc_node_fail(n, XFC_ERR_INPUT, "splits %lld elements into %u equal parts; export the model again", (long long)extent, parts), false;
+            return xfc_node_fail(n, XFC_ERR_INPUT, "splits %lld elements into %u equal parts; export the model again",
+                                 (long long)extent, parts),
+                   false;
         part = xfc_int_const(c, (extent + parts - 1) / parts);
     } else if (n->opset >= 18) {
         part = xfc_int_ceildiv(c, dim, k);
     }
     for (uint32_t i = 0; i < parts; i++) {
         xfc_int left = xfc_int_sub(c, dim, xfc_int_mulc(c, part, i));
-        size[i] = xfc_int_same(part, xfc_int_floordiv(c, dim, k)) ? part : xfc_int_max(c, xfc_int_min(c, part, left), zero(n));
+        size[i] = xfc_int_same(part, xfc_int_floordiv(c, dim, k)) ? part
+                                                                  : xfc_int_max(c, xfc_int_min(c, part, left), zero(n));
     }
     return true;
 }
@@ -164,7 +183,9 @@ static bool given_parts(xfc_node *n, xfc_int dim, xfc_int *size) {
         if (xfc_int_lt(n->ctx, size[i], zero(n)) == 1) count = 0; /* negative: reported below */
     }
     if (count != n->n_out || xfc_int_eq(n->ctx, sum, dim) == 0)
-        return xfc_node_fail(n, XFC_ERR_INPUT, "the sizes of the parts do not fit the axis and the outputs; export the model again"), false;
+        return xfc_node_fail(n, XFC_ERR_INPUT,
+                             "the sizes of the parts do not fit the axis and the outputs; export the model again"),
+               false;
     if (!xfc_int_same(sum, dim)) xfc_graph_require_equal(n->im->graph, sum, dim, n->loc);
     return true;
 }

@@ -32,7 +32,8 @@ void xfc_import_identity(xfc_node *n) { n->out[0] = n->in[0]; }
 /* Inference: the identity, and a mask of ones. */
 void xfc_import_dropout(xfc_node *n) {
     const xfc_tensor *training = NULL;
-    if (xfc_node_has(n, 2) && (!xfc_value_is_const(n->in[2], &training) || training->count != 1 || xfc_tensor_get_i(training, 0))) {
+    if (xfc_node_has(n, 2) &&
+        (!xfc_value_is_const(n->in[2], &training) || training->count != 1 || xfc_tensor_get_i(training, 0))) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "training mode is not supported; export the model for inference");
         return;
     }
@@ -67,7 +68,8 @@ static xfc_value *float_range(xfc_node *n) {
     for (uint32_t i = 0; i < 3; i++) {
         const xfc_tensor *t;
         if (!xfc_value_is_const(n->in[i], &t) || t->count != 1) {
-            xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' of a range of floats must be constant; use integers", xfc_node_in_name(n, i));
+            xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' of a range of floats must be constant; use integers",
+                          xfc_node_in_name(n, i));
             return NULL;
         }
         v[i] = xfc_tensor_get_f(t, 0);
@@ -130,7 +132,8 @@ void xfc_import_eye_like(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     xfc_dtype dtype = t->dtype;
     if (xfc_node_attr(n, "dtype") && !xfc_dtype_from_onnx((int32_t)xfc_node_int(n, "dtype", 1), &dtype)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "element type %lld is not supported", (long long)xfc_node_int(n, "dtype", 1));
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "element type %lld is not supported",
+                      (long long)xfc_node_int(n, "dtype", 1));
         return;
     }
     if (t->rank != 2) {

@@ -1,27 +1,31 @@
 /* inputs.c - graph inputs: their types, and symbols for the dims that are not numbers.
  *
- * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim fixes or
- * bounds a named dim, --shape the dims of one input; a --shape for a named dim holds wherever that name occurs. A dim_param
- * that is an expression over other dims of the model is that expression, so no second unknown comes up for it.
+ * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim
+ * fixes or bounds a named dim, --shape the dims of one input; a --shape for a named dim holds wherever that name
+ * occurs. A dim_param that is an expression over other dims of the model is that expression, so no second unknown comes
+ * up for it.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
 
 typedef struct {
     xfc_importer *im;
-    xfc_map spec;   /* interned dim name -> xfc_dim_spec * (from --dim and --shape) */
-    xfc_map plain;  /* interned dim name that occurs alone as a dim_param -> non-zero */
+    xfc_map spec; /* interned dim name -> xfc_dim_spec * (from --dim and --shape) */
+    xfc_map plain; /* interned dim name that occurs alone as a dim_param -> non-zero */
     xfc_map symbol; /* interned name as printed -> interned dim name it stands for */
+    xfc_map used; /* interned dim names that occur in the model */
 } dims;
 
 static xfc_status usage(dims *d, const char *option, const char *text, const char *why) {
-    return xfc_fail(d->im->ctx, XFC_ERR_INPUT, (xfc_loc){.file = d->im->file.path}, "--%s '%.80s': %s", option, text, why);
+    return xfc_fail(d->im->ctx, XFC_ERR_INPUT, (xfc_loc){.file = d->im->file.path}, "--%s '%.80s': %s", option, text,
+                    why);
 }
 
 static xfc_status set_spec(dims *d, const char *name, xfc_dim_spec spec, const char *option, const char *text) {
     const char *key = xfc_str(d->im->ctx, name);
     const xfc_dim_spec *old = xfc_map_get_ptr(&d->spec, key);
-    if (old && (old->lo != spec.lo || old->hi != spec.hi)) return usage(d, option, text, "the same dim was given another value before");
+    if (old && (old->lo != spec.lo || old->hi != spec.hi))
+        return usage(d, option, text, "the same dim was given another value before");
     xfc_map_set_ptr(&d->spec, key, xfc_memdup(d->im->arena, &spec, sizeof spec, _Alignof(xfc_dim_spec)));
     return XFC_OK;
 }
@@ -43,7 +47,9 @@ static const Onnx__TensorShapeProto *shape_of(const Onnx__ValueInfoProto *v) {
     return v->type && v->type->tensor_type ? v->type->tensor_type->shape : NULL;
 }
 
-static const char *param_of(const Onnx__DimensionProto *dim) { return dim->dim_param && *dim->dim_param ? dim->dim_param : NULL; }
+static const char *param_of(const Onnx__DimensionProto *dim) {
+    return dim->dim_param && *dim->dim_param ? dim->dim_param : NULL;
+}
 
 /* A symbol's name is printed and parsed: what is no letter, digit, '_' or '.' becomes '_', and clashes get a number. */
 static const char *printable(dims *d, const char *name) {
@@ -51,7 +57,8 @@ static const char *printable(dims *d, const char *name) {
     xfc_buf b = {.arena = d->im->arena};
     if (*name >= '0' && *name <= '9') xfc_buf_char(&b, '_');
     for (const char *s = name; *s; s++) {
-        bool ok = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == '.';
+        bool ok =
+            (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == '.';
         xfc_buf_char(&b, ok ? *s : '_');
     }
     const char *key = xfc_str(c, name);
@@ -64,11 +71,14 @@ static const char *printable(dims *d, const char *name) {
 }
 
 static xfc_int spec_dim(dims *d, const char *name, const xfc_dim_spec *spec) {
+    const char *key = xfc_str(d->im->ctx, name);
+    xfc_map_set_ptr(&d->used, key, key);
+    if (!spec || spec->kind == XFC_DIM_ANY) spec = xfc_map_get_ptr(&d->spec, key);
     if (spec && spec->kind == XFC_DIM_FIXED) return xfc_int_const(d->im->ctx, spec->lo);
     return xfc_int_symbol(d->im->ctx, printable(d, name), spec ? spec->lo : 0, spec ? spec->hi : XFC_DIM_MAX);
 }
 
-static xfc_int named_dim(dims *d, const char *name) { return spec_dim(d, name, xfc_map_get_ptr(&d->spec, xfc_str(d->im->ctx, name))); }
+static xfc_int named_dim(dims *d, const char *name) { return spec_dim(d, name, NULL); }
 
 static xfc_int lookup_plain(void *user, const char *name, size_t n) {
     dims *d = user;
@@ -100,7 +110,8 @@ static xfc_status parse_shape_option(dims *d, const char *text, xfc_dim_spec *ou
     for (const char *at = strrchr(text, '=') + 1; *at;) {
         size_t n = strcspn(at, "x");
         if (*rank == XFC_MAX_RANK) return usage(d, "shape", text, "too many dims");
-        if (!xfc_parse_dim_spec(at, n, &out[*rank])) return usage(d, "shape", text, "expected INPUT=DIMxDIM..., a DIM being N, LO..HI, or ?");
+        if (!xfc_parse_dim_spec(at, n, &out[*rank]))
+            return usage(d, "shape", text, "expected INPUT=DIMxDIM..., a DIM being N, LO..HI, or ?");
         (*rank)++;
         at += n;
         if (*at == 'x' && !*++at) return usage(d, "shape", text, "a dim is missing after the last x");
@@ -126,7 +137,8 @@ static xfc_status survey(dims *d, const Onnx__ValueInfoProto *v) {
     return XFC_OK;
 }
 
-static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, const xfc_dim_spec *given, xfc_int *out) {
+static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, const xfc_dim_spec *given,
+                           xfc_int *out) {
     xfc_ctx *c = d->im->ctx;
     const Onnx__TensorShapeProto *shape = shape_of(v);
     const Onnx__DimensionProto *dim = shape ? shape->dim[i] : NULL;
@@ -134,8 +146,8 @@ static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, c
     if (name) return *out = param_dim(d, name), XFC_OK;
     bool fixed = dim && dim->has_dim_value && dim->dim_value != -1; /* old exporters wrote -1 for a dynamic dim */
     if (fixed && (dim->dim_value < 0 || dim->dim_value > XFC_DIM_MAX))
-        return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = d->im->file.path}, "input '%s': dim %u is %lld; export the model again", v->name, i,
-                        (long long)dim->dim_value);
+        return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = d->im->file.path},
+                        "input '%s': dim %u is %lld; export the model again", v->name, i, (long long)dim->dim_value);
     if (fixed && given && given->kind != XFC_DIM_ANY && (dim->dim_value < given->lo || dim->dim_value > given->hi))
         return usage(d, "shape", v->name, "the model fixes a dim at another value");
     if (fixed) return *out = xfc_int_const(c, dim->dim_value), XFC_OK;
@@ -147,23 +159,31 @@ static xfc_status read_type(dims *d, const Onnx__ValueInfoProto *v, xfc_type *ou
     xfc_ctx *c = d->im->ctx;
     xfc_loc loc = {.file = d->im->file.path};
     const Onnx__TypeProto *type = type_of(v);
-    if (type && !type->tensor_type && (type->has_sequence_type || type->has_map_type || type->has_optional_type ||
-                                       type->has_opaque_type || type->has_sparse_tensor_type))
+    if (type && !type->tensor_type &&
+        (type->has_sequence_type || type->has_map_type || type->has_optional_type || type->has_opaque_type ||
+         type->has_sparse_tensor_type))
         return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc, "input '%s' is a %s; only dense tensors are supported", v->name,
-                        type->has_sequence_type ? "sequence" : type->has_map_type ? "map" : type->has_optional_type ? "optional"
-                        : type->has_opaque_type ? "opaque value" : "sparse tensor");
-    if (!type || !type->tensor_type) return xfc_fail(c, XFC_ERR_INPUT, loc, "input '%s' has no type; export the model again", v->name);
+                        type->has_sequence_type   ? "sequence"
+                        : type->has_map_type      ? "map"
+                        : type->has_optional_type ? "optional"
+                        : type->has_opaque_type   ? "opaque value"
+                                                  : "sparse tensor");
+    if (!type || !type->tensor_type)
+        return xfc_fail(c, XFC_ERR_INPUT, loc, "input '%s' has no type; export the model again", v->name);
     if (!xfc_dtype_from_onnx(type->tensor_type->elem_type, &out->dtype))
-        return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc, "input '%s' has element type %s (%d), which is not supported; convert it", v->name,
+        return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc,
+                        "input '%s' has element type %s (%d), which is not supported; convert it", v->name,
                         xfc_onnx_dtype_name(type->tensor_type->elem_type), (int)type->tensor_type->elem_type);
     const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
     const char *text = shape_option(d, v->name);
     xfc_dim_spec spec[XFC_MAX_RANK];
     if (text) XFC_TRY(parse_shape_option(d, text, spec, &out->rank));
     if (!shape && !text)
-        return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc, "the rank of input '%s' is unknown; give it with --shape %s=1x128", v->name, v->name);
+        return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc, "the rank of input '%s' is unknown; give it with --shape %s=1x128",
+                        v->name, v->name);
     if (shape && shape->n_dim > XFC_MAX_RANK)
-        return xfc_fail(c, XFC_ERR_LIMIT, loc, "input '%s' has rank %zu; the limit is %d", v->name, shape->n_dim, XFC_MAX_RANK);
+        return xfc_fail(c, XFC_ERR_LIMIT, loc, "input '%s' has rank %zu; the limit is %d", v->name, shape->n_dim,
+                        XFC_MAX_RANK);
     if (shape) out->rank = (uint32_t)shape->n_dim;
     for (uint32_t i = 0; i < out->rank; i++) XFC_TRY(read_dim(d, v, i, text ? &spec[i] : NULL, &out->dim[i]));
     return XFC_OK;
@@ -174,8 +194,25 @@ static xfc_status check_options_used(dims *d, const Onnx__GraphProto *g) {
         const char *text = d->im->opts->shapes[i], *eq = strrchr(text, '=');
         if (!eq || eq == text) return usage(d, "shape", text, "expected INPUT=DIMxDIM...");
         bool found = false;
-        for (size_t k = 0; k < g->n_input; k++) found = found || (g->input[k]->name && shape_option(d, g->input[k]->name) == text);
+        for (size_t k = 0; k < g->n_input; k++)
+            found = found || (g->input[k]->name && shape_option(d, g->input[k]->name) == text);
         if (!found) return usage(d, "shape", text, "the model has no such input, or it was given twice");
+    }
+    return XFC_OK;
+}
+
+/* A --dim for a name the model does not have is a typing error: say what there is. */
+static xfc_status check_dims_used(dims *d) {
+    for (uint32_t i = 0; i < d->im->opts->n_dims; i++) {
+        const char *text = d->im->opts->dims[i];
+        if (xfc_map_get_ptr(&d->used, xfc_intern_n(d->im->ctx->strings, text, (size_t)(strrchr(text, '=') - text))))
+            continue;
+        xfc_buf b = {.arena = d->im->arena};
+        for (uint32_t k = 0; k < d->used.n && b.n < 200; k++)
+            xfc_buf_printf(&b, "%s'%.60s'", k ? ", " : "", (const char *)(uintptr_t)d->used.entry[k].key);
+        return usage(d, "dim", text,
+                     b.n ? xfc_sprintf(d->im->arena, "the model has no such dim; it has %s", b.text)
+                         : "all dims of the model are fixed");
     }
     return XFC_OK;
 }
@@ -187,24 +224,33 @@ static xfc_status add_input(dims *d, xfc_body *body, const Onnx__ValueInfoProto 
     xfc_type type = {0};
     xfc_status status = read_type(d, v, &type);
     xfc_bound made = {.kind = XFC_BOUND_POISON};
-    if (status == XFC_OK) made = (xfc_bound){.kind = XFC_BOUND_VALUE, .value = xfc_graph_add_input(im->graph, xfc_str(im->ctx, v->name), type)};
+    if (status == XFC_OK)
+        made = (xfc_bound){.kind = XFC_BOUND_VALUE,
+                           .value = xfc_graph_add_input(im->graph, xfc_str(im->ctx, v->name), type)};
     return xfc_body_bind(im, body, v->name, made, (xfc_loc){.file = im->file.path}); /* a bad type is recorded; go on */
 }
 
 xfc_status xfc_import_inputs(xfc_importer *im, xfc_body *body) {
     const Onnx__GraphProto *g = im->model->graph;
-    dims d = {.im = im, .spec = {.arena = im->arena}, .plain = {.arena = im->arena}, .symbol = {.arena = im->arena}};
+    dims d = {.im = im,
+              .spec = {.arena = im->arena},
+              .plain = {.arena = im->arena},
+              .symbol = {.arena = im->arena},
+              .used = {.arena = im->arena}};
     xfc_loc loc = {.file = im->file.path};
     xfc_map seen = {.arena = im->arena};
     for (size_t i = 0; i < g->n_input; i++) {
         const char *name = xfc_str(im->ctx, g->input[i]->name);
-        if (!name || !*name) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph input %zu has no name; export the model again", i);
-        if (xfc_map_get_ptr(&seen, name)) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph input '%s' is listed twice; export the model again", name);
+        if (!name || !*name)
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph input %zu has no name; export the model again", i);
+        if (xfc_map_get_ptr(&seen, name))
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph input '%s' is listed twice; export the model again",
+                            name);
         xfc_map_set_ptr(&seen, name, name);
     }
     XFC_TRY(check_options_used(&d, g));
     XFC_TRY(read_dim_options(&d));
     for (size_t i = 0; i < g->n_input; i++) XFC_TRY(survey(&d, g->input[i]));
     for (size_t i = 0; i < g->n_input; i++) XFC_TRY(add_input(&d, body, g->input[i]));
-    return XFC_OK;
+    return check_dims_used(&d);
 }

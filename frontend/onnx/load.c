@@ -1,7 +1,7 @@
 /* load.c - maps a model file and unpacks its scanned, thinned message.
  *
- * protobuf-c allocates from the import's arena and never frees: everything goes at once when the import ends. What it gets
- * has passed the scan, so its size is bounded and its depth harmless.
+ * protobuf-c allocates from the import's arena and never frees: everything goes at once when the import ends. What it
+ * gets has passed the scan, so its size is bounded and its depth harmless.
  */
 #define _DEFAULT_SOURCE /* madvise */
 #include "frontend/onnx/load.h"
@@ -50,7 +50,8 @@ static void arena_free(void *user, void *pointer) {
     (void)pointer;
 }
 
-static ProtobufCMessage *unpack(xfc_onnx_file *f, xfc_mapping m, xfc_pb_root root, const ProtobufCMessageDescriptor *d) {
+static ProtobufCMessage *unpack(xfc_onnx_file *f, xfc_mapping m, xfc_pb_root root,
+                                const ProtobufCMessageDescriptor *d) {
     xfc_loc loc = {.file = f->path};
     if (!m.n) {
         xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "the file is empty; copy or export it again");
@@ -59,7 +60,8 @@ static ProtobufCMessage *unpack(xfc_onnx_file *f, xfc_mapping m, xfc_pb_root roo
     if (xfc_onnx_scan(f->ctx, f->arena, loc, root, m.data, m.n, &f->scan) != XFC_OK) return NULL;
     ProtobufCAllocator allocator = {.alloc = arena_alloc, .free = arena_free, .allocator_data = f->arena};
     ProtobufCMessage *message = protobuf_c_message_unpack(d, &allocator, f->scan.n_thin, f->scan.thin);
-    if (!message) xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "not a readable ONNX file: malformed message; copy or export it again");
+    if (!message)
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "not a readable ONNX file: malformed message; copy or export it again");
     return message;
 }
 

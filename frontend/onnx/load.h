@@ -9,15 +9,18 @@
 #include "ir/tensor.h"
 #include "onnx.pb-c.h"
 
-typedef struct { const uint8_t *data; size_t n; } xfc_mapping;
+typedef struct {
+    const uint8_t *data;
+    size_t n;
+} xfc_mapping;
 
 typedef struct {
     xfc_ctx *ctx;
-    xfc_arena *arena;      /* messages and scan: freed after the import */
+    xfc_arena *arena; /* messages and scan: freed after the import */
     const char *path;
     bool follow_links;
     xfc_scan scan;
-    xfc_map external;      /* interned location -> xfc_mapping * */
+    xfc_map external; /* interned location -> xfc_mapping * */
 } xfc_onnx_file;
 
 /* Maps a regular file. Messages name loc.file. A size of 0 gives a valid pointer. */

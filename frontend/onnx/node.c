@@ -1,7 +1,7 @@
 /* node.c - attributes and operands of a node, checked where they are read.
  *
- * Shape operands are read from the symbolic contents of values, so shape arithmetic in the model costs the importers nothing;
- * an entry that depends on run-time data fails the node with the operand's name.
+ * Shape operands are read from the symbolic contents of values, so shape arithmetic in the model costs the importers
+ * nothing; an entry that depends on run-time data fails the node with the operand's name.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
@@ -51,8 +51,10 @@ const xfc_tensor *xfc_node_tensor(xfc_node *n, const char *name) {
     const Onnx__AttributeProto *a = typed(n, name, ATTR_TENSOR);
     if (!a) return NULL;
     const xfc_tensor *t = NULL;
-    if (a->t) t = xfc_onnx_tensor(&n->im->file, a->t, n->loc, xfc_sprintf(n->im->arena, "attribute '%s'", name));
-    else xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' holds no tensor; export the model again", name);
+    if (a->t)
+        t = xfc_onnx_tensor(&n->im->file, a->t, n->loc, xfc_sprintf(n->im->arena, "attribute '%s'", name));
+    else
+        xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' holds no tensor; export the model again", name);
     if (!t && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
     return t;
 }
@@ -62,14 +64,16 @@ bool xfc_node_wants(const xfc_node *n, uint32_t out) { return out < n->n_out && 
 
 static const xfc_int *unknown_entries(xfc_node *n, uint32_t in) {
     xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                  "shape operand '%s' is computed from run-time data; export with this size fixed or derived from the inputs' shapes",
+                  "shape operand '%s' is computed from run-time data; export with this size fixed or derived from the "
+                  "inputs' shapes",
                   xfc_node_in_name(n, in));
     return NULL;
 }
 
 static const xfc_int *entries_of_tensor(xfc_node *n, const xfc_tensor *t, uint32_t in, uint32_t *count) {
     if (t->count > MAX_ENTRIES) {
-        xfc_node_fail(n, XFC_ERR_LIMIT, "shape operand '%s' has %lld entries", xfc_node_in_name(n, in), (long long)t->count);
+        xfc_node_fail(n, XFC_ERR_LIMIT, "shape operand '%s' has %lld entries", xfc_node_in_name(n, in),
+                      (long long)t->count);
         return NULL;
     }
     xfc_int *out = xfc_new_array(n->im->arena, xfc_int, (size_t)t->count + 1);
@@ -83,7 +87,8 @@ const xfc_int *xfc_node_dims(xfc_node *n, uint32_t in, uint32_t *count) {
     xfc_value *v = xfc_node_in(n, in);
     if (!v) return NULL;
     if (!xfc_dtype_is_int(v->type.dtype) || v->type.rank > 1) {
-        xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must be a list of integers; export the model again", xfc_node_in_name(n, in));
+        xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must be a list of integers; export the model again",
+                      xfc_node_in_name(n, in));
         return NULL;
     }
     const xfc_tensor *t;
@@ -103,7 +108,8 @@ const int64_t *xfc_node_const_ints(xfc_node *n, uint32_t in, uint32_t *count) {
     int64_t *out = xfc_new_array(n->im->arena, int64_t, *count + 1u);
     for (uint32_t i = 0; i < *count; i++) {
         if (xfc_int_value(n->ctx, entry[i], &out[i])) continue;
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' must be constant; export with it fixed", xfc_node_in_name(n, in));
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' must be constant; export with it fixed",
+                      xfc_node_in_name(n, in));
         return NULL;
     }
     return out;
@@ -113,14 +119,17 @@ xfc_int xfc_node_dim(xfc_node *n, uint32_t in) {
     uint32_t count;
     const xfc_int *entry = xfc_node_dims(n, in, &count);
     if (entry && count == 1) return entry[0];
-    if (entry) xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must have one element; export the model again", xfc_node_in_name(n, in));
+    if (entry)
+        xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must have one element; export the model again",
+                      xfc_node_in_name(n, in));
     return xfc_int_const(n->ctx, 0);
 }
 
 uint32_t xfc_node_axis(xfc_node *n, int64_t axis, uint32_t rank) {
     int64_t at = axis < 0 ? axis + (int64_t)rank : axis;
     if (at >= 0 && at < (int64_t)rank) return (uint32_t)at;
-    xfc_node_fail(n, XFC_ERR_INPUT, "axis %lld is outside a tensor of rank %u; export the model again", (long long)axis, rank);
+    xfc_node_fail(n, XFC_ERR_INPUT, "axis %lld is outside a tensor of rank %u; export the model again", (long long)axis,
+                  rank);
     return 0;
 }
 
@@ -163,8 +172,8 @@ xfc_value *xfc_n_along(xfc_node *n, xfc_value *v, uint32_t axis, uint32_t rank) 
 
 xfc_value *xfc_n_iota(xfc_node *n, xfc_int size, xfc_int start, int64_t step, xfc_dtype dtype) {
     int64_t steps[1] = {step};
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_dims(XFC_K_START, &start, 1), xfc_attr_ints(XFC_K_STEP, steps, 1),
-                       xfc_attr_dtype(XFC_K_TO, dtype)};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_dims(XFC_K_START, &start, 1),
+                       xfc_attr_ints(XFC_K_STEP, steps, 1), xfc_attr_dtype(XFC_K_TO, dtype)};
     return xfc_build(n->b, XFC_OP_IOTA, NULL, 0, attr, XFC_COUNT(attr));
 }
 

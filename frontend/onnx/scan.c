@@ -1,10 +1,11 @@
 /* scan.c - see scan.h.
  *
- * The schema is a table of fields by message; a field that is not in it is checked for being well-formed and dropped. Nested
- * messages are written with a length of five bytes that is filled in once their thinned size is known.
+ * The schema is a table of fields by message; a field that is not in it is checked for being well-formed and dropped.
+ * Nested messages are written with a length of five bytes that is filled in once their thinned size is known.
  *
- * Invariants of the thinned copy: depth <= XFC_MAX_PROTO_DEPTH, at most MAX_MESSAGES messages, MAX_FIELDS fields, singular
- * messages occur once (protobuf would merge them), strings hold no NUL byte. It does not check meaning: that is import.c.
+ * Invariants of the thinned copy: depth <= XFC_MAX_PROTO_DEPTH, at most MAX_MESSAGES messages, MAX_FIELDS fields,
+ * singular messages occur once (protobuf would merge them), strings hold no NUL byte. It does not check meaning: that
+ * is import.c.
  */
 #include "frontend/onnx/scan.h"
 #include <string.h>
@@ -12,16 +13,38 @@
 enum { MAX_MESSAGES = 4 << 20, MAX_FIELDS = 16 << 20, LENGTH_BYTES = 5 };
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
-typedef enum { MODEL, OPSET, GRAPH, FUNCTION, NODE, ATTRIBUTE, TENSOR, SPARSE, ENTRY, VALUE_INFO, TYPE, TENSOR_TYPE, SHAPE, DIM } message;
 typedef enum {
-    VARINT,  /* or packed */
+    MODEL,
+    OPSET,
+    GRAPH,
+    FUNCTION,
+    NODE,
+    ATTRIBUTE,
+    TENSOR,
+    SPARSE,
+    ENTRY,
+    VALUE_INFO,
+    TYPE,
+    TENSOR_TYPE,
+    SHAPE,
+    DIM
+} message;
+typedef enum {
+    VARINT, /* or packed */
     FLOAT32, /* or packed */
-    STRING, BYTES,
-    ONE,     /* a message, at most once */
-    MANY,    /* messages */
+    STRING,
+    BYTES,
+    ONE, /* a message, at most once */
+    MANY, /* messages */
     PAYLOAD,
 } kind;
-typedef struct { message in; uint32_t number; kind kind; message sub; const char *name; } field;
+typedef struct {
+    message in;
+    uint32_t number;
+    kind kind;
+    message sub;
+    const char *name;
+} field;
 
 static const field fields[] = {
     {MODEL, 1, VARINT, MODEL, "ir_version"},
@@ -106,7 +129,12 @@ typedef struct {
     xfc_status status;
 } scanner;
 
-typedef struct { uint32_t number; uint32_t wire; size_t tag; uint64_t bytes; } item; /* one field: where its tag is, its length */
+typedef struct {
+    uint32_t number;
+    uint32_t wire;
+    size_t tag;
+    uint64_t bytes;
+} item; /* one field: where its tag is, its length */
 
 bool xfc_pb_varint(const uint8_t *data, size_t end, size_t *at, uint64_t *out) {
     uint64_t value = 0;
@@ -123,13 +151,15 @@ bool xfc_pb_varint(const uint8_t *data, size_t end, size_t *at, uint64_t *out) {
 }
 
 static bool malformed(scanner *s, size_t at, const char *what) {
-    s->status = xfc_fail(s->ctx, XFC_ERR_INPUT, s->loc,
-                         "not a readable ONNX file: %s at byte %zu of %zu; copy or export the model again", what, at, s->n);
+    s->status =
+        xfc_fail(s->ctx, XFC_ERR_INPUT, s->loc,
+                 "not a readable ONNX file: %s at byte %zu of %zu; copy or export the model again", what, at, s->n);
     return false;
 }
 
 static bool beyond(scanner *s, const char *what, unsigned limit) {
-    s->status = xfc_fail(s->ctx, XFC_ERR_LIMIT, s->loc, "%s than the limit of %u; the file is damaged or hostile", what, limit);
+    s->status =
+        xfc_fail(s->ctx, XFC_ERR_LIMIT, s->loc, "%s than the limit of %u; the file is damaged or hostile", what, limit);
     return false;
 }
 
@@ -167,7 +197,8 @@ static bool read_item(scanner *s, size_t end, item *out) {
         break;
     default: return malformed(s, out->tag, "unknown wire type");
     }
-    if (out->bytes > end - s->at) return malformed(s, s->at, end == s->n ? "truncated data" : "length beyond its message");
+    if (out->bytes > end - s->at)
+        return malformed(s, s->at, end == s->n ? "truncated data" : "length beyond its message");
     return true;
 }
 
@@ -181,7 +212,10 @@ static bool wire_fits(const field *f, uint32_t wire) {
     switch (f->kind) {
     case VARINT: return wire == WIRE_VARINT || wire == WIRE_BYTES;
     case FLOAT32: return wire == WIRE_32 || wire == WIRE_BYTES;
-    case STRING: case BYTES: case ONE: case MANY: return wire == WIRE_BYTES;
+    case STRING:
+    case BYTES:
+    case ONE:
+    case MANY: return wire == WIRE_BYTES;
     case PAYLOAD:
         if (wire == WIRE_BYTES) return true;
         if (f->number == XFC_PAYLOAD_FLOAT) return wire == WIRE_32;
@@ -191,7 +225,8 @@ static bool wire_fits(const field *f, uint32_t wire) {
     return false;
 }
 
-/* Packed integers: whole varints; packed floats: whole floats. Counts them as fields, because unpacking makes each an element. */
+/* Packed integers: whole varints; packed floats: whole floats. Counts them as fields, because unpacking makes each
+ * an element. */
 static bool check_packed(scanner *s, const field *f, const item *it) {
     if (f->kind == FLOAT32) {
         if (it->bytes % 4) return malformed(s, s->at, "partial float");
@@ -245,14 +280,16 @@ static bool scan_field(scanner *s, const field *f, const item *it, uint32_t dept
     if (++s->n_fields > MAX_FIELDS) return beyond(s, "more fields", MAX_FIELDS);
     size_t value_end = s->at + (size_t)it->bytes;
     switch (f->kind) {
-    case ONE: case MANY: return scan_sub(s, f, it, depth);
+    case ONE:
+    case MANY: return scan_sub(s, f, it, depth);
     case PAYLOAD: add_payload(s, it, first_payload); break;
     case STRING:
         if (it->bytes > XFC_MAX_NAME) return beyond(s, "a name longer", XFC_MAX_NAME);
         if (memchr(s->data + s->at, 0, (size_t)it->bytes)) return malformed(s, s->at, "a name with a NUL byte");
         xfc_buf_bytes(&s->thin, s->data + it->tag, value_end - it->tag);
         break;
-    case VARINT: case FLOAT32:
+    case VARINT:
+    case FLOAT32:
         if (it->wire == WIRE_BYTES && !check_packed(s, f, it)) return false;
         xfc_buf_bytes(&s->thin, s->data + it->tag, value_end - it->tag);
         break;
@@ -292,7 +329,11 @@ xfc_status xfc_onnx_scan(xfc_ctx *ctx, xfc_arena *arena, xfc_loc loc, xfc_pb_roo
                          xfc_scan *out) {
     scanner s = {.ctx = ctx, .arena = arena, .loc = loc, .data = data, .n = n, .thin = {.arena = arena}};
     if (!scan_message(&s, root == XFC_PB_MODEL ? MODEL : TENSOR, n, 0)) return s.status;
-    *out = (xfc_scan){.data = data, .n = n, .thin = (uint8_t *)s.thin.text, .n_thin = s.thin.n,
-                      .payload = s.payload, .n_payloads = s.n_payloads};
+    *out = (xfc_scan){.data = data,
+                      .n = n,
+                      .thin = (uint8_t *)s.thin.text,
+                      .n_thin = s.thin.n,
+                      .payload = s.payload,
+                      .n_payloads = s.n_payloads};
     return XFC_OK;
 }

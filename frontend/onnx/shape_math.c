@@ -1,8 +1,8 @@
 /* shape_math.c - products and exact quotients of dims, for Reshape's -1 and its relatives.
  *
- * The integer algebra keeps a quotient opaque when the divisor may be 0, and dims may be. Reshape's -1 asks another question:
- * which dim makes both element counts equal. There equal factors cancel whatever they are, as ONNX leaves the case of a zero
- * dim beside a -1 undefined.
+ * The integer algebra keeps a quotient opaque when the divisor may be 0, and dims may be. Reshape's -1 asks another
+ * question: which dim makes both element counts equal. There equal factors cancel whatever they are, as ONNX leaves the
+ * case of a zero dim beside a -1 undefined.
  */
 #include "frontend/onnx/import.h"
 
@@ -12,7 +12,11 @@ xfc_int xfc_dims_product(xfc_ctx *c, const xfc_int *dim, uint32_t n) {
     return p;
 }
 
-typedef struct { int64_t coeff; uint32_t n; xfc_int atom[2 * XFC_MAX_RANK]; } monomial;
+typedef struct {
+    int64_t coeff;
+    uint32_t n;
+    xfc_int atom[2 * XFC_MAX_RANK];
+} monomial;
 
 static bool read_term(int64_t coeff, const xfc_int *atom, uint32_t n, monomial *out) {
     if (n > XFC_COUNT(out->atom)) return false;
@@ -48,7 +52,9 @@ static bool divide_sum(xfc_ctx *c, xfc_int num, const monomial *den, xfc_int *ou
     *out = xfc_int_const(c, 0);
     for (uint32_t i = 0; i < info->n_terms; i++) {
         xfc_int part;
-        if (!read_term(info->term[i].coeff, info->term[i].atom, info->term[i].n, &m) || !divide_monomial(c, m, den, &part)) return false;
+        if (!read_term(info->term[i].coeff, info->term[i].atom, info->term[i].n, &m) ||
+            !divide_monomial(c, m, den, &part))
+            return false;
         *out = xfc_int_add(c, *out, part);
         info = xfc_int_look(c, num); /* building expressions may move the table */
     }
@@ -62,8 +68,10 @@ xfc_int xfc_dims_divide(xfc_ctx *c, const xfc_int *num, uint32_t n_num, const xf
     for (uint32_t i = 0; i < n_den; i++) {
         uint32_t k = 0;
         while (k < n_left && !xfc_int_same(left[k], den[i])) k++;
-        if (k < n_left) left[k] = left[--n_left];
-        else below[n_below++] = den[i];
+        if (k < n_left)
+            left[k] = left[--n_left];
+        else
+            below[n_below++] = den[i];
     }
     xfc_int a = xfc_dims_product(c, left, n_left), b = xfc_dims_product(c, below, n_below), q;
     monomial m;

@@ -1,7 +1,7 @@
 /* tensor_proto.c - TensorProto to constant: from raw bytes, typed fields or external data.
  *
- * The number of values must be exactly what the shape says. Nothing is allocated before the bytes in the file were found to
- * be enough, so a lying shape costs nothing. Little-endian hosts only, like everything xfc targets.
+ * The number of values must be exactly what the shape says. Nothing is allocated before the bytes in the file were
+ * found to be enough, so a lying shape costs nothing. Little-endian hosts only, like everything xfc targets.
  */
 #include "frontend/onnx/load.h"
 #include <string.h>
@@ -10,9 +10,10 @@ enum { DROP_BYTES = 1 << 20 }; /* copies of this size give the mapped pages back
 
 const char *xfc_onnx_dtype_name(int32_t elem_type) {
     static const char *const names[] = {
-        "undefined", "float",  "uint8",  "int8",      "uint16",     "int16",    "int32",        "int64",      "string",
-        "bool",      "float16", "double", "uint32",    "uint64",     "complex64", "complex128", "bfloat16",   "float8e4m3fn",
-        "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",  "int4",     "float4e2m1",   "float8e8m0", "uint2", "int2"};
+        "undefined", "float",      "uint8",      "int8",         "uint16",         "int16",      "int32",
+        "int64",     "string",     "bool",       "float16",      "double",         "uint32",     "uint64",
+        "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
+        "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2"};
     return elem_type >= 0 && (size_t)elem_type < XFC_COUNT(names) ? names[elem_type] : "unknown";
 }
 
@@ -37,12 +38,14 @@ static const xfc_tensor *bad(const source *s, xfc_status status, const char *tex
 static bool read_type(source *s) {
     const Onnx__TensorProto *p = s->proto;
     if (!xfc_dtype_from_onnx(p->data_type, &s->dtype)) {
-        xfc_fail(s->file->ctx, XFC_ERR_UNSUPPORTED, s->loc, "%s has element type %s (%d), which is not supported; convert it", s->what,
+        xfc_fail(s->file->ctx, XFC_ERR_UNSUPPORTED, s->loc,
+                 "%s has element type %s (%d), which is not supported; convert it", s->what,
                  xfc_onnx_dtype_name(p->data_type), (int)p->data_type);
         return false;
     }
     if (p->n_dims > XFC_MAX_RANK) {
-        xfc_fail(s->file->ctx, XFC_ERR_LIMIT, s->loc, "%s has rank %zu; the limit is %d", s->what, p->n_dims, XFC_MAX_RANK);
+        xfc_fail(s->file->ctx, XFC_ERR_LIMIT, s->loc, "%s has rank %zu; the limit is %d", s->what, p->n_dims,
+                 XFC_MAX_RANK);
         return false;
     }
     s->rank = (uint32_t)p->n_dims;
@@ -68,7 +71,8 @@ static bool field_fits(xfc_payload_field f, xfc_dtype t) {
     case XFC_PAYLOAD_INT64: return t == XFC_I64;
     case XFC_PAYLOAD_UINT64: return t == XFC_U64 || t == XFC_U32;
     case XFC_PAYLOAD_INT32:
-        return t == XFC_I32 || t == XFC_I16 || t == XFC_I8 || t == XFC_U16 || t == XFC_U8 || t == XFC_BOOL || t == XFC_F16 || t == XFC_BF16;
+        return t == XFC_I32 || t == XFC_I16 || t == XFC_I8 || t == XFC_U16 || t == XFC_U8 || t == XFC_BOOL ||
+               t == XFC_F16 || t == XFC_BF16;
     case XFC_PAYLOAD_RAW: return true;
     case XFC_PAYLOAD_STRING: return false;
     }
@@ -78,8 +82,8 @@ static bool field_fits(xfc_payload_field f, xfc_dtype t) {
 /* A dense run of bytes of the tensor's own type: used in place if aligned, else copied. Bools are made 0 or 1. */
 static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t n) {
     if (n != s->bytes) {
-        xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc, "%s has %zu bytes of data, but its shape needs %zu; export the model again", s->what, n,
-                 s->bytes);
+        xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc,
+                 "%s has %zu bytes of data, but its shape needs %zu; export the model again", s->what, n, s->bytes);
         return NULL;
     }
     xfc_ctx *c = s->file->ctx;
@@ -89,7 +93,8 @@ static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t
         for (size_t i = 0; i < n; i++) copy[i] = data[i] != 0;
         return xfc_tensor_new(c, s->dtype, s->rank, s->dim, copy, name);
     }
-    if ((uintptr_t)data % xfc_dtype_bytes(s->dtype) == 0) return xfc_tensor_new(c, s->dtype, s->rank, s->dim, data, name);
+    if ((uintptr_t)data % xfc_dtype_bytes(s->dtype) == 0)
+        return xfc_tensor_new(c, s->dtype, s->rank, s->dim, data, name);
     const xfc_tensor *t = xfc_tensor_copy(c, s->dtype, s->rank, s->dim, data, name);
     if (n >= DROP_BYTES) xfc_drop_pages(data, n);
     return t;
@@ -116,8 +121,10 @@ static bool next_value(const uint8_t *data, size_t end, size_t *at, const xfc_pa
 
 static const xfc_tensor *from_values(const source *s) {
     uint64_t available = 0;
-    for (uint32_t k = 0; k < s->n_payloads; k++) available += s->payload[k].bytes; /* every value takes at least a byte */
-    if ((uint64_t)s->count > available) return bad(s, XFC_ERR_INPUT, "has less data than its shape needs; export the model again");
+    for (uint32_t k = 0; k < s->n_payloads; k++)
+        available += s->payload[k].bytes; /* every value takes at least a byte */
+    if ((uint64_t)s->count > available)
+        return bad(s, XFC_ERR_INPUT, "has less data than its shape needs; export the model again");
     xfc_ctx *c = s->file->ctx;
     void *data = xfc_tensor_alloc(c, s->dtype, s->rank, s->dim);
     int64_t n = 0;
@@ -126,14 +133,15 @@ static const xfc_tensor *from_values(const source *s) {
         size_t at = (size_t)p->offset, end = at + (size_t)p->bytes;
         while (at < end) {
             uint64_t value;
-            if (!next_value(s->file->scan.data, end, &at, p, &value)) return bad(s, XFC_ERR_INPUT, "holds malformed data");
+            if (!next_value(s->file->scan.data, end, &at, p, &value))
+                return bad(s, XFC_ERR_INPUT, "holds malformed data");
             if (n < s->count) store_int(s->dtype, data, n, value);
             n++;
         }
     }
     if (n != s->count) {
-        xfc_fail(c, XFC_ERR_INPUT, s->loc, "%s holds %lld values, but its shape needs %lld; export the model again", s->what, (long long)n,
-                 (long long)s->count);
+        xfc_fail(c, XFC_ERR_INPUT, s->loc, "%s holds %lld values, but its shape needs %lld; export the model again",
+                 s->what, (long long)n, (long long)s->count);
         return NULL;
     }
     return xfc_tensor_new(c, s->dtype, s->rank, s->dim, data, xfc_str(c, s->proto->name));
@@ -142,7 +150,8 @@ static const xfc_tensor *from_values(const source *s) {
 static const xfc_tensor *from_payloads(const source *s) {
     const xfc_payload *last = &s->payload[s->n_payloads - 1];
     for (uint32_t k = 0; k < s->n_payloads; k++) {
-        if (!field_fits(s->payload[k].field, s->dtype)) return bad(s, XFC_ERR_INPUT, "keeps its data in a field of another type");
+        if (!field_fits(s->payload[k].field, s->dtype))
+            return bad(s, XFC_ERR_INPUT, "keeps its data in a field of another type");
         if (s->payload[k].field != last->field) return bad(s, XFC_ERR_INPUT, "has its data twice, in two fields");
     }
     const uint8_t *data = s->file->scan.data + last->offset;

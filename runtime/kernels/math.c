@@ -1,13 +1,15 @@
-/* math.c - the transcendental functions of f32, scalar and branch-free. See xk.h for the contract; scalar.def for who calls them.
+/* math.c - the transcendental functions of f32, scalar and branch-free. See xk.h for the contract; scalar.def for who
+ * calls them.
  *
- * Coefficients are minimax fits of our own (weighted for relative error, rounded to float). Constants that are multiplied by an
- * integer have few bits, so arguments reduce as exactly without a fused multiply-add as with one. Measured maxima, in ulp, over
- * every 997th float: exp 1.1, log 0.8, erf 2.4, tanh 2.5, sigmoid 2.2, sin and cos 1.5 for |x| <= 2^20, pow 0.51.
+ * Coefficients are minimax fits of our own (weighted for relative error, rounded to float). Constants that are
+ * multiplied by an integer have few bits, so arguments reduce as exactly without a fused multiply-add as with one.
+ * Measured maxima, in ulp, over every 997th float: exp 1.1, log 0.8, erf 2.4, tanh 2.5, sigmoid 2.2, sin and cos 1.5
+ * for |x| <= 2^20, pow 0.51.
  *
  *   exp      results below the least normal float are 0
- *   sin, cos reduce in double, exactly for |x| <= 2^20; beyond, the absolute error grows as |x| * 2^-53, and from 2^50 on the result
- *            is some number in [-1, 1]
- *   pow      works in double: correct for denormals, infinities, signed zeros and odd integers, as C99 says
+ *   sin, cos reduce in double, exactly for |x| <= 2^20; beyond, the absolute error grows as |x| * 2^-53, and from 2^50
+ * on the result is some number in [-1, 1] pow      works in double: correct for denormals, infinities, signed zeros and
+ * odd integers, as C99 says
  */
 #include "runtime/kernels/xk.h"
 
@@ -82,8 +84,8 @@ float xk_log_f32(float x) {
     return x == 0.0f ? -XK_INF : y;
 }
 
-/* Below 0.86 an odd polynomial, above it 1 - 2^h(|x|), where h is a polynomial as well: no division, and nothing cancels. From
- * 3.84 on the result is 1. */
+/* Below 0.86 an odd polynomial, above it 1 - 2^h(|x|), where h is a polynomial as well: no division, and nothing
+ * cancels. From 3.84 on the result is 1. */
 float xk_erf_f32(float x) {
     float a = float_of(bits_of(x) & 0x7fffffffu), z = x * x;
     float s = XK_FMA(-0x1.466820p-11f, z, 0x1.4a0b30p-8f);
@@ -154,7 +156,8 @@ XK float sine(float x, xk_u32 quarters) {
 float xk_sin_f32(float x) { return sine(x, 0); }
 float xk_cos_f32(float x) { return sine(x, 1); }
 
-/* log2 of a positive double that a float can hold: m in [sqrt(1/2), sqrt 2), log2 m = s R(s^2), s = (m - 1) / (m + 1). */
+/* log2 of a positive double that a float can hold: m in [sqrt(1/2), sqrt 2), log2 m = s R(s^2), s = (m - 1) / (m + 1).
+ */
 XK double log2_d(double x) {
     xk_u64 u = bits_of_d(x);
     long long e = (long long)(u - 0x3fe6a09e667f3bcdull) >> 52;

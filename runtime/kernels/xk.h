@@ -1,13 +1,13 @@
 /* xk.h - the contract of runtime/kernels: scalar arithmetic that does not depend on the model, written once in C.
  *
- * The same source serves three masters: the interpreter and constant folding (compiled natively by any C compiler), and generated
- * code (compiled by clang to bitcode, embedded in the compiler, inlined and widened to vectors).
+ * The same source serves three masters: the interpreter and constant folding (compiled natively by any C compiler), and
+ * generated code (compiled by clang to bitcode, embedded in the compiler, inlined and widened to vectors).
  *
- * Contract: no header but this one, no libc call, no global, no static local. Helpers are XK (always inlined). After clang -O2
- * every function is one basic block that calls nothing but llvm.* intrinsics: no loop, no branch; choices are `?:` between values
- * that are both computed. So an emitter may widen a function instruction by instruction. No contraction is left to the
- * compiler (-ffp-contract=off): a fused multiply-add is written XK_FMA; where a target has none, the emitter multiplies and
- * adds, and accuracy holds as well. Names: xk_<what>_<type>.
+ * Contract: no header but this one, no libc call, no global, no static local. Helpers are XK (always inlined). After
+ * clang -O2 every function is one basic block that calls nothing but llvm.* intrinsics: no loop, no branch; choices are
+ * `?:` between values that are both computed. So an emitter may widen a function instruction by instruction. No
+ * contraction is left to the compiler (-ffp-contract=off): a fused multiply-add is written XK_FMA; where a target has
+ * none, the emitter multiplies and adds, and accuracy holds as well. Names: xk_<what>_<type>.
  *
  * Accuracy, over all floats: within 4 ulp of the exact result (tests/kernels measures it); NaN in gives NaN out.
  */
@@ -24,8 +24,8 @@ _Static_assert(sizeof(xk_i32) == 4 && sizeof(float) == 4, "xk.h assumes 32-bit i
 #define XK static inline
 #endif
 
-/* One rounding, unless a test defines it otherwise. clang's builtin is llvm.fma in the bitcode whatever the target; the native build may
- * call libm's fmaf, which rounds alike. */
+/* One rounding, unless a test defines it otherwise. clang's builtin is llvm.fma in the bitcode whatever the target; the
+ * native build may call libm's fmaf, which rounds alike. */
 #if defined(XK_FMA)
 #elif defined(__clang__)
 #define XK_FMA(a, b, c) __builtin_elementwise_fma((a), (b), (c))

@@ -1,7 +1,8 @@
 /* peak.c - the roof: independent multiply-add chains in registers, no memory.
  *
- * Enough chains to hide the latency of every current core (12 of 16 registers; 24 of 32), two operands that never change. Time is
- * the thread's CPU time. A share of peak means something only when both numbers come from interleaved rounds of one process.
+ * Enough chains to hide the latency of every current core (12 of 16 registers; 24 of 32), two operands that never
+ * change. Time is the thread's CPU time. A share of peak means something only when both numbers come from interleaved
+ * rounds of one process.
  */
 #define _POSIX_C_SOURCE 199309L
 #include "peak.h"

@@ -1,8 +1,9 @@
 /* eval_onnx.c - runs ONNX test data through importer and interpreter: eval_onnx [options] MODEL.onnx [DATA_SET_DIR...]
  *
- * A data set holds input_N.pb and output_N.pb in graph order, as ONNX's own test suite has them. Prints one line a failure; exit
- * code 0: everything agrees; 5: a difference; else that of the error (1 model, 3 unsupported, 4 I/O). Without data sets it only
- * imports. Options: --rtol R, --atol A (|a - b| <= A + R |b|), --dim NAME=.., --shape INPUT=.., --print, --verify.
+ * A data set holds input_N.pb and output_N.pb in graph order, as ONNX's own test suite has them. Prints one line a
+ * failure; exit code 0: everything agrees; 5: a difference; else that of the error (1 model, 3 unsupported, 4 I/O).
+ * Without data sets it only imports. Options: --rtol R, --atol A (|a - b| <= A + R |b|), --dim NAME=.., --shape
+ * INPUT=.., --print, --verify.
  */
 #include "frontend/frontend.h"
 #include "ir/eval.h"
@@ -40,8 +41,8 @@ static bool compare(xfc_ctx *c, const char *name, const xfc_array *got, const xf
     bool same = got->dtype == want->dtype && got->rank == want->rank;
     for (uint32_t d = 0; same && d < got->rank; d++) same = got->dim[d] == want->dim[d];
     if (!same) {
-        printf("output '%s': type %s rank %u, expected %s rank %u (or dims differ:", name, xfc_dtype_name(got->dtype), got->rank,
-               xfc_dtype_name(want->dtype), want->rank);
+        printf("output '%s': type %s rank %u, expected %s rank %u (or dims differ:", name, xfc_dtype_name(got->dtype),
+               got->rank, xfc_dtype_name(want->dtype), want->rank);
         for (uint32_t d = 0; d < got->rank; d++) printf(" %lld", (long long)got->dim[d]);
         printf(" /");
         for (uint32_t d = 0; d < want->rank; d++) printf(" %lld", (long long)want->dim[d]);
@@ -52,12 +53,13 @@ static bool compare(xfc_ctx *c, const char *name, const xfc_array *got, const xf
     int64_t wrong = 0, first = 0;
     bool exact = !xfc_dtype_is_float(t->dtype);
     for (int64_t i = 0; i < t->count; i++) {
-        bool ok = exact ? xfc_tensor_get_i(t, i) == xfc_tensor_get_i(want, i) : close_enough(xfc_tensor_get_f(t, i), xfc_tensor_get_f(want, i), o);
+        bool ok = exact ? xfc_tensor_get_i(t, i) == xfc_tensor_get_i(want, i)
+                        : close_enough(xfc_tensor_get_f(t, i), xfc_tensor_get_f(want, i), o);
         if (!ok && !wrong++) first = i;
     }
     if (wrong)
-        printf("output '%s': %lld of %lld differ, first [%lld]: %.9g, expected %.9g\n", name, (long long)wrong, (long long)t->count,
-               (long long)first, xfc_tensor_get_f(t, first), xfc_tensor_get_f(want, first));
+        printf("output '%s': %lld of %lld differ, first [%lld]: %.9g, expected %.9g\n", name, (long long)wrong,
+               (long long)t->count, (long long)first, xfc_tensor_get_f(t, first), xfc_tensor_get_f(want, first));
     return wrong == 0;
 }
 
@@ -115,8 +117,12 @@ static int run_set(xfc_ctx *c, const xfc_graph *g, const char *dir, const option
 
 static int run(const options *o) {
     xfc_ctx *c = xfc_ctx_new();
-    xfc_import_opts opts = {.dims = o->dims, .n_dims = o->n_dims, .shapes = o->shapes, .n_shapes = o->n_shapes,
-                            .overridable = o->overridable, .follow_links = o->follow_links};
+    xfc_import_opts opts = {.dims = o->dims,
+                            .n_dims = o->n_dims,
+                            .shapes = o->shapes,
+                            .n_shapes = o->n_shapes,
+                            .overridable = o->overridable,
+                            .follow_links = o->follow_links};
     xfc_graph *g = xfc_import_file(c, o->model, &opts);
     int code = g ? 0 : report(c);
     xfc_buf text = {.arena = c->arena};
@@ -142,19 +148,31 @@ int main(int argc, char **argv) {
     options o = {.rtol = 1e-3, .atol = 1e-7};
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(a, "--print")) o.print = true;
-        else if (!strcmp(a, "--verify")) o.verify = true;
-        else if (!strcmp(a, "--overridable")) o.overridable = true;
-        else if (!strcmp(a, "--follow-links")) o.follow_links = true;
-        else if (!strcmp(a, "--rtol")) o.rtol = atof(value), i++;
-        else if (!strcmp(a, "--atol")) o.atol = atof(value), i++;
-        else if (!strcmp(a, "--dim") && o.n_dims < MAX_OPTIONS) o.dims[o.n_dims++] = value, i++;
-        else if (!strcmp(a, "--shape") && o.n_shapes < MAX_OPTIONS) o.shapes[o.n_shapes++] = value, i++;
-        else if (!o.model) o.model = a;
-        else if (o.n_sets < MAX_IO) o.sets[o.n_sets++] = a;
+        if (!strcmp(a, "--print"))
+            o.print = true;
+        else if (!strcmp(a, "--verify"))
+            o.verify = true;
+        else if (!strcmp(a, "--overridable"))
+            o.overridable = true;
+        else if (!strcmp(a, "--follow-links"))
+            o.follow_links = true;
+        else if (!strcmp(a, "--rtol"))
+            o.rtol = atof(value), i++;
+        else if (!strcmp(a, "--atol"))
+            o.atol = atof(value), i++;
+        else if (!strcmp(a, "--dim") && o.n_dims < MAX_OPTIONS)
+            o.dims[o.n_dims++] = value, i++;
+        else if (!strcmp(a, "--shape") && o.n_shapes < MAX_OPTIONS)
+            o.shapes[o.n_shapes++] = value, i++;
+        else if (!o.model)
+            o.model = a;
+        else if (o.n_sets < MAX_IO)
+            o.sets[o.n_sets++] = a;
     }
     if (!o.model) {
-        fputs("usage: eval_onnx [--rtol R] [--atol A] [--dim NAME=N] [--shape INPUT=DIMS] [--print] [--verify] MODEL.onnx [DATA_SET_DIR...]\n", stderr);
+        fputs("usage: eval_onnx [--rtol R] [--atol A] [--dim NAME=N] [--shape INPUT=DIMS] [--print] [--verify] "
+              "MODEL.onnx [DATA_SET_DIR...]\n",
+              stderr);
         return 2;
     }
     return run(&o);

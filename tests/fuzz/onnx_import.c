@@ -1,7 +1,8 @@
 /* onnx_import.c - fuzz target: any bytes are a graph or a clean error.
  *
- * Linked with libFuzzer (XF_FUZZ), or with onnx_mutate.c, which damages given models the same way on every run. An imported
- * graph must also pass the verifier. What may not happen is found by the sanitizers, or ends the process with exit code 70.
+ * Linked with libFuzzer (XF_FUZZ), or with fuzz_main.c, which damages given models the same way on every run. An
+ * imported graph must also pass the verifier. What may not happen is found by the sanitizers, or ends the process with
+ * exit code 70.
  */
 #include "frontend/frontend.h"
 #include "ir/verify.h"

@@ -1,8 +1,8 @@
 /* test_math.c - accuracy of runtime/kernels/math.c against libm in double.
  *
- * Every STRIDE-th bit pattern of a float (all exponents, both signs, NaNs) through both builds of the functions, with and
- * without fused multiply-add; the error is counted in units of the last place of the exact result. Special values one by one.
- * An optional argument overrides the stride: `test_math 1` is exhaustive.
+ * Every STRIDE-th bit pattern of a float (all exponents, both signs, NaNs) through both builds of the functions, with
+ * and without fused multiply-add; the error is counted in units of the last place of the exact result. Special values
+ * one by one. An optional argument overrides the stride: `test_math 1` is exhaustive.
  */
 #include "runtime/kernels/xk.h"
 
@@ -26,7 +26,8 @@ static float from_bits(uint32_t u) {
 
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 
-/* Distance in ulps of the float nearest to want; 0 for equal or both NaN; huge where one is special and the other not. */
+/* Distance in ulps of the float nearest to want; 0 for equal or both NaN; huge where one is special and the other not.
+ */
 static double ulps(float got, double want, bool flushes) {
     float nearest = (float)want;
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : 1e9;
@@ -55,7 +56,10 @@ static const unary unaries[] = {
     {"cos", xk_cos_f32, xk_cos_f32_plain, cos, 4, 1 << 20, false},
 };
 
-typedef struct { double error; float at; } worst;
+typedef struct {
+    double error;
+    float at;
+} worst;
 
 static void measure(worst *w, float x, float got, double want, bool flushes) {
     double e = ulps(got, want, flushes);
@@ -88,7 +92,8 @@ static void test_far(const unary *t) {
     for (uint32_t u = 0x49800000u; u < 0x7f800000u; u += 99991) {
         float x = from_bits(u), got = t->f(x);
         double allowed = 0x1p-23 + (double)x * 0x1p-52;
-        if (fabs((double)got) <= 1.0000002 && (x > 0x1p49f || fabs((double)got - t->want((double)x)) <= allowed)) continue;
+        if (fabs((double)got) <= 1.0000002 && (x > 0x1p49f || fabs((double)got - t->want((double)x)) <= allowed))
+            continue;
         printf("%s(%a) = %a FAIL\n", t->name, (double)x, (double)got);
         failures++;
         return;
@@ -101,14 +106,18 @@ static bool same(float got, double want) {
 }
 
 static void test_pow(void) {
-    static const float special[] = {0.0f, -0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f, 3.0f, -3.0f, 1e30f, -1e30f, 1e-40f, 8388607.0f, 8388609.0f,
-                                    16777215.0f, 16777216.0f, -16777217.0f, 2147483648.0f, INFINITY, -INFINITY, NAN};
+    static const float special[] = {0.0f,          -0.0f,      1.0f,       -1.0f,       2.0f,        -2.0f,
+                                    0.5f,          -0.5f,      3.0f,       -3.0f,       1e30f,       -1e30f,
+                                    1e-40f,        8388607.0f, 8388609.0f, 16777215.0f, 16777216.0f, -16777217.0f,
+                                    2147483648.0f, INFINITY,   -INFINITY,  NAN};
     enum { N = sizeof special / sizeof *special };
     for (int i = 0; i < N * N; i++) {
         float x = special[i / N], y = special[i % N];
         double want = pow((double)x, (double)y);
         bool exact = want == 0 || fabs(want) == 1 || isinf(want) || isnan(want);
-        if (exact ? same(xk_pow_f32(x, y), want) && same(xk_pow_f32_plain(x, y), want) : ulps(xk_pow_f32(x, y), want, false) <= 4) continue;
+        if (exact ? same(xk_pow_f32(x, y), want) && same(xk_pow_f32_plain(x, y), want)
+                  : ulps(xk_pow_f32(x, y), want, false) <= 4)
+            continue;
         printf("pow(%a, %a) = %a, not %a FAIL\n", (double)x, (double)y, (double)xk_pow_f32(x, y), want);
         failures++;
     }
@@ -117,7 +126,9 @@ static void test_pow(void) {
     for (int i = 0; i < 2000000; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         float x = from_bits((uint32_t)(seed >> 32) & 0x7fffffffu), y = from_bits((uint32_t)(seed >> 7));
-        if (i & 1) y = (float)((double)(int32_t)(seed >> 20) * 0x1p-24 / (log2((double)x) == 0 ? 1 : log2((double)x))); /* results in range */
+        if (i & 1)
+            y = (float)((double)(int32_t)(seed >> 20) * 0x1p-24 /
+                        (log2((double)x) == 0 ? 1 : log2((double)x))); /* results in range */
         if (i & 2) x = 1.0f + (float)((double)(int32_t)(seed >> 9) * 0x1p-36);
         double want = pow((double)x, (double)y);
         measure(&fused, x, xk_pow_f32(x, y), want, false);

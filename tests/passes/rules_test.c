@@ -1,9 +1,10 @@
 /* rules_test.c - every row of passes/rules.def is parsed, fires, and means the same on both sides.
  *
- * For each rule many small graphs of its pattern are made: variables become inputs or constants of random dtype and shape
- * (static and symbolic dims, 1 and 0 among them), alternatives and operand orders are drawn. The rule is applied to a clone, and both graphs are
- * evaluated on random and nasty inputs. EXACT rules must agree to the bit, one NaN being as good as another; ROUNDING rules nearly.
- * A rule that never fires fails the test. Rows with mistakes must be refused with a message that says where.
+ * For each rule many small graphs of its pattern are made: variables become inputs or constants of random dtype and
+ * shape (static and symbolic dims, 1 and 0 among them), alternatives and operand orders are drawn. The rule is applied
+ * to a clone, and both graphs are evaluated on random and nasty inputs. EXACT rules must agree to the bit, one NaN
+ * being as good as another; ROUNDING rules nearly. A rule that never fires fails the test. Rows with mistakes must be
+ * refused with a message that says where.
  */
 #include "ir/eval.h"
 #include "ir/text.h"
@@ -32,14 +33,35 @@ static uint32_t choose(void *user, uint32_t n) { return (uint32_t)between(user, 
 /* --- data --- */
 
 static void fill(trial *t, xfc_dtype dtype, void *data, int64_t count) {
-    static const double floats[] = {0, -0.0, 1, -1, 0.5, -1.5, 2.5, 3, INFINITY, -INFINITY, NAN, 3e38, -3e38, 65504, 1e-40, -1e-45, 1e-6, 16777217};
-    static const int64_t ints[] = {0, 1, -1, 2, 3, 127, 128, -128, 255, 32767, 65535, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, 16777217, ((int64_t)1 << 53) + 1};
+    static const double floats[] = {0,         -0.0, 1,    -1,    0.5,   -1.5,  2.5,    3,    INFINITY,
+                                    -INFINITY, NAN,  3e38, -3e38, 65504, 1e-40, -1e-45, 1e-6, 16777217};
+    static const int64_t ints[] = {0,
+                                   1,
+                                   -1,
+                                   2,
+                                   3,
+                                   127,
+                                   128,
+                                   -128,
+                                   255,
+                                   32767,
+                                   65535,
+                                   INT32_MAX,
+                                   INT32_MIN,
+                                   INT64_MAX,
+                                   INT64_MIN,
+                                   16777217,
+                                   ((int64_t)1 << 53) + 1};
     for (int64_t i = 0; i < count; i++) {
         bool odd = t->nasty && between(t, 0, 2) == 0, is_float = xfc_dtype_is_float(dtype);
-        if (is_float && odd) xfc_element_set_f(dtype, data, i, floats[between(t, 0, (int64_t)XFC_COUNT(floats) - 1)]);
-        else if (is_float) xfc_element_set_f(dtype, data, i, (double)between(t, -4000000, 4000000) * 1e-6);
-        else if (odd) xfc_element_set_i(dtype, data, i, ints[between(t, 0, (int64_t)XFC_COUNT(ints) - 1)]);
-        else xfc_element_set_i(dtype, data, i, between(t, -9, 9));
+        if (is_float && odd)
+            xfc_element_set_f(dtype, data, i, floats[between(t, 0, (int64_t)XFC_COUNT(floats) - 1)]);
+        else if (is_float)
+            xfc_element_set_f(dtype, data, i, (double)between(t, -4000000, 4000000) * 1e-6);
+        else if (odd)
+            xfc_element_set_i(dtype, data, i, ints[between(t, 0, (int64_t)XFC_COUNT(ints) - 1)]);
+        else
+            xfc_element_set_i(dtype, data, i, between(t, -9, 9));
     }
 }
 
@@ -52,9 +74,11 @@ static xfc_value *constant(trial *t, xfc_builder *b, const xfc_type *type, const
     int64_t kind = between(t, 0, 2);
     fill(t, type->dtype, data, count);
     for (int64_t i = 0; i < count && kind == 1 && xfc_dtype_is_float(type->dtype); i++) {
-        xfc_element_set_f(type->dtype, data, i, ldexp(between(t, 0, 1) ? 1 : -1, (int)between(t, t->nasty ? -140 : -8, t->nasty ? 140 : 8)));
+        xfc_element_set_f(type->dtype, data, i,
+                          ldexp(between(t, 0, 1) ? 1 : -1, (int)between(t, t->nasty ? -140 : -8, t->nasty ? 140 : 8)));
     }
-    for (int64_t i = 0; i < count && kind == 2; i++) xfc_element_set_f(type->dtype, data, i, 1e-3 * (double)between(t, 1, 9));
+    for (int64_t i = 0; i < count && kind == 2; i++)
+        xfc_element_set_f(type->dtype, data, i, 1e-3 * (double)between(t, 1, 9));
     return xfc_b_const(b, xfc_tensor_new(t->ctx, type->dtype, type->rank, size, data, NULL));
 }
 
@@ -105,9 +129,12 @@ static const xfc_attr *draw_attr(trial *t, xfc_graph *g, uint32_t var) {
     const xfc_pattr *use = attr_use(t->rule->pattern, var);
     for (uint32_t i = 0; i < t->rule->n_where && !use; i++) use = attr_use(t->rule->where[i], var);
     xfc_attr *a = xfc_new(g->arena, xfc_attr);
-    if (xfc_key_kind(use->key) == XFC_ATTR_DTYPE) *a = xfc_attr_dtype(use->key, between(t, 0, 2) ? t->dtype : (xfc_dtype)between(t, 0, XFC_DTYPE_COUNT - 1));
-    else if (xfc_key_kind(use->key) == XFC_ATTR_FLOAT) *a = xfc_attr_float(use->key, 1e-5);
-    else *a = xfc_attr_int(XFC_K_AXIS, between(t, 0, t->rank - 1));
+    if (xfc_key_kind(use->key) == XFC_ATTR_DTYPE)
+        *a = xfc_attr_dtype(use->key, between(t, 0, 2) ? t->dtype : (xfc_dtype)between(t, 0, XFC_DTYPE_COUNT - 1));
+    else if (xfc_key_kind(use->key) == XFC_ATTR_FLOAT)
+        *a = xfc_attr_float(use->key, 1e-5);
+    else
+        *a = xfc_attr_int(XFC_K_AXIS, between(t, 0, t->rank - 1));
     return a;
 }
 
@@ -152,15 +179,15 @@ static bool draw_graph(trial *t, xfc_graph *g) {
 
 /* --- comparison --- */
 
-static double tolerance(xfc_dtype t) {
-    return t == XFC_F64 ? 1e-9 : t == XFC_F32 ? 2e-4 : t == XFC_F16 ? 4e-2 : 0.25;
-}
+static double tolerance(xfc_dtype t) { return t == XFC_F64 ? 1e-9 : t == XFC_F32 ? 2e-4 : t == XFC_F16 ? 4e-2 : 0.25; }
 
 static bool same_element(const trial *t, const xfc_array *a, const xfc_array *b, int64_t i) {
     size_t bytes = xfc_dtype_bytes(a->dtype);
-    if (memcmp((const char *)a->data + (size_t)i * bytes, (const char *)b->data + (size_t)i * bytes, bytes) == 0) return true;
+    if (memcmp((const char *)a->data + (size_t)i * bytes, (const char *)b->data + (size_t)i * bytes, bytes) == 0)
+        return true;
     if (!xfc_dtype_is_float(a->dtype)) return false;
-    xfc_tensor ta = {.dtype = a->dtype, .count = a->count, .data = a->data}, tb = {.dtype = b->dtype, .count = b->count, .data = b->data};
+    xfc_tensor ta = {.dtype = a->dtype, .count = a->count, .data = a->data},
+               tb = {.dtype = b->dtype, .count = b->count, .data = b->data};
     double x = xfc_tensor_get_f(&ta, i), y = xfc_tensor_get_f(&tb, i);
     if (isnan(x) || isnan(y)) return isnan(x) && isnan(y);
     if (t->rule->text->exactness == XFC_EXACT) return false;
@@ -174,7 +201,8 @@ static bool same_result(trial *t, const xfc_graph *before, const xfc_graph *afte
         const xfc_type *type = &before->in[i]->type;
         in[i] = (xfc_array){.dtype = type->dtype, .rank = type->rank, .count = 1};
         for (uint32_t d = 0; d < type->rank; d++) {
-            if (!xfc_int_value(t->ctx, type->dim[d], &in[i].dim[d])) in[i].dim[d] = strchr(xfc_int_look(t->ctx, type->dim[d])->name, '_')[1] - '0';
+            if (!xfc_int_value(t->ctx, type->dim[d], &in[i].dim[d]))
+                in[i].dim[d] = strchr(xfc_int_look(t->ctx, type->dim[d])->name, '_')[1] - '0';
             in[i].count *= in[i].dim[d];
         }
         in[i].data = xfc_alloc(arena, (size_t)in[i].count * 8 + 8, 64);
@@ -182,7 +210,8 @@ static bool same_result(trial *t, const xfc_graph *before, const xfc_graph *afte
     }
     xfc_eval_opts opts = {.arena = arena};
     bool ran_before = xfc_eval_graph(before, in, before->n_in, &a, &opts) == XFC_OK;
-    bool ok = !ran_before || (xfc_eval_graph(after, in, after->n_in, &b, &opts) == XFC_OK && a.count == b.count && a.dtype == b.dtype);
+    bool ok = !ran_before ||
+              (xfc_eval_graph(after, in, after->n_in, &b, &opts) == XFC_OK && a.count == b.count && a.dtype == b.dtype);
     for (int64_t i = 0; ran_before && ok && i < a.count; i++) ok = same_element(t, &a, &b, i);
     xfc_arena_free(arena);
     return ok;
@@ -242,7 +271,10 @@ static void test_rule(const xfc_rule_text *text) {
 }
 
 static void test_mistakes(void) {
-    static const struct { xfc_rule_text text; const char *part; } bad[] = {
+    static const struct {
+        xfc_rule_text text;
+        const char *part;
+    } bad[] = {
         {{.pattern = "(mul ?x", .replacement = "?x", .guards = ""}, "expected"},
         {{.pattern = "(mul ?x ?y ?z)", .replacement = "?x", .guards = ""}, "operands"},
         {{.pattern = "(mull ?x ?y)", .replacement = "?x", .guards = ""}, "no such op"},

@@ -201,7 +201,7 @@ static void test_arena(const xf_api *xf) {
     call small;
     call_make(&small, 1, 2, 9);
     CHECK(run_right(xf, ctx, &small)); /* one that fits */
-    size_t more, fewer;
+    size_t more = 0, fewer = 0;
     CHECK(xf->workspace_size(model, c.in, 4, 4, &more) == XF_OK &&
           xf->workspace_size(model, c.in, 4, 1, &fewer) == XF_OK);
     CHECK(more - fewer == 3 * 64); /* scratch of three more workers */

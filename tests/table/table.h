@@ -1,7 +1,8 @@
-/* table.h - what the tests of the op table share: one op in a graph of its own, run by the interpreter on random operands.
+/* table.h - what the tests of the op table share: one op in a graph of its own, run by the interpreter on random
+ * operands.
  *
- * A case is static (every dim a constant) or dynamic (every dim a symbol; extents that are equal share one, so that what
- * must agree can be proved, while 1 stays undecided against everything: broadcasting at run time).
+ * A case is static (every dim a constant) or dynamic (every dim a symbol; extents that are equal share one, so that
+ * what must agree can be proved, while 1 stays undecided against everything: broadcasting at run time).
  */
 #ifndef XFC_TABLE_H
 #define XFC_TABLE_H
@@ -15,8 +16,9 @@ typedef struct {
     xfc_arena *arena; /* of one case */
     uint64_t seed;
     bool dynamic;
-    xfc_array in[8], out;
-    uint32_t n_in;
+    xfc_array in[32], out; /* after n_in: one operand that is not used for every symbol, so that it has a value */
+    uint32_t n_in, n_named;
+    int64_t named[24];
     const char *what; /* for messages */
 } table;
 
@@ -32,13 +34,16 @@ static inline void table_free(table *t) {
 /* A new case: no operands. */
 static inline void table_next(table *t, const char *what) {
     xfc_arena_reset(t->arena);
-    t->n_in = 0;
+    t->n_in = t->n_named = 0;
     t->what = what;
 }
 
 static inline xfc_int table_dim(table *t, int64_t extent) {
     if (!t->dynamic) return xfc_int_const(t->ctx, extent);
     char name[32];
+    bool known = false;
+    for (uint32_t i = 0; i < t->n_named; i++) known = known || t->named[i] == extent;
+    if (!known && t->n_named < XFC_COUNT(t->named)) t->named[t->n_named++] = extent;
     snprintf(name, sizeof name, "n%lld", (long long)extent);
     return xfc_int_symbol(t->ctx, name, 0, XFC_DIM_MAX);
 }
@@ -49,7 +54,9 @@ static inline int64_t table_extent(table *t) {
     return extents[test_between(&t->seed, 0, 9)];
 }
 
-static inline xfc_tensor view(const xfc_array *a) { return (xfc_tensor){.dtype = a->dtype, .count = a->count, .data = a->data}; }
+static inline xfc_tensor view(const xfc_array *a) {
+    return (xfc_tensor){.dtype = a->dtype, .count = a->count, .data = a->data};
+}
 
 static inline double table_f(const xfc_array *a, int64_t i) {
     xfc_tensor v = view(a);
@@ -100,7 +107,8 @@ static inline xfc_array *append(table *t, xfc_dtype dtype, uint32_t rank, const 
 
 /* Appends an operand with random elements: floats in [-4, 4], a fifth of them special values if asked; any integers. */
 static inline xfc_array *table_operand(table *t, xfc_dtype dtype, uint32_t rank, const int64_t *dim, bool special) {
-    static const double specials[] = {0.0, -0.0, (double)INFINITY, -(double)INFINITY, (double)NAN, 1.0, -1.0, 65504.0, 1e-7, 0.5, 2.5, -1.5};
+    static const double specials[] = {
+        0.0, -0.0, (double)INFINITY, -(double)INFINITY, (double)NAN, 1.0, -1.0, 65504.0, 1e-7, 0.5, 2.5, -1.5};
     xfc_array *a = append(t, dtype, rank, dim);
     for (int64_t i = 0; i < a->count; i++) {
         uint64_t r = test_random(&t->seed);
@@ -114,7 +122,8 @@ static inline xfc_array *table_operand(table *t, xfc_dtype dtype, uint32_t rank,
 }
 
 /* Appends an operand with integer values in lo..hi. */
-static inline xfc_array *table_ints(table *t, xfc_dtype dtype, uint32_t rank, const int64_t *dim, int64_t lo, int64_t hi) {
+static inline xfc_array *table_ints(table *t, xfc_dtype dtype, uint32_t rank, const int64_t *dim, int64_t lo,
+                                    int64_t hi) {
     xfc_array *a = append(t, dtype, rank, dim);
     for (int64_t i = 0; i < a->count; i++) {
         int64_t v = test_between(&t->seed, lo, hi);
@@ -132,13 +141,20 @@ static inline bool table_run(table *t, xfc_opcode code, const xfc_attr *attr, ui
         for (uint32_t d = 0; d < t->in[i].rank; d++) dim[d] = table_dim(t, t->in[i].dim[d]);
         in[i] = xfc_graph_add_input(g, NULL, xfc_type_make(t->in[i].dtype, t->in[i].rank, dim));
     }
+    uint32_t n_in = t->n_in;
+    for (uint32_t i = 0; i < t->n_named; i++) {
+        xfc_int dim = table_dim(t, t->named[i]);
+        append(t, XFC_U8, 1, &t->named[i]);
+        xfc_graph_add_input(g, NULL, xfc_type_make(XFC_U8, 1, &dim));
+    }
     xfc_builder b = {.graph = g};
-    xfc_value *v = xfc_build(&b, code, in, t->n_in, attr, n_attr);
+    xfc_value *v = xfc_build(&b, code, in, n_in, attr, n_attr);
     bool ok = v != NULL;
     if (v) {
         xfc_graph_set_outputs(g, &v, (const char *[]){"y"}, 1);
         ok = xfc_eval_graph(g, t->in, t->n_in, &t->out, &(xfc_eval_opts){.arena = t->arena}) == XFC_OK;
     }
+    t->n_in = n_in;
     xfc_graph_free(g);
     if (!ok) t->out = (xfc_array){0};
     return ok;
@@ -178,7 +194,8 @@ static inline bool table_same(table *t, int64_t at, double want, double ulps, do
     bool ok = isnan(want) ? isnan(got) : got == rounded || got == want;
     if (!ok && isfinite(got) && isfinite(want)) ok = fabs(got - want) <= ulps * ulp_of(t->out.dtype, want) + absolute;
     if (!test_check(ok, __FILE__, __LINE__, t->what)) {
-        fprintf(stderr, "    %s, %s: element %lld is %.9g, not %.9g\n", t->dynamic ? "dynamic" : "static", xfc_dtype_name(t->out.dtype), (long long)at, got, want);
+        fprintf(stderr, "    %s, %s: element %lld is %.9g, not %.9g\n", t->dynamic ? "dynamic" : "static",
+                xfc_dtype_name(t->out.dtype), (long long)at, got, want);
     }
     return ok;
 }
@@ -188,8 +205,8 @@ static inline bool table_same_int(table *t, int64_t at, int64_t want) {
     table_set(&one, 0, 0, want);
     int64_t got = table_i(&t->out, at), expected = table_i(&one, 0);
     if (test_check(got == expected, __FILE__, __LINE__, t->what)) return true;
-    fprintf(stderr, "    %s, %s: element %lld is %lld, not %lld\n", t->dynamic ? "dynamic" : "static", xfc_dtype_name(t->out.dtype), (long long)at, (long long)got,
-            (long long)expected);
+    fprintf(stderr, "    %s, %s: element %lld is %lld, not %lld\n", t->dynamic ? "dynamic" : "static",
+            xfc_dtype_name(t->out.dtype), (long long)at, (long long)got, (long long)expected);
     return false;
 }
 
@@ -203,7 +220,8 @@ static inline bool table_same_bits(table *t, int64_t at, const xfc_array *from, 
     size_t n = xfc_dtype_bytes(t->out.dtype);
     const char *a = (const char *)t->out.data + (size_t)at * n, *b = (const char *)from->data + (size_t)from_at * n;
     if (test_check(from->dtype == t->out.dtype && memcmp(a, b, n) == 0, __FILE__, __LINE__, t->what)) return true;
-    fprintf(stderr, "    %s: element %lld is not element %lld of the operand\n", t->dynamic ? "dynamic" : "static", (long long)at, (long long)from_at);
+    fprintf(stderr, "    %s: element %lld is not element %lld of the operand\n", t->dynamic ? "dynamic" : "static",
+            (long long)at, (long long)from_at);
     return false;
 }
 

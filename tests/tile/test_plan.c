@@ -1,1 +1,221 @@
-int main(void) { return 1; }
+/* test_plan.c - from a planned graph to the plan blob: kernels, symbols, flops, hashes, bytes. */
+#include "backends/artefact.h"
+#include "ir/text.h"
+#include "runtime/plan.h"
+#include "tests/unit/test.h"
+
+static xfc_graph *parse(xfc_ctx *ctx, const char *text) {
+    xfc_graph *g = xfc_parse_graph(ctx, text, strlen(text), "test.xf");
+    xfc_diags_print(ctx, stderr, false);
+    return g;
+}
+
+/* --- SHA-256: the vectors of FIPS 180-4
+ * -------------------------------------------------------------------------------- */
+
+static void check_digest(const char *text, size_t n, uint32_t repeat, const char *want) {
+    xfc_sha256 s;
+    uint8_t digest[32];
+    char hex[65];
+    xfc_sha256_init(&s);
+    for (uint32_t i = 0; i < repeat; i++) xfc_sha256_add(&s, text, n);
+    xfc_sha256_end(&s, digest);
+    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    CHECK_STR(hex, want);
+}
+
+static void test_sha256(void) {
+    check_digest("", 0, 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    check_digest("abc", 3, 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    check_digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56, 1,
+                 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    check_digest("aaaaaaa", 7, 142857, "6c7aaf9baa56d59e3651f608e2fb587688382cbc78c8b39abbdb916a00a52098");
+    check_digest("a", 1, 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+/* --- kernels and symbols
+ * ------------------------------------------------------------------------------------------------ */
+
+#define MAP(out, in, op, node)                                                                                         \
+    "  %" out " = kernel \"map\" %" in ", %w : f32[b, t] {\n"                                                          \
+    "    axis i in b threads\n    grain 64\n"                                                                          \
+    "    nest c in t vector {\n      a = load f32 %" in "[i, c]\n      w = load f32 %w[0]\n"                           \
+    "      m = " op " f32 a, w\n      store %" out "[i, c] = m\n    }\n    fused \"" node "\" \"Mul\" 17\n  }\n"
+
+#define MODEL(weight)                                                                                                  \
+    "graph @planned[b, t in 2..9](%x: f32[b, t]) -> (f32[b, t] \"y\") stage planned {\n"                               \
+    "  require b == t * 2 @ \"here\" \"Reshape\" 17\n"                                                                 \
+    "  %w = const \"w\" : f32[1] = " weight "\n" MAP("h", "x", "mul", "n/1") MAP("k", "h", "add", "n/2")               \
+        MAP("y", "k", "mul", "n/3") "  return %y\n"                                                                    \
+                                    "  plan {\n    work b * t * 4 + ((b * t * 4 + 63) floordiv 64) * 64\n    weights " \
+                                    "64\n    weight %w at 0\n    %x input 0\n"                                         \
+                                    "    %w weight at 0\n    %h work at 0\n    %k work at ((b * t * 4 + 63) floordiv " \
+                                    "64) * 64\n    %y output 0\n  }\n}\n"
+
+static void test_kernels(xfc_ctx *ctx) {
+    xfc_graph *g = parse(ctx, MODEL("[2.0]"));
+    if (!CHECK(g != NULL)) return;
+    xfc_kernel_set set = xfc_plan_kernels(g, g->arena);
+    CHECK_INT(set.n_steps, 3);
+    CHECK_INT(set.n_kernels, 2); /* the two products are one kernel on other operands */
+    CHECK_INT(set.number[0], 0);
+    CHECK_INT(set.number[1], 1);
+    CHECK_INT(set.number[2], 0);
+    xfc_int *symbol = NULL;
+    if (!CHECK_INT(xfc_graph_symbols(g, g->arena, &symbol), 2)) return;
+    CHECK_STR(xfc_int_look(ctx, symbol[0])->name, "b");
+    CHECK_STR(xfc_int_look(ctx, symbol[1])->name, "t");
+}
+
+/* --- the blob
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static xfc_blob blob_of(xfc_ctx *ctx, const char *text) {
+    static const char *const meta[] = {"xfc.version", "1", "model", "planned", NULL};
+    xfc_graph *g = parse(ctx, text);
+    xfc_blob out = {0};
+    CHECK(g && xfc_plan_blob(g, meta, &out) == XFC_OK);
+    return out;
+}
+
+static void test_contents(xfc_ctx *ctx) {
+    xfc_blob blob = blob_of(ctx, MODEL("[2.0]"));
+    xf_plan p;
+    const char *why = xf_plan_open(&p, blob.data, blob.n);
+    if (!CHECK(why == NULL)) fprintf(stderr, "    %s\n", why);
+    if (why) return;
+    const xf_plan_header *h = p.head;
+    CHECK_INT(h->n_symbols, 2);
+    CHECK_INT(p.symbols[0].hi, -1);
+    CHECK_INT(p.symbols[1].lo, 2);
+    CHECK_INT(p.symbols[1].hi, 9);
+    CHECK_INT(h->n_inputs, 1);
+    CHECK_INT(h->n_outputs, 1);
+    CHECK_STR(xf_plan_str(&p, p.args[1].name), "y");
+    CHECK_INT(h->n_checks, 1);
+    CHECK_CONTAINS(xf_plan_str(&p, p.checks[0].what), "here");
+    CHECK_INT(h->weight_bytes, 64);
+    CHECK_STR(xf_plan_meta(&p, "model"), "planned");
+    int64_t values[256] = {6, 3};
+    if (!CHECK(p.n_values <= 256 && xf_plan_eval(&p, values))) return;
+    CHECK_INT(values[h->work_bytes], 72 + 128);
+    CHECK_INT(values[p.checks[0].a], values[p.checks[0].b]);
+    CHECK_INT(h->n_steps, 3);
+    static const uint32_t space[3][3] = {{XF_SPACE_INPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK},
+                                         {XF_SPACE_WORK, XF_SPACE_WEIGHT, XF_SPACE_WORK},
+                                         {XF_SPACE_WORK, XF_SPACE_WEIGHT, XF_SPACE_OUTPUT}};
+    for (uint32_t i = 0; i < 3; i++) {
+        const xf_step_info *s = &p.steps[i];
+        CHECK_INT(s->kernel, i == 1);
+        CHECK_INT(values[s->tasks], 6);
+        CHECK_INT(values[s->grain], 64);
+        CHECK_INT(values[s->scratch], 0);
+        CHECK_INT(s->flops, XF_VAL_NONE);
+        CHECK_INT(s->n_in, 2);
+        CHECK_INT(s->n_out, 1);
+        for (uint32_t k = 0; k < 3; k++) CHECK_INT(p.operands[s->first_operand + k].space, space[i][k]);
+        CHECK_INT(s->n_nodes, 1);
+        CHECK_INT(xf_plan_str(&p, p.nodes[s->first_node])[2], '1' + i);
+        CHECK_INT(p.args[s->first_out_arg].n_dims, 2);
+    }
+    CHECK_INT(values[p.operands[p.steps[1].first_operand + 2].value], 128);
+    free(blob.data);
+}
+
+static void test_bytes(xfc_ctx *ctx) {
+    xfc_ctx *other = xfc_ctx_new();
+    xfc_int_symbol(other, "unrelated", 0, 5); /* other ids, same bytes */
+    xfc_blob a = blob_of(ctx, MODEL("[2.0]")), b = blob_of(other, MODEL("[2.0]")), c = blob_of(ctx, MODEL("[3.0]"));
+    CHECK(a.n == b.n && memcmp(a.data, b.data, a.n) == 0);
+    const xf_plan_header *ha = a.data, *hc = c.data;
+    CHECK(a.n == c.n && memcmp(ha->build_id, hc->build_id, 32) != 0); /* other weights, other id */
+    free(a.data);
+    free(b.data);
+    free(c.data);
+    xfc_ctx_free(other);
+}
+
+static void test_unknowable_symbol(void) {
+    xfc_ctx *ctx = xfc_ctx_new();
+    xfc_blob out;
+    xfc_graph *g = parse(
+        ctx,
+        "graph @g[b, u](%x: f32[b + u]) -> (f32[b + u] \"y\") stage planned {\n"
+        "  %y = kernel \"map\" %x : f32[b + u] {\n    grain 1\n    nest c in b + u vector {\n      a = load f32 %x[c]\n"
+        "      m = exp f32 a\n      store %y[c] = m\n    }\n  }\n  return %y\n"
+        "  plan {\n    work 0\n    weights 0\n    %x input 0\n    %y output 0\n  }\n}\n");
+    CHECK(g && xfc_plan_blob(g, NULL, &out) == XFC_ERR_UNSUPPORTED);
+    CHECK(ctx->n_diags > 0 && strstr(ctx->diags[0].text, "--dim b=N"));
+    xfc_ctx_free(ctx);
+}
+
+/* --- flops against the sum over all tasks
+ * --------------------------------------------------------------------------------- */
+
+#define TILE(block, p, row)                                                                                            \
+    "graph @g[m, n](%x: f32[m, 20], %w: f32[(n + 47) floordiv 48, 20, 48], %z: f32[n]) -> (f32[m, n] \"y\") stage "    \
+    "scheduled {\n"                                                                                                    \
+    "  %y = kernel \"contract\" %x, %w, %z : f32[m, n] {\n    axis e in 3 threads\n" block p                           \
+    "    temp $0: f32[80, 48]\n"                                                                                       \
+    "    tile $0[0, 0] row 48 = %x[" row                                                                               \
+    ", 0] row 20 by %w[q, 0, 0] {rows = rows, depth = 20, columns = min(48, n - 48 * q), panel = 48}\n"                \
+    "    nest r in rows, c in min(48, n - 48 * q) vector {\n      a = load f32 $0[r, c]\n"                             \
+    "      store %y[" row " + r, 48 * q + c] = a\n    }\n  }\n  return %y\n}\n"
+
+typedef struct {
+    xfc_int symbol[2];
+    int64_t value[2];
+} sizes;
+
+static bool look_up(void *user, uint32_t id, int64_t *out) {
+    const sizes *s = user;
+    for (int i = 0; i < 2; i++)
+        if (s->symbol[i].id == id) return *out = s->value[i], true;
+    return false;
+}
+
+/* The tile covers every element of y once per value of the axis e: 3 * 2 * m * 20 * n. */
+static void check_flops(xfc_ctx *ctx, const char *text) {
+    xfc_graph *g = parse(ctx, text);
+    if (!CHECK(g != NULL)) return;
+    xfc_int *symbol = NULL, flops = xfc_kernel_flops(ctx, g->last->in[0].value->def->kernel);
+    if (!CHECK(xfc_int_known(flops)) || !CHECK_INT(xfc_graph_symbols(g, g->arena, &symbol), 2)) return;
+    for (int64_t m = 0; m < 400; m += 7)
+        for (int64_t n = 0; n < 150; n += 13) {
+            sizes s = {{symbol[0], symbol[1]}, {m, n}};
+            int64_t got = -1;
+            if (xfc_int_look(ctx, symbol[0])->name[0] == 'n') s.value[0] = n, s.value[1] = m;
+            CHECK(xfc_int_evaluate(ctx, flops, look_up, &s, &got));
+            CHECK_INT(got, 3 * 2 * m * 20 * n);
+        }
+}
+
+static void test_flops(xfc_ctx *ctx) {
+    check_flops(ctx, TILE("    axis i in (m + 79) floordiv 80 threads\n",
+                          "    axis q in (n + 47) floordiv 48 threads\n    grain 1\n"
+                          "    let rows = min(80, m - 80 * i) in 0..80\n",
+                          "80 * i"));
+    check_flops(ctx, TILE("    axis i in (m + 79) floordiv 80 threads\n",
+                          "    axis q in (n + 47) floordiv 48 threads\n    grain 1\n"
+                          "    let r0 = (i * m) floordiv ((m + 79) floordiv 80) in 0..m\n"
+                          "    let rows = ((i + 1) * m) floordiv ((m + 79) floordiv 80) - r0 in 0..80\n",
+                          "r0"));
+    xfc_graph *g = parse(ctx, TILE("    axis i in (m + 79) floordiv 80 threads\n",
+                                   "    axis q in (n + 47) floordiv 48 threads\n    grain 1\n"
+                                   "    let rows = min(80, i * i) in 0..80\n",
+                                   "i"));
+    CHECK(g &&
+          !xfc_int_known(xfc_kernel_flops(ctx, g->last->in[0].value->def->kernel))); /* no closed form: no answer */
+}
+
+int main(void) {
+    xfc_ctx *ctx = xfc_ctx_new();
+    test_sha256();
+    test_kernels(ctx);
+    test_contents(ctx);
+    test_bytes(ctx);
+    test_unknowable_symbol();
+    test_flops(ctx);
+    xfc_ctx_free(ctx);
+    return test_end();
+}

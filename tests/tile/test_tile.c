@@ -1,7 +1,9 @@
-/* test_tile.c - the contraction generator: exact results at any size on every ISA of this machine, and no spills in its loops.
+/* test_tile.c - the contraction generator: exact results at any size on every ISA of this machine, and no spills in
+ * its loops.
  *
- * The reference is a scalar chain over ascending k with the ISA's own multiply-add, so results are compared bit for bit: that also proves
- * that an element does not depend on the rows and columns around it. Buffers end at a page that cannot be touched.
+ * The reference is a scalar chain over ascending k with the ISA's own multiply-add, so results are compared bit for
+ * bit: that also proves that an element does not depend on the rows and columns around it. Buffers end at a page that
+ * cannot be touched.
  */
 #define _DEFAULT_SOURCE
 #include "backends/llvm/llvm.h"
@@ -11,7 +13,8 @@
 #include <sys/mman.h>
 
 enum { PANEL = 48, PAGE = 4096, UNTOUCHED = 0x7f0ddba1 };
-typedef void gemm(const float *a, int64_t a_row, const float *b, float *c, int64_t c_row, int64_t rows, int64_t depth, int64_t columns);
+typedef void gemm(const float *a, int64_t a_row, const float *b, float *c, int64_t c_row, int64_t rows, int64_t depth,
+                  int64_t columns);
 
 /* A function `gemm` of this signature around one tile step. */
 static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what, xfc_blob *out) {
@@ -21,9 +24,15 @@ static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what,
     LLVMValueRef fn = e.fn = xfc_emit_function(&e, "gemm", LLVMFunctionType(e.none, type, 8, false));
     LLVMSetLinkage(fn, LLVMExternalLinkage);
     LLVMPositionBuilderAtEnd(e.b, xfc_emit_block(&e, "entry"));
-    xfc_tile_values v = {.a = LLVMGetParam(fn, 0), .a_row = LLVMGetParam(fn, 1), .b = LLVMGetParam(fn, 2), .c = LLVMGetParam(fn, 3),
-                         .c_row = LLVMGetParam(fn, 4), .rows = LLVMGetParam(fn, 5), .depth = LLVMGetParam(fn, 6),
-                         .columns = LLVMGetParam(fn, 7), .panel = PANEL};
+    xfc_tile_values v = {.a = LLVMGetParam(fn, 0),
+                         .a_row = LLVMGetParam(fn, 1),
+                         .b = LLVMGetParam(fn, 2),
+                         .c = LLVMGetParam(fn, 3),
+                         .c_row = LLVMGetParam(fn, 4),
+                         .rows = LLVMGetParam(fn, 5),
+                         .depth = LLVMGetParam(fn, 6),
+                         .columns = LLVMGetParam(fn, 7),
+                         .panel = PANEL};
     xfc_status s = xfc_emit_tile(&e, &v);
     LLVMBuildRetVoid(e.b);
     if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);
@@ -31,9 +40,14 @@ static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what,
     return s;
 }
 
-/* --- results --------------------------------------------------------------------------------------------------------- */
+/* --- results
+ * --------------------------------------------------------------------------------------------------------- */
 
-typedef struct { char *map; size_t bytes; float *data; } fenced; /* data ends where a forbidden page begins, 64-byte aligned */
+typedef struct {
+    char *map;
+    size_t bytes;
+    float *data;
+} fenced; /* data ends where a forbidden page begins, 64-byte aligned */
 
 static fenced fence(size_t floats) {
     fenced f;
@@ -54,10 +68,17 @@ static float chain_step(bool fma, float a, float b, float sum) {
     return product + sum;
 }
 
-typedef struct { const xfc_target *t; gemm *fn; uint64_t seed; } suite;
-typedef struct { int64_t rows, depth, columns, a_row, c_row; } sizes;
+typedef struct {
+    const xfc_target *t;
+    gemm *fn;
+    uint64_t seed;
+} suite;
+typedef struct {
+    int64_t rows, depth, columns, a_row, c_row;
+} sizes;
 
-static bool row_is_right(const suite *s, const sizes *z, const float *a, const float *b, const float *c, int64_t written) {
+static bool row_is_right(const suite *s, const sizes *z, const float *a, const float *b, const float *c,
+                         int64_t written) {
     bool ok = true;
     for (int64_t j = 0; j < z->c_row && ok; j++) {
         float want = 0;
@@ -82,10 +103,12 @@ static bool row_is_right(const suite *s, const sizes *z, const float *a, const f
 }
 
 static void check_sizes(suite *s, sizes z) {
-    int64_t panels = (z.columns + PANEL - 1) / PANEL, lanes = s->t->vector_bytes / 4, written = (z.columns + lanes - 1) / lanes * lanes;
+    int64_t panels = (z.columns + PANEL - 1) / PANEL, lanes = s->t->vector_bytes / 4,
+            written = (z.columns + lanes - 1) / lanes * lanes;
     if (z.a_row < z.depth) z.a_row = z.depth;
     if (z.c_row < written) z.c_row = written;
-    fenced a = fence((size_t)(z.rows * z.a_row)), b = fence((size_t)(panels * z.depth * PANEL)), c = fence((size_t)((z.rows + 1) * z.c_row));
+    fenced a = fence((size_t)(z.rows * z.a_row)), b = fence((size_t)(panels * z.depth * PANEL)),
+           c = fence((size_t)((z.rows + 1) * z.c_row));
     for (int64_t i = 0; i < z.rows * z.a_row; i++) a.data[i] = random_float(&s->seed);
     for (int64_t i = 0; i < panels * z.depth * PANEL; i++) b.data[i] = random_float(&s->seed);
     const uint32_t untouched = UNTOUCHED;
@@ -97,8 +120,9 @@ static void check_sizes(suite *s, sizes z) {
         ok = row_is_right(s, &z, a.data + r * z.a_row, b.data, c.data + r * z.c_row, written);
     for (int64_t j = 0; j < z.c_row && ok; j++) ok = memcmp(&c.data[z.rows * z.c_row + j], &untouched, 4) == 0;
     if (!CHECK(ok))
-        fprintf(stderr, "    %s rows %" PRId64 " depth %" PRId64 " columns %" PRId64 " a_row %" PRId64 " c_row %" PRId64 "\n", s->t->isa, z.rows,
-                z.depth, z.columns, z.a_row, z.c_row);
+        fprintf(stderr,
+                "    %s rows %" PRId64 " depth %" PRId64 " columns %" PRId64 " a_row %" PRId64 " c_row %" PRId64 "\n",
+                s->t->isa, z.rows, z.depth, z.columns, z.a_row, z.c_row);
     munmap(a.map, a.bytes);
     munmap(b.map, b.bytes);
     munmap(c.map, c.bytes);
@@ -112,9 +136,10 @@ static void check_results(xfc_ctx *ctx, const xfc_target *t) {
     xf_kernel_fn found = test_function(test_load(&object), "gemm");
     memcpy(&s.fn, &found, sizeof found);
     free(object.data);
-    static const sizes fixed[] = {{0, 5, 7, 5, 16}, {3, 0, 50, 4, 64}, {4, 9, 0, 9, 16}, {1, 1, 1, 1, 16}, {128, 384, 192, 384, 192},
-                                  {128, 64, 100, 64, 112}, {1, 768, 200, 768, 208}, {17, 1024, 48, 1024, 48}, {9, 1025, 96, 1030, 96},
-                                  {40, 2051, 60, 2067, 64}, {25, 3, 144, 3, 144}, {2, 2100, 49, 2100, 64}};
+    static const sizes fixed[] = {{0, 5, 7, 5, 16},         {3, 0, 50, 4, 64},         {4, 9, 0, 9, 16},
+                                  {1, 1, 1, 1, 16},         {128, 384, 192, 384, 192}, {128, 64, 100, 64, 112},
+                                  {1, 768, 200, 768, 208},  {17, 1024, 48, 1024, 48},  {9, 1025, 96, 1030, 96},
+                                  {40, 2051, 60, 2067, 64}, {25, 3, 144, 3, 144},      {2, 2100, 49, 2100, 64}};
     for (size_t i = 0; i < XFC_COUNT(fixed); i++) check_sizes(&s, fixed[i]);
     for (int64_t rows = 1; rows <= 40; rows++)
         for (int i = 0; i < 5; i++) {
@@ -123,12 +148,16 @@ static void check_results(xfc_ctx *ctx, const xfc_target *t) {
             z.c_row = (z.columns + 15) / 16 * 16 + test_between(&s.seed, 0, 20);
             check_sizes(&s, z);
         }
-    for (int64_t rows = 89; rows <= 128; rows += 13) check_sizes(&s, (sizes){.rows = rows, .depth = 33, .columns = 130, .a_row = 40});
+    for (int64_t rows = 89; rows <= 128; rows += 13)
+        check_sizes(&s, (sizes){.rows = rows, .depth = 33, .columns = 130, .a_row = 40});
 }
 
-/* --- the loops ------------------------------------------------------------------------------------------------------- */
+/* --- the loops
+ * ------------------------------------------------------------------------------------------------------- */
 
-typedef struct { const char *begin, *end; } span; /* of assembly text */
+typedef struct {
+    const char *begin, *end;
+} span; /* of assembly text */
 
 static bool has(span s, const char *word) {
     size_t n = strlen(word);
@@ -165,9 +194,11 @@ static void check_function(const xfc_target *t, const char *name, int length, sp
         uint32_t work = count(loop, t->has_fma ? "\tvfmadd" : "\tmulps"), spills = count(loop, "(%rsp");
         if (!work) continue;
         ++*loops;
-        if (!CHECK_INT(spills, 0)) fprintf(stderr, "    %s: %.*s: a loop of %u multiply-adds\n", t->isa, length, name, work);
+        if (!CHECK_INT(spills, 0))
+            fprintf(stderr, "    %s: %.*s: a loop of %u multiply-adds\n", t->isa, length, name, work);
         unsigned rows, vectors, strips;
-        if (sscanf(name, "xf_tile_%ux%ux%u", &rows, &vectors, &strips) == 3) CHECK_INT(work % (rows * vectors * strips), 0);
+        if (sscanf(name, "xf_tile_%ux%ux%u", &rows, &vectors, &strips) == 3)
+            CHECK_INT(work % (rows * vectors * strips), 0);
     }
 }
 
@@ -194,8 +225,10 @@ int main(void) {
         xfc_target t;
         if (!CHECK(xfc_backend_cpu.configure(ctx, &t, isas[i]) == XFC_OK)) continue;
         check_loops(ctx, &t);
-        if (test_cpu_has(isas[i])) check_results(ctx, &t);
-        else fprintf(stderr, "SKIP: this CPU has no %s; its code was emitted but not run\n", isas[i]);
+        if (test_cpu_has(isas[i]))
+            check_results(ctx, &t);
+        else
+            fprintf(stderr, "SKIP: this CPU has no %s; its code was emitted but not run\n", isas[i]);
     }
     xfc_diags_print(ctx, stderr, false);
     xfc_ctx_free(ctx);

@@ -46,8 +46,8 @@ typedef uint32_t xf_val;
 
 /* values[0 .. n_symbols) come from input shapes: every symbol is the plain value of at least one dim of an input, which
  * binds it; input dims of any other value are compared with what that evaluates to. Value n_symbols + i is computed by
- * instruction i from earlier values. Overflow or a zero divisor makes the call fail with XF_E_SHAPE. Floordiv and mod
- * are Python's. */
+ * instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod
+ * are Python's; by zero they give 0. */
 typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX } xf_instr_op;
 typedef struct { uint32_t op; xf_val a, b; uint32_t pad; int64_t value; } xf_instr;
 

@@ -1,0 +1,594 @@
+#!/usr/bin/env python3
+"""Bad models end in one line that names the file, the node and the remedy, and in the documented exit code.
+
+bad_input.py TOOL [ARG...]: runs TOOL ARG... FILE for each case, where TOOL is eval_onnx, or xfc with --check. Exit code 0, 1, or
+77 (skipped) where the onnx package is missing.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto as T
+    from onnx import helper as h
+    from onnx import numpy_helper
+except ImportError:
+    print("SKIP: the onnx package (onnx==1.22.0) is not installed")
+    sys.exit(77)
+
+CASES = []
+
+
+def case(code, *patterns):
+    """Declares a case: a function of its folder that returns the model, its bytes, or the path of a file."""
+    def add(function):
+        CASES.append((function.__name__, function, code, patterns))
+        return function
+    return add
+
+
+def value(name, dtype=T.FLOAT, shape=(2, 3)):
+    return h.make_tensor_value_info(name, dtype, shape)
+
+
+def graph_of(nodes, inputs=None, outputs=None, initializers=()):
+    return h.make_graph(nodes, "g", inputs or [value("x")], outputs or [value("y")], list(initializers))
+
+
+def model_of(nodes, inputs=None, outputs=None, initializers=(), opset=17, **kw):
+    graph = graph_of(nodes, inputs, outputs, initializers)
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=kw.pop("ir_version", 8), **kw)
+
+
+def relu(name="relu"):
+    return h.make_node("Relu", ["x"], ["y"], name=name)
+
+
+def with_weight(tensor):
+    return model_of([h.make_node("Add", ["x", "w"], ["y"], name="add")], initializers=[tensor])
+
+
+def raw_weight(dims, data, data_type=T.FLOAT):
+    t = T(name="w", data_type=data_type, raw_data=data)
+    t.dims.extend(dims)
+    return t
+
+
+def varint(n):
+    out = bytearray()
+    while True:
+        out.append((n & 0x7F) | (0x80 if n > 0x7F else 0))
+        n >>= 7
+        if not n:
+            return bytes(out)
+
+
+def field(number, payload):
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+# ---- files ----
+
+@case(1, r"empty\.onnx: error: the file is empty")
+def empty(_):
+    return b""
+
+
+@case(1, r"not a readable ONNX file: truncated data at byte \d+ of \d+")
+def truncated(_):
+    data = with_weight(numpy_helper.from_array(np.ones((2, 3), np.float32), "w")).SerializeToString()
+    return data[: len(data) - 40]
+
+
+@case(1, r"not a readable ONNX file")
+def text_file(_):
+    return b"This is no model.\n" * 20
+
+
+@case(1, r"not a readable ONNX file")
+def zip_file(_):
+    return b"PK\x03\x04" + bytes(200)
+
+
+@case(1, r"holds no ONNX graph")
+def no_graph(_):
+    return b"\x08\x08"
+
+
+@case(4, r"missing\.onnx: error: cannot open '.*missing\.onnx': No such file or directory")
+def missing_file(folder):
+    return os.path.join(folder, "missing.onnx")
+
+
+@case(4, r"not a regular file")
+def directory(folder):
+    path = os.path.join(folder, "directory.onnx")
+    os.mkdir(path)
+    return path
+
+
+@case(1, r"messages nest deeper than the limit of 64")
+def nested_subgraphs(_):
+    graph = b""
+    for _ in range(3000):
+        graph = field(1, field(5, field(6, graph)))  # node, attribute, g
+    return b"\x08\x08" + field(7, graph)
+
+
+@case(1, r"more (messages|than \d+ nodes)")
+def node_bomb(_):
+    return b"\x08\x08" + field(8, b"\x10\x11") + field(7, field(1, b"") * (5 << 20))
+
+
+@case(1, r"more than 1048576 nodes")
+def many_nodes(_):
+    return b"\x08\x08" + field(8, b"\x10\x11") + field(7, field(1, b"") * ((1 << 20) + 1) + field(12, b"\x0a\x01y"))
+
+
+@case(1, r"a field given twice")
+def graph_twice(_):
+    data = model_of([relu()]).SerializeToString()
+    return data + data
+
+
+@case(1, r"a name with a NUL byte")
+def nul_in_name(_):
+    return model_of([relu("a\0b")]).SerializeToString()
+
+
+@case(1, r"a name longer than the limit of 65536")
+def long_name(_):
+    return model_of([relu("n" * 70000)])
+
+
+@case(1, r"truncated integer|truncated field")
+def endless_varint(_):
+    return b"\x08" + b"\xff" * 11
+
+
+@case(1, r"wrong wire type")
+def wrong_wire_type(_):
+    return b"\x38\x01"  # graph as an integer
+
+
+# ---- tensors ----
+
+@case(1, r"node 'add' \(Add, opset 17\): initializer 'w' has 20 bytes of data, but its shape needs 24")
+def data_short(_):
+    return with_weight(raw_weight([2, 3], bytes(20)))
+
+
+@case(1, r"initializer 'w' has 28 bytes of data, but its shape needs 24")
+def data_long(_):
+    return with_weight(raw_weight([2, 3], bytes(28)))
+
+
+@case(1, r"initializer 'w' has no data")
+def data_none(_):
+    t = T(name="w", data_type=T.FLOAT)
+    t.dims.extend([2, 3])
+    return with_weight(t)
+
+
+@case(1, r"initializer 'w' holds 5 values, but its shape needs 6|initializer 'w' has less data|has 20 bytes")
+def typed_data_short(_):
+    t = T(name="w", data_type=T.FLOAT, float_data=[1, 2, 3, 4, 5])
+    t.dims.extend([2, 3])
+    return with_weight(t)
+
+
+@case(1, r"field of another type")
+def typed_data_wrong(_):
+    t = T(name="w", data_type=T.FLOAT, int64_data=[1, 2, 3, 4, 5, 6])
+    t.dims.extend([2, 3])
+    return with_weight(t)
+
+
+@case(1, r"negative dim or more elements than fit")
+def dims_overflow(_):
+    return with_weight(raw_weight([1 << 40, 1 << 40], bytes(24)))
+
+
+@case(1, r"negative dim or more elements than fit")
+def dims_negative(_):
+    return with_weight(raw_weight([-2, -3], bytes(24)))
+
+
+@case(1, r"rank 9; the limit is 8")
+def rank_too_high(_):
+    return with_weight(raw_weight([1] * 9, bytes(4)))
+
+
+@case(3, r"initializer 'w' has element type string \(8\), which is not supported")
+def string_tensor(_):
+    return with_weight(h.make_tensor("w", T.STRING, [1], [b"a"]))
+
+
+@case(3, r"initializer 'w' has element type float8e4m3fn \(17\)")
+def float8_tensor(_):
+    return with_weight(raw_weight([2, 3], bytes(6), T.FLOAT8E4M3FN))
+
+
+@case(3, r"initializer 'w' has element type unknown \(99\)")
+def unknown_dtype(_):
+    return with_weight(raw_weight([2, 3], bytes(24), 99))
+
+
+@case(3, r"input 'x' has element type unknown \(77\)")
+def unknown_input_dtype(_):
+    m = model_of([relu()])
+    m.graph.input[0].type.tensor_type.elem_type = 77
+    return m
+
+
+def external(**entries):
+    t = T(name="w", data_type=T.FLOAT, data_location=T.EXTERNAL)
+    t.dims.extend([2, 3])
+    for key, text in entries.items():
+        t.external_data.add(key=key, value=text)
+    return with_weight(t)
+
+
+def write(folder, name, data):
+    with open(os.path.join(folder, name), "wb") as f:
+        f.write(data)
+
+
+@case(4, r"node 'add' .*cannot open external data 'gone\.bin': No such file")
+def external_missing(_):
+    return external(location="gone.bin")
+
+
+@case(1, r"needs bytes 0\.\.24 of external data 'short\.bin', which has only 10")
+def external_short(folder):
+    write(folder, "short.bin", bytes(10))
+    return external(location="short.bin")
+
+
+@case(1, r"needs bytes 18446744073709551614\.\.|which has only 24")
+def external_offset_overflow(folder):
+    write(folder, "full.bin", bytes(24))
+    return external(location="full.bin", offset=str(2**64 - 2))
+
+
+@case(1, r"external length 12, but its shape needs 24 bytes")
+def external_length(folder):
+    write(folder, "full.bin", bytes(24))
+    return external(location="full.bin", length="12")
+
+
+@case(1, r"external offset '-4' is not a number")
+def external_offset_sign(folder):
+    write(folder, "full.bin", bytes(24))
+    return external(location="full.bin", offset="-4")
+
+
+@case(1, r"external data '\.\./secret\.bin' lies outside the model's folder")
+def external_parent(folder):
+    write(os.path.dirname(folder), "secret.bin", bytes(24))
+    return external(location="../secret.bin")
+
+
+@case(1, r"external data 'sub/\.\./\.\./secret\.bin' lies outside")
+def external_parent_inside(folder):
+    os.mkdir(os.path.join(folder, "sub"))
+    return external(location="sub/../../secret.bin")
+
+
+@case(1, r"external data '/etc/hostname' lies outside the model's folder")
+def external_absolute(_):
+    return external(location="/etc/hostname")
+
+
+@case(4, r"cannot open external data 'link\.bin': .*symbolic links are refused unless --follow-links")
+def external_symlink(folder):
+    write(folder, "full.bin", bytes(24))
+    os.symlink("full.bin", os.path.join(folder, "link.bin"))
+    return external(location="link.bin")
+
+
+@case(4, r"cannot open external data 'link/full\.bin'")
+def external_symlinked_folder(folder):
+    os.mkdir(os.path.join(folder, "real"))
+    write(folder, "real/full.bin", bytes(24))
+    os.symlink("real", os.path.join(folder, "link"))
+    return external(location="link/full.bin")
+
+
+@case(4, r"external data 'hard\.bin' is a hard link")
+def external_hard_link(folder):
+    write(folder, "full.bin", bytes(24))
+    os.link(os.path.join(folder, "full.bin"), os.path.join(folder, "hard.bin"))
+    return external(location="hard.bin")
+
+
+@case(4, r"external data 'pipe' is not a regular file")
+def external_fifo(folder):
+    os.mkfifo(os.path.join(folder, "pipe"))
+    return external(location="pipe")
+
+
+@case(1, r"external data without a location")
+def external_nowhere(_):
+    return external(offset="0")
+
+
+# ---- graphs ----
+
+@case(1, r"the graph has a cycle: '\w' needs '\w'")
+def cycle(_):
+    return model_of([h.make_node("Add", ["x", "c"], ["b"], name="p"), h.make_node("Relu", ["b"], ["c"], name="q"),
+                     h.make_node("Neg", ["c"], ["y"], name="r")])
+
+
+@case(1, r"the graph has a cycle: 'self' needs 'self'")
+def cycle_of_one(_):
+    return model_of([h.make_node("Add", ["x", "y"], ["y"], name="self")])
+
+
+@case(1, r"node 'add' \(Add, opset 17\): operand 'nobody' is produced by no node")
+def dangling(_):
+    return model_of([h.make_node("Add", ["x", "nobody"], ["y"], name="add")])
+
+
+@case(1, r"output 'z' is produced by no node")
+def dangling_output(_):
+    return model_of([relu()], outputs=[value("z")])
+
+
+@case(1, r"node 'second' .*the name 'y' is given to two values")
+def duplicate_value(_):
+    return model_of([relu("first"), h.make_node("Neg", ["x"], ["y"], name="second")])
+
+
+@case(1, r"graph input 'x' is listed twice")
+def duplicate_input(_):
+    return model_of([relu()], inputs=[value("x"), value("x")])
+
+
+@case(1, r"the name 'w' is given to two values")
+def duplicate_initializer(_):
+    w = numpy_helper.from_array(np.ones((2, 3), np.float32), "w")
+    return model_of([h.make_node("Add", ["x", "w"], ["y"])], initializers=[w, w])
+
+
+@case(1, r"graph output 'y' is listed twice")
+def duplicate_output(_):
+    return model_of([relu()], outputs=[value("y"), value("y")])
+
+
+@case(1, r"the graph has no outputs")
+def no_outputs(_):
+    m = model_of([relu()])
+    del m.graph.output[:]
+    return m
+
+
+@case(3, r"node 'odd' \(Frobnicate, opset 17\): operator Frobnicate is not supported")
+def unknown_op(_):
+    return model_of([h.make_node("Frobnicate", ["x"], ["y"], name="odd")])
+
+
+@case(3, r"node 'odd' \(com\.example::Relu, opset 1\): operator com\.example::Relu is not supported")
+def unknown_domain(_):
+    return model_of([h.make_node("Relu", ["x"], ["y"], name="odd", domain="com.example")])
+
+
+@case(3, r"the model uses opset 3; opsets 9 to 27 are supported; convert it with onnx\.version_converter")
+def opset_too_old(_):
+    return model_of([relu()], opset=3)
+
+
+@case(3, r"the model uses opset 99")
+def opset_too_new(_):
+    return model_of([relu()], opset=99)
+
+
+@case(3, r"node 'g' \(Gelu, opset 17\): this operator is not supported in opset 17")
+def op_of_another_opset(_):
+    return model_of([h.make_node("Gelu", ["x"], ["y"], name="g")])
+
+
+@case(1, r"the model has no opset_import")
+def no_opset(_):
+    m = model_of([relu()])
+    del m.opset_import[:]
+    return m
+
+
+@case(1, r"imports domain 'ai\.onnx' in versions 17 and 13")
+def opset_twice(_):
+    m = model_of([relu()])
+    m.opset_import.add(domain="ai.onnx", version=13)
+    return m
+
+
+@case(3, r"IR version 99 is not supported")
+def ir_version(_):
+    return model_of([relu()], ir_version=99)
+
+
+@case(3, r"the rank of input 'x' is unknown; give it with --shape x=1x128")
+def no_shape(_):
+    m = model_of([relu()])
+    m.graph.input[0].type.tensor_type.ClearField("shape")
+    return m
+
+
+@case(3, r"input 'x' is a sequence; only dense tensors are supported")
+def sequence_input(_):
+    x = h.make_tensor_sequence_value_info("x", T.FLOAT, None)
+    return model_of([h.make_node("Identity", ["x"], ["y"])], inputs=[x])
+
+
+@case(3, r"one.*Frob.*not supported", r"two.*com\.acme::Bar.*not supported", r"three.*element type string")
+def all_in_one_run(_):
+    strings = h.make_tensor("s", T.STRING, [1], [b"a"])
+    return model_of([h.make_node("Frob", ["x"], ["a"], name="one"), h.make_node("Bar", ["a"], ["b"], name="two", domain="com.acme"),
+                     h.make_node("Add", ["x", "s"], ["c"], name="three"), h.make_node("Add", ["b", "c"], ["y"], name="four")],
+                    initializers=[strings])
+
+
+@case(1, r"attribute 'axis' has the wrong kind")
+def attribute_kind(_):
+    return model_of([h.make_node("Softmax", ["x"], ["y"], axis="last")])
+
+
+@case(1, r"axis 5 is outside a tensor of rank 2")
+def axis_out_of_range(_):
+    return model_of([h.make_node("Softmax", ["x"], ["y"], axis=5)])
+
+
+@case(1, r"'perm' is not a permutation of the 2 axes")
+def bad_permutation(_):
+    return model_of([h.make_node("Transpose", ["x"], ["y"], perm=[0, 0])])
+
+
+@case(3, r"attribute 'spin' is not known for this operator")
+def unknown_attribute(_):
+    return model_of([h.make_node("Relu", ["x"], ["y"], spin=1)])
+
+
+@case(1, r"has 1 operands; 2 to 2 are allowed")
+def too_few_operands(_):
+    return model_of([h.make_node("Add", ["x"], ["y"])])
+
+
+@case(1, r"node 'mm' \(MatMul, opset 17\): ")
+def shapes_do_not_fit(_):
+    return model_of([h.make_node("MatMul", ["x", "x"], ["y"], name="mm")])
+
+
+@case(3, r"shape operand 's' is computed from run-time data")
+def run_time_shape(_):
+    return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], inputs=[value("x"), value("s", T.INT64, (2,))])
+
+
+@case(1, r"entry 0 of shape 's' is -5")
+def bad_reshape(_):
+    s = numpy_helper.from_array(np.array([-5, 2]), "s")
+    return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], initializers=[s])
+
+
+@case(1, r"has step 0")
+def slice_step_zero(_):
+    c = [numpy_helper.from_array(np.array([v]), n) for n, v in (("a", 0), ("b", 2), ("c", 0), ("d", 0))]
+    return model_of([h.make_node("Slice", ["x", "a", "b", "c", "d"], ["y"])], initializers=c)
+
+
+# ---- options: a case may return (model, arguments) ----
+
+@case(1, r"--dim 'btach=4': the model has no such dim; it has 'batch', 'seq'")
+def dim_unknown(_):
+    return model_of([relu()], inputs=[value("x", shape=("batch", "seq"))]), ["--dim", "btach=4"]
+
+
+@case(1, r"--dim 'batch=9\.\.2': expected NAME=N or NAME=LO\.\.HI")
+def dim_range_reversed(_):
+    return model_of([relu()], inputs=[value("x", shape=("batch", "seq"))]), ["--dim", "batch=9..2"]
+
+
+@case(1, r"--shape 'x=1x2x3': the input has another rank")
+def shape_rank(_):
+    return model_of([relu()]), ["--shape", "x=1x2x3"]
+
+
+@case(1, r"--shape 'z=1x2': the model has no such input")
+def shape_of_nothing(_):
+    return model_of([relu()]), ["--shape", "z=1x2"]
+
+
+@case(1, r"--shape 'x': the model fixes a dim at another value")
+def shape_against_model(_):
+    return model_of([relu()]), ["--shape", "x=2x4"]
+
+
+# ---- functions ----
+
+def function(name, nodes, domain="local"):
+    return h.make_function(domain, name, ["a"], ["b"], nodes, [h.make_opsetid("", 17), h.make_opsetid("local", 1)])
+
+
+def calling(*functions, op="F"):
+    m = model_of([h.make_node(op, ["x"], ["y"], name="call", domain="local")], functions=list(functions))
+    m.opset_import.add(domain="local", version=1)
+    return m
+
+
+@case(1, r"function 'F' calls itself")
+def recursion(_):
+    return calling(function("F", [h.make_node("F", ["a"], ["b"], domain="local")]))
+
+
+@case(1, r"calls itself")
+def mutual_recursion(_):
+    return calling(function("F", [h.make_node("G", ["a"], ["b"], domain="local")]),
+                   function("G", [h.make_node("F", ["a"], ["b"], domain="local")]))
+
+
+@case(1, r"function 'F' is defined twice")
+def function_twice(_):
+    return calling(function("F", [relu_ab()]), function("F", [relu_ab()]))
+
+
+def relu_ab():
+    return h.make_node("Relu", ["a"], ["b"])
+
+
+@case(1, r"more than 1048576 nodes after inlining")
+def function_bomb(_):
+    functions = [function("L0", [relu_ab()])]
+    for i in range(1, 30):
+        nodes = [h.make_node(f"L{i - 1}", ["a"], ["t"], domain="local"), h.make_node(f"L{i - 1}", ["t"], ["b"], domain="local")]
+        functions.append(function(f"L{i}", nodes))
+    return calling(*functions, op="L29")
+
+
+@case(3, r"node 'call/deep' \(Frob, opset 17\): operator Frob is not supported")
+def unsupported_in_function(_):
+    return calling(function("F", [h.make_node("Frob", ["a"], ["b"], name="deep")]))
+
+
+def run_case(command, name, make, code, patterns):
+    with tempfile.TemporaryDirectory() as outer:
+        folder = os.path.join(outer, "model")
+        os.mkdir(folder)
+        made = make(folder)
+        made, arguments = made if isinstance(made, tuple) else (made, [])
+        path = made if isinstance(made, str) else os.path.join(folder, name + ".onnx")
+        if not isinstance(made, str):
+            with open(path, "wb") as f:
+                f.write(made if isinstance(made, bytes) else made.SerializeToString())
+        done = subprocess.run(command + arguments + [path], capture_output=True, timeout=120)
+        errors = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        problems = []
+        if done.returncode != code:
+            problems.append(f"exit code {done.returncode}, expected {code}")
+        for pattern in patterns:
+            if not any(re.search(pattern, line) for line in errors):
+                problems.append(f"no line matches /{pattern}/")
+        if len(errors) != len(patterns):
+            problems.append(f"{len(errors)} lines, expected {len(patterns)}")
+        problems += [f"does not name the file: {line}" for line in errors if path not in line]
+        if problems:
+            print(f"FAIL {name}: {'; '.join(problems)}")
+            print("\n".join("    " + line[:300] for line in errors[:5]))
+        return not problems
+
+
+def main():
+    command = sys.argv[1:]
+    if not command:
+        print(__doc__)
+        return 2
+    passed = sum(run_case(command, *c) for c in CASES)
+    print(f"{passed} of {len(CASES)} bad models are refused as they should be")
+    return 0 if passed == len(CASES) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
