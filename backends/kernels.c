@@ -22,7 +22,7 @@ static uint32_t count_kernels(const xfc_graph *g) {
     return n;
 }
 
-/* Number of the kernel with this text; a new one if there is none. Texts whose hashes collide take the next free key. */
+/* Number of the kernel with this text, or a new one. Texts whose hashes collide take the next free key. */
 static uint32_t number_of(xfc_map *index, canonical *texts, uint32_t *n, canonical t) {
     uint64_t key = xfc_hash(t.text, t.n, 0), at;
     while ((at = xfc_map_get(index, key)) != 0) {

@@ -95,7 +95,7 @@ static bool negative(const content *c, xfc_int a) { return less(c, a, number(c, 
 static xfc_int divide(const content *c, xfc_int a, xfc_int b) {
     if (!positive(c, b)) return XFC_INT_NONE;
     bool exact = xfc_int_is(c->ctx, xfc_int_mod(c->ctx, a, b), 0);
-    return exact || true ? xfc_int_floordiv(c->ctx, a, b) : XFC_INT_NONE;
+    return exact || !negative(c, a) ? xfc_int_floordiv(c->ctx, a, b) : XFC_INT_NONE;
 }
 
 static xfc_int power(const content *c, xfc_int a, xfc_int b) {

@@ -55,7 +55,9 @@ typedef struct {
 typedef struct {
     uint32_t value; /* body instruction */
     xfc_access to;
-    xfc_scalar_op combine; /* XFC_S_COUNT: plain store; else ADD, MUL, MIN, MAX, AND, OR over the reduce axes */
+    /* XFC_S_COUNT: plain store; else ADD, MUL, MIN, MAX, AND, OR over the reduce axes, accumulated in the value's type. An f32
+     * value may be combined into an f16 or bf16 buffer: the accumulator is rounded once, when it is stored. */
+    xfc_scalar_op combine;
 } xfc_store;
 
 typedef struct xfc_nest {

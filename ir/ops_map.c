@@ -131,7 +131,7 @@ static xfc_status map_dtype(xfc_infer *inf, xfc_dtype *out) {
 
 xfc_status xfc_infer_map(xfc_infer *inf) {
     const xfc_op *op = inf->op;
-    xfc_dtype dtype;
+    xfc_dtype dtype = XFC_F32;
     XFC_TRY(map_dtype(inf, &dtype));
     uint32_t rank = 0;
     for (uint32_t i = 0; i < op->n_in; i++) rank = xfc_op_in(op, i)->rank > rank ? xfc_op_in(op, i)->rank : rank;

@@ -39,7 +39,10 @@ xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
     ib[b->rank - 2] = k;
     ib[b->rank - 1] = xfc_int_mod(nb->ctx, o[r - 1], panel);
     uint32_t va = xfc_nb_load(nb, a->dtype, 0, ia, a->rank), vb = xfc_nb_load(nb, b->dtype, 1, ib, b->rank);
-    uint32_t v = xfc_nb_op(nb, XFC_S_MUL, out->dtype, va, vb, XFC_NO_ARG);
+    xfc_dtype sum = out->dtype == XFC_F16 || out->dtype == XFC_BF16 ? XFC_F32 : out->dtype;
+    va = xfc_nb_cast(nb, sum, a->dtype, va);
+    vb = xfc_nb_cast(nb, sum, b->dtype, vb);
+    uint32_t v = xfc_nb_op(nb, XFC_S_MUL, sum, va, vb, XFC_NO_ARG);
     xfc_nb_store(nb, v, 2, o, r, XFC_S_ADD);
     return XFC_OK;
 }
@@ -48,9 +51,9 @@ xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
 xfc_status infer_attention_packed(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || q->dtype != k->dtype || q->dtype != v->dtype)
+    if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || q->dtype != XFC_F32 || k->dtype != XFC_F32 || v->dtype != XFC_F32)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "attention_packed needs q of rank 4, packed k and v of rank 5 and one type; run layout on attention");
+                        "attention_packed needs q of rank 4, packed k and v of rank 5, all f32; run layout on attention");
     XFC_TRY(xfc_infer_equal(inf, q->dim[3], k->dim[3], "the head size of q and k"));
     XFC_TRY(xfc_infer_equal(inf, size->u.dims[0], v->dim[3], "the number of keys and values"));
     *inf->out = *q;
@@ -62,7 +65,7 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
     return XFC_OK;
 }
 
-/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request. */
+/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request. layout makes this op for f32 only. */
 xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
     xfc_value *q = op->in[0].value;

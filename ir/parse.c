@@ -308,9 +308,9 @@ typedef struct { uint32_t cap_weight, cap_offset; } plan_caps;
 /* weight %w at 64   |   weight data 17 at 64 */
 static bool plan_weight(xfc_parser *p, xfc_plan *plan, plan_caps *cap) {
     const xfc_tensor *t;
-    const char *name;
-    xfc_value *v;
-    uint64_t offset;
+    const char *name = NULL;
+    xfc_value *v = NULL;
+    uint64_t offset = 0;
     uint32_t id, n = plan->n_weights;
     if (xfc_ps_take_word(p, "data")) {
         if (!xfc_ps_u32(p, "the number of a constant", &id)) return false;
@@ -331,8 +331,8 @@ static bool plan_place(xfc_parser *p, xfc_plan *plan) {
     static const struct { const char *word; xfc_space space; bool indexed; } spaces[] = {
         {"input", XFC_SPACE_INPUT, true}, {"output", XFC_SPACE_OUTPUT, true},
         {"weight", XFC_SPACE_WEIGHT, false}, {"work", XFC_SPACE_WORK, false}};
-    const char *name;
-    xfc_value *v;
+    const char *name = NULL;
+    xfc_value *v = NULL;
     if (!use_value(p, &name, &v)) return false;
     xfc_place *at = &plan->place[v->id];
     if (at->space != XFC_SPACE_NONE) return xfc_ps_fail(p, "'%%%s' has two places", name);

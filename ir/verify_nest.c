@@ -269,7 +269,9 @@ static void check_store(nest_check *w, uint32_t at) {
         return;
     }
     if (b->kind == XFC_BUF_IN) say(w, "store %u writes an operand", (unsigned)at);
-    if (w->n->body[s->value].dtype != b->type.dtype) say(w, "store %u has another element type than its buffer", (unsigned)at);
+    xfc_dtype value = w->n->body[s->value].dtype;
+    bool narrows = s->combine != XFC_S_COUNT && value == XFC_F32 && (b->type.dtype == XFC_F16 || b->type.dtype == XFC_BF16);
+    if (value != b->type.dtype && !narrows) say(w, "store %u has another element type than its buffer", (unsigned)at);
     if (s->combine != XFC_S_COUNT && !combines(s->combine, b->type.dtype)) say(w, "store %u cannot combine so", (unsigned)at);
     if (!scatters(w, &s->to)) check_axes_of_store(w, s, at);
     check_bounds(w, &s->to, "a store");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void print_help(const xf_cli *cli) {
@@ -131,15 +132,25 @@ bool xf_read_file(xfc_arena *arena, const char *path, char **text, size_t *n) {
     return ok;
 }
 
+static bool is_special(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static bool write_all(FILE *f, const void *data, size_t n) {
+    bool ok = f && fwrite(data, 1, n, f) == n;
+    return (!f || fclose(f) == 0) && ok;
+}
+
 bool xf_write_file(const char *path, const void *data, size_t n) {
     if (!strcmp(path, "-")) return fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0;
+    if (is_special(path)) return write_all(fopen(path, "wb"), data, n);
     size_t len = strlen(path) + 32;
     char *temp = malloc(len);
     if (!temp) return false;
     snprintf(temp, len, "%s.%ld.tmp", path, (long)getpid());
     FILE *f = fopen(temp, "wb");
-    bool ok = f && fwrite(data, 1, n, f) == n;
-    if (f && fclose(f) != 0) ok = false;
+    bool ok = write_all(f, data, n);
     if (ok && rename(temp, path) != 0) ok = false;
     if (!ok && f) {
         int saved = errno;

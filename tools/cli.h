@@ -21,7 +21,7 @@ typedef struct { const char *tool, *usage, *about, *examples; const xf_cli_optio
 /* Fills the destinations; what is no option goes to rest. Answers 0 to go on, else 1 + the exit code (--help: 1, bad usage: 3). */
 int xf_cli_parse(const xf_cli *, xfc_arena *, int argc, char **argv, xf_cli_list *rest);
 bool xf_read_file(xfc_arena *, const char *path, char **text, size_t *n); /* NUL-terminated; false: errno says why */
-/* Writes beside path, then renames: never a partial file. "-" is stdout. */
+/* Writes beside path, then renames: never a partial file. "-" is stdout; a device or a pipe is written to as it is. */
 bool xf_write_file(const char *path, const void *data, size_t n);
 
 #endif

@@ -182,7 +182,7 @@ static xfc_status check_files(run *x, const xf_cli_list *list, const char *optio
 
 static xfc_status write_outputs(run *x) {
     for (uint32_t i = 0; i < x->o.outputs.n; i++) {
-        const char *file;
+        const char *file = NULL;
         int at = split(x, x->o.outputs.item[i], true, &file);
         XFC_TRY(xf_npy_write(x->r.ctx, file + 1, x->out[at]));
     }
@@ -192,7 +192,7 @@ static xfc_status write_outputs(run *x) {
 static xfc_status check_expected(run *x) {
     bool right = true;
     for (uint32_t i = 0; i < x->o.expected.n; i++) {
-        const char *file;
+        const char *file = NULL;
         const xfc_tensor *want;
         int at = split(x, x->o.expected.item[i], true, &file);
         XFC_TRY(xf_read_tensor(x->r.ctx, file + 1, &want));

@@ -67,8 +67,7 @@ static LLVMValueRef frame_field(xfc_emit *e, LLVMTypeRef type, size_t offset, co
 /* Pointers read from memory are global memory on a GPU; saying so lets LLVM pick ld.global. */
 static LLVMValueRef global_pointer(xfc_emit *e, LLVMValueRef p) {
     if (!e->gpu) return p;
-    LLVMTypeRef global = LLVMPointerTypeInContext(e->llvm, 1);
-    return LLVMBuildAddrSpaceCast(e->b, LLVMBuildAddrSpaceCast(e->b, p, global, ""), e->ptr, "");
+    return LLVMBuildAddrSpaceCast(e->b, p, LLVMPointerTypeInContext(e->llvm, 1), "");
 }
 
 static void load_frame(xfc_emit *e, LLVMValueRef worker) {

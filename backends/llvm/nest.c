@@ -108,14 +108,17 @@ static void analyse_body(loops *n) {
     }
 }
 
-static bool is_cheap(const xfc_nest *nest) {
-    if (nest->n_body > CHEAP_BODY) return false;
-    for (uint32_t i = 0; i < nest->n_body; i++) {
-        xfc_scalar_op op = nest->body[i].op;
+/* What runs for every vector is short, so that the latency of the combine would show. */
+static bool is_cheap(const loops *n) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->nest->n_body; i++) {
+        xfc_scalar_op op = n->nest->body[i].op;
+        if (n->depth[i] < n->n_loops) continue;
         if (op == XFC_S_DIV || op == XFC_S_MOD || op == XFC_S_FMOD || op == XFC_S_SQRT || op == XFC_S_LET) return false;
         if (op >= XFC_S_EXP && op <= XFC_S_POW) return false;
+        count++;
     }
-    return true;
+    return count <= CHEAP_BODY;
 }
 
 /* The axis whose lanes become a vector: marked VECTOR, not ordered, and longer than one element. */
@@ -143,7 +146,6 @@ static void order_loops(loops *n) {
         n->order[at++] = last;
     }
     n->lanes_reduce = has_lanes(n) && loop_axis(n, n->vector)->kind == XFC_AXIS_REDUCE;
-    n->banks = n->lanes_reduce && is_cheap(nest) ? BANKS : 1;
 }
 
 /* --- instructions --------------------------------------------------------------------------------------------------- */
@@ -311,7 +313,7 @@ static void write_store(loops *n, const xfc_store *st, LLVMValueRef v) {
     LLVMValueRef mask = where_not_empty(n, &st->to, NULL);
     xfc_place_value place = place_of(n, &st->to);
     if (place.kind != XFC_LANES_SAME) mask = both(n->e, mask, n->mask);
-    xfc_emit_store(n->e, store_dtype(n, st), place, v, mask);
+    xfc_emit_store(n->e, n->e->kernel->buffers[st->to.buffer].type.dtype, place, v, mask); /* rounds an f32 sum to f16 */
 }
 
 static void finish_reductions(loops *n) {
@@ -432,6 +434,7 @@ xfc_status xfc_emit_nest(xfc_emit *e, const xfc_nest *nest) {
     e->empty_let = (xfc_map){.arena = e->arena};
     order_loops(&n);
     analyse_body(&n);
+    n.banks = n.lanes_reduce && is_cheap(&n) ? BANKS : 1;
     emit_level(&n, 0);
     return e->status;
 }

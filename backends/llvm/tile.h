@@ -22,8 +22,8 @@ typedef struct { /* a row of cpu/tiles.def */
  * `vectors` vectors. More than one strip: more independent chains when rows are few. */
 typedef struct {
     uint32_t rows, vectors, strips;
-    uint32_t
-        fetch; /* cache lines of the next panel to bring in per unrolled step of k; 0: the kernel ignores its argument */
+    /* Cache lines of the next panel to bring in per unrolled step of k; 0: the kernel ignores its argument. */
+    uint32_t fetch;
 } xfc_micro;
 
 /* Arguments of a micro-kernel, pointers and i64, distances in bytes. What the loops use comes first: it arrives in

@@ -114,8 +114,8 @@ class File(Case):
         needed = set(re.findall(r"NEEDED.*\[(.*?)\]", run("readelf", "-W", "-d", self.so).stdout))
         self.assertLessEqual(needed, {"libc.so.6", "libm.so.6", "libgomp.so.1"})
         symbols = run("readelf", "-W", "--dyn-syms", self.so).stdout
-        exported = [line.split()[7] for line in symbols.splitlines()
-                    if re.match(r"\s*\d+:", line) and line.split()[6] not in ("UND", "ABS") and line.split()[4] != "LOCAL"]
+        rows = [line.split() for line in symbols.splitlines() if re.match(r"\s*\d+:", line)]
+        exported = [row[7] for row in rows if row[6] not in ("UND", "ABS") and row[4] != "LOCAL"]
         self.assertEqual([e.split("@")[0] for e in exported], ["xf_get_api"])
         versions = [tuple(map(int, v.split("."))) for v in re.findall(r"@GLIBC_([\d.]+)", symbols)]
         self.assertTrue(versions)
@@ -207,7 +207,8 @@ class Failure(Case):
         self.fails(1, "/nonexistent/cc", "cannot be started", more=("--linker=/nonexistent/cc",))
 
     def test_linker_fails(self):
-        bad = write(os.path.join(self.dir, "bad"), "#!/bin/sh\necho note: first\necho fatal error: it is Monday >&2\nexit 3\n")
+        script = "#!/bin/sh\necho note: first\necho fatal error: it is Monday >&2\nexit 3\n"
+        bad = write(os.path.join(self.dir, "bad"), script)
         os.chmod(bad, 0o755)
         self.fails(1, "fatal error: it is Monday", more=(f"--linker={bad}",))
 
@@ -241,7 +242,8 @@ class Dump(Case):
         done = run(XF_DUMP, "--json", *every, self.so)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         found = json.loads(done.stdout)
-        self.assertEqual([(a["kind"], a["name"], a["type"]) for a in found["signature"]], [("input", "x", "f32[b, 40]"), ("output", "y", "f32[b, 100]")])
+        self.assertEqual(found["signature"], [{"kind": "input", "name": "x", "type": "f32[b, 40]"},
+                                              {"kind": "output", "name": "y", "type": "f32[b, 100]"}])
         self.assertEqual(found["dimensions"], [{"dimension": "b", "min": 0, "max": "512"}])
         self.assertEqual([v["isa"] for v in sorted(found["variants"], key=lambda v: v["isa"])], list(ISAS))
         self.assertTrue(any(w["type"].startswith("f32[") for w in found["weights"]))
@@ -271,9 +273,10 @@ class Dump(Case):
 
     def test_wrong(self):
         self.built()
-        for code, text, *arguments in ((1, "unknown stage", "--ir=foo", self.model), (1, "no code", "--asm=99", self.so),
-                                       (1, "stage planned only", "--ir=legal", self.so), (4, "cannot be read", "/nonexistent.so"),
-                                       (1, ".xf.plan", "/bin/sh"), (2, "exactly one", self.so, self.so), (2, "--help", "--nonsense", self.so)):
+        cases = ((1, "unknown stage", "--ir=foo", self.model), (1, "no code", "--asm=99", self.so),
+                 (1, "stage planned only", "--ir=legal", self.so), (4, "cannot be read", "/nonexistent.so"),
+                 (1, ".xf.plan", "/bin/sh"), (2, "exactly one", self.so, self.so), (2, "--help", "--nonsense", self.so))
+        for code, text, *arguments in cases:
             done = run(XF_DUMP, *arguments)
             self.assertEqual(done.returncode, code, arguments)
             self.assertIn(text, done.stderr)
@@ -284,7 +287,10 @@ class Dump(Case):
         rng = random.Random(7)
         bad = os.path.join(self.out, "bad.so")
         found = sections(self.so)
-        places = [found[n][1:3] for n in (".xf.plan", ".xf.ir", ".symtab", ".rela.dyn")] + [(0, 64), (64, 600), (len(good) - 2100, 2100)]
+        places = [found[n][1:3] for n in (".xf.plan", ".xf.ir", ".symtab", ".rela.dyn")]
+        places += [(0, 64), (64, 600), (len(good) - 2100, 2100)]  # file header, segments, section table
+        every = ("--signature", "--ops", "--plan", "--weights", "--isa", "--meta", "--ir", "--asm")
+        values = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f")
         for i in range(70):
             data = bytearray(good)
             if i < 10:
@@ -293,9 +299,9 @@ class Dump(Case):
                 offset, size = places[i % len(places)]
                 for _ in range(rng.randint(1, 8)):
                     at = offset + rng.randrange(size)
-                    data[at:at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", rng.randbytes(4)])
+                    data[at:at + 4] = rng.choice(values + (rng.randbytes(4),))
             write(bad, bytes(data))
-            done = run(XF_DUMP, "--json", "--signature", "--ops", "--plan", "--weights", "--isa", "--meta", "--ir", "--asm", bad)
+            done = run(XF_DUMP, "--json", *every, bad)
             self.assertIn(done.returncode, (0, 1, 3, 4), f"case {i}: {done.stderr}")
 
 

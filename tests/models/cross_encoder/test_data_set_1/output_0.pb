@@ -1,0 +1,1 @@
+BlogitsJÈYâ¾*Rf¿îvP¿

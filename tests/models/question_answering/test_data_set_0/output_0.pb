@@ -1,0 +1,1 @@
+Bstart_logitsJMЅ>ЧХp>©ц^?нвSїQv?h?‡??Cp?

@@ -1,0 +1,1 @@
+Bstart_logitsJ á·>©bD?
