@@ -1,9 +1,9 @@
 /* parse.c - graphs from text: header, ops, attributes, the plan.
  *
- * Idea: recursive descent over one token of lookahead, building through xfc_build_opt, so that a parsed graph was checked and
- * inferred like any other; types in the text must then be equal to the inferred ones (they may be left out).
- * Input is hostile: every count is bounded, sizes are checked before memory is taken, and the first error ends the parse with
- * the graph freed. Does not verify: kernels in particular may be read that xfc_verify refuses.
+ * Idea: recursive descent over one token of lookahead, building through xfc_build_opt, so that a parsed graph was
+ * checked and inferred like any other; types in the text must then be equal to the inferred ones (they may be left
+ * out). Input is hostile: every count is bounded, sizes are checked before memory is taken, and the first error ends
+ * the parse with the graph freed. Does not verify: kernels in particular may be read that xfc_verify refuses.
  *
  * docs/ir.md is the reference of the language; print.c is its other direction.
  */
@@ -14,7 +14,7 @@
 
 static uint64_t key(const char *interned) { return (uint64_t)(uintptr_t)interned; }
 
-/* --- values ------------------------------------------------------------------------------------------------------------ */
+/* --- values --- */
 
 static bool define_value(xfc_parser *p, const char *name, xfc_value *v) {
     if (xfc_map_get(&p->values, key(name))) return xfc_ps_fail(p, "'%%%s' is defined twice; rename one", name);
@@ -34,7 +34,7 @@ static bool use_value(xfc_parser *p, const char **name, xfc_value **out) {
 /* A plain word is also the value's ONNX name; a number is none. */
 static const char *own_name(const char *name) { return name[0] >= '0' && name[0] <= '9' ? NULL : name; }
 
-/* --- header ------------------------------------------------------------------------------------------------------------ */
+/* --- header --- */
 
 static bool input(xfc_parser *p) {
     xfc_type t;
@@ -90,7 +90,8 @@ static bool stage(xfc_parser *p) {
 
 static bool header(xfc_parser *p, outputs *o) {
     if (!xfc_ps_need_word(p, "graph") || !xfc_ps_need(p, '@')) return false;
-    if (p->tok.kind != XFC_TOK_WORD && p->tok.kind != XFC_TOK_STRING) return xfc_ps_expected(p, "the name of the graph");
+    if (p->tok.kind != XFC_TOK_WORD && p->tok.kind != XFC_TOK_STRING)
+        return xfc_ps_expected(p, "the name of the graph");
     p->graph = xfc_graph_new(p->ctx, p->tok.text);
     xfc_ps_next(p);
     if (!xfc_ps_symbols(p) || !inputs(p) || !read_outputs(p, o) || !stage(p)) return false;
@@ -110,7 +111,7 @@ static bool constraint(xfc_parser *p) {
     return true;
 }
 
-/* --- attributes -------------------------------------------------------------------------------------------------------- */
+/* --- attributes --- */
 
 static bool list(xfc_parser *p, xfc_attr *a) {
     int64_t *ints = NULL;
@@ -124,13 +125,17 @@ static bool list(xfc_parser *p, xfc_attr *a) {
         xfc_int e = XFC_INT_NONE;
         if (a->n >= XFC_PARSE_LIST) return xfc_ps_fail(p, "a list has more than %d entries", (int)XFC_PARSE_LIST);
         if (!(is_dims ? xfc_ps_int(p, &e) : xfc_ps_i64(p, "an integer", &v))) return false;
-        if (is_dims) xfc_push(p->scratch, dims, a->n, cap) = e;
-        else xfc_push(p->scratch, ints, a->n, cap) = v;
+        if (is_dims)
+            xfc_push(p->scratch, dims, a->n, cap) = e;
+        else
+            xfc_push(p->scratch, ints, a->n, cap) = v;
         more = xfc_ps_take(p, ',');
         if (!more && !xfc_ps_need(p, ']')) return false;
     }
-    if (is_dims) a->u.dims = dims;
-    else a->u.ints = ints;
+    if (is_dims)
+        a->u.dims = dims;
+    else
+        a->u.ints = ints;
     return !p->failed;
 }
 
@@ -165,7 +170,7 @@ static bool attrs(xfc_parser *p, xfc_ps_op *o) {
     return !p->failed;
 }
 
-/* --- ops --------------------------------------------------------------------------------------------------------------- */
+/* --- ops --- */
 
 static bool results(xfc_parser *p, xfc_ps_op *o) {
     if (p->tok.kind != XFC_TOK_VALUE) return !p->failed;
@@ -204,7 +209,8 @@ static bool types(xfc_parser *p, xfc_ps_op *o) {
         xfc_push(p->scratch, o->onnx_name, n, o->cap_onnx) = onnx;
         xfc_push(p->scratch, o->type, o->n_type, o->cap_type) = t;
     } while (xfc_ps_take(p, ','));
-    if (o->n_type != o->n_out) return xfc_ps_fail(p, "an op has %u results but %u types", (unsigned)o->n_out, (unsigned)o->n_type);
+    if (o->n_type != o->n_out)
+        return xfc_ps_fail(p, "an op has %u results but %u types", (unsigned)o->n_out, (unsigned)o->n_type);
     return !p->failed;
 }
 
@@ -215,7 +221,8 @@ static bool check_types(xfc_parser *p, const xfc_ps_op *o, const xfc_op *op) {
         xfc_print_type(p->ctx, &says, &o->type[i]);
         xfc_print_type(p->ctx, &is, &op->out[i].type);
         p->tok.line = o->line;
-        return xfc_ps_fail(p, "'%%%s' is said to be %s, but %s makes it %s", o->out_name[i], says.text, xfc_ops[o->code].name, is.text);
+        return xfc_ps_fail(p, "'%%%s' is said to be %s, but %s makes it %s", o->out_name[i], says.text,
+                           xfc_ops[o->code].name, is.text);
     }
     return true;
 }
@@ -228,7 +235,8 @@ static xfc_value *build(xfc_parser *p, const xfc_ps_op *o) {
         xfc_ps_fail(p, "a constant is written %%name = const : type = data");
         return NULL;
     }
-    if (!xfc_ps_need(p, '=') || !xfc_ps_data(p, o->type, o->string, &t)) return NULL;
+    const char *name = o->string ? o->string : o->n_out ? own_name(o->out_name[0]) : NULL;
+    if (!xfc_ps_need(p, '=') || !xfc_ps_data(p, o->type, name, &t)) return NULL;
     return xfc_b_const(&b, t);
 }
 
@@ -282,7 +290,8 @@ static bool op(xfc_parser *p) {
 static bool read_return(xfc_parser *p, const outputs *o) {
     xfc_ps_op r = {0};
     if (!operands(p, &r)) return false;
-    if (r.n_in != o->n) return xfc_ps_fail(p, "return has %u operands, the header %u outputs", (unsigned)r.n_in, (unsigned)o->n);
+    if (r.n_in != o->n)
+        return xfc_ps_fail(p, "return has %u operands, the header %u outputs", (unsigned)r.n_in, (unsigned)o->n);
     for (uint32_t i = 0; i < r.n_in; i++) {
         if (!r.in[i]) return xfc_ps_fail(p, "an output cannot be left out");
         if (xfc_type_same(&r.in[i]->type, &o->type[i])) continue;
@@ -294,7 +303,7 @@ static bool read_return(xfc_parser *p, const outputs *o) {
     return true;
 }
 
-/* --- the plan ---------------------------------------------------------------------------------------------------------- */
+/* --- the plan --- */
 
 static bool u64(xfc_parser *p, const char *what, uint64_t *out) {
     if (p->tok.kind != XFC_TOK_INT || p->tok.big) return xfc_ps_expected(p, what);
@@ -303,7 +312,9 @@ static bool u64(xfc_parser *p, const char *what, uint64_t *out) {
     return !p->failed;
 }
 
-typedef struct { uint32_t cap_weight, cap_offset; } plan_caps;
+typedef struct {
+    uint32_t cap_weight, cap_offset;
+} plan_caps;
 
 /* weight %w at 64   |   weight data 17 at 64 */
 static bool plan_weight(xfc_parser *p, xfc_plan *plan, plan_caps *cap) {
@@ -314,7 +325,8 @@ static bool plan_weight(xfc_parser *p, xfc_plan *plan, plan_caps *cap) {
     uint32_t id, n = plan->n_weights;
     if (xfc_ps_take_word(p, "data")) {
         if (!xfc_ps_u32(p, "the number of a constant", &id)) return false;
-        if (id >= xfc_tensor_pool_size(p->ctx)) return xfc_ps_fail(p, "there is no constant %u in this run", (unsigned)id);
+        if (id >= xfc_tensor_pool_size(p->ctx))
+            return xfc_ps_fail(p, "there is no constant %u in this run", (unsigned)id);
         t = xfc_tensor_at(p->ctx, id);
     } else {
         if (!use_value(p, &name, &v)) return false;
@@ -328,9 +340,14 @@ static bool plan_weight(xfc_parser *p, xfc_plan *plan, plan_caps *cap) {
 
 /* %x input 0   |   %y output 1   |   %w weight at 64   |   %h work at b * 64 */
 static bool plan_place(xfc_parser *p, xfc_plan *plan) {
-    static const struct { const char *word; xfc_space space; bool indexed; } spaces[] = {
-        {"input", XFC_SPACE_INPUT, true}, {"output", XFC_SPACE_OUTPUT, true},
-        {"weight", XFC_SPACE_WEIGHT, false}, {"work", XFC_SPACE_WORK, false}};
+    static const struct {
+        const char *word;
+        xfc_space space;
+        bool indexed;
+    } spaces[] = {{"input", XFC_SPACE_INPUT, true},
+                  {"output", XFC_SPACE_OUTPUT, true},
+                  {"weight", XFC_SPACE_WEIGHT, false},
+                  {"work", XFC_SPACE_WORK, false}};
     const char *name = NULL;
     xfc_value *v = NULL;
     if (!use_value(p, &name, &v)) return false;
@@ -359,7 +376,7 @@ static bool read_plan(xfc_parser *p) {
     return !p->failed;
 }
 
-/* --- entry point --------------------------------------------------------------------------------------------------------- */
+/* --- entry point --- */
 
 static bool graph(xfc_parser *p) {
     outputs o = {0};

@@ -1,6 +1,7 @@
 /* parse_data.c - the data of constants: literal lists, references to the pool, and data made up for tests.
  *
- *   1.5   [1, 2, -inf, 0x7fc00001]   data 17   zeros   random 42      (hash 0123 is refused: it names data that is elsewhere)
+ *   1.5   [1, 2, -inf, 0x7fc00001]   data 17   zeros   random 42      (hash 0123 is refused: it names data that is
+ * elsewhere)
  *
  * Nothing is allocated for a size that the text cannot fill; what zeros and random make is bounded for the whole text.
  */
@@ -17,7 +18,8 @@ static void put_bits(void *data, xfc_dtype t, int64_t i, uint64_t bits) {
 static bool fits(uint64_t magnitude, bool negative, xfc_dtype t) {
     uint32_t bits = xfc_dtype_bytes(t) * 8;
     if (xfc_dtype_class(t) == XFC_CLASS_BOOL) return magnitude <= 1 && (!negative || magnitude == 0);
-    if (xfc_dtype_class(t) == XFC_CLASS_UINT) return (!negative || magnitude == 0) && (bits == 64 || magnitude >> bits == 0);
+    if (xfc_dtype_class(t) == XFC_CLASS_UINT)
+        return (!negative || magnitude == 0) && (bits == 64 || magnitude >> bits == 0);
     return magnitude <= (UINT64_C(1) << (bits - 1)) - !negative;
 }
 
@@ -26,7 +28,8 @@ static bool element(xfc_parser *p, void *data, xfc_dtype t, int64_t i) {
     double v;
     if (is_float && hex) { /* raw bits: a NaN with its payload */
         uint32_t bits = xfc_dtype_bytes(t) * 8;
-        if (p->tok.big || (bits < 64 && p->tok.bits >> bits)) return xfc_ps_fail(p, "more bits than a %s has", xfc_dtype_name(t));
+        if (p->tok.big || (bits < 64 && p->tok.bits >> bits))
+            return xfc_ps_fail(p, "more bits than a %s has", xfc_dtype_name(t));
         put_bits(data, t, i, p->tok.bits);
         xfc_ps_next(p);
         return !p->failed;
@@ -38,7 +41,8 @@ static bool element(xfc_parser *p, void *data, xfc_dtype t, int64_t i) {
     }
     bool negative = xfc_ps_take(p, '-');
     if (p->tok.kind != XFC_TOK_INT) return xfc_ps_expected(p, "an integer");
-    if (p->tok.big || !fits(p->tok.bits, negative, t)) return xfc_ps_fail(p, "the number does not fit %s", xfc_dtype_name(t));
+    if (p->tok.big || !fits(p->tok.bits, negative, t))
+        return xfc_ps_fail(p, "the number does not fit %s", xfc_dtype_name(t));
     put_bits(data, t, i, negative ? 0 - p->tok.bits : p->tok.bits);
     xfc_ps_next(p);
     return !p->failed;
@@ -63,15 +67,18 @@ static uint64_t random_bits(uint64_t *state) { /* SplitMix64 */
 static void fill_random(void *data, xfc_dtype t, int64_t count, uint64_t seed) {
     for (int64_t i = 0; i < count; i++) {
         uint64_t r = random_bits(&seed);
-        if (xfc_dtype_is_float(t)) xfc_element_set_f(t, data, i, ldexp((double)(r >> 40), -23) - 1.0);
-        else put_bits(data, t, i, xfc_dtype_class(t) == XFC_CLASS_BOOL ? r >> 63 : r >> 60);
+        if (xfc_dtype_is_float(t))
+            xfc_element_set_f(t, data, i, ldexp((double)(r >> 40), -23) - 1.0);
+        else
+            put_bits(data, t, i, xfc_dtype_class(t) == XFC_CLASS_BOOL ? r >> 63 : r >> 60);
     }
 }
 
 static bool from_pool(xfc_parser *p, const xfc_type *t, const int64_t *dim, const xfc_tensor **out) {
     uint32_t id;
     if (!xfc_ps_u32(p, "the number of a constant", &id)) return false;
-    if (id >= xfc_tensor_pool_size(p->ctx)) return xfc_ps_fail(p, "there is no constant %u in this run; it was printed by another", (unsigned)id);
+    if (id >= xfc_tensor_pool_size(p->ctx))
+        return xfc_ps_fail(p, "there is no constant %u in this run; it was printed by another", (unsigned)id);
     const xfc_tensor *c = xfc_tensor_at(p->ctx, id);
     bool same = c->dtype == t->dtype && c->rank == t->rank;
     for (uint32_t d = 0; same && d < t->rank; d++) same = c->dim[d] == dim[d];
@@ -106,11 +113,13 @@ bool xfc_ps_data(xfc_parser *p, const xfc_type *t, const char *name, const xfc_t
     if (!xfc_tensor_count(t->dtype, t->rank, dim, &count, &bytes)) return xfc_ps_fail(p, "a constant is too large");
     if (xfc_ps_take_word(p, "data")) return from_pool(p, t, dim, out);
     if (xfc_ps_is_word(p, "hash"))
-        return xfc_ps_fail(p, "`hash` stands for data that is not in the text; print with data, or write zeros or random N");
+        return xfc_ps_fail(
+            p, "`hash` stands for data that is not in the text; print with data, or write zeros or random N");
     if (xfc_ps_is_word(p, "zeros") || xfc_ps_is_word(p, "random")) {
         if (!made(p, t, dim, count, bytes, &data)) return false;
     } else {
-        if ((uint64_t)count > (uint64_t)(p->end - p->tok.start)) return xfc_ps_fail(p, "the list is shorter than the type");
+        if ((uint64_t)count > (uint64_t)(p->end - p->tok.start))
+            return xfc_ps_fail(p, "the list is shorter than the type");
         data = xfc_tensor_alloc(p->ctx, t->dtype, t->rank, dim);
         if (!literal(p, t, count, data)) return false;
     }

@@ -4,8 +4,8 @@
  *   product = factor { (* | floordiv | mod) factor }
  *   factor  = number | symbol | "dim" | - factor | ( sum ) | min(sum, sum) | max(sum, sum)
  *
- * A bare word is the innermost axis or let of that name, else a dim of the graph; a quoted one is always a dim. Sums are kept
- * under XFC_PARSE_TERMS terms, since products of sums grow without bound.
+ * A bare word is the innermost axis or let of that name, else a dim of the graph; a quoted one is always a dim. Sums
+ * are kept under XFC_PARSE_TERMS terms, since products of sums grow without bound.
  */
 #include "ir/parse_impl.h"
 
@@ -13,10 +13,11 @@
 
 static uint64_t key(const char *interned) { return (uint64_t)(uintptr_t)interned; }
 
-/* --- scopes ------------------------------------------------------------------------------------------------------------ */
+/* --- scopes --- */
 
 bool xfc_ps_local_name(xfc_parser *p, const char **name, const char **hint) {
-    if (p->tok.kind != XFC_TOK_WORD || xfc_is_expr_word(p->tok.text)) return xfc_ps_expected(p, "a name for the axis or let");
+    if (p->tok.kind != XFC_TOK_WORD || xfc_is_expr_word(p->tok.text))
+        return xfc_ps_expected(p, "a name for the axis or let");
     *name = p->tok.text;
     size_t n = strlen(*name);
     while (n > 1 && (*name)[n - 1] >= '0' && (*name)[n - 1] <= '9') n--;
@@ -26,8 +27,10 @@ bool xfc_ps_local_name(xfc_parser *p, const char **name, const char **hint) {
 }
 
 bool xfc_ps_define(xfc_parser *p, const char *name, xfc_int symbol) {
-    if (xfc_map_get(&p->locals, key(name))) return xfc_ps_fail(p, "'%s' is already an axis or let here; rename one", name);
-    if (p->n_scope >= XFC_PARSE_LOCALS) return xfc_ps_fail(p, "more than %d axes and lets in scope", (int)XFC_PARSE_LOCALS);
+    if (xfc_map_get(&p->locals, key(name)))
+        return xfc_ps_fail(p, "'%s' is already an axis or let here; rename one", name);
+    if (p->n_scope >= XFC_PARSE_LOCALS)
+        return xfc_ps_fail(p, "more than %d axes and lets in scope", (int)XFC_PARSE_LOCALS);
     xfc_push(p->scratch, p->scope, p->n_scope, p->cap_scope) = (xfc_scoped){.name = name};
     xfc_map_set(&p->locals, key(name), symbol.id);
     return true;
@@ -67,7 +70,7 @@ bool xfc_ps_symbols(xfc_parser *p) {
     return xfc_ps_need(p, ']');
 }
 
-/* --- expressions -------------------------------------------------------------------------------------------------------- */
+/* --- expressions --- */
 
 static uint32_t n_terms(const xfc_parser *p, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(p->ctx, e);
@@ -98,7 +101,8 @@ static bool settled(xfc_parser *p, xfc_int e) {
 static bool extremum(xfc_parser *p, bool is_min, xfc_int *out) {
     xfc_int a, b;
     xfc_ps_next(p);
-    if (!xfc_ps_need(p, '(') || !xfc_ps_int(p, &a) || !xfc_ps_need(p, ',') || !xfc_ps_int(p, &b) || !xfc_ps_need(p, ')'))
+    if (!xfc_ps_need(p, '(') || !xfc_ps_int(p, &a) || !xfc_ps_need(p, ',') || !xfc_ps_int(p, &b) ||
+        !xfc_ps_need(p, ')'))
         return false;
     if (!small(p, a, b, false)) return false;
     *out = is_min ? xfc_int_min(p->ctx, a, b) : xfc_int_max(p->ctx, a, b);
@@ -116,7 +120,8 @@ static bool name(xfc_parser *p, xfc_int *out) {
 }
 
 static bool factor(xfc_parser *p, xfc_int *out) {
-    if (p->depth >= XFC_PARSE_DEPTH) return xfc_ps_fail(p, "an expression is nested deeper than %d", (int)XFC_PARSE_DEPTH);
+    if (p->depth >= XFC_PARSE_DEPTH)
+        return xfc_ps_fail(p, "an expression is nested deeper than %d", (int)XFC_PARSE_DEPTH);
     p->depth++;
     bool ok;
     int64_t v;
@@ -152,8 +157,10 @@ static bool product(xfc_parser *p, xfc_int *out) {
         if (!op) return !p->failed;
         xfc_ps_next(p);
         if (!factor(p, &b) || !small(p, *out, b, op == '*')) return false;
-        if (op == '*') *out = xfc_int_mul(p->ctx, *out, b);
-        else *out = op == '/' ? xfc_int_floordiv(p->ctx, *out, b) : xfc_int_mod(p->ctx, *out, b);
+        if (op == '*')
+            *out = xfc_int_mul(p->ctx, *out, b);
+        else
+            *out = op == '/' ? xfc_int_floordiv(p->ctx, *out, b) : xfc_int_mod(p->ctx, *out, b);
         if (!settled(p, *out)) return false;
     }
 }
@@ -171,7 +178,7 @@ bool xfc_ps_int(xfc_parser *p, xfc_int *out) {
     return !p->failed;
 }
 
-/* --- types ---------------------------------------------------------------------------------------------------------------- */
+/* --- types --- */
 
 bool xfc_ps_dtype(xfc_parser *p, xfc_dtype *out) {
     if (p->tok.kind != XFC_TOK_WORD || !xfc_dtype_from_name(p->tok.text, out))

@@ -1,7 +1,7 @@
 /* parse_impl.h - shared by parse.c, parse_lex.c, parse_expr.c, parse_data.c and parse_kernel.c only.
  *
- * Every function answers false (or NULL, NONE) after an error, which was recorded; the token is then the end of the text, so
- * loops end by themselves.
+ * Every function answers false (or NULL, NONE) after an error, which was recorded; the token is then the end of the
+ * text, so loops end by themselves.
  */
 #ifndef XFC_PARSE_IMPL_H
 #define XFC_PARSE_IMPL_H

@@ -1,7 +1,7 @@
 /* parse_kernel.c - kernels from text; the inverse of print_kernel.c, which shows the form.
  *
- * Checks only what the structure needs (known names, arity, list lengths): whether a kernel makes sense is the verifier's
- * question, asked right after. Every axis and let becomes a fresh symbol, made in the order of the text.
+ * Checks only what the structure needs (known names, arity, list lengths): whether a kernel makes sense is the
+ * verifier's question, asked right after. Every axis and let becomes a fresh symbol, made in the order of the text.
  */
 #include "ir/parse_impl.h"
 
@@ -11,8 +11,8 @@ typedef struct {
     xfc_parser *p;
     xfc_kernel *k;
     xfc_arena *arena; /* the graph's */
-    xfc_map operand;  /* interned value name -> position + 1 */
-    xfc_map instr;    /* interned instruction name -> index + 1, of the nest being read */
+    xfc_map operand; /* interned value name -> position + 1 */
+    xfc_map instr; /* interned instruction name -> index + 1, of the nest being read */
 } reader;
 
 static uint64_t key(const char *interned) { return (uint64_t)(uintptr_t)interned; }
@@ -24,7 +24,7 @@ bool xfc_ps_location(xfc_parser *p, xfc_loc *loc) {
     return xfc_ps_u32(p, "an opset number", &loc->opset);
 }
 
-/* --- buffers and accesses -------------------------------------------------------------------------------------------------- */
+/* --- buffers and accesses --- */
 
 static bool buffer(reader *r, uint32_t *out) {
     xfc_parser *p = r->p;
@@ -37,7 +37,8 @@ static bool buffer(reader *r, uint32_t *out) {
         return !p->failed;
     }
     bool temp = p->tok.kind == XFC_TOK_TEMP;
-    if (!temp && p->tok.kind != XFC_TOK_POS) return xfc_ps_expected(p, "an operand (%name or #position) or a temporary ($number)");
+    if (!temp && p->tok.kind != XFC_TOK_POS)
+        return xfc_ps_expected(p, "an operand (%name or #position) or a temporary ($number)");
     uint64_t n = p->tok.bits, limit = temp ? r->k->n_buffers - first_temp : first_temp;
     if (p->tok.big || n >= limit)
         return xfc_ps_fail(p, temp ? "this temporary is not declared" : "the kernel has fewer operands than that");
@@ -57,7 +58,7 @@ static bool access(reader *r, xfc_access *a) {
     return xfc_ps_need(r->p, ']');
 }
 
-/* --- axes and lets --------------------------------------------------------------------------------------------------------- */
+/* --- axes and lets --- */
 
 static bool axis(reader *r, xfc_axis *a) {
     xfc_parser *p = r->p;
@@ -66,16 +67,22 @@ static bool axis(reader *r, xfc_axis *a) {
     if (!xfc_ps_local_name(p, &name, &hint) || !xfc_ps_need_word(p, "in") || !xfc_ps_int(p, &a->extent)) return false;
     a->name = hint;
     for (bool more = true; more;) {
-        if (xfc_ps_take_word(p, "reduce")) a->kind = XFC_AXIS_REDUCE;
-        else if (xfc_ps_take_word(p, "scan")) a->kind = XFC_AXIS_SCAN;
-        else if (xfc_ps_take_word(p, "vector")) a->how = XFC_HOW_VECTOR;
-        else if (xfc_ps_take_word(p, "threads")) a->how = XFC_HOW_THREADS;
-        else more = false;
+        if (xfc_ps_take_word(p, "reduce"))
+            a->kind = XFC_AXIS_REDUCE;
+        else if (xfc_ps_take_word(p, "scan"))
+            a->kind = XFC_AXIS_SCAN;
+        else if (xfc_ps_take_word(p, "vector"))
+            a->how = XFC_HOW_VECTOR;
+        else if (xfc_ps_take_word(p, "threads"))
+            a->how = XFC_HOW_THREADS;
+        else
+            more = false;
     }
     xfc_int bound = a->extent;
     if (xfc_ps_take_word(p, "below") && !xfc_ps_int(p, &bound)) return false;
     if (p->failed) return false;
-    if (!xfc_int_known(xfc_int_addc(p->ctx, bound, -1))) return xfc_ps_fail(p, "the extent of '%s' exceeds 64 bits", name);
+    if (!xfc_int_known(xfc_int_addc(p->ctx, bound, -1)))
+        return xfc_ps_fail(p, "the extent of '%s' exceeds 64 bits", name);
     a->symbol = xfc_int_axis(p->ctx, hint, bound);
     return xfc_ps_define(p, name, a->symbol);
 }
@@ -88,13 +95,14 @@ static bool kernel_let(reader *r) {
     xfc_parser *p = r->p;
     const char *name, *hint;
     xfc_int value, lo, hi;
-    if (!xfc_ps_local_name(p, &name, &hint) || !xfc_ps_need(p, '=') || !xfc_ps_int(p, &value) || !range(p, &lo, &hi)) return false;
+    if (!xfc_ps_local_name(p, &name, &hint) || !xfc_ps_need(p, '=') || !xfc_ps_int(p, &value) || !range(p, &lo, &hi))
+        return false;
     xfc_let let = {.name = hint, .symbol = xfc_int_let(p->ctx, hint, lo, hi), .value = value};
     xfc_push(r->arena, r->k->lets, r->k->n_lets, r->k->cap_lets) = let;
     return xfc_ps_define(p, name, let.symbol);
 }
 
-/* --- nests ----------------------------------------------------------------------------------------------------------------- */
+/* --- nests --- */
 
 static bool argument(reader *r, uint32_t *out) {
     xfc_parser *p = r->p;
@@ -112,7 +120,8 @@ static bool body_let(reader *r, xfc_scalar *s) {
     xfc_parser *p = r->p;
     const char *name, *hint;
     xfc_int lo, hi;
-    if (!xfc_ps_local_name(p, &name, &hint) || !xfc_ps_need(p, '=') || !argument(r, &s->arg[0]) || !range(p, &lo, &hi)) return false;
+    if (!xfc_ps_local_name(p, &name, &hint) || !xfc_ps_need(p, '=') || !argument(r, &s->arg[0]) || !range(p, &lo, &hi))
+        return false;
     s->dtype = XFC_I64;
     s->wrap = xfc_ps_take_word(p, "wrap");
     s->u.index = xfc_int_let(p->ctx, hint, lo, hi);
@@ -184,7 +193,8 @@ static bool store(reader *r, xfc_nest *nest) {
     xfc_parser *p = r->p;
     xfc_store s = {.combine = XFC_S_COUNT};
     if (p->tok.kind == XFC_TOK_WORD) {
-        if (!xfc_scalar_from_name(p->tok.text, &s.combine)) return xfc_ps_expected(p, "a combining operation or an operand");
+        if (!xfc_scalar_from_name(p->tok.text, &s.combine))
+            return xfc_ps_expected(p, "a combining operation or an operand");
         xfc_ps_next(p);
     }
     if (!access(r, &s.to) || !xfc_ps_need(p, '=') || !argument(r, &s.value)) return false;
@@ -214,7 +224,7 @@ static bool read_nest(reader *r) {
     return !p->failed;
 }
 
-/* --- tiles ----------------------------------------------------------------------------------------------------------------- */
+/* --- tiles --- */
 
 static bool size(xfc_parser *p, const char *word, xfc_int *out) {
     return xfc_ps_need_word(p, word) && xfc_ps_need(p, '=') && xfc_ps_int(p, out) && xfc_ps_need(p, ',');
@@ -234,7 +244,7 @@ static bool read_tile(reader *r) {
     return true;
 }
 
-/* --- the kernel -------------------------------------------------------------------------------------------------------------- */
+/* --- the kernel --- */
 
 static bool read_axis(reader *r) {
     xfc_axis a;
@@ -248,8 +258,10 @@ static bool read_temp(reader *r) {
     uint32_t number, next = r->k->n_buffers - r->k->n_in - r->k->n_out;
     xfc_buffer b = {.kind = XFC_BUF_TEMP};
     if (r->p->tok.kind != XFC_TOK_TEMP || r->p->tok.bits != next)
-        return xfc_ps_expected(r->p, xfc_sprintf(r->p->scratch, "$%u (temporaries are numbered in order)", (unsigned)next));
-    if (!xfc_ps_u32(r->p, "a temporary", &number) || !xfc_ps_need(r->p, ':') || !xfc_ps_type(r->p, &b.type)) return false;
+        return xfc_ps_expected(r->p,
+                               xfc_sprintf(r->p->scratch, "$%u (temporaries are numbered in order)", (unsigned)next));
+    if (!xfc_ps_u32(r->p, "a temporary", &number) || !xfc_ps_need(r->p, ':') || !xfc_ps_type(r->p, &b.type))
+        return false;
     xfc_push(r->arena, r->k->buffers, r->k->n_buffers, r->k->cap_buffers) = b;
     return true;
 }
@@ -277,15 +289,24 @@ static bool body(reader *r) {
     if (!xfc_ps_need(p, '{')) return false;
     while (!xfc_ps_take(p, '}')) {
         bool ok;
-        if (xfc_ps_take_word(p, "axis")) ok = read_axis(r);
-        else if (xfc_ps_take_word(p, "grain")) ok = xfc_ps_int(p, &r->k->grain);
-        else if (xfc_ps_take_word(p, "let")) ok = kernel_let(r);
-        else if (xfc_ps_take_word(p, "temp")) ok = read_temp(r);
-        else if (xfc_ps_take_word(p, "view")) ok = read_view(r);
-        else if (xfc_ps_take_word(p, "nest")) ok = read_nest(r);
-        else if (xfc_ps_take_word(p, "tile")) ok = read_tile(r);
-        else if (xfc_ps_take_word(p, "fused")) ok = read_fused(r, &fused, &cap_fused);
-        else ok = xfc_ps_expected(p, "axis, grain, let, temp, view, nest, tile, fused or '}'");
+        if (xfc_ps_take_word(p, "axis"))
+            ok = read_axis(r);
+        else if (xfc_ps_take_word(p, "grain"))
+            ok = xfc_ps_int(p, &r->k->grain);
+        else if (xfc_ps_take_word(p, "let"))
+            ok = kernel_let(r);
+        else if (xfc_ps_take_word(p, "temp"))
+            ok = read_temp(r);
+        else if (xfc_ps_take_word(p, "view"))
+            ok = read_view(r);
+        else if (xfc_ps_take_word(p, "nest"))
+            ok = read_nest(r);
+        else if (xfc_ps_take_word(p, "tile"))
+            ok = read_tile(r);
+        else if (xfc_ps_take_word(p, "fused"))
+            ok = read_fused(r, &fused, &cap_fused);
+        else
+            ok = xfc_ps_expected(p, "axis, grain, let, temp, view, nest, tile, fused or '}'");
         if (!ok) return false;
     }
     return !p->failed;

@@ -1,7 +1,7 @@
 /* parse_lex.c - the words of the .xf language, and the parser's errors.
  *
- * One token of lookahead. The text may hold any byte and ends where its length says; nothing is read beyond it. Only the
- * first error is recorded: what follows it is noise.
+ * One token of lookahead. The text may hold any byte and ends where its length says; nothing is read beyond it. Only
+ * the first error is recorded: what follows it is noise.
  */
 #include "ir/parse_impl.h"
 
@@ -54,7 +54,8 @@ static const char *intern(xfc_parser *p, const char *s, size_t n) {
 
 /* A word; dots are part of it between word characters, so that `0..n` stays a range and `a.b` a name. */
 static size_t word_length(const xfc_parser *p, size_t i) {
-    while (is_word(peek(p, i)) || (peek(p, i) == '.' && i > 0 && is_word(peek(p, i - 1)) && is_word(peek(p, i + 1)))) i++;
+    while (is_word(peek(p, i)) || (peek(p, i) == '.' && i > 0 && is_word(peek(p, i - 1)) && is_word(peek(p, i + 1))))
+        i++;
     return i;
 }
 
@@ -86,8 +87,10 @@ static void lex_number(xfc_parser *p, xfc_token *t) {
         if (peek(p, n) == '.' && is_digit(peek(p, n + 1))) n = digits_length(p, n + 1);
         bool sign = peek(p, n + 1) == '-' || peek(p, n + 1) == '+';
         if ((peek(p, n) | 32) == 'e' && is_digit(peek(p, n + 1 + sign))) n = digits_length(p, n + 1 + sign);
-        if (n != whole) t->kind = XFC_TOK_FLOAT;
-        else read_magnitude(t, p->at, n, 10);
+        if (n != whole)
+            t->kind = XFC_TOK_FLOAT;
+        else
+            read_magnitude(t, p->at, n, 10);
     }
     if (is_word(peek(p, n))) {
         xfc_ps_fail(p, "a number runs into a letter; separate them");
@@ -112,9 +115,12 @@ static void lex_string(xfc_parser *p, xfc_token *t) {
         }
         c = peek(p, ++i);
         uint32_t byte = c == 'x' && is_hex(peek(p, i + 1)) && is_hex(peek(p, i + 2))
-                            ? hex_value(peek(p, i + 1)) * 16 + hex_value(peek(p, i + 2)) : 0;
-        if (c == 'x') i += 2;
-        else byte = c == 'n' ? '\n' : c == '"' || c == '\\' ? (unsigned char)c : 0;
+                            ? hex_value(peek(p, i + 1)) * 16 + hex_value(peek(p, i + 2))
+                            : 0;
+        if (c == 'x')
+            i += 2;
+        else
+            byte = c == 'n' ? '\n' : c == '"' || c == '\\' ? (unsigned char)c : 0;
         if (byte == 0) {
             xfc_ps_fail(p, "unknown escape in a string; use \\\" \\\\ \\n or \\xHH (not zero)");
             return;
@@ -135,8 +141,10 @@ static void lex_sigil(xfc_parser *p, xfc_token *t, char c) {
     }
     t->kind = c == '%' ? XFC_TOK_VALUE : c == '$' ? XFC_TOK_TEMP : XFC_TOK_POS;
     t->n = n;
-    if (c == '%') t->text = intern(p, p->at + 1, n - 1);
-    else read_magnitude(t, p->at + 1, n - 1, 10);
+    if (c == '%')
+        t->text = intern(p, p->at + 1, n - 1);
+    else
+        read_magnitude(t, p->at + 1, n - 1, 10);
 }
 
 static void lex_punct(xfc_parser *p, xfc_token *t, char c) {
@@ -147,8 +155,10 @@ static void lex_punct(xfc_parser *p, xfc_token *t, char c) {
     if (c == '-' && d == '>') t->punct = XFC_P_ARROW;
     if (c == '=' && d == '=') t->punct = XFC_P_EQUAL;
     if (c == '.' && d == '.') t->punct = XFC_P_RANGE;
-    if (t->punct >= 256) t->n = 2;
-    else if (!strchr("()[]{},:=+-*@", c)) xfc_ps_fail(p, "unexpected character '%c'", c);
+    if (t->punct >= 256)
+        t->n = 2;
+    else if (!strchr("()[]{},:=+-*@", c))
+        xfc_ps_fail(p, "unexpected character '%c'", c);
 }
 
 void xfc_ps_next(xfc_parser *p) {
@@ -158,21 +168,26 @@ void xfc_ps_next(xfc_parser *p) {
     if (p->at == p->end) return;
     xfc_token t = p->tok;
     char c = *p->at;
-    if (c == 0) xfc_ps_fail(p, "the text holds a zero byte; it is not an .xf file");
-    else if (is_digit(c)) lex_number(p, &t);
-    else if (c == '"') lex_string(p, &t);
-    else if (c == '%' || c == '$' || c == '#') lex_sigil(p, &t, c);
+    if (c == 0)
+        xfc_ps_fail(p, "the text holds a zero byte; it is not an .xf file");
+    else if (is_digit(c))
+        lex_number(p, &t);
+    else if (c == '"')
+        lex_string(p, &t);
+    else if (c == '%' || c == '$' || c == '#')
+        lex_sigil(p, &t, c);
     else if (is_letter(c)) {
         t.kind = XFC_TOK_WORD;
         t.n = word_length(p, 0);
         t.text = intern(p, p->at, t.n);
-    } else lex_punct(p, &t, c);
+    } else
+        lex_punct(p, &t, c);
     if (p->failed) return;
     p->at += t.n;
     p->tok = t;
 }
 
-/* --- what may come next ----------------------------------------------------------------------------------------------- */
+/* --- what may come next --- */
 
 bool xfc_ps_expected(xfc_parser *p, const char *what) {
     enum { SHOWN = 40 };
@@ -192,10 +207,15 @@ bool xfc_ps_take(xfc_parser *p, int punct) {
 bool xfc_ps_need(xfc_parser *p, int punct) {
     if (xfc_ps_take(p, punct)) return !p->failed;
     char one[] = {'\'', (char)punct, '\'', 0};
-    return xfc_ps_expected(p, punct == XFC_P_ARROW ? "'->'" : punct == XFC_P_EQUAL ? "'=='" : punct == XFC_P_RANGE ? "'..'" : one);
+    return xfc_ps_expected(p, punct == XFC_P_ARROW   ? "'->'"
+                              : punct == XFC_P_EQUAL ? "'=='"
+                              : punct == XFC_P_RANGE ? "'..'"
+                                                     : one);
 }
 
-bool xfc_ps_is_word(const xfc_parser *p, const char *w) { return p->tok.kind == XFC_TOK_WORD && strcmp(p->tok.text, w) == 0; }
+bool xfc_ps_is_word(const xfc_parser *p, const char *w) {
+    return p->tok.kind == XFC_TOK_WORD && strcmp(p->tok.text, w) == 0;
+}
 
 bool xfc_ps_take_word(xfc_parser *p, const char *w) {
     if (!xfc_ps_is_word(p, w)) return false;
@@ -234,10 +254,14 @@ bool xfc_ps_i64(xfc_parser *p, const char *what, int64_t *out) {
 
 bool xfc_ps_f64(xfc_parser *p, double *out) {
     bool negative = xfc_ps_take(p, '-');
-    if (xfc_ps_is_word(p, "inf")) *out = INFINITY;
-    else if (xfc_ps_is_word(p, "nan")) *out = NAN;
-    else if (p->tok.kind == XFC_TOK_INT || p->tok.kind == XFC_TOK_FLOAT) *out = strtod(p->tok.text, NULL);
-    else return xfc_ps_expected(p, "a number");
+    if (xfc_ps_is_word(p, "inf"))
+        *out = (double)INFINITY;
+    else if (xfc_ps_is_word(p, "nan"))
+        *out = (double)NAN;
+    else if (p->tok.kind == XFC_TOK_INT || p->tok.kind == XFC_TOK_FLOAT)
+        *out = strtod(p->tok.text, NULL);
+    else
+        return xfc_ps_expected(p, "a number");
     if (negative) *out = -*out;
     xfc_ps_next(p);
     return !p->failed;

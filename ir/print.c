@@ -1,8 +1,8 @@
 /* print.c - graphs as text: names, types, attributes, constants, the plan.
  *
- * Idea: everything in the IR that a pass can see has exactly one spelling here, which parse.c reads back; what cannot be read
- * back (`hash`, `?`) says so to a reader at once. Values keep their ONNX name where it is a plain word and no other value has
- * it; all others are numbered in order of definition, so that text does not depend on value ids.
+ * Idea: everything in the IR that a pass can see has exactly one spelling here, which parse.c reads back; what cannot
+ * be read back (`hash`, `?`) says so to a reader at once. Values keep their ONNX name where it is a plain word and no
+ * other value has it; all others are numbered in order of definition, so that text does not depend on value ids.
  *
  * Kernels are in print_kernel.c, symbolic integers in print_int.c. docs/ir.md is the reference of the language.
  */
@@ -17,7 +17,7 @@
 
 enum { MAX_LITERAL = 64 };
 
-/* --- numbers -------------------------------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 double xfc_round_to(double v, xfc_dtype t) {
     uint16_t half = 0;
@@ -68,8 +68,10 @@ static void print_element(xfc_buf *out, const xfc_tensor *t, int64_t i) {
     switch (xfc_dtype_class(t->dtype)) {
     case XFC_CLASS_FLOAT: {
         double v = xfc_tensor_get_f(t, i);
-        if (isnan(v) && bits != plain_nan(t->dtype)) xfc_buf_printf(out, "0x%" PRIx64, bits); /* payloads round-trip */
-        else xfc_pr_float(out, v, t->dtype);
+        if (isnan(v) && bits != plain_nan(t->dtype))
+            xfc_buf_printf(out, "0x%" PRIx64, bits); /* payloads round-trip */
+        else
+            xfc_pr_float(out, v, t->dtype);
         return;
     }
     case XFC_CLASS_UINT: xfc_buf_printf(out, "%" PRIu64, bits); return;
@@ -80,8 +82,10 @@ static void print_element(xfc_buf *out, const xfc_tensor *t, int64_t i) {
 
 static void print_data(xfc_printer *p, const xfc_tensor *t) {
     if (t->count > MAX_LITERAL) {
-        if (p->opts.data_by_id) xfc_buf_printf(p->out, "data %u", (unsigned)t->id);
-        else xfc_buf_printf(p->out, "hash %016" PRIx64, xfc_tensor_hash(p->ctx, t));
+        if (p->opts.data_by_id)
+            xfc_buf_printf(p->out, "data %u", (unsigned)t->id);
+        else
+            xfc_buf_printf(p->out, "hash %016" PRIx64, xfc_tensor_hash(p->ctx, t));
         return;
     }
     if (t->rank == 0) {
@@ -96,7 +100,7 @@ static void print_data(xfc_printer *p, const xfc_tensor *t) {
     xfc_buf_char(p->out, ']');
 }
 
-/* --- types, names, places ------------------------------------------------------------------------------------------- */
+/* --- types, names, places --- */
 
 void xfc_pr_type(xfc_printer *p, const xfc_type *t) {
     xfc_buf_str(p->out, xfc_dtype_name(t->dtype));
@@ -116,10 +120,14 @@ static void print_tensor_type(xfc_printer *p, const xfc_tensor *t) {
 
 void xfc_pr_value(xfc_printer *p, const xfc_value *v) {
     const char *name = v ? xfc_map_get_ptr(&p->values, v) : NULL;
-    if (!v) xfc_buf_char(p->out, '_');
-    else if (name) xfc_buf_str(p->out, name);
-    else if (v->name && xfc_is_identifier(v->name)) xfc_buf_printf(p->out, "%%%s", v->name);
-    else xfc_buf_printf(p->out, "%%%u", (unsigned)v->id); /* xfc_print_op, or a graph that the verifier refuses */
+    if (!v)
+        xfc_buf_char(p->out, '_');
+    else if (name)
+        xfc_buf_str(p->out, name);
+    else if (v->name && xfc_is_identifier(v->name))
+        xfc_buf_printf(p->out, "%%%s", v->name);
+    else
+        xfc_buf_printf(p->out, "%%%u", (unsigned)v->id); /* xfc_print_op, or a graph that the verifier refuses */
 }
 
 static void name_value(xfc_printer *p, xfc_map *taken, const xfc_value *v, uint32_t *n_unnamed) {
@@ -137,22 +145,29 @@ static void name_values(xfc_printer *p) {
     xfc_map taken = {.arena = p->scratch};
     uint32_t n_unnamed = 0;
     for (uint32_t i = 0; i < p->graph->n_in; i++) name_value(p, &taken, p->graph->in[i], &n_unnamed);
-    xfc_foreach_op(op, p->graph)
-        for (uint32_t i = 0; i < op->n_out; i++) name_value(p, &taken, &op->out[i], &n_unnamed);
+    xfc_foreach_op(op, p->graph) for (uint32_t i = 0; i < op->n_out; i++)
+        name_value(p, &taken, &op->out[i], &n_unnamed);
+}
+
+/* Is %name how the value prints? */
+static bool says_name(const xfc_printer *p, const xfc_value *v, const char *name) {
+    const char *text = xfc_map_get_ptr(&p->values, v);
+    return text && strcmp(text + 1, name) == 0;
 }
 
 /* The ONNX name behind the type where the value's text does not already say it. */
 static void print_onnx_name(xfc_printer *p, const xfc_value *v) {
-    const char *text = xfc_map_get_ptr(&p->values, v);
-    if (!v->name || (text && strcmp(text + 1, v->name) == 0)) return;
+    if (!v->name || says_name(p, v, v->name)) return;
     xfc_buf_char(p->out, ' ');
     xfc_buf_quoted(p->out, v->name);
 }
 
 static void print_name_or_none(xfc_buf *out, const char *s) {
     xfc_buf_char(out, ' ');
-    if (s) xfc_buf_quoted(out, s);
-    else xfc_buf_char(out, '_');
+    if (s)
+        xfc_buf_quoted(out, s);
+    else
+        xfc_buf_char(out, '_');
 }
 
 static void print_location(xfc_printer *p, const xfc_loc *loc) {
@@ -163,7 +178,7 @@ static void print_location(xfc_printer *p, const xfc_loc *loc) {
     xfc_buf_printf(p->out, " %u", (unsigned)loc->opset);
 }
 
-/* --- ops ------------------------------------------------------------------------------------------------------------ */
+/* --- ops --- */
 
 static void print_attr(xfc_printer *p, const xfc_attr *a) {
     xfc_buf *out = p->out;
@@ -184,8 +199,10 @@ static void print_attr(xfc_printer *p, const xfc_attr *a) {
     xfc_buf_char(out, '[');
     for (uint32_t i = 0; i < a->n; i++) {
         if (i) xfc_buf_str(out, ", ");
-        if (xfc_key_kind(a->key) == XFC_ATTR_INTS) xfc_buf_printf(out, "%" PRId64, a->u.ints[i]);
-        else xfc_pr_int(p, a->u.dims[i]);
+        if (xfc_key_kind(a->key) == XFC_ATTR_INTS)
+            xfc_buf_printf(out, "%" PRId64, a->u.ints[i]);
+        else
+            xfc_pr_int(p, a->u.dims[i]);
     }
     xfc_buf_char(out, ']');
 }
@@ -227,7 +244,7 @@ static void print_op(xfc_printer *p, const xfc_op *op) {
         xfc_buf_char(p->out, ' ');
         xfc_buf_quoted(p->out, op->kernel->form);
     }
-    if (value && value->u.tensor->name) {
+    if (value && value->u.tensor->name && !says_name(p, &op->out[0], value->u.tensor->name)) {
         xfc_buf_char(p->out, ' ');
         xfc_buf_quoted(p->out, value->u.tensor->name);
     }
@@ -247,7 +264,7 @@ static void print_op(xfc_printer *p, const xfc_op *op) {
     print_location(p, &op->loc);
 }
 
-/* --- the header: symbols in order of first mention ------------------------------------------------------------------- */
+/* --- the header: symbols in order of first mention --- */
 
 typedef struct {
     xfc_printer *p;
@@ -327,8 +344,10 @@ static void note_kernel(symbols *s, const xfc_kernel *k) {
         note(s, k->lets[i].symbol);
     }
     for (uint32_t i = 0; i < k->n_steps; i++) {
-        if (k->steps[i].kind == XFC_STEP_NEST) note_nest(s, k->steps[i].u.nest);
-        else note_tile(s, k->steps[i].u.tile);
+        if (k->steps[i].kind == XFC_STEP_NEST)
+            note_nest(s, k->steps[i].u.nest);
+        else
+            note_tile(s, k->steps[i].u.tile);
     }
     note(s, k->grain);
 }
@@ -357,8 +376,10 @@ static void print_header(xfc_printer *p) {
     const xfc_graph *g = p->graph;
     xfc_buf *out = p->out;
     xfc_buf_str(out, "graph @");
-    if (g->name && xfc_is_identifier(g->name)) xfc_buf_str(out, g->name);
-    else xfc_buf_quoted(out, g->name);
+    if (g->name && xfc_is_identifier(g->name))
+        xfc_buf_str(out, g->name);
+    else
+        xfc_buf_quoted(out, g->name);
     print_symbols(p);
     xfc_buf_char(out, '(');
     for (uint32_t i = 0; i < g->n_in; i++) {
@@ -371,8 +392,10 @@ static void print_header(xfc_printer *p) {
     xfc_buf_str(out, ") -> (");
     for (uint32_t i = 0; i < g->n_out && g->last && i < g->last->n_in; i++) {
         if (i) xfc_buf_str(out, ", ");
-        if (g->last->in[i].value) xfc_pr_type(p, &g->last->in[i].value->type);
-        else xfc_buf_char(out, '?');
+        if (g->last->in[i].value)
+            xfc_pr_type(p, &g->last->in[i].value->type);
+        else
+            xfc_buf_char(out, '?');
         xfc_buf_char(out, ' ');
         xfc_buf_quoted(out, g->out_name[i]);
     }
@@ -384,12 +407,12 @@ static void print_header(xfc_printer *p) {
     xfc_buf_str(out, " {\n");
 }
 
-/* --- the plan -------------------------------------------------------------------------------------------------------- */
+/* --- the plan --- */
 
 static const xfc_value *const_of(const xfc_graph *g, const xfc_tensor *t) {
     const xfc_tensor *c;
-    xfc_foreach_op(op, g)
-        if (op->code == XFC_OP_CONST && xfc_value_is_const(&op->out[0], &c) && c == t) return &op->out[0];
+    xfc_foreach_op(op,
+                   g) if (op->code == XFC_OP_CONST && xfc_value_is_const(&op->out[0], &c) && c == t) return &op->out[0];
     return NULL;
 }
 
@@ -421,17 +444,18 @@ static void print_plan(xfc_printer *p) {
     for (uint32_t i = 0; i < plan->n_weights; i++) {
         const xfc_value *v = const_of(p->graph, plan->weight[i]);
         xfc_buf_str(p->out, "    weight ");
-        if (v) xfc_pr_value(p, v);
-        else xfc_buf_printf(p->out, "data %u", (unsigned)plan->weight[i]->id);
+        if (v)
+            xfc_pr_value(p, v);
+        else
+            xfc_buf_printf(p->out, "data %u", (unsigned)plan->weight[i]->id);
         xfc_buf_printf(p->out, " at %" PRIu64 "\n", plan->weight_offset[i]);
     }
     for (uint32_t i = 0; i < p->graph->n_in; i++) print_place(p, p->graph->in[i]);
-    xfc_foreach_op(op, p->graph)
-        for (uint32_t i = 0; i < op->n_out; i++) print_place(p, &op->out[i]);
+    xfc_foreach_op(op, p->graph) for (uint32_t i = 0; i < op->n_out; i++) print_place(p, &op->out[i]);
     xfc_buf_str(p->out, "  }\n");
 }
 
-/* --- entry points ----------------------------------------------------------------------------------------------------- */
+/* --- entry points --- */
 
 void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opts) {
     xfc_printer p = {.ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .graph = g};

@@ -1,8 +1,8 @@
 /* print_int.c - symbolic integers as text.
  *
- * The canonical form of ir/int.c is ordered by ids, that is by history. Text must not depend on history: kernels that do the
- * same print the same, and a parsed text prints as it was. So terms are ordered by the first local (axis or let, in order of
- * definition) that they mention, then by their text; the constant comes last.
+ * The canonical form of ir/int.c is ordered by ids, that is by history. Text must not depend on history: kernels that
+ * do the same print the same, and a parsed text prints as it was. So terms are ordered by the first local (axis or
+ * let, in order of definition) that they mention, then by their text; the constant comes last.
  *
  * Invariant: what is printed parses back to the same id, given the same symbols.
  */
@@ -93,8 +93,10 @@ static void put_part(xfc_buf *b, const part *t, bool first) {
     int64_t mag = negative ? -t->coeff : t->coeff;
     xfc_buf_str(b, first ? (negative ? "-" : "") : negative ? " - " : " + ");
     xfc_buf_str(b, t->p.text);
-    if (*t->p.text == 0) xfc_buf_printf(b, "%" PRId64, mag);
-    else if (mag != 1) xfc_buf_printf(b, " * %" PRId64, mag);
+    if (*t->p.text == 0)
+        xfc_buf_printf(b, "%" PRId64, mag);
+    else if (mag != 1)
+        xfc_buf_printf(b, " * %" PRId64, mag);
 }
 
 static piece render_sum(xfc_printer *p, const xfc_int_info *info) {
@@ -118,7 +120,8 @@ static piece render_pair(xfc_printer *p, const xfc_int_info *i) {
     if (sorted) {
         const char *name = i->kind == XFC_INT_MIN ? "min" : "max";
         qsort(x, 2, sizeof *x, compare_parts);
-        return (piece){xfc_sprintf(p->scratch, "%s(%s, %s)", name, x[0].p.text, x[1].p.text), x[0].p.rank, LEVEL_PRIMARY};
+        return (piece){xfc_sprintf(p->scratch, "%s(%s, %s)", name, x[0].p.text, x[1].p.text), x[0].p.rank,
+                       LEVEL_PRIMARY};
     }
     const char *name = i->kind == XFC_INT_FLOORDIV ? "floordiv" : "mod";
     uint32_t rank = x[0].p.rank < x[1].p.rank ? x[0].p.rank : x[1].p.rank;
@@ -131,7 +134,8 @@ static piece render(xfc_printer *p, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(p->ctx, e);
     switch (i->kind) {
     case XFC_INT_CONST:
-        return (piece){xfc_sprintf(p->scratch, "%" PRId64, i->value), RANK_CONST, i->value < 0 ? LEVEL_SUM : LEVEL_PRIMARY};
+        return (piece){xfc_sprintf(p->scratch, "%" PRId64, i->value), RANK_CONST,
+                       i->value < 0 ? LEVEL_SUM : LEVEL_PRIMARY};
     case XFC_INT_SYMBOL: return render_symbol(p, e, i);
     case XFC_INT_SUM: return render_sum(p, i);
     case XFC_INT_FLOORDIV:
@@ -144,8 +148,10 @@ static piece render(xfc_printer *p, xfc_int e) {
 
 void xfc_pr_int(xfc_printer *p, xfc_int e) {
     int64_t v;
-    if (xfc_int_value(p->ctx, e, &v)) xfc_buf_printf(p->out, "%" PRId64, v); /* the common case needs no piece */
-    else xfc_buf_str(p->out, render(p, e).text);
+    if (xfc_int_value(p->ctx, e, &v))
+        xfc_buf_printf(p->out, "%" PRId64, v); /* the common case needs no piece */
+    else
+        xfc_buf_str(p->out, render(p, e).text);
 }
 
 void xfc_pr_define(xfc_printer *p, xfc_int symbol, uint32_t number) {

@@ -1,9 +1,9 @@
 /* print_kernel.c - kernels as text: axes, lets, temporaries, nests and tiles.
  *
- * Axes and lets are numbered in order of definition; those of a nest start again after the kernel's own, since they end with
- * it. Body instructions are v0, v1, ... In a graph, operands appear by value name (by position, `#2`, when a value is passed
- * twice); in the canonical text that finds equal code they always appear by position, all locals are called i, and what does
- * not decide the code (form, grain, fused nodes) is left out.
+ * Axes and lets are numbered in order of definition; those of a nest start again after the kernel's own, since they
+ * end with it. Body instructions are v0, v1, ... In a graph, operands appear by value name (by position, `#2`, when a
+ * value is passed twice); in the canonical text that finds equal code they always appear by position, all locals are
+ * called i, and what does not decide the code (form, grain, fused nodes) is left out.
  */
 #include "ir/print_impl.h"
 
@@ -21,9 +21,12 @@ static void print_buffer(xfc_printer *p, uint32_t b) {
     const xfc_value *v = operand(p, b);
     for (uint32_t i = 0; v && i < b; i++)
         if (operand(p, i) == v) v = NULL; /* the parser takes a name for its first position */
-    if (v) xfc_pr_value(p, v);
-    else if (b < first_temp || b >= p->kernel->n_buffers) xfc_buf_printf(p->out, "#%u", (unsigned)b);
-    else xfc_buf_printf(p->out, "$%u", (unsigned)(b - first_temp));
+    if (v)
+        xfc_pr_value(p, v);
+    else if (b < first_temp || b >= p->kernel->n_buffers)
+        xfc_buf_printf(p->out, "#%u", (unsigned)b);
+    else
+        xfc_buf_printf(p->out, "$%u", (unsigned)(b - first_temp));
 }
 
 static void print_access(xfc_printer *p, const xfc_access *a) {
@@ -67,8 +70,10 @@ static void print_args(xfc_printer *p, const xfc_scalar *s) {
 
 static void print_const(xfc_printer *p, const xfc_scalar *s) {
     xfc_buf_char(p->out, ' ');
-    if (xfc_dtype_is_float(s->dtype)) xfc_pr_float(p->out, s->u.f, s->dtype);
-    else xfc_buf_printf(p->out, "%" PRId64, s->u.i);
+    if (xfc_dtype_is_float(s->dtype))
+        xfc_pr_float(p->out, s->u.f, s->dtype);
+    else
+        xfc_buf_printf(p->out, "%" PRId64, s->u.i);
 }
 
 /* Prints one instruction; *number counts the lets of the nest on. */
@@ -156,8 +161,10 @@ static void print_buffers(xfc_printer *p, const xfc_kernel *k) {
         const xfc_value *v = operand(p, i);
         if (!temp && v && xfc_type_same(&v->type, &k->buffers[i].type)) continue;
         xfc_buf_str(p->out, temp ? "    temp " : "    view ");
-        if (temp) xfc_buf_printf(p->out, "$%u", (unsigned)(i - k->n_in - k->n_out));
-        else print_buffer(p, i);
+        if (temp)
+            xfc_buf_printf(p->out, "$%u", (unsigned)(i - k->n_in - k->n_out));
+        else
+            print_buffer(p, i);
         xfc_buf_str(p->out, ": ");
         xfc_pr_type(p, &k->buffers[i].type);
         xfc_buf_char(p->out, '\n');
@@ -169,8 +176,10 @@ static void print_fused(xfc_printer *p, const xfc_loc *loc) {
     xfc_buf_str(p->out, "    fused");
     for (int i = 0; i < 2; i++) {
         xfc_buf_char(p->out, ' ');
-        if (part[i]) xfc_buf_quoted(p->out, part[i]);
-        else xfc_buf_char(p->out, '_');
+        if (part[i])
+            xfc_buf_quoted(p->out, part[i]);
+        else
+            xfc_buf_char(p->out, '_');
     }
     xfc_buf_printf(p->out, " %u\n", (unsigned)loc->opset);
 }
@@ -199,8 +208,10 @@ void xfc_pr_kernel_body(xfc_printer *p, const xfc_kernel *k) {
     }
     print_buffers(p, k);
     for (uint32_t i = 0; i < k->n_steps; i++) {
-        if (k->steps[i].kind == XFC_STEP_NEST) print_nest(p, k->steps[i].u.nest, number);
-        else print_tile(p, k->steps[i].u.tile);
+        if (k->steps[i].kind == XFC_STEP_NEST)
+            print_nest(p, k->steps[i].u.nest, number);
+        else
+            print_tile(p, k->steps[i].u.tile);
     }
     for (uint32_t i = 0; p->opts.locations && i < k->n_fused; i++) print_fused(p, &k->fused[i]);
     xfc_buf_str(p->out, "  }");

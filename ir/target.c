@@ -1,10 +1,13 @@
-/* target.c - the targets that passes run with: numbers shared by all ISA variants of a backend, and the composites it keeps whole.
+/* target.c - the targets that passes run with: numbers shared by all ISA variants of a backend, and the composites it
+ * keeps whole.
  *
- * Passes up to plan run once for all CPU variants, so nothing here may depend on one of them: vectors exist, panels have 48 columns.
+ * Passes up to plan run once for all CPU variants, so nothing here may depend on one of them: vectors exist, panels
+ * have 48 columns.
  */
 #include "ir/target.h"
 
-/* Attention has a kernel of its own when both head widths are known: they are the depth and the columns of its two products. */
+/* Attention has a kernel of its own when both head widths are known: they are the depth and the columns of its two
+ * products. */
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     (void)t;
     if (op->code != XFC_OP_ATTENTION || op->out[0].type.dtype != XFC_F32) return false;
@@ -14,11 +17,25 @@ static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
 }
 
 const xfc_target xfc_target_cpu_generic = {
-    .backend = "cpu", .isa = "x86-64-v3", .triple = "x86_64-unknown-linux-gnu", .cpu = "x86-64-v3", .features = "",
-    .vector_bytes = 32, .panel = 48, .has_fma = true, .claims = cpu_claims,
+    .backend = "cpu",
+    .isa = "x86-64-v3",
+    .triple = "x86_64-unknown-linux-gnu",
+    .cpu = "x86-64-v3",
+    .features = "",
+    .vector_bytes = 32,
+    .panel = 48,
+    .has_fma = true,
+    .claims = cpu_claims,
 };
 
 const xfc_target xfc_target_cuda_generic = {
-    .backend = "cuda", .isa = "sm_80", .triple = "nvptx64-nvidia-cuda", .cpu = "sm_80", .features = "+ptx70",
-    .vector_bytes = 0, .panel = 0, .has_fma = true, .claims = NULL,
+    .backend = "cuda",
+    .isa = "sm_80",
+    .triple = "nvptx64-nvidia-cuda",
+    .cpu = "sm_80",
+    .features = "+ptx70",
+    .vector_bytes = 0,
+    .panel = 0,
+    .has_fma = true,
+    .claims = NULL,
 };

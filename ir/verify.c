@@ -1,11 +1,11 @@
 /* verify.c - structural checks of graphs: lists, order, operands, types, stages.
  *
- * One walk in program order, each check linear in what it looks at. A defect is one line that names the op; checking goes on
- * after it as far as that is safe. Inference runs again on a scratch copy of the graph's head, so that verifying changes
- * nothing: errors it records are taken back and become defects.
+ * One walk in program order, each check linear in what it looks at. A defect is one line that names the op; checking
+ * goes on after it as far as that is safe. Inference runs again on a scratch copy of the graph's head, so that
+ * verifying changes nothing: errors it records are taken back and become defects.
  *
- * Kernels are in verify_kernel.c and verify_nest.c, the plan in verify_plan.c. Whether the graph computes what the model says
- * is not decided here: that is what the interpreter is for.
+ * Kernels are in verify_kernel.c and verify_nest.c, the plan in verify_plan.c. Whether the graph computes what the
+ * model says is not decided here: that is what the interpreter is for.
  */
 #include "ir/verify_impl.h"
 
@@ -13,7 +13,7 @@
 
 enum { MAX_OUT = 16 };
 
-/* --- defects ------------------------------------------------------------------------------------------------------------ */
+/* --- defects --- */
 
 static void print_op_name(xfc_buf *out, const xfc_op *op) {
     const xfc_value *v = op->n_out ? &op->out[0] : NULL;
@@ -39,15 +39,17 @@ void xfc_vf_defect(xfc_verifier *v, const char *fmt, ...) {
     if (!v->out) return;
     va_list args;
     va_start(args, fmt);
-    if (v->op) print_op_name(v->out, v->op);
-    else xfc_buf_str(v->out, "graph");
+    if (v->op)
+        print_op_name(v->out, v->op);
+    else
+        xfc_buf_str(v->out, "graph");
     xfc_buf_str(v->out, ": ");
     xfc_buf_vprintf(v->out, fmt, args);
     xfc_buf_char(v->out, '\n');
     va_end(args);
 }
 
-/* --- symbols ------------------------------------------------------------------------------------------------------------ */
+/* --- symbols --- */
 
 static bool symbol_ok(xfc_verifier *v, xfc_int e, const xfc_int_info *i, const char *what, bool locals) {
     if (i->sym == XFC_SYM_DIM && !xfc_map_get(&v->bound, e.id) && !xfc_int_same(i->lo, i->hi)) {
@@ -55,7 +57,8 @@ static bool symbol_ok(xfc_verifier *v, xfc_int e, const xfc_int_info *i, const c
         return false;
     }
     if (i->sym == XFC_SYM_DIM || (locals && xfc_map_get(&v->scope, e.id))) return true;
-    xfc_vf_defect(v, "%s uses '%s', which is not %s", what, i->name, locals ? "in scope" : "known before the kernel runs");
+    xfc_vf_defect(v, "%s uses '%s', which is not %s", what, i->name,
+                  locals ? "in scope" : "known before the kernel runs");
     return false;
 }
 
@@ -113,18 +116,19 @@ static void bind_dims(xfc_verifier *v, xfc_int e) {
     if (i->kind == XFC_INT_SYMBOL && i->sym == XFC_SYM_DIM) xfc_map_set(&v->bound, e.id, 1);
     for (uint32_t k = 0; i->kind == XFC_INT_SUM && k < i->n_terms; k++)
         for (uint32_t j = 0; j < i->term[k].n; j++) bind_dims(v, i->term[k].atom[j]);
-    bool pair = i->kind == XFC_INT_FLOORDIV || i->kind == XFC_INT_MOD || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX;
+    bool pair =
+        i->kind == XFC_INT_FLOORDIV || i->kind == XFC_INT_MOD || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX;
     if (!pair) return;
     bind_dims(v, i->a);
     bind_dims(v, i->b);
 }
 
-/* --- lists and uses ----------------------------------------------------------------------------------------------------- */
+/* --- lists and uses --- */
 
 typedef struct {
     uint32_t *slots; /* by value id: operand slots that name it */
-    bool *defined;   /* by value id */
-    bool *untyped;   /* by value id: its type is not one; users are not looked into */
+    bool *defined; /* by value id */
+    bool *untyped; /* by value id: its type is not one; users are not looked into */
 } values;
 
 static bool id_ok(xfc_verifier *v, const values *t, const xfc_value *x) {
@@ -149,7 +153,9 @@ static void check_uses(xfc_verifier *v, const values *t, const xfc_value *x) {
         if (++n <= expected) continue;
         break;
     }
-    if (n != expected) xfc_vf_defect(v, "value %u has %s uses than operands that name it", (unsigned)x->id, n > expected ? "more" : "fewer");
+    if (n != expected)
+        xfc_vf_defect(v, "value %u has %s uses than operands that name it", (unsigned)x->id,
+                      n > expected ? "more" : "fewer");
 }
 
 static bool least_operands_ok(const xfc_op_info *row, uint32_t n) {
@@ -198,7 +204,7 @@ static bool check_results(xfc_verifier *v, const values *t, const xfc_op *op) {
     return ok;
 }
 
-/* --- attributes and types ------------------------------------------------------------------------------------------------- */
+/* --- attributes and types --- */
 
 /* 0: the row does not take the key, 1: optional, 2: required. */
 static int row_key(const xfc_op_info *row, xfc_key key) {
@@ -241,7 +247,9 @@ static bool check_attrs(xfc_verifier *v, const xfc_op *op) {
 static bool has_constraint(const xfc_graph *g, const xfc_constraint *c) {
     for (uint32_t i = 0; i < g->n_constraints; i++) {
         const xfc_constraint *k = &g->constraint[i];
-        if ((xfc_int_same(k->a, c->a) && xfc_int_same(k->b, c->b)) || (xfc_int_same(k->a, c->b) && xfc_int_same(k->b, c->a))) return true;
+        if ((xfc_int_same(k->a, c->a) && xfc_int_same(k->b, c->b)) ||
+            (xfc_int_same(k->a, c->b) && xfc_int_same(k->b, c->a)))
+            return true;
     }
     return false;
 }
@@ -258,7 +266,8 @@ static void check_inference(xfc_verifier *v, const xfc_op *op) {
     probe.constraint_of = (xfc_map){.arena = v->scratch};
     xfc_infer inf = {.graph = &probe, .ctx = v->ctx, .op = op, .out = out};
     xfc_status s = xfc_ops[op->code].infer(&inf);
-    if (s != XFC_OK) xfc_vf_defect(v, "inference refuses it: %s", v->ctx->n_diags > n_diags ? v->ctx->diags[n_diags].text : "?");
+    if (s != XFC_OK)
+        xfc_vf_defect(v, "inference refuses it: %s", v->ctx->n_diags > n_diags ? v->ctx->diags[n_diags].text : "?");
     v->ctx->n_diags = n_diags;
     v->ctx->n_errors = n_errors;
     for (uint32_t i = 0; s == XFC_OK && i < op->n_out; i++) {
@@ -269,7 +278,8 @@ static void check_inference(xfc_verifier *v, const xfc_op *op) {
         xfc_vf_defect(v, "result %u is %s, but inference says %s", (unsigned)i, is.text, should.text);
     }
     for (uint32_t i = 0; i < probe.n_constraints; i++)
-        if (!has_constraint(v->g, &probe.constraint[i])) xfc_vf_defect(v, "needs two dims to be equal that the graph does not require to be");
+        if (!has_constraint(v->g, &probe.constraint[i]))
+            xfc_vf_defect(v, "needs two dims to be equal that the graph does not require to be");
 }
 
 static void check_content(xfc_verifier *v, const xfc_op *op) {
@@ -277,20 +287,22 @@ static void check_content(xfc_verifier *v, const xfc_op *op) {
         const xfc_value *x = &op->out[i];
         int64_t n;
         if (!x->content) continue;
-        bool fits = xfc_type_static(v->ctx, &x->type, NULL, &n) && n <= XFC_MAX_CONTENT && !xfc_dtype_is_float(x->type.dtype);
+        bool fits =
+            xfc_type_static(v->ctx, &x->type, NULL, &n) && n <= XFC_MAX_CONTENT && !xfc_dtype_is_float(x->type.dtype);
         if (!fits) xfc_vf_defect(v, "result %u cannot have symbolic contents", (unsigned)i);
         for (int64_t k = 0; fits && k < n; k++)
             if (xfc_int_known(x->content[k])) xfc_vf_size(v, x->content[k], "its symbolic contents");
     }
 }
 
-/* --- stages and ops -------------------------------------------------------------------------------------------------------- */
+/* --- stages and ops --- */
 
 static void check_stage(xfc_verifier *v, const xfc_op *op) {
     bool kernels = v->g->stage >= XFC_STAGE_KERNELS, is_kernel = op->code == XFC_OP_KERNEL;
     bool plain = op->code == XFC_OP_CONST || op->code == XFC_OP_RETURN;
     if (plain || is_kernel == kernels) return;
-    xfc_vf_defect(v, is_kernel ? "a kernel cannot stand at stage %s" : "only kernels may stand at stage %s", xfc_stage_name(v->g->stage));
+    xfc_vf_defect(v, is_kernel ? "a kernel cannot stand at stage %s" : "only kernels may stand at stage %s",
+                  xfc_stage_name(v->g->stage));
 }
 
 static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
@@ -305,9 +317,12 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     sound = check_attrs(v, op) && sound;
     sound = check_results(v, t, op) && sound;
     if (!sound) return;
-    if (is_kernel && op->kernel) xfc_vf_kernel(v, op);
-    else if (is_kernel != (op->kernel != NULL)) xfc_vf_defect(v, is_kernel ? "has no body" : "has a kernel's body");
-    else check_inference(v, op);
+    if (is_kernel && op->kernel)
+        xfc_vf_kernel(v, op);
+    else if (is_kernel != (op->kernel != NULL))
+        xfc_vf_defect(v, is_kernel ? "has no body" : "has a kernel's body");
+    else
+        check_inference(v, op);
     check_content(v, op);
 }
 
@@ -319,7 +334,8 @@ static void check_return(xfc_verifier *v) {
         return;
     }
     if (g->last->next) xfc_vf_defect(v, "has ops after return");
-    if (g->n_out != g->last->n_in) xfc_vf_defect(v, "has %u outputs, but return %u operands", (unsigned)g->n_out, (unsigned)g->last->n_in);
+    if (g->n_out != g->last->n_in)
+        xfc_vf_defect(v, "has %u outputs, but return %u operands", (unsigned)g->n_out, (unsigned)g->last->n_in);
     for (uint32_t i = 0; i < g->n_out; i++)
         if (!g->out_name || !g->out_name[i]) xfc_vf_defect(v, "output %u has no name", (unsigned)i);
 }
@@ -344,8 +360,8 @@ static void check_inputs(xfc_verifier *v, const values *t) {
 
 static void check_graph(xfc_verifier *v) {
     const xfc_graph *g = v->g;
-    values t = {xfc_new_array(v->scratch, uint32_t, g->next_value_id), xfc_new_array(v->scratch, bool, g->next_value_id),
-                xfc_new_array(v->scratch, bool, g->next_value_id)};
+    values t = {xfc_new_array(v->scratch, uint32_t, g->next_value_id),
+                xfc_new_array(v->scratch, bool, g->next_value_id), xfc_new_array(v->scratch, bool, g->next_value_id)};
     const xfc_op *before = NULL;
     check_inputs(v, &t);
     for (const xfc_op *op = g->first; op; before = op, op = op->next) {
@@ -370,8 +386,10 @@ bool xfc_verify(const xfc_graph *g, xfc_buf *out) {
     v.bound.arena = v.scope.arena = v.scratch;
     check_graph(&v);
     bool planned = g->stage == XFC_STAGE_PLANNED;
-    if (planned != (g->plan != NULL)) xfc_vf_defect(&v, planned ? "is planned but has no plan" : "has a plan before stage planned");
-    else if (planned && v.ok) xfc_vf_plan(&v);
+    if (planned != (g->plan != NULL))
+        xfc_vf_defect(&v, planned ? "is planned but has no plan" : "has a plan before stage planned");
+    else if (planned && v.ok)
+        xfc_vf_plan(&v);
     xfc_arena_free(v.scratch);
     return v.ok;
 }

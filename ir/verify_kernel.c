@@ -1,7 +1,8 @@
 /* verify_kernel.c - kernels: buffers, outer axes, lets, tiles, and that every output is stored exactly once.
  *
- * Coverage is counted, not traced: the elements a store writes are the product of the extents of the axes its index depends
- * on; over all stores they must add up to the buffer. Where a count depends on data or on ragged extents nothing is claimed.
+ * Coverage is counted, not traced: the elements a store writes are the product of the extents of the axes its index
+ * depends on; over all stores they must add up to the buffer. Where a count depends on data or on ragged extents
+ * nothing is claimed.
  */
 #include "ir/verify_impl.h"
 
@@ -11,9 +12,12 @@ bool xfc_vf_open(xfc_verifier *v, xfc_int symbol, const char *what) {
         const xfc_int_info *i = xfc_int_look(v->ctx, symbol);
         fit = i->kind == XFC_INT_SYMBOL && i->sym != XFC_SYM_DIM;
     }
-    if (!fit) xfc_vf_defect(v, "%s has no symbol of its own", what);
-    else if (xfc_map_get(&v->scope, symbol.id)) xfc_vf_defect(v, "%s defines a symbol that is already in scope", what);
-    else xfc_map_set(&v->scope, symbol.id, 1);
+    if (!fit)
+        xfc_vf_defect(v, "%s has no symbol of its own", what);
+    else if (xfc_map_get(&v->scope, symbol.id))
+        xfc_vf_defect(v, "%s defines a symbol that is already in scope", what);
+    else
+        xfc_map_set(&v->scope, symbol.id, 1);
     return fit;
 }
 
@@ -36,12 +40,14 @@ bool xfc_vf_depends(const xfc_kernel_check *c, xfc_int e, xfc_int symbol) {
 bool xfc_vf_access(xfc_kernel_check *c, const xfc_access *a, const char *what) {
     xfc_verifier *v = c->v;
     if (a->buffer >= c->k->n_buffers) {
-        xfc_vf_defect(v, "step %u: %s names buffer %u of %u", (unsigned)c->step, what, (unsigned)a->buffer, (unsigned)c->k->n_buffers);
+        xfc_vf_defect(v, "step %u: %s names buffer %u of %u", (unsigned)c->step, what, (unsigned)a->buffer,
+                      (unsigned)c->k->n_buffers);
         return false;
     }
     uint32_t rank = c->k->buffers[a->buffer].type.rank;
     if (a->rank != rank) {
-        xfc_vf_defect(v, "step %u: %s has %u indices into a buffer of rank %u", (unsigned)c->step, what, (unsigned)a->rank, (unsigned)rank);
+        xfc_vf_defect(v, "step %u: %s has %u indices into a buffer of rank %u", (unsigned)c->step, what,
+                      (unsigned)a->rank, (unsigned)rank);
         return false;
     }
     bool ok = true;
@@ -49,7 +55,7 @@ bool xfc_vf_access(xfc_kernel_check *c, const xfc_access *a, const char *what) {
     return ok;
 }
 
-/* --- buffers ------------------------------------------------------------------------------------------------------------- */
+/* --- buffers --- */
 
 static bool check_buffers(xfc_verifier *v, const xfc_op *op) {
     const xfc_kernel *k = op->kernel;
@@ -66,13 +72,15 @@ static bool check_buffers(xfc_verifier *v, const xfc_op *op) {
         if (!ok || kind == XFC_BUF_TEMP) continue;
         const xfc_type *t = kind == XFC_BUF_IN ? &op->in[i].value->type : &op->out[i - k->n_in].type;
         if (xfc_type_same(t, &b->type)) continue;
-        if (t->dtype == b->type.dtype && xfc_int_eq(v->ctx, xfc_type_count(v->ctx, t), xfc_type_count(v->ctx, &b->type)) != 0) continue;
+        if (t->dtype == b->type.dtype &&
+            xfc_int_eq(v->ctx, xfc_type_count(v->ctx, t), xfc_type_count(v->ctx, &b->type)) != 0)
+            continue;
         xfc_vf_defect(v, "buffer %u has another element type or count than its value", (unsigned)i);
     }
     return ok;
 }
 
-/* --- axes, lets ---------------------------------------------------------------------------------------------------------- */
+/* --- axes, lets --- */
 
 static void check_outer(xfc_kernel_check *c) {
     xfc_verifier *v = c->v;
@@ -87,8 +95,10 @@ static void check_outer(xfc_kernel_check *c) {
         xfc_vf_open(v, a->symbol, "an outer axis");
         c->nonempty = c->nonempty && xfc_int_lt(v->ctx, xfc_int_const(v->ctx, 0), a->extent) == 1;
     }
-    if (xfc_int_known(c->k->grain)) xfc_vf_size(v, c->k->grain, "the grain");
-    else if (scheduled) xfc_vf_defect(v, "has no grain");
+    if (xfc_int_known(c->k->grain))
+        xfc_vf_size(v, c->k->grain, "the grain");
+    else if (scheduled)
+        xfc_vf_defect(v, "has no grain");
 }
 
 static void check_lets(xfc_kernel_check *c) {
@@ -105,7 +115,7 @@ static void check_lets(xfc_kernel_check *c) {
     }
 }
 
-/* --- tiles ---------------------------------------------------------------------------------------------------------------- */
+/* --- tiles --- */
 
 static void check_tile(xfc_kernel_check *c, const xfc_tile *t) {
     xfc_verifier *v = c->v;
@@ -119,19 +129,23 @@ static void check_tile(xfc_kernel_check *c, const xfc_tile *t) {
     xfc_vf_int(v, t->columns, "a tile's columns");
     if (t->panel == 0) xfc_vf_defect(v, "step %u: a tile's panel has no columns", (unsigned)c->step);
     if (!ok) return;
-    const xfc_buffer *a = &c->k->buffers[t->a.buffer], *b = &c->k->buffers[t->b.buffer], *r = &c->k->buffers[t->c.buffer];
-    if (r->kind != XFC_BUF_TEMP) xfc_vf_defect(v, "step %u: a tile writes a temporary, nothing else", (unsigned)c->step);
+    const xfc_buffer *a = &c->k->buffers[t->a.buffer], *b = &c->k->buffers[t->b.buffer],
+                     *r = &c->k->buffers[t->c.buffer];
+    if (r->kind != XFC_BUF_TEMP)
+        xfc_vf_defect(v, "step %u: a tile writes a temporary, nothing else", (unsigned)c->step);
     if (a->type.dtype != b->type.dtype || !xfc_dtype_is_float(a->type.dtype) || !xfc_dtype_is_float(r->type.dtype))
         xfc_vf_defect(v, "step %u: a tile multiplies floats of one type", (unsigned)c->step);
     const xfc_access *read[] = {&t->a, &t->b};
     for (size_t i = 0; i < XFC_COUNT(read); i++) {
         bool made = c->k->buffers[read[i]->buffer].kind == XFC_BUF_IN || c->stored[read[i]->buffer];
-        if (!made) xfc_vf_defect(v, "step %u: a tile reads buffer %u before it is stored", (unsigned)c->step, (unsigned)read[i]->buffer);
+        if (!made)
+            xfc_vf_defect(v, "step %u: a tile reads buffer %u before it is stored", (unsigned)c->step,
+                          (unsigned)read[i]->buffer);
     }
     c->stored[t->c.buffer] = true;
 }
 
-/* --- the kernel ------------------------------------------------------------------------------------------------------------ */
+/* --- the kernel --- */
 
 static void check_outputs(xfc_kernel_check *c) {
     xfc_ctx *ctx = c->v->ctx;
@@ -153,7 +167,9 @@ static void check_outputs(xfc_kernel_check *c) {
 void xfc_vf_kernel(xfc_verifier *v, const xfc_op *op) {
     const xfc_kernel *k = op->kernel;
     if (!check_buffers(v, op)) return;
-    xfc_kernel_check c = {.v = v, .k = k, .stored = xfc_new_array(v->scratch, bool, k->n_buffers),
+    xfc_kernel_check c = {.v = v,
+                          .k = k,
+                          .stored = xfc_new_array(v->scratch, bool, k->n_buffers),
                           .covered = xfc_new_array(v->scratch, xfc_int, k->n_buffers)};
     for (uint32_t i = 0; i < k->n_buffers; i++) c.covered[i] = xfc_int_const(v->ctx, 0);
     v->scope = (xfc_map){.arena = v->scratch};
@@ -163,8 +179,10 @@ void xfc_vf_kernel(xfc_verifier *v, const xfc_op *op) {
     check_lets(&c);
     for (c.step = 0; c.step < k->n_steps; c.step++) {
         const xfc_step *s = &k->steps[c.step];
-        if (s->kind == XFC_STEP_NEST) xfc_vf_nest(&c, s->u.nest);
-        else check_tile(&c, s->u.tile);
+        if (s->kind == XFC_STEP_NEST)
+            xfc_vf_nest(&c, s->u.nest);
+        else
+            check_tile(&c, s->u.tile);
     }
     if (v->ok) check_outputs(&c); /* a broken body would only repeat itself here */
     v->ok = v->ok && before;

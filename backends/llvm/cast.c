@@ -1,27 +1,38 @@
 /* cast.c - conversions between element types, and between their register and memory forms.
  *
- * f16 and bf16 are floats in registers. They are converted by instructions where the ISA has them and by integer code elsewhere,
- * never by a call (libgcc's helpers are not linked). Float to integer truncates and saturates, NaN becomes 0: the same
- * on every ISA, where C has undefined behaviour.
+ * f16 and bf16 are floats in registers. They are converted by instructions where the ISA has them and by integer code
+ * elsewhere, never by a call (libgcc's helpers are not linked). Float to integer truncates and saturates, NaN becomes
+ * 0: the same on every ISA, where C has undefined behaviour.
  */
 #include "backends/llvm/llvm.h"
 
-static LLVMValueRef number(xfc_emit *e, LLVMValueRef like, int64_t v) { return xfc_emit_number(e, LLVMTypeOf(like), v); }
+static LLVMValueRef number(xfc_emit *e, LLVMValueRef like, int64_t v) {
+    return xfc_emit_number(e, LLVMTypeOf(like), v);
+}
 static LLVMValueRef and_c(xfc_emit *e, LLVMValueRef a, int64_t c) { return LLVMBuildAnd(e->b, a, number(e, a, c), ""); }
 static LLVMValueRef or_v(xfc_emit *e, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildOr(e->b, a, b, ""); }
 static LLVMValueRef add_c(xfc_emit *e, LLVMValueRef a, int64_t c) { return LLVMBuildAdd(e->b, a, number(e, a, c), ""); }
 static LLVMValueRef shl_c(xfc_emit *e, LLVMValueRef a, int64_t c) { return LLVMBuildShl(e->b, a, number(e, a, c), ""); }
-static LLVMValueRef shr_c(xfc_emit *e, LLVMValueRef a, int64_t c) { return LLVMBuildLShr(e->b, a, number(e, a, c), ""); }
-static LLVMValueRef uge_c(xfc_emit *e, LLVMValueRef a, int64_t c) { return LLVMBuildICmp(e->b, LLVMIntUGE, a, number(e, a, c), ""); }
-static LLVMValueRef as(xfc_emit *e, LLVMTypeRef scalar, LLVMValueRef v) { return LLVMBuildBitCast(e->b, v, xfc_emit_like(scalar, v), ""); }
+static LLVMValueRef shr_c(xfc_emit *e, LLVMValueRef a, int64_t c) {
+    return LLVMBuildLShr(e->b, a, number(e, a, c), "");
+}
+static LLVMValueRef uge_c(xfc_emit *e, LLVMValueRef a, int64_t c) {
+    return LLVMBuildICmp(e->b, LLVMIntUGE, a, number(e, a, c), "");
+}
+static LLVMValueRef as(xfc_emit *e, LLVMTypeRef scalar, LLVMValueRef v) {
+    return LLVMBuildBitCast(e->b, v, xfc_emit_like(scalar, v), "");
+}
 
-/* --- half and bfloat ------------------------------------------------------------------------------------------------ */
+/* --- half and bfloat
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Exponent and mantissa moved into place, the bias corrected by an exact multiplication: subnormals need no case. */
 static LLVMValueRef half_to_float(xfc_emit *e, LLVMValueRef h) {
-    if (e->native_half) return LLVMBuildFPExt(e->b, as(e, LLVMHalfTypeInContext(e->llvm), h), xfc_emit_like(e->f32, h), "");
+    if (e->native_half)
+        return LLVMBuildFPExt(e->b, as(e, LLVMHalfTypeInContext(e->llvm), h), xfc_emit_like(e->f32, h), "");
     LLVMValueRef x = LLVMBuildZExt(e->b, h, xfc_emit_like(e->i32, h), "");
-    LLVMValueRef sign = shl_c(e, and_c(e, x, 0x8000), 16), magnitude = and_c(e, x, 0x7fff), moved = shl_c(e, magnitude, 13);
+    LLVMValueRef sign = shl_c(e, and_c(e, x, 0x8000), 16), magnitude = and_c(e, x, 0x7fff),
+                 moved = shl_c(e, magnitude, 13);
     LLVMTypeRef f32 = xfc_emit_like(e->f32, h);
     LLVMValueRef finite = as(e, e->i32, LLVMBuildFMul(e->b, as(e, e->f32, moved), xfc_emit_real(e, f32, 0x1p112), ""));
     LLVMValueRef special = or_v(e, moved, number(e, moved, 0x7f800000));
@@ -29,7 +40,8 @@ static LLVMValueRef half_to_float(xfc_emit *e, LLVMValueRef h) {
     return as(e, e->f32, or_v(e, bits, sign));
 }
 
-/* To nearest even. Normal results round by integer arithmetic; for subnormal ones adding 0.5 puts the last kept bit at 2^-24. */
+/* To nearest even. Normal results round by integer arithmetic; for subnormal ones adding 0.5 puts the last kept bit
+ * at 2^-24. */
 static LLVMValueRef float_to_half(xfc_emit *e, LLVMValueRef f) {
     if (e->native_half) {
         LLVMTypeRef half = xfc_emit_like(LLVMHalfTypeInContext(e->llvm), f);
@@ -80,7 +92,8 @@ LLVMValueRef xfc_emit_to_memory(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
     return v;
 }
 
-/* --- casts ---------------------------------------------------------------------------------------------------------- */
+/* --- casts
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef float_to_int(xfc_emit *e, xfc_dtype to, LLVMValueRef v) {
     LLVMTypeRef over[2] = {xfc_emit_like(xfc_emit_type(e, to), v), LLVMTypeOf(v)};
@@ -93,7 +106,8 @@ static LLVMValueRef int_to_int(xfc_emit *e, xfc_dtype to, xfc_dtype from, LLVMVa
     uint32_t a = from == XFC_BOOL ? 0 : xfc_dtype_bytes(from), b = xfc_dtype_bytes(to);
     if (a == b) return v;
     if (a > b) return LLVMBuildTrunc(e->b, v, type, "");
-    return xfc_dtype_class(from) == XFC_CLASS_SINT ? LLVMBuildSExt(e->b, v, type, "") : LLVMBuildZExt(e->b, v, type, "");
+    return xfc_dtype_class(from) == XFC_CLASS_SINT ? LLVMBuildSExt(e->b, v, type, "")
+                                                   : LLVMBuildZExt(e->b, v, type, "");
 }
 
 static LLVMValueRef int_to_float(xfc_emit *e, xfc_dtype to, xfc_dtype from, LLVMValueRef v) {
@@ -113,7 +127,8 @@ LLVMValueRef xfc_emit_cast(xfc_emit *e, xfc_dtype to, xfc_dtype from, LLVMValueR
     if (to == from) return v;
     LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(v));
     bool from_float = xfc_dtype_is_float(from);
-    if (to == XFC_BOOL) return from_float ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, zero, "") : LLVMBuildICmp(e->b, LLVMIntNE, v, zero, "");
+    if (to == XFC_BOOL)
+        return from_float ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, zero, "") : LLVMBuildICmp(e->b, LLVMIntNE, v, zero, "");
     if (xfc_dtype_is_float(to)) return from_float ? float_to_float(e, to, from, v) : int_to_float(e, to, from, v);
     return from_float ? float_to_int(e, to, v) : int_to_int(e, to, from, v);
 }

@@ -1,7 +1,7 @@
 /* graph.c - every distinct kernel of a planned graph in one module, and for the CPU the table of their addresses.
  *
- * Kernels are named by number, never by names of the model. The table is the hidden constant xf_kernels_<isa> that the variant of
- * this ISA points to (runtime/include/xfc/abi.h).
+ * Kernels are named by number, never by names of the model. The table is the hidden constant xf_kernels_<isa> that the
+ * variant of this ISA points to (runtime/include/xfc/abi.h).
  */
 #include "backends/llvm/llvm.h"
 #include <stdio.h>
@@ -41,7 +41,8 @@ static xfc_status emit_kernels(xfc_emit *e, const xfc_graph *g, bool table) {
     return XFC_OK;
 }
 
-xfc_status xfc_emit_graph(xfc_ctx *ctx, const xfc_target *target, const xfc_graph *g, const char *what, int opt_level, bool table, xfc_blob *out) {
+xfc_status xfc_emit_graph(xfc_ctx *ctx, const xfc_target *target, const xfc_graph *g, const char *what, int opt_level,
+                          bool table, xfc_blob *out) {
     xfc_emit e;
     *out = (xfc_blob){0};
     xfc_status s = xfc_emit_begin(&e, ctx, target, opt_level, g->name ? g->name : "model");

@@ -1,13 +1,14 @@
 /* int.c - symbolic integers to i64 code, and how an index moves from lane to lane.
  *
- * Nothing is remembered between calls: a value would have to dominate its next use, and LLVM merges equal expressions anyway.
- * Division never traps: a divisor that may be 0 is taken as 1, because code is hoisted out of loops that may not run.
- * Ranges decide its form; most index arithmetic fits 32 bits, where division is several times faster.
+ * Nothing is remembered between calls: a value would have to dominate its next use, and LLVM merges equal expressions
+ * anyway. Division never traps: a divisor that may be 0 is taken as 1, because code is hoisted out of loops that may
+ * not run. Ranges decide its form; most index arithmetic fits 32 bits, where division is several times faster.
  */
 #include "backends/llvm/llvm.h"
 
 void xfc_emit_bind(xfc_emit *e, xfc_int symbol, LLVMValueRef v) {
-    if (xfc_int_look(e->ctx, symbol)->kind == XFC_INT_SYMBOL) xfc_map_set_ptr(&e->symbols, (void *)(uintptr_t)symbol.id, v);
+    if (xfc_int_look(e->ctx, symbol)->kind == XFC_INT_SYMBOL)
+        xfc_map_set_ptr(&e->symbols, (void *)(uintptr_t)symbol.id, v);
 }
 
 /* A graph symbol at its first use: loaded at the end of the entry block, so that it dominates everything. */
@@ -112,9 +113,16 @@ LLVMValueRef xfc_emit_int(xfc_emit *e, xfc_int x) {
     xfc_bug(__FILE__, __LINE__, "no integer kind %d", (int)info.kind);
 }
 
-/* --- lanes ---------------------------------------------------------------------------------------------------------- */
+/* --- lanes
+ * ---------------------------------------------------------------------------------------------------------- */
 
-typedef struct { xfc_ctx *ctx; xfc_int lane; uint32_t lanes; xfc_varies_fn *varies; void *user; } lane_query;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_int lane;
+    uint32_t lanes;
+    xfc_varies_fn *varies;
+    void *user;
+} lane_query;
 
 static bool stride_of(const lane_query *q, xfc_int x, int64_t *stride);
 
@@ -141,8 +149,8 @@ static int64_t gcd(int64_t a, int64_t b) {
     return a;
 }
 
-/* floordiv and mod by a constant c: lane 0 is a multiple of g = gcd(its known divisor, c) above a multiple of c, so as long as all
- * lanes lie within g of it, the quotient is one number and the remainder moves as the dividend does. */
+/* floordiv and mod by a constant c: lane 0 is a multiple of g = gcd(its known divisor, c) above a multiple of c, so as
+ * long as all lanes lie within g of it, the quotient is one number and the remainder moves as the dividend does. */
 static bool stride_of_divide(const lane_query *q, const xfc_int_info *info, int64_t *stride) {
     int64_t a, b, c;
     if (!stride_of(q, info->a, &a) || !stride_of(q, info->b, &b) || b != 0) return false;
@@ -164,8 +172,10 @@ static bool stride_of(const lane_query *q, xfc_int x, int64_t *stride) {
     switch (info.kind) {
     case XFC_INT_CONST: return true;
     case XFC_INT_SYMBOL:
-        if (xfc_int_same(x, q->lane)) *stride = 1;
-        else if (q->varies(q->user, x)) return false;
+        if (xfc_int_same(x, q->lane))
+            *stride = 1;
+        else if (q->varies(q->user, x))
+            return false;
         return true;
     case XFC_INT_SUM: return stride_of_sum(q, &info, stride);
     case XFC_INT_FLOORDIV:
@@ -176,7 +186,8 @@ static bool stride_of(const lane_query *q, xfc_int x, int64_t *stride) {
     return false;
 }
 
-bool xfc_int_lane_stride(xfc_ctx *ctx, xfc_int x, xfc_int lane, uint32_t lanes, xfc_varies_fn *varies, void *user, int64_t *stride) {
+bool xfc_int_lane_stride(xfc_ctx *ctx, xfc_int x, xfc_int lane, uint32_t lanes, xfc_varies_fn *varies, void *user,
+                         int64_t *stride) {
     const lane_query q = {ctx, lane, lanes, varies, user};
     return stride_of(&q, x, stride);
 }

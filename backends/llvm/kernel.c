@@ -1,11 +1,12 @@
 /* kernel.c - one kernel as one function: frame, tasks, lets, temporaries, steps.
  *
- * CPU: int32_t kernel(void *frame, int64_t begin, int64_t end, int32_t worker), called for ranges of tasks (runtime/include/xfc/abi.h).
- * GPU: an entry (frame, begin, end); a thread takes tasks begin + its number, and so on in steps of the whole grid.
+ * CPU: int32_t kernel(void *frame, int64_t begin, int64_t end, int32_t worker), called for ranges of tasks
+ * (runtime/include/xfc/abi.h). GPU: an entry (frame, begin, end); a thread takes tasks begin + its number, and so on
+ * in steps of the whole grid.
  *
- * A task's number is split into the indices of the outer axes, the last one fastest. Temporaries of rank 0 and of at most 64 bytes
- * are allocas, which become registers when they are used that way; the others lie in the worker's scratch. A LET out of range
- * sets a flag in a register; what the runtime sees is written once, at the end.
+ * A task's number is split into the indices of the outer axes, the last one fastest. Temporaries of rank 0 and of at
+ * most 64 bytes are allocas, which become registers when they are used that way; the others lie in the worker's
+ * scratch. A LET out of range sets a flag in a register; what the runtime sees is written once, at the end.
  */
 #include "backends/llvm/llvm.h"
 #include "runtime/include/xfc/abi.h"
@@ -13,7 +14,8 @@
 
 enum { IN_REGISTERS = 64, ERROR_RANGE = 8 /* XF_E_RANGE of xf.h */, PTX_KERNEL = 71 };
 
-/* --- temporaries ---------------------------------------------------------------------------------------------------- */
+/* --- temporaries
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool in_registers(xfc_ctx *c, const xfc_type *t) {
     int64_t count;
@@ -57,7 +59,8 @@ LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
     return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), xfc_emit_int(e, linear));
 }
 
-/* --- frame ---------------------------------------------------------------------------------------------------------- */
+/* --- frame
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef frame_field(xfc_emit *e, LLVMTypeRef type, size_t offset, const char *name) {
     LLVMValueRef at = xfc_emit_offset(e, e->frame, e->i8, xfc_emit_const(e, (int64_t)offset));
@@ -75,7 +78,8 @@ static void load_frame(xfc_emit *e, LLVMValueRef worker) {
     e->values = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, values), "values"));
     LLVMValueRef buffers = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, buffers), "buffers"));
     for (uint32_t i = 0; i < k->n_in + k->n_out; i++)
-        e->buffer[i] = global_pointer(e, LLVMBuildLoad2(e->b, e->ptr, xfc_emit_offset(e, buffers, e->ptr, xfc_emit_const(e, i)), "buffer"));
+        e->buffer[i] = global_pointer(
+            e, LLVMBuildLoad2(e->b, e->ptr, xfc_emit_offset(e, buffers, e->ptr, xfc_emit_const(e, i)), "buffer"));
     e->scratch = NULL;
     for (uint32_t i = k->n_in + k->n_out; i < k->n_buffers && !e->scratch; i++) {
         if (in_registers(e->ctx, &k->buffers[i].type)) continue;
@@ -91,23 +95,55 @@ static void report_range(xfc_emit *e) {
     LLVMBasicBlockRef done = xfc_emit_if_begin(e, bad, "range");
     LLVMValueRef error = global_pointer(e, frame_field(e, e->ptr, offsetof(xf_frame, error), "error"));
     LLVMValueRef step = LLVMBuildTrunc(e->b, frame_field(e, e->i64, offsetof(xf_frame, step), "step"), e->i32, "");
-    LLVMValueRef code = LLVMBuildOr(e->b, LLVMBuildShl(e->b, step, LLVMConstInt(e->i32, 8, false), ""), LLVMConstInt(e->i32, ERROR_RANGE, false), "");
-    LLVMValueRef x = LLVMBuildAtomicCmpXchg(e->b, error, LLVMConstInt(e->i32, 0, false), code, LLVMAtomicOrderingMonotonic,
-                                            LLVMAtomicOrderingMonotonic, false);
+    LLVMValueRef code = LLVMBuildOr(e->b, LLVMBuildShl(e->b, step, LLVMConstInt(e->i32, 8, false), ""),
+                                    LLVMConstInt(e->i32, ERROR_RANGE, false), "");
+    LLVMValueRef x = LLVMBuildAtomicCmpXchg(e->b, error, LLVMConstInt(e->i32, 0, false), code,
+                                            LLVMAtomicOrderingMonotonic, LLVMAtomicOrderingMonotonic, false);
     LLVMSetAlignment(x, 4);
     xfc_emit_if_end(e, done);
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------------------- */
+/* --- steps
+ * ---------------------------------------------------------------------------------------------------------- */
 
-static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t) {
-    xfc_tile_values v = {.a = xfc_emit_address(e, &t->a), .b = xfc_emit_address(e, &t->b), .c = xfc_emit_address(e, &t->c), .panel = t->panel};
+/* May the nest run on the rows of the tile in parts, as they become complete? Its first axis must be those rows, and whatever of
+ * a temporary it reads or writes must belong to the row at hand. */
+static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s) {
+    if (s->kind != XFC_STEP_NEST || s->u.nest->n_axes == 0) return false;
+    const xfc_nest *n = s->u.nest;
+    const xfc_axis *rows = &n->axes[0];
+    if (rows->kind != XFC_AXIS_PARALLEL || rows->how == XFC_HOW_VECTOR) return false;
+    if (!xfc_int_same(rows->extent, t->rows)) return false;
+    for (uint32_t i = 0; i < n->n_body + n->n_stores; i++) {
+        const xfc_access *a = NULL;
+        if (i >= n->n_body) a = &n->stores[i - n->n_body].to;
+        else if (n->body[i].op == XFC_S_LOAD) a = n->body[i].u.access;
+        if (!a || e->kernel->buffers[a->buffer].kind != XFC_BUF_TEMP) continue;
+        if (a->rank == 0 || !xfc_int_same(a->index[0], rows->symbol)) return false;
+    }
+    return true;
+}
+
+static xfc_status emit_rows(xfc_emit *e, void *nest, LLVMValueRef first, LLVMValueRef end) {
+    return xfc_emit_nest_rows(e, nest, first, end);
+}
+
+static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, xfc_nest *after) {
+    if (e->gpu) {
+        xfc_loc loc = e->kernel->n_fused ? e->kernel->fused[0] : (xfc_loc){0};
+        return xfc_fail(e->ctx, XFC_ERR_UNSUPPORTED, loc,
+                        "a contraction tile has no GPU code; run the passes with the target cuda");
+    }
+    xfc_tile_values v = {.a = xfc_emit_address(e, &t->a),
+                         .b = xfc_emit_address(e, &t->b),
+                         .c = xfc_emit_address(e, &t->c),
+                         .panel = t->panel};
     v.a_row = xfc_emit_int(e, t->a_row);
     v.c_row = xfc_emit_int(e, t->c_row);
     v.rows = xfc_emit_int(e, t->rows);
     v.depth = xfc_emit_int(e, t->depth);
     v.columns = xfc_emit_int(e, t->columns);
-    return xfc_emit_tile(e, &v);
+    return xfc_emit_tile(e, &v, after ? emit_rows : NULL, after);
 }
 
 static void split_task(xfc_emit *e, LLVMValueRef task) {
@@ -130,24 +166,33 @@ static xfc_status emit_task(xfc_emit *e, LLVMValueRef task) {
     for (uint32_t i = 0; i < k->n_lets; i++) xfc_emit_bind(e, k->lets[i].symbol, xfc_emit_int(e, k->lets[i].value));
     for (uint32_t i = 0; i < k->n_steps; i++) {
         const xfc_step *s = &k->steps[i];
-        if (s->kind == XFC_STEP_TILE) XFC_TRY(emit_tile_step(e, s->u.tile));
-        else XFC_TRY(xfc_emit_nest(e, s->u.nest));
+        if (s->kind == XFC_STEP_NEST) {
+            XFC_TRY(xfc_emit_nest(e, s->u.nest));
+            continue;
+        }
+        bool follows = i + 1 < k->n_steps && follows_rows(e, s->u.tile, &s[1]);
+        XFC_TRY(emit_tile_step(e, s->u.tile, follows ? s[1].u.nest : NULL));
+        i += follows;
     }
     return XFC_OK;
 }
 
-/* --- functions ------------------------------------------------------------------------------------------------------ */
+/* --- functions
+ * ------------------------------------------------------------------------------------------------------ */
 
 static LLVMValueRef special_register(xfc_emit *e, const char *name) {
     return LLVMBuildZExt(e->b, xfc_emit_intrinsic(e, name, NULL, 0, NULL, 0), e->i64, "");
 }
 
 /* first task, distance of tasks and worker of this call (CPU) or thread (GPU) */
-typedef struct { LLVMValueRef first, distance, worker; } task_range;
+typedef struct {
+    LLVMValueRef first, distance, worker;
+} task_range;
 
 static task_range find_tasks(xfc_emit *e) {
     LLVMValueRef begin = LLVMGetParam(e->fn, 1);
-    if (!e->gpu) return (task_range){begin, xfc_emit_const(e, 1), LLVMBuildZExt(e->b, LLVMGetParam(e->fn, 3), e->i64, "")};
+    if (!e->gpu)
+        return (task_range){begin, xfc_emit_const(e, 1), LLVMBuildZExt(e->b, LLVMGetParam(e->fn, 3), e->i64, "")};
     LLVMValueRef width = special_register(e, "llvm.nvvm.read.ptx.sreg.ntid.x");
     LLVMValueRef block = LLVMBuildMul(e->b, special_register(e, "llvm.nvvm.read.ptx.sreg.ctaid.x"), width, "");
     LLVMValueRef thread = LLVMBuildAdd(e->b, block, special_register(e, "llvm.nvvm.read.ptx.sreg.tid.x"), "");
@@ -194,8 +239,10 @@ xfc_status xfc_emit_kernel(xfc_emit *e, const xfc_kernel *k, const char *symbol_
     xfc_emit_loop_end(e, &loop);
     xfc_emit_if_end(e, done);
     report_range(e);
-    if (e->gpu) LLVMBuildRetVoid(e->b);
-    else LLVMBuildRet(e->b, LLVMConstInt(e->i32, 0, false));
+    if (e->gpu)
+        LLVMBuildRetVoid(e->b);
+    else
+        LLVMBuildRet(e->b, LLVMConstInt(e->i32, 0, false));
     e->kernel = NULL;
     return e->status;
 }

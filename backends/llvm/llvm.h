@@ -1,11 +1,11 @@
 /* llvm.h - the only header that includes <llvm-c/...>; the state of one emission.
  *
- * One xfc_emit per (graph, ISA). Functions emit at the builder's position unless they say otherwise. Nothing here knows an op of
- * the graph: kernels, nests, tiles, scalar instructions and symbolic integers only.
+ * One xfc_emit per (graph, ISA). Functions emit at the builder's position unless they say otherwise. Nothing here
+ * knows an op of the graph: kernels, nests, tiles, scalar instructions and symbolic integers only.
  *
- * Values. In registers an element is i1 (bool), iN, float or double; f16 and bf16 are floats that hold a representable value. In
- * memory bool is a byte, f16 and bf16 are i16. A value is a scalar, or a vector of e->lanes of them; functions that take
- * several splat the scalars when one is a vector.
+ * Values. In registers an element is i1 (bool), iN, float or double; f16 and bf16 are floats that hold a representable
+ * value. In memory bool is a byte, f16 and bf16 are i16. A value is a scalar, or a vector of e->lanes of them;
+ * functions that take several splat the scalars when one is a vector.
  */
 #ifndef XFC_LLVM_H
 #define XFC_LLVM_H
@@ -65,9 +65,9 @@ LLVMValueRef xfc_emit_intrinsic(xfc_emit *, const char *name, LLVMTypeRef *overl
 LLVMBasicBlockRef xfc_emit_block(xfc_emit *, const char *name);
 LLVMValueRef xfc_emit_alloca(xfc_emit *, LLVMTypeRef, uint32_t align, const char *name); /* in the entry block; align 0: natural */
 LLVMValueRef xfc_emit_offset(xfc_emit *, LLVMValueRef base, LLVMTypeRef element, LLVMValueRef index); /* base + index elements */
-/* for (i = lo; i < hi; i += step) { body }: begin leaves the builder in the body, end closes it. The body runs on a test before it
- * (none when lo < hi is known) and loops on one at its end; values carried around live in allocas, or in phis of `head` whose
- * incoming block from outside is `enter`. */
+/* for (i = lo; i < hi; i += step) { body }: begin leaves the builder in the body, end closes it. The body runs on a
+ * test before it (none when lo < hi is known) and loops on one at its end; values carried around live in allocas, or in
+ * phis of `head` whose incoming block from outside is `enter`. */
 typedef struct { LLVMBasicBlockRef head, done; LLVMValueRef i, next_limit, step; LLVMBasicBlockRef enter; } xfc_loop;
 xfc_loop xfc_emit_loop_begin(xfc_emit *, LLVMValueRef lo, LLVMValueRef hi, int64_t step, const char *name);
 xfc_loop xfc_emit_loop_enter(xfc_emit *, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step, const char *name); /* lo < hi is known */
@@ -107,7 +107,8 @@ LLVMValueRef xfc_emit_identity(xfc_emit *, xfc_scalar_op combine, xfc_dtype); /*
 /* a, b combined; f16 and bf16 sums and products are kept in f32 until stored. */
 LLVMValueRef xfc_emit_combine(xfc_emit *, xfc_scalar_op combine, xfc_dtype, LLVMValueRef a, LLVMValueRef b);
 
-/* widen.c: xk_<name>_f32 of runtime/kernels/math.c, copied here instruction by instruction onto the shape of its arguments. */
+/* widen.c: xk_<name>_f32 of runtime/kernels/math.c, copied here instruction by instruction onto the shape of its
+ * arguments. */
 LLVMValueRef xfc_emit_math_f32(xfc_emit *, const char *name, const LLVMValueRef *arg, uint32_t n);
 /* A call of libm's f64 function, lane by lane. */
 LLVMValueRef xfc_emit_libm(xfc_emit *, const char *name, const LLVMValueRef *arg, uint32_t n);
@@ -115,13 +116,15 @@ LLVMValueRef xfc_emit_libm(xfc_emit *, const char *name, const LLVMValueRef *arg
 /* int.c: i64, or a vector of i64 when the expression uses a vector symbol. */
 LLVMValueRef xfc_emit_int(xfc_emit *, xfc_int);
 void xfc_emit_bind(xfc_emit *, xfc_int symbol, LLVMValueRef);
-/* How e moves along `lane` (a symbol that steps by `lanes`, a power of two, from 0): true iff e = e(lane 0) + stride * l on every
- * lane l of one step. varies(user, symbol): whether another symbol differs from lane to lane. */
+/* How e moves along `lane` (a symbol that steps by `lanes`, a power of two, from 0): true iff e = e(lane 0) + stride *
+ * l on every lane l of one step. varies(user, symbol): whether another symbol differs from lane to lane. */
 typedef bool xfc_varies_fn(void *user, xfc_int symbol);
 bool xfc_int_lane_stride(xfc_ctx *, xfc_int e, xfc_int lane, uint32_t lanes, xfc_varies_fn *varies, void *user, int64_t *stride);
 
 /* nest.c */
 xfc_status xfc_emit_nest(xfc_emit *, const xfc_nest *);
+/* Only rows first <= i < end of axis 0, which must be a serial parallel axis; at least one. */
+xfc_status xfc_emit_nest_rows(xfc_emit *, const xfc_nest *, LLVMValueRef first, LLVMValueRef end);
 
 /* kernel.c: one function of type xf_kernel_fn (on a GPU: an entry of (frame, begin, end)). */
 xfc_status xfc_emit_kernel(xfc_emit *, const xfc_kernel *, const char *symbol_name, LLVMValueRef *fn);
@@ -131,14 +134,17 @@ LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
 /* graph.c: all kernels of a planned graph; table: NULL, or the name of a hidden array of their addresses. */
 xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *, const char *what, int opt_level, bool table, xfc_blob *out);
 
-/* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and specialised.
- * c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */
+/* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
+ * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */
 typedef struct {
     LLVMValueRef a, b, c;               /* pointers to f32 */
     LLVMValueRef a_row, c_row;          /* row distances */
     LLVMValueRef rows, depth, columns;
     uint32_t panel;
 } xfc_tile_values;
-xfc_status xfc_emit_tile(xfc_emit *, const xfc_tile_values *);
+/* after, if not NULL: emits what is done with rows first <= i < end of c as soon as they are complete, while they are in the L1 cache
+ * and their stores can drain behind the next rows' arithmetic. It is called once; the loops are then emitted in place. */
+typedef xfc_status xfc_tile_after(xfc_emit *, void *user, LLVMValueRef first, LLVMValueRef end);
+xfc_status xfc_emit_tile(xfc_emit *, const xfc_tile_values *, xfc_tile_after *after, void *user);
 
 #endif

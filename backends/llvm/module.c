@@ -1,11 +1,11 @@
 /* module.c - one LLVM module: context, target machine, the small vocabulary of blocks and loops, optimisation, output.
  *
- * Vectors are explicit in what the emitter writes, so the pipeline holds no vectoriser and no unroller: it cleans up (registers
- * for allocas, common subexpressions, loop invariants) and is cheap. Floating point keeps its meaning: no fast-math flag
- * is ever set, and the target machine's default contracts nothing by itself.
+ * Vectors are explicit in what the emitter writes, so the pipeline holds no vectoriser and no unroller: it cleans up
+ * (registers for allocas, common subexpressions, loop invariants) and is cheap. Floating point keeps its meaning: no
+ * fast-math flag is ever set, and the target machine's default contracts nothing by itself.
  *
- * LLVM ends the process on what it takes for internal errors; a handler prints the message first and exits with 70. Errors it
- * reports as diagnostics become an XFC_ERR_TOOL.
+ * LLVM ends the process on what it takes for internal errors; a handler prints the message first and exits with 70.
+ * Errors it reports as diagnostics become an XFC_ERR_TOOL.
  */
 #include "backends/llvm/llvm.h"
 #include <stdio.h>
@@ -21,7 +21,8 @@ static void diagnostic(LLVMDiagnosticInfoRef info, void *user) {
     xfc_emit *e = user;
     if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
     char *text = LLVMGetDiagInfoDescription(info);
-    e->status = xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM: %s; please report this model as a bug of xfc", text);
+    e->status =
+        xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM: %s; please report this model as a bug of xfc", text);
     LLVMDisposeMessage(text);
 }
 
@@ -34,6 +35,7 @@ static void initialize_targets(void) {
     LLVMInitializeNVPTXTarget();
     LLVMInitializeNVPTXTargetMC();
     LLVMInitializeNVPTXAsmPrinter();
+    LLVMResetFatalErrorHandler(); /* there may be one only, and every emission comes here */
     LLVMInstallFatalErrorHandler(fatal_error);
 }
 
@@ -41,17 +43,19 @@ static xfc_status make_machine(xfc_emit *e) {
     LLVMTargetRef target;
     char *message = NULL;
     if (LLVMGetTargetFromTriple(e->target->triple, &target, &message)) {
-        xfc_status s = xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM has no target %s: %s; install an LLVM built with it",
-                                e->target->triple, message);
+        xfc_status s = xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0},
+                                "LLVM has no target %s: %s; install an LLVM built with it", e->target->triple, message);
         LLVMDisposeMessage(message);
         return s;
     }
-    LLVMCodeGenOptLevel level = e->opt_level >= 2 ? LLVMCodeGenLevelAggressive
-                                : e->opt_level == 1 ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelLess;
+    LLVMCodeGenOptLevel level = e->opt_level >= 2   ? LLVMCodeGenLevelAggressive
+                                : e->opt_level == 1 ? LLVMCodeGenLevelDefault
+                                                    : LLVMCodeGenLevelLess;
     e->machine = LLVMCreateTargetMachine(target, e->target->triple, e->target->cpu, e->target->features, level,
                                          LLVMRelocPIC, LLVMCodeModelDefault);
     if (!e->machine)
-        return xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM refuses CPU %s; install LLVM 22 or newer", e->target->cpu);
+        return xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM refuses CPU %s; install LLVM 22 or newer",
+                        e->target->cpu);
     LLVMSetTarget(e->module, e->target->triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
     LLVMSetModuleDataLayout(e->module, layout);
@@ -94,9 +98,10 @@ void xfc_emit_end(xfc_emit *e) {
 
 /* Constants fold while emitting, so what is left is small; LICM needs the promoted allocas and the merged addresses. */
 static const char *pipeline(int opt_level) {
-    if (opt_level <= 0) return "sroa";
+    if (opt_level <= 0) return "function(sroa)";
     if (opt_level == 1) return "function(sroa,early-cse,simplifycfg)";
-    return "globaldce,function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,instcombine<"
+    return "globaldce,function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,"
+           "instcombine<"
            "no-verify-fixpoint>,simplifycfg)";
 }
 
@@ -129,20 +134,19 @@ static xfc_status print_module(xfc_emit *e, xfc_blob *out) {
 xfc_status xfc_emit_finish(xfc_emit *e, const char *what, xfc_blob *out) {
     XFC_TRY(e->status);
     char *message = NULL;
-    if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) {
-        if (getenv("XFC_DEBUG_LLVM")) LLVMDumpModule(e->module);
+    if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message))
         xfc_bug(__FILE__, __LINE__, "emitted code is malformed: %s", message);
-    }
     LLVMDisposeMessage(message);
     XFC_TRY(optimise(e));
     if (strcmp(what, "llvm") == 0) return print_module(e, out);
     bool object = strcmp(what, "obj") == 0;
     if (!object && strcmp(what, "asm") != 0 && !(e->gpu && strcmp(what, "ptx") == 0))
-        return xfc_fail(e->ctx, XFC_ERR_INPUT, (xfc_loc){0}, "target %s cannot emit '%s'; use %s", e->target->backend, what,
-                        e->gpu ? "llvm or ptx" : "obj, asm or llvm");
+        return xfc_fail(e->ctx, XFC_ERR_INPUT, (xfc_loc){0}, "target %s cannot emit '%s'; use %s", e->target->backend,
+                        what, e->gpu ? "llvm or ptx" : "obj, asm or llvm");
     LLVMMemoryBufferRef buffer = NULL;
     message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(e->machine, e->module, object ? LLVMObjectFile : LLVMAssemblyFile, &message, &buffer)) {
+    if (LLVMTargetMachineEmitToMemoryBuffer(e->machine, e->module, object ? LLVMObjectFile : LLVMAssemblyFile, &message,
+                                            &buffer)) {
         xfc_status s = xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM cannot write code: %s", message);
         LLVMDisposeMessage(message);
         return s;
@@ -177,20 +181,25 @@ LLVMValueRef xfc_emit_function(xfc_emit *e, const char *name, LLVMTypeRef type) 
 
 LLVMValueRef xfc_emit_const(xfc_emit *e, int64_t v) { return LLVMConstInt(e->i64, (uint64_t)v, true); }
 
-LLVMValueRef xfc_emit_intrinsic(xfc_emit *e, const char *name, LLVMTypeRef *overload, unsigned n_overload, LLVMValueRef *args, unsigned n_args) {
+LLVMValueRef xfc_emit_intrinsic(xfc_emit *e, const char *name, LLVMTypeRef *overload, unsigned n_overload,
+                                LLVMValueRef *args, unsigned n_args) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     if (!id) xfc_bug(__FILE__, __LINE__, "LLVM has no intrinsic %s", name);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->module, id, overload, n_overload);
     return LLVMBuildCall2(e->b, LLVMGlobalGetValueType(fn), fn, args, n_args, "");
 }
 
-LLVMBasicBlockRef xfc_emit_block(xfc_emit *e, const char *name) { return LLVMAppendBasicBlockInContext(e->llvm, e->fn, name); }
+LLVMBasicBlockRef xfc_emit_block(xfc_emit *e, const char *name) {
+    return LLVMAppendBasicBlockInContext(e->llvm, e->fn, name);
+}
 
 LLVMValueRef xfc_emit_alloca(xfc_emit *e, LLVMTypeRef type, uint32_t align, const char *name) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
     LLVMValueRef end = LLVMGetBasicBlockTerminator(e->entry);
-    if (end) LLVMPositionBuilderBefore(e->b, end);
-    else LLVMPositionBuilderAtEnd(e->b, e->entry);
+    if (end)
+        LLVMPositionBuilderBefore(e->b, end);
+    else
+        LLVMPositionBuilderAtEnd(e->b, e->entry);
     LLVMValueRef a = LLVMBuildAlloca(e->b, type, name);
     if (align) LLVMSetAlignment(a, align);
     LLVMPositionBuilderAtEnd(e->b, here);
@@ -201,7 +210,8 @@ LLVMValueRef xfc_emit_offset(xfc_emit *e, LLVMValueRef base, LLVMTypeRef element
     return LLVMBuildGEP2(e->b, element, base, &index, 1, "");
 }
 
-/* --- control flow --------------------------------------------------------------------------------------------------- */
+/* --- control flow
+ * --------------------------------------------------------------------------------------------------- */
 
 LLVMBasicBlockRef xfc_emit_if_begin(xfc_emit *e, LLVMValueRef cond, const char *name) {
     LLVMBasicBlockRef then = xfc_emit_block(e, name), done = xfc_emit_block(e, "endif");

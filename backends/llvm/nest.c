@@ -1,16 +1,18 @@
 /* nest.c - the one loop emitter: a nest of axes, a scalar body and stores become loops over scalars and vectors.
  *
- * Loop order: parallel axes as given, a parallel VECTOR axis innermost of them; then scan axes; then reduce axes, a reduce VECTOR
- * axis innermost. A VECTOR axis is stepped by e->lanes elements; its last, partial vector runs in one masked copy of what is
- * inside, so a result depends on extents alone. A value that does not differ from lane to lane stays a scalar.
+ * Loop order: parallel axes as given, a parallel VECTOR axis innermost of them; then scan axes; then reduce axes, a
+ * reduce VECTOR axis innermost. A VECTOR axis is stepped by e->lanes elements; its last, partial vector runs in one
+ * masked copy of what is inside, so a result depends on extents alone. A value that does not differ from lane to lane
+ * stays a scalar.
  *
- * Every body instruction has a depth: the number of loops it depends on. It is emitted once that many loops are open, in front of
- * the next one, behind the test that the next one runs at all. Loads and lets move no further out than the outermost loop that
- * may be empty, because an empty tensor has no element to read; loads from buffers that the nest stores to do not move.
+ * Every body instruction has a depth: the number of loops it depends on. It is emitted once that many loops are open,
+ * in front of the next one, behind the test that the next one runs at all. Loads and lets move no further out than the
+ * outermost loop that may be empty, because an empty tensor has no element to read; loads from buffers that the nest
+ * stores to do not move.
  *
- * Reductions live in accumulators (allocas that LLVM turns into registers), one a store. On a reduce VECTOR axis each lane has its
- * own, and cheap bodies four sets of them to hide latency; they are combined in one fixed tree. Dead lanes of the tail keep
- * their accumulator.
+ * Reductions live in accumulators (allocas that LLVM turns into registers), one a store. On a reduce VECTOR axis each
+ * lane has its own, and cheap bodies four sets of them to hide latency; they are combined in one fixed tree. Dead
+ * lanes of the tail keep their accumulator.
  */
 #include "backends/llvm/llvm.h"
 
@@ -19,24 +21,26 @@ enum { BANKS = 4, CHEAP_BODY = 12 };
 typedef struct {
     xfc_emit *e;
     const xfc_nest *nest;
-    uint32_t *order;   /* axis of each loop, outermost first */
-    uint32_t n_loops;  /* all axes */
-    uint32_t n_outer;  /* those that are not reduced */
-    uint32_t vector;   /* loop of the VECTOR axis, or n_loops */
+    uint32_t *order; /* axis of each loop, outermost first */
+    uint32_t n_loops; /* all axes */
+    uint32_t n_outer; /* those that are not reduced */
+    uint32_t vector; /* loop of the VECTOR axis, or n_loops */
     bool lanes_reduce; /* the VECTOR axis is a reduce axis */
     uint32_t banks, bank;
-    uint32_t *depth;   /* by body instruction */
-    bool *varies;      /* from lane to lane */
-    bool *is_stored;   /* by buffer: some store of the nest writes it */
+    uint32_t *depth; /* by body instruction */
+    bool *varies; /* from lane to lane */
+    bool *is_stored; /* by buffer: some store of the nest writes it */
     LLVMValueRef *value;
     LLVMValueRef *accumulator; /* by bank and store */
-    LLVMValueRef mask;         /* live lanes; NULL: all */
+    LLVMValueRef mask; /* live lanes; NULL: all */
+    LLVMValueRef first, end; /* of axis 0, when only a part of it runs; NULL: all */
 } loops;
 
 static const xfc_axis *loop_axis(const loops *n, uint32_t loop) { return &n->nest->axes[n->order[loop]]; }
 static bool has_lanes(const loops *n) { return n->vector < n->n_loops; }
 
-/* --- analysis ------------------------------------------------------------------------------------------------------- */
+/* --- analysis
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool symbol_varies(void *user, xfc_int symbol) {
     const loops *n = user;
@@ -96,7 +100,9 @@ static void analyse_body(loops *n) {
     for (uint32_t i = 0; i < n->nest->n_body; i++) {
         const xfc_scalar *s = &n->nest->body[i];
         for (uint32_t k = 0; k < 3; k++) {
-            if (s->arg[k] == XFC_NO_ARG || (s->op != XFC_S_LOAD && k >= xfc_scalar_arity(s->op)) || (s->op == XFC_S_LOAD && k > 0)) continue;
+            if (s->arg[k] == XFC_NO_ARG || (s->op != XFC_S_LOAD && k >= xfc_scalar_arity(s->op)) ||
+                (s->op == XFC_S_LOAD && k > 0))
+                continue;
             if (n->depth[s->arg[k]] > n->depth[i]) n->depth[i] = n->depth[s->arg[k]];
             if (n->varies[s->arg[k]]) n->varies[i] = true;
         }
@@ -148,7 +154,8 @@ static void order_loops(loops *n) {
     n->lanes_reduce = has_lanes(n) && loop_axis(n, n->vector)->kind == XFC_AXIS_REDUCE;
 }
 
-/* --- instructions --------------------------------------------------------------------------------------------------- */
+/* --- instructions
+ * --------------------------------------------------------------------------------------------------- */
 
 /* The index with the VECTOR axis bound to all lanes. */
 static LLVMValueRef each_lane(loops *n, LLVMValueRef (*emit)(xfc_emit *, const void *), const void *what) {
@@ -196,7 +203,8 @@ static LLVMValueRef where_not_empty(loops *n, const xfc_access *a, LLVMValueRef 
     const xfc_map *m = &n->e->empty_let;
     for (uint32_t i = 0; i < m->n; i++) {
         bool used = false;
-        for (uint32_t d = 0; d < a->rank; d++) used |= xfc_int_uses(n->e->ctx, a->index[d], (xfc_int){(uint32_t)m->entry[i].key});
+        for (uint32_t d = 0; d < a->rank; d++)
+            used |= xfc_int_uses(n->e->ctx, a->index[d], (xfc_int){(uint32_t)m->entry[i].key});
         if (used) mask = both(n->e, mask, (LLVMValueRef)(uintptr_t)m->entry[i].value);
     }
     return mask;
@@ -215,7 +223,8 @@ static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
     xfc_emit *e = n->e;
     const xfc_int_info info = *xfc_int_look(e->ctx, s->u.index);
     xfc_dtype from = n->nest->body[s->arg[0]].dtype;
-    LLVMValueRef v[3] = {xfc_emit_cast(e, XFC_I64, from, n->value[s->arg[0]]), xfc_emit_int(e, info.lo), xfc_emit_int(e, info.hi)};
+    LLVMValueRef v[3] = {xfc_emit_cast(e, XFC_I64, from, n->value[s->arg[0]]), xfc_emit_int(e, info.lo),
+                         xfc_emit_int(e, info.hi)};
     xfc_emit_unify(e, v, 3);
     LLVMTypeRef type = LLVMTypeOf(v[0]);
     LLVMValueRef one = xfc_emit_number(e, type, 1), zero = LLVMConstNull(type), at = v[0];
@@ -223,7 +232,8 @@ static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
         LLVMValueRef end = LLVMBuildAdd(e->b, v[2], one, ""), negative = LLVMBuildICmp(e->b, LLVMIntSLT, at, zero, "");
         at = LLVMBuildAdd(e->b, at, LLVMBuildSelect(e->b, negative, end, zero, ""), "");
     }
-    LLVMValueRef bad = LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, at, v[1], ""), LLVMBuildICmp(e->b, LLVMIntSGT, at, v[2], ""), "");
+    LLVMValueRef bad = LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, at, v[1], ""),
+                                   LLVMBuildICmp(e->b, LLVMIntSGT, at, v[2], ""), "");
     if (n->mask && xfc_is_vector(bad)) bad = LLVMBuildAnd(e->b, bad, n->mask, "");
     LLVMTypeRef flags = LLVMTypeOf(bad);
     if (xfc_is_vector(bad)) bad = xfc_emit_intrinsic(e, "llvm.vector.reduce.or", &flags, 1, &bad, 1);
@@ -233,7 +243,8 @@ static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
     pair[1] = v[1];
     at = xfc_emit_intrinsic(e, "llvm.smax", &type, 1, pair, 2);
     if (xfc_int_le(e->ctx, info.lo, info.hi) != 1)
-        xfc_map_set_ptr(&e->empty_let, (void *)(uintptr_t)s->u.index.id, LLVMBuildICmp(e->b, LLVMIntSLE, v[1], v[2], ""));
+        xfc_map_set_ptr(&e->empty_let, (void *)(uintptr_t)s->u.index.id,
+                        LLVMBuildICmp(e->b, LLVMIntSLE, v[1], v[2], ""));
     xfc_emit_bind(e, s->u.index, at);
     return at;
 }
@@ -259,10 +270,13 @@ static void emit_instructions(loops *n, uint32_t depth) {
         if (n->depth[i] == depth) n->value[i] = instruction(n, i);
 }
 
-/* --- reductions ----------------------------------------------------------------------------------------------------- */
+/* --- reductions
+ * ----------------------------------------------------------------------------------------------------- */
 
 static xfc_dtype store_dtype(const loops *n, const xfc_store *st) { return n->nest->body[st->value].dtype; }
-static LLVMValueRef *accumulator(loops *n, uint32_t bank, uint32_t store) { return &n->accumulator[bank * n->nest->n_stores + store]; }
+static LLVMValueRef *accumulator(loops *n, uint32_t bank, uint32_t store) {
+    return &n->accumulator[bank * n->nest->n_stores + store];
+}
 static bool wide_accumulator(const loops *n, const xfc_store *st) { return n->lanes_reduce || n->varies[st->value]; }
 
 static void start_reductions(loops *n) {
@@ -313,7 +327,8 @@ static void write_store(loops *n, const xfc_store *st, LLVMValueRef v) {
     LLVMValueRef mask = where_not_empty(n, &st->to, NULL);
     xfc_place_value place = place_of(n, &st->to);
     if (place.kind != XFC_LANES_SAME) mask = both(n->e, mask, n->mask);
-    xfc_emit_store(n->e, n->e->kernel->buffers[st->to.buffer].type.dtype, place, v, mask); /* rounds an f32 sum to f16 */
+    xfc_emit_store(n->e, n->e->kernel->buffers[st->to.buffer].type.dtype, place, v,
+                   mask); /* rounds an f32 sum to f16 */
 }
 
 static void finish_reductions(loops *n) {
@@ -332,7 +347,8 @@ static void finish_reductions(loops *n) {
     }
 }
 
-/* --- loops ---------------------------------------------------------------------------------------------------------- */
+/* --- loops
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void emit_level(loops *n, uint32_t depth);
 
@@ -340,22 +356,28 @@ static void emit_body(loops *n) {
     emit_instructions(n, n->n_loops);
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
         const xfc_store *st = &n->nest->stores[i];
-        if (st->combine == XFC_S_COUNT) write_store(n, st, n->value[st->value]);
-        else accumulate(n, i);
+        if (st->combine == XFC_S_COUNT)
+            write_store(n, st, n->value[st->value]);
+        else
+            accumulate(n, i);
     }
 }
 
-static LLVMValueRef positive(xfc_emit *e, LLVMValueRef v) { return LLVMBuildICmp(e->b, LLVMIntSGT, v, xfc_emit_const(e, 0), ""); }
+static LLVMValueRef positive(xfc_emit *e, LLVMValueRef v) {
+    return LLVMBuildICmp(e->b, LLVMIntSGT, v, xfc_emit_const(e, 0), "");
+}
 
 static void emit_serial(loops *n, uint32_t depth, LLVMValueRef extent) {
     xfc_emit *e = n->e;
     const xfc_axis *axis = loop_axis(n, depth);
-    if (xfc_int_is(e->ctx, axis->extent, 1)) {
+    bool part = n->first && n->order[depth] == 0;
+    if (!part && xfc_int_is(e->ctx, axis->extent, 1)) {
         xfc_emit_bind(e, axis->symbol, xfc_emit_const(e, 0));
         emit_level(n, depth + 1);
         return;
     }
-    xfc_loop l = xfc_emit_loop_enter(e, xfc_emit_const(e, 0), extent, xfc_emit_const(e, 1), axis->name);
+    LLVMValueRef from = part ? n->first : xfc_emit_const(e, 0), to = part ? n->end : extent;
+    xfc_loop l = xfc_emit_loop_enter(e, from, to, xfc_emit_const(e, 1), axis->name);
     xfc_emit_bind(e, axis->symbol, l.i);
     emit_level(n, depth + 1);
     xfc_emit_loop_end(e, &l);
@@ -387,8 +409,10 @@ static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
     bool is_static = xfc_int_value(e->ctx, axis->extent, &known);
     xfc_int_range(e->ctx, axis->extent, &least, &most);
     bool tail = xfc_int_divisor(e->ctx, axis->extent) % e->lanes != 0;
-    if (n->banks > 1 && most >= (int64_t)e->lanes * n->banks) emit_vectors(n, depth, zero, turns, n->banks);
-    else turns = zero;
+    if (n->banks > 1 && most >= (int64_t)e->lanes * n->banks)
+        emit_vectors(n, depth, zero, turns, n->banks);
+    else
+        turns = zero;
     if (most >= e->lanes && !(is_static && known % ((int64_t)e->lanes * n->banks) < e->lanes && n->banks > 1))
         emit_vectors(n, depth, turns, whole, 1);
     if (tail) {
@@ -416,15 +440,18 @@ static void emit_level(loops *n, uint32_t depth) {
         LLVMValueRef extent = xfc_emit_int(e, axis->extent);
         LLVMBasicBlockRef done = lo < 1 ? xfc_emit_if_begin(e, positive(e, extent), "some") : NULL;
         emit_instructions(n, depth);
-        if (depth == n->vector) emit_lanes(n, depth, extent);
-        else emit_serial(n, depth, extent);
+        if (depth == n->vector)
+            emit_lanes(n, depth, extent);
+        else
+            emit_serial(n, depth, extent);
         if (done) xfc_emit_if_end(e, done);
     }
     if (depth == n->n_outer) finish_reductions(n);
 }
 
-xfc_status xfc_emit_nest(xfc_emit *e, const xfc_nest *nest) {
-    loops n = {.e = e, .nest = nest, .order = xfc_new_array(e->arena, uint32_t, nest->n_axes)};
+xfc_status xfc_emit_nest_rows(xfc_emit *e, const xfc_nest *nest, LLVMValueRef first, LLVMValueRef end) {
+    loops n = {
+        .e = e, .nest = nest, .first = first, .end = end, .order = xfc_new_array(e->arena, uint32_t, nest->n_axes)};
     n.depth = xfc_new_array(e->arena, uint32_t, nest->n_body);
     n.varies = xfc_new_array(e->arena, bool, nest->n_body);
     n.is_stored = xfc_new_array(e->arena, bool, e->kernel->n_buffers);
@@ -438,3 +465,5 @@ xfc_status xfc_emit_nest(xfc_emit *e, const xfc_nest *nest) {
     emit_level(&n, 0);
     return e->status;
 }
+
+xfc_status xfc_emit_nest(xfc_emit *e, const xfc_nest *nest) { return xfc_emit_nest_rows(e, nest, NULL, NULL); }

@@ -1,7 +1,7 @@
 /* tile.c - the parameterised contraction generator: c[i, j] = sum_k a[i, k] * b[k, j], b in panels of 48 columns.
  *
- * Idea: every tile step of a module calls one internal function, whose loops are blocks of k, strips of columns,
- * blocks of rows; the innermost body is a micro-kernel (tile_kernel.c) from a table. So code is shared by all shapes,
+ * Idea: every tile step of a module calls one internal function (or has the same loops in place, when something follows
+ * complete rows), whose loops are blocks of k, strips of columns, blocks of rows; the innermost body is a micro-kernel (tile_kernel.c) from a table. So code is shared by all shapes,
  * and all sizes are run-time values: rows split evenly (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the
  * last strip uses kernels of fewer vectors.
  * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k
@@ -28,13 +28,21 @@ enum { A, A_ROW, B, C, C_ROW, ROWS, DEPTH, COLUMNS, N_ARGS }; /* of the driver; 
 static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
 enum { N_LEVELS = XFC_COUNT(levels) };
 
-typedef struct {
-    xfc_emit *e;
-    const xfc_tile_shape *s;
-    LLVMValueRef arg[N_ARGS];
+typedef struct { /* of a module */
     LLVMValueRef full[N_LEVELS]; /* tables by rows of kernels for whole strips */
     LLVMValueRef partial; /* the same for the last strip: [vectors - 1][rows - 1] */
     LLVMValueRef wide; /* the kernel of one row and two strips */
+    LLVMValueRef fn; /* the shared driver; NULL until it is called */
+} tables;
+
+typedef struct {
+    xfc_emit *e;
+    const xfc_tile_shape *s;
+    const tables *t;
+    LLVMValueRef arg[N_ARGS];
+    xfc_tile_after *after; /* what follows complete rows, or NULL */
+    void *user;
+    xfc_status status;
     LLVMValueRef a_row, c_row, panel_bytes; /* bytes */
     LLVMValueRef panels, ahead;
     LLVMValueRef blocks, base, extra; /* the first `extra` blocks of rows have base + 1 rows, the others base */
@@ -105,25 +113,26 @@ static LLVMValueRef table(xfc_emit *e, LLVMValueRef *fn, uint32_t n) {
     return g;
 }
 
-static void make_tables(driver *d) {
-    const xfc_tile_shape *s = d->s;
+static tables *make_tables(xfc_emit *e, const xfc_tile_shape *s) {
+    tables *t = xfc_new(e->arena, tables);
     bool need[N_LEVELS][MAX_ROWS] = {0};
-    LLVMValueRef fn[N_LEVELS][MAX_ROWS], *few = xfc_new_array(d->e->arena, LLVMValueRef, s->rows * s->vectors);
-    needed(s, XFC_TILE_PANEL * 4 / d->strip_bytes, need);
+    LLVMValueRef fn[N_LEVELS][MAX_ROWS], *few = xfc_new_array(e->arena, LLVMValueRef, s->rows * s->vectors);
+    needed(s, XFC_TILE_PANEL * 4 / (s->vectors * s->vector_bytes), need);
     for (uint32_t l = 0; l < N_LEVELS; l++) {
         for (uint32_t r = 0; r < s->rows; r++) {
             xfc_micro m = {.rows = r + 1, .vectors = s->vectors, .strips = 1, .fetch = levels[l]};
-            fn[l][r] = need[l][r] || l == 0 ? xfc_emit_micro(d->e, s, &m) : fn[0][r];
+            fn[l][r] = need[l][r] || l == 0 ? xfc_emit_micro(e, s, &m) : fn[0][r];
         }
-        d->full[l] = table(d->e, fn[l], s->rows);
+        t->full[l] = table(e, fn[l], s->rows);
     }
     for (uint32_t k = 0; k < s->rows * s->vectors; k++) {
         xfc_micro m = {.rows = k % s->rows + 1, .vectors = k / s->rows + 1, .strips = 1};
-        few[k] = m.vectors < s->vectors ? xfc_emit_micro(d->e, s, &m) : fn[0][k % s->rows];
+        few[k] = m.vectors < s->vectors ? xfc_emit_micro(e, s, &m) : fn[0][k % s->rows];
     }
-    d->partial = table(d->e, few, s->rows * s->vectors);
+    t->partial = table(e, few, s->rows * s->vectors);
     xfc_micro wide = {.rows = 1, .vectors = s->vectors, .strips = 2};
-    d->wide = xfc_emit_micro(d->e, s, &wide);
+    t->wide = xfc_emit_micro(e, s, &wide);
+    return t;
 }
 
 /* --- the loops ------------------------------------------------------------------------------------------------- */
@@ -157,8 +166,18 @@ static LLVMValueRef next_part(const driver *d, LLVMValueRef panel, LLVMValueRef 
     return xfc_tile_at(d->e, d->arg[B], pick(d, is_last, turn, add(d, offset, d->panel_bytes)));
 }
 
+/* Behind the last strip of the last block of k, rows are complete. */
+static void rows_done(driver *d, LLVMValueRef index, LLVMValueRef first, LLVMValueRef end) {
+    if (!d->after) return;
+    LLVMValueRef last_strip = equal(d, add(d, index, num(d, 1)), ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4));
+    LLVMValueRef last_k = equal(d, add(d, d->k0, d->depth), d->arg[DEPTH]);
+    LLVMBasicBlockRef done = xfc_emit_if_begin(d->e, LLVMBuildAnd(d->e->b, last_strip, last_k, ""), "rows");
+    d->status = d->after(d->e, d->user, first, end);
+    xfc_emit_if_end(d->e, done);
+}
+
 /* All blocks of rows of strip `index`. */
-static void strip(const driver *d, LLVMValueRef index) {
+static void strip(driver *d, LLVMValueRef index) {
     xfc_emit *e = d->e;
     uint32_t per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes, lanes = d->s->vector_bytes / 4;
     LLVMValueRef left = sub(d, d->arg[COLUMNS], times(d, index, d->strip_bytes / 4));
@@ -168,7 +187,7 @@ static void strip(const driver *d, LLVMValueRef index) {
     LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
     LLVMValueRef c = xfc_tile_at(e, d->arg[C], times(d, index, d->strip_bytes));
     LLVMValueRef next = next_part(d, panel, offset);
-    LLVMValueRef plain = xfc_tile_at(e, d->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
+    LLVMValueRef plain = xfc_tile_at(e, d->t->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
     LLVMValueRef whole = equal(d, vectors, num(d, d->s->vectors));
     LLVMValueRef limit = pick(d, whole, times(d, d->depth, PANEL_ROW), num(d, 0));
     LLVMValueRef share = mul(d, over(d, d->depth, d->s->unroll), times(d, d->lines, XFC_TILE_LINE));
@@ -180,6 +199,7 @@ static void strip(const driver *d, LLVMValueRef index) {
     LLVMValueRef kernels = pick(d, less(d, from, limit), d->fetching, plain);
     LLVMValueRef fn = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, kernels, &last, 1, ""), "");
     call(d, fn, row, b, c, xfc_tile_at(e, next, from), num(d, 0));
+    rows_done(d, index, row, add(d, row, add(d, last, num(d, 1))));
     xfc_emit_loop_end(e, &t);
 }
 
@@ -194,12 +214,12 @@ static LLVMValueRef pairs(const driver *d) {
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
     LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
     LLVMValueRef c = xfc_tile_at(e, d->arg[C], times(d, l.i, d->strip_bytes));
-    call(d, d->wide, num(d, 0), b, c, b, per_panel == 1 ? d->panel_bytes : num(d, d->strip_bytes));
+    call(d, d->t->wide, num(d, 0), b, c, b, per_panel == 1 ? d->panel_bytes : num(d, d->strip_bytes));
     xfc_emit_loop_end(e, &l);
     return end;
 }
 
-/* Values fixed for the call, in the driver's entry. */
+/* Values fixed for the call, in front of the loops. */
 static void prepare(driver *d) {
     uint32_t most = d->s->rows, per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes;
     LLVMValueRef one = num(d, 1);
@@ -213,19 +233,18 @@ static void prepare(driver *d) {
     d->extra = LLVMBuildURem(d->e->b, d->arg[ROWS], divisor, "");
     LLVMValueRef uses = times(d, d->blocks, per_panel);
     d->ahead = pick(d, equal(d, uses, one), num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
-    d->fetching = d->full[0];
+    d->fetching = d->t->full[0];
     d->lines = num(d, 0);
     for (uint32_t l = N_LEVELS - 1; l > 0; l--) { /* level_for at run time */
         uint32_t covers = l == N_LEVELS - 1 ? 1 : (lines_per_step(d->s) + levels[l] - 1) / levels[l] - 1;
         LLVMValueRef fits = less(d, num(d, covers), uses);
-        d->fetching = pick(d, fits, d->full[l], d->fetching);
+        d->fetching = pick(d, fits, d->t->full[l], d->fetching);
         d->lines = pick(d, fits, num(d, levels[l]), d->lines);
     }
 }
 
-static void driver_body(driver *d) {
+static void emit_loops(driver *d) {
     xfc_emit *e = d->e;
-    LLVMPositionBuilderAtEnd(e->b, xfc_emit_block(e, "entry"));
     prepare(d);
     LLVMValueRef depth = d->arg[DEPTH], one = num(d, 1);
     LLVMValueRef blocks = ceil_over(d, depth, K_BLOCK), n_blocks = pick(d, equal(d, blocks, num(d, 0)), one, blocks);
@@ -234,12 +253,11 @@ static void driver_body(driver *d) {
     xfc_loop k = xfc_emit_loop_begin(e, num(d, 0), n_blocks, 1, "depth"); /* also once for depth 0: c becomes zero */
     d->k0 = mul(d, k.i, size);
     d->depth = min(d, size, sub(d, depth, d->k0));
-    LLVMValueRef first = pairs(d);
+    LLVMValueRef first = d->after ? num(d, 0) : pairs(d);
     xfc_loop l = xfc_emit_loop_begin(e, first, ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4), 1, "strip");
     strip(d, l.i);
     xfc_emit_loop_end(e, &l);
     xfc_emit_loop_end(e, &k);
-    LLVMBuildRetVoid(e->b);
 }
 
 static LLVMTypeRef driver_type(xfc_emit *e) {
@@ -248,29 +266,37 @@ static LLVMTypeRef driver_type(xfc_emit *e) {
     return LLVMFunctionType(e->none, t, N_ARGS, false);
 }
 
-static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s) {
+static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s, const tables *t) {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMValueRef outer = e->fn, fn = xfc_emit_function(e, "xf_contract", driver_type(e));
     xfc_emit_fn_enum(e, fn, "noinline");
-    driver d = {.e = e, .s = s, .strip_bytes = s->vectors * s->vector_bytes};
-    make_tables(&d);
+    driver d = {.e = e, .s = s, .t = t, .strip_bytes = s->vectors * s->vector_bytes};
     for (unsigned i = 0; i < N_ARGS; i++) d.arg[i] = LLVMGetParam(fn, i);
     e->fn = fn;
-    driver_body(&d);
+    LLVMPositionBuilderAtEnd(e->b, xfc_emit_block(e, "entry"));
+    emit_loops(&d);
+    LLVMBuildRetVoid(e->b);
     e->fn = outer;
     LLVMPositionBuilderAtEnd(e->b, before);
     return fn;
 }
 
-xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *t) {
+xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, xfc_tile_after *after, void *user) {
     const xfc_tile_shape *s = shape_of(e->target);
-    xfc_assert(s && t->panel == XFC_TILE_PANEL); /* targets without tiles get plain nests */
-    LLVMValueRef fn = (LLVMValueRef)xfc_map_get_ptr(&e->tiles, s);
-    if (!fn) {
-        fn = make_driver(e, s);
-        xfc_map_set_ptr(&e->tiles, s, fn);
+    xfc_assert(s && v->panel == XFC_TILE_PANEL); /* targets without tiles get plain nests */
+    tables *t = xfc_map_get_ptr(&e->tiles, s);
+    if (!t) {
+        t = make_tables(e, s);
+        xfc_map_set_ptr(&e->tiles, s, t);
     }
-    LLVMValueRef args[N_ARGS] = {t->a, t->a_row, t->b, t->c, t->c_row, t->rows, t->depth, t->columns};
-    LLVMBuildCall2(e->b, driver_type(e), fn, args, N_ARGS, "");
+    LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, v->depth, v->columns};
+    if (after) {
+        driver d = {.e = e, .s = s, .t = t, .strip_bytes = s->vectors * s->vector_bytes, .after = after, .user = user};
+        for (unsigned i = 0; i < N_ARGS; i++) d.arg[i] = args[i];
+        emit_loops(&d);
+        return d.status;
+    }
+    if (!t->fn) t->fn = make_driver(e, s, t);
+    LLVMBuildCall2(e->b, driver_type(e), t->fn, args, N_ARGS, "");
     return XFC_OK;
 }

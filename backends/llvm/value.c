@@ -1,21 +1,27 @@
 /* value.c - register and memory types, splats, and every load and store of generated code.
  *
- * A place says how an access moves from lane to lane: the same element (one scalar access), the next element (one contiguous vector,
- * masked where lanes are dead), or any (gather and scatter, which LLVM takes apart on ISAs without them). Alignment is
- * always the element's: rows of a tensor start anywhere.
+ * A place says how an access moves from lane to lane: the same element (one scalar access), the next element (one
+ * contiguous vector, masked where lanes are dead), or any (gather and scatter, which LLVM takes apart on ISAs without
+ * them). Alignment is always the element's: rows of a tensor start anywhere.
  */
 #include "backends/llvm/llvm.h"
 #include <string.h>
 
 LLVMTypeRef xfc_emit_type(xfc_emit *e, xfc_dtype t) {
     switch (t) {
-    case XFC_F32: case XFC_F16: case XFC_BF16: return e->f32;
+    case XFC_F32:
+    case XFC_F16:
+    case XFC_BF16: return e->f32;
     case XFC_F64: return e->f64;
     case XFC_BOOL: return e->i1;
-    case XFC_I8: case XFC_U8: return e->i8;
-    case XFC_I16: case XFC_U16: return e->i16;
-    case XFC_I32: case XFC_U32: return e->i32;
-    case XFC_I64: case XFC_U64: return e->i64;
+    case XFC_I8:
+    case XFC_U8: return e->i8;
+    case XFC_I16:
+    case XFC_U16: return e->i16;
+    case XFC_I32:
+    case XFC_U32: return e->i32;
+    case XFC_I64:
+    case XFC_U64: return e->i64;
     case XFC_DTYPE_COUNT: break;
     }
     xfc_bug(__FILE__, __LINE__, "no dtype %d", (int)t);
@@ -60,11 +66,19 @@ static LLVMValueRef spread(LLVMTypeRef like, LLVMValueRef (*make)(LLVMTypeRef, c
     for (uint32_t i = 0; i < n; i++) each[i] = one;
     return LLVMConstVector(each, n);
 }
-static LLVMValueRef make_int(LLVMTypeRef t, const void *v) { return LLVMConstInt(t, (uint64_t) * (const int64_t *)v, true); }
+static LLVMValueRef make_int(LLVMTypeRef t, const void *v) {
+    return LLVMConstInt(t, (uint64_t)*(const int64_t *)v, true);
+}
 static LLVMValueRef make_real(LLVMTypeRef t, const void *v) { return LLVMConstReal(t, *(const double *)v); }
 
-LLVMValueRef xfc_emit_number(xfc_emit *e, LLVMTypeRef like, int64_t v) { (void)e; return spread(like, make_int, &v); }
-LLVMValueRef xfc_emit_real(xfc_emit *e, LLVMTypeRef like, double v) { (void)e; return spread(like, make_real, &v); }
+LLVMValueRef xfc_emit_number(xfc_emit *e, LLVMTypeRef like, int64_t v) {
+    (void)e;
+    return spread(like, make_int, &v);
+}
+LLVMValueRef xfc_emit_real(xfc_emit *e, LLVMTypeRef like, double v) {
+    (void)e;
+    return spread(like, make_real, &v);
+}
 
 LLVMValueRef xfc_emit_lane(xfc_emit *e, LLVMValueRef vector, uint32_t lane) {
     return LLVMBuildExtractElement(e->b, vector, xfc_emit_const(e, lane), "");
@@ -77,7 +91,8 @@ LLVMValueRef xfc_emit_lane_numbers(xfc_emit *e) {
     return LLVMConstVector(each, e->lanes);
 }
 
-/* --- memory --------------------------------------------------------------------------------------------------------- */
+/* --- memory
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* LLVM 22 takes the alignment of masked accesses from an attribute of the pointer operand. */
 static void align_operand(xfc_emit *e, LLVMValueRef call, unsigned operand, xfc_dtype t) {
@@ -111,7 +126,8 @@ static LLVMValueRef mask_of(xfc_emit *e, LLVMValueRef mask) {
 LLVMValueRef xfc_emit_load(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef mask) {
     LLVMTypeRef type = xfc_emit_mem_type(e, t), wide = LLVMVectorType(type, e->lanes);
     LLVMValueRef v;
-    if (p.kind == XFC_LANES_SAME && mask && xfc_is_vector(mask)) { /* read once if any lane is alive, then drop the dead ones */
+    if (p.kind == XFC_LANES_SAME && mask &&
+        xfc_is_vector(mask)) { /* read once if any lane is alive, then drop the dead ones */
         LLVMTypeRef over = LLVMTypeOf(mask);
         LLVMValueRef any = xfc_emit_intrinsic(e, "llvm.vector.reduce.or", &over, 1, &mask, 1);
         v = xfc_emit_splat(e, load_if(e, type, t, p.address, any), e->lanes);
@@ -123,14 +139,15 @@ LLVMValueRef xfc_emit_load(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValu
     } else {
         LLVMTypeRef over[2] = {wide, LLVMTypeOf(p.address)};
         LLVMValueRef args[3] = {p.address, mask_of(e, mask), LLVMConstNull(wide)};
-        v = xfc_emit_intrinsic(e, p.kind == XFC_LANES_NEXT ? "llvm.masked.load" : "llvm.masked.gather", over, 2, args, 3);
+        v = xfc_emit_intrinsic(e, p.kind == XFC_LANES_NEXT ? "llvm.masked.load" : "llvm.masked.gather", over, 2, args,
+                               3);
         align_operand(e, v, 0, t);
     }
     return xfc_emit_from_memory(e, t, v);
 }
 
-/* A tail of one element. LLVM 22 turns such a masked store, when a truncation comes before it, into a scalar store of the wide
- * element, which overwrites what follows; so it is written as the scalar store that it is. */
+/* A tail of one element. LLVM 22 turns such a masked store, when a truncation comes before it, into a scalar store of
+ * the wide element, which overwrites what follows; so it is written as the scalar store that it is. */
 static bool only_first_lane(LLVMValueRef mask) {
     if (!mask || !xfc_is_vector(mask) || !LLVMIsConstant(mask)) return false;
     for (uint32_t i = 0; i < LLVMGetVectorSize(LLVMTypeOf(mask)); i++) {

@@ -1,10 +1,10 @@
 /* widen.c - the C functions of runtime/kernels/math.c inside generated code, on scalars and on vectors.
  *
  * They were compiled to bitcode when xfc was built. Each is one basic block without memory access, so it is copied, not
- * called: instruction by instruction, on the shape of the arguments at hand (every operand that is a constant is splatted, every
- * intrinsic declared anew on the wide type). A vector lane thus computes exactly what the scalar does, and what the interpreter
- * does with the same C on a machine with the same instructions. Multiply-adds (llvm.fma, llvm.fmuladd) stay fused
- * only if the target fuses.
+ * called: instruction by instruction, on the shape of the arguments at hand (every operand that is a constant is
+ * splatted, every intrinsic declared anew on the wide type). A vector lane thus computes exactly what the scalar does,
+ * and what the interpreter does with the same C on a machine with the same instructions. Multiply-adds (llvm.fma,
+ * llvm.fmuladd) stay fused only if the target fuses.
  *
  * No lookup tables, no branches, no calls but intrinsics: anything else is a bug in math.c and ends the compiler.
  */
@@ -20,13 +20,19 @@ static LLVMModuleRef math_module(xfc_emit *e) {
     LLVMMemoryBufferRef buffer =
         LLVMCreateMemoryBufferWithMemoryRange((const char *)xfc_math_bitcode, xfc_math_bitcode_size, "math", false);
     LLVMModuleRef module;
-    if (LLVMParseBitcodeInContext2(e->llvm, buffer, &module)) xfc_bug(__FILE__, __LINE__, "the math bitcode cannot be read");
+    if (LLVMParseBitcodeInContext2(e->llvm, buffer, &module))
+        xfc_bug(__FILE__, __LINE__, "the math bitcode cannot be read");
     LLVMDisposeMemoryBuffer(buffer);
     e->wide = module;
     return module;
 }
 
-typedef struct { xfc_emit *e; xfc_map values; uint32_t lanes; const char *name; } copier; /* lanes 0: scalars */
+typedef struct {
+    xfc_emit *e;
+    xfc_map values;
+    uint32_t lanes;
+    const char *name;
+} copier; /* lanes 0: scalars */
 
 static LLVMTypeRef widen_type(const copier *c, LLVMTypeRef t) { return c->lanes ? LLVMVectorType(t, c->lanes) : t; }
 
@@ -46,11 +52,13 @@ static LLVMValueRef copy_call(copier *c, LLVMValueRef in) {
     const char *name = LLVMIntrinsicGetName(id, &length);
     for (unsigned i = 0; i < n; i++) {
         /* Flag operands (abs' "poison on the least value") stay scalar. */
-        bool flag = LLVMGetTypeKind(LLVMTypeOf(LLVMGetOperand(in, i))) == LLVMIntegerTypeKind && LLVMGetIntTypeWidth(LLVMTypeOf(LLVMGetOperand(in, i))) == 1;
+        bool flag = LLVMGetTypeKind(LLVMTypeOf(LLVMGetOperand(in, i))) == LLVMIntegerTypeKind &&
+                    LLVMGetIntTypeWidth(LLVMTypeOf(LLVMGetOperand(in, i))) == 1;
         args[i] = flag ? LLVMGetOperand(in, i) : operand(c, in, i);
     }
     bool fuses = strcmp(name, "llvm.fma") == 0 || strcmp(name, "llvm.fmuladd") == 0;
-    if (fuses && !e->target->has_fma) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, args[0], args[1], ""), args[2], "");
+    if (fuses && !e->target->has_fma)
+        return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, args[0], args[1], ""), args[2], "");
     if (fuses) name = "llvm.fma";
     LLVMTypeRef type = widen_type(c, LLVMTypeOf(in)), over[2] = {type, LLVMTypeOf(args[0])};
     bool converts = strncmp(name, "llvm.fpto", 9) == 0;
@@ -62,15 +70,32 @@ static LLVMValueRef copy_instruction(copier *c, LLVMValueRef in) {
     LLVMOpcode op = LLVMGetInstructionOpcode(in);
     switch ((int)op) {
     case LLVMFNeg: return LLVMBuildFNeg(b, operand(c, in, 0), "");
-    case LLVMFAdd: case LLVMFSub: case LLVMFMul: case LLVMFDiv: case LLVMAdd: case LLVMSub: case LLVMMul: case LLVMAnd: case LLVMOr:
-    case LLVMXor: case LLVMShl: case LLVMLShr: case LLVMAShr:
-        return LLVMBuildBinOp(b, op, operand(c, in, 0), operand(c, in, 1), "");
+    case LLVMFAdd:
+    case LLVMFSub:
+    case LLVMFMul:
+    case LLVMFDiv:
+    case LLVMAdd:
+    case LLVMSub:
+    case LLVMMul:
+    case LLVMAnd:
+    case LLVMOr:
+    case LLVMXor:
+    case LLVMShl:
+    case LLVMLShr:
+    case LLVMAShr: return LLVMBuildBinOp(b, op, operand(c, in, 0), operand(c, in, 1), "");
     case LLVMICmp: return LLVMBuildICmp(b, LLVMGetICmpPredicate(in), operand(c, in, 0), operand(c, in, 1), "");
     case LLVMFCmp: return LLVMBuildFCmp(b, LLVMGetFCmpPredicate(in), operand(c, in, 0), operand(c, in, 1), "");
     case LLVMSelect: return LLVMBuildSelect(b, operand(c, in, 0), operand(c, in, 1), operand(c, in, 2), "");
-    case LLVMBitCast: case LLVMTrunc: case LLVMZExt: case LLVMSExt: case LLVMSIToFP: case LLVMUIToFP: case LLVMFPToSI: case LLVMFPToUI:
-    case LLVMFPTrunc: case LLVMFPExt:
-        return LLVMBuildCast(b, op, operand(c, in, 0), widen_type(c, LLVMTypeOf(in)), "");
+    case LLVMBitCast:
+    case LLVMTrunc:
+    case LLVMZExt:
+    case LLVMSExt:
+    case LLVMSIToFP:
+    case LLVMUIToFP:
+    case LLVMFPToSI:
+    case LLVMFPToUI:
+    case LLVMFPTrunc:
+    case LLVMFPExt: return LLVMBuildCast(b, op, operand(c, in, 0), widen_type(c, LLVMTypeOf(in)), "");
     case LLVMFreeze: return LLVMBuildFreeze(b, operand(c, in, 0), "");
     case LLVMCall: return copy_call(c, in);
     default: xfc_bug(__FILE__, __LINE__, "%s has an instruction (%d) that cannot be widened", c->name, (int)op);
@@ -110,7 +135,8 @@ LLVMValueRef xfc_emit_libm(xfc_emit *e, const char *name, const LLVMValueRef *ar
     if (e->gpu) {
         xfc_loc loc = e->kernel && e->kernel->n_fused ? e->kernel->fused[0] : (xfc_loc){0};
         if (e->status == XFC_OK)
-            e->status = xfc_fail(e->ctx, XFC_ERR_UNSUPPORTED, loc, "%s of f64 has no GPU code; cast to f32 around it", name);
+            e->status =
+                xfc_fail(e->ctx, XFC_ERR_UNSUPPORTED, loc, "%s of f64 has no GPU code; cast to f32 around it", name);
         return arg[0];
     }
     LLVMValueRef v[2], one[2];

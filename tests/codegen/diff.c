@@ -1,9 +1,10 @@
 /* diff.c - random kernels, compiled for every CPU level, against the interpreter.
  *
- * diff SEED COUNT [ISA [NUMBER]]: makes COUNT kernels (NUMBER: prints the code of that one instead), compiles them into one shared object an ISA, and runs each on several sizes
- * (0, 1, odd, around the vector width, larger), with its tasks split over calls and workers. All results must agree to the
- * bit but two kinds that must lie within a tolerance: reductions of floats, whose order differs, and math functions on an
- * ISA without FMA, which round twice. Memory around every output must stay as it was.
+ * diff SEED COUNT [ISA [NUMBER]]: makes COUNT kernels (NUMBER: prints the code of that one instead), compiles them
+ * into one shared object an ISA, and runs each on several sizes (0, 1, odd, around the vector width, larger), with its
+ * tasks split over calls and workers. All results must agree to the bit but two kinds that must lie within a
+ * tolerance: reductions of floats, whose order differs, and math functions on an ISA without FMA, which round twice.
+ * Memory around every output must stay as it was.
  */
 #include "backends/llvm/llvm.h"
 #include "ir/eval.h"
@@ -19,6 +20,7 @@
 enum { MAX_AXES = 4, N_SIZES = 6, GUARD = 64 };
 
 static uint64_t state;
+static int opt_level; /* SEED mod 4: every level is tested */
 static uint32_t below(uint32_t n) {
     state ^= state << 13;
     state ^= state >> 7;
@@ -31,7 +33,7 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_graph *graph;
-    xfc_int size[2];     /* the symbols n and m */
+    xfc_int size[2]; /* the symbols n and m */
     xfc_value *in[8];
     uint32_t n_in;
     xfc_nestb nest;
@@ -41,7 +43,10 @@ typedef struct {
     bool math, sums, finite; /* has math functions; reduces floats; wants no NaN nor infinity as input */
 } maker;
 
-typedef struct { xfc_op *op; bool math, sums, finite; } test_kernel;
+typedef struct {
+    xfc_op *op;
+    bool math, sums, finite;
+} test_kernel;
 
 static xfc_int random_extent(maker *m) {
     static const int64_t fixed[] = {1, 2, 3, 7, 8, 16, 33, 48};
@@ -119,19 +124,25 @@ static uint32_t random_condition(maker *m, xfc_dtype t, uint32_t a, uint32_t b) 
 }
 
 static uint32_t random_op(maker *m, xfc_dtype t, uint32_t a, uint32_t b) {
-    static const xfc_scalar_op ints[] = {XFC_S_ADD, XFC_S_SUB, XFC_S_MUL, XFC_S_DIV, XFC_S_MOD, XFC_S_FMOD, XFC_S_MIN,
-                                         XFC_S_MAX, XFC_S_NEG, XFC_S_ABS, XFC_S_SIGN, XFC_S_POW};
+    static const xfc_scalar_op ints[] = {XFC_S_ADD, XFC_S_SUB, XFC_S_MUL, XFC_S_DIV, XFC_S_MOD,  XFC_S_FMOD,
+                                         XFC_S_MIN, XFC_S_MAX, XFC_S_NEG, XFC_S_ABS, XFC_S_SIGN, XFC_S_POW};
     static const xfc_scalar_op bools[] = {XFC_S_AND, XFC_S_OR, XFC_S_XOR, XFC_S_NOT};
-    static const xfc_scalar_op floats[] = {XFC_S_ADD, XFC_S_SUB, XFC_S_MUL, XFC_S_DIV, XFC_S_MOD, XFC_S_FMOD, XFC_S_MIN, XFC_S_MAX,
-                                           XFC_S_NEG, XFC_S_ABS, XFC_S_SIGN, XFC_S_SQRT, XFC_S_FLOOR, XFC_S_CEIL, XFC_S_ROUND};
-    static const xfc_scalar_op maths[] = {XFC_S_EXP, XFC_S_LOG, XFC_S_ERF, XFC_S_TANH, XFC_S_SIGMOID, XFC_S_SIN, XFC_S_COS};
+    static const xfc_scalar_op floats[] = {XFC_S_ADD,  XFC_S_SUB,  XFC_S_MUL,   XFC_S_DIV,  XFC_S_MOD,
+                                           XFC_S_FMOD, XFC_S_MIN,  XFC_S_MAX,   XFC_S_NEG,  XFC_S_ABS,
+                                           XFC_S_SIGN, XFC_S_SQRT, XFC_S_FLOOR, XFC_S_CEIL, XFC_S_ROUND};
+    static const xfc_scalar_op maths[] = {XFC_S_EXP,     XFC_S_LOG, XFC_S_ERF, XFC_S_TANH,
+                                          XFC_S_SIGMOID, XFC_S_SIN, XFC_S_COS};
     xfc_scalar_op op;
     if (chance(20)) return xfc_nb_op(&m->nest, XFC_S_SELECT, t, random_condition(m, t, a, b), a, b);
     if (chance(10) && m->n_in < 3) return random_load(m, t, random_condition(m, t, a, b));
-    if (t == XFC_BOOL) op = bools[below(4)];
-    else if (!xfc_dtype_is_float(t)) op = ints[below(XFC_COUNT(ints))];
-    else if (chance(15)) op = maths[below(XFC_COUNT(maths))], m->math = true;
-    else op = floats[below(XFC_COUNT(floats))];
+    if (t == XFC_BOOL)
+        op = bools[below(4)];
+    else if (!xfc_dtype_is_float(t))
+        op = ints[below(XFC_COUNT(ints))];
+    else if (chance(15))
+        op = maths[below(XFC_COUNT(maths))], m->math = true;
+    else
+        op = floats[below(XFC_COUNT(floats))];
     if (op == XFC_S_MOD) m->finite = true; /* the interpreter's modulus of infinities is its own */
     return xfc_nb_op(&m->nest, op, t, a, b, XFC_NO_ARG);
 }
@@ -213,9 +224,13 @@ static test_kernel make_kernel(xfc_ctx *ctx, const xfc_int *size, uint32_t numbe
     return (test_kernel){op, m.math, m.sums, m.finite || m.sums};
 }
 
-/* --- running -------------------------------------------------------------------------------------------------------- */
+/* --- running
+ * -------------------------------------------------------------------------------------------------------- */
 
-typedef struct { xfc_int symbol[2]; int64_t value[2]; } binding;
+typedef struct {
+    xfc_int symbol[2];
+    int64_t value[2];
+} binding;
 static bool lookup(void *user, uint32_t id, int64_t *out) {
     const binding *b = user;
     for (int i = 0; i < 2; i++)
@@ -233,10 +248,14 @@ static void fill(xfc_array *a, bool specials) {
         case XFC_F16: ((uint16_t *)a->data)[i] = xfc_float_to_half(f); break;
         case XFC_BF16: ((uint16_t *)a->data)[i] = xfc_float_to_bfloat(f); break;
         case XFC_BOOL: ((uint8_t *)a->data)[i] = (uint8_t)below(2); break;
-        case XFC_I8: case XFC_U8: ((uint8_t *)a->data)[i] = (uint8_t)(below(12) - 3u); break;
-        case XFC_I16: case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)(below(12) - 3u); break;
-        case XFC_I32: case XFC_U32: ((uint32_t *)a->data)[i] = below(6) - 3u; break;
-        case XFC_I64: case XFC_U64: ((uint64_t *)a->data)[i] = (uint64_t)below(6) - 3u; break;
+        case XFC_I8:
+        case XFC_U8: ((uint8_t *)a->data)[i] = (uint8_t)(below(12) - 3u); break;
+        case XFC_I16:
+        case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)(below(12) - 3u); break;
+        case XFC_I32:
+        case XFC_U32: ((uint32_t *)a->data)[i] = below(6) - 3u; break;
+        case XFC_I64:
+        case XFC_U64: ((uint64_t *)a->data)[i] = (uint64_t)below(6) - 3u; break;
         case XFC_DTYPE_COUNT: break;
         }
     }
@@ -321,7 +340,8 @@ static int run_one(xfc_ctx *ctx, const test_kernel *t, xf_kernel_fn fn, binding 
         if (error) printf("error word %d\n", error), bad = 1;
         for (int64_t i = 0; i < out.count && !bad; i++) {
             if (close_enough(&out, &want, i, tolerant)) continue;
-            if (xfc_dtype_is_float(out.dtype)) printf("element %lld: %.9g, interpreter %.9g\n", (long long)i, element(&out, i), element(&want, i));
+            if (xfc_dtype_is_float(out.dtype))
+                printf("element %lld: %.9g, interpreter %.9g\n", (long long)i, element(&out, i), element(&want, i));
             bad = 1;
         }
     }
@@ -332,7 +352,8 @@ static int run_one(xfc_ctx *ctx, const test_kernel *t, xf_kernel_fn fn, binding 
     if (!bad) return 0;
     xfc_buf text = {.arena = t->op->graph->arena};
     xfc_print_kernel(ctx, &text, k);
-    printf("FAIL kernel %u, %s, n = %lld, m = %lld\n%s\n", number, isa, (long long)b->value[0], (long long)b->value[1], text.text);
+    printf("FAIL kernel %u, %s, n = %lld, m = %lld\n%s\n", number, isa, (long long)b->value[0], (long long)b->value[1],
+           text.text);
     return 1;
 }
 
@@ -343,7 +364,7 @@ static int print_one(xfc_ctx *ctx, const test_kernel *t, const xfc_int *size, co
         xfc_blob text;
         LLVMValueRef fn;
         if (xfc_backend_find("cpu")->configure(ctx, &target, isa) != XFC_OK) return 1;
-        if (xfc_emit_begin(&e, ctx, &target, 2, "diff") != XFC_OK) return 1;
+        if (xfc_emit_begin(&e, ctx, &target, opt_level, "diff") != XFC_OK) return 1;
         e.graph_symbols = size;
         e.n_graph_symbols = 2;
         if (xfc_emit_kernel(&e, t->op->kernel, "kernel", &fn) != XFC_OK) return 1;
@@ -363,7 +384,7 @@ static int run_isa(xfc_ctx *ctx, const test_kernel *t, uint32_t n, const xfc_int
     xfc_blob object;
     char name[32];
     if (xfc_backend_find("cpu")->configure(ctx, &target, isa) != XFC_OK) return 1;
-    if (xfc_emit_begin(&e, ctx, &target, 2, "diff") != XFC_OK) return 1;
+    if (xfc_emit_begin(&e, ctx, &target, opt_level, "diff") != XFC_OK) return 1;
     e.graph_symbols = size;
     e.n_graph_symbols = 2;
     for (uint32_t i = 0; i < n; i++) {
@@ -396,6 +417,7 @@ static int run_isa(xfc_ctx *ctx, const test_kernel *t, uint32_t n, const xfc_int
 int main(int argc, char **argv) {
     static const char *const isas[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
     uint32_t count = argc > 2 ? (uint32_t)atoi(argv[2]) : 50;
+    opt_level = argc > 1 ? atoi(argv[1]) % 4 : 2;
     state = 0x9e3779b97f4a7c15ull * (argc > 1 ? strtoull(argv[1], NULL, 10) + 1 : 1);
     xfc_ctx *ctx = xfc_ctx_new();
     xfc_int size[2] = {xfc_int_symbol(ctx, "n", 0, 4096), xfc_int_symbol(ctx, "m", 0, 4096)};

@@ -1,7 +1,8 @@
-/* emit.c - prints the code of every kernel of a .xf file: emit ISA WHAT FILE, e.g. emit x86-64-v4 asm rows.xf; "sm_80" for PTX.
+/* emit.c - prints the code of every kernel of a .xf file: emit ISA WHAT FILE, e.g. emit x86-64-v4 asm rows.xf; "sm_80"
+ * for PTX.
  *
- * For text tests: unlike the drivers it needs no plan, so a kernel can be shown alone. Graph symbols are numbered in the order of
- * their first use in the inputs' dims.
+ * For text tests: unlike the drivers it needs no plan, so a kernel can be shown alone. Graph symbols are numbered in
+ * the order of their first use in the inputs' dims.
  */
 #include "backends/llvm/llvm.h"
 #include "ir/text.h"

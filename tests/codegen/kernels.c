@@ -1,7 +1,8 @@
 /* kernels.c - whole kernels as text, compiled for every CPU level, against the interpreter.
  *
- * What random single nests (diff.c) do not reach: several steps sharing temporaries in registers and in scratch, kernel lets, scan
- * axes, a nest that updates a buffer in place, indices out of range, tables without rows, and sizes 0, 1, odd and larger.
+ * What random single nests (diff.c) do not reach: several steps sharing temporaries in registers and in scratch,
+ * kernel lets, scan axes, a nest that updates a buffer in place, indices out of range, tables without rows, and sizes
+ * 0, 1, odd and larger.
  */
 #include "backends/llvm/llvm.h"
 #include "ir/eval.h"
@@ -13,65 +14,99 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { const char *name, *text; bool out_of_range; } test_case;
+typedef struct {
+    const char *name, *text;
+    bool out_of_range;
+} test_case;
 
 static const test_case cases[] = {
-    {"rows", "graph @rows[b in 0..64, s in 0..512](%x: f32[b, s], %g: f32[s], %h: f32[s]) -> (f32[b, s] \"o1\") stage scheduled {\n"
-             "  %y = kernel \"rows\" %x, %g, %h : f32[b, s] {\n"
-             "    axis t in b threads\n"
-             "    temp $0: f32[s]\n    temp $1: f32[]\n    temp $2: f32[]\n"
-             "    nest c in s reduce vector { a = load f32 %x[t, c]\n store $0[c] = a\n store add $1[] = a\n }\n"
-             "    nest c in s reduce vector { a = load f32 $0[c]\n m = load f32 $1[]\n n = index s\n f = cast f32 n\n u = div f32 m, f\n"
-             "      d = sub f32 a, u\n q = mul f32 d, d\n store $0[c] = d\n store add $2[] = q\n }\n"
-             "    nest c in s vector { d = load f32 $0[c]\n v = load f32 $2[]\n n = index s\n f = cast f32 n\n u = div f32 v, f\n"
-             "      e = const f32 1.0e-5\n w = add f32 u, e\n r = sqrt f32 w\n z = div f32 d, r\n g = load f32 %g[c]\n h = load f32 %h[c]\n"
-             "      o = fma f32 z, g, h\n store %y[t, c] = o\n }\n"
-             "  }\n  return %y\n}\n", false},
-    {"softmax", "graph @softmax[b in 0..64, s in 1..512](%x: f16[b, s]) -> (f16[b, s] \"o1\") stage scheduled {\n"
-                "  %y = kernel \"rows\" %x : f16[b, s] {\n"
-                "    axis t in b threads\n"
-                "    temp $0: f32[]\n    temp $1: f32[]\n    temp $2: f32[s + 3]\n"
-                "    nest c in s reduce vector { a = load f16 %x[t, c]\n f = cast f32 a\n store max $0[] = f\n }\n"
-                "    nest c in s reduce vector { a = load f16 %x[t, c]\n f = cast f32 a\n m = load f32 $0[]\n d = sub f32 f, m\n e = exp f32 d\n"
-                "      store $2[c + 3] = e\n store add $1[] = e\n }\n"
-                "    nest c in s vector { e = load f32 $2[c + 3]\n n = load f32 $1[]\n q = div f32 e, n\n h = cast f16 q\n store %y[t, c] = h\n }\n"
-                "  }\n  return %y\n}\n", false},
-    {"scan", "graph @scan[b in 0..64, s in 0..512](%x: i32[b, s], %p: bool[b, s]) -> (i32[b, s] \"o1\", i32[b] \"o2\", bool[b] \"o3\") stage scheduled {\n"
-             "  %y = kernel \"scan\" %x : i32[b, s] {\n"
-             "    nest i in b vector, j in s scan { z = const i64 0\n at = index j\n some = gt bool at, z\n p = load i32 %y[i, j - 1] if some\n"
-             "      a = load i32 %x[i, j]\n r = add i32 a, p\n store %y[i, j] = r\n }\n"
-             "  }\n"
-             "  %m, %all = kernel \"reduce\" %x, %p : i32[b], bool[b] {\n"
-             "    axis t in b threads\n"
-             "    nest j in s reduce vector { a = load i32 %x[t, j]\n p = load bool %p[t, j]\n store max %m[t] = a\n store and %all[t] = p\n }\n"
-             "  }\n  return %y, %m, %all\n}\n", false},
-    {"columns", "graph @columns[b in 0..64, s in 0..512](%x: f32[b, s], %w: f32[s, 37]) -> (f32[b, 37] \"o1\", f64[s] \"o2\") stage scheduled {\n"
-                "  %y = kernel \"reduce\" %x, %w : f32[b, 37] {\n"
-                "    axis t in b threads\n"
-                "    nest c in 37 vector, k in s reduce { a = load f32 %x[t, k]\n w = load f32 %w[k, c]\n p = mul f32 a, w\n store add %y[t, c] = p\n }\n"
-                "  }\n"
-                "  %z = kernel \"reduce\" %x : f64[s] {\n"
-                "    nest c in s vector, k in b reduce { a = load f32 %x[k, c]\n d = cast f64 a\n store min %z[c] = d\n }\n"
-                "  }\n  return %y, %z\n}\n", false},
-    {"heads", "graph @heads[b in 0..64, s in 0..512](%x: f32[b, s, 96]) -> (f32[b, 6, s, 16] \"o1\") stage scheduled {\n"
-              "  %y = kernel \"map\" %x : f32[b, 6, s, 16] {\n"
-              "    axis t in b * s threads\n"
-              "    let i = t floordiv s in 0..b - 1\n    let j = t mod s in 0..s - 1\n"
-              "    nest c in 96 vector { a = load f32 %x[i, j, c]\n store %y[i, c floordiv 16, j, c mod 16] = a\n }\n"
-              "  }\n  return %y\n}\n", false},
-    {"range", "graph @range[b in 0..64, s in 0..512](%ids: i32[b], %w: f32[7, s]) -> (f32[b, s] \"o1\") stage scheduled {\n"
-              "  %y = kernel \"map\" %ids, %w : f32[b, s] {\n"
-              "    nest i in b, c in s vector { n = load i32 %ids[i]\n o = const i32 9\n p = add i32 n, o\n m = let k = p in 0..6 wrap\n a = load f32 %w[k, c]\n store %y[i, c] = a\n }\n"
-              "  }\n  return %y\n}\n", true},
-    {"empty", "graph @empty[b in 0..64, s in 0..512](%ids: i64[b], %w: f32[s, 5]) -> (f32[b, 5] \"o1\") stage scheduled {\n"
-              "  %y = kernel \"map\" %ids, %w : f32[b, 5] {\n"
-              "    nest i in b vector, c in 5 { n = load i64 %ids[i]\n z = const i64 0\n o = mul i64 n, z\n m = let k = o in 0..s - 1 wrap\n a = load f32 %w[k, c]\n store %y[i, c] = a\n }\n"
-              "  }\n  return %y\n}\n", false},
+    {"rows",
+     "graph @rows[b in 0..64, s in 0..512](%x: f32[b, s], %g: f32[s], %h: f32[s]) -> (f32[b, s] \"o1\") stage "
+     "scheduled {\n"
+     "  %y = kernel \"rows\" %x, %g, %h : f32[b, s] {\n"
+     "    axis t in b threads\n"
+     "    temp $0: f32[s]\n    temp $1: f32[]\n    temp $2: f32[]\n"
+     "    nest c in s reduce vector { a = load f32 %x[t, c]\n store $0[c] = a\n store add $1[] = a\n }\n"
+     "    nest c in s reduce vector { a = load f32 $0[c]\n m = load f32 $1[]\n n = index s\n f = cast f32 n\n u = div "
+     "f32 m, f\n"
+     "      d = sub f32 a, u\n q = mul f32 d, d\n store $0[c] = d\n store add $2[] = q\n }\n"
+     "    nest c in s vector { d = load f32 $0[c]\n v = load f32 $2[]\n n = index s\n f = cast f32 n\n u = div f32 v, "
+     "f\n"
+     "      e = const f32 1.0e-5\n w = add f32 u, e\n r = sqrt f32 w\n z = div f32 d, r\n g = load f32 %g[c]\n h = "
+     "load f32 %h[c]\n"
+     "      o = fma f32 z, g, h\n store %y[t, c] = o\n }\n"
+     "  }\n  return %y\n}\n",
+     false},
+    {"softmax",
+     "graph @softmax[b in 0..64, s in 1..512](%x: f16[b, s]) -> (f16[b, s] \"o1\") stage scheduled {\n"
+     "  %y = kernel \"rows\" %x : f16[b, s] {\n"
+     "    axis t in b threads\n"
+     "    temp $0: f32[]\n    temp $1: f32[]\n    temp $2: f32[s + 3]\n"
+     "    nest c in s reduce vector { a = load f16 %x[t, c]\n f = cast f32 a\n store max $0[] = f\n }\n"
+     "    nest c in s reduce vector { a = load f16 %x[t, c]\n f = cast f32 a\n m = load f32 $0[]\n d = sub f32 f, m\n "
+     "e = exp f32 d\n"
+     "      store $2[c + 3] = e\n store add $1[] = e\n }\n"
+     "    nest c in s vector { e = load f32 $2[c + 3]\n n = load f32 $1[]\n q = div f32 e, n\n h = cast f16 q\n store "
+     "%y[t, c] = h\n }\n"
+     "  }\n  return %y\n}\n",
+     false},
+    {"scan",
+     "graph @scan[b in 0..64, s in 0..512](%x: i32[b, s], %p: bool[b, s]) -> (i32[b, s] \"o1\", i32[b] \"o2\", bool[b] "
+     "\"o3\") stage scheduled {\n"
+     "  %y = kernel \"scan\" %x : i32[b, s] {\n"
+     "    nest i in b vector, j in s scan { z = const i64 0\n at = index j\n some = gt bool at, z\n p = load i32 %y[i, "
+     "j - 1] if some\n"
+     "      a = load i32 %x[i, j]\n r = add i32 a, p\n store %y[i, j] = r\n }\n"
+     "  }\n"
+     "  %m, %all = kernel \"reduce\" %x, %p : i32[b], bool[b] {\n"
+     "    axis t in b threads\n"
+     "    nest j in s reduce vector { a = load i32 %x[t, j]\n p = load bool %p[t, j]\n store max %m[t] = a\n store and "
+     "%all[t] = p\n }\n"
+     "  }\n  return %y, %m, %all\n}\n",
+     false},
+    {"columns",
+     "graph @columns[b in 0..64, s in 0..512](%x: f32[b, s], %w: f32[s, 37]) -> (f32[b, 37] \"o1\", f64[s] \"o2\") "
+     "stage scheduled {\n"
+     "  %y = kernel \"reduce\" %x, %w : f32[b, 37] {\n"
+     "    axis t in b threads\n"
+     "    nest c in 37 vector, k in s reduce { a = load f32 %x[t, k]\n w = load f32 %w[k, c]\n p = mul f32 a, w\n "
+     "store add %y[t, c] = p\n }\n"
+     "  }\n"
+     "  %z = kernel \"reduce\" %x : f64[s] {\n"
+     "    nest c in s vector, k in b reduce { a = load f32 %x[k, c]\n d = cast f64 a\n store min %z[c] = d\n }\n"
+     "  }\n  return %y, %z\n}\n",
+     false},
+    {"heads",
+     "graph @heads[b in 0..64, s in 0..512](%x: f32[b, s, 96]) -> (f32[b, 6, s, 16] \"o1\") stage scheduled {\n"
+     "  %y = kernel \"map\" %x : f32[b, 6, s, 16] {\n"
+     "    axis t in b * s threads\n"
+     "    let i = t floordiv s in 0..b - 1\n    let j = t mod s in 0..s - 1\n"
+     "    nest c in 96 vector { a = load f32 %x[i, j, c]\n store %y[i, c floordiv 16, j, c mod 16] = a\n }\n"
+     "  }\n  return %y\n}\n",
+     false},
+    {"range",
+     "graph @range[b in 0..64, s in 0..512](%ids: i32[b], %w: f32[7, s]) -> (f32[b, s] \"o1\") stage scheduled {\n"
+     "  %y = kernel \"map\" %ids, %w : f32[b, s] {\n"
+     "    nest i in b, c in s vector { n = load i32 %ids[i]\n o = const i32 9\n p = add i32 n, o\n m = let k = p in "
+     "0..6 wrap\n a = load f32 %w[k, c]\n store %y[i, c] = a\n }\n"
+     "  }\n  return %y\n}\n",
+     true},
+    {"empty",
+     "graph @empty[b in 0..64, s in 0..512](%ids: i64[b], %w: f32[s, 5]) -> (f32[b, 5] \"o1\") stage scheduled {\n"
+     "  %y = kernel \"map\" %ids, %w : f32[b, 5] {\n"
+     "    nest i in b vector, c in 5 { n = load i64 %ids[i]\n z = const i64 0\n o = mul i64 n, z\n m = let k = o in "
+     "0..s - 1 wrap\n a = load f32 %w[k, c]\n store %y[i, c] = a\n }\n"
+     "  }\n  return %y\n}\n",
+     false},
 };
 
 static const int64_t sizes[][2] = {{3, 1}, {0, 9}, {1, 16}, {5, 33}, {17, 131}, {40, 100}};
 
-typedef struct { const xfc_int *symbol; uint32_t n; const int64_t *value; } binding;
+typedef struct {
+    const xfc_int *symbol;
+    uint32_t n;
+    const int64_t *value;
+} binding;
 static bool lookup(void *user, uint32_t id, int64_t *out) {
     const binding *b = user;
     for (uint32_t i = 0; i < b->n; i++)
@@ -95,11 +130,16 @@ static xfc_array make_array(xfc_ctx *ctx, const xfc_type *t, binding *b, xfc_are
 static void fill(xfc_array *a) {
     for (int64_t i = 0; i < a->count; i++) {
         int32_t v = (int32_t)((uint64_t)i * 2654435761u >> 7 & 63) - 31;
-        if (a->dtype == XFC_F32) ((float *)a->data)[i] = (float)v / 8;
-        else if (a->dtype == XFC_F16) ((uint16_t *)a->data)[i] = xfc_float_to_half((float)v / 8);
-        else if (a->dtype == XFC_I32) ((int32_t *)a->data)[i] = v % 3;
-        else if (a->dtype == XFC_I64) ((int64_t *)a->data)[i] = v % 3;
-        else ((uint8_t *)a->data)[i] = v > -31;
+        if (a->dtype == XFC_F32)
+            ((float *)a->data)[i] = (float)v / 8;
+        else if (a->dtype == XFC_F16)
+            ((uint16_t *)a->data)[i] = xfc_float_to_half((float)v / 8);
+        else if (a->dtype == XFC_I32)
+            ((int32_t *)a->data)[i] = v % 3;
+        else if (a->dtype == XFC_I64)
+            ((int64_t *)a->data)[i] = v % 3;
+        else
+            ((uint8_t *)a->data)[i] = v > -31;
     }
 }
 
@@ -121,9 +161,16 @@ static bool same(const xfc_array *got, const xfc_array *want) {
     return true;
 }
 
-typedef struct { xfc_ctx *ctx; xfc_graph *graph; xfc_int symbol[2]; void *library; xfc_array *array; } program;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_graph *graph;
+    xfc_int symbol[2];
+    void *library;
+    xfc_array *array;
+} program;
 
-/* Every kernel of the graph in order, each task in a call of its own, from the last to the first, on one of two workers. */
+/* Every kernel of the graph in order, each task in a call of its own, from the last to the first, on one of two
+ * workers. */
 static int32_t run_program(program *p, binding *b, xfc_arena *arena) {
     int32_t error = 0, number = 0;
     xfc_foreach_op(op, p->graph) {
@@ -139,7 +186,8 @@ static int32_t run_program(program *p, binding *b, xfc_arena *arena) {
             buffers[n++] = p->array[op->out[i].id].data;
         }
         int64_t bytes = evaluate(p->ctx, xfc_kernel_scratch_bytes(p->ctx, op->kernel), b);
-        xf_frame frame = {.values = b->value, .buffers = buffers, .error = &error, .step = number, .scratch_stride = bytes};
+        xf_frame frame = {
+            .values = b->value, .buffers = buffers, .error = &error, .step = number, .scratch_stride = bytes};
         frame.scratch = xfc_alloc(arena, (size_t)bytes * 2, 64);
         for (uint32_t i = 0; i < op->kernel->n_axes; i++) tasks *= evaluate(p->ctx, op->kernel->axes[i].extent, b);
         xf_kernel_fn fn = test_function(p->library, name);

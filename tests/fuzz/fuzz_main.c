@@ -1,9 +1,11 @@
-/* fuzz_main.c - runs a fuzzer's entry point without libFuzzer: every file given, cut short everywhere, and with flipped bits.
+/* fuzz_main.c - runs a fuzzer's entry point without libFuzzer: every file given, cut short everywhere, and with
+ * flipped bits.
  *
- *   fuzz_NAME_corpus FILES...        each also truncated at up to 200 places and mutated 200 times, the same in every run
+ *   fuzz_NAME_corpus FILES...        each also truncated at up to 200 places and mutated 200 times, the same in every
+ * run
  *
- * An input is copied into a block of exactly its size, so that a sanitizer sees one byte too many. A crash ends the program;
- * the input that caused it is written to fuzz-crash in the working directory first.
+ * An input is copied into a block of exactly its size, so that a sanitizer sees one byte too many. A crash ends the
+ * program; the input that caused it is written to fuzz-crash in the working directory first.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -56,9 +58,7 @@ static size_t mutate(uint8_t *data, size_t n, uint32_t *state) {
         case 0: data[at] ^= (uint8_t)(1u << next(state) % 8); break;
         case 1: data[at] = data[from]; break;
         case 2: memmove(data + at, data + from, len); break;
-        default:
-            memmove(data + at, data + at + len, n - at - len);
-            n -= len;
+        default: memmove(data + at, data + at + len, n - at - len); n -= len;
         }
     }
     return n;

@@ -1,7 +1,7 @@
 /* fuzz_xf.c - any bytes as an .xf text: the parser refuses or accepts, and what it accepts survives the rest of ir/.
  *
- * For an accepted text: the verifier must come to an answer, printing must parse again, and the second print must equal the
- * first. Cloning must keep the text too. A violated property aborts, which is what a fuzzer looks for.
+ * For an accepted text: the verifier must come to an answer, printing must parse again, and the second print must
+ * equal the first. Cloning must keep the text too. A violated property aborts, which is what a fuzzer looks for.
  */
 #include "ir/text.h"
 #include "ir/verify.h"

@@ -1,7 +1,7 @@
 /* structure.c - what .xf files cannot show: broken graph structures, over-long texts, canonical kernels.
  *
- * Each corruption starts from a fresh sound graph, which the verifier must accept, breaks one thing, and expects the verifier
- * to name it.
+ * Each corruption starts from a fresh sound graph, which the verifier must accept, breaks one thing, and expects the
+ * verifier to name it.
  */
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -28,7 +28,7 @@ static const char kernel_text[] = "graph @g[b](%x: f32[b, 4]) -> (f32[b, 4] \"y\
                                   "  }\n"
                                   "  return %y\n}\n";
 
-/* --- the verifier ------------------------------------------------------------------------------------------------------- */
+/* --- the verifier --- */
 
 typedef void corruption(xfc_graph *);
 
@@ -107,7 +107,8 @@ static void check_corruption(const char *text, corruption *corrupt, const char *
     corrupt(g);
     uint32_t n_errors = c->n_errors, n_constraints = g->n_constraints;
     bool found = !xfc_verify(g, &after) && strstr(after.text, message);
-    if (!CHECK(found)) fprintf(stderr, "    %s: expected '%s' in: %s\n", name, message, after.n ? after.text : "(nothing)");
+    if (!CHECK(found))
+        fprintf(stderr, "    %s: expected '%s' in: %s\n", name, message, after.n ? after.text : "(nothing)");
     CHECK_INT(xfc_verify(g, NULL), false);
     CHECK_INT(c->n_errors, n_errors); /* verifying records nothing */
     CHECK_INT(g->n_constraints, n_constraints);
@@ -166,7 +167,7 @@ static void test_verifier(void) {
 #undef BROKEN
 }
 
-/* --- the parser's limits --------------------------------------------------------------------------------------------------- */
+/* --- the parser's limits --- */
 
 static void check_refused(const char *text, size_t n, const char *message) {
     xfc_ctx *c = xfc_ctx_new();
@@ -195,14 +196,15 @@ static void test_limits(void) {
                    "a list has more than 4096 entries");
     check_repeated("graph @g(%x: f32[]) -> (f32[] \"y\") {\n  %y = kernel %x : f32[] {\n", "let l%d = 0 in 0..0 ", 1100,
                    "more than 1024 axes and lets in scope");
-    check_repeated("graph @g(%x: f32[]) -> (f32[] \"y\") {\n  %y = concat %x", ", %%x", 70000, "more than 65535 operands");
+    check_repeated("graph @g(%x: f32[]) -> (f32[] \"y\") {\n  %y = concat %x", ", %%x", 70000,
+                   "more than 65535 operands");
     static const char zero[] = "graph @g\0(";
     check_refused(zero, sizeof zero - 1, "the text holds a zero byte");
     check_refused("graph @g(%x", 11, "expected ':', found the end of the text");
     check_refused("", 0, "expected 'graph'");
 }
 
-/* --- canonical kernels ------------------------------------------------------------------------------------------------------- */
+/* --- canonical kernels --- */
 
 static const char *canonical(xfc_ctx *c, const char *text) {
     xfc_graph *g = xfc_parse_graph(c, text, strlen(text), "t.xf");
@@ -213,10 +215,10 @@ static const char *canonical(xfc_ctx *c, const char *text) {
     return b.text;
 }
 
-#define ONE(in, out, form, axis, expression)                                                                                   \
-    "graph @g[b](%" in ": f32[b, 4]) -> (f32[b, 4] \"y\") {\n  %" out " = kernel \"" form "\" %" in " : f32[b, 4] {\n    axis " axis \
-    " in b\n    nest c in 4 {\n      v = load f32 %" in "[" axis ", c]\n      w = index " expression                                  \
-    "\n      store %" out "[" axis ", c] = v\n    }\n  }\n  return %" out "\n}\n"
+#define ONE(in, out, form, axis, expression)                                                                           \
+    "graph @g[b](%" in ": f32[b, 4]) -> (f32[b, 4] \"y\") {\n  %" out " = kernel \"" form "\" %" in                    \
+    " : f32[b, 4] {\n    axis " axis " in b\n    nest c in 4 {\n      v = load f32 %" in "[" axis                      \
+    ", c]\n      w = index " expression "\n      store %" out "[" axis ", c] = v\n    }\n  }\n  return %" out "\n}\n"
 
 static void test_canonical(void) {
     xfc_ctx *c = xfc_ctx_new();

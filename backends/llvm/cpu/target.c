@@ -1,11 +1,16 @@
 /* target.c - x86-64 CPUs by level of the psABI: their numbers and the backend "cpu".
  *
- * A level is what every CPU of it offers, so the tuning is generic. v3 brings FMA, AVX2 and F16C; v4 AVX-512 F, BW, CD, DQ, VL.
+ * A level is what every CPU of it offers, so the tuning is generic. v3 brings FMA, AVX2 and F16C; v4 AVX-512 F, BW,
+ * CD, DQ, VL.
  */
 #include "backends/llvm/llvm.h"
 #include <string.h>
 
-static const struct { const char *isa; uint32_t vector_bytes; bool has_fma; } levels[] = {
+static const struct {
+    const char *isa;
+    uint32_t vector_bytes;
+    bool has_fma;
+} levels[] = {
     {"x86-64-v2", 16, false},
     {"x86-64-v3", 32, true},
     {"x86-64-v4", 64, true},
@@ -25,7 +30,8 @@ static xfc_status configure(xfc_ctx *ctx, xfc_target *t, const char *isa) {
     return xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){0}, "unknown ISA '%s'; use x86-64-v2, x86-64-v3 or x86-64-v4", isa);
 }
 
-static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_graph *g, const char *what, int opt_level, xfc_blob *out) {
+static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_graph *g, const char *what, int opt_level,
+                       xfc_blob *out) {
     return xfc_emit_graph(ctx, t, g, what, opt_level, true, out);
 }
 
