@@ -127,8 +127,8 @@ xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_erro
     c->model = m;
     c->threads = xf_thread_count(o->num_threads);
     c->flags = o->flags;
-    c->parallel = o->parallel_for ? o->parallel_for : xf_default_parallel;
-    c->pool = o->parallel_for ? o->pool : &c->threads;
+    c->parallel = o->parallel_for ? o->parallel_for : xf_team_parallel;
+    c->pool = o->parallel_for ? o->pool : NULL;
     c->arena = o->arena;
     c->arena_bytes = o->arena_size;
     c->own_arena = !o->arena;

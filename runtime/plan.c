@@ -81,25 +81,35 @@ static const char *check_steps(const xf_plan *p) {
         if (!string_ok(p, p->nodes[i])) return "a node name is damaged";
     for (uint32_t i = 0; i < h->n_meta; i++)
         if (!string_ok(p, p->meta[i].key) || !string_ok(p, p->meta[i].value)) return "the metadata is damaged";
+    uint64_t operands = 0, nodes = 0; /* of steps: none is shared, so that walking them all is no more than the blob */
     for (uint32_t i = 0; i < h->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
+        operands += (uint64_t)s->n_in + s->n_out;
+        nodes += s->n_nodes;
         if (!range_ok(s->first_operand, (uint64_t)s->n_in + s->n_out, h->n_operands) ||
             !range_ok(s->first_node, s->n_nodes, h->n_nodes) || !range_ok(s->first_out_arg, s->n_out, h->n_args) ||
             !value_ok(p, s->tasks) || !value_ok(p, s->grain) || !value_ok(p, s->scratch) || !string_ok(p, s->form) ||
             (s->flops != XF_VAL_NONE && !value_ok(p, s->flops)))
             return "a step is damaged";
     }
-    return NULL;
+    return operands > h->n_operands || nodes > h->n_nodes ? "steps overlap" : NULL;
 }
 
-/* Binding needs each symbol as the plain dim of some input. */
+/* Binding needs each symbol as the plain dim of some input. Symbols are looked at in groups, one walk over the inputs
+ * each, since nothing bounds how many a damaged blob has of both. */
 static const char *check_bindings(const xf_plan *p) {
-    for (uint32_t s = 0; s < p->head->n_symbols; s++) {
-        bool bound = false;
-        for (uint32_t i = 0; i < p->head->n_inputs && !bound; i++)
-            for (uint32_t d = 0; d < p->args[i].n_dims && !bound; d++)
-                bound = p->dims[p->args[i].first_dim + d].value == s;
-        if (!bound) return "a symbol is not the dim of any input";
+    enum { GROUP = 4096 };
+    for (uint32_t first = 0; first < p->head->n_symbols; first += GROUP) {
+        uint32_t n = p->head->n_symbols - first < GROUP ? p->head->n_symbols - first : GROUP, n_bound = 0;
+        bool bound[GROUP] = {false};
+        for (uint32_t i = 0; i < p->head->n_inputs; i++)
+            for (uint32_t d = 0; d < p->args[i].n_dims; d++) {
+                xf_val v = p->dims[p->args[i].first_dim + d].value;
+                if (v < first || v - first >= n || bound[v - first]) continue;
+                bound[v - first] = true;
+                n_bound++;
+            }
+        if (n_bound < n) return "a symbol is not the dim of any input";
     }
     return NULL;
 }
@@ -123,8 +133,7 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
         .nodes = (const void *)(base + h->nodes),
         .meta = (const void *)(base + h->meta),
         .strings = (const void *)(base + h->strings),
-        .n_values =
-            h->n_symbols + h->n_instrs, /* cannot wrap: both tables fit into 4 GiB with 16 bytes or more an entry */
+        .n_values = h->n_symbols + h->n_instrs, /* cannot wrap: both fit into 4 GiB with 16 bytes or more an entry */
     };
     if (h->string_bytes == 0 || p->strings[0] != '\0' || p->strings[h->string_bytes - 1] != '\0')
         return "its strings do not end";

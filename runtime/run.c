@@ -160,9 +160,26 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
     return status != 0 || c->range_error != 0 ? step_failed(c, s, status) : XF_OK;
 }
 
+/* Is this the first step that other threads should help with? Until then the caller runs alone, so small inputs wake nobody. */
+static bool needs_team(const xf_ctx *c, uint32_t index) {
+    const xf_step_info *s = &c->model->plan.steps[index];
+    return c->threads > 1 && c->parallel == xf_team_parallel && !c->pool && c->values[s->tasks] > c->values[s->grain];
+}
+
+static xf_status run_steps(xf_ctx *c);
+
+static void lead_steps(void *user) {
+    xf_ctx *c = user;
+    c->steps_end = run_steps(c);
+}
+
 static xf_status run_steps(xf_ctx *c) {
-    c->range_error = 0;
-    for (uint32_t i = 0; i < c->model->plan.head->n_steps; i++) {
+    for (; c->step < c->model->plan.head->n_steps; c->step++) {
+        uint32_t i = c->step;
+        if (needs_team(c, i)) {
+            xf_team_run(c->threads, lead_steps, c, &c->pool);
+            return c->steps_end;
+        }
         if (atomic_load_explicit(&c->cancelled, memory_order_relaxed))
             return xf_fail(&c->error, XF_E_CANCELLED, "the run was cancelled");
         uint64_t start = c->times ? xf_now_ns() : 0;
@@ -170,7 +187,6 @@ static xf_status run_steps(xf_ctx *c) {
         if (c->times) xf_profile_step(c, i, start);
         if (c->tapped[i]) xf_tap_step(c, i);
     }
-    c->runs++;
     return XF_OK;
 }
 
@@ -182,7 +198,10 @@ xf_status xf_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, si
         return xf_fail(&c->error, XF_E_ARG, "%zu outputs given, the model has %u", n_out, want);
     XF_TRY(xf_bind(c->model, in, n_in, true, c->values, &c->error));
     XF_TRY(prepare(c, in, out));
+    c->range_error = 0;
+    c->step = 0;
     XF_TRY(run_steps(c));
+    c->runs++;
     if (c->flags & XF_CHECK_FINITE) XF_TRY(check_finite(c));
     report_outputs(c, out);
     return XF_OK;

@@ -57,6 +57,8 @@ struct xf_ctx {
     xf_parallel_for parallel;
     void *pool;
     atomic_bool cancelled, busy;
+    uint32_t step;       /* next step of the current run */
+    xf_status steps_end; /* how the steps that a team led ended */
 
     /* the arena: the caller's, or own memory that grows */
     char *arena;
@@ -101,9 +103,11 @@ enum { XF_MAX_THREADS = 1024 };
 int32_t xf_default_threads(void);
 int32_t xf_thread_count(int32_t wanted); /* 0: the default; clamped */
 
-/* parallel.c: an xf_parallel_for over OpenMP whose pool is an int32_t: the number of threads. */
-int32_t xf_default_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
-                            void *arg);
+/* parallel.c: a run's threads. xf_team_run calls lead(user) on this thread with *pool set, others waiting to help; within it,
+ * xf_team_parallel is an xf_parallel_for on that pool (without a pool: it does all itself). */
+void xf_team_run(int32_t threads, void (*lead)(void *user), void *user, void **pool);
+int32_t xf_team_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
+                         void *arg);
 void xf_parallel_warm_up(int32_t threads); /* starts the calling thread's pool and keeps libgomp loaded */
 
 /* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
