@@ -512,6 +512,12 @@ static xfc_int division_op(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b
     if (ca && x == 0) return a;
     if (cb && y == 1) return want_div ? a : xfc_int_const(ctx, 0);
     if (xfc_int_same(a, b)) return xfc_int_const(ctx, want_div);
+    if (cb && y > 0) { /* one quotient for the whole range of a */
+        xfc_int_range(ctx, a, &lo, &hi);
+        int64_t q = xfc_int_floor(lo, y), multiple;
+        if (q == xfc_int_floor(hi, y) && xfc_mul_ok(q, -y, &multiple))
+            return want_div ? xfc_int_const(ctx, q) : xfc_int_addc(ctx, a, multiple);
+    }
     xfc_int_range(ctx, b, &lo, &hi);
     if (lo < 0 || hi < 1) return opaque(ctx, kind, a, b);
     enter(ctx);

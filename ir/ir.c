@@ -79,6 +79,19 @@ xfc_op *xfc_graph_set_outputs(xfc_graph *g, xfc_value *const *values, const char
     return op;
 }
 
+bool xfc_graph_add_output(xfc_graph *g, xfc_value *v, const char *name) {
+    xfc_assert(g->last);
+    if (g->n_out == MAX_OPERANDS) return false;
+    xfc_foreach_use(u, v)
+        if (u->user == g->last) return false;
+    const char **names = xfc_new_array(g->arena, const char *, g->n_out + 1u);
+    for (uint32_t i = 0; i < g->n_out; i++) names[i] = g->out_name[i];
+    names[g->n_out++] = xfc_str(g->ctx, name);
+    g->out_name = names;
+    xfc_op_add_in(g->last, v);
+    return true;
+}
+
 void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
     xfc_assert(xfc_int_known(a) && xfc_int_known(b));
     if (xfc_int_same(a, b)) return;

@@ -120,6 +120,8 @@ void xfc_graph_free(xfc_graph *); /* its arena; the context stays */
 xfc_value *xfc_graph_add_input(xfc_graph *, const char *name, xfc_type);
 /* Ends construction: appends `return`. NULL when there are more outputs than an op can have operands (LIMIT, recorded). */
 xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char *const *names, uint32_t n);
+/* One more output behind the others, after construction. False (nothing changed) if the value is one already or there are too many. */
+bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
 xfc_graph *xfc_graph_clone(const xfc_graph *); /* deep, into a new arena of the same context */
 void xfc_graph_require_equal(xfc_graph *, xfc_int a, xfc_int b, xfc_loc); /* no-op if same or already there */
 

@@ -236,11 +236,12 @@ static bool combines(xfc_scalar_op op, xfc_dtype t) {
 /* Every parallel axis chooses the element, every reduce axis does or none. */
 static void check_axes_of_store(nest_check *w, const xfc_store *s, uint32_t at) {
     xfc_ctx *ctx = w->v->ctx;
+    xfc_int one = xfc_int_const(ctx, 1);
     uint32_t n_reduce = 0, n_used = 0;
     for (uint32_t i = 0; i < w->n->n_axes; i++) {
         const xfc_axis *a = &w->n->axes[i];
         bool used =
-            index_depends(w, &s->to, a->symbol) || (a->kind != XFC_AXIS_REDUCE && xfc_int_is(ctx, a->extent, 1));
+            index_depends(w, &s->to, a->symbol) || (a->kind != XFC_AXIS_REDUCE && xfc_int_le(ctx, a->extent, one) == 1);
         if (a->kind == XFC_AXIS_PARALLEL && !used)
             say(w, "store %u writes one element in every iteration of parallel axis %u", (unsigned)at, (unsigned)i);
         n_reduce += a->kind == XFC_AXIS_REDUCE;
@@ -253,7 +254,7 @@ static void check_axes_of_store(nest_check *w, const xfc_store *s, uint32_t at) 
     bool task_private = w->c->k->buffers[s->to.buffer].kind == XFC_BUF_TEMP;
     for (uint32_t i = 0; !task_private && i < w->c->k->n_axes; i++) {
         const xfc_axis *a = &w->c->k->axes[i];
-        if (!index_depends(w, &s->to, a->symbol) && !xfc_int_is(ctx, a->extent, 1))
+        if (!index_depends(w, &s->to, a->symbol) && xfc_int_le(ctx, a->extent, one) != 1)
             say(w, "store %u writes one element in every task of outer axis %u", (unsigned)at, (unsigned)i);
     }
 }

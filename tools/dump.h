@@ -49,9 +49,13 @@ typedef struct {
     bool is_code;
 } xf_symbol_view;
 typedef struct {
+    uint64_t at, to;
+} xf_pointer_view; /* the loader puts load address + to at load address + at */
+typedef struct {
     const xf_file *file;
-    xf_symbol_view *symbol;
-    uint32_t n;
+    xf_symbol_view *symbol; /* of functions and objects, by address */
+    xf_pointer_view *pointer; /* by place */
+    uint32_t n, n_pointers;
 } xf_elf_view;
 xf_elf_view xf_elf_open(const xf_file *, xfc_arena *); /* n 0: stripped or damaged */
 const xf_symbol_view *xf_elf_symbol(const xf_elf_view *, const char *name);

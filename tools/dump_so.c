@@ -1,4 +1,5 @@
 /* dump_so.c - what is in a compiled model, read from the file alone: nothing is loaded, nothing in it is trusted. */
+#include "ir/base/map.h"
 #include "runtime/include/xfc/abi.h"
 #include "tools/dump.h"
 #include <inttypes.h>
@@ -14,8 +15,7 @@ static xfc_status open_plan(xf_dump *d, const char *path, const xf_file *f, xf_p
     if (!xf_elf_section(f->data, f->size, XF_SECTION_PLAN, &at, &bytes))
         return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
                         "it has no section %s, so it is not a model that xfc compiled; give one", XF_SECTION_PLAN);
-    const void *blob =
-        xfc_memdup(d->arena, f->data + at, bytes, 16); /* its place in a foreign file may not be aligned */
+    const void *blob = xfc_memdup(d->arena, f->data + at, bytes, 16); /* in a foreign file it may lie anywhere */
     const char *why = xf_plan_open(plan, blob, bytes);
     return why ? damaged(d, path, xfc_sprintf(d->arena, "the plan cannot be read: %s", why)) : XFC_OK;
 }
@@ -92,16 +92,12 @@ static xfc_status dump_weights(xf_dump *d, const char *path, const xf_file *f, c
 static void dump_forms(xf_dump *d, const xf_plan *p) {
     static const char *const head[] = {"form", "#steps"};
     xf_table t = xf_table_begin(d, "steps by form", head, 2);
-    for (uint32_t i = 0; i < p->head->n_steps; i++) {
-        uint32_t n = 0, form = p->steps[i].form;
-        bool seen = false;
-        for (uint32_t k = 0; k < p->head->n_steps; k++) {
-            seen |= k < i && p->steps[k].form == form;
-            n += p->steps[k].form == form;
-        }
-        if (seen) continue;
-        xf_cell(&t, "%s", xf_plan_str(p, form));
-        xf_cell(&t, "%u", n);
+    xfc_map count = {.arena = d->arena};
+    for (uint32_t i = 0; i < p->head->n_steps; i++)
+        xfc_map_set(&count, p->steps[i].form, xfc_map_get(&count, p->steps[i].form) + 1);
+    for (uint32_t i = 0; i < count.n; i++) {
+        xf_cell(&t, "%s", xf_plan_str(p, (uint32_t)count.entry[i].key));
+        xf_cell(&t, "%" PRIu64, count.entry[i].value);
     }
     xf_table_end(&t);
 }

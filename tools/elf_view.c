@@ -1,6 +1,11 @@
-/* elf_view.c - looks into an ELF file without loading it. Every number in the file is taken as hostile. */
+/* elf_view.c - looks into an ELF file without loading it.
+ *
+ * Every number in the file is taken as hostile. Symbols and relocations are sorted once, so that looking something up
+ * costs a logarithm however large a file says that its tables are.
+ */
 #include "tools/dump.h"
 #include <elf.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool header(const xf_file *f, Elf64_Ehdr *h) {
@@ -9,28 +14,57 @@ static bool header(const xf_file *f, Elf64_Ehdr *h) {
     return true;
 }
 
-/* A NUL-terminated string of a string table, or NULL. */
-static const char *text_at(const char *table, size_t n, uint64_t at) {
-    return at < n && memchr(table + at, 0, n - (size_t)at) ? table + at : NULL;
+static int by_address(const void *a, const void *b) {
+    const xf_symbol_view *x = a, *y = b;
+    if (x->address != y->address) return x->address < y->address ? -1 : 1;
+    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+}
+
+static void read_symbols(xf_elf_view *v, xfc_arena *arena) {
+    const xf_file *f = v->file;
+    size_t at, bytes, text_at, text_bytes;
+    if (!xf_elf_section(f->data, f->size, ".symtab", &at, &bytes)) return;
+    if (!xf_elf_section(f->data, f->size, ".strtab", &text_at, &text_bytes)) return;
+    const char *text = (const char *)f->data + text_at;
+    size_t n = bytes / sizeof(Elf64_Sym);
+    if (n > UINT32_MAX || text_bytes == 0 || text[text_bytes - 1] != '\0') return;
+    v->symbol = xfc_new_array(arena, xf_symbol_view, n);
+    for (size_t i = 0; i < n; i++) {
+        Elf64_Sym s;
+        memcpy(&s, f->data + at + i * sizeof s, sizeof s);
+        int type = ELF64_ST_TYPE(s.st_info);
+        if (s.st_name >= text_bytes || !text[s.st_name] || s.st_shndx == SHN_UNDEF || s.st_size == 0) continue;
+        if (type != STT_FUNC && type != STT_OBJECT) continue;
+        v->symbol[v->n++] = (xf_symbol_view){text + s.st_name, s.st_value, s.st_size, type == STT_FUNC};
+    }
+    if (v->n) qsort(v->symbol, v->n, sizeof *v->symbol, by_address);
+}
+
+static int by_place(const void *a, const void *b) {
+    const xf_pointer_view *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void read_pointers(xf_elf_view *v, xfc_arena *arena) {
+    const xf_file *f = v->file;
+    size_t at, bytes;
+    if (!xf_elf_section(f->data, f->size, ".rela.dyn", &at, &bytes)) return;
+    size_t n = bytes / sizeof(Elf64_Rela);
+    if (n > UINT32_MAX) return;
+    v->pointer = xfc_new_array(arena, xf_pointer_view, n);
+    for (size_t i = 0; i < n; i++) {
+        Elf64_Rela r;
+        memcpy(&r, f->data + at + i * sizeof r, sizeof r);
+        if (ELF64_R_TYPE(r.r_info) != R_X86_64_RELATIVE) continue;
+        v->pointer[v->n_pointers++] = (xf_pointer_view){r.r_offset, (uint64_t)r.r_addend};
+    }
+    if (v->n_pointers) qsort(v->pointer, v->n_pointers, sizeof *v->pointer, by_place);
 }
 
 xf_elf_view xf_elf_open(const xf_file *f, xfc_arena *arena) {
     xf_elf_view v = {.file = f};
-    size_t at, bytes, text_offset, text_bytes;
-    if (!xf_elf_section(f->data, f->size, ".symtab", &at, &bytes)) return v;
-    if (!xf_elf_section(f->data, f->size, ".strtab", &text_offset, &text_bytes)) return v;
-    const char *text = (const char *)f->data + text_offset;
-    size_t n = bytes / sizeof(Elf64_Sym);
-    if (n > UINT32_MAX) return v;
-    v.symbol = xfc_new_array(arena, xf_symbol_view, n);
-    for (size_t i = 0; i < n; i++) {
-        Elf64_Sym s;
-        memcpy(&s, f->data + at + i * sizeof s, sizeof s);
-        const char *name = text_at(text, text_bytes, s.st_name);
-        int type = ELF64_ST_TYPE(s.st_info);
-        if (!name || !*name || s.st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_OBJECT)) continue;
-        v.symbol[v.n++] = (xf_symbol_view){name, s.st_value, s.st_size, type == STT_FUNC};
-    }
+    read_symbols(&v, arena);
+    read_pointers(&v, arena);
     return v;
 }
 
@@ -41,9 +75,16 @@ const xf_symbol_view *xf_elf_symbol(const xf_elf_view *v, const char *name) {
 }
 
 const xf_symbol_view *xf_elf_code_at(const xf_elf_view *v, uint64_t address) {
-    for (uint32_t i = 0; i < v->n; i++)
-        if (v->symbol[i].is_code && address - v->symbol[i].address < v->symbol[i].bytes) return &v->symbol[i];
-    return NULL;
+    uint32_t n = 0; /* symbols at or below the address */
+    for (uint32_t end = v->n; n < end;) {
+        uint32_t middle = n + (end - n) / 2;
+        if (v->symbol[middle].address <= address)
+            n = middle + 1;
+        else
+            end = middle;
+    }
+    const xf_symbol_view *s = n ? &v->symbol[n - 1] : NULL;
+    return s && s->is_code && address - s->address < s->bytes ? s : NULL;
 }
 
 const uint8_t *xf_elf_bytes(const xf_elf_view *v, uint64_t address, uint64_t n) {
@@ -63,16 +104,13 @@ const uint8_t *xf_elf_bytes(const xf_elf_view *v, uint64_t address, uint64_t n) 
 }
 
 uint64_t xf_elf_pointer(const xf_elf_view *v, uint64_t address) {
-    size_t at, bytes;
+    const xf_pointer_view key = {.at = address};
+    const xf_pointer_view *found = NULL;
     uint64_t in_place = 0;
-    if (xf_elf_section(v->file->data, v->file->size, ".rela.dyn", &at, &bytes))
-        for (size_t i = 0; i + sizeof(Elf64_Rela) <= bytes; i += sizeof(Elf64_Rela)) {
-            Elf64_Rela r;
-            memcpy(&r, v->file->data + at + i, sizeof r);
-            if (r.r_offset == address && ELF64_R_TYPE(r.r_info) == R_X86_64_RELATIVE) return (uint64_t)r.r_addend;
-        }
-    const uint8_t *p =
-        xf_elf_bytes(v, address, sizeof in_place); /* packed relative relocations keep the addend in place */
+    if (v->n_pointers) found = bsearch(&key, v->pointer, v->n_pointers, sizeof key, by_place);
+    if (found) return found->to;
+    /* Packed relative relocations keep the addend in place. */
+    const uint8_t *p = xf_elf_bytes(v, address, sizeof in_place);
     if (p) memcpy(&in_place, p, sizeof in_place);
     return in_place;
 }

@@ -13,6 +13,7 @@
 #include "tools/cli.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@
 typedef struct {
     const char *output, *emit, *march, *target, *opt, *passes, *disable, *print_before, *print_after, *bisect, *linker,
         *diagnostics, *checks;
-    xf_cli_list dims, shapes;
+    xf_cli_list dims, shapes, taps;
     bool check, list_passes, time_passes, verbose, quiet, version, overridable, follow_links, verify;
     xfc_ctx *ctx;
     const char *isas[8];
@@ -63,6 +64,29 @@ static xfc_graph *read_model(options *o, const char *path) {
         return NULL;
     }
     return xfc_parse_graph(o->ctx, text, n, path);
+}
+
+/* --tap: values whose ONNX name or node matches become outputs, which every pass keeps. */
+static bool add_taps(const options *o, xfc_graph *g, const char *path) {
+    for (uint32_t k = 0; k < o->taps.n; k++) {
+        uint32_t found = 0;
+        xfc_foreach_op(op, g) {
+            if (xfc_op_has(op, XFC_STRUCT)) continue;
+            for (uint32_t i = 0; i < op->n_out; i++) {
+                xfc_value *v = &op->out[i];
+                if (!v->name) continue;
+                bool match = fnmatch(o->taps.item[k], v->name, 0) == 0;
+                if (!match && op->loc.node) match = fnmatch(o->taps.item[k], op->loc.node, 0) == 0;
+                if (!match) continue;
+                found++;
+                xfc_graph_add_output(g, v, v->name);
+            }
+        }
+        if (found) continue;
+        fprintf(stderr, "%s: error: --tap=%s matches no node or value; see xf-dump --ops\n", path, o->taps.item[k]);
+        return false;
+    }
+    return true;
 }
 
 /* The worst status decides the exit code: unsupported operators first, since they are what a user can act upon. */
@@ -170,6 +194,7 @@ static int compile(options *o, const char *path) {
         int code = report(o);
         return code ? code : 1;
     }
+    if (!add_taps(o, g, path)) return 2;
     if (transform(o, backend, &g) != XFC_OK || o->ctx->n_errors) return report(o);
     if (o->check) {
         printf("%s: ok: every node can be compiled\n", path);
@@ -221,6 +246,7 @@ int main(int argc, char **argv) {
         {XF_CLI_FLAG, "verify-ir", NULL, "check the graph after every pass", &o.verify},
         {XF_CLI_TEXT, "check-passes", "LIST", "test modes after every pass: verify,clone,roundtrip", &o.checks},
         {XF_CLI_SECTION, "reporting", NULL, NULL, NULL},
+        {XF_CLI_LIST, "tap", "GLOB", "keep values whose ONNX name or node matches, as further outputs", &o.taps},
         {XF_CLI_FLAG, "check", NULL, "import and transform only; lists all unsupported nodes", &o.check},
         {XF_CLI_TEXT, "diagnostics", "FORM", "text (default) or json, one message a line", &o.diagnostics},
         {XF_CLI_FLAG, "v", NULL, "say more (--emit=ir: with node locations)", &o.verbose},
