@@ -8,8 +8,7 @@
 #include "ir/text.h"
 #include <string.h>
 
-/* --- distinct kernels
- * ------------------------------------------------------------------------------------------------ */
+/* --- distinct kernels --- */
 
 typedef struct {
     const char *text;
@@ -55,8 +54,7 @@ xfc_kernel_set xfc_plan_kernels(const xfc_graph *g, xfc_arena *arena) {
     return set;
 }
 
-/* --- symbols
- * --------------------------------------------------------------------------------------------------------- */
+/* --- symbols --- */
 
 typedef struct {
     xfc_ctx *ctx;
@@ -100,7 +98,8 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
         visit(&s, g->constraint[i].a);
         visit(&s, g->constraint[i].b);
     }
-    xfc_foreach_op(op, g) for (uint32_t i = 0; i < op->n_out; i++) visit_type(&s, &op->out[i].type);
+    xfc_foreach_op(op, g)
+        for (uint32_t i = 0; i < op->n_out; i++) visit_type(&s, &op->out[i].type);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) visit(&s, g->plan->place[i].offset);
     if (g->plan) visit(&s, g->plan->work_bytes);
     *out = s.found;

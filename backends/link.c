@@ -33,14 +33,13 @@ typedef struct {
     xfc_arena *arena;
     const xfc_link_job *job;
     xfc_loc loc;
-    char *dir; /* temporary directory; NULL: none yet */
+    char *dir;           /* temporary directory; NULL: none yet */
     const char **object; /* paths for the linker */
     uint32_t n_objects;
     char *map, *linked, *log;
 } linker;
 
-/* --- the temporary directory
- * ------------------------------------------------------------------------------------------- */
+/* --- the temporary directory --- */
 
 /* The path outlives the link: messages are printed later. */
 static xfc_status io_error(const linker *l, const char *path, const char *what, const char *remedy) {
@@ -91,8 +90,7 @@ static xfc_status read_file(linker *l, const char *path, char **data, size_t *n)
     return *n == (size_t)st.st_size ? XFC_OK : io_error(l, path, "cannot be read whole", "try again");
 }
 
-/* --- the system's linker
- * ------------------------------------------------------------------------------------------------ */
+/* --- the system's linker --- */
 
 static char **arguments(linker *l, const char *program) {
     static const char *const flags[] = {"-Wl,--gc-sections",    "-Wl,--as-needed", "-Wl,--build-id=none",
@@ -188,8 +186,7 @@ static xfc_status link_objects(linker *l) {
     return run_linker(l);
 }
 
-/* --- sections
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- sections --- */
 
 static xfc_status zeros(xfc_ctx *ctx, const char *path, int fd, uint64_t n) {
     static const char block[PAGE] = {0};
@@ -253,8 +250,7 @@ static xfc_status append_sections(linker *l, const void *elf, size_t n, int fd) 
     return xfc_elf_append(l->ctx, job->output, elf, n, section, k, fd);
 }
 
-/* --- the output
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the output --- */
 
 /* A device or a directory must not be replaced by a file. */
 static xfc_status check_output(const linker *l) {

@@ -15,7 +15,7 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_status status;
-    xfc_map values; /* xfc_int id -> value + 1 */
+    xfc_map values;  /* xfc_int id -> value + 1 */
     xfc_map strings; /* interned text -> offset */
     xfc_buf text;
     xf_plan_header head;
@@ -50,8 +50,7 @@ static uint32_t string(blob *b, const char *s) {
     return (uint32_t)at;
 }
 
-/* --- sizes
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- sizes --- */
 
 static xf_val instr(blob *b, xf_instr_op op, xf_val x, xf_val y, int64_t value) {
     xfc_push(b->arena, b->instrs, b->n_instrs, b->cap_instrs) = (xf_instr){.op = op, .a = x, .b = y, .value = value};
@@ -130,8 +129,7 @@ static void add_symbols(blob *b) {
     }
 }
 
-/* --- arguments and checks
- * ---------------------------------------------------------------------------------------------- */
+/* --- arguments and checks --- */
 
 static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
     xf_arg a = {.name = string(b, name),
@@ -166,8 +164,7 @@ static void add_checks(blob *b) {
     }
 }
 
-/* --- steps
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- steps --- */
 
 static void add_operand(blob *b, const xfc_value *v) {
     const xfc_plan *plan = b->g->plan;
@@ -223,11 +220,11 @@ static void add_step(blob *b, const xfc_op *op, uint32_t number) {
 static void add_steps(blob *b) {
     xfc_kernel_set set = xfc_plan_kernels(b->g, b->arena);
     uint32_t i = 0;
-    xfc_foreach_op(op, b->g) if (op->code == XFC_OP_KERNEL) add_step(b, op, set.number[i++]);
+    xfc_foreach_op(op, b->g)
+        if (op->code == XFC_OP_KERNEL) add_step(b, op, set.number[i++]);
 }
 
-/* --- layout
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- layout --- */
 
 /* Appends one table, 8-byte aligned, and answers its offset. */
 static uint32_t table(xfc_buf *out, const void *data, uint32_t n, size_t size) {

@@ -10,7 +10,7 @@ typedef struct {
     /* "INPUT=1x128" or "INPUT=?x1..512x768": overrides an input's dims (--shape). */
     const char *const *shapes;
     uint32_t n_shapes;
-    bool overridable; /* initializers that are also inputs stay inputs with a default (off: constants) */
+    bool overridable;  /* initializers that are also inputs stay inputs with a default (off: constants) */
     bool follow_links; /* external data may be a symbolic link (Hugging Face caches) */
 } xfc_import_opts;
 

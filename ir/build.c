@@ -10,7 +10,7 @@
 
 enum { MAX_BUILD_OUT = 16 };
 
-/* ---- checks ---- */
+/* --- checks --- */
 
 /* Is key in the row's list? *required: it ends in '!'. */
 static bool row_has_key(const xfc_op_info *row, xfc_key key, bool *required) {
@@ -97,7 +97,7 @@ static bool operands_present(xfc_builder *b, const xfc_op_info *row, xfc_value *
     return true;
 }
 
-/* ---- inference ---- */
+/* --- inference --- */
 
 xfc_status xfc_infer_op(xfc_op *op) {
     const xfc_op_info *row = &xfc_ops[op->code];
@@ -140,7 +140,7 @@ xfc_value *xfc_build(xfc_builder *b, xfc_opcode code, xfc_value *const *in, uint
     return xfc_build_opt(b, code, in, n_in, attr, n_attr);
 }
 
-/* ---- constants ---- */
+/* --- constants --- */
 
 xfc_value *xfc_b_const(xfc_builder *b, const xfc_tensor *t) {
     xfc_attr attr = xfc_attr_tensor(XFC_K_VALUE, t);
@@ -178,7 +178,7 @@ xfc_value *xfc_b_dims(xfc_builder *b, const xfc_int *values, int64_t n) {
     return xfc_build(b, XFC_OP_DIMS, NULL, 0, attr, XFC_COUNT(attr));
 }
 
-/* ---- operators ---- */
+/* --- operators --- */
 
 xfc_value *xfc_b_unary(xfc_builder *b, xfc_opcode code, xfc_value *x) { return xfc_build(b, code, &x, 1, NULL, 0); }
 

@@ -1,25 +1,34 @@
 /* build.h - making ops: creation, shape inference and content in one call.
  *
- * A builder is a cursor (insert before `before`, or at the end) and a location that new ops inherit. Every function returns
- * NULL after a failure, which has been recorded; passing NULL operands on yields NULL, so a chain needs one check at its end.
+ * A builder is a cursor (insert before `before`, or at the end) and a location that new ops inherit. Every function
+ * returns NULL after a failure, which has been recorded; passing NULL operands on yields NULL, so a chain needs one
+ * check at its end.
  */
 #ifndef XFC_BUILD_H
 #define XFC_BUILD_H
 #include "ir/op.h"
 
-struct xfc_builder { xfc_graph *graph; xfc_op *before; xfc_loc loc; };
+struct xfc_builder {
+    xfc_graph *graph;
+    xfc_op *before;
+    xfc_loc loc;
+};
 
-/* Generic: types inferred by the row; content evaluated. Optional operands may be NULL where the row allows it: then use xfc_build_opt. */
+/* Generic: types inferred by the row; content evaluated. Optional operands may be NULL where the row allows it: then
+ * use xfc_build_opt. */
 xfc_value *xfc_build(xfc_builder *, xfc_opcode, xfc_value *const *in, uint32_t n_in, const xfc_attr *, uint32_t n_attr);
-xfc_value *xfc_build_opt(xfc_builder *, xfc_opcode, xfc_value *const *in, uint32_t n_in, const xfc_attr *, uint32_t n_attr); /* NULL operand = absent */
+/* NULL operand = absent */
+xfc_value *xfc_build_opt(xfc_builder *, xfc_opcode, xfc_value *const *in, uint32_t n_in, const xfc_attr *,
+                         uint32_t n_attr);
 /* Runs .infer again on an existing op (after operands or attributes changed). */
 xfc_status xfc_infer_op(xfc_op *);
 
 xfc_value *xfc_b_const(xfc_builder *, const xfc_tensor *);
 xfc_value *xfc_b_scalar_f(xfc_builder *, xfc_dtype, double); /* rank 0 */
 xfc_value *xfc_b_scalar_i(xfc_builder *, xfc_dtype, int64_t);
-xfc_value *xfc_b_ints(xfc_builder *, const int64_t *, uint32_t n);           /* i64[n] constant */
-xfc_value *xfc_b_dims(xfc_builder *, const xfc_int *values, int64_t n);      /* i64[n]; n = -1: scalar. const if all known */
+xfc_value *xfc_b_ints(xfc_builder *, const int64_t *, uint32_t n); /* i64[n] constant */
+/* i64[n]; n = -1: scalar. const if all known */
+xfc_value *xfc_b_dims(xfc_builder *, const xfc_int *values, int64_t n);
 xfc_value *xfc_b_unary(xfc_builder *, xfc_opcode, xfc_value *);
 xfc_value *xfc_b_binary(xfc_builder *, xfc_opcode, xfc_value *, xfc_value *);
 xfc_value *xfc_b_select(xfc_builder *, xfc_value *cond, xfc_value *yes, xfc_value *no);

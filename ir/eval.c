@@ -161,7 +161,7 @@ typedef struct {
     const xfc_eval_opts *opts;
     store store;
     xfc_array *value; /* by value id */
-    uint32_t *uses; /* left, by value id */
+    uint32_t *uses;   /* left, by value id */
 } graph_run;
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }

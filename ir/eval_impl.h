@@ -65,10 +65,10 @@ typedef struct {
     xfc_form form;
     uint32_t level, a, b, n_terms;
     const xfc_ix_term *term;
-    xfc_int symbol; /* SYMBOL */
-    bool external; /* SYMBOL: looked up at the start of a run */
+    xfc_int symbol;       /* SYMBOL */
+    bool external;        /* SYMBOL: looked up at the start of a run */
     int64_t base, stride; /* value; stride for LINE */
-    int64_t *lane; /* LANES */
+    int64_t *lane;        /* LANES */
 } xfc_ix;
 void xfc_ix_eval(xfc_ix *all, uint32_t node, uint32_t n); /* operands are up to date; not for symbols */
 static inline int64_t xfc_ix_at(const xfc_ix *x, uint32_t lane) {

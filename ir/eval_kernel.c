@@ -11,12 +11,12 @@
 typedef struct {
     const xfc_kernel *kernel;
     const xfc_eval_env *outer;
-    xfc_eval_env env; /* of the steps: outer symbols, axes and lets */
+    xfc_eval_env env;    /* of the steps: outer symbols, axes and lets */
     int64_t *axis, *let; /* values */
     uint32_t axes_known, lets_known;
     xfc_arena *arena;
     xfc_array *buffer;
-    size_t *room; /* bytes allocated for each temporary */
+    size_t *room;         /* bytes allocated for each temporary */
     xfc_nest_prog **prog; /* one a step, made at the first task */
 } runner;
 

@@ -38,21 +38,21 @@ struct xfc_nest_prog {
     xfc_ix *ix;
     uint32_t n_ix, cap_ix;
     xfc_map node_of; /* xfc_int id -> node + 1 */
-    xfc_reg *reg; /* one an instruction */
+    xfc_reg *reg;    /* one an instruction */
     uint32_t *level; /* of each instruction */
     detail *detail;
     place *store_at;
     xfc_lanes *acc; /* one a store with a combine */
     loop *loops;
     uint32_t n_loops, lane_level; /* level at which lane values exist; n_loops + 1: no lane axis */
-    uint32_t reduce_from; /* first reduce loop */
-    step **steps; /* by level */
+    uint32_t reduce_from;         /* first reduce loop */
+    step **steps;                 /* by level */
     uint32_t *n_steps, *cap_steps;
     /* one run */
     const xfc_array *buffer;
     const xfc_eval_env *env;
     uint32_t lanes; /* of the current chunk */
-    bool idle; /* a reduce extent is 0: the body never runs */
+    bool idle;      /* a reduce extent is 0: the body never runs */
     xfc_lanes scratch, result;
     int64_t *offset;
     xfc_status status;

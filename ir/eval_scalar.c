@@ -122,13 +122,9 @@ static void int_op(xfc_scalar_op op, xfc_dtype t, uint32_t n, int64_t *r, const 
     static T mod_##S(T a, T b) {                                                                                       \
         T r = S##_fmod(a, b);                                                                                          \
         if (r == 0) return S##_copysign(r, b);                                                                         \
-        return (r < 0) != (b < 0) && !isnan(r) && !isinf(b) ? r + b : mod_inf_##S(r, b);                               \
+        return (r < 0) != (b < 0) ? r + b : r; /* Python's; NaN stays */                                               \
     }
 
-/* A remainder that has the divisor's sign already, or whose divisor is infinite: then it is the divisor itself
- * (Python). */
-static float mod_inf_f(float r, float b) { return isinf(b) && (r < 0) != (b < 0) ? b : r; }
-static double mod_inf_d(double r, double b) { return isinf(b) && (r < 0) != (b < 0) ? b : r; }
 #define f_fmod fmodf
 #define d_fmod fmod
 #define f_copysign copysignf

@@ -1,12 +1,12 @@
 /* int.c - symbolic integers: construction and canonical form.
  *
- * Idea: every expression is a polynomial (a sum of int64 coefficients times sorted products of atoms), kept in one canonical
- * order and hash-consed, so equality is equality of ids. Atoms are symbols and the opaque operators floordiv, mod, min, max
- * over canonical operands. floordiv and mod first divide the polynomial; what remains disappears when it is provably in
- * [0, divisor - 1], which is what turns linearised and split indices back into plain ones.
+ * Idea: every expression is a polynomial (a sum of int64 coefficients times sorted products of atoms), kept in one
+ * canonical order and hash-consed, so equality is equality of ids. Atoms are symbols and the opaque operators floordiv,
+ * mod, min, max over canonical operands. floordiv and mod first divide the polynomial; what remains disappears when it
+ * is provably in [0, divisor - 1], which is what turns linearised and split indices back into plain ones.
  *
- * Divisors are taken to be non-zero: an expression that divides by a dimension is only evaluated where that dimension has elements
- * (the run-time bytecode and the emitter define x floordiv 0 = 0).
+ * Divisors are taken to be non-zero: an expression that divides by a dimension is only evaluated where that dimension
+ * has elements (the run-time bytecode and the emitter define x floordiv 0 = 0).
  *
  * Polynomials under construction live in a scratch arena that is emptied when the outermost operation returns.
  * Queries (range, proofs, evaluation, printing) are in int_query.c.
@@ -39,7 +39,7 @@ static int64_t sat_mul(int64_t a, int64_t b) {
 
 static bool unknown(xfc_int a, xfc_int b) { return !xfc_int_known(a) || !xfc_int_known(b); }
 
-/* --- hash-consing ----------------------------------------------------------------------------------------------- */
+/* --- hash-consing --- */
 
 static uint64_t hash_info(const xfc_int_info *i) {
     uint64_t h = xfc_hash(&i->kind, sizeof i->kind, 1);
@@ -185,8 +185,12 @@ xfc_int xfc_int_const(xfc_ctx *ctx, int64_t v) {
 }
 
 static xfc_int new_symbol(xfc_ctx *ctx, const char *name, xfc_int lo, xfc_int hi, xfc_sym_kind kind) {
-    xfc_int_info i = {.kind = XFC_INT_SYMBOL, .value = ++ctx->ints->n_symbols, .name = xfc_str(ctx, name),
-                      .lo = lo, .hi = hi, .sym = kind};
+    xfc_int_info i = {.kind = XFC_INT_SYMBOL,
+                      .value = ++ctx->ints->n_symbols,
+                      .name = xfc_str(ctx, name),
+                      .lo = lo,
+                      .hi = hi,
+                      .sym = kind};
     return intern(ctx, &i);
 }
 
@@ -212,7 +216,7 @@ const xfc_int_info *xfc_int_look(const xfc_ctx *ctx, xfc_int a) {
     return &ctx->ints->node[a.id].info;
 }
 
-/* --- polynomials ------------------------------------------------------------------------------------------------ */
+/* --- polynomials --- */
 
 static void enter(xfc_ctx *ctx) { ctx->ints->depth++; }
 
@@ -271,8 +275,10 @@ static xfc_poly poly_add(xfc_ctx *ctx, const xfc_poly *a, const xfc_poly *b) {
     uint32_t i = 0, j = 0;
     while (i < a->n || j < b->n) {
         int order = i == a->n ? 1 : j == b->n ? -1 : compare_terms(&a->term[i], &b->term[j]);
-        if (order < 0) r.term[r.n++] = a->term[i++];
-        else if (order > 0) r.term[r.n++] = b->term[j++];
+        if (order < 0)
+            r.term[r.n++] = a->term[i++];
+        else if (order > 0)
+            r.term[r.n++] = b->term[j++];
         else {
             int64_t c = checked_add(ctx, a->term[i].coeff, b->term[j].coeff);
             r.term[r.n] = a->term[i++];
@@ -320,12 +326,15 @@ static xfc_poly poly_sub(xfc_ctx *ctx, const xfc_poly *a, const xfc_poly *b) {
 
 /* by divides t: *out = t / by. */
 static bool term_div(xfc_ctx *ctx, const xfc_int_term *t, const xfc_int_term *by, xfc_int_term *out) {
-    if (by->coeff == 0 || (by->coeff == -1 && t->coeff == INT64_MIN) || t->coeff % by->coeff || by->n > t->n) return false;
+    if (by->coeff == 0 || (by->coeff == -1 && t->coeff == INT64_MIN) || t->coeff % by->coeff || by->n > t->n)
+        return false;
     xfc_int *atom = xfc_new_array(ctx->ints->scratch, xfc_int, t->n);
     uint32_t n = 0, j = 0;
     for (uint32_t i = 0; i < t->n; i++) {
-        if (j < by->n && t->atom[i].id == by->atom[j].id) j++;
-        else atom[n++] = t->atom[i];
+        if (j < by->n && t->atom[i].id == by->atom[j].id)
+            j++;
+        else
+            atom[n++] = t->atom[i];
     }
     if (j != by->n) return false;
     *out = (xfc_int_term){.coeff = t->coeff / by->coeff, .n = n, .atom = atom};
@@ -343,31 +352,51 @@ static void drop_term(xfc_poly *p, uint32_t i) {
     p->n--;
 }
 
-/* c * R * (x mod d) + c * R * d * (x floordiv d)  ->  c * R * x. True if one such pair was merged. */
-static bool join_division(xfc_ctx *ctx, xfc_poly *p) {
-    for (uint32_t i = 0; i < p->n; i++) {
-        for (uint32_t k = 0; k < p->term[i].n; k++) {
-            xfc_int m = p->term[i].atom[k];
-            const xfc_int_info *info = xfc_int_look(ctx, m);
-            if (info->kind != XFC_INT_MOD) continue;
-            xfc_int x = info->a, d = info->b;
-            xfc_int_info qi = {.kind = XFC_INT_FLOORDIV, .a = x, .b = d};
-            xfc_int q = intern(ctx, &qi);
-            xfc_poly dp = poly_of(ctx, d), xp = poly_of(ctx, x);
-            if (dp.n != 1) continue;
-            xfc_int_term one = {.coeff = 1, .n = 1, .atom = &m}, rest, want, qt = {.coeff = 1, .n = 1, .atom = &q};
-            if (!term_div(ctx, &p->term[i], &one, &rest)) continue;
-            want = term_mul(ctx, &rest, &dp.term[0]);
-            want = term_mul(ctx, &want, &qt);
-            int j = find_term(p, &want);
-            if (j < 0) continue;
-            drop_term(p, i > (uint32_t)j ? i : (uint32_t)j);
-            drop_term(p, i > (uint32_t)j ? (uint32_t)j : i);
-            xfc_poly whole = poly_scale(ctx, &xp, &rest);
-            *p = poly_add(ctx, p, &whole);
-            return true;
-        }
+/* x floordiv d as divide() names it: (y floordiv m) floordiv n is y floordiv (m n). */
+static xfc_int quotient_atom(xfc_ctx *ctx, xfc_int x, xfc_int d) {
+    const xfc_int_info *inner = xfc_int_look(ctx, x);
+    int64_t m, n, product;
+    bool nested = inner->kind == XFC_INT_FLOORDIV && xfc_int_value(ctx, inner->b, &m) && xfc_int_value(ctx, d, &n);
+    xfc_int_info q = {.kind = XFC_INT_FLOORDIV, .a = x, .b = d};
+    if (nested && xfc_mul_ok(m, n, &product)) q.a = inner->a, q.b = xfc_int_const(ctx, product);
+    return intern(ctx, &q);
+}
+
+/* The places in p of term * q for every term of d; false if one is not there. */
+static bool find_products(xfc_ctx *ctx, const xfc_poly *p, const xfc_int_term *rest, const xfc_poly *d, xfc_int q, bool *found) {
+    xfc_int_term qt = {.coeff = 1, .n = 1, .atom = &q};
+    for (uint32_t i = 0; i < d->n; i++) {
+        xfc_int_term want = term_mul(ctx, rest, &d->term[i]);
+        want = term_mul(ctx, &want, &qt);
+        int at = find_term(p, &want);
+        if (at < 0) return false;
+        found[at] = true;
     }
+    return true;
+}
+
+/* Term i of p has the atom m = (x mod d): c * R * (x mod d) + c * R * d * (x floordiv d)  ->  c * R * x. */
+static bool join_term(xfc_ctx *ctx, xfc_poly *p, uint32_t i, xfc_int m) {
+    const xfc_int_info *info = xfc_int_look(ctx, m);
+    if (info->kind != XFC_INT_MOD) return false;
+    xfc_poly d = poly_of(ctx, info->b), x = poly_of(ctx, info->a);
+    xfc_int_term one = {.coeff = 1, .n = 1, .atom = &m}, rest;
+    bool *gone = xfc_new_array(ctx->ints->scratch, bool, p->n);
+    if (!term_div(ctx, &p->term[i], &one, &rest)) return false;
+    if (!find_products(ctx, p, &rest, &d, quotient_atom(ctx, info->a, info->b), gone)) return false;
+    gone[i] = true;
+    for (uint32_t k = p->n; k-- > 0;)
+        if (gone[k]) drop_term(p, k);
+    xfc_poly whole = poly_scale(ctx, &x, &rest);
+    *p = poly_add(ctx, p, &whole);
+    return true;
+}
+
+/* True if a remainder met its quotient. */
+static bool join_division(xfc_ctx *ctx, xfc_poly *p) {
+    for (uint32_t i = 0; i < p->n; i++)
+        for (uint32_t k = 0; k < p->term[i].n; k++)
+            if (join_term(ctx, p, i, p->term[i].atom[k])) return true;
     return false;
 }
 
@@ -404,10 +433,10 @@ xfc_int xfc_int_mul(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     return leave(ctx, from_poly(ctx, poly_mul(ctx, &pa, &pb)));
 }
 
-/* --- division ---------------------------------------------------------------------------------------------------- */
+/* --- division --- */
 
-/* p = q * d + r by dividing out d's leading term where it divides; for a single-term d nothing divisible stays in r, but for
- * constants, which are split by Euclid. */
+/* p = q * d + r by dividing out d's leading term where it divides; for a single-term d nothing divisible stays in r,
+ * but for constants, which are split by Euclid. */
 static void poly_divide(xfc_ctx *ctx, const xfc_poly *p, const xfc_poly *d, xfc_poly *q, xfc_poly *r) {
     *q = (xfc_poly){0};
     *r = *p;
@@ -440,8 +469,8 @@ static int64_t gcd(int64_t a, int64_t b) {
     return (int64_t)x;
 }
 
-/* The largest constant dividing the constant divisor d and every non-constant term of r: floor((g x + c) / (g m)) = floor((x +
- * floor(c / g)) / m). *c_mod is c mod g. */
+/* The largest constant dividing the constant divisor d and every non-constant term of r: floor((g x + c) / (g m)) =
+ * floor((x + floor(c / g)) / m). *c_mod is c mod g. */
 static int64_t common_factor(const xfc_poly *r, int64_t d, int64_t *c_mod) {
     int64_t g = d;
     *c_mod = 0;
@@ -463,7 +492,9 @@ static xfc_poly divide_terms(xfc_ctx *ctx, const xfc_poly *r, int64_t g) {
     return s;
 }
 
-typedef struct { xfc_int quotient, remainder; } division;
+typedef struct {
+    xfc_int quotient, remainder;
+} division;
 
 static xfc_int opaque(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b) {
     xfc_int_info i = {.kind = kind, .a = a, .b = b};
@@ -512,10 +543,11 @@ static xfc_int division_op(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b
     if (ca && x == 0) return a;
     if (cb && y == 1) return want_div ? a : xfc_int_const(ctx, 0);
     if (xfc_int_same(a, b)) return xfc_int_const(ctx, want_div);
-    if (cb && y > 0) { /* one quotient for the whole range of a */
+    if (cb && y > 0) { /* one quotient for the whole range of a; a bound that saturated is none */
         xfc_int_range(ctx, a, &lo, &hi);
         int64_t q = xfc_int_floor(lo, y), multiple;
-        if (q == xfc_int_floor(hi, y) && xfc_mul_ok(q, -y, &multiple))
+        bool bounded = lo > INT64_MIN && hi < INT64_MAX;
+        if (bounded && q == xfc_int_floor(hi, y) && xfc_mul_ok(q, -y, &multiple))
             return want_div ? xfc_int_const(ctx, q) : xfc_int_addc(ctx, a, multiple);
     }
     xfc_int_range(ctx, b, &lo, &hi);
@@ -532,7 +564,7 @@ xfc_int xfc_int_ceildiv(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     return xfc_int_floordiv(ctx, xfc_int_addc(ctx, xfc_int_add(ctx, a, b), -1), b);
 }
 
-/* --- minimum and maximum ------------------------------------------------------------------------------------------ */
+/* --- minimum and maximum --- */
 
 static xfc_int extremum(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b) {
     if (unknown(a, b)) return XFC_INT_NONE;

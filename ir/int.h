@@ -1,7 +1,7 @@
 /* int.h - symbolic integers: shapes, loop indices, offsets and sizes are one algebra.
  *
- * Hash-consed and canonical: a sum of monomials (int64 coefficient times a product of atoms); atoms are symbols or opaque
- * floordiv / mod / min / max nodes. Equal ids mean equal values; unequal ids mean "not known equal".
+ * Hash-consed and canonical: a sum of monomials (int64 coefficient times a product of atoms); atoms are symbols or
+ * opaque floordiv / mod / min / max nodes. Equal ids mean equal values; unequal ids mean "not known equal".
  * Symbols carry bounds that may themselves be symbolic (a loop axis lies in [0, extent - 1]), which is what lets
  * (i * S + j) floordiv S become i. An expression with a coefficient beyond 64 bits is NONE: unknown.
  */
@@ -9,7 +9,9 @@
 #define XFC_INT_H
 #include "ir/base/diag.h"
 
-typedef struct { uint32_t id; } xfc_int; /* id 0 is "none": absent, unknown. */
+typedef struct {
+    uint32_t id;
+} xfc_int; /* id 0 is "none": absent, unknown. */
 #define XFC_INT_NONE ((xfc_int){0})
 static inline bool xfc_int_same(xfc_int a, xfc_int b) { return a.id == b.id; }
 static inline bool xfc_int_known(xfc_int a) { return a.id != 0; }
@@ -24,7 +26,8 @@ xfc_int xfc_int_symbol(xfc_ctx *, const char *name, int64_t lo, int64_t hi);
 xfc_int xfc_int_axis(xfc_ctx *, const char *name, xfc_int extent);
 xfc_int xfc_int_let(xfc_ctx *, const char *name, xfc_int lo, xfc_int hi);
 
-/* All operators answer NONE when an operand is NONE. floordiv and mod are Python's; a divisor that may be <= 0 stays opaque. */
+/* All operators answer NONE when an operand is NONE. floordiv and mod are Python's; a divisor that may be <= 0 stays
+ * opaque. */
 xfc_int xfc_int_add(xfc_ctx *, xfc_int, xfc_int);
 xfc_int xfc_int_sub(xfc_ctx *, xfc_int, xfc_int);
 xfc_int xfc_int_mul(xfc_ctx *, xfc_int, xfc_int);
@@ -36,8 +39,8 @@ xfc_int xfc_int_max(xfc_ctx *, xfc_int, xfc_int);
 static inline xfc_int xfc_int_addc(xfc_ctx *c, xfc_int a, int64_t k) { return xfc_int_add(c, a, xfc_int_const(c, k)); }
 static inline xfc_int xfc_int_mulc(xfc_ctx *c, xfc_int a, int64_t k) { return xfc_int_mul(c, a, xfc_int_const(c, k)); }
 
-bool xfc_int_value(const xfc_ctx *, xfc_int, int64_t *out); /* true iff constant */
-bool xfc_int_is(const xfc_ctx *, xfc_int, int64_t value);   /* is this constant */
+bool xfc_int_value(const xfc_ctx *, xfc_int, int64_t *out);       /* true iff constant */
+bool xfc_int_is(const xfc_ctx *, xfc_int, int64_t value);         /* is this constant */
 void xfc_int_range(xfc_ctx *, xfc_int, int64_t *lo, int64_t *hi); /* saturates at INT64_MIN / INT64_MAX */
 int64_t xfc_int_divisor(const xfc_ctx *, xfc_int); /* largest constant known to divide it; 0 for the constant 0 */
 /* Three-valued comparisons: 1 surely, 0 surely not, -1 unknown. */
@@ -55,19 +58,36 @@ typedef bool xfc_int_lookup(void *user, uint32_t symbol_id, int64_t *out);
 bool xfc_int_evaluate(const xfc_ctx *, xfc_int, xfc_int_lookup *, void *user, int64_t *out);
 
 /* Inspection: for printers, the emitter and the plan's bytecode. */
-typedef enum { XFC_INT_CONST, XFC_INT_SYMBOL, XFC_INT_SUM, XFC_INT_FLOORDIV, XFC_INT_MOD, XFC_INT_MIN, XFC_INT_MAX } xfc_int_kind;
+typedef enum {
+    XFC_INT_CONST,
+    XFC_INT_SYMBOL,
+    XFC_INT_SUM,
+    XFC_INT_FLOORDIV,
+    XFC_INT_MOD,
+    XFC_INT_MIN,
+    XFC_INT_MAX
+} xfc_int_kind;
 typedef enum { XFC_SYM_DIM, XFC_SYM_AXIS, XFC_SYM_LET } xfc_sym_kind;
-typedef struct { int64_t coeff; uint32_t n; const xfc_int *atom; } xfc_int_term; /* coeff * atom[0] * ... ; n = 0: the constant */
+/* coeff * atom[0] * ... ; n = 0: the constant */
+typedef struct {
+    int64_t coeff;
+    uint32_t n;
+    const xfc_int *atom;
+} xfc_int_term;
 typedef struct {
     xfc_int_kind kind;
-    int64_t value;                          /* CONST */
-    const char *name; xfc_int lo, hi; xfc_sym_kind sym; /* SYMBOL */
-    const xfc_int_term *term; uint32_t n_terms; /* SUM: at least two terms, or one that is not a bare atom */
-    xfc_int a, b;                           /* FLOORDIV, MOD, MIN, MAX */
+    int64_t value; /* CONST */
+    const char *name;
+    xfc_int lo, hi;
+    xfc_sym_kind sym; /* SYMBOL */
+    const xfc_int_term *term;
+    uint32_t n_terms; /* SUM: at least two terms, or one that is not a bare atom */
+    xfc_int a, b;     /* FLOORDIV, MOD, MIN, MAX */
 } xfc_int_info;
 const xfc_int_info *xfc_int_look(const xfc_ctx *, xfc_int);
 /* name as printed: dims by name; axes and lets as name + local number given by the printer's own table. */
-void xfc_int_print(const xfc_ctx *, xfc_buf *, xfc_int, const char *(*symbol_name)(void *user, xfc_int symbol), void *user);
+void xfc_int_print(const xfc_ctx *, xfc_buf *, xfc_int, const char *(*symbol_name)(void *user, xfc_int symbol),
+                   void *user);
 xfc_ints *xfc_ints_new(xfc_ctx *);
 
 #endif

@@ -3,13 +3,19 @@
 #define XFC_INT_IMPL_H
 #include "ir/int.h"
 
-typedef struct { xfc_int_info info; int64_t lo, hi; } xfc_int_node;
-typedef struct { xfc_int_term *term; uint32_t n; } xfc_poly; /* sorted, no zero coefficients; in the scratch arena */
+typedef struct {
+    xfc_int_info info;
+    int64_t lo, hi;
+} xfc_int_node;
+typedef struct {
+    xfc_int_term *term;
+    uint32_t n;
+} xfc_poly; /* sorted, no zero coefficients; in the scratch arena */
 
 struct xfc_ints {
     xfc_int_node *node; /* by id */
     uint32_t n, cap, n_symbols, depth;
-    bool overflow; /* in the polynomial under construction */
+    bool overflow;   /* in the polynomial under construction */
     xfc_map index;   /* hash of a node -> id; colliding hashes take the next free key */
     xfc_map symbols; /* interned name -> id of the dim symbol */
     xfc_arena *scratch;

@@ -1,7 +1,8 @@
 /* int_query.c - questions about symbolic integers: ranges, proofs, substitution, evaluation, printing.
  *
- * Proofs of e >= 0 first try the numeric range, then eliminate one bounded symbol or min / max after the other, youngest first (a
- * loop axis' bound may name older symbols), each step replacing e by something that is not larger. Incomplete by design.
+ * Proofs of e >= 0 first try the numeric range, then eliminate one bounded symbol or min / max after the other,
+ * youngest first (a loop axis' bound may name older symbols), each step replacing e by something that is not larger.
+ * Incomplete by design.
  */
 #include "ir/int_impl.h"
 
@@ -56,13 +57,14 @@ int64_t xfc_int_divisor(const xfc_ctx *ctx, xfc_int a) {
     return g;
 }
 
-/* --- proofs ------------------------------------------------------------------------------------------------------ */
+/* --- proofs --- */
 
 /* The youngest symbol or extremum that occurs as a direct atom; NONE if there is none. */
 static xfc_int youngest_atom(const xfc_ctx *ctx, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(ctx, e);
     xfc_int best = XFC_INT_NONE;
-    if (i->kind == XFC_INT_SYMBOL || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX || i->kind == XFC_INT_MOD) return e;
+    if (i->kind == XFC_INT_SYMBOL || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX || i->kind == XFC_INT_MOD)
+        return e;
     if (i->kind != XFC_INT_SUM) return best;
     for (uint32_t k = 0; k < i->n_terms; k++) {
         for (uint32_t j = 0; j < i->term[k].n; j++) {
@@ -93,12 +95,16 @@ static bool linear_in_atom(xfc_ctx *ctx, xfc_int e, xfc_int atom, xfc_int *coeff
         xfc_int part = xfc_int_const(ctx, term[k].coeff); /* cannot overflow: a factor of e */
         uint32_t times = 0;
         for (uint32_t j = 0; j < term[k].n; j++) {
-            if (xfc_int_same(term[k].atom[j], atom)) times++;
-            else part = xfc_int_mul(ctx, part, term[k].atom[j]);
+            if (xfc_int_same(term[k].atom[j], atom))
+                times++;
+            else
+                part = xfc_int_mul(ctx, part, term[k].atom[j]);
         }
         if (times > 1) return false;
-        if (times) *coeff = xfc_int_add(ctx, *coeff, part);
-        else *rest = xfc_int_add(ctx, *rest, part);
+        if (times)
+            *coeff = xfc_int_add(ctx, *coeff, part);
+        else
+            *rest = xfc_int_add(ctx, *rest, part);
     }
     return true;
 }
@@ -157,7 +163,7 @@ int xfc_int_eq(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     return xfc_int_lt(ctx, a, b) == 1 || xfc_int_lt(ctx, b, a) == 1 ? 0 : -1;
 }
 
-/* --- structure ---------------------------------------------------------------------------------------------------- */
+/* --- structure --- */
 
 bool xfc_int_uses(const xfc_ctx *ctx, xfc_int e, xfc_int symbol) {
     if (xfc_int_same(e, symbol)) return true;
@@ -184,7 +190,10 @@ bool xfc_int_linear_in(xfc_ctx *ctx, xfc_int e, xfc_int symbol, xfc_int *coeff, 
            !xfc_int_uses(ctx, *rest, symbol);
 }
 
-typedef struct { const xfc_int *from, *to; size_t n; } substitution;
+typedef struct {
+    const xfc_int *from, *to;
+    size_t n;
+} substitution;
 
 static xfc_int substitute(xfc_ctx *ctx, xfc_int e, const substitution *s) {
     for (size_t k = 0; k < s->n; k++)
@@ -228,7 +237,8 @@ bool xfc_int_evaluate(const xfc_ctx *ctx, xfc_int e, xfc_int_lookup *lookup, voi
         for (uint32_t k = 0; k < i->n_terms; k++) {
             int64_t part = i->term[k].coeff, v;
             for (uint32_t j = 0; j < i->term[k].n; j++)
-                if (!xfc_int_evaluate(ctx, i->term[k].atom[j], lookup, user, &v) || !xfc_mul_ok(part, v, &part)) return false;
+                if (!xfc_int_evaluate(ctx, i->term[k].atom[j], lookup, user, &v) || !xfc_mul_ok(part, v, &part))
+                    return false;
             if (!xfc_add_ok(sum, part, &sum)) return false;
         }
         *out = sum;
@@ -236,16 +246,24 @@ bool xfc_int_evaluate(const xfc_ctx *ctx, xfc_int e, xfc_int_lookup *lookup, voi
     }
     int64_t a, b;
     if (!xfc_int_evaluate(ctx, i->a, lookup, user, &a) || !xfc_int_evaluate(ctx, i->b, lookup, user, &b)) return false;
-    if (i->kind == XFC_INT_MIN) *out = a < b ? a : b;
-    else if (i->kind == XFC_INT_MAX) *out = a > b ? a : b;
-    else if (i->kind == XFC_INT_FLOORDIV) *out = xfc_int_floor(a, b);
-    else *out = b == 0 ? 0 : a - xfc_int_floor(a, b) * b;
+    if (i->kind == XFC_INT_MIN)
+        *out = a < b ? a : b;
+    else if (i->kind == XFC_INT_MAX)
+        *out = a > b ? a : b;
+    else if (i->kind == XFC_INT_FLOORDIV)
+        *out = xfc_int_floor(a, b);
+    else
+        *out = b == 0 ? 0 : a - xfc_int_floor(a, b) * b;
     return true;
 }
 
-/* --- printing ----------------------------------------------------------------------------------------------------- */
+/* --- printing --- */
 
-typedef struct { xfc_buf *buf; const char *(*name)(void *, xfc_int); void *user; } printer;
+typedef struct {
+    xfc_buf *buf;
+    const char *(*name)(void *, xfc_int);
+    void *user;
+} printer;
 
 static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level); /* level: 0 sum, 1 product, 2 atom */
 
@@ -299,7 +317,8 @@ static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level)
     }
 }
 
-void xfc_int_print(const xfc_ctx *ctx, xfc_buf *buf, xfc_int e, const char *(*symbol_name)(void *, xfc_int), void *user) {
+void xfc_int_print(const xfc_ctx *ctx, xfc_buf *buf, xfc_int e, const char *(*symbol_name)(void *, xfc_int),
+                   void *user) {
     printer p = {buf, symbol_name, user};
     print_at(ctx, &p, e, 0);
 }

@@ -27,7 +27,7 @@ const char *xfc_stage_name(xfc_stage s) {
     return names[s];
 }
 
-/* ---- graphs ---- */
+/* --- graphs --- */
 
 xfc_graph *xfc_graph_new(xfc_ctx *c, const char *name) {
     xfc_arena *a = xfc_arena_new();
@@ -101,7 +101,7 @@ void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
     xfc_map_set(&g->constraint_of, lo << 32 | hi, g->n_constraints);
 }
 
-/* ---- uses ---- */
+/* --- uses --- */
 
 static void link_use(xfc_use *u, xfc_value *v) {
     u->value = v;
@@ -166,7 +166,7 @@ bool xfc_value_is_const(const xfc_value *v, const xfc_tensor **out) {
     return true;
 }
 
-/* ---- ops ---- */
+/* --- ops --- */
 
 static void link_op(xfc_graph *g, xfc_op *op, xfc_op *before) {
     op->next = before;
@@ -273,7 +273,7 @@ void xfc_op_set_attr(xfc_op *op, xfc_attr attr) {
     op->n_attr = (uint16_t)n;
 }
 
-/* ---- cloning ---- */
+/* --- cloning --- */
 
 typedef struct {
     xfc_graph *to;
@@ -342,7 +342,7 @@ xfc_graph *xfc_graph_clone(const xfc_graph *from) {
     return g;
 }
 
-/* ---- types ---- */
+/* --- types --- */
 
 xfc_type xfc_type_make(xfc_dtype dtype, uint32_t rank, const xfc_int *dim) {
     xfc_assert(rank <= XFC_MAX_RANK);

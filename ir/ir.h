@@ -1,15 +1,19 @@
 /* ir.h - the graph: ops, values, uses.
  *
  * One graph IR from import to code. Ops stand in topological order in a list that ends in `return`, whose operands are
- * the graph outputs (so outputs have uses like everything else). Values know their def and uses. Everything lives in the
- * graph's arena; passes free nothing. Stage says what the verifier demands and which ops may occur.
+ * the graph outputs (so outputs have uses like everything else). Values know their def and uses. Everything lives in
+ * the graph's arena; passes free nothing. Stage says what the verifier demands and which ops may occur.
  */
 #ifndef XFC_IR_H
 #define XFC_IR_H
 #include "ir/int.h"
 #include "ir/tensor.h"
 
-typedef struct { xfc_dtype dtype; uint32_t rank; xfc_int dim[XFC_MAX_RANK]; } xfc_type; /* unused dims are NONE */
+typedef struct {
+    xfc_dtype dtype;
+    uint32_t rank;
+    xfc_int dim[XFC_MAX_RANK];
+} xfc_type; /* unused dims are NONE */
 typedef struct xfc_op xfc_op;
 typedef struct xfc_value xfc_value;
 typedef struct xfc_graph xfc_graph;
@@ -30,11 +34,27 @@ typedef enum {
 #undef X
     XFC_K_COUNT,
 } xfc_key;
-typedef enum { XFC_ATTR_INT, XFC_ATTR_FLOAT, XFC_ATTR_STR, XFC_ATTR_DTYPE, XFC_ATTR_INTS, XFC_ATTR_DIMS, XFC_ATTR_TENSOR } xfc_attr_kind;
+typedef enum {
+    XFC_ATTR_INT,
+    XFC_ATTR_FLOAT,
+    XFC_ATTR_STR,
+    XFC_ATTR_DTYPE,
+    XFC_ATTR_INTS,
+    XFC_ATTR_DIMS,
+    XFC_ATTR_TENSOR
+} xfc_attr_kind;
 typedef struct {
     xfc_key key;
     uint32_t n; /* INTS, DIMS */
-    union { int64_t i; double f; const char *s; xfc_dtype dtype; const int64_t *ints; const xfc_int *dims; const xfc_tensor *tensor; } u;
+    union {
+        int64_t i;
+        double f;
+        const char *s;
+        xfc_dtype dtype;
+        const int64_t *ints;
+        const xfc_int *dims;
+        const xfc_tensor *tensor;
+    } u;
 } xfc_attr;
 const char *xfc_key_name(xfc_key);
 xfc_attr_kind xfc_key_kind(xfc_key);
@@ -48,13 +68,13 @@ typedef struct xfc_use { /* one operand slot; also a link in its value's list of
 
 struct xfc_value {
     xfc_type type;
-    xfc_op *def;      /* NULL for a graph input */
-    uint32_t out;     /* which output of def; or which graph input */
-    uint32_t id;      /* unique in the graph */
+    xfc_op *def;  /* NULL for a graph input */
+    uint32_t out; /* which output of def; or which graph input */
+    uint32_t id;  /* unique in the graph */
     xfc_use *uses;
     const char *name; /* the ONNX name, for messages, taps and printing; may be NULL */
-    /* Symbolic contents of small integer and bool tensors (shape arithmetic): one entry per element, row-major; an entry
-     * may be NONE (unknown). NULL: nothing known. Set by the builder (see xfc_eval_content). */
+    /* Symbolic contents of small integer and bool tensors (shape arithmetic): one entry per element, row-major; an
+     * entry may be NONE (unknown). NULL: nothing known. Set by the builder (see xfc_eval_content). */
     const xfc_int *content;
 };
 enum { XFC_MAX_CONTENT = 64 }; /* elements */
@@ -63,13 +83,13 @@ struct xfc_op {
     xfc_opcode code;
     uint16_t n_in, n_out, n_attr;
     xfc_use *in;
-    xfc_value *out;         /* array of n_out */
-    const xfc_attr *attr;   /* sorted by key */
-    xfc_kernel *kernel;     /* XFC_OP_KERNEL only */
-    xfc_loc loc;            /* ONNX node, for every message */
+    xfc_value *out;       /* array of n_out */
+    const xfc_attr *attr; /* sorted by key */
+    xfc_kernel *kernel;   /* XFC_OP_KERNEL only */
+    xfc_loc loc;          /* ONNX node, for every message */
     xfc_graph *graph;
-    xfc_op *prev, *next;    /* topological order, always valid; the last op is `return` */
-    uint32_t mark;          /* scratch for the running pass */
+    xfc_op *prev, *next; /* topological order, always valid; the last op is `return` */
+    uint32_t mark;       /* scratch for the running pass */
 };
 
 typedef enum {
@@ -82,15 +102,25 @@ typedef enum {
 } xfc_stage;
 const char *xfc_stage_name(xfc_stage);
 
-typedef struct { xfc_int a, b; xfc_loc loc; } xfc_constraint; /* a == b must hold at run time; checked at entry */
+typedef struct {
+    xfc_int a, b;
+    xfc_loc loc;
+} xfc_constraint; /* a == b must hold at run time; checked at entry */
 
 /* Where the planned value lives. offset is in bytes from the start of its space. */
 typedef enum { XFC_SPACE_NONE, XFC_SPACE_INPUT, XFC_SPACE_OUTPUT, XFC_SPACE_WEIGHT, XFC_SPACE_WORK } xfc_space;
-typedef struct { xfc_space space; uint32_t index; xfc_int offset; } xfc_place; /* index: which input/output */
 typedef struct {
-    xfc_place *place; uint32_t n_places; /* by value id */
-    xfc_int work_bytes;                  /* workspace without per-worker scratch */
-    const xfc_tensor **weight; uint64_t *weight_offset; uint32_t n_weights; /* each 64-byte aligned */
+    xfc_space space;
+    uint32_t index;
+    xfc_int offset;
+} xfc_place; /* index: which input/output */
+typedef struct {
+    xfc_place *place;
+    uint32_t n_places;  /* by value id */
+    xfc_int work_bytes; /* workspace without per-worker scratch */
+    const xfc_tensor **weight;
+    uint64_t *weight_offset;
+    uint32_t n_weights; /* each 64-byte aligned */
     uint64_t weight_bytes;
 } xfc_plan;
 
@@ -98,41 +128,47 @@ struct xfc_graph {
     xfc_ctx *ctx;
     xfc_arena *arena;
     const char *name;
-    xfc_value **in; const char **out_name;
+    xfc_value **in;
+    const char **out_name;
     uint32_t n_in, n_out; /* n_out == operands of return */
     xfc_op *first, *last; /* last: return; NULL while under construction */
     xfc_op *tail;         /* the last op in the list, whatever it is */
     xfc_stage stage;
     uint32_t next_value_id;
-    xfc_constraint *constraint; uint32_t n_constraints, cap_constraints;
+    xfc_constraint *constraint;
+    uint32_t n_constraints, cap_constraints;
     xfc_map constraint_of; /* pair of ids -> place in constraint, + 1 */
-    xfc_plan *plan;       /* PLANNED only */
-    const char *source;   /* model file name, for messages */
+    xfc_plan *plan;        /* PLANNED only */
+    const char *source;    /* model file name, for messages */
 };
 
 #define xfc_foreach_op(op, g) for (xfc_op *op = (g)->first; op; op = op->next)
-#define xfc_foreach_op_safe(op, g) \
+#define xfc_foreach_op_safe(op, g)                                                                                     \
     for (xfc_op *op = (g)->first, *op##_next; op && (op##_next = op->next, true); op = op##_next)
 #define xfc_foreach_use(u, v) for (xfc_use *u = (v)->uses; u; u = u->next)
 
 xfc_graph *xfc_graph_new(xfc_ctx *, const char *name);
 void xfc_graph_free(xfc_graph *); /* its arena; the context stays */
 xfc_value *xfc_graph_add_input(xfc_graph *, const char *name, xfc_type);
-/* Ends construction: appends `return`. NULL when there are more outputs than an op can have operands (LIMIT, recorded). */
+/* Ends construction: appends `return`. NULL when there are more outputs than an op can have operands (LIMIT,
+ * recorded). */
 xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char *const *names, uint32_t n);
-/* One more output behind the others, after construction. False (nothing changed) if the value is one already or there are too many. */
+/* One more output behind the others, after construction. False (nothing changed) if the value is one already or there
+ * are too many. */
 bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
 xfc_graph *xfc_graph_clone(const xfc_graph *); /* deep, into a new arena of the same context */
 void xfc_graph_require_equal(xfc_graph *, xfc_int a, xfc_int b, xfc_loc); /* no-op if same or already there */
 
-/* Raw creation, before `before` (NULL: at the end, before return if there is one); outputs have no type yet. Builders: ir/build.h. */
+/* Raw creation, before `before` (NULL: at the end, before return if there is one); outputs have no type yet. Builders:
+ * ir/build.h. */
 xfc_op *xfc_op_new(xfc_graph *, xfc_op *before, xfc_opcode, xfc_value *const *in, uint32_t n_in, uint32_t n_out,
                    const xfc_attr *attr, uint32_t n_attr, xfc_loc);
-void xfc_op_remove(xfc_op *);                     /* its outputs must have no uses */
+void xfc_op_remove(xfc_op *); /* its outputs must have no uses */
 void xfc_op_move_before(xfc_op *, xfc_op *before);
 void xfc_op_set_in(xfc_op *, uint32_t i, xfc_value *);
 void xfc_op_add_in(xfc_op *, xfc_value *);
-void xfc_value_replace(xfc_value *old, xfc_value *with); /* all uses; name moves over if with has none. with must not use old */
+/* all uses; name moves over if with has none. with must not use old */
+void xfc_value_replace(xfc_value *old, xfc_value *with);
 uint32_t xfc_value_n_uses(const xfc_value *);
 bool xfc_value_is_const(const xfc_value *, const xfc_tensor **out); /* defined by `const`; out may be NULL */
 
@@ -144,12 +180,17 @@ static inline xfc_attr xfc_attr_int(xfc_key k, int64_t v) { return (xfc_attr){.k
 static inline xfc_attr xfc_attr_float(xfc_key k, double v) { return (xfc_attr){.key = k, .u.f = v}; }
 static inline xfc_attr xfc_attr_dtype(xfc_key k, xfc_dtype v) { return (xfc_attr){.key = k, .u.dtype = v}; }
 static inline xfc_attr xfc_attr_tensor(xfc_key k, const xfc_tensor *v) { return (xfc_attr){.key = k, .u.tensor = v}; }
-static inline xfc_attr xfc_attr_ints(xfc_key k, const int64_t *v, uint32_t n) { return (xfc_attr){.key = k, .n = n, .u.ints = v}; } /* copied by xfc_op_new */
-static inline xfc_attr xfc_attr_dims(xfc_key k, const xfc_int *v, uint32_t n) { return (xfc_attr){.key = k, .n = n, .u.dims = v}; }
+/* copied by xfc_op_new */
+static inline xfc_attr xfc_attr_ints(xfc_key k, const int64_t *v, uint32_t n) {
+    return (xfc_attr){.key = k, .n = n, .u.ints = v};
+}
+static inline xfc_attr xfc_attr_dims(xfc_key k, const xfc_int *v, uint32_t n) {
+    return (xfc_attr){.key = k, .n = n, .u.dims = v};
+}
 
-xfc_int xfc_type_count(xfc_ctx *, const xfc_type *);    /* elements */
+xfc_int xfc_type_count(xfc_ctx *, const xfc_type *);                                   /* elements */
 bool xfc_type_static(const xfc_ctx *, const xfc_type *, int64_t *dim, int64_t *count); /* dim, count may be NULL */
-bool xfc_type_same(const xfc_type *, const xfc_type *); /* dtype and dim ids */
+bool xfc_type_same(const xfc_type *, const xfc_type *);                                /* dtype and dim ids */
 xfc_type xfc_type_make(xfc_dtype, uint32_t rank, const xfc_int *dim);
 /* Row-major linear offset (elements) of an index into a dense tensor of this type, and its inverse. */
 xfc_int xfc_type_linear(xfc_ctx *, const xfc_type *, const xfc_int *index);

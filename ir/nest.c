@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- scalar operations ---- */
+/* --- scalar operations --- */
 
 static const struct {
     const char *name;
@@ -68,7 +68,7 @@ int64_t xfc_combine_identity_i(xfc_scalar_op op, xfc_dtype t) {
     xfc_bug(__FILE__, __LINE__, "%s combines no integers", combine_name(op));
 }
 
-/* ---- building ---- */
+/* --- building --- */
 
 xfc_nestb xfc_nestb_new(xfc_ctx *c, xfc_arena *a) {
     return (xfc_nestb){.ctx = c, .arena = a, .nest = xfc_new(a, xfc_nest)};
@@ -170,7 +170,7 @@ void xfc_nb_store(xfc_nestb *b, uint32_t value, uint32_t buffer, const xfc_int *
         (xfc_store){.value = value, .to = make_access(buffer, index, rank), .combine = combine};
 }
 
-/* ---- copying and rewriting ---- */
+/* --- copying and rewriting --- */
 
 xfc_int xfc_access_linear(xfc_ctx *c, const xfc_kernel *k, const xfc_access *a) {
     xfc_assert(a->buffer < k->n_buffers);

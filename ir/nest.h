@@ -1,16 +1,18 @@
 /* nest.h - what an op computes as loops, and the kernels that code is made of.
  *
- * A nest is a set of axes, one straight-line scalar body, and one or more stores. It is the meaning of every primitive op:
- * the interpreter runs it, the emitter compiles it, fusion rewrites it. Indices are symbolic integers over the axes' symbols,
- * graph symbols and lets (integers read from data, checked against their range).
+ * A nest is a set of axes, one straight-line scalar body, and one or more stores. It is the meaning of every primitive
+ * op: the interpreter runs it, the emitter compiles it, fusion rewrites it. Indices are symbolic integers over the
+ * axes' symbols, graph symbols and lets (integers read from data, checked against their range).
  *
  *   softmax's first step   nest i in b, j in s reduce { t = load x[i, j]; m[i] max= t }
- *   gather                 nest i in n, c in 384      { k = let load ids[i] in 0..30521 wrap; t = load table[k, c]; y[i, c] = t }
+ *   gather                 nest i in n, c in 384      { k = let load ids[i] in 0..30521 wrap; t = load table[k, c];
+ *                                                       y[i, c] = t }
  *
- * Order: body instructions refer to earlier ones only. Parallel axes may run in any order or at once. Reduce axes combine:
- * a store whose index uses no reduce axis has a combine and receives the reduction over all reduce axes (the identity where an
- * extent is 0). Scan axes run in order, and the nest may load its own earlier output elements (cumulative sums).
- * Reductions over floats use a fixed number of lanes and one fixed tree, a function of the extents alone.
+ * Order: body instructions refer to earlier ones only. Parallel axes may run in any order or at once. Reduce axes
+ * combine: a store whose index uses no reduce axis has a combine and receives the reduction over all reduce axes (the
+ * identity where an extent is 0). Scan axes run in order, and the nest may load its own earlier output elements
+ * (cumulative sums). Reductions over floats use a fixed number of lanes and one fixed tree, a function of the extents
+ * alone.
  *
  * A kernel is: outer axes (one combination of their indices is a task; tasks may run in parallel), lets (integers fixed
  * per task), temporaries (per task, not initialised) and a list of steps, each a nest or a tile (contraction block).
@@ -20,15 +22,19 @@
 #include "ir/ir.h"
 
 typedef enum { XFC_AXIS_PARALLEL, XFC_AXIS_REDUCE, XFC_AXIS_SCAN } xfc_axis_kind;
-typedef enum { XFC_HOW_SERIAL, XFC_HOW_VECTOR, XFC_HOW_THREADS } xfc_how; /* THREADS: outer axes of a kernel (blocks on a GPU) */
+/* THREADS: outer axes of a kernel (blocks on a GPU) */
+typedef enum { XFC_HOW_SERIAL, XFC_HOW_VECTOR, XFC_HOW_THREADS } xfc_how;
 typedef struct {
     const char *name;
     xfc_int symbol, extent; /* extent may use graph symbols, outer axes and lets */
     xfc_axis_kind kind;
-    xfc_how how;            /* set by schedule; at most one VECTOR axis a nest */
+    xfc_how how; /* set by schedule; at most one VECTOR axis a nest */
 } xfc_axis;
 
-typedef struct { uint32_t buffer, rank; xfc_int index[XFC_MAX_RANK]; } xfc_access;
+typedef struct {
+    uint32_t buffer, rank;
+    xfc_int index[XFC_MAX_RANK];
+} xfc_access;
 
 typedef enum {
     XFC_S_CONST, /* u.f (floats) or u.i (integers, bool) */
@@ -48,15 +54,20 @@ typedef struct {
     xfc_dtype dtype; /* of the result */
     uint32_t arg[3]; /* earlier instructions */
     bool wrap;       /* LET: a negative value counts from the end (ONNX indices) */
-    union { double f; int64_t i; xfc_int index; const xfc_access *access; } u;
+    union {
+        double f;
+        int64_t i;
+        xfc_int index;
+        const xfc_access *access;
+    } u;
 } xfc_scalar;
 /* A LET outside its symbol's [lo, hi] after wrapping is clamped, and the run's error word is set (XF_E_RANGE). */
 
 typedef struct {
     uint32_t value; /* body instruction */
     xfc_access to;
-    /* XFC_S_COUNT: plain store; else ADD, MUL, MIN, MAX, AND, OR over the reduce axes, accumulated in the value's type. An f32
-     * value may be combined into an f16 or bf16 buffer: the accumulator is rounded once, when it is stored. */
+    /* XFC_S_COUNT: plain store; else ADD, MUL, MIN, MAX, AND, OR over the reduce axes, accumulated in the value's type.
+     * An f32 value may be combined into an f16 or bf16 buffer: the accumulator is rounded once, when it is stored. */
     xfc_scalar_op combine;
 } xfc_store;
 
@@ -67,39 +78,56 @@ typedef struct xfc_nest {
     uint32_t n_axes, n_body, n_stores, cap_axes, cap_body, cap_stores;
 } xfc_nest;
 
-/* c[i, j] = sum over k of a[i, k] * b[k, j], i < rows, j < columns, k < depth; k ascending, one fused multiply-add chain an
- * element (XFC_TILE_CHAINS in backends/llvm documents exceptions). b is packed: panels of `panel` columns, [panel][depth][panel columns],
- * the last zero-padded; columns is rounded up to whole vectors inside the last panel, so c's rows must have room. */
+/* c[i, j] = sum over k of a[i, k] * b[k, j], i < rows, j < columns, k < depth; k ascending, one fused multiply-add
+ * chain an element (XFC_TILE_CHAINS in backends/llvm documents exceptions). b is packed: panels of `panel` columns,
+ * [panel][depth][panel columns], the last zero-padded; columns is rounded up to whole vectors inside the last panel, so
+ * c's rows must have room. */
 typedef struct {
-    xfc_access a;        /* element (row 0, k 0); a_row is the distance of rows in elements, k has stride 1 */
-    xfc_access b;        /* element 0 of the first panel */
-    xfc_access c;        /* a temporary: element (0, 0); c_row its row distance */
+    xfc_access a; /* element (row 0, k 0); a_row is the distance of rows in elements, k has stride 1 */
+    xfc_access b; /* element 0 of the first panel */
+    xfc_access c; /* a temporary: element (0, 0); c_row its row distance */
     xfc_int a_row, c_row, rows, depth, columns;
     uint32_t panel;
 } xfc_tile;
 
 typedef enum { XFC_STEP_NEST, XFC_STEP_TILE } xfc_step_kind;
-typedef struct { xfc_step_kind kind; union { xfc_nest *nest; xfc_tile *tile; } u; } xfc_step;
+typedef struct {
+    xfc_step_kind kind;
+    union {
+        xfc_nest *nest;
+        xfc_tile *tile;
+    } u;
+} xfc_step;
 
 typedef enum { XFC_BUF_IN, XFC_BUF_OUT, XFC_BUF_TEMP } xfc_buffer_kind;
-typedef struct { xfc_type type; xfc_buffer_kind kind; } xfc_buffer;
-typedef struct { const char *name; xfc_int symbol, value; } xfc_let;
+typedef struct {
+    xfc_type type;
+    xfc_buffer_kind kind;
+} xfc_buffer;
+typedef struct {
+    const char *name;
+    xfc_int symbol, value;
+} xfc_let;
 
 struct xfc_kernel {
-    const char *form;     /* "map", "reduce", "rows", "contract", "attention": for reports only */
-    xfc_buffer *buffers;  /* op inputs, then op outputs, then temporaries */
+    const char *form;    /* "map", "reduce", "rows", "contract", "attention": for reports only */
+    xfc_buffer *buffers; /* op inputs, then op outputs, then temporaries */
     uint32_t n_in, n_out, n_buffers, cap_buffers;
-    xfc_axis *axes;       /* outer: how THREADS */
-    xfc_let *lets;        /* evaluated in order after the axes */
+    xfc_axis *axes; /* outer: how THREADS */
+    xfc_let *lets;  /* evaluated in order after the axes */
     xfc_step *steps;
     uint32_t n_axes, n_lets, n_steps, cap_axes, cap_lets, cap_steps;
     const xfc_loc *fused; /* every ONNX node whose work is inside, for taps, profiles and messages */
     uint32_t n_fused;
-    xfc_int grain;        /* tasks that are worth one dispatch; set by schedule */
+    xfc_int grain; /* tasks that are worth one dispatch; set by schedule */
 };
 
 /* Building a nest: buffers are the op's operands: inputs 0.., then outputs. */
-typedef struct { xfc_ctx *ctx; xfc_arena *arena; xfc_nest *nest; } xfc_nestb;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_arena *arena;
+    xfc_nest *nest;
+} xfc_nestb;
 xfc_nestb xfc_nestb_new(xfc_ctx *, xfc_arena *);
 xfc_int xfc_nb_axis(xfc_nestb *, const char *name, xfc_int extent, xfc_axis_kind); /* returns the index symbol */
 uint32_t xfc_nb_const_f(xfc_nestb *, xfc_dtype, double);
@@ -111,7 +139,8 @@ xfc_int xfc_nb_let(xfc_nestb *, const char *name, uint32_t value, xfc_int lo, xf
 uint32_t xfc_nb_cast(xfc_nestb *, xfc_dtype to, xfc_dtype from, uint32_t value); /* value itself if equal */
 uint32_t xfc_nb_op(xfc_nestb *, xfc_scalar_op, xfc_dtype result, uint32_t a, uint32_t b, uint32_t c);
 uint32_t xfc_nb_push(xfc_nestb *, xfc_scalar);
-void xfc_nb_store(xfc_nestb *, uint32_t value, uint32_t buffer, const xfc_int *index, uint32_t rank, xfc_scalar_op combine);
+void xfc_nb_store(xfc_nestb *, uint32_t value, uint32_t buffer, const xfc_int *index, uint32_t rank,
+                  xfc_scalar_op combine);
 
 const char *xfc_scalar_name(xfc_scalar_op);
 bool xfc_scalar_from_name(const char *, xfc_scalar_op *out);

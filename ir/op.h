@@ -1,7 +1,7 @@
 /* op.h - the op table: one row per op, which says what the op means exactly once.
  *
- * Shape inference, interpreter, CPU code, PTX, text form and docs derive from the row. Passes read traits; they name no op
- * except the one they exist for.
+ * Shape inference, interpreter, CPU code, PTX, text form and docs derive from the row. Passes read traits; they name no
+ * op except the one they exist for.
  */
 #ifndef XFC_OP_H
 #define XFC_OP_H
@@ -28,11 +28,11 @@ typedef struct xfc_builder xfc_builder;
 
 typedef struct {
     const char *name;
-    int8_t n_in, n_out;  /* n_in -1: variadic */
-    int8_t min_in;       /* optional trailing operands: at least so many (0 means n_in) */
+    int8_t n_in, n_out; /* n_in -1: variadic */
+    int8_t min_in;      /* optional trailing operands: at least so many (0 means n_in) */
     uint32_t traits;
-    const char *keys;    /* attribute keys it accepts, space-separated; ending in ! = required */
-    const char *help;    /* one line for docs */
+    const char *keys; /* attribute keys it accepts, space-separated; ending in ! = required */
+    const char *help; /* one line for docs */
     xfc_status (*infer)(xfc_infer *);
     /* Meaning: exactly one of these is set (none for XFC_STRUCT). */
     xfc_status (*nest)(const xfc_op *, xfc_nestb *);                            /* as a loop nest over its operands */
@@ -51,7 +51,8 @@ xfc_status xfc_infer_map(xfc_infer *);
 xfc_status xfc_nest_map(const xfc_op *, xfc_nestb *);
 /* numpy broadcasting of two dims. Undecidable: records nothing and answers max(a, b) (see xfc_broadcast_index). */
 xfc_status xfc_broadcast_dim(xfc_infer *, xfc_int a, xfc_int b, xfc_int *out);
-/* Index into an operand of extent `extent` for output index i of extent `out`: i, 0, or min(i, extent - 1) when undecided. */
+/* Index into an operand of extent `extent` for output index i of extent `out`: i, 0, or min(i, extent - 1) when
+ * undecided. */
 xfc_int xfc_broadcast_index(xfc_ctx *, xfc_int i, xfc_int extent, xfc_int out);
 
 #endif

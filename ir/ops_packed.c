@@ -1,19 +1,22 @@
 /* ops_packed.c - contractions whose right operand is packed into panels (see pack in ops_view.c).
  *
- * layout turns matmul and attention into these: a constant right operand is packed at compile time, any other at run time, and
- * code generation meets one form only. Their meaning stays a nest or smaller ops, so the interpreter and a GPU need no panels.
+ * layout turns matmul and attention into these: a constant right operand is packed at compile time, any other at run
+ * time, and code generation meets one form only. Their meaning stays a nest or smaller ops, so the interpreter and a
+ * GPU need no panels.
  */
 #include "ir/ops.h"
 
 static bool is_packed(const xfc_type *t, uint32_t rank) { return t->rank == rank + 1; }
 
-/* matmul_packed: a [..., m, k], b [..., panels, k, panel], size = [n] -> [..., m, n]; batch dims of b: none, or as many as a's. */
+/* matmul_packed: a [..., m, k], b [..., panels, k, panel], size = [n] -> [..., m, n]; batch dims of b: none, or as many
+ * as a's. */
 xfc_status infer_matmul_packed(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    if (a->rank < 2 || a->dtype != b->dtype || size->n != 1 || (b->rank != 3 && !is_packed(b, a->rank)))
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "matmul_packed needs a of rank >= 2 and packed b of the same type and batch rank; run layout on matmul");
+    if (a->rank < 2 || a->dtype != b->dtype || a->dtype == XFC_BOOL || size->n != 1 || (b->rank != 3 && !is_packed(b, a->rank)))
+        return xfc_fail(
+            inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+            "matmul_packed needs a of rank >= 2 and packed b of the same numeric type and batch rank; run layout on matmul");
     *inf->out = *a;
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul_packed"));
     for (uint32_t d = 0; b->rank != 3 && d + 2 < a->rank; d++)
@@ -47,13 +50,16 @@ xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
     return XFC_OK;
 }
 
-/* attention_packed: q [b, h, s, d], k packed [b, h, panels, d, panel], v packed [b, h, panels, t, panel], bias; size = [t, e]. */
+/* attention_packed: q [b, h, s, d], k packed [b, h, panels, d, panel], v packed [b, h, panels, t, panel], bias; size =
+ * [t, e]. */
 xfc_status infer_attention_packed(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || q->dtype != XFC_F32 || k->dtype != XFC_F32 || v->dtype != XFC_F32)
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "attention_packed needs q of rank 4, packed k and v of rank 5, all f32; run layout on attention");
+    if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || q->dtype != XFC_F32 || k->dtype != XFC_F32 ||
+        v->dtype != XFC_F32)
+        return xfc_fail(
+            inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+            "attention_packed needs q of rank 4, packed k and v of rank 5, all f32; run layout on attention");
     XFC_TRY(xfc_infer_equal(inf, q->dim[3], k->dim[3], "the head size of q and k"));
     XFC_TRY(xfc_infer_equal(inf, size->u.dims[0], v->dim[3], "the number of keys and values"));
     *inf->out = *q;
@@ -65,7 +71,8 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
     return XFC_OK;
 }
 
-/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request. layout makes this op for f32 only. */
+/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request. layout makes this op
+ * for f32 only. */
 xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
     xfc_value *q = op->in[0].value;

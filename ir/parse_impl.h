@@ -32,7 +32,10 @@ typedef struct {
     size_t n;
 } xfc_token;
 
-typedef struct { const char *name; uint64_t before; } xfc_scoped;
+typedef struct {
+    const char *name;
+    uint64_t before;
+} xfc_scoped;
 
 typedef struct {
     xfc_ctx *ctx;
@@ -46,19 +49,19 @@ typedef struct {
     xfc_map dims, locals; /* interned name -> xfc_int id */
     xfc_scoped *scope;    /* locals in order of definition, to undo them */
     uint32_t n_scope, cap_scope;
-    xfc_map values;       /* interned name -> xfc_value */
-    uint32_t depth;       /* of the expression being read */
-    size_t made_bytes;    /* by zeros and random */
+    xfc_map values;    /* interned name -> xfc_value */
+    uint32_t depth;    /* of the expression being read */
+    size_t made_bytes; /* by zeros and random */
     uint32_t n_ops;
 } xfc_parser;
 
 typedef struct { /* one op as written, up to its body */
     xfc_opcode code;
     uint32_t line;
-    const char *string;   /* behind the opcode: a constant's name, a kernel's form */
+    const char *string; /* behind the opcode: a constant's name, a kernel's form */
     const char **out_name, **onnx_name, **in_name;
-    xfc_value **in;       /* NULL: left out */
-    xfc_type *type;       /* as declared */
+    xfc_value **in; /* NULL: left out */
+    xfc_type *type; /* as declared */
     xfc_attr *attr;
     uint32_t n_out, n_in, n_type, n_attr, cap_out, cap_in, cap_in_name, cap_type, cap_onnx, cap_attr;
 } xfc_ps_op;
@@ -92,7 +95,7 @@ bool xfc_ps_f64(xfc_parser *, double *out);                    /* with sign; inf
 bool xfc_ps_int(xfc_parser *, xfc_int *out);
 bool xfc_ps_type(xfc_parser *, xfc_type *out);
 bool xfc_ps_dtype(xfc_parser *, xfc_dtype *out);
-bool xfc_ps_symbols(xfc_parser *);                                    /* [b in 1..8, s] */
+bool xfc_ps_symbols(xfc_parser *);                                          /* [b in 1..8, s] */
 bool xfc_ps_local_name(xfc_parser *, const char **name, const char **hint); /* of a new axis or let */
 bool xfc_ps_define(xfc_parser *, const char *name, xfc_int symbol);
 void xfc_ps_end_scope(xfc_parser *, uint32_t n_scope);
@@ -101,7 +104,7 @@ void xfc_ps_end_scope(xfc_parser *, uint32_t n_scope);
 bool xfc_ps_data(xfc_parser *, const xfc_type *, const char *name, const xfc_tensor **out);
 
 /* parse_kernel.c */
-bool xfc_ps_location(xfc_parser *, xfc_loc *); /* NODE OP OPSET */
+bool xfc_ps_location(xfc_parser *, xfc_loc *);             /* NODE OP OPSET */
 xfc_op *xfc_ps_kernel_op(xfc_parser *, const xfc_ps_op *); /* reads the body */
 
 #endif

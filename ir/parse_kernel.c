@@ -11,8 +11,8 @@ typedef struct {
     xfc_parser *p;
     xfc_kernel *k;
     xfc_arena *arena; /* the graph's */
-    xfc_map operand; /* interned value name -> position + 1 */
-    xfc_map instr; /* interned instruction name -> index + 1, of the nest being read */
+    xfc_map operand;  /* interned value name -> position + 1 */
+    xfc_map instr;    /* interned instruction name -> index + 1, of the nest being read */
 } reader;
 
 static uint64_t key(const char *interned) { return (uint64_t)(uintptr_t)interned; }

@@ -145,8 +145,8 @@ static void name_values(xfc_printer *p) {
     xfc_map taken = {.arena = p->scratch};
     uint32_t n_unnamed = 0;
     for (uint32_t i = 0; i < p->graph->n_in; i++) name_value(p, &taken, p->graph->in[i], &n_unnamed);
-    xfc_foreach_op(op, p->graph) for (uint32_t i = 0; i < op->n_out; i++)
-        name_value(p, &taken, &op->out[i], &n_unnamed);
+    xfc_foreach_op(op, p->graph)
+        for (uint32_t i = 0; i < op->n_out; i++) name_value(p, &taken, &op->out[i], &n_unnamed);
 }
 
 /* Is %name how the value prints? */
@@ -411,8 +411,8 @@ static void print_header(xfc_printer *p) {
 
 static const xfc_value *const_of(const xfc_graph *g, const xfc_tensor *t) {
     const xfc_tensor *c;
-    xfc_foreach_op(op,
-                   g) if (op->code == XFC_OP_CONST && xfc_value_is_const(&op->out[0], &c) && c == t) return &op->out[0];
+    xfc_foreach_op(op, g)
+        if (op->code == XFC_OP_CONST && xfc_value_is_const(&op->out[0], &c) && c == t) return &op->out[0];
     return NULL;
 }
 
@@ -451,7 +451,8 @@ static void print_plan(xfc_printer *p) {
         xfc_buf_printf(p->out, " at %" PRIu64 "\n", plan->weight_offset[i]);
     }
     for (uint32_t i = 0; i < p->graph->n_in; i++) print_place(p, p->graph->in[i]);
-    xfc_foreach_op(op, p->graph) for (uint32_t i = 0; i < op->n_out; i++) print_place(p, &op->out[i]);
+    xfc_foreach_op(op, p->graph)
+        for (uint32_t i = 0; i < op->n_out; i++) print_place(p, &op->out[i]);
     xfc_buf_str(p->out, "  }\n");
 }
 

@@ -6,13 +6,16 @@
  */
 #include "ir/target.h"
 
+static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_type_count(c, t), 0); }
+
 /* Attention has a kernel of its own when both head widths are known: they are the depth and the columns of its two
- * products. */
+ * products; and when there is something to multiply. */
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     (void)t;
     if (op->code != XFC_OP_ATTENTION || op->out[0].type.dtype != XFC_F32) return false;
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
-    const xfc_ctx *c = op->graph->ctx;
+    xfc_ctx *c = op->graph->ctx;
+    if (is_empty(c, q) || is_empty(c, v)) return false;
     return xfc_int_value(c, q->dim[q->rank - 1], NULL) && xfc_int_value(c, v->dim[v->rank - 1], NULL);
 }
 

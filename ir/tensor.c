@@ -12,7 +12,7 @@
 
 enum { SHARE_BYTES = 4096, DATA_ALIGN = 64 };
 
-/* ---- element types ---- */
+/* --- element types --- */
 
 typedef struct {
     const char *name;
@@ -33,7 +33,6 @@ static const dtype_row *row(xfc_dtype t) {
 }
 
 const char *xfc_dtype_name(xfc_dtype t) { return row(t)->name; }
-int32_t xfc_dtype_onnx(xfc_dtype t) { return row(t)->onnx; }
 uint32_t xfc_dtype_bytes(xfc_dtype t) { return row(t)->bits / 8u; }
 xfc_dclass xfc_dtype_class(xfc_dtype t) { return row(t)->class; }
 uint32_t xfc_dtype_dlpack(xfc_dtype t) { return row(t)->dlpack | (uint32_t)row(t)->bits << 8 | UINT32_C(1) << 16; }
@@ -56,7 +55,7 @@ bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out) {
     return false;
 }
 
-/* ---- 16-bit floats ---- */
+/* --- 16-bit floats --- */
 
 static uint32_t float_bits(float f) {
     uint32_t u;
@@ -87,7 +86,7 @@ static uint32_t shift_round(uint32_t u, uint32_t n) {
 uint16_t xfc_float_to_half(float f) {
     uint32_t u = float_bits(f), sign = u >> 16 & 0x8000, magnitude = u & 0x7fffffff;
     if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff)); /* NaN stays quiet */
-    if (magnitude >= 0x47800000) return (uint16_t)(sign | 0x7c00); /* 65536 and above */
+    if (magnitude >= 0x47800000) return (uint16_t)(sign | 0x7c00);                            /* 65536 and above */
     if (magnitude >= 0x38800000) /* normal: a carry out of the fraction raises the exponent, up to infinity */
         return (uint16_t)(sign | shift_round(magnitude - 0x38000000, 13));
     uint32_t exponent = magnitude >> 23;
@@ -111,7 +110,7 @@ static float round_to_odd(double v) {
     return bits_float(float_bits(f) | 1);
 }
 
-/* ---- elements ---- */
+/* --- elements --- */
 
 #define SET(type, v)                                                                                                   \
     do {                                                                                                               \
@@ -226,12 +225,12 @@ bool xfc_tensor_is_splat(const xfc_tensor *t, double *value) {
     return true;
 }
 
-/* ---- the pool ---- */
+/* --- the pool --- */
 
 struct xfc_tensors {
     const xfc_tensor **at; /* by id */
-    uint64_t *hash; /* by id; 0: not computed */
-    uint32_t *next; /* by id: another shared tensor of the same hash, + 1 */
+    uint64_t *hash;        /* by id; 0: not computed */
+    uint32_t *next;        /* by id: another shared tensor of the same hash, + 1 */
     uint32_t n, cap, cap_hash, cap_next;
     xfc_map shared; /* hash -> id + 1 of the newest small tensor */
 };

@@ -19,12 +19,13 @@ typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL }
 const char *xfc_dtype_name(xfc_dtype);
 bool xfc_dtype_from_name(const char *name, xfc_dtype *out);
 bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
-int32_t xfc_dtype_onnx(xfc_dtype);
 uint32_t xfc_dtype_bytes(xfc_dtype);
 uint32_t xfc_dtype_dlpack(xfc_dtype); /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */
 xfc_dclass xfc_dtype_class(xfc_dtype);
 static inline bool xfc_dtype_is_float(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_FLOAT; }
-static inline bool xfc_dtype_is_int(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT; }
+static inline bool xfc_dtype_is_int(xfc_dtype t) {
+    return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT;
+}
 
 typedef struct xfc_tensor {
     xfc_dtype dtype;
@@ -38,11 +39,15 @@ typedef struct xfc_tensor {
 
 /* data is borrowed and must outlive the context (arena or mapping); use xfc_tensor_copy for anything else.
  * The caller checked that dims are >= 0 and their product fits (xfc_tensor_count). */
-const xfc_tensor *xfc_tensor_new(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data, const char *name);
-const xfc_tensor *xfc_tensor_copy(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data, const char *name);
-void *xfc_tensor_alloc(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim); /* zeroed, 64-byte aligned, for the two above */
-bool xfc_tensor_count(xfc_dtype, uint32_t rank, const int64_t *dim, int64_t *count, size_t *bytes); /* false: negative or overflow */
-uint64_t xfc_tensor_hash(xfc_ctx *, const xfc_tensor *); /* dtype, dims and bytes; cached */
+const xfc_tensor *xfc_tensor_new(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data,
+                                 const char *name);
+const xfc_tensor *xfc_tensor_copy(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data,
+                                  const char *name);
+/* zeroed, 64-byte aligned, for the two above */
+void *xfc_tensor_alloc(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim);
+/* false: negative or overflow */
+bool xfc_tensor_count(xfc_dtype, uint32_t rank, const int64_t *dim, int64_t *count, size_t *bytes);
+uint64_t xfc_tensor_hash(xfc_ctx *, const xfc_tensor *);       /* dtype, dims and bytes; cached */
 bool xfc_tensor_equal(const xfc_tensor *, const xfc_tensor *); /* bits */
 
 /* Element access with conversion, for folding and tests. i < count. */

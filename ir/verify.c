@@ -127,8 +127,8 @@ static void bind_dims(xfc_verifier *v, xfc_int e) {
 
 typedef struct {
     uint32_t *slots; /* by value id: operand slots that name it */
-    bool *defined; /* by value id */
-    bool *untyped; /* by value id: its type is not one; users are not looked into */
+    bool *defined;   /* by value id */
+    bool *untyped;   /* by value id: its type is not one; users are not looked into */
 } values;
 
 static bool id_ok(xfc_verifier *v, const values *t, const xfc_value *x) {

@@ -39,8 +39,10 @@ static void map_tile(xfc_tile *t, const uint32_t *map) {
 
 static void map_steps(xfc_edit e, xfc_kernel *k, const uint32_t *map) {
     for (uint32_t s = 0; s < k->n_steps; s++) {
-        if (k->steps[s].kind == XFC_STEP_NEST) xfc_nest_map_buffers(e, k->steps[s].u.nest, map);
-        else map_tile(k->steps[s].u.tile, map);
+        if (k->steps[s].kind == XFC_STEP_NEST)
+            xfc_nest_map_buffers(e, k->steps[s].u.nest, map);
+        else
+            map_tile(k->steps[s].u.tile, map);
     }
 }
 
@@ -63,7 +65,9 @@ xfc_int xfc_draft_let(xfc_draft *d, const char *name, xfc_int value, xfc_int lo,
     return symbol;
 }
 
-static void push_step(xfc_draft *d, xfc_step s) { xfc_push(d->e.arena, d->k->steps, d->k->n_steps, d->k->cap_steps) = s; }
+static void push_step(xfc_draft *d, xfc_step s) {
+    xfc_push(d->e.arena, d->k->steps, d->k->n_steps, d->k->cap_steps) = s;
+}
 
 void xfc_draft_nest(xfc_draft *d, xfc_nest *n) { push_step(d, (xfc_step){.kind = XFC_STEP_NEST, .u.nest = n}); }
 
@@ -97,8 +101,9 @@ void xfc_draft_loc_front(xfc_draft *d, const xfc_loc *locs, uint32_t n) {
 static bool buffer_used(const xfc_kernel *k, uint32_t b) {
     for (uint32_t s = 0; s < k->n_steps; s++) {
         const xfc_step *st = &k->steps[s];
-        if (st->kind == XFC_STEP_NEST ? xfc_nest_uses_buffer(st->u.nest, b)
-                                      : st->u.tile->a.buffer == b || st->u.tile->b.buffer == b || st->u.tile->c.buffer == b)
+        if (st->kind == XFC_STEP_NEST
+                ? xfc_nest_uses_buffer(st->u.nest, b)
+                : st->u.tile->a.buffer == b || st->u.tile->b.buffer == b || st->u.tile->c.buffer == b)
             return true;
     }
     return false;
@@ -107,7 +112,8 @@ static bool buffer_used(const xfc_kernel *k, uint32_t b) {
 xfc_op *xfc_draft_commit(xfc_draft *d, xfc_op *before, xfc_loc loc) {
     xfc_arena *arena = d->e.arena;
     uint32_t *map = xfc_new_array(arena, uint32_t, d->n_buffers), count[3] = {0}, n = 0;
-    xfc_value **in = xfc_new_array(arena, xfc_value *, d->n_buffers), **out = xfc_new_array(arena, xfc_value *, d->n_buffers);
+    xfc_value **in = xfc_new_array(arena, xfc_value *, d->n_buffers),
+              **out = xfc_new_array(arena, xfc_value *, d->n_buffers);
     xfc_buffer *buffers = xfc_new_array(arena, xfc_buffer, d->n_buffers);
     for (int kind = XFC_BUF_IN; kind <= XFC_BUF_TEMP; kind++) {
         for (uint32_t i = 0; i < d->n_buffers; i++) {

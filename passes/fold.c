@@ -21,8 +21,8 @@
 #include <string.h>
 
 enum {
-    FREE_BYTES = 64 << 10, /* results up to this may be any multiple of their operands */
-    SOURCE_BYTES = 4 << 10, /* the same for ops without operands */
+    FREE_BYTES = 64 << 10,   /* results up to this may be any multiple of their operands */
+    SOURCE_BYTES = 4 << 10,  /* the same for ops without operands */
     GROWTH_BYTES = 64 << 20, /* budgets for one run of the pass */
     MAX_OPERANDS = 4096,
 };

@@ -1,9 +1,10 @@
 /* fuse.c - fewer passes over memory: three moves.
  *
- * Inline: a producer that computes each element once moves into the loads of its consumer, when it only moves elements, or
- * when that consumer is its only user and reads every element once.
+ * Inline: a producer that computes each element once moves into the loads of its consumer, when it only moves elements,
+ * or when that consumer is its only user and reads every element once.
  * Epilogue: an element-wise consumer of a contraction or of attention moves into the nest that stores the result.
- * Rows (fuse_rows.c): kernels over the same rows share their outer axes, and what passes between them becomes a temporary.
+ * Rows (fuse_rows.c): kernels over the same rows share their outer axes, and what passes between them becomes a
+ * temporary.
  *
  *   %t = kernel { y[i] = x[i] + b[i] }, %u = kernel { z[i] = tanh(t[i]) }  =>  %u = kernel { z[i] = tanh(x[i] + b[i]) }
  *
@@ -29,7 +30,7 @@ xfc_op *xfc_only_user(const xfc_value *v) {
     return user;
 }
 
-/* --- inline --------------------------------------------------------------------------------------------------------- */
+/* --- inline --- */
 
 /* Does the load happen once for each element it can name? Otherwise arithmetic would be repeated. */
 static bool covers_axes(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, const xfc_access *a) {
@@ -39,7 +40,8 @@ static bool covers_axes(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, co
         for (uint32_t d = 0; d < a->rank && !used; d++) used = xfc_int_uses(ctx, a->index[d], axis->symbol);
         for (uint32_t l = 0; l < k->n_lets && !used; l++) /* through a let: r0 = block * m floordiv blocks */
             if (xfc_int_uses(ctx, k->lets[l].value, axis->symbol))
-                for (uint32_t d = 0; d < a->rank && !used; d++) used = xfc_int_uses(ctx, a->index[d], k->lets[l].symbol);
+                for (uint32_t d = 0; d < a->rank && !used; d++)
+                    used = xfc_int_uses(ctx, a->index[d], k->lets[l].symbol);
         if (!used) return false;
     }
     return true;
@@ -50,7 +52,8 @@ static const xfc_nest *worth_inlining(xfc_op *op, const xfc_nest *into, const xf
     const xfc_nest *map = xfc_simple_nest(producer);
     uint32_t axis_of[XFC_MAX_RANK];
     if (!map || !xfc_nest_is_map(op->graph->ctx, map, axis_of)) return NULL;
-    if (into->n_body + map->n_body > MAX_BODY || op->kernel->n_buffers + producer->kernel->n_in > MAX_BUFFERS) return NULL;
+    if (into->n_body + map->n_body > MAX_BODY || op->kernel->n_buffers + producer->kernel->n_in > MAX_BUFFERS)
+        return NULL;
     if (xfc_nest_is_view(map)) return map;
     bool only = xfc_only_user(&producer->out[0]) == op;
     return only && covers_axes(op->graph->ctx, op->kernel, into, a) ? map : NULL;
@@ -100,7 +103,7 @@ bool xfc_fuse_inline(xfc_graph *g) {
     return changed;
 }
 
-/* --- epilogue -------------------------------------------------------------------------------------------------------- */
+/* --- epilogue --- */
 
 /* Every load of `from` in the map is at the element the map itself computes. */
 static bool reads_own_element(xfc_ctx *ctx, const xfc_nest *map, uint32_t from, const xfc_type *type) {
@@ -138,8 +141,10 @@ static xfc_op *epilogue_of(xfc_op *op) {
     xfc_op *user = xfc_only_user(&op->out[0]);
     const xfc_nest *map = xfc_simple_nest(user);
     uint32_t axis_of[XFC_MAX_RANK];
-    if (!map || !xfc_nest_is_map(op->graph->ctx, map, axis_of) || !same_dims(&user->out[0].type, &op->out[0].type)) return NULL;
-    if (map->n_body + last->u.nest->n_body > MAX_BODY || user->kernel->n_in + op->kernel->n_buffers > MAX_BUFFERS) return NULL;
+    if (!map || !xfc_nest_is_map(op->graph->ctx, map, axis_of) || !same_dims(&user->out[0].type, &op->out[0].type))
+        return NULL;
+    if (map->n_body + last->u.nest->n_body > MAX_BODY || user->kernel->n_in + op->kernel->n_buffers > MAX_BUFFERS)
+        return NULL;
     for (uint32_t i = 0; i < user->n_in; i++)
         if (user->in[i].value == &op->out[0] && !reads_own_element(op->graph->ctx, map, i, &op->out[0].type))
             return NULL;

@@ -1,13 +1,14 @@
 /* fuse_rows.c - kernels over the same rows become one kernel a row at a time.
  *
- * A group starts at a reduction over the innermost elements of a row (norms, softmax) and grows along uses and definitions by
- * kernels whose leading result dims are the same rows and that read other members only inside their own row. Rows become outer
- * axes; what only members read becomes a temporary of one row.
+ * A group starts at a reduction over the innermost elements of a row (norms, softmax) and grows along uses and
+ * definitions by kernels whose leading result dims are the same rows and that read other members only inside their own
+ * row. Rows become outer axes; what only members read becomes a temporary of one row.
  *
  *   %m = kernel { m[i] += x[i, j] }, %y = kernel { y[i, j] = x[i, j] - m[i] / n }
  *   => %y = kernel "rows" { axis i  temp m  nest j { m += x[i, j] }  nest j { y[i, j] = x[i, j] - m / n } }
  *
- * The merged kernel stands where its last member stood, so every user outside must come after that: checked for each addition.
+ * The merged kernel stands where its last member stood, so every user outside must come after that: checked for each
+ * addition.
  */
 #include "passes/fuse.h"
 
@@ -18,9 +19,9 @@ enum { MAX_MEMBERS = 32 };
 typedef struct {
     xfc_graph *g;
     xfc_ctx *ctx;
-    uint32_t rank;                 /* number of row axes */
+    uint32_t rank; /* number of row axes */
     xfc_int extent[XFC_MAX_RANK];
-    xfc_op *member[MAX_MEMBERS];   /* in graph order */
+    xfc_op *member[MAX_MEMBERS]; /* in graph order */
     uint32_t n;
 } group;
 
@@ -59,7 +60,8 @@ static bool reads_own_row(const group *gr, const xfc_op *user, const xfc_op *pro
         if (s->op != XFC_S_LOAD || s->u.access->buffer >= user->n_in) continue;
         if (user->in[s->u.access->buffer].value->def != producer) continue;
         for (uint32_t d = 0; d < gr->rank; d++)
-            if (!xfc_int_same(s->u.access->index[d], n->stores[0].to.index[d]) && !xfc_int_is(gr->ctx, gr->extent[d], 1))
+            if (!xfc_int_same(s->u.access->index[d], n->stores[0].to.index[d]) &&
+                !xfc_int_is(gr->ctx, gr->extent[d], 1))
                 return false;
     }
     return true;
@@ -136,15 +138,20 @@ static bool start(group *gr, xfc_op *op) {
     return neighbours && named > 0 && has_rows(gr, op);
 }
 
-/* --- building the merged kernel --------------------------------------------------------------------------------------- */
+/* --- building the merged kernel --- */
 
-typedef struct { bool inside, outside; uint32_t temp; } place; /* where a member's result is read, and its temporary */
+typedef struct {
+    bool inside, outside;
+    uint32_t temp;
+} place; /* where a member's result is read, and its temporary */
 
 static place place_of(group *gr, xfc_draft *d, xfc_op *op) {
     place p = {0};
     xfc_foreach_use(u, &op->out[0]) {
-        if (is_member(gr, u->user)) p.inside = true;
-        else p.outside = true;
+        if (is_member(gr, u->user))
+            p.inside = true;
+        else
+            p.outside = true;
     }
     p.outside |= !p.inside;
     if (p.inside) {
@@ -176,16 +183,20 @@ static void rewrite_nest(group *gr, xfc_draft *d, xfc_op *op, xfc_nest *n, const
         if (n->body[i].op != XFC_S_LOAD) continue;
         xfc_access a = *n->body[i].u.access;
         uint32_t m = member_index(gr, op->in[a.buffer].value->def);
-        if (m == XFC_NO_ARG) a.buffer = map[a.buffer];
-        else a = in_row(gr, &a, places[m].temp);
+        if (m == XFC_NO_ARG)
+            a.buffer = map[a.buffer];
+        else
+            a = in_row(gr, &a, places[m].temp);
         n->body[i].u.access = xfc_dup_array(d->e.arena, xfc_access, &a, 1);
     }
     xfc_store s = n->stores[0];
     if (own->outside) n->stores[0].to.buffer = xfc_draft_buffer_of(d, XFC_BUF_OUT, &op->out[0], op->out[0].type);
     if (own->inside) {
         s.to = in_row(gr, &s.to, own->temp);
-        if (own->outside) xfc_push(d->e.arena, n->stores, n->n_stores, n->cap_stores) = s;
-        else n->stores[0] = s;
+        if (own->outside)
+            xfc_push(d->e.arena, n->stores, n->n_stores, n->cap_stores) = s;
+        else
+            n->stores[0] = s;
     }
 }
 
@@ -202,8 +213,7 @@ static void build(group *gr) {
     for (uint32_t i = 0; i < gr->n; i++) {
         xfc_op *op = gr->member[i];
         xfc_nest *n = xfc_nest_clone(d.e.arena, xfc_simple_nest(op));
-        for (uint32_t a = 0; a < gr->rank; a++)
-            xfc_nest_fix_axis(d.e, n, axis_at(n, n->stores[0].to.index[a]), row[a]);
+        for (uint32_t a = 0; a < gr->rank; a++) xfc_nest_fix_axis(d.e, n, axis_at(n, n->stores[0].to.index[a]), row[a]);
         rewrite_nest(gr, &d, op, n, places, &places[i]);
         xfc_draft_nest(&d, n);
         xfc_draft_loc(&d, op->kernel->fused, op->kernel->n_fused);

@@ -2,9 +2,10 @@
  *
  *   %y = add %a, %b  =>  %y = kernel "map" (%a, %b) { nest i in b, j in 384 { ... } }
  *
- * A primitive becomes one kernel holding its nest, with no outer axes yet: fuse and schedule decide what is shared and what runs
- * in parallel. Packed contractions and attention become block kernels (kernels_contract.c, kernels_attention.c), whose left operand is
- * read through views in place and whose result is stored through the views that follow.
+ * A primitive becomes one kernel holding its nest, with no outer axes yet: fuse and schedule decide what is shared and
+ * what runs in parallel. Packed contractions and attention become block kernels (kernels_contract.c,
+ * kernels_attention.c), whose left operand is read through views in place and whose result is stored through the views
+ * that follow.
  * When: after layout and fold. Raises the stage to KERNELS.
  */
 #include "passes/kernels.h"
@@ -74,7 +75,9 @@ xfc_rows xfc_tile_rows(xfc_ctx *ctx, xfc_value *v, const xfc_int *index, xfc_int
             r.index[d] = xfc_int_substitute(ctx, at_index[d], symbols, start, 2);
         if (affine) return r;
     }
-    xfc_bug(__FILE__, __LINE__, "rows of a dense operand are not affine");
+    /* As it is: the rows of a dense value follow each other, even where the algebra cannot show it. */
+    r.stride = v->type.dim[v->type.rank - 1];
+    return r;
 }
 
 /* Loads of a constant that is one value everywhere become that value. */
@@ -88,8 +91,10 @@ static void literals(xfc_op *op, const uint32_t *operand, xfc_nest *n) {
         bool is_float = xfc_dtype_is_float(t->dtype);
         if (is_float ? !xfc_tensor_is_splat(t, &f) : t->count != 1) continue;
         s->op = XFC_S_CONST;
-        if (is_float) s->u.f = f;
-        else s->u.i = xfc_tensor_get_i(t, 0);
+        if (is_float)
+            s->u.f = f;
+        else
+            s->u.i = xfc_tensor_get_i(t, 0);
     }
 }
 
@@ -97,7 +102,8 @@ static xfc_status nest_kernel(xfc_op *op) {
     xfc_graph *g = op->graph;
     const xfc_op_info *info = &xfc_ops[op->code];
     if (!info->nest)
-        return xfc_fail(g->ctx, XFC_ERR_UNSUPPORTED, op->loc, "no code can be made for '%s'; it was not decomposed", info->name);
+        return xfc_fail(g->ctx, XFC_ERR_UNSUPPORTED, op->loc, "no code can be made for '%s'; it was not decomposed",
+                        info->name);
     bool reduces = (info->traits & (XFC_REDUCE | XFC_CONTRACT)) != 0;
     xfc_draft d = xfc_draft_new(g, reduces ? "reduce" : (info->traits & XFC_VIEW) ? "view" : "map");
     xfc_nestb nb = xfc_nestb_new(g->ctx, g->arena);
@@ -121,19 +127,34 @@ static xfc_status nest_kernel(xfc_op *op) {
     return XFC_OK;
 }
 
+/* Tiles multiply f32 with panels of the target's width, and there must be something to multiply: the indices of an
+ * empty operand have no rows and columns. Any other packed product is a plain nest. */
+static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
+    xfc_ctx *c = op->graph->ctx;
+    const xfc_type *b = &op->in[1].value->type, *out = &op->out[0].type;
+    if (op->code != XFC_OP_MATMUL_PACKED || out->dtype != XFC_F32 ||
+        !xfc_int_is(c, b->dim[b->rank - 1], p->target->panel))
+        return false;
+    bool empty = xfc_int_is(c, xfc_type_count(c, out), 0);
+    for (uint32_t i = 0; i < 2; i++) empty = empty || xfc_int_is(c, xfc_type_count(c, &op->in[i].value->type), 0);
+    return !empty;
+}
+
 /* The op that comes next must be fetched after the kernel was made: views behind it may have been absorbed. */
 static xfc_op *convert(xfc_pass *p, xfc_op *op) {
     xfc_op *next = op->next, *made = NULL;
-    if (op->code == XFC_OP_MATMUL_PACKED) made = xfc_kernel_contract(p, op);
-    else if (op->code == XFC_OP_ATTENTION_PACKED) made = xfc_kernel_attention(p, op);
-    else p->status = nest_kernel(op);
+    if (takes_tiles(p, op))
+        made = xfc_kernel_contract(p, op);
+    else if (op->code == XFC_OP_ATTENTION_PACKED)
+        made = xfc_kernel_attention(p, op);
+    else
+        p->status = nest_kernel(op);
     return made ? made->next : next;
 }
 
 bool xfc_kernels(xfc_pass *p) {
     xfc_op *op = p->graph->first;
-    while (op && p->status == XFC_OK)
-        op = xfc_op_has(op, XFC_STRUCT) ? op->next : convert(p, op);
+    while (op && p->status == XFC_OK) op = xfc_op_has(op, XFC_STRUCT) ? op->next : convert(p, op);
     p->graph->stage = XFC_STAGE_KERNELS;
     return true;
 }

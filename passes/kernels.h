@@ -4,18 +4,22 @@
 #include "passes/draft.h"
 #include "passes/pass.h"
 
-/* Where elements of a value really come from: walks back through kernels that only move elements, as long as the element at `index`
- * is one unconditional load. Returns the source and rewrites index (and rank) to it. */
+/* Where elements of a value really come from: walks back through kernels that only move elements, as long as the
+ * element at `index` is one unconditional load. Returns the source and rewrites index (and rank) to it. */
 xfc_value *xfc_resolve_view(xfc_ctx *, xfc_value *, xfc_int *index);
 
-/* Where elements of an op's result end up: walks forward through single-use bijective views (reshape, transpose), rewriting index.
- * The ops walked over are removed by xfc_absorbed_remove once the kernel has been committed. */
+/* Where elements of an op's result end up: walks forward through single-use bijective views (reshape, transpose),
+ * rewriting index. The ops walked over are removed by xfc_absorbed_remove once the kernel has been committed. */
 xfc_value *xfc_absorb_views(xfc_ctx *, xfc_value *, xfc_int *index);
 void xfc_absorbed_remove(xfc_op *op); /* op, and then unused views up to what replaced them */
 
 /* Rows of a tile operand: element (row, k) of the value sits at base + row * stride + k of `source`. */
-typedef struct { xfc_value *source; xfc_int index[XFC_MAX_RANK]; xfc_int stride; } xfc_rows;
-/* index gives the element over symbols row and k; at is the row where the tile starts. */
+typedef struct {
+    xfc_value *source;
+    xfc_int index[XFC_MAX_RANK];
+    xfc_int stride;
+} xfc_rows;
+/* index gives the element over symbols row and k and walks the rows of v in order; at is the row where the tile starts. */
 xfc_rows xfc_tile_rows(xfc_ctx *, xfc_value *, const xfc_int *index, xfc_int row, xfc_int k, xfc_int at);
 
 xfc_op *xfc_kernel_contract(xfc_pass *, xfc_op *);  /* matmul_packed */

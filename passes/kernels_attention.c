@@ -1,9 +1,10 @@
 /* kernels_attention.c - the fused attention kernel.
  *
- * Tasks are (batch, head, block of RB query rows). A task holds the scores of its rows in a temporary (RB x keys floats), takes a full
- * softmax of each row there, and multiplies by v; neither scores nor probabilities ever reach memory that another task sees. k^T and v
- * were packed once per (batch, head) by kernels of their own. Division by the row's sum is applied to the RB x e result.
- * softmax((q k^T) * scale + bias): the exponent is taken of score - row maximum, as in softmax's own decomposition.
+ * Tasks are (batch, head, block of RB query rows). A task holds the scores of its rows in a temporary (RB x keys
+ * floats), takes a full softmax of each row there, and multiplies by v; neither scores nor probabilities ever reach
+ * memory that another task sees. k^T and v were packed once per (batch, head) by kernels of their own. Division by the
+ * row's sum is applied to the RB x e result. softmax((q k^T) * scale + bias): the exponent is taken of score - row
+ * maximum, as in softmax's own decomposition.
  */
 #include "passes/kernels.h"
 
@@ -38,15 +39,18 @@ static void set_up(attention *t) {
     t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->r0));
     t->key_row = rounded(ctx, &t->op->in[1].value->type);
     t->value_row = rounded(ctx, &t->op->in[2].value->type);
-    t->scores = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 2, (xfc_int[]){block, t->key_row}));
+    t->scores =
+        xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 2, (xfc_int[]){block, t->key_row}));
     t->top = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 1, &block));
     t->sum = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 1, &block));
-    t->mix = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 2, (xfc_int[]){block, t->value_row}));
+    t->mix =
+        xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 2, (xfc_int[]){block, t->value_row}));
 }
 
 static xfc_access packed_access(attention *t, xfc_value *v) {
     xfc_int zero = xfc_int_const(t->ctx, 0);
-    return (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type), .rank = 5,
+    return (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type),
+                        .rank = 5,
                         .index = {t->b, t->h, zero, zero, zero}};
 }
 
@@ -58,9 +62,14 @@ static void add_scores(attention *t) {
     xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->r0);
     int64_t panel;
     xfc_assert(xfc_int_value(ctx, k->type.dim[4], &panel));
-    xfc_tile s = {.a_row = r.stride, .c_row = t->key_row, .rows = t->rows, .depth = depth, .columns = t->keys,
+    xfc_tile s = {.a_row = r.stride,
+                  .c_row = t->key_row,
+                  .rows = t->rows,
+                  .depth = depth,
+                  .columns = t->keys,
                   .panel = (uint32_t)panel};
-    s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type), .rank = r.source->type.rank};
+    s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type),
+                       .rank = r.source->type.rank};
     for (uint32_t d = 0; d < s.a.rank; d++) s.a.index[d] = r.index[d];
     s.b = packed_access(t, k);
     s.c = (xfc_access){.buffer = t->scores, .rank = 2, .index = {zero, zero}};
@@ -86,7 +95,8 @@ static void add_maximum(attention *t) {
         for (uint32_t d = 0; d < bias->type.rank; d++)
             index[d] = xfc_broadcast_index(ctx, full[d + skip], bias->type.dim[d], out[d + skip]);
         uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type);
-        v = xfc_nb_op(&nb, XFC_S_ADD, XFC_F32, v, xfc_nb_load(&nb, XFC_F32, buffer, index, bias->type.rank), XFC_NO_ARG);
+        v = xfc_nb_op(&nb, XFC_S_ADD, XFC_F32, v, xfc_nb_load(&nb, XFC_F32, buffer, index, bias->type.rank),
+                      XFC_NO_ARG);
     }
     xfc_nb_store(&nb, v, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     xfc_nb_store(&nb, v, t->top, &i, 1, XFC_S_MAX);
@@ -97,8 +107,10 @@ static void add_maximum(attention *t) {
 static void add_exponent(attention *t) {
     xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
-    uint32_t s = xfc_nb_load(&nb, XFC_F32, t->scores, (xfc_int[]){i, j}, 2), top = xfc_nb_load(&nb, XFC_F32, t->top, &i, 1);
-    uint32_t e = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, s, top, XFC_NO_ARG), XFC_NO_ARG, XFC_NO_ARG);
+    uint32_t s = xfc_nb_load(&nb, XFC_F32, t->scores, (xfc_int[]){i, j}, 2),
+             top = xfc_nb_load(&nb, XFC_F32, t->top, &i, 1);
+    uint32_t e = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, s, top, XFC_NO_ARG), XFC_NO_ARG,
+                           XFC_NO_ARG);
     xfc_nb_store(&nb, e, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     xfc_nb_store(&nb, e, t->sum, &i, 1, XFC_S_ADD);
     xfc_draft_nest(&t->d, nb.nest);
@@ -110,9 +122,15 @@ static void add_mix(attention *t) {
     int64_t panel;
     xfc_assert(xfc_int_value(ctx, v->type.dim[4], &panel));
     xfc_int zero = xfc_int_const(ctx, 0);
-    xfc_tile s = {.a = {.buffer = t->scores, .rank = 2, .index = {zero, zero}}, .b = packed_access(t, v),
-                  .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}}, .a_row = t->key_row, .c_row = t->value_row,
-                  .rows = t->rows, .depth = t->keys, .columns = t->values, .panel = (uint32_t)panel};
+    xfc_tile s = {.a = {.buffer = t->scores, .rank = 2, .index = {zero, zero}},
+                  .b = packed_access(t, v),
+                  .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}},
+                  .a_row = t->key_row,
+                  .c_row = t->value_row,
+                  .rows = t->rows,
+                  .depth = t->keys,
+                  .columns = t->values,
+                  .panel = (uint32_t)panel};
     xfc_draft_tile(&t->d, s);
 }
 
@@ -120,10 +138,12 @@ static void add_mix(attention *t) {
 static xfc_value *add_store(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
-    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
+            j = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
     xfc_int index[XFC_MAX_RANK] = {t->b, t->h, xfc_int_add(ctx, t->r0, i), j};
     xfc_value *out = xfc_absorb_views(ctx, &t->op->out[0], index);
-    uint32_t m = xfc_nb_load(&nb, XFC_F32, t->mix, (xfc_int[]){i, j}, 2), sum = xfc_nb_load(&nb, XFC_F32, t->sum, &i, 1);
+    uint32_t m = xfc_nb_load(&nb, XFC_F32, t->mix, (xfc_int[]){i, j}, 2),
+             sum = xfc_nb_load(&nb, XFC_F32, t->sum, &i, 1);
     uint32_t zero = xfc_nb_const_f(&nb, XFC_F32, 0), v = xfc_nb_op(&nb, XFC_S_DIV, XFC_F32, m, sum, XFC_NO_ARG);
     uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, sum, zero, XFC_NO_ARG);
     if (xfc_op_int(t->op, XFC_K_NAN_TO_ZERO, 0))

@@ -1,10 +1,10 @@
 /* kernels_contract.c - the block kernel of a packed contraction.
  *
- * Tasks are (batch..., block of rows, panel of columns). A task computes its block into a temporary of at most MB x panel floats that
- * stays in the L1 or L2 cache, then one nest stores it; fuse appends bias, activation, residual to that nest, so they work on
- * hot data and never cost a pass over memory. Rows are split evenly, so that no block is left with a few of them. The whole depth is
- * done in one go: the order of the sum is a function of the depth alone. MB shrinks as the depth grows, to keep the block of
- * a (MB x depth floats) in L2 next to the panel that is being used.
+ * Tasks are (batch..., block of rows, panel of columns). A task computes its block into a temporary of at most MB x
+ * panel floats that stays in the L1 or L2 cache, then one nest stores it; fuse appends bias, activation, residual to
+ * that nest, so they work on hot data and never cost a pass over memory. Rows are split evenly, so that no block is
+ * left with a few of them. The whole depth is done in one go: the order of the sum is a function of the depth alone. MB
+ * shrinks as the depth grows, to keep the block of a (MB x depth floats) in L2 next to the panel that is being used.
  */
 #include "passes/kernels.h"
 
@@ -22,9 +22,9 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_op *op;
     xfc_value *a, *b;
-    uint32_t rank, n_batch;         /* of the result; batch dims that are outer axes */
-    xfc_int batch[XFC_MAX_RANK];    /* their symbols */
-    xfc_type lead;                  /* dims that are flattened into rows */
+    uint32_t rank, n_batch;      /* of the result; batch dims that are outer axes */
+    xfc_int batch[XFC_MAX_RANK]; /* their symbols */
+    xfc_type lead;               /* dims that are flattened into rows */
     xfc_int r0, rows, panel, columns;
     int64_t max_rows;
 } contract;
@@ -76,9 +76,14 @@ static void add_tile(contract *c, uint32_t temp) {
     xfc_assert(xfc_int_value(ctx, width, &panel));
     row_index(c, &c->a->type, row, k, index);
     xfc_rows r = xfc_tile_rows(ctx, c->a, index, row, k, c->r0);
-    xfc_tile t = {.a_row = r.stride, .c_row = width, .rows = c->rows, .depth = depth, .columns = c->columns,
+    xfc_tile t = {.a_row = r.stride,
+                  .c_row = width,
+                  .rows = c->rows,
+                  .depth = depth,
+                  .columns = c->columns,
                   .panel = (uint32_t)panel};
-    t.a = (xfc_access){.buffer = xfc_draft_buffer_of(&c->d, XFC_BUF_IN, r.source, r.source->type), .rank = r.source->type.rank};
+    t.a = (xfc_access){.buffer = xfc_draft_buffer_of(&c->d, XFC_BUF_IN, r.source, r.source->type),
+                       .rank = r.source->type.rank};
     for (uint32_t d = 0; d < t.a.rank; d++) t.a.index[d] = r.index[d];
     t.b = (xfc_access){.buffer = xfc_draft_buffer_of(&c->d, XFC_BUF_IN, c->b, *bt), .rank = bt->rank};
     for (uint32_t d = 0; d + 3 < bt->rank; d++)
@@ -93,8 +98,10 @@ static void add_store(contract *c, uint32_t temp) {
     xfc_ctx *ctx = c->ctx;
     const xfc_type *bt = &c->b->type;
     xfc_nestb nb = xfc_nestb_new(ctx, c->d.e.arena);
-    xfc_int i = xfc_nb_axis(&nb, "i", c->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", c->columns, XFC_AXIS_PARALLEL);
-    xfc_int column = xfc_int_add(ctx, xfc_int_mul(ctx, c->panel, bt->dim[bt->rank - 1]), j), index[XFC_MAX_RANK] = {{0}};
+    xfc_int i = xfc_nb_axis(&nb, "i", c->rows, XFC_AXIS_PARALLEL),
+            j = xfc_nb_axis(&nb, "j", c->columns, XFC_AXIS_PARALLEL);
+    xfc_int column = xfc_int_add(ctx, xfc_int_mul(ctx, c->panel, bt->dim[bt->rank - 1]), j),
+            index[XFC_MAX_RANK] = {{0}};
     row_index(c, &c->op->out[0].type, xfc_int_add(ctx, c->r0, i), column, index);
     xfc_value *out = xfc_absorb_views(ctx, &c->op->out[0], index);
     uint32_t v = xfc_nb_load(&nb, out->type.dtype, temp, (xfc_int[]){i, j}, 2);
@@ -103,13 +110,18 @@ static void add_store(contract *c, uint32_t temp) {
 }
 
 xfc_op *xfc_kernel_contract(xfc_pass *p, xfc_op *op) {
-    contract c = {.d = xfc_draft_new(p->graph, "contract"), .ctx = p->graph->ctx, .op = op, .a = op->in[0].value, .b = op->in[1].value};
+    contract c = {.d = xfc_draft_new(p->graph, "contract"),
+                  .ctx = p->graph->ctx,
+                  .op = op,
+                  .a = op->in[0].value,
+                  .b = op->in[1].value};
     const xfc_type *bt = &c.b->type;
     c.rank = op->out[0].type.rank;
     c.n_batch = bt->rank == 3 ? 0 : bt->rank - 3;
     c.max_rows = block_rows(c.ctx, bt->dim[bt->rank - 2]);
     outer_axes(&c);
-    xfc_type temp_type = xfc_type_make(XFC_F32, 2, (xfc_int[]){xfc_int_const(c.ctx, c.max_rows), bt->dim[bt->rank - 1]});
+    xfc_type temp_type =
+        xfc_type_make(XFC_F32, 2, (xfc_int[]){xfc_int_const(c.ctx, c.max_rows), bt->dim[bt->rank - 1]});
     uint32_t temp = xfc_draft_buffer_of(&c.d, XFC_BUF_TEMP, NULL, temp_type);
     add_tile(&c, temp);
     add_store(&c, temp);

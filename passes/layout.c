@@ -5,9 +5,10 @@
  *   %p = pack %w {panel = 48}               : f32[32, 384, 48]
  *   %y = matmul_packed %x, %p {size = [1536]}
  *
- * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed at compile
- * time; any other right operand is packed at run time, once per value however many contractions read it (cse shares the packs).
- * The layout is the same for every ISA: panels of target->panel columns. Types without tiles stay plain nests.
+ * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed
+ * at compile time; any other right operand is packed at run time, once per value however many contractions read it (cse
+ * shares the packs). The layout is the same for every ISA: panels of target->panel columns. Types without tiles stay
+ * plain nests.
  * When: after legalize, before kernels.
  */
 #include "ir/build.h"
@@ -26,7 +27,8 @@ static void replace(xfc_op *op, xfc_value *with) {
 
 static bool pack_matmul(xfc_pass *p, xfc_op *op) {
     xfc_value *a = op->in[0].value, *w = op->in[1].value;
-    if (a->type.dtype != XFC_F32 || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1) return false;
+    if (a->type.dtype != XFC_F32 || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1)
+        return false;
     if (w->type.rank != 2 && w->type.rank != a->type.rank) return false;
     xfc_builder b = {op->graph, op, op->loc};
     xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1);
@@ -53,8 +55,10 @@ bool xfc_layout(xfc_pass *p) {
     if (p->target->panel == 0) return false;
     bool changed = false;
     xfc_foreach_op_safe(op, p->graph) {
-        if (op->code == XFC_OP_MATMUL) changed |= pack_matmul(p, op);
-        else if (op->code == XFC_OP_ATTENTION) changed |= pack_attention(p, op);
+        if (op->code == XFC_OP_MATMUL)
+            changed |= pack_matmul(p, op);
+        else if (op->code == XFC_OP_ATTENTION)
+            changed |= pack_attention(p, op);
     }
     return changed;
 }

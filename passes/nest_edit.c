@@ -1,7 +1,8 @@
 /* nest_edit.c - surgery on nests.
  *
- * Bodies are straight-line lists, so every edit is: copy instructions into a new list through a renumbering table, substituting
- * axis symbols by index expressions on the way. Lets get fresh symbols whenever they are copied, so symbols stay unique.
+ * Bodies are straight-line lists, so every edit is: copy instructions into a new list through a renumbering table,
+ * substituting axis symbols by index expressions on the way. Lets get fresh symbols whenever they are copied, so
+ * symbols stay unique.
  */
 #include "passes/nest_edit.h"
 
@@ -29,7 +30,7 @@ static bool is_math(xfc_scalar_op op) {
     switch ((int)op) {
 #define XFC_SCALAR_MATH_INSTR 0
 #define XFC_SCALAR_MATH_MATH 1
-#define XFC_SCALAR(id, name, arity, operands, result, lower) \
+#define XFC_SCALAR(id, name, arity, operands, result, lower)                                                           \
     case XFC_S_##id: return XFC_SCALAR_MATH_##lower;
 #include "ir/scalar.def"
 #undef XFC_SCALAR
@@ -73,7 +74,7 @@ bool xfc_nest_has_let(const xfc_nest *n) {
     return false;
 }
 
-/* --- copying instructions ----------------------------------------------------------------------------------------- */
+/* --- copying instructions --- */
 
 typedef struct {
     xfc_edit e;
@@ -116,7 +117,8 @@ static uint32_t copy_scalar(copier *c, xfc_nest *into, const xfc_scalar *src, co
         if (pred != XFC_NO_ARG && s.arg[0] != XFC_NO_ARG)
             s.arg[0] = push_body(c->e.arena, into,
                                  (xfc_scalar){.op = XFC_S_AND, .dtype = XFC_BOOL, .arg = {s.arg[0], pred, XFC_NO_ARG}});
-        else if (pred != XFC_NO_ARG) s.arg[0] = pred;
+        else if (pred != XFC_NO_ARG)
+            s.arg[0] = pred;
     } else if (s.op == XFC_S_INDEX) {
         s.u.index = subst(c, s.u.index);
     } else if (s.op == XFC_S_LET && c->fresh_lets) {
@@ -128,7 +130,7 @@ static uint32_t copy_scalar(copier *c, xfc_nest *into, const xfc_scalar *src, co
     return push_body(c->e.arena, into, s);
 }
 
-/* --- inlining ------------------------------------------------------------------------------------------------------ */
+/* --- inlining --- */
 
 static void bind_axes(copier *c, const xfc_nest *map, const xfc_int *index) {
     uint32_t axis_of[XFC_MAX_RANK];
@@ -144,7 +146,8 @@ bool xfc_nest_inline(xfc_edit e, xfc_nest *into, uint32_t load, const xfc_nest *
     xfc_nest out = *into;
     out.body = NULL;
     out.n_body = out.cap_body = 0;
-    uint32_t *place = xfc_new_array(e.arena, uint32_t, into->n_body), *inner = xfc_new_array(e.arena, uint32_t, map->n_body);
+    uint32_t *place = xfc_new_array(e.arena, uint32_t, into->n_body),
+             *inner = xfc_new_array(e.arena, uint32_t, map->n_body);
     copier keep = {.e = e}, copy = {.e = e, .buffer_map = buffer_map, .fresh_lets = true};
     bind_axes(&copy, map, at.u.access->index);
     for (uint32_t i = 0; i < into->n_body; i++) {
@@ -156,10 +159,12 @@ bool xfc_nest_inline(xfc_edit e, xfc_nest *into, uint32_t load, const xfc_nest *
             inner[j] = copy_scalar(&copy, &out, &map->body[j], inner, pred == XFC_NO_ARG ? pred : place[pred]);
         place[i] = inner[map->stores[0].value];
         if (pred != XFC_NO_ARG) {
-            uint32_t zero = push_body(e.arena, &out, (xfc_scalar){.op = XFC_S_CONST, .dtype = at.dtype,
-                                                                   .arg = {XFC_NO_ARG, XFC_NO_ARG, XFC_NO_ARG}});
-            place[i] = push_body(e.arena, &out, (xfc_scalar){.op = XFC_S_SELECT, .dtype = at.dtype,
-                                                              .arg = {place[pred], place[i], zero}});
+            uint32_t zero = push_body(
+                e.arena, &out,
+                (xfc_scalar){.op = XFC_S_CONST, .dtype = at.dtype, .arg = {XFC_NO_ARG, XFC_NO_ARG, XFC_NO_ARG}});
+            place[i] =
+                push_body(e.arena, &out,
+                          (xfc_scalar){.op = XFC_S_SELECT, .dtype = at.dtype, .arg = {place[pred], place[i], zero}});
         }
     }
     out.stores = xfc_dup_array(e.arena, xfc_store, into->stores, into->n_stores);
@@ -185,15 +190,17 @@ bool xfc_nest_append(xfc_edit e, xfc_nest *into, uint32_t store, const xfc_nest 
         bool produced = s->op == XFC_S_LOAD && s->u.access->buffer == from;
         inner[j] = produced ? at.value : copy_scalar(&copy, into, s, inner, XFC_NO_ARG);
     }
-    xfc_store added = {.value = inner[map->stores[0].value], .to = copy_access(&copy, &map->stores[0].to),
-                       .combine = XFC_S_COUNT};
-    if (drop) into->stores[store] = added;
-    else xfc_push(e.arena, into->stores, into->n_stores, into->cap_stores) = added;
+    xfc_store added = {
+        .value = inner[map->stores[0].value], .to = copy_access(&copy, &map->stores[0].to), .combine = XFC_S_COUNT};
+    if (drop)
+        into->stores[store] = added;
+    else
+        xfc_push(e.arena, into->stores, into->n_stores, into->cap_stores) = added;
     xfc_nest_tidy(e, into);
     return true;
 }
 
-/* --- tidying ------------------------------------------------------------------------------------------------------- */
+/* --- tidying --- */
 
 static bool same_access(const xfc_access *a, const xfc_access *b) {
     return a->buffer == b->buffer && a->rank == b->rank && memcmp(a->index, b->index, a->rank * sizeof(xfc_int)) == 0;
@@ -206,7 +213,9 @@ static bool same_scalar(const xfc_scalar *a, const xfc_scalar *b) {
     case XFC_S_CONST: return memcmp(&a->u.i, &b->u.i, sizeof a->u.i) == 0;
     case XFC_S_INDEX: return xfc_int_same(a->u.index, b->u.index);
     case XFC_S_LOAD: return same_access(a->u.access, b->u.access);
-    case XFC_S_LET: { return false; }
+    case XFC_S_LET: {
+        return false;
+    }
     default: return true;
     }
 }
@@ -233,8 +242,10 @@ static void mark_live(xfc_edit e, const xfc_nest *n, bool *live) {
         for (uint32_t u = k + 1; s->op == XFC_S_LET && !live[k] && u < n->n_body; u++) {
             const xfc_scalar *x = &n->body[u];
             if (!live[u]) continue;
-            if (x->op == XFC_S_LOAD) live[k] = index_uses(e.ctx, x->u.access, s->u.index);
-            else if (x->op == XFC_S_INDEX) live[k] = xfc_int_uses(e.ctx, x->u.index, s->u.index);
+            if (x->op == XFC_S_LOAD)
+                live[k] = index_uses(e.ctx, x->u.access, s->u.index);
+            else if (x->op == XFC_S_INDEX)
+                live[k] = xfc_int_uses(e.ctx, x->u.index, s->u.index);
         }
         for (int a = 0; live[k] && a < 3; a++)
             if (s->arg[a] != XFC_NO_ARG) live[s->arg[a]] = true;

@@ -23,7 +23,13 @@ typedef enum {
 } xfc_pass_id;
 
 typedef enum { XFC_KIND_OPTIONAL, XFC_KIND_REQUIRED, XFC_KIND_LOWERS } xfc_pass_kind; /* passes.def explains them */
-typedef struct { const char *name; xfc_pass_fn *run; xfc_stage from, to; const char *help; xfc_pass_kind kind; } xfc_pass_info;
+typedef struct {
+    const char *name;
+    xfc_pass_fn *run;
+    xfc_stage from, to;
+    const char *help;
+    xfc_pass_kind kind;
+} xfc_pass_info;
 #define XFC_PASS(id, name, function, ...) xfc_pass_fn function;
 #include "passes/passes.def"
 #undef XFC_PASS
@@ -31,8 +37,8 @@ extern const xfc_pass_info xfc_passes[XFC_PASS_COUNT];
 
 typedef struct {
     const char *print_before, *print_after; /* pass name, "all", or "change" (after only); NULL none */
-    const char *disable;   /* comma-separated names; required passes refuse */
-    bool verify;           /* after every pass (always on in debug builds) */
+    const char *disable;                    /* comma-separated names; required passes refuse */
+    bool verify;                            /* after every pass (always on in debug builds) */
     bool clone, roundtrip; /* test modes: replace the graph by its clone / by parse(print(graph)) after each pass */
     bool time;             /* one line a pass on `out` at the end */
     int64_t bisect_limit;  /* stop optional passes after so many; -1: no limit */
@@ -40,7 +46,8 @@ typedef struct {
 } xfc_run_opts;
 
 extern const char *const xfc_pipeline_default[4]; /* by -O level: comma-separated names, ends at stage PLANNED */
-/* Runs the named passes in order on *graph (which test modes replace). Unknown names and wrong stages are XFC_ERR_INPUT. */
+/* Runs the named passes in order on *graph (which test modes replace). Unknown names and wrong stages are
+ * XFC_ERR_INPUT. */
 xfc_status xfc_run_passes(xfc_graph **graph, const xfc_target *, const char *names, const xfc_run_opts *);
 
 #endif

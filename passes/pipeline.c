@@ -98,8 +98,8 @@ static xfc_status check_options(runner *r) {
     XFC_TRY(check_names(r, "--disable-pass", o->disable));
     for (uint32_t i = 0; i < XFC_PASS_COUNT; i++) {
         if (xfc_passes[i].kind == XFC_KIND_OPTIONAL || !in_list(o->disable, xfc_passes[i].name)) continue;
-        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "--disable-pass: '%s' is required; leave it out of the list",
-                        xfc_passes[i].name);
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
+                        "--disable-pass: '%s' is required; leave it out of the list", xfc_passes[i].name);
     }
     if (o->print_before && strcmp(o->print_before, "all") != 0)
         XFC_TRY(check_names(r, "--print-ir-before", o->print_before));

@@ -1,17 +1,20 @@
 /* plan.c - a place for every value: caller's tensors, weights, or one workspace.
  *
- * Sizes are symbolic, so offsets are too. The workspace is a row of slots; a slot's size is the maximum of the values that take
- * turns in it. Going through the kernels in order, a result takes a free slot of the very same size if there is one, else the
- * free slot that it surely fits or surely contains, else any free slot, else a new one; a slot is free again after its value's last
- * reader. Results that are graph outputs go to the caller's memory. Constants become weights, equal ones once, each 64-byte aligned.
- * Temporaries of kernels are per-worker scratch and not planned here.
+ * Sizes are symbolic, so offsets are too. The workspace is a row of slots; a slot's size is the maximum of the values
+ * that take turns in it. Going through the kernels in order, a result takes a free slot of the very same size if there
+ * is one, else the free slot that it surely fits or surely contains, else any free slot, else a new one; a slot is free
+ * again after its value's last reader. Results that are graph outputs go to the caller's memory. Constants become
+ * weights, equal ones once, each 64-byte aligned. Temporaries of kernels are per-worker scratch and not planned here.
  * When: last. Raises the stage to PLANNED.
  */
 #include "passes/pass.h"
 
 enum { ALIGN = 64 };
 
-typedef struct { xfc_int size; const xfc_op *free_after; } slot; /* NULL: free */
+typedef struct {
+    xfc_int size;
+    const xfc_op *free_after;
+} slot; /* NULL: free */
 
 typedef struct {
     xfc_graph *g;
@@ -40,15 +43,16 @@ static void place_weight(planner *p, const xfc_value *v, const xfc_tensor *t) {
         at = plan->n_weights;
         xfc_map_set(&p->weights, key, at);
     }
-    plan->place[v->id] = (xfc_place){XFC_SPACE_WEIGHT, (uint32_t)(at - 1),
-                                     xfc_int_const(p->ctx, (int64_t)plan->weight_offset[at - 1])};
+    plan->place[v->id] =
+        (xfc_place){XFC_SPACE_WEIGHT, (uint32_t)(at - 1), xfc_int_const(p->ctx, (int64_t)plan->weight_offset[at - 1])};
 }
 
 static void place_outputs(planner *p) {
     for (uint32_t i = 0; i < p->g->n_out; i++) {
         const xfc_value *v = p->g->last->in[i].value;
         xfc_place *at = &p->plan->place[v->id];
-        xfc_assert(at->space == XFC_SPACE_NONE && v->def && v->def->code == XFC_OP_KERNEL); /* legalize inserted copies */
+        /* legalize inserted copies */
+        xfc_assert(at->space == XFC_SPACE_NONE && v->def && v->def->code == XFC_OP_KERNEL);
         *at = (xfc_place){XFC_SPACE_OUTPUT, i, xfc_int_const(p->ctx, 0)};
     }
 }
@@ -108,7 +112,11 @@ static void set_offsets(planner *p) {
 
 bool xfc_plan_memory(xfc_pass *pass) {
     xfc_graph *g = pass->graph;
-    planner p = {.g = g, .ctx = g->ctx, .arena = g->arena, .scratch = pass->scratch, .plan = xfc_new(g->arena, xfc_plan),
+    planner p = {.g = g,
+                 .ctx = g->ctx,
+                 .arena = g->arena,
+                 .scratch = pass->scratch,
+                 .plan = xfc_new(g->arena, xfc_plan),
                  .weights = {.arena = pass->scratch}};
     p.plan->n_places = g->next_value_id;
     p.plan->place = xfc_new_array(g->arena, xfc_place, g->next_value_id);

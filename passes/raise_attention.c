@@ -7,10 +7,10 @@
  *
  * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
  * rounding only. Biases are added to each other before they are added to the scores: rounding again.
- * select(mask, fill, s) becomes s + select(mask, fill, 0) only for fill = -inf, where both are -inf for finite s, and for
- * |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to the last bit for every |s| < 1e20: scores are products
- * of normalised activations, and a model whose scores are larger has long lost them to rounding. Other fills (-10000,
- * -65504 in f16) would shift masked rows, so those stay unraised.
+ * select(mask, fill, s) becomes s + select(mask, fill, 0) only for fill = -inf, where both are -inf for finite s, and
+ * for |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to the last bit for every |s| < 1e20: scores are
+ * products of normalised activations, and a model whose scores are larger has long lost them to rounding. Other fills
+ * (-10000, -65504 in f16) would shift masked rows, so those stay unraised.
  *
  * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
  * must be equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets one

@@ -264,8 +264,8 @@ bool xfc_can_replace(const xfc_value *old, const xfc_value *with) {
     return with->def && with->def->code != XFC_OP_CONST && !is_returned(with);
 }
 
-/* Removes the ops between `after` (NULL: the first) and `before` that have no uses: a replacement that was not taken.
- * */
+/* Removes the ops between `after` (NULL: the first) and `before` that have no uses: a replacement that was not
+ * taken. */
 static void discard(xfc_op *after, xfc_op *before) {
     for (xfc_op *op = before->prev, *prev; op != after; op = prev) {
         prev = op->prev;

@@ -9,9 +9,9 @@
  *   (op a b {..}) an op; operands of a commuting op match in either order. A reduction must keep its dims.
  *   [a | b]       either
  *   P where ?t = Q where ...   P, and the value of ?t matches Q
- * Attributes: {axes = last} the last axis alone; {to = @t} binds or compares (an axis equals axes of one); {eps = #e} (in
- * a replacement) the constant's value; {approximate = 1} an integer. In a replacement literals take the dtype of their
- * neighbours.
+ * Attributes: {axes = last} the last axis alone; {to = @t} binds or compares (an axis equals axes of one); {eps = #e}
+ * (in a replacement) the constant's value; {approximate = 1} an integer. In a replacement literals take the dtype of
+ * their neighbours.
  *
  * Guards are names of predicates over bindings, "single_use(?m), int(?x)"; rewrite_guard.c lists them. A replacement
  * whose type differs from the root's is not made (so `mul ?x 1` stays where the 1 broadcasts). Rules must not grow the
@@ -24,7 +24,7 @@
 
 typedef enum { XFC_RULES_SIMPLIFY, XFC_RULES_RAISE, XFC_RULES_COUNT } xfc_rule_group;
 typedef enum {
-    XFC_EXACT, /* the same bits for every input, NaN payloads aside */
+    XFC_EXACT,    /* the same bits for every input, NaN payloads aside */
     XFC_ROUNDING, /* the same function of real numbers; results differ by rounding. The row says why that is right */
 } xfc_exactness;
 typedef struct {
@@ -47,10 +47,10 @@ typedef struct {
 } xfc_pattr;
 typedef struct xfc_pattern {
     xfc_pattern_kind kind;
-    uint32_t var; /* ANY, CONST */
-    double value; /* LITERAL, NEAR */
+    uint32_t var;    /* ANY, CONST */
+    double value;    /* LITERAL, NEAR */
     xfc_opcode code; /* OP */
-    uint32_t n; /* operands or alternatives */
+    uint32_t n;      /* operands or alternatives */
     const struct xfc_pattern *arg[XFC_RULE_ARGS];
     xfc_pattr attr[XFC_RULE_ATTRS];
     uint32_t n_attr;
@@ -74,13 +74,13 @@ typedef struct {
     const xfc_pattern *where[XFC_RULE_VARS];
     uint32_t n_vars, n_guards;
     bool is_const[XFC_RULE_VARS]; /* written #name somewhere in the pattern */
-    bool is_attr[XFC_RULE_VARS]; /* written @name */
+    bool is_attr[XFC_RULE_VARS];  /* written @name */
     const char *var_name[XFC_RULE_VARS];
     xfc_guard guard[XFC_RULE_GUARDS];
 } xfc_rule;
 
-/* Parses one row; on a mistake in it false, and *error says where. Ops, arities, keys, bindings and guards are checked.
- * */
+/* Parses one row; on a mistake in it false, and *error says where. Ops, arities, keys, bindings and guards are
+ * checked. */
 bool xfc_rule_parse(xfc_arena *, const xfc_rule_text *, xfc_rule *out, const char **error);
 /* NULL if there is no guard of this name; *n_args: how many values it takes. */
 xfc_guard_fn *xfc_guard_find(const char *name, size_t n, uint32_t *n_args);
@@ -97,14 +97,14 @@ typedef struct {
     xfc_builder *builder;
     const xfc_rule *rule;
     xfc_match *match; /* bindings; a variable of a where clause is added when it is built */
-    xfc_dtype dtype; /* of literals with no neighbour */
+    xfc_dtype dtype;  /* of literals with no neighbour */
     uint32_t (*choose)(void *user, uint32_t n);
     void *user;
 } xfc_pattern_builder;
 xfc_value *xfc_pattern_build(xfc_pattern_builder *, const xfc_pattern *);
 
-/* The one value of a tensor that is a splat: const, splat, or expand or reshape of one. False if it isn't, or is empty.
- * */
+/* The one value of a tensor that is a splat: const, splat, or expand or reshape of one. False if it isn't, or is
+ * empty. */
 bool xfc_splat_value(const xfc_value *, double *out);
 bool xfc_is_near(xfc_dtype, double value, double wanted);
 /* From LEGAL on every graph output is a value of its own: computed by an op, and returned once (legalize saw to it).

@@ -1,11 +1,12 @@
 /* schedule.c - which loops run in parallel, which one becomes vectors, and how much work is worth a dispatch.
  *
- * Parallel axes whose elements lie next to one another are first collapsed, so that [b, s, n] element-wise work is one long axis.
- * Then each nest gets its vector axis: the one along which most accesses are contiguous. A kernel that has no outer axes yet gets all
- * its other parallel axes as tasks; a lone axis is cut into chunks. The grain of a kernel is the number of tasks that amounts to
- * TASK_CYCLES: fewer tasks than that run on the calling thread.
+ * Parallel axes whose elements lie next to one another are first collapsed, so that [b, s, n] element-wise work is one
+ * long axis. Then each nest gets its vector axis: the one along which most accesses are contiguous. A kernel that has
+ * no outer axes yet gets all its other parallel axes as tasks; a lone axis is cut into chunks. The grain of a kernel is
+ * the number of tasks that amounts to TASK_CYCLES: fewer tasks than that run on the calling thread.
  *
- *   kernel { nest i in b, j in s, k in 384 }  =>  kernel { axis c in ceil(b s 384 / 4096) : threads  nest k in min(4096, ..) : vector }
+ *   kernel { nest i in b, j in s, k in 384 }
+ *   =>  kernel { axis c in ceil(b s 384 / 4096) : threads  nest k in min(4096, ..) : vector }
  *
  * The choice depends on the graph alone, never on the ISA or the number of threads, so results do not either.
  */
@@ -14,11 +15,18 @@
 
 enum { CHUNK = 4096, TASK_CYCLES = 20000 };
 
-typedef struct { xfc_ctx *ctx; xfc_arena *arena; xfc_kernel *k; } scheduler;
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_arena *arena;
+    xfc_kernel *k;
+} scheduler;
 
-/* --- collapsing ----------------------------------------------------------------------------------------------------- */
+/* --- collapsing --- */
 
-typedef struct { const xfc_nest *nest; uint32_t body, store; } access_iter;
+typedef struct {
+    const xfc_nest *nest;
+    uint32_t body, store;
+} access_iter;
 
 static const xfc_access *next_access(access_iter *it, bool *is_store) {
     while (it->body < it->nest->n_body) {
@@ -62,7 +70,8 @@ static void collapse(scheduler *s, xfc_nest *n) {
         }
         xfc_int extent = xfc_int_mul(s->ctx, i->extent, j->extent), e = j->extent;
         xfc_int r = xfc_int_axis(s->ctx, "i", extent);
-        const xfc_int from[2] = {i->symbol, j->symbol}, to[2] = {xfc_int_floordiv(s->ctx, r, e), xfc_int_mod(s->ctx, r, e)};
+        const xfc_int from[2] = {i->symbol, j->symbol},
+                      to[2] = {xfc_int_floordiv(s->ctx, r, e), xfc_int_mod(s->ctx, r, e)};
         *i = (xfc_axis){.name = "i", .symbol = r, .extent = extent, .kind = XFC_AXIS_PARALLEL};
         for (uint32_t k = a + 1; k + 1 < n->n_axes; k++) n->axes[k] = n->axes[k + 1];
         n->n_axes--;
@@ -71,7 +80,7 @@ static void collapse(scheduler *s, xfc_nest *n) {
     }
 }
 
-/* --- the vector axis -------------------------------------------------------------------------------------------------- */
+/* --- the vector axis --- */
 
 /* Does a let of the nest depend on the axis? Then lanes would read different places: no vectors along it. */
 static bool let_depends(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
@@ -97,9 +106,12 @@ static int score(const scheduler *s, const xfc_nest *n, const xfc_axis *axis) {
     bool is_store;
     for (const xfc_access *a; (a = next_access(&it, &is_store));) {
         xfc_int offset = xfc_access_linear(s->ctx, s->k, a), unit, rest;
-        if (!xfc_int_linear_in(s->ctx, offset, axis->symbol, &unit, &rest)) sum -= 3;
-        else if (xfc_int_is(s->ctx, unit, 1)) sum += is_store ? 4 : 3;
-        else if (!xfc_int_is(s->ctx, unit, 0)) sum -= 3;
+        if (!xfc_int_linear_in(s->ctx, offset, axis->symbol, &unit, &rest))
+            sum -= 3;
+        else if (xfc_int_is(s->ctx, unit, 1))
+            sum += is_store ? 4 : 3;
+        else if (!xfc_int_is(s->ctx, unit, 0))
+            sum -= 3;
     }
     return sum;
 }
@@ -119,7 +131,7 @@ static uint32_t choose_vector(const scheduler *s, xfc_nest *n) {
     return best;
 }
 
-/* --- tasks ------------------------------------------------------------------------------------------------------------ */
+/* --- tasks --- */
 
 static void push_outer(scheduler *s, xfc_axis axis) {
     axis.how = XFC_HOW_THREADS;
@@ -149,13 +161,15 @@ static void choose_tasks(scheduler *s, xfc_nest *n, uint32_t vector) {
     }
     uint32_t kept = 0;
     for (uint32_t a = 0; a < n->n_axes; a++) {
-        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL) push_outer(s, n->axes[a]);
-        else n->axes[kept++] = n->axes[a];
+        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL)
+            push_outer(s, n->axes[a]);
+        else
+            n->axes[kept++] = n->axes[a];
     }
     n->n_axes = kept;
 }
 
-/* --- grain ------------------------------------------------------------------------------------------------------------ */
+/* --- grain --- */
 
 static bool only_dims(const xfc_ctx *ctx, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(ctx, e);

@@ -6,11 +6,11 @@
 
 typedef xfc_value *xfc_view_fn(xfc_builder *, const xfc_op *);
 
-/* views_gather.c: reads whose indices are an arithmetic progression become slices; slices of a progression become iota.
- * */
+/* views_gather.c: reads whose indices are an arithmetic progression become slices; slices of a progression become
+ * iota. */
 xfc_view_fn xfc_views_gather, xfc_views_slice_progression;
-/* views_index.c: indices that are a formula of their place. Comparisons of formulas whose outcome is always the same.
- * */
+/* views_index.c: indices that are a formula of their place. Comparisons of formulas whose outcome is always the
+ * same. */
 xfc_view_fn xfc_views_gather_formula, xfc_views_gather_nd, xfc_views_compare;
 /* views_map.c: an element-wise op of expanded operands becomes the expansion of the op on what was expanded. */
 xfc_view_fn xfc_views_map;
@@ -32,8 +32,8 @@ static inline bool xfc_adds_leading_ones(const xfc_ctx *c, const xfc_type *a, co
     }
     return true;
 }
-/* splat of the same value in another shape; v is a splat, or a constant whose elements are all equal. NULL if neither.
- * */
+/* splat of the same value in another shape; v is a splat, or a constant whose elements are all equal. NULL if
+ * neither. */
 xfc_value *xfc_views_resplat(xfc_builder *, const xfc_value *v, const xfc_type *);
 
 #endif

@@ -48,8 +48,7 @@ static const char *api_status_string(xf_status status) {
     return "unknown status";
 }
 
-/* --- models ----------------------------------------------------------------------------------------------------------
- * */
+/* --- models --- */
 
 static void model_free(xf_model *m) {
     xf_signature_free(m);
@@ -144,8 +143,7 @@ static const char *api_metadata(const xf_model *m, const char *key) {
     return strcmp(key, "isa") == 0 ? m->variant->name : xf_plan_meta(&m->plan, key);
 }
 
-/* --- planning --------------------------------------------------------------------------------------------------------
- * */
+/* --- planning --- */
 
 static xf_status write_shape(const xf_plan *p, size_t i, const int64_t *values, xf_tensor *out, xf_error *error) {
     const xf_arg *a = xf_plan_output(p, i);
@@ -193,8 +191,7 @@ static xf_status api_workspace_size(const xf_model *m, const xf_tensor *in, size
     return status;
 }
 
-/* --- contexts: see ctx.c and run.c
- * ------------------------------------------------------------------------------------- */
+/* --- contexts: see ctx.c and run.c --- */
 
 static xf_status api_ctx_create(xf_model *m, const xf_ctx_opts *opts, xf_ctx **out) {
     int saved = errno;

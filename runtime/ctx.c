@@ -12,8 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* --- layout
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- layout --- */
 
 /* *at += bytes * n, rounded up to the next place; false: overflow. */
 static bool advance(size_t *at, size_t bytes, size_t n) {
@@ -47,8 +46,7 @@ xf_status xf_layout_make(const xf_model *m, const int64_t *values, int32_t threa
     return fits ? XF_OK : xf_fail(error, XF_E_NOMEM, "the workspace for these dims is larger than the address space");
 }
 
-/* --- arena
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- arena --- */
 
 static xf_status grow(xf_ctx *c, size_t bytes) {
     enum { HUGE_PAGE = 2 << 20 };
@@ -80,8 +78,7 @@ xf_status xf_arena_reserve(xf_ctx *c, size_t bytes, char **base) {
     return XF_OK;
 }
 
-/* --- contexts
- * --------------------------------------------------------------------------------------------------------- */
+/* --- contexts --- */
 
 /* Hands out n * size bytes of the block after the context; with block NULL it only counts. */
 static void *take(char *block, size_t *at, size_t n, size_t size) {

@@ -5,8 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-/* --- taps
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- taps --- */
 
 /* * any text, ? any one byte. Linear: on a mismatch only the last * needs to be tried again. */
 static bool glob_match(const char *glob, const char *text) {
@@ -60,8 +59,7 @@ void xf_tap_step(xf_ctx *c, uint32_t step) {
     }
 }
 
-/* --- profile
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- profile --- */
 
 uint64_t xf_now_ns(void) {
     struct timespec t;

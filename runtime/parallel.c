@@ -1,18 +1,18 @@
 /* parallel.c - the default threads of a run: GNU OpenMP's pool, shared with whatever else of the process uses it.
  *
- * A run is one parallel region. Thread 0, the caller, leads: it walks through the steps and opens a job for each step that
- * is worth it; the others join open jobs. Tasks are handed out in chunks of `grain` from one counter, and the leader waits for
- * chunks that were begun, never for threads that have not come: on a busy machine a thread that is late for a step costs
- * nothing, where a region for each step would wait for it every time (measured: 124 ms against 2 ms for a short sentence while
- * other processes kept both cores busy).
+ * A run is one parallel region. Thread 0, the caller, leads: it walks through the steps and opens a job for each step
+ * that is worth it; the others join open jobs. Tasks are handed out in chunks of `grain` from one counter, and the
+ * leader waits for chunks that were begun, never for threads that have not come: on a busy machine a thread that is
+ * late for a step costs nothing, where a region for each step would wait for it every time (measured: 124 ms against 2
+ * ms for a short sentence while other processes kept both cores busy).
  *
- * Joining: a thread counts itself in (`inside`), then looks again whether the job is still open. Leaving: the leader closes the job, then
- * waits until nobody is inside. Both in sequentially consistent order, so either the thread sees the job closed or the leader
- * sees the thread; the job's fields change only when nobody is inside.
+ * Joining: a thread counts itself in (`inside`), then looks again whether the job is still open. Leaving: the leader
+ * closes the job, then waits until nobody is inside. Both in sequentially consistent order, so either the thread sees
+ * the job closed or the leader sees the thread; the job's fields change only when nobody is inside.
  *
- * Every region of a context asks for the same number of threads: libgomp ends threads that a smaller region does not need and
- * starts them again for the next larger one, which allocates. Inside a parallel region of the host, libgomp gives one
- * thread, which then does all.
+ * Every region of a context asks for the same number of threads: libgomp ends threads that a smaller region does not
+ * need and starts them again for the next larger one, which allocates. Inside a parallel region of the host, libgomp
+ * gives one thread, which then does all.
  *
  * libgomp is called by its binary interface, which is what gcc emits for `#pragma omp parallel`: clang knows the pragma
  * only for its own library, and the same archive must serve both compilers.

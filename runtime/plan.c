@@ -150,8 +150,8 @@ bool xf_plan_const(const xf_plan *p, xf_val v, int64_t *out) {
     return true;
 }
 
-/* Python's: rounds towards minus infinity. INT64_MIN / -1 overflows. By zero: 0, as everywhere in the compiler (an empty
- * dimension divides only sizes of tensors that are empty too). */
+/* Python's: rounds towards minus infinity. INT64_MIN / -1 overflows. By zero: 0, as everywhere in the compiler (an
+ * empty dimension divides only sizes of tensors that are empty too). */
 static bool floordiv(int64_t a, int64_t b, int64_t *out) {
     if (a == INT64_MIN && b == -1) return false;
     *out = b == 0 ? 0 : a / b - (a % b != 0 && (a < 0) != (b < 0));

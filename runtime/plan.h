@@ -26,8 +26,8 @@ typedef struct { /* views into the blob, which must outlive it */
     uint32_t n_values;
 } xf_plan;
 
-/* Checks the blob of at most n bytes (8-byte aligned) and fills the views. NULL, or a constant text of what is wrong.
- * */
+/* Checks the blob of at most n bytes (8-byte aligned) and fills the views. NULL, or a constant text of what is
+ * wrong. */
 const char *xf_plan_open(xf_plan *, const void *blob, size_t n);
 
 static inline const char *xf_plan_str(const xf_plan *p, uint32_t offset) { return p->strings + offset; }
@@ -42,8 +42,7 @@ bool xf_plan_eval(const xf_plan *, int64_t *values);
 /* The value of a key of the compiler's metadata, or NULL. */
 const char *xf_plan_meta(const xf_plan *, const char *key);
 
-/* --- files ---------------------------------------------------------------------------------------------------------
- * */
+/* --- files --- */
 
 typedef struct {
     const unsigned char *data;

@@ -7,8 +7,7 @@
 #include "runtime/runtime.h"
 #include <string.h>
 
-/* --- outputs
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- outputs --- */
 
 static bool overlap(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
     return a_bytes && b_bytes && (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
@@ -117,8 +116,7 @@ static xf_status check_finite(xf_ctx *c) {
     return XF_OK;
 }
 
-/* --- steps
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- steps --- */
 
 static void *operand_address(const xf_ctx *c, const xf_operand *o) {
     switch (o->space) {
@@ -160,7 +158,8 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
     return status != 0 || c->range_error != 0 ? step_failed(c, s, status) : XF_OK;
 }
 
-/* Is this the first step that other threads should help with? Until then the caller runs alone, so small inputs wake nobody. */
+/* Is this the first step that other threads should help with? Until then the caller runs alone, so small inputs wake
+ * nobody. */
 static bool needs_team(const xf_ctx *c, uint32_t index) {
     const xf_step_info *s = &c->model->plan.steps[index];
     return c->threads > 1 && c->parallel == xf_team_parallel && !c->pool && c->values[s->tasks] > c->values[s->grain];

@@ -37,9 +37,9 @@ struct xf_model {
     xf_plan plan;
     const xf_variant *variant;
     const unsigned char *weights; /* 64-byte aligned; NULL if the model has none */
-    xf_file file; /* mapping behind them, */
-    void *copy; /* or an aligned copy */
-    xf_io_info *io; /* inputs, then outputs; one block with all their dims */
+    xf_file file;                 /* mapping behind them, */
+    void *copy;                   /* or an aligned copy */
+    xf_io_info *io;               /* inputs, then outputs; one block with all their dims */
     char *signature;
     uint32_t max_operands; /* of one step */
 };
@@ -68,15 +68,15 @@ struct xf_ctx {
     /* of the current run; arrays made by ctx_create */
     int64_t *values;
     void **in_data, **out_data, **buffers; /* addresses of inputs, outputs, and of one step's operands */
-    void **given; /* by output: the address that the last successful run answered, or NULL */
+    void **given;                          /* by output: the address that the last successful run answered, or NULL */
     int64_t (*out_dims)[XF_MAX_RANK];
     char *work, *scratch;
     int32_t range_error; /* xf_frame.error */
 
     xf_tap tap;
     void *tap_user;
-    bool *ours; /* by output: the context provides its memory in the current run */
-    bool *tapped; /* by step */
+    bool *ours;          /* by output: the context provides its memory in the current run */
+    bool *tapped;        /* by step */
     xf_step_time *times; /* by step; NULL until profile_start */
     uint64_t runs;
 };
@@ -103,8 +103,8 @@ enum { XF_MAX_THREADS = 1024 };
 int32_t xf_default_threads(void);
 int32_t xf_thread_count(int32_t wanted); /* 0: the default; clamped */
 
-/* parallel.c: a run's threads. xf_team_run calls lead(user) on this thread with *pool set, others waiting to help; within it,
- * xf_team_parallel is an xf_parallel_for on that pool (without a pool: it does all itself). */
+/* parallel.c: a run's threads. xf_team_run calls lead(user) on this thread with *pool set, others waiting to help;
+ * within it, xf_team_parallel is an xf_parallel_for on that pool (without a pool: it does all itself). */
 void xf_team_run(int32_t threads, void (*lead)(void *user), void *user, void **pool);
 int32_t xf_team_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
                          void *arg);
@@ -152,17 +152,17 @@ xf_status xf_profile_json(xf_ctx *, char *buf, size_t cap, size_t *len);
 uint64_t xf_now_ns(void);
 void xf_profile_step(xf_ctx *, uint32_t step, uint64_t start_ns);
 
-/* text.c: text into a buffer that may be too small: n counts what was wanted, what fits is written and NUL-terminated.
- * */
+/* text.c: text into a buffer that may be too small: n counts what was wanted, what fits is written and
+ * NUL-terminated. */
 typedef struct {
     char *buf;
     size_t cap, n;
 } xf_text;
 void xf_text_printf(xf_text *, const char *fmt, ...) XF_FORMAT(2, 3);
-void xf_text_json(xf_text *, const char *); /* a JSON string */
-const char *xf_dtype_name(uint32_t dtype, char buf[static 24]); /* "int64", "float32", "bfloat16", "bool" */
-void xf_text_arg(xf_text *, const xf_plan *, const xf_arg *); /* float32[batch, 384] */
-void xf_text_dims(xf_text *, const xf_tensor *); /* [8, 384] */
+void xf_text_json(xf_text *, const char *);                           /* a JSON string */
+const char *xf_dtype_name(uint32_t dtype, char buf[static 24]);       /* "int64", "float32", "bfloat16", "bool" */
+void xf_text_arg(xf_text *, const xf_plan *, const xf_arg *);         /* float32[batch, 384] */
+void xf_text_dims(xf_text *, const xf_tensor *);                      /* [8, 384] */
 void xf_text_nodes(xf_text *, const xf_plan *, const xf_step_info *); /* 'a', 'b' and 3 more */
 
 #endif

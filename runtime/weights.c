@@ -18,8 +18,7 @@
 
 enum { PATH_BYTES = 4352 };
 
-/* --- the path of the file that this code was loaded from ------------------------------------------------------------
- * */
+/* --- the path of the file that this code was loaded from --- */
 
 typedef struct {
     uintptr_t address;
@@ -74,8 +73,7 @@ static bool maps_path(char path[static PATH_BYTES]) {
     return found;
 }
 
-/* --- the bytes
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the bytes --- */
 
 /* data, n: the header and what follows it. Sets m->weights, copying if the data is not aligned. */
 static xf_status use(xf_model *m, const unsigned char *data, size_t n, const char *from, xf_error *error) {

@@ -2,12 +2,15 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "tools/cli.h"
+#include "ir/text.h"
+#include "ir/verify.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static void print_help(const xf_cli *cli) {
@@ -21,7 +24,11 @@ static void print_help(const xf_cli *cli) {
         char left[64];
         const char *dash = strlen(o->name) == 1 ? "-" : "--", *value = o->value ? o->value : "";
         bool optional = value[0] == '?';
-        snprintf(left, sizeof left, "%s%s%s%s%s", dash, o->name, !o->value ? "" : optional ? "[=" : dash[1] ? "=" : " ",
+        snprintf(left, sizeof left, "%s%s%s%s%s", dash, o->name,
+                 !o->value  ? ""
+                 : optional ? "[="
+                 : dash[1]  ? "="
+                            : " ",
                  optional ? value + 1 : value, optional ? "]" : "");
         const char *line = o->help;
         for (bool first = true; line; first = false) {
@@ -71,8 +78,10 @@ static int parse_one(const xf_cli *cli, xfc_arena *arena, xf_cli_list *args, uin
     }
     const char *name = arg + (arg[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
     const xf_cli_option *o = find(cli, name, eq ? (size_t)(eq - name) : strlen(name));
-    if (o) value = eq ? eq + 1 : NULL;
-    else o = find_short(cli, arg, &value);
+    if (o)
+        value = eq ? eq + 1 : NULL;
+    else
+        o = find_short(cli, arg, &value);
     if (!o) return bad_usage(cli, "unknown option", arg);
     if (!o->value && value) return bad_usage(cli, "this option takes no value:", arg);
     if (o->value && !value && o->value[0] != '?') {
@@ -117,6 +126,17 @@ int xf_cli_parse(const xf_cli *cli, xfc_arena *arena, int argc, char **argv, xf_
     return 0;
 }
 
+bool xf_has_suffix(const char *s, const char *suffix) {
+    size_t n = strlen(s), k = strlen(suffix);
+    return n >= k && strcmp(s + n - k, suffix) == 0;
+}
+
+double xf_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 bool xf_read_file(xfc_arena *arena, const char *path, char **text, size_t *n) {
     FILE *f = fopen(path, "rb");
     if (!f) return false;
@@ -130,6 +150,30 @@ bool xf_read_file(xfc_arena *arena, const char *path, char **text, size_t *n) {
     *text = b.text;
     *n = b.n;
     return ok;
+}
+
+xfc_graph *xf_parse_file(xfc_ctx *ctx, const char *path, bool verify) {
+    char *text;
+    size_t n;
+    if (!xf_read_file(ctx->arena, path, &text, &n)) {
+        xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
+        return NULL;
+    }
+    xfc_graph *g = xfc_parse_graph(ctx, text, n, path);
+    xfc_buf defects = {.arena = ctx->arena};
+    if (!g || !verify || xfc_verify(g, &defects)) return g;
+    xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "the graph is not well-formed: %s", defects.text);
+    return NULL;
+}
+
+int xf_report_diags(const xfc_ctx *ctx, bool as_json) {
+    xfc_status worst = XFC_OK;
+    xfc_diags_print(ctx, stderr, as_json);
+    for (uint32_t i = 0; i < ctx->n_diags; i++) {
+        const xfc_diag *d = &ctx->diags[i];
+        if (!d->is_note && (worst == XFC_OK || d->status == XFC_ERR_UNSUPPORTED)) worst = d->status;
+    }
+    return xfc_exit_code(worst);
 }
 
 static bool is_special(const char *path) {

@@ -53,7 +53,7 @@ typedef struct {
 } xf_pointer_view; /* the loader puts load address + to at load address + at */
 typedef struct {
     const xf_file *file;
-    xf_symbol_view *symbol; /* of functions and objects, by address */
+    xf_symbol_view *symbol;   /* of functions and objects, by address */
     xf_pointer_view *pointer; /* by place */
     uint32_t n, n_pointers;
 } xf_elf_view;

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { LONGEST = 120, DEEPEST = 64 }; /* bytes; shared expressions could unfold without end */
+enum { LONGEST = 120, DEEPEST = 64 };      /* bytes; shared expressions could unfold without end */
 enum { SUM = 1, DIVISION, PRODUCT, ATOM }; /* how tightly an expression binds */
 
 static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds, int depth);

@@ -30,8 +30,7 @@ typedef struct {
     uint32_t n, cap;
 } xf_named_list;
 
-/* --- run_model.c
- * --------------------------------------------------------------------------------------------------------- */
+/* --- run_model.c --- */
 
 /* Looks at the file before it is loaded: anything but a whole model of this ABI is refused with a message. */
 xfc_status xf_runner_open(xf_runner *, xfc_ctx *, const char *path, const xf_open_opts *);
@@ -40,15 +39,14 @@ xfc_status xf_runner_context(xf_runner *, const xf_ctx_opts *, xf_ctx **out);
 /* Runs once; out[i]: copies in the arena, or NULL array to leave them. */
 xfc_status xf_runner_run(xf_runner *, xf_ctx *, const xfc_tensor *const *in, const xfc_tensor **out);
 xfc_status xf_runner_failed(xf_runner *, const xf_ctx *, xf_status); /* records the last error */
-void xf_runner_list(const xf_runner *); /* the signature, for people */
+void xf_runner_list(const xf_runner *);                              /* the signature, for people */
 xf_tensor xf_tensor_view(const xfc_tensor *);
 const xfc_tensor *xf_tensor_copy(xfc_ctx *, const xf_tensor *,
-                                 const char *name); /* NULL: a type that xfc does not know */
+                                 const char *name);     /* NULL: a type that xfc does not know */
 int xf_find_input(const xf_runner *, const char *name); /* -1: none */
 int xf_find_output(const xf_runner *, const char *name);
 
-/* --- run_tensor.c
- * --------------------------------------------------------------------------------------------------------- */
+/* --- run_tensor.c --- */
 
 /* SPEC of --input: "@FILE", or "1x8xi64=1 2 3": dims, dtype (fallback if left out), values (one value fills all). */
 xfc_status xf_read_spec(xfc_ctx *, const char *name, const char *spec, xfc_dtype fallback, const xfc_tensor **out);
@@ -62,15 +60,13 @@ xfc_status xf_complete_inputs(const xf_runner *, const xf_cli_list *shapes, cons
                               const xfc_tensor **in);
 void xf_print_tensor(const char *what, const char *name, const xfc_tensor *);
 
-/* --- run_npy.c
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- run_npy.c --- */
 
 xfc_status xf_npy_parse(xfc_ctx *, const char *file, const void *data, size_t n, const xfc_tensor **out);
 xfc_status xf_npy_write(xfc_ctx *, const char *path, const xfc_tensor *);
 xfc_status xf_npz_read(xfc_ctx *, const char *path, xf_named_list *out); /* adds its members, names without ".npy" */
 
-/* --- run_compare.c
- * -------------------------------------------------------------------------------------------------------- */
+/* --- run_compare.c --- */
 
 typedef struct {
     double rtol, atol;
@@ -89,8 +85,7 @@ xfc_status xf_test_data(xf_runner *, xf_ctx *, const char *folder, xf_tolerance)
 xfc_status xf_compare_model(xf_runner *, xf_ctx *, const char *model, const xf_cli_list *dims, bool per_node,
                             const xfc_tensor *const *in, xf_tolerance); /* run_nodes.c */
 
-/* --- run_bench.c
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- run_bench.c --- */
 
 typedef struct {
     const char *warmup, *duration, *iters, *profile;

@@ -9,18 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct {
     double *ms;
     uint32_t n, cap;
 } samples;
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
 
 bool xf_parse_time(const char *text, double *seconds) {
     char *end;
@@ -49,22 +42,22 @@ typedef struct {
 } job;
 
 static xfc_status run_once(const job *j, double *ms) {
-    double start = now_ms();
+    double start = xf_seconds();
     xf_status status = j->r->api->run(j->ctx, j->in, j->r->n_in, j->out, j->r->n_out);
-    *ms = now_ms() - start;
+    *ms = 1e3 * (xf_seconds() - start);
     return status == XF_OK ? XFC_OK : xf_runner_failed(j->r, j->ctx, status);
 }
 
 static xfc_status warm_up(const job *j, double seconds) {
-    double ms, start = now_ms();
+    double ms, start = xf_seconds();
     do XFC_TRY(run_once(j, &ms));
-    while (now_ms() - start < 1e3 * seconds);
+    while (xf_seconds() - start < seconds);
     return XFC_OK;
 }
 
 static xfc_status measure(const job *j, double seconds, uint32_t iters, samples *s) {
-    double start = now_ms();
-    while (iters ? s->n < iters : s->n < 10 || now_ms() - start < 1e3 * seconds) {
+    double start = xf_seconds();
+    while (iters ? s->n < iters : s->n < 10 || xf_seconds() - start < seconds) {
         double ms;
         XFC_TRY(run_once(j, &ms));
         xfc_push(j->r->ctx->arena, s->ms, s->n, s->cap) = ms;

@@ -52,8 +52,7 @@ bool xf_report(const char *what, const char *name, const xfc_tensor *got, const 
     return d.bad == 0;
 }
 
-/* --- test data
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- test data --- */
 
 typedef struct {
     const xfc_tensor **in, **out;

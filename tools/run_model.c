@@ -10,7 +10,6 @@
 #include <elf.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static xfc_loc at(const char *path) { return (xfc_loc){.file = path}; }
 
@@ -73,12 +72,10 @@ static xfc_status load(xf_runner *r) {
 xfc_status xf_runner_open(xf_runner *r, xfc_ctx *ctx, const char *path, const xf_open_opts *opts) {
     *r = (xf_runner){.ctx = ctx, .path = path};
     XFC_TRY(load(r));
-    struct timespec a, b;
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    double start = xf_seconds();
     xf_status status = r->api->open(opts, &r->model);
-    clock_gettime(CLOCK_MONOTONIC, &b);
+    r->open_ms = 1e3 * (xf_seconds() - start);
     if (status != XF_OK) return xf_runner_failed(r, NULL, status);
-    r->open_ms = 1e3 * (double)(b.tv_sec - a.tv_sec) + 1e-6 * (double)(b.tv_nsec - a.tv_nsec);
     r->n_in = (uint32_t)r->api->num_inputs(r->model);
     r->n_out = (uint32_t)r->api->num_outputs(r->model);
     return XFC_OK;
@@ -101,8 +98,7 @@ xfc_status xf_runner_context(xf_runner *r, const xf_ctx_opts *opts, xf_ctx **out
     return status == XF_OK ? XFC_OK : xf_runner_failed(r, NULL, status);
 }
 
-/* --- tensors
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- tensors --- */
 
 xf_tensor xf_tensor_view(const xfc_tensor *t) {
     uint32_t d = xfc_dtype_dlpack(t->dtype);
@@ -149,8 +145,7 @@ int xf_find_output(const xf_runner *r, const char *name) {
     return -1;
 }
 
-/* --- signature
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- signature --- */
 
 static void list_info(xfc_ctx *c, const char *what, const xf_io_info *info) {
     xfc_buf b = {.arena = c->arena};

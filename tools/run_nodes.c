@@ -46,8 +46,8 @@ static void on_kernel(void *user, const char *node, int32_t output, const xf_ten
             (node_value){xfc_str(rec->ctx, name), xfc_str(rec->ctx, node), t};
 }
 
-/* Copied, since the interpreter reuses the memory of values that nobody needs any more; only what a kernel has shown.
- * */
+/* Copied, since the interpreter reuses the memory of values that nobody needs any more; only what a kernel has
+ * shown. */
 static void on_op(void *user, const xfc_op *op, const xfc_array *out) {
     recording *rec = user;
     for (uint32_t i = 0; i < op->n_out; i++) {

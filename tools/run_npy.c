@@ -14,8 +14,7 @@ static xfc_status bad(xfc_ctx *c, const char *file, const char *why) {
     return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = file}, "%s; save it again with numpy.save or numpy.savez", why);
 }
 
-/* --- .npy
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- .npy --- */
 
 static const struct {
     const char *descr;
@@ -126,8 +125,7 @@ xfc_status xf_npy_write(xfc_ctx *c, const char *path, const xfc_tensor *t) {
     return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", strerror(errno));
 }
 
-/* --- .npz
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- .npz --- */
 
 static uint64_t little(const unsigned char *p, int n) {
     uint64_t v = 0;

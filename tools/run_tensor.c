@@ -11,13 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool has_suffix(const char *s, const char *suffix) {
-    size_t n = strlen(s), k = strlen(suffix);
-    return n >= k && !strcmp(s + n - k, suffix);
-}
-
-/* --- one element
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- one element --- */
 
 static void put_int(void *to, xfc_dtype dtype, int64_t i, int64_t v) {
     char *p = (char *)to + i * xfc_dtype_bytes(dtype);
@@ -33,8 +27,7 @@ static void put_float(void *to, xfc_dtype dtype, int64_t i, double v) {
         ((uint16_t *)to)[i] = dtype == XFC_F16 ? xfc_float_to_half((float)v) : xfc_float_to_bfloat((float)v);
 }
 
-/* --- text
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- text --- */
 
 /* "1x8xi64" or "1x8" or "i64" (a scalar); ends at = or the end. */
 static bool parse_shape(const char *s, const char *end, xfc_dtype *dtype, int64_t *dim, uint32_t *rank) {
@@ -107,8 +100,8 @@ xfc_status xf_read_spec(xfc_ctx *c, const char *name, const char *spec, xfc_dtyp
 }
 
 xfc_status xf_read_tensor(xfc_ctx *c, const char *path, const xfc_tensor **out) {
-    if (has_suffix(path, ".pb")) return xfc_read_tensor_pb(c, path, out);
-    if (!has_suffix(path, ".npy"))
+    if (xf_has_suffix(path, ".pb")) return xfc_read_tensor_pb(c, path, out);
+    if (!xf_has_suffix(path, ".npy"))
         return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = path}, "is neither a .npy nor a .pb file");
     char *text;
     size_t n;
@@ -117,8 +110,7 @@ xfc_status xf_read_tensor(xfc_ctx *c, const char *path, const xfc_tensor **out) 
     return xf_npy_parse(c, path, text, n, out);
 }
 
-/* --- random
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- random --- */
 
 static uint64_t next(uint64_t *state) { /* splitmix64 */
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
@@ -145,8 +137,7 @@ static const xfc_tensor *random_tensor(xfc_ctx *c, const char *name, xfc_dtype d
     return xfc_tensor_new(c, dtype, rank, dim, to, NULL);
 }
 
-/* --- inputs that were not given
- * -------------------------------------------------------------------------------------------- */
+/* --- inputs that were not given --- */
 
 static const char *given_shape(const xf_cli_list *shapes, const char *name) {
     size_t n = strlen(name);
@@ -232,8 +223,7 @@ xfc_status xf_complete_inputs(const xf_runner *r, const xf_cli_list *shapes, con
     return XFC_OK;
 }
 
-/* --- printing
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- printing --- */
 
 void xf_print_tensor(const char *what, const char *name, const xfc_tensor *t) {
     enum { SHOWN = 8 };

@@ -13,10 +13,8 @@ typedef struct {
     xf_cli_list dims, shapes;
 } options;
 
-static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const xf_file *f, const options *o) {
-    size_t n = strlen(path);
-    if (n >= 3 && strcmp(path + n - 3, ".xf") == 0)
-        return xfc_parse_graph(ctx, xfc_memdup(ctx->arena, f->data, f->size, 1), f->size, path);
+static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const options *o) {
+    if (xf_has_suffix(path, ".xf")) return xf_parse_file(ctx, path, true);
     xfc_import_opts import = {
         .dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
     return xfc_import_file(ctx, path, &import);
@@ -41,20 +39,11 @@ static xfc_status dump(xf_dump *d, const char *path, options *o) {
     if (is_so) {
         s = xf_dump_so(d, path, &f, &o->what);
     } else {
-        xfc_graph *g = read_graph(d->ctx, path, &f, o);
+        xfc_graph *g = read_graph(d->ctx, path, o);
         if (g && !d->ctx->n_errors) s = xf_dump_model(d, path, g, &o->what);
     }
     xf_file_unmap(&f);
     return s;
-}
-
-static int report(const xfc_ctx *ctx) {
-    xfc_status worst = XFC_OK;
-    xfc_diags_print(ctx, stderr, false);
-    for (uint32_t i = 0; i < ctx->n_diags; i++)
-        if (!ctx->diags[i].is_note && (worst == XFC_OK || ctx->diags[i].status == XFC_ERR_UNSUPPORTED))
-            worst = ctx->diags[i].status;
-    return worst == XFC_OK ? 0 : xfc_exit_code(worst);
 }
 
 static int run(xfc_ctx *ctx, const char *path, options *o) {
@@ -69,7 +58,7 @@ static int run(xfc_ctx *ctx, const char *path, options *o) {
         xf_dump_end(&d);
         if (!xf_write_file("-", d.out.text ? d.out.text : "", d.out.n)) return 4;
     }
-    int code = report(ctx);
+    int code = xf_report_diags(ctx, false);
     return code ? code : s == XFC_OK ? 0 : xfc_exit_code(s);
 }
 

@@ -52,42 +52,28 @@ static bool read_tolerance(const char *text, double *out) {
     return end != text && !*end && *out >= 0;
 }
 
-static int report(const options *o) {
-    xfc_status worst = XFC_OK;
-    xfc_diags_print(o->ctx, stderr, false);
-    for (uint32_t i = 0; i < o->ctx->n_diags; i++) {
-        const xfc_diag *d = &o->ctx->diags[i];
-        if (!d->is_note && (worst == XFC_OK || d->status == XFC_ERR_UNSUPPORTED)) worst = d->status;
-    }
-    return worst == XFC_OK && o->ctx->n_errors ? 1 : xfc_exit_code(worst);
-}
+static int report(const options *o) { return xf_report_diags(o->ctx, false); }
 
-/* ---- reading ---- */
+/* --- reading --- */
 
 static xfc_graph *read_graph(options *o, const char *path) {
-    size_t n = strlen(path);
-    o->is_model = n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+    o->is_model = xf_has_suffix(path, ".onnx");
     if (o->is_model) {
         xfc_import_opts import = {
             .dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
         return xfc_import_file(o->ctx, path, &import);
     }
-    char *text;
-    if (!xf_read_file(o->ctx->arena, path, &text, &n)) {
-        xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
-        return NULL;
-    }
-    return xfc_parse_graph(o->ctx, text, n, path);
+    return xf_parse_file(o->ctx, path, false); /* looked at with --verify */
 }
 
-/* ---- inputs ---- */
+/* --- inputs --- */
 
 /* Values of symbols: --dim, else random; what a constraint ties to a known symbol takes its value. */
 typedef struct {
     const options *opts;
     const xfc_graph *graph;
     uint64_t random;
-    xfc_map value; /* symbol id -> value + 1 */
+    xfc_map value;               /* symbol id -> value + 1 */
     bool *dim_used, *input_used; /* which --dim and --input named something */
 } binding;
 
@@ -218,7 +204,7 @@ static xfc_status make_inputs(const options *o, const xfc_graph *g, uint64_t see
     return all_used(o->ctx, "--input", &o->inputs, b.input_used);
 }
 
-/* ---- evaluating ---- */
+/* --- evaluating --- */
 
 static xfc_tensor as_tensor(const xfc_array *a) {
     return (xfc_tensor){.dtype = a->dtype, .rank = a->rank, .count = a->count, .data = a->data};
@@ -332,7 +318,7 @@ static int evaluate(const options *o, const xfc_graph *before, const xfc_graph *
     return 0;
 }
 
-/* ---- passes ---- */
+/* --- passes --- */
 
 static int list_passes(void) {
     for (int i = 0; i < XFC_PASS_COUNT; i++)

@@ -40,8 +40,7 @@ static const char examples[] =
     "  xf-run model.so --bench --shape input_ids=8x128 --threads=1 --json\n"
     "  xf-run model.so --compare model.onnx --per-node --shape input_ids=2x7   # which node goes wrong?\n";
 
-/* --- options
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- options --- */
 
 static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf_cli_list *rest) {
     const xf_cli_option table[] = {
@@ -58,7 +57,7 @@ static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf
          &o->test_data},
         {XF_CLI_TEXT, "rtol", "X", "results are right if |a - b| <= atol + rtol |b| (default 1e-3);\nNaN equals NaN",
          &o->rtol},
-        {XF_CLI_TEXT, "atol", "X", "(default 1e-7)", &o->atol},
+        {XF_CLI_TEXT, "atol", "X", "(default 1e-7; with --compare 1e-5)", &o->atol},
         {XF_CLI_LIST, "shape", "NAME=8x128",
          "make this input up; dims of the same name follow. Integers are uniform in\n[0, --max-id), masks 1, token "
          "types 0; floats uniform in [-1, 1)",
@@ -106,7 +105,9 @@ static bool parse_int(const char *text, long long absent, long long lo, long lon
 
 static bool parse_numbers(run *x) {
     long long threads, seed, max_id;
-    if (!parse_double(x->o.rtol, 1e-3, &x->tol.rtol) || !parse_double(x->o.atol, 1e-7, &x->tol.atol)) return false;
+    if (!parse_double(x->o.rtol, 1e-3, &x->tol.rtol) ||
+        !parse_double(x->o.atol, x->o.compare ? 1e-5 : 1e-7, &x->tol.atol))
+        return false;
     if (!parse_int(x->o.threads, 0, 1, XF_MAX_THREADS, &threads) || !parse_int(x->o.seed, 1, 0, INT64_MAX, &seed))
         return false;
     if (!parse_int(x->o.max_id, 100, 1, INT32_MAX, &max_id)) return false;
@@ -115,8 +116,7 @@ static bool parse_numbers(run *x) {
     return true;
 }
 
-/* --- names
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- names --- */
 
 static xfc_status no_such(run *x, const char *option, const char *text, bool output) {
     xfc_buf b = {.arena = x->r.ctx->arena};
@@ -159,8 +159,7 @@ static xfc_status read_inputs(run *x) {
     return xf_complete_inputs(&x->r, &x->o.shapes, &x->random, x->in);
 }
 
-/* --- modes
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- modes --- */
 
 static void on_tap(void *user, const char *node, int32_t output, const xf_tensor *value) {
     run *x = user;

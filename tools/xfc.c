@@ -1,14 +1,13 @@
 /* xfc.c - the driver: model in, one shared object out.
  *
- * import -> passes (once) -> emission (once per ISA) -> link. Stages can be looked at with --emit. Every error of a stage is printed
- * before the next stage is refused; nothing is written unless everything went well.
+ * import -> passes (once) -> emission (once per ISA) -> link. Stages can be looked at with --emit. Every error of a
+ * stage is printed before the next stage is refused; nothing is written unless everything went well.
  */
 #define _POSIX_C_SOURCE 200809L
 
 #include "backends/backend.h"
 #include "frontend/frontend.h"
 #include "ir/text.h"
-#include "ir/verify.h"
 #include "passes/pass.h"
 #include "tools/cli.h"
 
@@ -17,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef XFC_VERSION
 #define XFC_VERSION "0.0.0"
@@ -40,30 +38,17 @@ static int list_passes(void) {
     return 0;
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static bool has_suffix(const char *s, const char *suffix) {
-    size_t n = strlen(s), k = strlen(suffix);
-    return n >= k && !strcmp(s + n - k, suffix);
-}
-
 static xfc_graph *read_model(options *o, const char *path) {
-    if (!has_suffix(path, ".xf")) {
-        xfc_import_opts import = {.dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n,
-                                  .overridable = o->overridable, .follow_links = o->follow_links};
+    if (!xf_has_suffix(path, ".xf")) {
+        xfc_import_opts import = {.dims = o->dims.item,
+                                  .n_dims = o->dims.n,
+                                  .shapes = o->shapes.item,
+                                  .n_shapes = o->shapes.n,
+                                  .overridable = o->overridable,
+                                  .follow_links = o->follow_links};
         return xfc_import_file(o->ctx, path, &import);
     }
-    char *text;
-    size_t n;
-    if (!xf_read_file(o->ctx->arena, path, &text, &n)) {
-        xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
-        return NULL;
-    }
-    return xfc_parse_graph(o->ctx, text, n, path);
+    return xf_parse_file(o->ctx, path, true);
 }
 
 /* --tap: values whose ONNX name or node matches become outputs, which every pass keeps. */
@@ -89,15 +74,8 @@ static bool add_taps(const options *o, xfc_graph *g, const char *path) {
     return true;
 }
 
-/* The worst status decides the exit code: unsupported operators first, since they are what a user can act upon. */
 static int report(const options *o) {
-    xfc_status worst = XFC_OK;
-    xfc_diags_print(o->ctx, stderr, o->diagnostics && !strcmp(o->diagnostics, "json"));
-    for (uint32_t i = 0; i < o->ctx->n_diags; i++) {
-        const xfc_diag *d = &o->ctx->diags[i];
-        if (!d->is_note && (worst == XFC_OK || d->status == XFC_ERR_UNSUPPORTED)) worst = d->status;
-    }
-    return xfc_exit_code(worst);
+    return xf_report_diags(o->ctx, o->diagnostics && !strcmp(o->diagnostics, "json"));
 }
 
 static const xfc_backend *choose_backend(options *o) {
@@ -130,13 +108,13 @@ static int emit_ir(const options *o, const xfc_graph *g) {
     return write_output(o, b.text, b.n);
 }
 
-static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_graph *g, const char *isa, const char *what,
-                           xfc_blob *out) {
+static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_graph *g, const char *isa,
+                           const char *what, xfc_blob *out) {
     xfc_target target;
     XFC_TRY(backend->configure(o->ctx, &target, isa));
-    double start = seconds();
+    double start = xf_seconds();
     XFC_TRY(backend->emit(o->ctx, &target, g, what, o->opt ? o->opt[0] - '0' : 2, out));
-    if (o->time_passes) fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (seconds() - start) * 1e3, out->n);
+    if (o->time_passes) fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (xf_seconds() - start) * 1e3, out->n);
     return XFC_OK;
 }
 
@@ -156,12 +134,23 @@ static int emit_library(options *o, const xfc_backend *backend, const xfc_graph 
     xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan = {0};
     xfc_status s = XFC_OK;
     for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++) s = emit_isa(o, backend, g, o->isas[i], "obj", &objects[i]);
-    const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", o->march ? o->march : "x86-64-v2,x86-64-v3,x86-64-v4", NULL};
+    const char *meta[] = {"xfc.version", XFC_VERSION,
+                          "model",       g->name ? g->name : "",
+                          "isa",         o->march ? o->march : "x86-64-v2,x86-64-v3,x86-64-v4",
+                          NULL};
     if (s == XFC_OK) s = xfc_plan_blob(g, meta, &plan);
     xfc_buf text = {.arena = o->ctx->arena};
     if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
-    xfc_link_job job = {.objects = objects, .n_objects = o->n_isas, .plan = &plan, .graph = g, .ir_text = text.text, .ir_bytes = text.n,
-                        .output = o->output, .linker = o->linker, .isas = o->isas, .n_isas = o->n_isas};
+    xfc_link_job job = {.objects = objects,
+                        .n_objects = o->n_isas,
+                        .plan = &plan,
+                        .graph = g,
+                        .ir_text = text.text,
+                        .ir_bytes = text.n,
+                        .output = o->output,
+                        .linker = o->linker,
+                        .isas = o->isas,
+                        .n_isas = o->n_isas};
     if (s == XFC_OK) s = xfc_link(o->ctx, &job);
     for (uint32_t i = 0; i < o->n_isas; i++) free(objects[i].data);
     free(plan.data);
@@ -172,9 +161,14 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **
     const xfc_target *target = !strcmp(backend->name, "cuda") ? &xfc_target_cuda_generic : &xfc_target_cpu_generic;
     int level = o->opt ? o->opt[0] - '0' : 2;
     const char *checks = o->checks ? o->checks : "";
-    xfc_run_opts run = {.print_before = o->print_before, .print_after = o->print_after, .disable = o->disable, .time = o->time_passes,
-                        .bisect_limit = o->bisect ? strtoll(o->bisect, NULL, 10) : -1, .verify = o->verify || strstr(checks, "verify"),
-                        .clone = strstr(checks, "clone") != NULL, .roundtrip = strstr(checks, "roundtrip") != NULL};
+    xfc_run_opts run = {.print_before = o->print_before,
+                        .print_after = o->print_after,
+                        .disable = o->disable,
+                        .time = o->time_passes,
+                        .bisect_limit = o->bisect ? strtoll(o->bisect, NULL, 10) : -1,
+                        .verify = o->verify || strstr(checks, "verify"),
+                        .clone = strstr(checks, "clone") != NULL,
+                        .roundtrip = strstr(checks, "roundtrip") != NULL};
     return xfc_run_passes(g, target, o->passes ? o->passes : xfc_pipeline_default[level], &run);
 }
 
@@ -187,9 +181,9 @@ static int compile(options *o, const char *path) {
         fprintf(stderr, "xfc: error: --target=cuda writes PTX only so far; add --emit=ptx\n");
         return 3;
     }
-    double start = seconds();
+    double start = xf_seconds();
     xfc_graph *g = read_model(o, path);
-    if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (seconds() - start) * 1e3);
+    if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (xf_seconds() - start) * 1e3);
     if (!g || o->ctx->n_errors) {
         int code = report(o);
         return code ? code : 1;
@@ -227,7 +221,9 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "emit", "KIND", "lib (default), obj, asm, llvm, ptx, ir", &o.emit},
         {XF_CLI_SECTION, "target", NULL, NULL, NULL},
         {XF_CLI_TEXT, "target", "NAME", "cpu (default) or cuda (PTX text)", &o.target},
-        {XF_CLI_TEXT, "march", "LIST", "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: all three)", &o.march},
+        {XF_CLI_TEXT, "march", "LIST",
+         "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: all three)",
+         &o.march},
         {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
         {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},
         {XF_CLI_SECTION, "shapes", NULL, NULL, NULL},
@@ -253,18 +249,26 @@ int main(int argc, char **argv) {
         {XF_CLI_FLAG, "q", NULL, "say nothing but errors", &o.quiet},
         {XF_CLI_FLAG, "version", NULL, "print the version", &o.version},
     };
-    const xf_cli cli = {"xfc", "[options] MODEL.onnx -o MODEL.so",
-                        "Compiles an ONNX model (or IR text, .xf) to one shared object with one symbol, xf_get_api.\n"
-                        "Exit codes: 0 ok, 1 model error, 2 usage, 3 unsupported operator or type, 4 I/O, 5 verification, 70 internal error.",
-                        "  xfc bert.onnx -o bert.so\n  xfc bert.onnx -o bert.so --dim batch=1 --dim sequence=1..512 -march=x86-64-v3\n"
-                        "  xfc bert.onnx --check\n  xfc bert.onnx --target=cuda --emit=ptx -o bert.ptx\n",
-                        table, XFC_COUNT(table)};
+    const xf_cli cli = {
+        "xfc",
+        "[options] MODEL.onnx -o MODEL.so",
+        "Compiles an ONNX model (or IR text, .xf) to one shared object with one symbol, xf_get_api.\n"
+        "Exit codes: 0 ok, 1 model error, 2 usage, 3 unsupported operator or type, 4 I/O, 5 verification,\n"
+        "70 internal error.",
+        "  xfc bert.onnx -o bert.so\n  xfc bert.onnx -o bert.so --dim batch=1 --dim sequence=1..512 -march=x86-64-v3\n"
+        "  xfc bert.onnx --check\n  xfc bert.onnx --target=cuda --emit=ptx -o bert.ptx\n",
+        table,
+        XFC_COUNT(table)};
     xf_cli_list files = {0};
     int stop = xf_cli_parse(&cli, o.ctx->arena, argc, argv, &files), code;
-    if (stop) code = stop - 1;
-    else if (o.version) code = printf("xfc %s\n", XFC_VERSION) < 0;
-    else if (o.list_passes) code = list_passes();
-    else code = check_options(&o, &files);
+    if (stop)
+        code = stop - 1;
+    else if (o.version)
+        code = printf("xfc %s\n", XFC_VERSION) < 0;
+    else if (o.list_passes)
+        code = list_passes();
+    else
+        code = check_options(&o, &files);
     if (!stop && !code && !o.version && !o.list_passes) code = compile(&o, files.item[0]);
     xfc_ctx_free(o.ctx);
     return code;

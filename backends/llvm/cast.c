@@ -23,8 +23,7 @@ static LLVMValueRef as(xfc_emit *e, LLVMTypeRef scalar, LLVMValueRef v) {
     return LLVMBuildBitCast(e->b, v, xfc_emit_like(scalar, v), "");
 }
 
-/* --- half and bfloat
- * ------------------------------------------------------------------------------------------------ */
+/* --- half and bfloat --- */
 
 /* Exponent and mantissa moved into place, the bias corrected by an exact multiplication: subnormals need no case. */
 static LLVMValueRef half_to_float(xfc_emit *e, LLVMValueRef h) {
@@ -92,8 +91,7 @@ LLVMValueRef xfc_emit_to_memory(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
     return v;
 }
 
-/* --- casts
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- casts --- */
 
 static LLVMValueRef float_to_int(xfc_emit *e, xfc_dtype to, LLVMValueRef v) {
     LLVMTypeRef over[2] = {xfc_emit_like(xfc_emit_type(e, to), v), LLVMTypeOf(v)};

@@ -113,8 +113,7 @@ LLVMValueRef xfc_emit_int(xfc_emit *e, xfc_int x) {
     xfc_bug(__FILE__, __LINE__, "no integer kind %d", (int)info.kind);
 }
 
-/* --- lanes
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- lanes --- */
 
 typedef struct {
     xfc_ctx *ctx;

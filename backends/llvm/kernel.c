@@ -14,8 +14,7 @@
 
 enum { IN_REGISTERS = 64, ERROR_RANGE = 8 /* XF_E_RANGE of xf.h */, PTX_KERNEL = 71 };
 
-/* --- temporaries
- * ---------------------------------------------------------------------------------------------------- */
+/* --- temporaries --- */
 
 static bool in_registers(xfc_ctx *c, const xfc_type *t) {
     int64_t count;
@@ -59,8 +58,7 @@ LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
     return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), xfc_emit_int(e, linear));
 }
 
-/* --- frame
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- frame --- */
 
 static LLVMValueRef frame_field(xfc_emit *e, LLVMTypeRef type, size_t offset, const char *name) {
     LLVMValueRef at = xfc_emit_offset(e, e->frame, e->i8, xfc_emit_const(e, (int64_t)offset));
@@ -103,11 +101,10 @@ static void report_range(xfc_emit *e) {
     xfc_emit_if_end(e, done);
 }
 
-/* --- steps
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- steps --- */
 
-/* May the nest run on the rows of the tile in parts, as they become complete? Its first axis must be those rows, and whatever of
- * a temporary it reads or writes must belong to the row at hand. */
+/* May the nest run on the rows of the tile in parts, as they become complete? Its first axis must be those rows, and
+ * whatever of a temporary it reads or writes must belong to the row at hand. */
 static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s) {
     if (s->kind != XFC_STEP_NEST || s->u.nest->n_axes == 0) return false;
     const xfc_nest *n = s->u.nest;
@@ -116,8 +113,10 @@ static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s
     if (!xfc_int_same(rows->extent, t->rows)) return false;
     for (uint32_t i = 0; i < n->n_body + n->n_stores; i++) {
         const xfc_access *a = NULL;
-        if (i >= n->n_body) a = &n->stores[i - n->n_body].to;
-        else if (n->body[i].op == XFC_S_LOAD) a = n->body[i].u.access;
+        if (i >= n->n_body)
+            a = &n->stores[i - n->n_body].to;
+        else if (n->body[i].op == XFC_S_LOAD)
+            a = n->body[i].u.access;
         if (!a || e->kernel->buffers[a->buffer].kind != XFC_BUF_TEMP) continue;
         if (a->rank == 0 || !xfc_int_same(a->index[0], rows->symbol)) return false;
     }
@@ -177,8 +176,7 @@ static xfc_status emit_task(xfc_emit *e, LLVMValueRef task) {
     return XFC_OK;
 }
 
-/* --- functions
- * ------------------------------------------------------------------------------------------------------ */
+/* --- functions --- */
 
 static LLVMValueRef special_register(xfc_emit *e, const char *name) {
     return LLVMBuildZExt(e->b, xfc_emit_intrinsic(e, name, NULL, 0, NULL, 0), e->i64, "");

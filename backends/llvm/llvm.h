@@ -32,45 +32,55 @@ typedef struct xfc_emit {
     LLVMBuilderRef b;
     LLVMTargetMachineRef machine;
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, none;
-    LLVMValueRef fn;  /* function under construction */
-    xfc_map symbols;  /* xfc_int id of a symbol -> LLVMValueRef: i64, or <lanes x i64> for the vector axis */
-    xfc_map tiles;    /* micro-kernels made so far (tile.c) */
-    void *wide;       /* the module of scalar math (widen.c) */
+    LLVMValueRef fn;   /* function under construction */
+    xfc_map symbols;   /* xfc_int id of a symbol -> LLVMValueRef: i64, or <lanes x i64> for the vector axis */
+    xfc_map tiles;     /* micro-kernels made so far (tile.c) */
+    void *wide;        /* the module of scalar math (widen.c) */
     xfc_status status; /* first failure that was recorded while emitting: values after it mean nothing */
 
-    uint32_t lanes;    /* elements of a vector: vector_bytes / 4; 1 on targets without */
-    bool gpu;          /* PTX: no libm, one task a thread */
-    bool native_half;  /* f16 conversions are instructions; else integer code */
+    uint32_t lanes;               /* elements of a vector: vector_bytes / 4; 1 on targets without */
+    bool gpu;                     /* PTX: no libm, one task a thread */
+    bool native_half;             /* f16 conversions are instructions; else integer code */
     const xfc_int *graph_symbols; /* position in frame->values of every symbol a kernel may use */
     uint32_t n_graph_symbols;
 
     /* The kernel under construction (kernel.c). */
     const xfc_kernel *kernel;
-    LLVMBasicBlockRef entry;  /* allocas, loads of the frame and of graph symbols: everything dominated by its end */
+    LLVMBasicBlockRef entry; /* allocas, loads of the frame and of graph symbols: everything dominated by its end */
     LLVMValueRef frame, values, scratch;
-    LLVMValueRef *buffer;     /* address of each buffer of the kernel */
-    LLVMValueRef range_flag;  /* alloca i1: some LET was out of range */
-    xfc_map empty_let;        /* symbol of a LET whose range may be empty -> i1: it isn't */
+    LLVMValueRef *buffer;    /* address of each buffer of the kernel */
+    LLVMValueRef range_flag; /* alloca i1: some LET was out of range */
+    xfc_map empty_let;       /* symbol of a LET whose range may be empty -> i1: it isn't */
 } xfc_emit;
 
 /* module.c */
 xfc_status xfc_emit_begin(xfc_emit *, xfc_ctx *, const xfc_target *, int opt_level, const char *name);
-xfc_status xfc_emit_finish(xfc_emit *, const char *what, xfc_blob *out); /* verify, optimise, print "obj" "asm" "llvm" "ptx" */
+/* verify, optimise, print "obj" "asm" "llvm" "ptx" */
+xfc_status xfc_emit_finish(xfc_emit *, const char *what, xfc_blob *out);
 void xfc_emit_end(xfc_emit *);
 void xfc_emit_fn_attr(xfc_emit *, LLVMValueRef fn, const char *key, const char *value); /* string attribute */
 void xfc_emit_fn_enum(xfc_emit *, LLVMValueRef fn, const char *name);                   /* "nounwind", "noinline" */
-LLVMValueRef xfc_emit_function(xfc_emit *, const char *name, LLVMTypeRef type); /* internal, with the target's attributes */
+/* internal, with the target's attributes */
+LLVMValueRef xfc_emit_function(xfc_emit *, const char *name, LLVMTypeRef type);
 LLVMValueRef xfc_emit_const(xfc_emit *, int64_t); /* i64 */
-LLVMValueRef xfc_emit_intrinsic(xfc_emit *, const char *name, LLVMTypeRef *overload, unsigned n_overload, LLVMValueRef *args, unsigned n_args);
+LLVMValueRef xfc_emit_intrinsic(xfc_emit *, const char *name, LLVMTypeRef *overload, unsigned n_overload,
+                                LLVMValueRef *args, unsigned n_args);
 LLVMBasicBlockRef xfc_emit_block(xfc_emit *, const char *name);
-LLVMValueRef xfc_emit_alloca(xfc_emit *, LLVMTypeRef, uint32_t align, const char *name); /* in the entry block; align 0: natural */
-LLVMValueRef xfc_emit_offset(xfc_emit *, LLVMValueRef base, LLVMTypeRef element, LLVMValueRef index); /* base + index elements */
+/* in the entry block; align 0: natural */
+LLVMValueRef xfc_emit_alloca(xfc_emit *, LLVMTypeRef, uint32_t align, const char *name);
+/* base + index elements */
+LLVMValueRef xfc_emit_offset(xfc_emit *, LLVMValueRef base, LLVMTypeRef element, LLVMValueRef index);
 /* for (i = lo; i < hi; i += step) { body }: begin leaves the builder in the body, end closes it. The body runs on a
  * test before it (none when lo < hi is known) and loops on one at its end; values carried around live in allocas, or in
  * phis of `head` whose incoming block from outside is `enter`. */
-typedef struct { LLVMBasicBlockRef head, done; LLVMValueRef i, next_limit, step; LLVMBasicBlockRef enter; } xfc_loop;
+typedef struct {
+    LLVMBasicBlockRef head, done;
+    LLVMValueRef i, next_limit, step;
+    LLVMBasicBlockRef enter;
+} xfc_loop;
 xfc_loop xfc_emit_loop_begin(xfc_emit *, LLVMValueRef lo, LLVMValueRef hi, int64_t step, const char *name);
-xfc_loop xfc_emit_loop_enter(xfc_emit *, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step, const char *name); /* lo < hi is known */
+/* lo < hi is known */
+xfc_loop xfc_emit_loop_enter(xfc_emit *, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step, const char *name);
 void xfc_emit_loop_end(xfc_emit *, xfc_loop *);
 /* if (cond) { ... }: begin leaves the builder inside and answers where end continues. */
 LLVMBasicBlockRef xfc_emit_if_begin(xfc_emit *, LLVMValueRef cond, const char *name);
@@ -80,23 +90,28 @@ void xfc_emit_if_end(xfc_emit *, LLVMBasicBlockRef done);
 LLVMTypeRef xfc_emit_type(xfc_emit *, xfc_dtype);     /* in registers */
 LLVMTypeRef xfc_emit_mem_type(xfc_emit *, xfc_dtype); /* in memory */
 bool xfc_is_vector(LLVMValueRef);
-LLVMTypeRef xfc_emit_like(LLVMTypeRef scalar, LLVMValueRef shape); /* scalar, or a vector of as many lanes as shape has */
+/* scalar, or a vector of as many lanes as shape has */
+LLVMTypeRef xfc_emit_like(LLVMTypeRef scalar, LLVMValueRef shape);
 LLVMValueRef xfc_emit_splat(xfc_emit *, LLVMValueRef scalar, uint32_t lanes);
-void xfc_emit_unify(xfc_emit *, LLVMValueRef *v, uint32_t n); /* all vectors if one is */
-LLVMValueRef xfc_emit_number(xfc_emit *, LLVMTypeRef like, int64_t);  /* constant of an integer (vector) type */
-LLVMValueRef xfc_emit_real(xfc_emit *, LLVMTypeRef like, double);     /* constant of a float (vector) type */
+void xfc_emit_unify(xfc_emit *, LLVMValueRef *v, uint32_t n);        /* all vectors if one is */
+LLVMValueRef xfc_emit_number(xfc_emit *, LLVMTypeRef like, int64_t); /* constant of an integer (vector) type */
+LLVMValueRef xfc_emit_real(xfc_emit *, LLVMTypeRef like, double);    /* constant of a float (vector) type */
 LLVMValueRef xfc_emit_lane(xfc_emit *, LLVMValueRef vector, uint32_t lane);
 LLVMValueRef xfc_emit_lane_numbers(xfc_emit *); /* <0, 1, ... lanes - 1> of i64 */
 /* How a place moves from lane to lane. address: lane 0's (SAME, NEXT), or a vector of them (EACH). */
 typedef enum { XFC_LANES_SAME, XFC_LANES_NEXT, XFC_LANES_EACH } xfc_lane_kind;
-typedef struct { xfc_lane_kind kind; LLVMValueRef address; } xfc_place_value;
+typedef struct {
+    xfc_lane_kind kind;
+    LLVMValueRef address;
+} xfc_place_value;
 /* mask: i1 or vector of i1, NULL for all; dead lanes read 0 and write nothing. */
 LLVMValueRef xfc_emit_load(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef mask);
 void xfc_emit_store(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef value, LLVMValueRef mask);
 
 /* cast.c */
 LLVMValueRef xfc_emit_cast(xfc_emit *, xfc_dtype to, xfc_dtype from, LLVMValueRef);
-LLVMValueRef xfc_emit_round(xfc_emit *, xfc_dtype, LLVMValueRef); /* f16, bf16: to the nearest representable; others unchanged */
+/* f16, bf16: to the nearest representable; others unchanged */
+LLVMValueRef xfc_emit_round(xfc_emit *, xfc_dtype, LLVMValueRef);
 LLVMValueRef xfc_emit_from_memory(xfc_emit *, xfc_dtype, LLVMValueRef); /* memory form to register form */
 LLVMValueRef xfc_emit_to_memory(xfc_emit *, xfc_dtype, LLVMValueRef);
 
@@ -119,7 +134,8 @@ void xfc_emit_bind(xfc_emit *, xfc_int symbol, LLVMValueRef);
 /* How e moves along `lane` (a symbol that steps by `lanes`, a power of two, from 0): true iff e = e(lane 0) + stride *
  * l on every lane l of one step. varies(user, symbol): whether another symbol differs from lane to lane. */
 typedef bool xfc_varies_fn(void *user, xfc_int symbol);
-bool xfc_int_lane_stride(xfc_ctx *, xfc_int e, xfc_int lane, uint32_t lanes, xfc_varies_fn *varies, void *user, int64_t *stride);
+bool xfc_int_lane_stride(xfc_ctx *, xfc_int e, xfc_int lane, uint32_t lanes, xfc_varies_fn *varies, void *user,
+                         int64_t *stride);
 
 /* nest.c */
 xfc_status xfc_emit_nest(xfc_emit *, const xfc_nest *);
@@ -132,18 +148,20 @@ xfc_status xfc_emit_kernel(xfc_emit *, const xfc_kernel *, const char *symbol_na
 LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
 
 /* graph.c: all kernels of a planned graph; table: NULL, or the name of a hidden array of their addresses. */
-xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *, const char *what, int opt_level, bool table, xfc_blob *out);
+xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *, const char *what, int opt_level, bool table,
+                          xfc_blob *out);
 
 /* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
  * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */
 typedef struct {
-    LLVMValueRef a, b, c;               /* pointers to f32 */
-    LLVMValueRef a_row, c_row;          /* row distances */
+    LLVMValueRef a, b, c;      /* pointers to f32 */
+    LLVMValueRef a_row, c_row; /* row distances */
     LLVMValueRef rows, depth, columns;
     uint32_t panel;
 } xfc_tile_values;
-/* after, if not NULL: emits what is done with rows first <= i < end of c as soon as they are complete, while they are in the L1 cache
- * and their stores can drain behind the next rows' arithmetic. It is called once; the loops are then emitted in place. */
+/* after, if not NULL: emits what is done with rows first <= i < end of c as soon as they are complete, while they are
+ * in the L1 cache and their stores can drain behind the next rows' arithmetic. It is called once; the loops are then
+ * emitted in place. */
 typedef xfc_status xfc_tile_after(xfc_emit *, void *user, LLVMValueRef first, LLVMValueRef end);
 xfc_status xfc_emit_tile(xfc_emit *, const xfc_tile_values *, xfc_tile_after *after, void *user);
 

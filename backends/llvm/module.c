@@ -210,8 +210,7 @@ LLVMValueRef xfc_emit_offset(xfc_emit *e, LLVMValueRef base, LLVMTypeRef element
     return LLVMBuildGEP2(e->b, element, base, &index, 1, "");
 }
 
-/* --- control flow
- * --------------------------------------------------------------------------------------------------- */
+/* --- control flow --- */
 
 LLVMBasicBlockRef xfc_emit_if_begin(xfc_emit *e, LLVMValueRef cond, const char *name) {
     LLVMBasicBlockRef then = xfc_emit_block(e, name), done = xfc_emit_block(e, "endif");

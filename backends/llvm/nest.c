@@ -21,26 +21,25 @@ enum { BANKS = 4, CHEAP_BODY = 12 };
 typedef struct {
     xfc_emit *e;
     const xfc_nest *nest;
-    uint32_t *order; /* axis of each loop, outermost first */
-    uint32_t n_loops; /* all axes */
-    uint32_t n_outer; /* those that are not reduced */
-    uint32_t vector; /* loop of the VECTOR axis, or n_loops */
+    uint32_t *order;   /* axis of each loop, outermost first */
+    uint32_t n_loops;  /* all axes */
+    uint32_t n_outer;  /* those that are not reduced */
+    uint32_t vector;   /* loop of the VECTOR axis, or n_loops */
     bool lanes_reduce; /* the VECTOR axis is a reduce axis */
     uint32_t banks, bank;
     uint32_t *depth; /* by body instruction */
-    bool *varies; /* from lane to lane */
+    bool *varies;    /* from lane to lane */
     bool *is_stored; /* by buffer: some store of the nest writes it */
     LLVMValueRef *value;
     LLVMValueRef *accumulator; /* by bank and store */
-    LLVMValueRef mask; /* live lanes; NULL: all */
-    LLVMValueRef first, end; /* of axis 0, when only a part of it runs; NULL: all */
+    LLVMValueRef mask;         /* live lanes; NULL: all */
+    LLVMValueRef first, end;   /* of axis 0, when only a part of it runs; NULL: all */
 } loops;
 
 static const xfc_axis *loop_axis(const loops *n, uint32_t loop) { return &n->nest->axes[n->order[loop]]; }
 static bool has_lanes(const loops *n) { return n->vector < n->n_loops; }
 
-/* --- analysis
- * ------------------------------------------------------------------------------------------------------- */
+/* --- analysis --- */
 
 static bool symbol_varies(void *user, xfc_int symbol) {
     const loops *n = user;
@@ -154,8 +153,7 @@ static void order_loops(loops *n) {
     n->lanes_reduce = has_lanes(n) && loop_axis(n, n->vector)->kind == XFC_AXIS_REDUCE;
 }
 
-/* --- instructions
- * --------------------------------------------------------------------------------------------------- */
+/* --- instructions --- */
 
 /* The index with the VECTOR axis bound to all lanes. */
 static LLVMValueRef each_lane(loops *n, LLVMValueRef (*emit)(xfc_emit *, const void *), const void *what) {
@@ -270,8 +268,7 @@ static void emit_instructions(loops *n, uint32_t depth) {
         if (n->depth[i] == depth) n->value[i] = instruction(n, i);
 }
 
-/* --- reductions
- * ----------------------------------------------------------------------------------------------------- */
+/* --- reductions --- */
 
 static xfc_dtype store_dtype(const loops *n, const xfc_store *st) { return n->nest->body[st->value].dtype; }
 static LLVMValueRef *accumulator(loops *n, uint32_t bank, uint32_t store) {
@@ -347,8 +344,7 @@ static void finish_reductions(loops *n) {
     }
 }
 
-/* --- loops
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- loops --- */
 
 static void emit_level(loops *n, uint32_t depth);
 

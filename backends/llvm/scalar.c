@@ -103,8 +103,7 @@ static LLVMValueRef absolute(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
     return xfc_emit_intrinsic(e, "llvm.abs", &type, 1, args, 2);
 }
 
-/* --- math
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- math --- */
 
 /* Repeated squaring, lane by lane in one loop over the bits; a negative exponent gives 1 / base truncated. */
 static LLVMValueRef power_int(xfc_emit *e, xfc_dtype t, LLVMValueRef base, LLVMValueRef exponent) {
@@ -153,8 +152,7 @@ static LLVMValueRef math(xfc_emit *e, xfc_scalar_op op, xfc_dtype t, const LLVMV
                          "");
 }
 
-/* --- the table
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the table --- */
 
 LLVMValueRef xfc_emit_scalar(xfc_emit *e, xfc_scalar_op op, xfc_dtype t, const LLVMValueRef *arg) {
     LLVMValueRef v[3];

@@ -1,9 +1,9 @@
 /* tile.c - the parameterised contraction generator: c[i, j] = sum_k a[i, k] * b[k, j], b in panels of 48 columns.
  *
  * Idea: every tile step of a module calls one internal function (or has the same loops in place, when something follows
- * complete rows), whose loops are blocks of k, strips of columns, blocks of rows; the innermost body is a micro-kernel (tile_kernel.c) from a table. So code is shared by all shapes,
- * and all sizes are run-time values: rows split evenly (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the
- * last strip uses kernels of fewer vectors.
+ * complete rows), whose loops are blocks of k, strips of columns, blocks of rows; the innermost body is a micro-kernel
+ * (tile_kernel.c) from a table. So code is shared by all shapes, and all sizes are run-time values: rows split evenly
+ * (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the last strip uses kernels of fewer vectors.
  * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k
  * stays one.
  *
@@ -28,11 +28,11 @@ enum { A, A_ROW, B, C, C_ROW, ROWS, DEPTH, COLUMNS, N_ARGS }; /* of the driver; 
 static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
 enum { N_LEVELS = XFC_COUNT(levels) };
 
-typedef struct { /* of a module */
+typedef struct {                 /* of a module */
     LLVMValueRef full[N_LEVELS]; /* tables by rows of kernels for whole strips */
-    LLVMValueRef partial; /* the same for the last strip: [vectors - 1][rows - 1] */
-    LLVMValueRef wide; /* the kernel of one row and two strips */
-    LLVMValueRef fn; /* the shared driver; NULL until it is called */
+    LLVMValueRef partial;        /* the same for the last strip: [vectors - 1][rows - 1] */
+    LLVMValueRef wide;           /* the kernel of one row and two strips */
+    LLVMValueRef fn;             /* the shared driver; NULL until it is called */
 } tables;
 
 typedef struct {
@@ -46,8 +46,8 @@ typedef struct {
     LLVMValueRef a_row, c_row, panel_bytes; /* bytes */
     LLVMValueRef panels, ahead;
     LLVMValueRef blocks, base, extra; /* the first `extra` blocks of rows have base + 1 rows, the others base */
-    LLVMValueRef fetching, lines; /* table and lines of the level that fits the number of blocks */
-    LLVMValueRef k0, depth; /* the block of k: first step, steps */
+    LLVMValueRef fetching, lines;     /* table and lines of the level that fits the number of blocks */
+    LLVMValueRef k0, depth;           /* the block of k: first step, steps */
     uint32_t strip_bytes;
 } driver;
 
@@ -79,7 +79,7 @@ static const xfc_tile_shape *shape_of(const xfc_target *t) {
     return NULL;
 }
 
-/* --- tables of kernels ----------------------------------------------------------------------------------------- */
+/* --- tables of kernels --- */
 
 /* Lines of a panel per unrolled step. */
 static uint32_t lines_per_step(const xfc_tile_shape *s) { return s->unroll * PANEL_ROW / XFC_TILE_LINE; }
@@ -135,7 +135,7 @@ static tables *make_tables(xfc_emit *e, const xfc_tile_shape *s) {
     return t;
 }
 
-/* --- the loops ------------------------------------------------------------------------------------------------- */
+/* --- the loops --- */
 
 /* One micro-kernel on the rows from `row`; b and c point at the first of them in their strip. */
 static void call(const driver *d, LLVMValueRef fn, LLVMValueRef row, LLVMValueRef b, LLVMValueRef c, LLVMValueRef fetch,

@@ -4,11 +4,11 @@
 #include "backends/llvm/llvm.h"
 
 enum {
-    XFC_TILE_LINE = 64, /* bytes of a cache line */
-    XFC_TILE_PANEL = 48, /* columns of a panel of b */
+    XFC_TILE_LINE = 64,                      /* bytes of a cache line */
+    XFC_TILE_PANEL = 48,                     /* columns of a panel of b */
     XFC_TILE_PANEL_ROW = XFC_TILE_PANEL * 4, /* bytes from k to k + 1 in a panel */
-    XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW, /* distance at which b is prefetched ahead of its loads ... */
-    XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW, /* ... and when it streams through once */
+    XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW,  /* distance at which b is prefetched ahead of its loads ... */
+    XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW,  /* ... and when it streams through once */
 };
 
 typedef struct { /* a row of cpu/tiles.def */
@@ -37,7 +37,7 @@ enum {
     XFC_MICRO_DEPTH,
     XFC_MICRO_C,
     XFC_MICRO_C_ROW,
-    XFC_MICRO_ADD, /* 0: c is overwritten, else added to */
+    XFC_MICRO_ADD,   /* 0: c is overwritten, else added to */
     XFC_MICRO_STRIP, /* distance in b from one strip to the next */
     XFC_MICRO_ARGS
 };

@@ -20,11 +20,11 @@ typedef struct {
     const xfc_micro *micro;
     LLVMValueRef fn;
     LLVMTypeRef vector;
-    LLVMValueRef row[MAX_ROWS]; /* a, by row */
-    LLVMValueRef acc[MAX_ACC]; /* row-major */
+    LLVMValueRef row[MAX_ROWS];           /* a, by row */
+    LLVMValueRef acc[MAX_ACC];            /* row-major */
     LLVMValueRef b[MAX_STRIPS], fetch, i; /* moving with k; i is the offset into each row of a in bytes */
-    uint32_t n_acc, n_vectors; /* n_vectors: columns of the block */
-    uint32_t strip_bytes, panel_row; /* panel_row: bytes from k to k + 1 in b */
+    uint32_t n_acc, n_vectors;            /* n_vectors: columns of the block */
+    uint32_t strip_bytes, panel_row;      /* panel_row: bytes from k to k + 1 in b */
 } state;
 
 LLVMTypeRef xfc_micro_type(xfc_emit *e) {

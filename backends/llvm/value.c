@@ -91,8 +91,7 @@ LLVMValueRef xfc_emit_lane_numbers(xfc_emit *e) {
     return LLVMConstVector(each, e->lanes);
 }
 
-/* --- memory
- * --------------------------------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 /* LLVM 22 takes the alignment of masked accesses from an attribute of the pointer operand. */
 static void align_operand(xfc_emit *e, LLVMValueRef call, unsigned operand, xfc_dtype t) {
@@ -123,6 +122,24 @@ static LLVMValueRef mask_of(xfc_emit *e, LLVMValueRef mask) {
     return xfc_is_vector(mask ? mask : all) ? mask : xfc_emit_splat(e, mask ? mask : all, e->lanes);
 }
 
+/* The same vector, but behind an empty instruction, through which LLVM does not look. */
+static LLVMValueRef opaque(xfc_emit *e, LLVMValueRef v) {
+    LLVMTypeRef type = LLVMTypeOf(v), fn = LLVMFunctionType(type, &type, 1, false);
+    LLVMValueRef nothing = LLVMGetInlineAsm(fn, "", 0, "=x,0", 4, false, false, LLVMInlineAsmDialectATT, false);
+    return LLVMBuildCall2(e->b, fn, nothing, &v, 1, "");
+}
+
+/* LLVM 22 loses the upper half of a mask "one scalar in one constant lane" when it takes a masked load of two AVX
+ * registers apart: that half is then read whole. */
+static LLVMValueRef load_mask_of(xfc_emit *e, xfc_dtype t, LLVMValueRef mask) {
+    bool one_register = xfc_dtype_bytes(t) * e->lanes <= e->target->vector_bytes;
+    mask = mask_of(e, mask);
+    if (one_register || e->target->vector_bytes != 32 || LLVMIsConstant(mask)) return mask;
+    LLVMTypeRef wide = LLVMVectorType(e->i32, e->lanes);
+    LLVMValueRef bits = opaque(e, LLVMBuildSExt(e->b, mask, wide, ""));
+    return LLVMBuildICmp(e->b, LLVMIntSLT, bits, LLVMConstNull(wide), "");
+}
+
 LLVMValueRef xfc_emit_load(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef mask) {
     LLVMTypeRef type = xfc_emit_mem_type(e, t), wide = LLVMVectorType(type, e->lanes);
     LLVMValueRef v;
@@ -138,7 +155,7 @@ LLVMValueRef xfc_emit_load(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValu
         v = load_plain(e, wide, t, p.address);
     } else {
         LLVMTypeRef over[2] = {wide, LLVMTypeOf(p.address)};
-        LLVMValueRef args[3] = {p.address, mask_of(e, mask), LLVMConstNull(wide)};
+        LLVMValueRef args[3] = {p.address, load_mask_of(e, t, mask), LLVMConstNull(wide)};
         v = xfc_emit_intrinsic(e, p.kind == XFC_LANES_NEXT ? "llvm.masked.load" : "llvm.masked.gather", over, 2, args,
                                3);
         align_operand(e, v, 0, t);
@@ -146,22 +163,14 @@ LLVMValueRef xfc_emit_load(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValu
     return xfc_emit_from_memory(e, t, v);
 }
 
-/* A tail of one element. LLVM 22 turns such a masked store, when a truncation comes before it, into a scalar store of
- * the wide element, which overwrites what follows; so it is written as the scalar store that it is. */
-static bool only_first_lane(LLVMValueRef mask) {
-    if (!mask || !xfc_is_vector(mask) || !LLVMIsConstant(mask)) return false;
-    for (uint32_t i = 0; i < LLVMGetVectorSize(LLVMTypeOf(mask)); i++) {
-        LLVMValueRef lane = LLVMGetAggregateElement(mask, i);
-        if (!lane || !LLVMIsAConstantInt(lane) || (LLVMConstIntGetZExtValue(lane) != 0) != (i == 0)) return false;
-    }
-    return true;
+/* LLVM 22 turns an AVX-512 store of truncated integers under a mask of one lane into a scalar store of the wide element,
+ * which overwrites what follows; and which masks have one lane may show only after inlining and folding. */
+static LLVMValueRef stored_under_mask(xfc_emit *e, xfc_dtype t, LLVMValueRef value) {
+    bool integers = LLVMGetTypeKind(LLVMGetElementType(LLVMTypeOf(value))) == LLVMIntegerTypeKind;
+    return e->target->vector_bytes == 64 && integers && xfc_dtype_bytes(t) < 8 ? opaque(e, value) : value;
 }
 
 void xfc_emit_store(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef value, LLVMValueRef mask) {
-    if (p.kind == XFC_LANES_NEXT && only_first_lane(mask)) {
-        p.kind = XFC_LANES_SAME;
-        mask = NULL;
-    }
     if (p.kind == XFC_LANES_SAME) { /* every live lane holds the value of the one element; lane 0 is always alive */
         if (xfc_is_vector(value)) value = xfc_emit_lane(e, value, 0);
         if (mask && xfc_is_vector(mask)) mask = xfc_emit_lane(e, mask, 0);
@@ -177,6 +186,7 @@ void xfc_emit_store(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef va
         return;
     }
     LLVMTypeRef over[2] = {LLVMTypeOf(value), LLVMTypeOf(p.address)};
+    if (p.kind == XFC_LANES_NEXT) value = stored_under_mask(e, t, value);
     LLVMValueRef args[3] = {value, p.address, mask_of(e, mask)};
     const char *name = p.kind == XFC_LANES_NEXT ? "llvm.masked.store" : "llvm.masked.scatter";
     align_operand(e, xfc_emit_intrinsic(e, name, over, 2, args, 3), 1, t);

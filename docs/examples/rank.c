@@ -3,9 +3,9 @@
  *     cc -O2 -I runtime/include docs/examples/rank.c -ldl -lm -o rank
  *     ./rank model.so tests/data/sentences.tsv [QUERY_LINE]
  *
- * Each line of the file is a sentence, a tab, and its token ids. The program pads them into batches of 32, runs the encoder, takes the
- * last output as the embedding of each sentence and prints those nearest to the query (cosine), with the time per sentence: the best
- * of several passes over all of them.
+ * Each line of the file is a sentence, a tab, and its token ids. The program pads them into batches of 32, runs the
+ * encoder, takes the last output as the embedding of each sentence and prints those nearest to the query (cosine), with
+ * the time per sentence: the best of several passes over all of them.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>
@@ -18,7 +18,11 @@
 
 enum { MAX_SENTENCES = 1024, MAX_TOKENS = 256, BATCH = 32, SHOW = 5, PASSES = 5 };
 
-typedef struct { char text[1024]; int64_t id[MAX_TOKENS]; int n; } sentence;
+typedef struct {
+    char text[1024];
+    int64_t id[MAX_TOKENS];
+    int n;
+} sentence;
 static sentence sentences[MAX_SENTENCES];
 
 static int read_sentences(const char *path) {
@@ -78,9 +82,9 @@ static int64_t embed(const xf_api *xf, xf_model *model, xf_ctx *ctx, int first, 
 static double cosine(const float *a, const float *b, int64_t n) {
     double ab = 0, aa = 0, bb = 0;
     for (int64_t i = 0; i < n; i++) {
-        ab += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
     }
     return ab / sqrt(aa * bb);
 }
@@ -120,11 +124,12 @@ int main(int argc, char **argv) {
     if (n == 0 || query < 0 || query >= n) return fprintf(stderr, "no such sentences in %s\n", argv[2]), 1;
     float **embedding = calloc((size_t)n, sizeof *embedding);
     if (!embedding) return 1;
-    double ms = INFINITY;
+    double ms = 1e300;
     int64_t width = 1;
     for (int pass = 0; pass < PASSES && width; pass++) {
         double start = now_ms();
-        for (int i = 0; i < n && width; i += BATCH) width = embed(xf, model, ctx, i, n - i < BATCH ? n - i : BATCH, embedding);
+        for (int i = 0; i < n && width; i += BATCH)
+            width = embed(xf, model, ctx, i, n - i < BATCH ? n - i : BATCH, embedding);
         ms = fmin(ms, now_ms() - start);
     }
     if (!width) return 1;

@@ -23,7 +23,7 @@ typedef struct { /* a row of onnx_ops.def */
     xfc_node_import *import;
     uint32_t min_in, max_in, max_out;
     const char *attrs; /* names it may have, space-separated */
-    xfc_opcode code; /* for importers shared by several operators; else XFC_OP_COUNT */
+    xfc_opcode code;   /* for importers shared by several operators; else XFC_OP_COUNT */
 } xfc_onnx_row;
 const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset,
                                   bool *known); /* known: in another opset */
@@ -32,9 +32,9 @@ const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t o
 typedef enum { XFC_BOUND_VALUE, XFC_BOUND_INIT, XFC_BOUND_NODE, XFC_BOUND_POISON, XFC_BOUND_ABSENT } xfc_bound_kind;
 typedef struct {
     xfc_bound_kind kind;
-    xfc_value *value; /* VALUE */
+    xfc_value *value;              /* VALUE */
     const Onnx__TensorProto *init; /* INIT: becomes a constant when first used */
-    uint32_t node; /* NODE: index of its producer */
+    uint32_t node;                 /* NODE: index of its producer */
 } xfc_bound;
 
 typedef struct {
@@ -62,7 +62,7 @@ typedef struct {
     xfc_onnx_file file;
     const Onnx__ModelProto *model;
     xfc_builder builder;
-    uint32_t n_nodes; /* imported so far, for the limit */
+    uint32_t n_nodes;  /* imported so far, for the limit */
     xfc_map functions; /* domain, name and overload -> index + 1 */
 } xfc_importer;
 
@@ -84,12 +84,12 @@ struct xfc_node {
 /* body.c: imports every needed node of a body; outputs are the names that must be produced. */
 xfc_status xfc_import_body(xfc_importer *, xfc_body *, char *const *outputs, size_t n_outputs);
 xfc_status xfc_body_bind(xfc_importer *, xfc_body *, const char *name, xfc_bound, xfc_loc); /* INPUT when it is taken */
-xfc_bound *xfc_body_find(xfc_importer *, const xfc_body *, const char *name); /* NULL: unknown */
+xfc_bound *xfc_body_find(xfc_importer *, const xfc_body *, const char *name);               /* NULL: unknown */
 /* The value of a bound name, NULL when it is poisoned or cannot be made. */
 xfc_value *xfc_bound_value(xfc_importer *, xfc_bound *, xfc_loc);
 xfc_loc xfc_node_loc(xfc_importer *, const xfc_body *, uint32_t index);
 uint32_t xfc_body_opset(const xfc_body *, const char *domain); /* 0: not imported */
-const char *xfc_onnx_domain(const char *); /* "" for NULL and "ai.onnx" */
+const char *xfc_onnx_domain(const char *);                     /* "" for NULL and "ai.onnx" */
 
 /* function.c */
 xfc_status xfc_functions_check(xfc_importer *);
@@ -116,7 +116,7 @@ bool xfc_node_flag(xfc_node *, const char *name, bool absent);
 double xfc_node_float(xfc_node *, const char *name, double absent);
 const char *xfc_node_str(xfc_node *, const char *name, const char *absent);
 bool xfc_node_ints(xfc_node *, const char *name, const int64_t **out, uint32_t *n); /* false: absent */
-const xfc_tensor *xfc_node_tensor(xfc_node *, const char *name); /* NULL: absent or failed */
+const xfc_tensor *xfc_node_tensor(xfc_node *, const char *name);                    /* NULL: absent or failed */
 
 /* node.c: operands. */
 static inline bool xfc_node_has(const xfc_node *n, uint32_t i) { return i < n->n_in && n->in[i]; }
@@ -127,7 +127,7 @@ bool xfc_node_wants(const xfc_node *, uint32_t out); /* the output has a name */
  * compile time. */
 const xfc_int *xfc_node_dims(xfc_node *, uint32_t in, uint32_t *count);
 const int64_t *xfc_node_const_ints(xfc_node *, uint32_t in, uint32_t *count); /* all constant */
-xfc_int xfc_node_dim(xfc_node *, uint32_t in); /* exactly one entry */
+xfc_int xfc_node_dim(xfc_node *, uint32_t in);                                /* exactly one entry */
 /* "axis" normalised to 0 .. rank - 1 (or rank when last is allowed); 0 after a failure. */
 uint32_t xfc_node_axis(xfc_node *, int64_t axis, uint32_t rank);
 /* Normalised, sorted, distinct axes; fails otherwise. Returns their number. */

@@ -8,8 +8,8 @@
 #include <math.h>
 
 typedef struct {
-    xfc_value *q, *k, *v; /* [batch, heads, rows, width] */
-    xfc_int past; /* rows of the cache before k */
+    xfc_value *q, *k, *v;  /* [batch, heads, rows, width] */
+    xfc_int past;          /* rows of the cache before k */
     xfc_value *add, *keep; /* additive bias or NULL; condition or NULL; both broadcast to [batch, heads, rows, keys] */
     double scale, softcap;
     bool may_be_empty; /* a mask may leave a row without keys: its result is 0, as onnxruntime has it, not NaN */

@@ -10,10 +10,10 @@
 
 typedef struct {
     xfc_importer *im;
-    xfc_map spec; /* interned dim name -> xfc_dim_spec * (from --dim and --shape) */
-    xfc_map plain; /* interned dim name that occurs alone as a dim_param -> non-zero */
+    xfc_map spec;   /* interned dim name -> xfc_dim_spec * (from --dim and --shape) */
+    xfc_map plain;  /* interned dim name that occurs alone as a dim_param -> non-zero */
     xfc_map symbol; /* interned name as printed -> interned dim name it stands for */
-    xfc_map used; /* interned dim names that occur in the model */
+    xfc_map used;   /* interned dim names that occur in the model */
 } dims;
 
 static xfc_status usage(dims *d, const char *option, const char *text, const char *why) {

@@ -30,11 +30,11 @@ typedef enum {
     DIM
 } message;
 typedef enum {
-    VARINT, /* or packed */
+    VARINT,  /* or packed */
     FLOAT32, /* or packed */
     STRING,
     BYTES,
-    ONE, /* a message, at most once */
+    ONE,  /* a message, at most once */
     MANY, /* messages */
     PAYLOAD,
 } kind;

@@ -23,7 +23,7 @@ typedef enum {
 } xfc_payload_field; /* values are the field numbers */
 typedef struct {
     xfc_payload_field field;
-    bool packed; /* bytes are the values; else a run of tag-value pairs */
+    bool packed;            /* bytes are the values; else a run of tag-value pairs */
     uint64_t offset, bytes; /* in the scanned data */
 } xfc_payload;
 

@@ -19,10 +19,10 @@ typedef enum {
     XFC_ERR_VERIFY,      /* results differ: verifier, --verify, comparisons */
 } xfc_status;
 
-#define XFC_TRY(expr)                         \
-    do {                                      \
-        xfc_status xfc_try_ = (expr);         \
-        if (xfc_try_ != XFC_OK) return xfc_try_; \
+#define XFC_TRY(expr)                                                                                                  \
+    do {                                                                                                               \
+        xfc_status xfc_try_ = (expr);                                                                                  \
+        if (xfc_try_ != XFC_OK) return xfc_try_;                                                                       \
     } while (0)
 
 #define XFC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -48,9 +48,9 @@ static inline bool xfc_mul_ok(int64_t a, int64_t b, int64_t *out) { return !__bu
 /* Documented limits of one model (docs/cli.md). Beyond them: XFC_ERR_LIMIT. */
 enum {
     XFC_MAX_RANK = 8,
-    XFC_MAX_NODES = 1 << 20,    /* nodes of one graph, after inlining */
-    XFC_MAX_PROTO_DEPTH = 64,   /* nesting of protobuf messages */
-    XFC_MAX_NAME = 1 << 16,     /* bytes of one name */
+    XFC_MAX_NODES = 1 << 20,  /* nodes of one graph, after inlining */
+    XFC_MAX_PROTO_DEPTH = 64, /* nesting of protobuf messages */
+    XFC_MAX_NAME = 1 << 16,   /* bytes of one name */
 };
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ERRORS = 200, MAX_NOTES = 200, EXIT_BUG = 70 };
+enum { MAX_ERRORS = 200, EXIT_BUG = 70 };
 
 struct xfc_at_exit {
     xfc_at_exit *next;
@@ -54,16 +54,6 @@ xfc_status xfc_fail(xfc_ctx *c, xfc_status status, xfc_loc loc, const char *fmt,
     c->n_errors++;
     va_end(args);
     return status;
-}
-
-void xfc_note(xfc_ctx *c, xfc_loc loc, const char *fmt, ...) {
-    uint32_t n_notes = 0;
-    for (uint32_t i = 0; i < c->n_diags; i++) n_notes += c->diags[i].is_note;
-    if (n_notes >= MAX_NOTES) return;
-    va_list args;
-    va_start(args, fmt);
-    record(c, (xfc_diag){.status = XFC_OK, .is_note = true, .loc = loc}, fmt, args);
-    va_end(args);
 }
 
 static const char *severity(const xfc_diag *d) { return d->is_note ? "note" : "error"; }

@@ -12,12 +12,17 @@
 
 typedef struct { /* where in the model; any field may be NULL / 0. Strings are interned. */
     const char *file;
-    const char *node; /* ONNX node name; "#17" when it has none */
-    const char *op;   /* "MatMul", "com.microsoft::Attention" */
+    const char *node;     /* ONNX node name; "#17" when it has none */
+    const char *op;       /* "MatMul", "com.microsoft::Attention" */
     uint32_t opset, line; /* line: in a .xf file */
 } xfc_loc;
 
-typedef struct { xfc_status status; bool is_note; xfc_loc loc; const char *text; } xfc_diag;
+typedef struct {
+    xfc_status status;
+    bool is_note;
+    xfc_loc loc;
+    const char *text;
+} xfc_diag;
 
 typedef struct xfc_ints xfc_ints;       /* ir/int.h: the table of symbolic integers */
 typedef struct xfc_tensors xfc_tensors; /* ir/tensor.h: the pool of constants */
@@ -39,10 +44,9 @@ void xfc_ctx_at_exit(xfc_ctx *, void (*fn)(void *user), void *user);
 
 /* Records one error at loc and returns status. After 200 errors further ones are counted, not stored. */
 xfc_status xfc_fail(xfc_ctx *, xfc_status status, xfc_loc loc, const char *fmt, ...) XFC_PRINTF(4, 5);
-void xfc_note(xfc_ctx *, xfc_loc loc, const char *fmt, ...) XFC_PRINTF(3, 4); /* informative, not an error */
 void xfc_diag_format(xfc_buf *, const xfc_diag *);                            /* one line, no newline */
 void xfc_diags_print(const xfc_ctx *, void *stdio_file, bool json);
-int xfc_exit_code(xfc_status); /* 0 ok, 1 model, 3 unsupported, 4 I/O, 5 verification, 1 limit, 1 tool (interface.md) */
+int xfc_exit_code(xfc_status); /* 0 ok, 1 model, 3 unsupported, 4 I/O, 5 verification, 1 limit, 1 tool */
 
 static inline const char *xfc_str(xfc_ctx *c, const char *s) { return xfc_intern_z(c->strings, s); }
 

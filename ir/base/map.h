@@ -7,11 +7,13 @@
 #define XFC_MAP_H
 #include "ir/base/arena.h"
 
-typedef struct { uint64_t key, value; } xfc_map_entry;
+typedef struct {
+    uint64_t key, value;
+} xfc_map_entry;
 typedef struct {
     xfc_arena *arena;
-    uint32_t *slot;         /* index + 1 into entries; 0 = free */
-    xfc_map_entry *entry;   /* insertion order */
+    uint32_t *slot;       /* index + 1 into entries; 0 = free */
+    xfc_map_entry *entry; /* insertion order */
     uint32_t n, cap, n_slots;
 } xfc_map; /* start from {.arena = a} */
 

@@ -14,7 +14,11 @@ const char *xfc_intern_n(xfc_interner *, const char *s, size_t n); /* NUL-termin
 const char *xfc_intern_z(xfc_interner *, const char *s);           /* NULL gives NULL */
 
 /* A growing byte string in an arena; text is always NUL-terminated. Start from {.arena = a}. */
-typedef struct { xfc_arena *arena; char *text; size_t n, cap; } xfc_buf;
+typedef struct {
+    xfc_arena *arena;
+    char *text;
+    size_t n, cap;
+} xfc_buf;
 void xfc_buf_bytes(xfc_buf *, const void *data, size_t n);
 void xfc_buf_str(xfc_buf *, const char *);
 void xfc_buf_char(xfc_buf *, char);

@@ -57,17 +57,22 @@ typedef enum xf_status {
 } xf_status;
 
 /* xf_device, xf_dtype and xf_tensor are byte for byte DLPack's DLDevice, DLDataType and DLTensor. */
-typedef struct { int32_t device_type, device_id; } xf_device; /* type: 1 CPU, 2 CUDA; {0, 0} also means CPU */
-typedef struct { uint8_t code, bits; uint16_t lanes; } xf_dtype; /* int 0, uint 1, float 2, bfloat 4, bool 6; lanes 1 */
+typedef struct {
+    int32_t device_type, device_id;
+} xf_device; /* type: 1 CPU, 2 CUDA; {0, 0} also means CPU */
+typedef struct {
+    uint8_t code, bits;
+    uint16_t lanes;
+} xf_dtype; /* int 0, uint 1, float 2, bfloat 4, bool 6; lanes 1 */
 
 /* An n-dimensional array, dense and row-major. Never owns memory. */
 typedef struct {
-    void *data;          /* may be NULL when there are no elements; aligned to its element size after byte_offset */
+    void *data; /* may be NULL when there are no elements; aligned to its element size after byte_offset */
     xf_device device;
     int32_t ndim;
     xf_dtype dtype;
-    int64_t *shape;      /* ndim entries >= 0; may be NULL when ndim is 0 */
-    int64_t *strides;    /* in elements; NULL = dense row-major. Anything else is XF_E_SHAPE */
+    int64_t *shape;       /* ndim entries >= 0; may be NULL when ndim is 0 */
+    int64_t *strides;     /* in elements; NULL = dense row-major. Anything else is XF_E_SHAPE */
     uint64_t byte_offset; /* added to data */
 } xf_tensor;
 
@@ -89,9 +94,9 @@ typedef struct {
     const char *weights_path; /* a file, or a .so that holds them; NULL: the .so itself, else FILE.so.weights */
     const void *weights;      /* the same bytes in memory that outlives the model; wins over weights_path */
     size_t weights_size;
-    const char *isa;          /* "x86-64-v3" ... forces a variant; NULL: environment XF_ISA, else the best */
-    xf_device device;         /* {0, 0} = CPU */
-    uint32_t flags;           /* none defined: 0 */
+    const char *isa;  /* "x86-64-v3" ... forces a variant; NULL: environment XF_ISA, else the best */
+    xf_device device; /* {0, 0} = CPU */
+    uint32_t flags;   /* none defined: 0 */
 } xf_open_opts;
 
 /* Calls body(arg, begin, end, worker) on ranges that cover [0, n) once, about `grain` items each, and returns when all
@@ -126,7 +131,7 @@ typedef struct xf_api {
     /* A short constant English text; never NULL. */
     const char *(*status_string)(xf_status);
 
-    /* --- model ------------------------------------------------------------------------------------------------ */
+    /* --- model --- */
 
     /* Picks the code variant and maps the weights read-only (pages are shared between processes). *model: one
      * reference; on failure NULL. Several opens give independent models. Fails with ARG, ABI, CPU, DEVICE, IO, NOMEM;
@@ -135,7 +140,7 @@ typedef struct xf_api {
     void (*retain)(xf_model *);
     void (*release)(xf_model *); /* NULL is allowed. The last one unmaps the weights. Contexts hold a reference. */
 
-    /* --- introspection: valid without running anything, constant for the life of the model ---------------------- */
+    /* --- introspection: valid without running anything, constant for the life of the model --- */
 
     size_t (*num_inputs)(const xf_model *);
     size_t (*num_outputs)(const xf_model *);
@@ -146,8 +151,7 @@ typedef struct xf_api {
     /* "isa" (the variant in use), "xfc.version", "onnx.sha256", "passes", ...; NULL for a key that is not there. */
     const char *(*metadata)(const xf_model *, const char *key);
 
-    /* --- planning: reads ndim and shape of `in`, nothing else of them. Text of errors: last_error(NULL) ------------
-     * */
+    /* --- planning: reads ndim and shape of `in`, nothing else of them. Text of errors: last_error(NULL) --- */
 
     /* Output dims for these input dims. out[i].shape: room for out[i].ndim dims, at least the output's rank, which are
      * written; or NULL, then only rank and dtype are answered. Sets ndim, dtype, device; leaves data, strides and
@@ -158,7 +162,7 @@ typedef struct xf_api {
      * to the context. */
     xf_status (*workspace_size)(const xf_model *, const xf_tensor *in, size_t n_in, int32_t num_threads, size_t *bytes);
 
-    /* --- execution ---------------------------------------------------------------------------------------------- */
+    /* --- execution --- */
 
     /* Starts the OpenMP pool of the calling thread, so that run finds it warm. *ctx is NULL on failure; text:
      * last_error(NULL). */
@@ -187,7 +191,7 @@ typedef struct xf_api {
      * happens. */
     void (*cancel)(xf_ctx *);
 
-    /* --- observation -------------------------------------------------------------------------------------------- */
+    /* --- observation --- */
 
     /* From now on run calls tap for every kernel that holds a node matching the glob (* and ?; "*" for all). NULL tap:
      * none. The callback must not call back into the context, cancel excepted. */

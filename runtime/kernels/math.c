@@ -192,7 +192,7 @@ float xk_pow_f32(float x, float y) {
     p = p > 200.0 ? 200.0 : p;
     p = p < -200.0 ? -200.0 : p;
     float magnitude = (float)exp2_d(p);
-    magnitude = p != p ? XK_NAN : magnitude; /* the bit arithmetic of exp2 may lose it */
+    magnitude = p != p ? XK_NAN : magnitude;                 /* the bit arithmetic of exp2 may lose it */
     magnitude = ((a == 1.0f) & (y == y)) ? 1.0f : magnitude; /* also 1^infinity */
     double t = (double)y + XK_MAGIC_D;
     xk_u32 whole = (b >= 16777216.0f) | (t - XK_MAGIC_D == (double)y);

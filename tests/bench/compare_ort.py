@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """compare_ort.py - times a compiled model beside onnxruntime on the same inputs and prints a table of ratios.
 
-    tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11] [--markdown]
+    tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11] [--peak]
 
 Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds alternate the peers
 (A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the median of its runs. The table
-shows the median over the rounds and the median of the per-round ratios. The FMA peak of one core is measured in the same rounds by
-`peak` (tests/bench/peak.c) when it is given with --peak. Times on shared machines mean little; ratios do.
+shows the median over the rounds and the median of the per-round ratios (above 1: the compiled model is faster). --peak: the FMA peak of
+one thread (peak.c) is measured in the same rounds. Times on shared machines mean little; ratios do. Both compute all outputs.
 """
 import argparse
-import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,12 +22,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
 
 
-def make_inputs(batch, length, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "input_ids": rng.integers(1000, 30000, (batch, length), dtype=np.int64),
-        "attention_mask": np.ones((batch, length), dtype=np.int64),
-    }
+def make_inputs(nodes, batch, length, max_id=1000):
+    """A full batch for the integer inputs of a text encoder: ones for masks, zeros for token types, else ids."""
+    rng, out = np.random.default_rng(0), {}
+    for node in nodes:
+        shape = (batch, length)
+        out[node.name] = (np.ones(shape, np.int64) if "mask" in node.name else np.zeros(shape, np.int64) if "type" in node.name else
+                          rng.integers(0, max_id, shape, dtype=np.int64))
+    return out
 
 
 def worker(kind, path, threads):
@@ -39,21 +41,19 @@ def worker(kind, path, threads):
         opts.intra_op_num_threads = threads
         opts.inter_op_num_threads = 1
         session = ort.InferenceSession(path, opts, providers=["CPUExecutionProvider"])
-        outputs = None
     else:
         import xf
 
         session = xf.InferenceSession(path, threads=threads)
-        outputs = None
     for line in sys.stdin:
         batch, length, seconds = line.split()
-        inputs = make_inputs(int(batch), int(length))
-        session.run(outputs, inputs)
-        session.run(outputs, inputs)
+        inputs = make_inputs(session.get_inputs(), int(batch), int(length))
+        for _ in range(2):
+            session.run(None, inputs)
         times, stop = [], time.perf_counter() + float(seconds)
         while time.perf_counter() < stop or len(times) < 3:
             start = time.perf_counter()
-            session.run(outputs, inputs)
+            session.run(None, inputs)
             times.append(time.perf_counter() - start)
         print(statistics.median(times) * 1e3, flush=True)
 
@@ -66,15 +66,15 @@ class Peer:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def measure(self, batch, length, seconds):
-        os.kill(self.process.pid, 18)
+        os.kill(self.process.pid, signal.SIGCONT)
         self.process.stdin.write(f"{batch} {length} {seconds}\n")
         self.process.stdin.flush()
         answer = float(self.process.stdout.readline())
-        os.kill(self.process.pid, 19)
+        os.kill(self.process.pid, signal.SIGSTOP)
         return answer
 
     def close(self):
-        os.kill(self.process.pid, 18)
+        os.kill(self.process.pid, signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 
@@ -86,7 +86,7 @@ def run_case(model, so, threads, batch, length, rounds, seconds, peak):
         for name, peer in (("ort", ort), ("xf", ours))[:: 1 if i % 2 else -1]:
             pair[name] = peer.measure(batch, length, seconds)
         if peak:
-            pair["peak"] = float(json.loads(subprocess.check_output([peak, "--json"]))["gflops"])
+            pair["peak"] = peak(0.2)
         result.append(pair)
     ort.close()
     ours.close()
@@ -103,14 +103,18 @@ def main():
     p.add_argument("--cases", default="1x16,1x128,8x128,32x64")
     p.add_argument("--rounds", type=int, default=11)
     p.add_argument("--slice", type=float, default=0.5)
-    p.add_argument("--peak", help="path of the peak program")
+    p.add_argument("--peak", action="store_true")
     a = p.parse_args()
+    peak = None
+    if a.peak:
+        import fma_peak
+        peak = fma_peak.load()
     print("| threads | batch x length | onnxruntime ms | xfc ms | ratio (median of rounds) | ratio min..max |" + (" FMA peak GF/s |" if a.peak else ""))
     print("|--:|---|--:|--:|--:|---|" + ("--:|" if a.peak else ""))
     for threads in map(int, a.threads.split(",")):
         for case in a.cases.split(","):
             batch, length = map(int, case.split("x"))
-            rounds = run_case(a.model, a.so, threads, batch, length, a.rounds, a.slice, a.peak)
+            rounds = run_case(a.model, a.so, threads, batch, length, a.rounds, a.slice, peak)
             ratios = sorted(r["ort"] / r["xf"] for r in rounds)
             med = lambda k: statistics.median(r[k] for r in rounds)
             print(f"| {threads} | {case} | {med('ort'):.2f} | {med('xf'):.2f} | {statistics.median(ratios):.2f} | "

@@ -10,6 +10,7 @@
 #include "xf.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *const isa_names[3] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
@@ -232,7 +233,7 @@ static void blame(const compiled *c, const xfc_array *in, const oracle *o, xfc_a
     c->planned->ctx->n_errors = c->planned->ctx->n_diags = 0;
 }
 
-static void print_case(const maker *m, const char *what, uint32_t round, const char *how) {
+void diff_print(const maker *m, const char *what, uint32_t round, const char *how) {
     xfc_buf text = {.arena = m->graph->arena};
     xfc_print_graph(&text, m->graph, NULL);
     fprintf(stderr, "%s: %s, round %u:", what, how, (unsigned)round);
@@ -250,24 +251,50 @@ bool diff_case(maker *m, const diff_how *hows, uint32_t n_hows, const char *what
         in[r] = xfc_new_array(arena, xfc_array, m->graph->n_in + 1);
         maker_inputs(m, r, arena, in[r]);
         ok = oracle_run(m->graph, in[r], &o[r], arena);
-        if (!ok) print_case(m, what, r, "interpreter");
+        if (!ok) diff_print(m, what, r, "interpreter");
     }
     for (uint32_t h = 0; ok && h < n_hows; h++) {
         compiled c;
         char text[64];
         ok = compiled_make(&c, m->graph, hows[h]);
         if (!ok) {
-            print_case(m, what, 0, diff_how_text(hows[h], text));
+            diff_print(m, what, 0, diff_how_text(hows[h], text));
             break;
         }
         for (uint32_t r = 0; ok && r < m->n_rounds; r++) {
             ok = compiled_check(&c, m->graph, in[r], &o[r], counts);
             if (ok) continue;
             blame(&c, in[r], &o[r], arena);
-            print_case(m, what, r, diff_how_text(hows[h], text));
+            diff_print(m, what, r, diff_how_text(hows[h], text));
         }
         compiled_free(&c);
     }
     xfc_arena_free(arena);
     return ok;
+}
+
+/* Its counts come back through a pipe. */
+bool diff_apart(bool (*run)(void *arg, diff_counts *), void *arg, const char *what, diff_counts *sum) {
+    int ends[2], status = -1;
+    diff_counts counts = {0};
+    if (pipe(ends) != 0) abort();
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = run(arg, &counts);
+        _exit(write(ends[1], &counts, sizeof counts) == sizeof counts && ok ? 0 : 1);
+    }
+    close(ends[1]);
+    if (read(ends[0], &counts, sizeof counts) != sizeof counts) counts = (diff_counts){0};
+    close(ends[0]);
+    waitpid(child, &status, 0);
+    sum->exact += counts.exact, sum->tolerant += counts.tolerant, sum->skipped += counts.skipped;
+    if (WIFSIGNALED(status)) fprintf(stderr, "%s: signal %d\n", what, WTERMSIG(status));
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool diff_enough(const diff_counts *c) {
+    fprintf(stderr, "elements: %lld equal to the bit, %lld within a tolerance, %lld not compared\n", (long long)c->exact,
+            (long long)c->tolerant, (long long)c->skipped);
+    return c->skipped * 20 <= c->exact + c->tolerant;
 }

@@ -6,7 +6,7 @@
  *
  * Where the tolerance comes from. Compiled code may differ from the interpreter in few places: the order of floating sums,
  * math functions on an ISA without FMA, and rules that pow may be replaced by. So the oracle interprets the graph several
- * times more, with composites decomposed, and after each such op moves every element up or down by what the op may differ
+ * times more, with composites decomposed, and after each such op moves every element up or down by a part of what the op may differ
  * (noise_of in oracle.c is the table). The largest deviation of a result, times SLACK, is its tolerance; elements that no such
  * op reaches must be equal to the bit (any NaN equals any other). Integers and bools behind a comparison or a cast of noisy
  * floats must be equal where no noise changed them. Elements that noise makes infinite or NaN are not compared; their number
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIFF_ROUNDS = 3, DIFF_MAX_SYMBOLS = 8, DIFF_MAX_OUT = 128, DIFF_NOISES = 5, DIFF_MAX_INPUTS = 256 };
+enum { DIFF_ROUNDS = 3, DIFF_MAX_SYMBOLS = 8, DIFF_MAX_OUT = 128, DIFF_NOISES = 8, DIFF_MAX_INPUTS = 256 };
 
 typedef struct {
     xfc_int symbol;
@@ -109,7 +109,12 @@ bool compiled_check(const compiled *, const xfc_graph *, const xfc_array *in, co
 
 /* --- all of it --- */
 
+void diff_print(const maker *, const char *what, uint32_t round, const char *how); /* the graph and its sizes */
 /* Every round of a finished case, compiled in each of these ways. */
 bool diff_case(maker *, const diff_how *, uint32_t n_hows, const char *what, diff_counts *);
+/* In a process of its own, so that a crash is a failure like others. */
+bool diff_apart(bool (*run)(void *arg, diff_counts *), void *arg, const char *what, diff_counts *sum);
+/* Prints the counts; false when too many elements were not compared. */
+bool diff_enough(const diff_counts *);
 
 #endif

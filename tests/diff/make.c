@@ -91,7 +91,7 @@ static xfc_value *new_input(maker *m, xfc_dtype t, uint32_t rank, const xfc_int 
 
 /* Random elements of any type. NEAR_ONE: so that products of many stay finite; INDEX: from either end. */
 static void fill_elements(uint64_t *seed, xfc_dtype t, void *data, int64_t n, diff_fill fill, int64_t bound, bool special) {
-    static const double specials[] = {0.0, -0.0, (double)INFINITY, -(double)INFINITY, (double)NAN, 65504.0, 1e-7, 0.5, 2.5, -1e-40, 3e38, -1.5};
+    static const double specials[] = {0.0, -0.0, (double)INFINITY, -(double)INFINITY, (double)NAN, 65504.0, 1e-7, 0.5, 2.5, -1e-40, 1e30, -1.5};
     for (int64_t i = 0; i < n; i++) {
         uint64_t r = diff_random(seed);
         double f = (double)(int64_t)(r >> 11) * 0x1p-50 - 4;
@@ -508,7 +508,7 @@ static xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     bias[0] = maker_chance(m, 50) ? b : constant(m, 1), bias[1] = maker_chance(m, 50) ? h : constant(m, 1);
     bias[2] = maker_chance(m, 50) ? q[2] : constant(m, 1), bias[3] = maker_chance(m, 80) ? k[2] : constant(m, 1);
     in[3] = pick_exact(m, t, 4, bias);
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, maker_chance(m, 50)), xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
+    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50)), xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
     return build(m, code, in, maker_chance(m, 60) ? 4 : 3, attr, packed ? 3 : 2);
 }
 

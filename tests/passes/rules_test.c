@@ -33,8 +33,8 @@ static uint32_t choose(void *user, uint32_t n) { return (uint32_t)between(user, 
 /* --- data --- */
 
 static void fill(trial *t, xfc_dtype dtype, void *data, int64_t count) {
-    static const double floats[] = {0,         -0.0, 1,    -1,    0.5,   -1.5,  2.5,    3,    INFINITY,
-                                    -INFINITY, NAN,  3e38, -3e38, 65504, 1e-40, -1e-45, 1e-6, 16777217};
+    static const double floats[] = {0,         -0.0,        1,    -1,    0.5,   -1.5,  2.5,    3,    HUGE_VAL,
+                                    -HUGE_VAL, (double)NAN, 3e38, -3e38, 65504, 1e-40, -1e-45, 1e-6, 16777217};
     static const int64_t ints[] = {0,
                                    1,
                                    -1,

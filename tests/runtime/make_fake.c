@@ -160,8 +160,7 @@ static void model_b(builder *b) {
     b->h.work_bytes = zero;
 }
 
-/* --- writing
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 static uint32_t place(unsigned char *blob, uint32_t *at, const void *data, size_t n) {
     uint32_t start = *at;

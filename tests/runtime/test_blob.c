@@ -1,6 +1,6 @@
 /* test_blob.c - damaged plans: every bit of a good one flipped, and every length. Each is refused, or can be used in
- * all its parts without reading outside of it (the address sanitizer's build of this test is the one that sees that).
- * */
+ * all its parts without reading outside of it (the address sanitizer's build of this test is the one that sees
+ * that). */
 #include "runtime/plan.h"
 #include <stdio.h>
 #include <stdlib.h>

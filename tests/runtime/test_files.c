@@ -29,11 +29,12 @@ static void write_file(const char *path, const void *data, size_t n) {
     if (!f || fwrite(data, 1, n, f) != n || fclose(f)) exit(1);
 }
 
-/* The weights section, found by its magic: the test does not use the code that it tests. */
+/* The weights section, found by the start of its header (code holds the magic too): the test does not use the code that
+ * it tests. */
 static size_t find_weights(bytes so) {
-    uint64_t magic = XF_WEIGHTS_MAGIC;
+    const xf_weights_header want = {.magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = 4096};
     for (size_t i = 0; i + 64 <= so.n; i += 64)
-        if (memcmp(so.data + i, &magic, 8) == 0) return i;
+        if (memcmp(so.data + i, &want, 16) == 0) return i;
     exit(1);
 }
 
@@ -103,7 +104,9 @@ static void test_paths(const char *copy, bytes so, size_t at) {
 /* Without its section table (which is all that the truncated end holds) the .so still loads, and weights may lie beside
  * it. */
 static void test_no_section(bytes so, size_t at) {
+    enum { HEADER = 64 };
     bytes cut = {malloc(so.n), so.n};
+    if (!cut.data || so.n < HEADER) exit(1);
     memcpy(cut.data, so.data, so.n);
     memset(cut.data + 40, 0, 8); /* e_shoff */
     write_file("cut.so", cut.data, cut.n);
@@ -116,8 +119,8 @@ static void test_no_section(bytes so, size_t at) {
     memset(cut.data + 60, 0xff, 4); /* e_shnum, e_shstrndx */
     write_file("cut.so", cut.data, cut.n);
     try_open("./cut.so", NULL, XF_E_IO, "no section");
-    for (size_t i = 0; i < 64;
-         i++) { /* whatever the header says: an answer, and no crash; only e_sh* so that ld.so is not the victim */
+    /* Whatever the header says: an answer, and no crash; only e_sh* so that ld.so is not the victim. */
+    for (size_t i = 0; i < 64; i++) {
         memcpy(cut.data, so.data, so.n);
         cut.data[40 + i % 8] ^= (unsigned char)(1u << (i / 8));
         remove("cut.so");

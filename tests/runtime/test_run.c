@@ -26,8 +26,7 @@ static bool run_right(const xf_api *xf, xf_ctx *ctx, call *c) {
            call_right(c, c->out[0].data, *(double *)c->out[1].data);
 }
 
-/* --- results
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- results --- */
 
 static void test_shapes(const xf_api *xf) {
     static const int64_t sizes[][2] = {{1, 1}, {2, 5}, {0, 7}, {64, 512}, {3, 100}, {1, 1}};
@@ -100,8 +99,7 @@ static void test_own_outputs(const xf_api *xf, xf_ctx *ctx) {
     call_free(&c);
 }
 
-/* --- what a caller can get wrong
- * ---------------------------------------------------------------------------------------- */
+/* --- what a caller can get wrong --- */
 
 static void test_bad_inputs(const xf_api *xf, xf_ctx *ctx) {
     call c;
@@ -174,8 +172,7 @@ static void test_bad_options(const xf_api *xf) {
     xf->ctx_destroy(NULL);
 }
 
-/* --- memory
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 static void test_arena(const xf_api *xf) {
     call c;
@@ -235,8 +232,7 @@ static void test_no_allocation(const xf_api *xf, int32_t threads, bool own) {
     call_free(&small);
 }
 
-/* --- observation
- * ------------------------------------------------------------------------------------------------------ */
+/* --- observation --- */
 
 typedef struct {
     int n;
@@ -321,8 +317,7 @@ static void test_finite(const xf_api *xf) {
     call_free(&c);
 }
 
-/* --- threads
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- threads --- */
 
 typedef struct {
     const xf_api *xf;

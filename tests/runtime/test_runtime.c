@@ -83,8 +83,7 @@ bool call_right(const call *c, const float *y, double total) {
     return (n == 0 || memcmp(y, c->y, n * sizeof *y) == 0) && total == c->total;
 }
 
-/* --- a pool
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- a pool --- */
 
 typedef struct {
     int64_t begin, end, grain;
@@ -117,8 +116,7 @@ int32_t thread_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(vo
     return status;
 }
 
-/* --- introspection
- * ---------------------------------------------------------------------------------------------------- */
+/* --- introspection --- */
 
 static void test_signature(const xf_api *xf, const xf_model *m) {
     CHECK(xf->abi_version == XF_ABI_VERSION && xf->struct_size == sizeof *xf);

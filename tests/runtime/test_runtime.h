@@ -46,6 +46,6 @@ int32_t thread_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(vo
 extern long (*count_allocations)(void); /* set by count_alloc.c, if it is linked in */
 
 void test_run(const xf_api *xf); /* test_run.c */
-void test_files(void); /* test_files.c */
+void test_files(void);           /* test_files.c */
 
 #endif

@@ -23,9 +23,8 @@ static bool allowed(char class, xfc_dtype t) {
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
 static double python_mod(double a, double b) {
-    double r = fmod(a, b);
-    if (r != 0 && (r < 0) != (b < 0)) r = isinf(b) ? b : r + b;
-    return r;
+    double r = fmod(a, b); /* NaN for an infinite dividend */
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
 static double float_reference(const char *n, double a, double b, double c) {
@@ -230,6 +229,22 @@ static void casts(table *t) {
     }
 }
 
+/* Every pair of the values where remainders are decided by cases, random operands or not. */
+static void remainders(table *t) {
+    static const double edge[] = {0.0, -0.0, 1, -1, 2.5, -2.5, 7, -7, HUGE_VAL, -HUGE_VAL, (double)NAN};
+    enum { N = XFC_COUNT(edge) };
+    static const xfc_opcode code[] = {XFC_OP_MOD, XFC_OP_FMOD};
+    for (unsigned dtype = 0; dtype < XFC_DTYPE_COUNT; dtype++)
+        for (size_t i = 0; i < XFC_COUNT(code) && xfc_dtype_is_float((xfc_dtype)dtype); i++) {
+            table_next(t, xfc_ops[code[i]].name);
+            xfc_array *a = table_operand(t, (xfc_dtype)dtype, 2, (int64_t[]){N, 1}, false);
+            for (int64_t k = 0; k < N; k++) table_set(a, k, edge[k], 0);
+            xfc_array *b = table_operand(t, (xfc_dtype)dtype, 1, (int64_t[]){N}, false);
+            for (int64_t k = 0; k < N; k++) table_set(b, k, edge[k], 0);
+            if (CHECK(table_run(t, code[i], NULL, 0))) compare(t, xfc_ops[code[i]].name, 2);
+        }
+}
+
 /* Operands that cannot be joined are refused, statically or when the shapes are known. */
 static void refusals(table *t) {
     table_next(t, "shapes that do not broadcast");
@@ -250,6 +265,7 @@ int main(void) {
         table t = table_new(dynamic);
         maps(&t);
         casts(&t);
+        remainders(&t);
         refusals(&t);
         table_free(&t);
     }

@@ -256,8 +256,10 @@ class Dump(Case):
         plain = run(XF_DUMP, *every, self.so)
         self.assertEqual(plain.returncode, 0)
         one = run(XF_DUMP, f"--asm={contract[0]['kernel']}@x86-64-v4", self.so).stdout
-        self.assertIn("xf_contract", one)
-        self.assertNotIn("x86-64-v3", one)
+        self.assertRegex(one, r"\bcallq?\b")  # of the micro-kernels
+        self.assertEqual(re.findall(r"xf_kernel_\d+@(\S+):", one), ["x86-64-v4"])
+        micro = run(XF_DUMP, "--asm=xf_tile_1x1x1_0", self.built("-march=x86-64-v3")).stdout
+        self.assertRegex(micro, r"\bvfmadd")
 
     def test_model(self):
         done = run(XF_DUMP, "--json", "--ops", "--signature", "--weights", "--plan", "--asm=0", self.model)
@@ -281,6 +283,20 @@ class Dump(Case):
             self.assertEqual(done.returncode, code, arguments)
             self.assertIn(text, done.stderr)
             self.assertEqual(done.stdout, "")
+
+    def test_hostile_sizes(self):
+        """Symbols that claim to be larger than the file, and as large as fits."""
+        good = bytearray(read(self.built("-march=x86-64-v2")))
+        bad = os.path.join(self.out, "bad.so")
+        _, at, size, _, _ = sections(self.so)[".symtab"]
+        for claim in (2**63, 2**40, len(good) // 2):
+            data = good[:]
+            for symbol in range(at, at + size, 24):
+                if data[symbol + 4] & 15 in (1, 2):  # objects and functions
+                    data[symbol + 16:symbol + 24] = claim.to_bytes(8, "little")
+            write(bad, bytes(data))
+            done = run(XF_DUMP, "--isa", "--asm", bad)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
 
     def test_hostile(self):
         good = read(self.built("-march=x86-64-v2"))

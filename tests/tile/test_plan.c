@@ -4,14 +4,17 @@
 #include "runtime/plan.h"
 #include "tests/unit/test.h"
 
+static void free_graph(void *g) { xfc_graph_free(g); }
+
+/* The graph lives as long as the context. */
 static xfc_graph *parse(xfc_ctx *ctx, const char *text) {
     xfc_graph *g = xfc_parse_graph(ctx, text, strlen(text), "test.xf");
+    if (g) xfc_ctx_at_exit(ctx, free_graph, g);
     xfc_diags_print(ctx, stderr, false);
     return g;
 }
 
-/* --- SHA-256: the vectors of FIPS 180-4
- * -------------------------------------------------------------------------------- */
+/* --- SHA-256: the vectors of FIPS 180-4 --- */
 
 static void check_digest(const char *text, size_t n, uint32_t repeat, const char *want) {
     xfc_sha256 s;
@@ -33,8 +36,7 @@ static void test_sha256(void) {
     check_digest("a", 1, 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-/* --- kernels and symbols
- * ------------------------------------------------------------------------------------------------ */
+/* --- kernels and symbols --- */
 
 #define MAP(out, in, op, node)                                                                                         \
     "  %" out " = kernel \"map\" %" in ", %w : f32[b, t] {\n"                                                          \
@@ -67,8 +69,7 @@ static void test_kernels(xfc_ctx *ctx) {
     CHECK_STR(xfc_int_look(ctx, symbol[1])->name, "t");
 }
 
-/* --- the blob
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the blob --- */
 
 static xfc_blob blob_of(xfc_ctx *ctx, const char *text) {
     static const char *const meta[] = {"xfc.version", "1", "model", "planned", NULL};
@@ -149,8 +150,7 @@ static void test_unknowable_symbol(void) {
     xfc_ctx_free(ctx);
 }
 
-/* --- flops against the sum over all tasks
- * --------------------------------------------------------------------------------- */
+/* --- flops against the sum over all tasks --- */
 
 #define TILE(block, p, row)                                                                                            \
     "graph @g[m, n](%x: f32[m, 20], %w: f32[(n + 47) floordiv 48, 20, 48], %z: f32[n]) -> (f32[m, n] \"y\") stage "    \
@@ -204,8 +204,8 @@ static void test_flops(xfc_ctx *ctx) {
                                    "    axis q in (n + 47) floordiv 48 threads\n    grain 1\n"
                                    "    let rows = min(80, i * i) in 0..80\n",
                                    "i"));
-    CHECK(g &&
-          !xfc_int_known(xfc_kernel_flops(ctx, g->last->in[0].value->def->kernel))); /* no closed form: no answer */
+    /* no closed form: no answer */
+    CHECK(g && !xfc_int_known(xfc_kernel_flops(ctx, g->last->in[0].value->def->kernel)));
 }
 
 int main(void) {

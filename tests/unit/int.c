@@ -270,6 +270,14 @@ static void canonical(void) {
     SAME(xfc_int_mod(c, flat3, xfc_int_const(c, 12)), h);
     SAME(xfc_int_floordiv(c, flat3, xfc_int_mulc(c, s, 12)), i);
     SAME(xfc_int_floordiv(c, xfc_int_mulc(c, bs, 384), xfc_int_mulc(c, b, 384)), s);
+    /* Three dims and back: the middle index is (x / 7) mod 12, the outer one x / 84. */
+    xfc_int x = xfc_int_axis(c, "x", xfc_int_const(c, 336)), seven = xfc_int_const(c, 7), twelve = xfc_int_const(c, 12);
+    xfc_int middle = xfc_int_floordiv(c, x, seven), outer = xfc_int_floordiv(c, middle, twelve);
+    xfc_int back = xfc_int_add(c, xfc_int_mulc(c, outer, 12), xfc_int_mod(c, middle, twelve));
+    SAME(xfc_int_add(c, xfc_int_mulc(c, back, 7), xfc_int_mod(c, x, seven)), x);
+    xfc_int few = xfc_int_symbol(c, "few", 1, 64); /* ceil(few / 64) is 1 whatever few is */
+    CHECK(xfc_int_is(c, xfc_int_ceildiv(c, few, xfc_int_const(c, 64)), 1));
+    SAME(xfc_int_mod(c, xfc_int_addc(c, few, 63), xfc_int_const(c, 64)), xfc_int_addc(c, few, -1));
     SAME(xfc_int_add(c, xfc_int_mul(c, xfc_int_floordiv(c, j, xfc_int_const(c, 48)), xfc_int_const(c, 48)),
                      xfc_int_mod(c, j, xfc_int_const(c, 48))),
          j);

@@ -71,7 +71,7 @@ static void quoting(xfc_arena *a) {
     CHECK_STR(quoted(a, "\x1b[31m\x7f"), "\"\\x1B[31m\\x7F\"");
     CHECK_STR(quoted(a, "\xc0\xaf|\xed\xa0\x80|\xf5\x80\x80\x80|\xf4\x90\x80\x80"), /* overlong, surrogate, too large */
               "\"\\xC0\\xAF|\\xED\\xA0\\x80|\\xF5\\x80\\x80\\x80|\\xF4\\x90\\x80\\x80\"");
-    CHECK_STR(quoted(a, "\xe6\xbc"), "\"\\xE6\\xBC\""); /* cut off */
+    CHECK_STR(quoted(a, "\xe6\xbc"), "\"\\xE6\\xBC\"");                            /* cut off */
     CHECK_STR(quoted(a, "\xe2\x80\xae\xc2\x85"), "\"\\xE2\\x80\\xAE\\xC2\\x85\""); /* direction override, next line */
     CHECK_STR(json(a, "a\"\\\n\x01\xff"), "\"a\\\"\\\\\\n\\u0001\\u00FF\"");
     CHECK_STR(plain(a, "say \"hi\"\\\n"), "say \"hi\"\\\\n");

@@ -39,19 +39,19 @@ static inline bool test_str(const char *a, const char *b, const char *file, int 
 #define CHECK_CONTAINS(text, part) test_check(strstr((text), (part)) != NULL, __FILE__, __LINE__, #text " holds " #part)
 
 /* The statement must end the process with `code`; it runs in a child whose messages are dropped. */
-#define CHECK_EXIT(code, statement)                                        \
-    do {                                                                   \
-        int status_ = -1;                                                  \
-        fflush(NULL);                                                      \
-        pid_t pid_ = fork();                                               \
-        if (pid_ == 0) {                                                   \
-            test_in_child = true;                                          \
-            if (!freopen("/dev/null", "w", stderr)) _exit(99);             \
-            statement;                                                     \
-            _exit(0);                                                      \
-        }                                                                  \
-        waitpid(pid_, &status_, 0);                                        \
-        CHECK(WIFEXITED(status_) && WEXITSTATUS(status_) == (code));       \
+#define CHECK_EXIT(code, statement)                                                                                    \
+    do {                                                                                                               \
+        int status_ = -1;                                                                                              \
+        fflush(NULL);                                                                                                  \
+        pid_t pid_ = fork();                                                                                           \
+        if (pid_ == 0) {                                                                                               \
+            test_in_child = true;                                                                                      \
+            if (!freopen("/dev/null", "w", stderr)) _exit(99);                                                         \
+            statement;                                                                                                 \
+            _exit(0);                                                                                                  \
+        }                                                                                                              \
+        waitpid(pid_, &status_, 0);                                                                                    \
+        CHECK(WIFEXITED(status_) && WEXITSTATUS(status_) == (code));                                                   \
     } while (0)
 
 /* xorshift: the same sequence everywhere. *state must not be 0. */

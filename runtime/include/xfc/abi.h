@@ -11,34 +11,34 @@
 #include <stdint.h>
 
 #define XF_CODE_ABI 1u
-#define XF_MAX_RANK 8u /* dims of one argument */
+#define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
-/* --- the kernel interface ------------------------------------------------------------------------------------- */
+/* --- the kernel interface --- */
 
-typedef struct xf_frame { /* what a kernel sees of one step */
-    const int64_t *values;  /* graph symbols first (see plan), then derived values */
-    void *const *buffers;   /* operand addresses: inputs then outputs of the kernel, in its order */
-    char *scratch;          /* temporaries: scratch + worker * scratch_stride, 64-byte aligned */
+typedef struct xf_frame {  /* what a kernel sees of one step */
+    const int64_t *values; /* graph symbols first (see plan), then derived values */
+    void *const *buffers;  /* operand addresses: inputs then outputs of the kernel, in its order */
+    char *scratch;         /* temporaries: scratch + worker * scratch_stride, 64-byte aligned */
     int64_t scratch_stride;
-    int32_t *error;         /* atomically set to XF_E_RANGE + step index << 8 by a failed LET; never read by kernels */
+    int32_t *error; /* atomically set to XF_E_RANGE + step index << 8 by a failed LET; never read by kernels */
     int64_t step;
 } xf_frame;
 
 /* Runs tasks begin <= i < end. Has exactly the signature of a parallel_for body, arg being the frame. Returns 0. */
 typedef int32_t (*xf_kernel_fn)(void *frame, int64_t begin, int64_t end, int32_t worker);
 
-typedef struct { /* one ISA's code; a NULL-terminated (name == 0) array `xf_variants`, worst first */
-    const char *name;             /* "x86-64-v3" */
-    uint64_t level;               /* 2, 3, 4: what cpuid must offer */
-    const xf_kernel_fn *kernels;  /* by kernel number */
+typedef struct {                 /* one ISA's code; a NULL-terminated (name == 0) array `xf_variants`, worst first */
+    const char *name;            /* "x86-64-v3" */
+    uint64_t level;              /* 2, 3, 4: what cpuid must offer */
+    const xf_kernel_fn *kernels; /* by kernel number */
 } xf_variant;
 
 /* Hidden symbols of the object that the compiler emits beside the variants. */
 extern const unsigned char xf_plan_blob[];
 extern const xf_variant xf_variants[];
 
-/* --- the plan ------------------------------------------------------------------------------------------------- */
+/* --- the plan --- */
 
 /* A number known at run time: index into values[]. Constants have entries of their own. */
 typedef uint32_t xf_val;
@@ -49,37 +49,56 @@ typedef uint32_t xf_val;
  * instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod
  * are Python's; by zero they give 0. */
 typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX } xf_instr_op;
-typedef struct { uint32_t op; xf_val a, b; uint32_t pad; int64_t value; } xf_instr;
+typedef struct {
+    uint32_t op;
+    xf_val a, b;
+    uint32_t pad;
+    int64_t value;
+} xf_instr;
 
 /* Strings are offsets into the table of strings; offset 0 is "". */
-typedef struct { int64_t lo, hi; uint32_t name, pad; } xf_symbol;     /* inclusive range; hi -1: none */
-typedef struct { xf_val value; uint32_t name; } xf_dim;               /* name: dim_param or 0 */
-typedef struct {                                                      /* a graph input or output */
-    uint32_t name, dtype;  /* dtype: code | bits << 8 | lanes << 16, as xf_dtype of xf.h */
+typedef struct {
+    int64_t lo, hi;
+    uint32_t name, pad;
+} xf_symbol; /* inclusive range; hi -1: none */
+typedef struct {
+    xf_val value;
+    uint32_t name;
+} xf_dim;                 /* name: dim_param or 0 */
+typedef struct {          /* a graph input or output */
+    uint32_t name, dtype; /* dtype: code | bits << 8 | lanes << 16, as xf_dtype of xf.h */
     uint32_t first_dim, n_dims;
-    int32_t alias;         /* output: reserved, -1 */
+    int32_t alias; /* output: reserved, -1 */
     uint32_t flags;
 } xf_arg;
-typedef struct { xf_val a, b; uint32_t what, pad; } xf_check;         /* a == b must hold; what: node, for messages */
+typedef struct {
+    xf_val a, b;
+    uint32_t what, pad;
+} xf_check; /* a == b must hold; what: node, for messages */
 
 enum { XF_SPACE_INPUT = 1, XF_SPACE_OUTPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK };
-typedef struct { uint32_t space, index; uint64_t offset; xf_val value; uint32_t pad; } xf_operand;
+typedef struct {
+    uint32_t space, index;
+    uint64_t offset;
+    xf_val value;
+    uint32_t pad;
+} xf_operand;
 /* INPUT, OUTPUT: index. WEIGHT: offset in bytes into the weights. WORK: value = byte offset into the workspace. */
 
 typedef struct {
-    uint32_t kernel;                   /* index into xf_variant.kernels */
+    uint32_t kernel; /* index into xf_variant.kernels */
     uint32_t first_operand, n_in, n_out;
-    xf_val tasks, grain, scratch;      /* scratch: bytes a worker */
-    uint32_t first_node, n_nodes;      /* into nodes[]: the ONNX nodes inside; the last one names the outputs */
-    uint32_t form;                     /* string */
-    xf_val flops;                      /* multiply-adds * 2 of its tiles, XF_VAL_NONE if it has none: for the profile */
-    uint32_t first_out_arg;            /* into args: dtype and dims of its n_out outputs, for taps */
+    xf_val tasks, grain, scratch; /* scratch: bytes a worker */
+    uint32_t first_node, n_nodes; /* into nodes[]: the ONNX nodes inside; the last one names the outputs */
+    uint32_t form;                /* string */
+    xf_val flops;                 /* multiply-adds * 2 of its tiles, XF_VAL_NONE if it has none: for the profile */
+    uint32_t first_out_arg;       /* into args: dtype and dims of its n_out outputs, for taps */
 } xf_step_info;
 
 typedef struct {
     uint64_t magic;
-    uint32_t abi, size;                /* size of the blob in bytes */
-    uint8_t build_id[32];              /* also at the start of the weights; equal for equal inputs */
+    uint32_t abi, size;   /* size of the blob in bytes */
+    uint8_t build_id[32]; /* also at the start of the weights; equal for equal inputs */
     uint64_t weight_bytes;
     uint32_t n_symbols, n_instrs, n_dims, n_inputs, n_outputs;
     uint32_t n_args; /* all: inputs, outputs, then those of taps */
@@ -88,11 +107,11 @@ typedef struct {
     uint32_t string_bytes; /* the last one is a NUL */
     /* Byte offsets of the tables, each aligned to 8, in this order. */
     uint32_t symbols, instrs, dims, args, checks, operands, steps, nodes, meta /* strings: key, value */, strings;
-    xf_val work_bytes;                 /* workspace without scratch and without context-owned outputs */
+    xf_val work_bytes; /* workspace without scratch and without context-owned outputs */
     uint32_t pad;
 } xf_plan_header;
 
-/* --- sections of the .so that the dynamic loader does not map ---------------------------------------------------- */
+/* --- sections of the .so that the dynamic loader does not map --- */
 #define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, then weight_bytes */
 #define XF_SECTION_IR ".xf.ir"           /* zlib: 8 bytes little-endian length of the text, then the deflate stream */
 #define XF_SECTION_PLAN ".xf.plan"       /* the blob itself, loaded; tools find it by the section table */
@@ -100,6 +119,11 @@ typedef struct {
  * the header. The runtime copies data that is not aligned to 64 bytes, so keep header and data page-aligned in the
  * file. */
 #define XF_WEIGHTS_MAGIC 0x3148474945574658ull
-typedef struct { uint64_t magic; uint32_t abi, data_offset; uint64_t bytes; uint8_t build_id[32]; } xf_weights_header;
+typedef struct {
+    uint64_t magic;
+    uint32_t abi, data_offset;
+    uint64_t bytes;
+    uint8_t build_id[32];
+} xf_weights_header;
 
 #endif
