@@ -11,4 +11,8 @@ function(xfc_target name)
     target_compile_options(${name} PRIVATE -fsanitize=${XF_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${name} PUBLIC -fsanitize=${XF_SANITIZE})
   endif()
+  if(XF_FUZZ) # coverage of what is fuzzed, not of the entry point alone
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
+    target_link_options(${name} PUBLIC -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()

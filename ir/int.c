@@ -363,7 +363,8 @@ static xfc_int quotient_atom(xfc_ctx *ctx, xfc_int x, xfc_int d) {
 }
 
 /* The places in p of term * q for every term of d; false if one is not there. */
-static bool find_products(xfc_ctx *ctx, const xfc_poly *p, const xfc_int_term *rest, const xfc_poly *d, xfc_int q, bool *found) {
+static bool find_products(xfc_ctx *ctx, const xfc_poly *p, const xfc_int_term *rest, const xfc_poly *d, xfc_int q,
+                          bool *found) {
     xfc_int_term qt = {.coeff = 1, .n = 1, .atom = &q};
     for (uint32_t i = 0; i < d->n; i++) {
         xfc_int_term want = term_mul(ctx, rest, &d->term[i]);

@@ -13,10 +13,11 @@ static bool is_packed(const xfc_type *t, uint32_t rank) { return t->rank == rank
 xfc_status infer_matmul_packed(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    if (a->rank < 2 || a->dtype != b->dtype || a->dtype == XFC_BOOL || size->n != 1 || (b->rank != 3 && !is_packed(b, a->rank)))
-        return xfc_fail(
-            inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-            "matmul_packed needs a of rank >= 2 and packed b of the same numeric type and batch rank; run layout on matmul");
+    if (a->rank < 2 || a->dtype != b->dtype || a->dtype == XFC_BOOL || size->n != 1 ||
+        (b->rank != 3 && !is_packed(b, a->rank)))
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "matmul_packed needs a of rank >= 2 and packed b of the same numeric type and batch rank; "
+                        "run layout on matmul");
     *inf->out = *a;
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul_packed"));
     for (uint32_t d = 0; b->rank != 3 && d + 2 < a->rank; d++)

@@ -130,11 +130,10 @@ static xfc_status nest_kernel(xfc_op *op) {
 /* Tiles multiply f32 with panels of the target's width, and there must be something to multiply: the indices of an
  * empty operand have no rows and columns. Any other packed product is a plain nest. */
 static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
+    if (op->code != XFC_OP_MATMUL_PACKED || op->out[0].type.dtype != XFC_F32) return false;
     xfc_ctx *c = op->graph->ctx;
     const xfc_type *b = &op->in[1].value->type, *out = &op->out[0].type;
-    if (op->code != XFC_OP_MATMUL_PACKED || out->dtype != XFC_F32 ||
-        !xfc_int_is(c, b->dim[b->rank - 1], p->target->panel))
-        return false;
+    if (!xfc_int_is(c, b->dim[b->rank - 1], p->target->panel)) return false;
     bool empty = xfc_int_is(c, xfc_type_count(c, out), 0);
     for (uint32_t i = 0; i < 2; i++) empty = empty || xfc_int_is(c, xfc_type_count(c, &op->in[i].value->type), 0);
     return !empty;

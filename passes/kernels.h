@@ -19,7 +19,8 @@ typedef struct {
     xfc_int index[XFC_MAX_RANK];
     xfc_int stride;
 } xfc_rows;
-/* index gives the element over symbols row and k and walks the rows of v in order; at is the row where the tile starts. */
+/* index gives the element over symbols row and k and walks the rows of v in order; at is the row where the tile
+ * starts. */
 xfc_rows xfc_tile_rows(xfc_ctx *, xfc_value *, const xfc_int *index, xfc_int row, xfc_int k, xfc_int at);
 
 xfc_op *xfc_kernel_contract(xfc_pass *, xfc_op *);  /* matmul_packed */

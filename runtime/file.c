@@ -18,6 +18,8 @@ static int map_fd(int fd, xf_file *out) {
     off_t size = lseek(fd, 0, SEEK_END);
     if (size < 0) return errno;
     if (size == 0) return 0;
+    char byte;
+    if (read(fd, &byte, 0) < 0) return errno; /* a directory, whose size says nothing */
     void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) return errno;
     *out = (xf_file){data, (size_t)size};

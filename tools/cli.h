@@ -31,11 +31,11 @@ typedef struct {
 /* Fills the destinations; what is no option goes to rest. Answers 0 to go on, else 1 + the exit code (--help: 1, bad
  * usage: 3). */
 int xf_cli_parse(const xf_cli *, xfc_arena *, int argc, char **argv, xf_cli_list *rest);
-/* Prints what was recorded on stderr. The exit code is that of the worst status: unsupported operators first, since they
- * are what a user can act upon. */
+/* Prints what was recorded on stderr. The exit code is that of the worst status: unsupported operators first, since
+ * they are what a user can act upon. */
 int xf_report_diags(const xfc_ctx *, bool as_json);
 bool xf_has_suffix(const char *, const char *suffix);
-double xf_seconds(void); /* of a clock that only goes forward */
+double xf_seconds(void);                                                  /* of a clock that only goes forward */
 bool xf_read_file(xfc_arena *, const char *path, char **text, size_t *n); /* NUL-terminated; false: errno says why */
 /* A file of IR text; verified if wanted. NULL: recorded. */
 xfc_graph *xf_parse_file(xfc_ctx *, const char *path, bool verify);

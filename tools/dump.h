@@ -39,7 +39,8 @@ void xf_dump_plan(xf_dump *, const xf_plan *);
 void xf_dump_meta(xf_dump *, const xf_plan *);
 
 /* dump_model.c, dump_so.c, dump_asm.c */
-xfc_status xf_dump_model(xf_dump *, const char *path, xfc_graph *, const xf_dump_what *);
+/* Passes may put another graph in the place of the given one. */
+xfc_status xf_dump_model(xf_dump *, const char *path, xfc_graph **, const xf_dump_what *);
 xfc_status xf_dump_so(xf_dump *, const char *path, const xf_file *, const xf_dump_what *);
 
 /* elf_view.c: symbols and addresses of a file that may be damaged; nothing outside it is ever read. */

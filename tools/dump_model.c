@@ -137,12 +137,12 @@ static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g
     return XFC_OK;
 }
 
-xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_graph *g, const xf_dump_what *what) {
-    if (what->ops) dump_ops(d, g);
-    if (what->weights) dump_weights(d, g);
-    if (what->ir) XFC_TRY(dump_ir(d, path, &g, what));
+xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
+    if (what->ops) dump_ops(d, *g);
+    if (what->weights) dump_weights(d, *g);
+    if (what->ir) XFC_TRY(dump_ir(d, path, g, what));
     if (!what->signature && !what->plan && !what->assembly) return XFC_OK;
-    XFC_TRY(advance(d, &g, XFC_STAGE_PLANNED));
-    XFC_TRY(dump_planned(d, path, g, what));
-    return what->assembly ? dump_assembly(d, path, g, what) : XFC_OK;
+    XFC_TRY(advance(d, g, XFC_STAGE_PLANNED));
+    XFC_TRY(dump_planned(d, path, *g, what));
+    return what->assembly ? dump_assembly(d, path, *g, what) : XFC_OK;
 }

@@ -101,10 +101,15 @@ static xfc_status interpret(xf_runner *r, const xfc_graph *g, const xfc_tensor *
     return xfc_eval_graph(g, args, g->n_in, out, &opts);
 }
 
+static void free_graph(void *g) { xfc_graph_free(g); }
+
 xfc_status xf_compare_model(xf_runner *r, xf_ctx *ctx, const char *model, const xf_cli_list *dims, bool per_node,
                             const xfc_tensor *const *in, xf_tolerance tol) {
-    xfc_graph *g = xfc_import_file(r->ctx, model, &(xfc_import_opts){.dims = dims->item, .n_dims = dims->n});
+    xfc_graph *g = xf_has_suffix(model, ".xf")
+                       ? xf_parse_file(r->ctx, model, true)
+                       : xfc_import_file(r->ctx, model, &(xfc_import_opts){.dims = dims->item, .n_dims = dims->n});
     if (!g) return XFC_ERR_INPUT;
+    xfc_ctx_at_exit(r->ctx, free_graph, g);
     recording rec = {.ctx = r->ctx, .plan = &r->plan};
     const xfc_tensor **got = xfc_new_array(r->ctx->arena, const xfc_tensor *, r->n_out);
     xfc_array *want = xfc_new_array(r->ctx->arena, xfc_array, g->n_out);

@@ -40,7 +40,8 @@ static xfc_status dump(xf_dump *d, const char *path, options *o) {
         s = xf_dump_so(d, path, &f, &o->what);
     } else {
         xfc_graph *g = read_graph(d->ctx, path, o);
-        if (g && !d->ctx->n_errors) s = xf_dump_model(d, path, g, &o->what);
+        if (g && !d->ctx->n_errors) s = xf_dump_model(d, path, &g, &o->what);
+        xfc_graph_free(g);
     }
     xf_file_unmap(&f);
     return s;
@@ -56,7 +57,9 @@ static int run(xfc_ctx *ctx, const char *path, options *o) {
     xfc_status s = dump(&d, path, o);
     if (s == XFC_OK) {
         xf_dump_end(&d);
-        if (!xf_write_file("-", d.out.text ? d.out.text : "", d.out.n)) return 4;
+        if (!xf_write_file("-", d.out.text ? d.out.text : "", d.out.n))
+            s = xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){0}, "standard output cannot be written: %s; free some space",
+                         strerror(errno));
     }
     int code = xf_report_diags(ctx, false);
     return code ? code : s == XFC_OK ? 0 : xfc_exit_code(s);

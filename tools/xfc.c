@@ -114,7 +114,8 @@ static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_gra
     XFC_TRY(backend->configure(o->ctx, &target, isa));
     double start = xf_seconds();
     XFC_TRY(backend->emit(o->ctx, &target, g, what, o->opt ? o->opt[0] - '0' : 2, out));
-    if (o->time_passes) fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (xf_seconds() - start) * 1e3, out->n);
+    if (o->time_passes)
+        fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (xf_seconds() - start) * 1e3, out->n);
     return XFC_OK;
 }
 
@@ -172,30 +173,52 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **
     return xfc_run_passes(g, target, o->passes ? o->passes : xfc_pipeline_default[level], &run);
 }
 
-static int compile(options *o, const char *path) {
+/* From a graph as read to what was asked for. */
+static int build(options *o, const xfc_backend *backend, xfc_graph **g, const char *path) {
     const char *emit = o->emit ? o->emit : "lib";
-    bool is_lib = !strcmp(emit, "lib"), is_ir = !strcmp(emit, "ir");
+    if (!add_taps(o, *g, path)) return 2;
+    if (transform(o, backend, g) != XFC_OK || o->ctx->n_errors) return report(o);
+    if (o->check) {
+        printf("%s: ok: every node can be compiled\n", path);
+        return report(o);
+    }
+    o->emit = emit;
+    if (!strcmp(emit, "lib")) return emit_library(o, backend, *g);
+    return !strcmp(emit, "ir") ? emit_ir(o, *g) : emit_one(o, backend, *g);
+}
+
+static int compile(options *o, const char *path) {
     const xfc_backend *backend = choose_backend(o);
     if (!backend || !split_isas(o, backend)) return 2;
-    if (is_lib && !strcmp(backend->name, "cuda")) {
+    for (uint32_t i = 0; i < o->n_isas; i++) /* before any work: a wrong -march is no error of the model */
+        if (backend->configure(o->ctx, &(xfc_target){0}, o->isas[i]) != XFC_OK) return report(o), 2;
+    if (!strcmp(backend->name, "cuda") && (!o->emit || !strcmp(o->emit, "lib"))) {
         fprintf(stderr, "xfc: error: --target=cuda writes PTX only so far; add --emit=ptx\n");
         return 3;
     }
     double start = xf_seconds();
     xfc_graph *g = read_model(o, path);
     if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (xf_seconds() - start) * 1e3);
-    if (!g || o->ctx->n_errors) {
-        int code = report(o);
-        return code ? code : 1;
+    bool good = g && !o->ctx->n_errors;
+    int code = good ? build(o, backend, &g, path) : report(o);
+    xfc_graph_free(g);
+    return good || code ? code : 1;
+}
+
+static bool known_checks(const char *list) {
+    static const char *const checks[] = {"verify", "clone", "roundtrip"};
+    for (const char *p = list; p && *p;) {
+        size_t n = strcspn(p, ",");
+        bool known = n == 0;
+        for (size_t i = 0; i < XFC_COUNT(checks); i++)
+            known = known || (strlen(checks[i]) == n && !strncmp(p, checks[i], n));
+        if (!known)
+            return fprintf(stderr, "xfc: error: unknown --check-passes=%.*s; known: verify, clone, roundtrip\n", (int)n,
+                           p),
+                   false;
+        p += n + (p[n] == ',');
     }
-    if (!add_taps(o, g, path)) return 2;
-    if (transform(o, backend, &g) != XFC_OK || o->ctx->n_errors) return report(o);
-    if (o->check) {
-        printf("%s: ok: every node can be compiled\n", path);
-        return report(o);
-    }
-    o->emit = emit;
-    return is_lib ? emit_library(o, backend, g) : is_ir ? emit_ir(o, g) : emit_one(o, backend, g);
+    return true;
 }
 
 static int check_options(options *o, const xf_cli_list *files) {
@@ -207,10 +230,13 @@ static int check_options(options *o, const xf_cli_list *files) {
     if (!level) fprintf(stderr, "xfc: error: unknown level -O%s; known: -O0 to -O3\n", o->opt);
     bool count = !o->bisect || (*o->bisect && strspn(o->bisect, "0123456789") == strlen(o->bisect));
     if (!count) fprintf(stderr, "xfc: error: --bisect-limit=%s is no number\n", o->bisect);
+    bool form = !o->diagnostics || !strcmp(o->diagnostics, "text") || !strcmp(o->diagnostics, "json");
+    if (!form) fprintf(stderr, "xfc: error: unknown --diagnostics=%s; known: text, json\n", o->diagnostics);
+    bool checks = known_checks(o->checks);
     if (files->n != 1) fprintf(stderr, "xfc: error: give exactly one model, not %u; see xfc --help\n", files->n);
     bool needs_output = !o->check && !o->output && (!o->emit || !strcmp(o->emit, "lib") || !strcmp(o->emit, "obj"));
     if (needs_output) fprintf(stderr, "xfc: error: where to? give -o FILE\n");
-    return known && level && count && files->n == 1 && !needs_output ? 0 : 2;
+    return known && level && count && form && checks && files->n == 1 && !needs_output ? 0 : 2;
 }
 
 int main(int argc, char **argv) {

@@ -163,8 +163,8 @@ LLVMValueRef xfc_emit_load(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValu
     return xfc_emit_from_memory(e, t, v);
 }
 
-/* LLVM 22 turns an AVX-512 store of truncated integers under a mask of one lane into a scalar store of the wide element,
- * which overwrites what follows; and which masks have one lane may show only after inlining and folding. */
+/* LLVM 22 turns an AVX-512 store of truncated integers under a mask of one lane into a scalar store of the wide
+ * element, which overwrites what follows; and which masks have one lane may show only after inlining and folding. */
 static LLVMValueRef stored_under_mask(xfc_emit *e, xfc_dtype t, LLVMValueRef value) {
     bool integers = LLVMGetTypeKind(LLVMGetElementType(LLVMTypeOf(value))) == LLVMIntegerTypeKind;
     return e->target->vector_bytes == 64 && integers && xfc_dtype_bytes(t) < 8 ? opaque(e, value) : value;

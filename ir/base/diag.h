@@ -44,7 +44,7 @@ void xfc_ctx_at_exit(xfc_ctx *, void (*fn)(void *user), void *user);
 
 /* Records one error at loc and returns status. After 200 errors further ones are counted, not stored. */
 xfc_status xfc_fail(xfc_ctx *, xfc_status status, xfc_loc loc, const char *fmt, ...) XFC_PRINTF(4, 5);
-void xfc_diag_format(xfc_buf *, const xfc_diag *);                            /* one line, no newline */
+void xfc_diag_format(xfc_buf *, const xfc_diag *); /* one line, no newline */
 void xfc_diags_print(const xfc_ctx *, void *stdio_file, bool json);
 int xfc_exit_code(xfc_status); /* 0 ok, 1 model, 3 unsupported, 4 I/O, 5 verification, 1 limit, 1 tool */
 

@@ -42,9 +42,12 @@ static const char unsupported[] = "graph @gpu[b in 0..64](%d: f64[b]) -> (f64[b]
                                   "f64 %d[t]\n e = exp f64 a\n store %o[t] = e\n }\n  }\n"
                                   "  return %o\n}\n";
 
+static void free_graph(void *g) { xfc_graph_free(g); }
+
 static xfc_status compile(xfc_ctx *ctx, const char *source, xfc_blob *out) {
     xfc_graph *g = xfc_parse_graph(ctx, source, strlen(source), "gpu.xf");
     if (!g) return XFC_ERR_INPUT;
+    xfc_ctx_at_exit(ctx, free_graph, g);
     xfc_int symbol[2] = {xfc_int_symbol(ctx, "b", 0, 0), xfc_int_symbol(ctx, "s", 0, 0)};
     xfc_emit e;
     xfc_target target;

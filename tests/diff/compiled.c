@@ -1,7 +1,7 @@
 /* compiled.c - see diff.h: a graph compiled like xfc does it, loaded, and run through xf.h.
  *
- * Memory around the tensors is part of the test: inputs are read-only and end where a page without access begins, outputs
- * of the caller end there too and have a pattern in front, and the caller's arena has one behind.
+ * Memory around the tensors is part of the test: inputs are read-only and end where a page without access begins,
+ * outputs of the caller end there too and have a pattern in front, and the caller's arena has one behind.
  */
 #define _DEFAULT_SOURCE
 #include "backends/backend.h"
@@ -19,8 +19,8 @@ uint32_t diff_cpu_isas(void) {
     uint32_t bits = 1;
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return bits;
     bits |= 2;
-    bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512vl");
+    bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return v4 ? bits | 4 : bits;
 }
 
@@ -53,8 +53,15 @@ static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {
     xfc_run_opts run = {.verify = true, .clone = how.clone, .roundtrip = how.roundtrip, .bisect_limit = -1};
     XFC_TRY(xfc_run_passes(&c->planned, &xfc_target_cpu_generic, xfc_pipeline_default[how.level], &run));
     xfc_status status = emit_all(c, ctx, how, objects, &plan);
-    xfc_link_job job = {.objects = objects, .n_objects = c->n_isas, .plan = &plan, .graph = c->planned, .ir_text = "", .ir_bytes = 0,
-                        .output = c->path, .isas = c->isa, .n_isas = c->n_isas};
+    xfc_link_job job = {.objects = objects,
+                        .n_objects = c->n_isas,
+                        .plan = &plan,
+                        .graph = c->planned,
+                        .ir_text = "",
+                        .ir_bytes = 0,
+                        .output = c->path,
+                        .isas = c->isa,
+                        .n_isas = c->n_isas};
     if (status == XFC_OK) status = xfc_link(ctx, &job);
     for (uint32_t i = 0; i < c->n_isas; i++) free(objects[i].data);
     free(plan.data);
@@ -85,8 +92,15 @@ void compiled_free(compiled *c) {
 
 /* --- memory --- */
 
-typedef struct { char *map; size_t bytes; } pages;
-typedef struct { pages *item; uint32_t n, cap; xfc_arena *arena; } mappings;
+typedef struct {
+    char *map;
+    size_t bytes;
+} pages;
+typedef struct {
+    pages *item;
+    uint32_t n, cap;
+    xfc_arena *arena;
+} mappings;
 enum { PATTERN = 0x5a, MARGIN = 256 };
 
 /* n bytes that end at a page without access, after at least MARGIN bytes of pattern. */
@@ -113,7 +127,11 @@ static void unmap_all(mappings *m) {
 static xf_tensor tensor_of(const xfc_array *a, void *data, int64_t *shape) {
     uint32_t d = xfc_dtype_dlpack(a->dtype);
     for (uint32_t i = 0; i < a->rank; i++) shape[i] = a->dim[i];
-    return (xf_tensor){.data = data, .device = {1, 0}, .ndim = (int32_t)a->rank, .dtype = {d & 255, d >> 8 & 255, (uint16_t)(d >> 16)}, .shape = shape};
+    return (xf_tensor){.data = data,
+                       .device = {1, 0},
+                       .ndim = (int32_t)a->rank,
+                       .dtype = {d & 255, d >> 8 & 255, (uint16_t)(d >> 16)},
+                       .shape = shape};
 }
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
@@ -141,15 +159,18 @@ static void place_inputs(session *s, const xfc_array *in) {
     for (uint32_t i = 0; i < s->graph->n_in; i++) {
         char *data = fenced(&s->mem, bytes_of(&in[i]));
         memcpy(data, in[i].data, bytes_of(&in[i]));
-        mprotect(s->mem.item[s->mem.n - 1].map, s->mem.item[s->mem.n - 1].bytes - (size_t)sysconf(_SC_PAGESIZE), PROT_READ);
+        mprotect(s->mem.item[s->mem.n - 1].map, s->mem.item[s->mem.n - 1].bytes - (size_t)sysconf(_SC_PAGESIZE),
+                 PROT_READ);
         s->in[i] = tensor_of(&in[i], data, s->shape[i]);
     }
 }
 
 static bool shapes_agree(session *s, xf_tensor *out) {
     const xfc_graph *g = s->graph;
-    if (s->xf->num_inputs(s->model) != g->n_in || s->xf->num_outputs(s->model) != g->n_out) return fail(s, "signature", "other counts");
-    if (s->xf->infer_shapes(s->model, s->in, g->n_in, out, g->n_out) != XF_OK) return fail(s, "infer_shapes", s->xf->last_error(NULL));
+    if (s->xf->num_inputs(s->model) != g->n_in || s->xf->num_outputs(s->model) != g->n_out)
+        return fail(s, "signature", "other counts");
+    if (s->xf->infer_shapes(s->model, s->in, g->n_in, out, g->n_out) != XF_OK)
+        return fail(s, "infer_shapes", s->xf->last_error(NULL));
     for (uint32_t i = 0; i < g->n_out && !s->oracle->range_error; i++) {
         const xfc_array *want = &s->oracle->out[i];
         if (out[i].ndim != (int32_t)want->rank) return fail(s, "infer_shapes", "another rank");
@@ -166,8 +187,10 @@ static bool compare(session *s, const xf_tensor *out, bool own) {
         got.data = out[i].data;
         for (uint32_t d = 0; d < got.rank; d++)
             if (out[i].shape[d] != got.dim[d]) return fail(s, s->graph->out_name[i], "another dim");
-        if (own && got.count && !margin_holds(out[i].data)) ok = fail(s, s->graph->out_name[i], "memory before the output changed");
-        if (!oracle_accepts(s->oracle, i, fma, s->graph->out_name[i], &got, s->counts)) ok = fail(s, "output", "differs");
+        if (own && got.count && !margin_holds(out[i].data))
+            ok = fail(s, s->graph->out_name[i], "memory before the output changed");
+        if (!oracle_accepts(s->oracle, i, fma, s->graph->out_name[i], &got, s->counts))
+            ok = fail(s, "output", "differs");
     }
     return ok;
 }
@@ -179,14 +202,17 @@ static bool run_in(session *s, int32_t threads, bool own) {
     size_t n = 0;
     for (uint32_t i = 0; i < g->n_out; i++) out[i] = (xf_tensor){.ndim = XFC_MAX_RANK, .shape = s->shape[g->n_in + i]};
     if (!shapes_agree(s, out)) return false;
-    for (uint32_t i = 0; i < g->n_out; i++) out[i].data = own && !s->oracle->range_error ? fenced(&s->mem, bytes_of(&s->oracle->out[i])) : NULL;
+    for (uint32_t i = 0; i < g->n_out; i++)
+        out[i].data = own && !s->oracle->range_error ? fenced(&s->mem, bytes_of(&s->oracle->out[i])) : NULL;
     xf_ctx_opts opts = {.struct_size = sizeof opts, .num_threads = threads};
-    if (own && s->xf->workspace_size(s->model, s->in, g->n_in, threads, &n) != XF_OK) return fail(s, "workspace_size", s->xf->last_error(NULL));
+    if (own && s->xf->workspace_size(s->model, s->in, g->n_in, threads, &n) != XF_OK)
+        return fail(s, "workspace_size", s->xf->last_error(NULL));
     if (own) opts.arena = fenced(&s->mem, n), opts.arena_size = n;
     xf_ctx *ctx = NULL;
     if (s->xf->ctx_create(s->model, &opts, &ctx) != XF_OK) return fail(s, "ctx_create", s->xf->last_error(NULL));
     xf_status status = s->xf->run(ctx, s->in, g->n_in, out, g->n_out);
-    bool ok = status == XF_OK || (s->oracle->range_error && status == XF_E_RANGE) || fail(s, "run", s->xf->last_error(ctx));
+    bool ok =
+        status == XF_OK || (s->oracle->range_error && status == XF_E_RANGE) || fail(s, "run", s->xf->last_error(ctx));
     if (status == XF_OK && !s->oracle->range_error) ok = compare(s, out, own);
     if (own && n && !margin_holds(opts.arena)) ok = fail(s, "run", "memory before the arena changed");
     s->xf->ctx_destroy(ctx);
@@ -206,9 +232,10 @@ bool compiled_check(const compiled *c, const xfc_graph *g, const xfc_array *in, 
     xf_get_api_fn get_api;
     if (!symbol) return fprintf(stderr, "  %s\n", dlerror()), false;
     memcpy(&get_api, &symbol, sizeof get_api); /* C has no cast from data to code */
-    session s = {.xf = get_api(XF_ABI_VERSION), .graph = g, .oracle = o, .counts = counts, .mem = {.arena = xfc_arena_new()}};
+    session s = {
+        .xf = get_api(XF_ABI_VERSION), .graph = g, .oracle = o, .counts = counts, .mem = {.arena = xfc_arena_new()}};
     s.in = xfc_new_array(s.mem.arena, xf_tensor, g->n_in + 1);
-    s.shape = (int64_t(*)[XFC_MAX_RANK])xfc_alloc_array(s.mem.arena, g->n_in + g->n_out, sizeof *s.shape, 8);
+    s.shape = (int64_t (*)[XFC_MAX_RANK])xfc_alloc_array(s.mem.arena, g->n_in + g->n_out, sizeof *s.shape, 8);
     place_inputs(&s, in);
     bool ok = true;
     for (uint32_t i = 0; i < c->n_isas; i++) {
@@ -228,8 +255,10 @@ static void blame(const compiled *c, const xfc_array *in, const oracle *o, xfc_a
     xfc_array out[DIFF_MAX_OUT] = {{0}};
     diff_counts counts = {0};
     bool same = xfc_eval_graph(c->planned, in, c->planned->n_in, out, &(xfc_eval_opts){.arena = arena}) == XFC_OK;
-    for (uint32_t i = 0; same && i < c->planned->n_out; i++) same = oracle_accepts(o, i, true, "of the planned graph", &out[i], &counts);
-    fprintf(stderr, "  %s\n", same ? "the planned graph is right: code generation or runtime" : "the planned graph is wrong: a pass");
+    for (uint32_t i = 0; same && i < c->planned->n_out; i++)
+        same = oracle_accepts(o, i, true, "of the planned graph", &out[i], &counts);
+    fprintf(stderr, "  %s\n",
+            same ? "the planned graph is right: code generation or runtime" : "the planned graph is wrong: a pass");
     c->planned->ctx->n_errors = c->planned->ctx->n_diags = 0;
 }
 
@@ -238,7 +267,8 @@ void diff_print(const maker *m, const char *what, uint32_t round, const char *ho
     xfc_print_graph(&text, m->graph, NULL);
     fprintf(stderr, "%s: %s, round %u:", what, how, (unsigned)round);
     for (uint32_t i = 0; i < m->n_symbols; i++)
-        fprintf(stderr, " %s=%lld", xfc_int_look(m->ctx, m->symbol[i].symbol)->name, (long long)m->symbol[i].extent[round]);
+        fprintf(stderr, " %s=%lld", xfc_int_look(m->ctx, m->symbol[i].symbol)->name,
+                (long long)m->symbol[i].extent[round]);
     fprintf(stderr, "\n%s", text.n < 20000 ? text.text : "");
 }
 
@@ -294,7 +324,7 @@ bool diff_apart(bool (*run)(void *arg, diff_counts *), void *arg, const char *wh
 }
 
 bool diff_enough(const diff_counts *c) {
-    fprintf(stderr, "elements: %lld equal to the bit, %lld within a tolerance, %lld not compared\n", (long long)c->exact,
-            (long long)c->tolerant, (long long)c->skipped);
+    fprintf(stderr, "elements: %lld equal to the bit, %lld within a tolerance, %lld not compared\n",
+            (long long)c->exact, (long long)c->tolerant, (long long)c->skipped);
     return c->skipped * 20 <= c->exact + c->tolerant;
 }

@@ -1,16 +1,18 @@
 /* diff.h - interpreter against compiled code: what the tests of this folder share.
  *
- * A case is a graph made by make.c, with the extents of its symbols in some rounds. For each round there is an oracle: the
- * interpreter's outputs with a tolerance an element. The graph is then compiled in several ways, each into a shared object,
- * loaded and run through xf.h for every round; and every output element must lie within its tolerance.
+ * A case is a graph made by make.c, with the extents of its symbols in some rounds. For each round there is an
+ * oracle: the interpreter's outputs with a tolerance an element. The graph is then compiled in several ways, each
+ * into a shared object, loaded and run through xf.h for every round; and every output element must lie within its
+ * tolerance.
  *
- * Where the tolerance comes from. Compiled code may differ from the interpreter in few places: the order of floating sums,
- * math functions on an ISA without FMA, and rules that pow may be replaced by. So the oracle interprets the graph several
- * times more, with composites decomposed, and after each such op moves every element up or down by a part of what the op may differ
- * (noise_of in oracle.c is the table). The largest deviation of a result, times SLACK, is its tolerance; elements that no such
- * op reaches must be equal to the bit (any NaN equals any other). Integers and bools behind a comparison or a cast of noisy
- * floats must be equal where no noise changed them. Elements that noise makes infinite or NaN are not compared; their number
- * is counted, and a test fails when they are more than a few.
+ * Where the tolerance comes from. Compiled code may differ from the interpreter in few places: the order of floating
+ * sums, math functions on an ISA without FMA, and rules that pow may be replaced by. So the oracle interprets the
+ * graph several times more, with composites decomposed, and after each such op moves every element up or down by a
+ * part of what the op may differ (noise_of in oracle.c is the table). The largest deviation of a result, times
+ * SLACK, is its tolerance; elements that no such op reaches must be equal to the bit (any NaN equals any other).
+ * Integers and bools behind a comparison or a cast of noisy floats must be equal where no noise changed them.
+ * Elements that noise makes infinite or NaN are not compared; their number is counted, and a test fails when they
+ * are more than a few.
  */
 #ifndef XFC_DIFF_H
 #define XFC_DIFF_H
@@ -37,11 +39,15 @@ typedef struct {
     xfc_graph *graph;
     xfc_builder b;
     uint64_t seed;
-    bool dynamic, finite; /* dims are symbols; no NaN nor infinity among the inputs */
+    bool dynamic, finite;     /* dims are symbols; no NaN nor infinity among the inputs */
     uint32_t n_rounds, reuse; /* percent: how often an operand is a value there already is */
     diff_symbol symbol[DIFF_MAX_SYMBOLS];
     uint32_t n_symbols;
-    struct { diff_fill fill; xfc_int bound; bool special; } input[DIFF_MAX_INPUTS]; /* INDEX: in -bound .. bound - 1 */
+    struct {
+        diff_fill fill;
+        xfc_int bound;
+        bool special;
+    } input[DIFF_MAX_INPUTS]; /* INDEX: in -bound .. bound - 1 */
     xfc_value *out[DIFF_MAX_OUT];
     uint32_t n_out;
 } maker;
@@ -75,9 +81,11 @@ static inline uint32_t maker_below(maker *m, uint32_t n) { return (uint32_t)diff
 typedef struct {
     xfc_array out[DIFF_MAX_OUT];
     double *tolerance[2][DIFF_MAX_OUT]; /* 0: an ISA with FMA, 1: without; < 0: not to be compared */
-    bool range_error; /* the interpreter met an index out of range */
+    bool range_error;                   /* the interpreter met an index out of range */
 } oracle;
-typedef struct { int64_t exact, tolerant, skipped; } diff_counts;
+typedef struct {
+    int64_t exact, tolerant, skipped;
+} diff_counts;
 
 /* False: the graph cannot be interpreted, printed. */
 bool oracle_run(xfc_graph *, const xfc_array *in, oracle *, xfc_arena *);
@@ -87,11 +95,11 @@ bool oracle_accepts(const oracle *, uint32_t i, bool fma, const char *name, cons
 /* --- compiled.c --- */
 
 typedef struct {
-    int level;            /* -O */
-    bool reparse;         /* compile parse(print(graph)) */
-    bool roundtrip;       /* and print and parse, or clone, after each pass */
+    int level;      /* -O */
+    bool reparse;   /* compile parse(print(graph)) */
+    bool roundtrip; /* and print and parse, or clone, after each pass */
     bool clone;
-    uint32_t isas;        /* bits: v2, v3, v4 */
+    uint32_t isas; /* bits: v2, v3, v4 */
 } diff_how;
 typedef struct {
     char path[320];

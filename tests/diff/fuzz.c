@@ -1,9 +1,8 @@
 /* fuzz.c - random graphs of several ops: interpreter against compiled code.
  *
- * fuzz FIRST [COUNT [print]]: seeds FIRST .. FIRST + COUNT - 1, each in a process of its own, so that a crash is a failure of
- * its seed. With a third argument every graph is printed first and
- * everything happens in this process, for a debugger.
- * A seed decides everything: the graph, its shapes and its inputs.
+ * fuzz FIRST [COUNT [print]]: seeds FIRST .. FIRST + COUNT - 1, each in a process of its own, so that a crash is a
+ * failure of its seed. With a third argument every graph is printed first and everything happens in this process,
+ * for a debugger. A seed decides everything: the graph, its shapes and its inputs.
  */
 #include "tests/diff/diff.h"
 #include "tests/unit/test.h"
@@ -11,9 +10,11 @@
 /* Ops of models more often than others; f32 and what surrounds it more often than other types. */
 static xfc_opcode random_code(maker *m) {
     static const xfc_opcode common[] = {
-        XFC_OP_ADD, XFC_OP_MUL, XFC_OP_SUB, XFC_OP_DIV, XFC_OP_SELECT, XFC_OP_CAST, XFC_OP_RESHAPE, XFC_OP_TRANSPOSE, XFC_OP_EXPAND, XFC_OP_SLICE,
-        XFC_OP_CONCAT, XFC_OP_PAD, XFC_OP_GATHER, XFC_OP_REDUCE_SUM, XFC_OP_REDUCE_MAX, XFC_OP_REDUCE_MEAN, XFC_OP_MATMUL, XFC_OP_LINEAR,
-        XFC_OP_SOFTMAX, XFC_OP_LAYERNORM, XFC_OP_RMSNORM, XFC_OP_GELU, XFC_OP_ATTENTION, XFC_OP_EXP, XFC_OP_CUMSUM};
+        XFC_OP_ADD,         XFC_OP_MUL,     XFC_OP_SUB,       XFC_OP_DIV,        XFC_OP_SELECT,
+        XFC_OP_CAST,        XFC_OP_RESHAPE, XFC_OP_TRANSPOSE, XFC_OP_EXPAND,     XFC_OP_SLICE,
+        XFC_OP_CONCAT,      XFC_OP_PAD,     XFC_OP_GATHER,    XFC_OP_REDUCE_SUM, XFC_OP_REDUCE_MAX,
+        XFC_OP_REDUCE_MEAN, XFC_OP_MATMUL,  XFC_OP_LINEAR,    XFC_OP_SOFTMAX,    XFC_OP_LAYERNORM,
+        XFC_OP_RMSNORM,     XFC_OP_GELU,    XFC_OP_ATTENTION, XFC_OP_EXP,        XFC_OP_CUMSUM};
     if (maker_chance(m, 70)) return common[maker_below(m, XFC_COUNT(common))];
     return (xfc_opcode)maker_below(m, XFC_OP_COUNT);
 }
@@ -44,7 +45,8 @@ static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
     }
     choose_outputs(&m, made, n);
     snprintf(what, sizeof what, "fuzz %llu", (unsigned long long)seed);
-    const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3}, {.level = 2, .reparse = true, .roundtrip = seed % 2, .clone = !(seed % 2), .isas = 7}};
+    const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3},
+                             {.level = 2, .reparse = true, .roundtrip = seed % 2, .clone = !(seed % 2), .isas = 7}};
     bool ok = maker_end(&m);
     if (print) diff_print(&m, what, 0, "as built");
     ok = ok && diff_case(&m, hows, XFC_COUNT(hows), what, counts);
@@ -61,7 +63,8 @@ int main(int argc, char **argv) {
     for (uint64_t seed = first; seed < first + count; seed++) {
         char name[48];
         snprintf(name, sizeof name, "seed %llu", (unsigned long long)seed);
-        test_check(print ? run_seed(seed, true, &counts) : diff_apart(run_apart, &seed, name, &counts), __FILE__, __LINE__, name);
+        test_check(print ? run_seed(seed, true, &counts) : diff_apart(run_apart, &seed, name, &counts), __FILE__,
+                   __LINE__, name);
     }
     CHECK(diff_enough(&counts));
     return test_end();

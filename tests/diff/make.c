@@ -1,8 +1,9 @@
 /* make.c - see diff.h: random ops on random operands.
  *
- * Every op is right by construction: a size that must be equal to another is the same symbolic integer, or the symbol's twin,
- * which has the same extent in every round. Broadcasting meets static 1, and the symbol's partner, which is 1 in some rounds:
- * what broadcasts is then decided at run time. Operands are new inputs, constants, views of inputs, or values that are there.
+ * Every op is right by construction: a size that must be equal to another is the same symbolic integer, or the
+ * symbol's twin, which has the same extent in every round. Broadcasting meets static 1, and the symbol's partner,
+ * which is 1 in some rounds: what broadcasts is then decided at run time. Operands are new inputs, constants, views
+ * of inputs, or values that are there.
  */
 #include "ir/verify.h"
 #include "tests/diff/diff.h"
@@ -12,7 +13,10 @@ enum { LIMIT = 6000, MACS = 150000 }; /* elements of a value, multiplications of
 
 /* --- sizes --- */
 
-typedef struct { const maker *m; uint32_t round; } lookup_state;
+typedef struct {
+    const maker *m;
+    uint32_t round;
+} lookup_state;
 static bool lookup(void *user, uint32_t id, int64_t *out) {
     const lookup_state *s = user;
     for (uint32_t i = 0; i < s->m->n_symbols; i++)
@@ -40,7 +44,8 @@ static int64_t most(const maker *m, uint32_t rank, const xfc_int *dim) {
 static xfc_int constant(const maker *m, int64_t v) { return xfc_int_const(m->ctx, v); }
 
 static int64_t some_extent(maker *m) {
-    static const int64_t extents[] = {0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 12, 16, 17, 31, 33, 48, 49, 64, 65, 100, 300};
+    static const int64_t extents[] = {0, 1,  1,  1,  2,  2,  3,  3,  4,  5,  6,   7,
+                                      8, 12, 16, 17, 31, 33, 48, 49, 64, 65, 100, 300};
     return extents[maker_below(m, XFC_COUNT(extents))];
 }
 
@@ -62,7 +67,8 @@ static void some_dims(maker *m, uint32_t rank, xfc_int *dim, int64_t limit) {
 
 static xfc_int twin_of(maker *m, xfc_int dim) {
     for (uint32_t i = 0; i < m->n_symbols; i++)
-        if (m->symbol[i].twin && xfc_int_same(m->symbol[m->symbol[i].partner].symbol, dim) && maker_chance(m, 30)) return m->symbol[i].symbol;
+        if (m->symbol[i].twin && xfc_int_same(m->symbol[m->symbol[i].partner].symbol, dim) && maker_chance(m, 30))
+            return m->symbol[i].symbol;
     return dim;
 }
 
@@ -90,8 +96,10 @@ static xfc_value *new_input(maker *m, xfc_dtype t, uint32_t rank, const xfc_int 
 }
 
 /* Random elements of any type. NEAR_ONE: so that products of many stay finite; INDEX: from either end. */
-static void fill_elements(uint64_t *seed, xfc_dtype t, void *data, int64_t n, diff_fill fill, int64_t bound, bool special) {
-    static const double specials[] = {0.0, -0.0, (double)INFINITY, -(double)INFINITY, (double)NAN, 65504.0, 1e-7, 0.5, 2.5, -1e-40, 1e30, -1.5};
+static void fill_elements(uint64_t *seed, xfc_dtype t, void *data, int64_t n, diff_fill fill, int64_t bound,
+                          bool special) {
+    static const double specials[] = {
+        0.0, -0.0, (double)INFINITY, -(double)INFINITY, (double)NAN, 65504.0, 1e-7, 0.5, 2.5, -1e-40, 1e30, -1.5};
     for (int64_t i = 0; i < n; i++) {
         uint64_t r = diff_random(seed);
         double f = (double)(int64_t)(r >> 11) * 0x1p-50 - 4;
@@ -100,8 +108,10 @@ static void fill_elements(uint64_t *seed, xfc_dtype t, void *data, int64_t n, di
         if (special && r % 7 == 0) f = specials[(r >> 8) % XFC_COUNT(specials)];
         if (fill == DIFF_NEAR_ONE) f = 1 + (double)((int64_t)(r >> 11) % 1000) / 20000;
         if (fill == DIFF_INDEX) v = bound > 0 ? diff_between(seed, -bound, bound - 1) : 0;
-        if (xfc_dtype_is_float(t)) xfc_element_set_f(t, data, i, f);
-        else xfc_element_set_i(t, data, i, t == XFC_BOOL ? v & 1 : v);
+        if (xfc_dtype_is_float(t))
+            xfc_element_set_f(t, data, i, f);
+        else
+            xfc_element_set_i(t, data, i, t == XFC_BOOL ? v & 1 : v);
     }
 }
 
@@ -110,16 +120,21 @@ static xfc_value *fresh(maker *m, xfc_dtype t, uint32_t rank, const xfc_int *dim
     int64_t extent[XFC_MAX_RANK], count, limit = 0;
     xfc_type type = xfc_type_make(t, rank, dim);
     bool known = fill != DIFF_INDEX || xfc_int_value(m->ctx, bound, &limit);
-    bool is_constant = maker_chance(m, 20) && known && xfc_type_static(m->ctx, &type, extent, &count) && (fill != DIFF_INDEX || limit > 0 || !count);
+    bool is_constant = maker_chance(m, 20) && known && xfc_type_static(m->ctx, &type, extent, &count) &&
+                       (fill != DIFF_INDEX || limit > 0 || !count);
     if (!is_constant) return new_input(m, t, rank, dim, fill, bound);
     void *data = xfc_tensor_alloc(m->ctx, t, rank, extent);
     fill_elements(&m->seed, t, data, count, fill, limit, false);
     return xfc_b_const(&m->b, xfc_tensor_new(m->ctx, t, rank, extent, data, NULL));
 }
 
-typedef struct { xfc_value *item[512]; uint32_t n; } choice;
+typedef struct {
+    xfc_value *item[512];
+    uint32_t n;
+} choice;
 static void consider(choice *c, xfc_value *v, xfc_dtype t, uint32_t lo, uint32_t hi) {
-    if (v->type.dtype == t && v->type.rank >= lo && v->type.rank <= hi && c->n < XFC_COUNT(c->item)) c->item[c->n++] = v;
+    if (v->type.dtype == t && v->type.rank >= lo && v->type.rank <= hi && c->n < XFC_COUNT(c->item))
+        c->item[c->n++] = v;
 }
 
 static void all_values(maker *m, choice *c, xfc_dtype t, uint32_t lo, uint32_t hi) {
@@ -137,7 +152,8 @@ static xfc_value *pick(maker *m, xfc_dtype t, uint32_t lo, uint32_t hi) {
         xfc_value *late = c.item[c.n - 1], *any = c.item[maker_below(m, c.n)];
         return maker_chance(m, 40) ? late : any;
     }
-    uint32_t top = hi > 4 && maker_chance(m, 90) ? (lo > 4 ? lo : 4) : hi, rank = (uint32_t)diff_between(&m->seed, lo, top);
+    uint32_t top = hi > 4 && maker_chance(m, 90) ? (lo > 4 ? lo : 4) : hi,
+             rank = (uint32_t)diff_between(&m->seed, lo, top);
     some_dims(m, rank, dim, LIMIT);
     return fresh(m, t, rank, dim, DIFF_ANY, XFC_INT_NONE);
 }
@@ -163,13 +179,17 @@ static xfc_value *pick_exact(maker *m, xfc_dtype t, uint32_t rank, const xfc_int
 static xfc_value *pick_broadcast(maker *m, xfc_dtype t, const xfc_value *with) {
     xfc_int dim[XFC_MAX_RANK];
     uint32_t rank = with->type.rank, drop = maker_chance(m, 30) ? maker_below(m, rank + 1) : 0;
-    if (maker_chance(m, 10) && xfc_dtype_is_float(t)) return xfc_b_scalar_f(&m->b, t, (double)maker_below(m, 9) / 2 - 2);
-    if (maker_chance(m, 10) && !xfc_dtype_is_float(t)) return xfc_b_scalar_i(&m->b, t, maker_below(m, t == XFC_BOOL ? 2 : 4));
-    for (uint32_t d = drop; d < rank; d++) dim[d - drop] = maker_chance(m, 60) ? twin_of(m, with->type.dim[d]) : partner_of(m, with->type.dim[d]);
+    if (maker_chance(m, 10) && xfc_dtype_is_float(t))
+        return xfc_b_scalar_f(&m->b, t, (double)maker_below(m, 9) / 2 - 2);
+    if (maker_chance(m, 10) && !xfc_dtype_is_float(t))
+        return xfc_b_scalar_i(&m->b, t, maker_below(m, t == XFC_BOOL ? 2 : 4));
+    for (uint32_t d = drop; d < rank; d++)
+        dim[d - drop] = maker_chance(m, 60) ? twin_of(m, with->type.dim[d]) : partner_of(m, with->type.dim[d]);
     return pick_exact(m, t, rank - drop, dim);
 }
 
-static xfc_value *build(maker *m, xfc_opcode code, xfc_value *const *in, uint32_t n_in, const xfc_attr *attr, uint32_t n_attr) {
+static xfc_value *build(maker *m, xfc_opcode code, xfc_value *const *in, uint32_t n_in, const xfc_attr *attr,
+                        uint32_t n_attr) {
     for (uint32_t i = 0; i < n_in; i++)
         if (!in[i]) return NULL;
     return xfc_build(&m->b, code, in, n_in, attr, n_attr);
@@ -200,16 +220,20 @@ static xfc_value *make_copy(maker *m, xfc_opcode code, xfc_dtype t) {
 
 static xfc_value *make_dims(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int value[5], n = constant(m, 5);
-    for (uint32_t i = 0; i < 5; i++) value[i] = xfc_int_addc(m->ctx, xfc_int_mulc(m->ctx, some_dim(m, 0, NULL, LIMIT), 1 + maker_below(m, 3)), (int64_t)maker_below(m, 9) - 4);
+    for (uint32_t i = 0; i < 5; i++)
+        value[i] = xfc_int_addc(m->ctx, xfc_int_mulc(m->ctx, some_dim(m, 0, NULL, LIMIT), 1 + maker_below(m, 3)),
+                                (int64_t)maker_below(m, 9) - 4);
     bool one = maker_chance(m, 20);
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_VALUES, value, one ? 1 : 5), xfc_attr_dims(XFC_K_SHAPE, &n, one ? 0 : 1), xfc_attr_dtype(XFC_K_TO, t)};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_VALUES, value, one ? 1 : 5), xfc_attr_dims(XFC_K_SHAPE, &n, one ? 0 : 1),
+                       xfc_attr_dtype(XFC_K_TO, t)};
     return build(m, code, NULL, 0, attr, 3);
 }
 
 static xfc_value *make_iota(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int size = some_dim(m, 0, NULL, LIMIT), start = xfc_int_addc(m->ctx, some_dim(m, 0, NULL, LIMIT), -3);
     int64_t step = diff_between(&m->seed, -3, 3);
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_dtype(XFC_K_TO, t), xfc_attr_dims(XFC_K_START, &start, 1), xfc_attr_ints(XFC_K_STEP, &step, 1)};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_dtype(XFC_K_TO, t),
+                       xfc_attr_dims(XFC_K_START, &start, 1), xfc_attr_ints(XFC_K_STEP, &step, 1)};
     return build(m, code, NULL, 0, attr, maker_chance(m, 70) ? 4 : 2);
 }
 
@@ -220,7 +244,8 @@ static xfc_value *make_splat(maker *m, xfc_opcode code, xfc_dtype t) {
     some_dims(m, rank, dim, LIMIT);
     void *data = xfc_tensor_alloc(m->ctx, t, 0, &none);
     fill_elements(&m->seed, t, data, 1, DIFF_ANY, 0, true);
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SHAPE, dim, rank), xfc_attr_tensor(XFC_K_VALUE, xfc_tensor_new(m->ctx, t, 0, &none, data, NULL))};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SHAPE, dim, rank),
+                       xfc_attr_tensor(XFC_K_VALUE, xfc_tensor_new(m->ctx, t, 0, &none, data, NULL))};
     return build(m, code, NULL, 0, attr, 2);
 }
 
@@ -283,7 +308,7 @@ static xfc_value *make_expand(maker *m, xfc_opcode code, xfc_dtype t) {
 }
 
 static void slice_dim(maker *m, xfc_int dim, xfc_int *start, xfc_int *size, int64_t *step) {
-    int64_t n, lo, hi, zero = 0;
+    int64_t n, lo, hi;
     xfc_int two = constant(m, 2);
     *start = constant(m, 0), *size = dim, *step = 1;
     xfc_int_range(m->ctx, dim, &lo, &hi);
@@ -302,7 +327,6 @@ static void slice_dim(maker *m, xfc_int dim, xfc_int *start, xfc_int *size, int6
     } else if (lo >= 1) {
         *start = constant(m, 1), *size = xfc_int_addc(m->ctx, dim, -1);
     }
-    (void)zero;
 }
 
 static xfc_value *make_slice(maker *m, xfc_opcode code, xfc_dtype t) {
@@ -312,7 +336,8 @@ static xfc_value *make_slice(maker *m, xfc_opcode code, xfc_dtype t) {
     if (!x) return NULL;
     for (uint32_t d = 0; d < x->type.rank; d++) slice_dim(m, x->type.dim[d], &start[d], &size[d], &step[d]);
     uint32_t r = x->type.rank;
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_START, start, r), xfc_attr_dims(XFC_K_SIZE, size, r), xfc_attr_ints(XFC_K_STEP, step, r)};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_START, start, r), xfc_attr_dims(XFC_K_SIZE, size, r),
+                       xfc_attr_ints(XFC_K_STEP, step, r)};
     return build(m, code, &x, 1, attr, 3);
 }
 
@@ -346,10 +371,13 @@ static xfc_value *make_pad(maker *m, xfc_opcode code, xfc_dtype t) {
         int64_t lo, hi;
         xfc_int_range(m->ctx, x->type.dim[d], &lo, &hi);
         before[d] = constant(m, diff_between(&m->seed, lo > 2 ? -1 : 0, maker_chance(m, 50) ? 3 : 0));
-        after[d] = maker_chance(m, 10) ? some_dim(m, 0, NULL, 20) : constant(m, diff_between(&m->seed, lo > 3 ? -2 : 0, maker_chance(m, 50) ? 3 : 0));
+        after[d] = maker_chance(m, 10)
+                       ? some_dim(m, 0, NULL, 20)
+                       : constant(m, diff_between(&m->seed, lo > 3 ? -2 : 0, maker_chance(m, 50) ? 3 : 0));
     }
     double fill = fills[maker_below(m, xfc_dtype_is_float(t) ? 6 : t == XFC_BOOL ? 2 : 4)];
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, r), xfc_attr_dims(XFC_K_AFTER, after, r), xfc_attr_float(XFC_K_FILL, fill)};
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, r), xfc_attr_dims(XFC_K_AFTER, after, r),
+                       xfc_attr_float(XFC_K_FILL, fill)};
     return build(m, code, &x, 1, attr, 3);
 }
 
@@ -414,7 +442,8 @@ static xfc_value *make_reduce(maker *m, xfc_opcode code, xfc_dtype t) {
     for (uint32_t d = 0; d < x->type.rank; d++)
         if (maker_chance(m, 45)) axes[n++] = d;
     if (!n && x->type.rank && maker_chance(m, 80)) axes[n++] = x->type.rank - 1;
-    if (code == XFC_OP_REDUCE_PROD && xfc_dtype_is_float(t)) x = new_input(m, t, x->type.rank, x->type.dim, DIFF_NEAR_ONE, XFC_INT_NONE);
+    if (code == XFC_OP_REDUCE_PROD && xfc_dtype_is_float(t))
+        x = new_input(m, t, x->type.rank, x->type.dim, DIFF_NEAR_ONE, XFC_INT_NONE);
     xfc_attr attr[] = {xfc_attr_ints(XFC_K_AXES, axes, n), xfc_attr_int(XFC_K_KEEPDIMS, maker_chance(m, 50))};
     return build(m, code, &x, 1, attr, 2);
 }
@@ -422,7 +451,9 @@ static xfc_value *make_reduce(maker *m, xfc_opcode code, xfc_dtype t) {
 static xfc_value *make_cumsum(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *x = pick(m, t, 1, 4);
     if (!x) return NULL;
-    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, maker_below(m, x->type.rank)), xfc_attr_int(XFC_K_EXCLUSIVE, maker_chance(m, 50)), xfc_attr_int(XFC_K_REVERSE, maker_chance(m, 50))};
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, maker_below(m, x->type.rank)),
+                       xfc_attr_int(XFC_K_EXCLUSIVE, maker_chance(m, 50)),
+                       xfc_attr_int(XFC_K_REVERSE, maker_chance(m, 50))};
     return build(m, code, &x, 1, attr, 3);
 }
 
@@ -436,7 +467,8 @@ static xfc_value *make_matmul(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *a = pick(m, t, 2, 4);
     if (!a) return NULL;
     uint32_t r = a->type.rank, drop = maker_chance(m, 40) ? r - 2 : 0, n = 0;
-    for (uint32_t d = drop; d + 2 < r; d++) dim[n++] = maker_chance(m, 60) ? a->type.dim[d] : partner_of(m, a->type.dim[d]);
+    for (uint32_t d = drop; d + 2 < r; d++)
+        dim[n++] = maker_chance(m, 60) ? a->type.dim[d] : partner_of(m, a->type.dim[d]);
     dim[n++] = twin_of(m, a->type.dim[r - 1]);
     dim[n++] = columns(m, a);
     xfc_value *in[2] = {a, pick_exact(m, t, n, dim)};
@@ -496,7 +528,8 @@ static xfc_value *heads(maker *m, xfc_dtype t, const xfc_int *dim) {
 
 static xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     static const int64_t widths[] = {1, 2, 3, 7, 8, 16, 17, 32, 33, 64};
-    xfc_int b = some_dim(m, 0, NULL, 3), h = constant(m, 1 + maker_below(m, 3)), d = constant(m, widths[maker_below(m, 10)]),
+    xfc_int b = some_dim(m, 0, NULL, 3), h = constant(m, 1 + maker_below(m, 3)),
+            d = constant(m, widths[maker_below(m, 10)]),
             e = maker_chance(m, 60) ? d : constant(m, widths[maker_below(m, 10)]);
     xfc_int q[4] = {b, h, XFC_INT_NONE, d}, k[4] = {b, h, XFC_INT_NONE, d}, v[4] = {b, h, XFC_INT_NONE, e}, bias[4];
     q[2] = some_dim(m, 2, q, 150);
@@ -508,7 +541,9 @@ static xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     bias[0] = maker_chance(m, 50) ? b : constant(m, 1), bias[1] = maker_chance(m, 50) ? h : constant(m, 1);
     bias[2] = maker_chance(m, 50) ? q[2] : constant(m, 1), bias[3] = maker_chance(m, 80) ? k[2] : constant(m, 1);
     in[3] = pick_exact(m, t, 4, bias);
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50)), xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
+    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25),
+                       xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50)),
+                       xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
     return build(m, code, in, maker_chance(m, 60) ? 4 : 3, attr, packed ? 3 : 2);
 }
 
@@ -519,15 +554,36 @@ static make_fn *const makers[XFC_OP_COUNT] = {
 #define XFC_SCALAR(id, ...) [XFC_OP_##id] = make_scalar,
 #include "ir/scalar.def"
 #undef XFC_SCALAR
-    [XFC_OP_CAST] = make_cast, [XFC_OP_COPY] = make_copy, [XFC_OP_DIMS] = make_dims, [XFC_OP_IOTA] = make_iota, [XFC_OP_SPLAT] = make_splat,
-    [XFC_OP_RESHAPE] = make_reshape, [XFC_OP_TRANSPOSE] = make_transpose, [XFC_OP_EXPAND] = make_expand, [XFC_OP_SLICE] = make_slice,
-    [XFC_OP_CONCAT] = make_concat, [XFC_OP_PAD] = make_pad, [XFC_OP_PACK] = make_pack,
-    [XFC_OP_GATHER] = make_gather, [XFC_OP_GATHER_ELEMENTS] = make_gather_elements, [XFC_OP_GATHER_ND] = make_gather_nd,
-    [XFC_OP_REDUCE_SUM] = make_reduce, [XFC_OP_REDUCE_MAX] = make_reduce, [XFC_OP_REDUCE_MIN] = make_reduce,
-    [XFC_OP_REDUCE_PROD] = make_reduce, [XFC_OP_REDUCE_MEAN] = make_reduce, [XFC_OP_CUMSUM] = make_cumsum,
-    [XFC_OP_MATMUL] = make_matmul, [XFC_OP_MATMUL_PACKED] = make_matmul_packed,
-    [XFC_OP_LINEAR] = make_linear, [XFC_OP_SOFTMAX] = make_along, [XFC_OP_LAYERNORM] = make_along, [XFC_OP_RMSNORM] = make_along,
-    [XFC_OP_GELU] = make_gelu, [XFC_OP_ATTENTION] = make_attention, [XFC_OP_ATTENTION_PACKED] = make_attention,
+    [XFC_OP_CAST] = make_cast,
+    [XFC_OP_COPY] = make_copy,
+    [XFC_OP_DIMS] = make_dims,
+    [XFC_OP_IOTA] = make_iota,
+    [XFC_OP_SPLAT] = make_splat,
+    [XFC_OP_RESHAPE] = make_reshape,
+    [XFC_OP_TRANSPOSE] = make_transpose,
+    [XFC_OP_EXPAND] = make_expand,
+    [XFC_OP_SLICE] = make_slice,
+    [XFC_OP_CONCAT] = make_concat,
+    [XFC_OP_PAD] = make_pad,
+    [XFC_OP_PACK] = make_pack,
+    [XFC_OP_GATHER] = make_gather,
+    [XFC_OP_GATHER_ELEMENTS] = make_gather_elements,
+    [XFC_OP_GATHER_ND] = make_gather_nd,
+    [XFC_OP_REDUCE_SUM] = make_reduce,
+    [XFC_OP_REDUCE_MAX] = make_reduce,
+    [XFC_OP_REDUCE_MIN] = make_reduce,
+    [XFC_OP_REDUCE_PROD] = make_reduce,
+    [XFC_OP_REDUCE_MEAN] = make_reduce,
+    [XFC_OP_CUMSUM] = make_cumsum,
+    [XFC_OP_MATMUL] = make_matmul,
+    [XFC_OP_MATMUL_PACKED] = make_matmul_packed,
+    [XFC_OP_LINEAR] = make_linear,
+    [XFC_OP_SOFTMAX] = make_along,
+    [XFC_OP_LAYERNORM] = make_along,
+    [XFC_OP_RMSNORM] = make_along,
+    [XFC_OP_GELU] = make_gelu,
+    [XFC_OP_ATTENTION] = make_attention,
+    [XFC_OP_ATTENTION_PACKED] = make_attention,
 };
 
 xfc_value *maker_op(maker *m, xfc_opcode code, xfc_dtype t) {
@@ -556,7 +612,11 @@ static void add_symbol(maker *m, const char *name, int64_t lo, int64_t hi, int32
 }
 
 void maker_new(maker *m, uint64_t seed, bool dynamic) {
-    *m = (maker){.ctx = xfc_ctx_new(), .seed = seed * UINT64_C(0x9e3779b97f4a7c15) + 1, .dynamic = dynamic, .n_rounds = dynamic ? DIFF_ROUNDS : 1, .reuse = 0};
+    *m = (maker){.ctx = xfc_ctx_new(),
+                 .seed = seed * UINT64_C(0x9e3779b97f4a7c15) + 1,
+                 .dynamic = dynamic,
+                 .n_rounds = dynamic ? DIFF_ROUNDS : 1,
+                 .reuse = 0};
     for (int i = 0; i < 8; i++) diff_random(&m->seed);
     m->graph = xfc_graph_new(m->ctx, "case");
     m->b = (xfc_builder){.graph = m->graph};
@@ -591,7 +651,8 @@ bool maker_end(maker *m) {
     char text[32];
     for (uint32_t i = 0; i < m->n_symbols; i++) bind_symbol(m, m->symbol[i].symbol);
     for (uint32_t i = 0; i < m->n_out; i++) {
-        snprintf(text, sizeof text, "y%u_%s", (unsigned)i, m->out[i]->def ? xfc_ops[m->out[i]->def->code].name : "input");
+        snprintf(text, sizeof text, "y%u_%s", (unsigned)i,
+                 m->out[i]->def ? xfc_ops[m->out[i]->def->code].name : "input");
         name[i] = xfc_str(m->ctx, text);
     }
     xfc_graph_set_outputs(m->graph, m->out, name, m->n_out);

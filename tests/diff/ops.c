@@ -1,7 +1,8 @@
 /* ops.c - every row of scalar.def and ops.def, on every type it takes: interpreter against compiled code.
  *
- * ops [TYPE...]: those element types (all of them without). The ops of one type stand side by side in a few graphs, each an
- * output over operands of its own: with constant dims, and with symbols of which some are 0 or 1 in some runs.
+ * ops [TYPE...]: those element types (all of them without). The ops of one type stand side by side in a few graphs,
+ * each an output over operands of its own: with constant dims, and with symbols of which some are 0 or 1 in some
+ * runs.
  */
 #include "tests/diff/diff.h"
 #include "tests/unit/test.h"
@@ -45,7 +46,7 @@ static void build_part(maker *m, const part *p) {
     }
 }
 
-/* Bits at random: a row that takes the type must have been built. */
+/* Chance may not leave out a row that takes the type. */
 static bool all_built(const part *p) {
     bool ok = true;
     for (unsigned code = 0; p->scalars && code <= XFC_OP_SELECT; code++) {
@@ -65,7 +66,8 @@ static bool run_part(void *arg, diff_counts *counts) {
     maker_new(&m, 1000 + 4 * (uint64_t)p->dtype + 2 * p->dynamic + p->scalars, p->dynamic);
     build_part(&m, &with);
     char what[80];
-    snprintf(what, sizeof what, "%s, %s, %s", xfc_dtype_name(p->dtype), p->dynamic ? "dynamic" : "static", p->scalars ? "scalars" : "others");
+    snprintf(what, sizeof what, "%s, %s, %s", xfc_dtype_name(p->dtype), p->dynamic ? "dynamic" : "static",
+             p->scalars ? "scalars" : "others");
     const diff_how hows[] = {{.level = 2, .isas = 7}, {.level = 0, .isas = 1u << p->dtype % 3}};
     bool ok = maker_end(&m) && diff_case(&m, hows, XFC_COUNT(hows), what, counts) && all_built(&with);
     maker_free(&m);
@@ -88,7 +90,8 @@ static void check_makers(void) {
         for (unsigned t = 0; t < XFC_DTYPE_COUNT && !found; t++) {
             maker m;
             maker_new(&m, 77 + t, false);
-            for (int tries = 0; tries < 20 && !found; tries++) found = maker_op(&m, (xfc_opcode)code, (xfc_dtype)t) != NULL;
+            for (int tries = 0; tries < 20 && !found; tries++)
+                found = maker_op(&m, (xfc_opcode)code, (xfc_dtype)t) != NULL;
             maker_free(&m);
         }
         test_check(found, __FILE__, __LINE__, xfc_ops[code].name);

@@ -4,7 +4,9 @@
 
 static const double SLACK = 4;
 
-static xfc_tensor view(const xfc_array *a) { return (xfc_tensor){.dtype = a->dtype, .count = a->count, .data = a->data}; }
+static xfc_tensor view(const xfc_array *a) {
+    return (xfc_tensor){.dtype = a->dtype, .count = a->count, .data = a->data};
+}
 static double at_f(const xfc_array *a, int64_t i) {
     xfc_tensor v = view(a);
     return xfc_tensor_get_f(&v, i);
@@ -45,8 +47,8 @@ typedef struct {
     const xfc_graph *graph;
     xfc_array *value; /* by id: copies */
     uint64_t seed;
-    uint32_t run;     /* 0: every element up; 1: down; others: either */
-    bool fma;         /* only what differs on an ISA with FMA */
+    uint32_t run; /* 0: every element up; 1: down; others: either */
+    bool fma;     /* only what differs on an ISA with FMA */
 } noise;
 
 static const xfc_array *operand(const noise *z, const xfc_op *op, uint32_t i) { return &z->value[op->in[i].value->id]; }
@@ -55,8 +57,8 @@ static const xfc_array *operand(const noise *z, const xfc_op *op, uint32_t i) { 
 static double unit(xfc_dtype t) { return t == XFC_F64 ? 0x1p-53 : 0x1p-24; }
 static bool is_half(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16; }
 
-/* Sums of n terms: the error of one order against another grows like the square root of n and with the sum of magnitudes;
- * the result of a half type may round the other way. */
+/* Sums of n terms: the error of one order against another grows like the square root of n and with the sum of
+ * magnitudes; the result of a half type may round the other way. */
 static double sum_noise(xfc_dtype t, double n, double magnitudes, double result) {
     if (magnitudes > (t == XFC_F64 ? 1e308 : 1e38)) return -1; /* whether it overflows depends on the order */
     return unit(t) * (2 + sqrt(n)) * magnitudes + (is_half(t) ? ulp(t, result) : 0);
@@ -82,14 +84,17 @@ static void reduce_magnitudes(const noise *z, const xfc_op *op, const xfc_array 
 }
 
 /* Sum over k of |a| |b|: element `i` of the product. Batch dims of both are aligned at the right and broadcast. */
-static double matmul_magnitude(const xfc_array *a, const xfc_array *b, const xfc_array *out, int64_t i, int64_t n_cols) {
+static double matmul_magnitude(const xfc_array *a, const xfc_array *b, const xfc_array *out, int64_t i,
+                               int64_t n_cols) {
     int64_t k = a->dim[a->rank - 1], m = a->dim[a->rank - 2], row = i / n_cols % m, col = i % n_cols;
     int64_t batch = i / n_cols / m, from_a = 0, from_b = 0, scale_a = 1, scale_b = 1;
     for (uint32_t d = out->rank - 2; d-- > 0; batch /= out->dim[d]) {
         uint32_t back = out->rank - d;
         int64_t x = batch % out->dim[d];
-        if (back <= a->rank) from_a += (a->dim[a->rank - back] == 1 ? 0 : x) * scale_a, scale_a *= a->dim[a->rank - back];
-        if (back <= b->rank) from_b += (b->dim[b->rank - back] == 1 ? 0 : x) * scale_b, scale_b *= b->dim[b->rank - back];
+        if (back <= a->rank)
+            from_a += (a->dim[a->rank - back] == 1 ? 0 : x) * scale_a, scale_a *= a->dim[a->rank - back];
+        if (back <= b->rank)
+            from_b += (b->dim[b->rank - back] == 1 ? 0 : x) * scale_b, scale_b *= b->dim[b->rank - back];
     }
     double sum = 0;
     for (int64_t j = 0; j < k; j++)
@@ -99,7 +104,8 @@ static double matmul_magnitude(const xfc_array *a, const xfc_array *b, const xfc
 
 /* The same with b in panels: [..., panels, k, width]. */
 static double packed_magnitude(const xfc_array *a, const xfc_array *b, const xfc_array *out, int64_t i) {
-    int64_t k = a->dim[a->rank - 1], n = out->dim[out->rank - 1], m = out->dim[out->rank - 2], width = b->dim[b->rank - 1];
+    int64_t k = a->dim[a->rank - 1], n = out->dim[out->rank - 1], m = out->dim[out->rank - 2],
+            width = b->dim[b->rank - 1];
     int64_t row = i / n % m, col = i % n, batch = i / n / m, from_a = 0, from_b = 0, scale_a = 1, scale_b = 1;
     for (uint32_t d = out->rank - 2; d-- > 0; batch /= out->dim[d]) {
         int64_t x = batch % out->dim[d];
@@ -109,15 +115,22 @@ static double packed_magnitude(const xfc_array *a, const xfc_array *b, const xfc
     }
     from_b = (from_b * b->dim[b->rank - 3] + col / width) * k;
     double sum = 0;
-    for (int64_t j = 0; j < k; j++) sum += magnitude(at_f(a, (from_a * m + row) * k + j) * at_f(b, (from_b + j) * width + col % width));
+    for (int64_t j = 0; j < k; j++)
+        sum += magnitude(at_f(a, (from_a * m + row) * k + j) * at_f(b, (from_b + j) * width + col % width));
     return sum;
 }
 
-/* How many ulps a math function may differ from the interpreter: none where the same polynomial runs with the same FMAs. */
+/* How many ulps a math function may differ from the interpreter: none where the same polynomial runs with the same
+ * FMAs. */
 static double math_ulps(const noise *z, xfc_opcode code) {
     switch ((int)code) {
-    case XFC_OP_EXP: case XFC_OP_LOG: case XFC_OP_ERF: case XFC_OP_TANH: case XFC_OP_SIGMOID: return z->fma ? 0 : 3;
-    case XFC_OP_SIN: case XFC_OP_COS: return z->fma ? 0 : 4;
+    case XFC_OP_EXP:
+    case XFC_OP_LOG:
+    case XFC_OP_ERF:
+    case XFC_OP_TANH:
+    case XFC_OP_SIGMOID: return z->fma ? 0 : 3;
+    case XFC_OP_SIN:
+    case XFC_OP_COS: return z->fma ? 0 : 4;
     case XFC_OP_POW: return z->fma ? 2 : 8; /* rules.def: pow by small integers becomes products */
     case XFC_OP_FMA: return z->fma ? 0 : 1;
     default: return 0;
@@ -138,7 +151,8 @@ static void noise_of(const noise *z, const xfc_op *op, const xfc_array *out, dou
         } else if (op->code == XFC_OP_MATMUL || op->code == XFC_OP_MATMUL_PACKED) {
             const xfc_array *a = operand(z, op, 0), *b = operand(z, op, 1);
             int64_t cols = out->dim[out->rank - 1];
-            double m = op->code == XFC_OP_MATMUL ? matmul_magnitude(a, b, out, i, cols) : packed_magnitude(a, b, out, i);
+            double m =
+                op->code == XFC_OP_MATMUL ? matmul_magnitude(a, b, out, i, cols) : packed_magnitude(a, b, out, i);
             amount[i] = sum_noise(out->dtype, (double)a->dim[a->rank - 1], m, y);
         } else {
             amount[i] = ulps * ulp(is_half(out->dtype) && op->code != XFC_OP_POW ? XFC_F32 : out->dtype, y);
@@ -163,13 +177,16 @@ static void add_noise(void *user, const xfc_op *op, const xfc_array *out) {
         for (int64_t i = 0; i < out->count; i++) {
             double y = at_f(out, i), by = (double)(diff_random(&z->seed) >> 11) * 0x1p-53; /* 0..1 */
             bool up = z->run == 0 || (z->run > 1 && diff_random(&z->seed) & 1);
-            if (amount[i] < 0) xfc_element_set_f(out->dtype, out->data, i, up ? 0 : (double)NAN);
-            else if (amount[i] > 0 && isfinite(y)) xfc_element_set_f(out->dtype, out->data, i, y + (up ? by : -by) * amount[i]);
+            if (amount[i] < 0)
+                xfc_element_set_f(out->dtype, out->data, i, up ? 0 : (double)NAN);
+            else if (amount[i] > 0 && isfinite(y))
+                xfc_element_set_f(out->dtype, out->data, i, y + (up ? by : -by) * amount[i]);
         }
     }
     for (uint32_t i = 0; i < op->n_out; i++) {
         z->value[op->out[i].id] = out[i];
-        z->value[op->out[i].id].data = xfc_memdup(z->arena, out[i].data, (size_t)out[i].count * xfc_dtype_bytes(out[i].dtype), 64);
+        z->value[op->out[i].id].data =
+            xfc_memdup(z->arena, out[i].data, (size_t)out[i].count * xfc_dtype_bytes(out[i].dtype), 64);
     }
 }
 
@@ -185,7 +202,8 @@ static bool is_reached(const xfc_value *v, bool fma) {
 }
 
 static void least_tolerance(const xfc_array *want, double *tolerance) {
-    for (int64_t i = 0; i < want->count && xfc_dtype_is_float(want->dtype); i++) tolerance[i] = 2 * ulp(want->dtype, at_f(want, i));
+    for (int64_t i = 0; i < want->count && xfc_dtype_is_float(want->dtype); i++)
+        tolerance[i] = 2 * ulp(want->dtype, at_f(want, i));
 }
 
 static void widen_tolerance(const xfc_array *want, const xfc_array *noisy, double *tolerance) {
@@ -209,7 +227,8 @@ static bool run_noisy(const xfc_graph *g, const xfc_array *in, oracle *o, bool f
     z.value = xfc_new_array(arena, xfc_array, g->next_value_id);
     for (uint32_t i = 0; i < g->n_in; i++) z.value[g->in[i]->id] = in[i];
     xfc_array *out = xfc_new_array(arena, xfc_array, g->n_out);
-    bool ok = xfc_eval_graph(g, in, g->n_in, out, &(xfc_eval_opts){.arena = arena, .tap = add_noise, .user = &z}) == XFC_OK;
+    bool ok =
+        xfc_eval_graph(g, in, g->n_in, out, &(xfc_eval_opts){.arena = arena, .tap = add_noise, .user = &z}) == XFC_OK;
     for (uint32_t i = 0; ok && i < g->n_out; i++) widen_tolerance(&o->out[i], &out[i], o->tolerance[!fma][i]);
     xfc_arena_free(arena);
     return ok;
@@ -262,7 +281,8 @@ static bool accepts(const xfc_array *want, const xfc_array *got, int64_t i, doub
     return tolerance > 0 && (a == b || fabs(a - b) <= tolerance);
 }
 
-bool oracle_accepts(const oracle *o, uint32_t at, bool fma, const char *name, const xfc_array *got, diff_counts *counts) {
+bool oracle_accepts(const oracle *o, uint32_t at, bool fma, const char *name, const xfc_array *got,
+                    diff_counts *counts) {
     const xfc_array *want = &o->out[at];
     for (int64_t i = 0; i < want->count; i++) {
         double tolerance = o->tolerance[!fma][at][i];
@@ -271,8 +291,9 @@ bool oracle_accepts(const oracle *o, uint32_t at, bool fma, const char *name, co
         } else if (accepts(want, got, i, tolerance)) {
             *(tolerance > 0 ? &counts->tolerant : &counts->exact) += 1;
         } else {
-            fprintf(stderr, "  output %s (%s), element %lld of %lld: %.17g, the interpreter has %.17g, tolerance %g\n", name,
-                    xfc_dtype_name(want->dtype), (long long)i, (long long)want->count, at_f(got, i), at_f(want, i), tolerance);
+            fprintf(stderr, "  output %s (%s), element %lld of %lld: %.17g, the interpreter has %.17g, tolerance %g\n",
+                    name, xfc_dtype_name(want->dtype), (long long)i, (long long)want->count, at_f(got, i),
+                    at_f(want, i), tolerance);
             return false;
         }
     }

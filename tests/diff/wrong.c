@@ -1,8 +1,9 @@
 /* wrong.c - values in the data that a model cannot be run on, and corners with one right answer.
  *
- * Each case is a graph in text with the inputs in the code; it is compiled at -O0 and -O2 and run on every ISA. An index outside
- * its range must end the run with XF_E_RANGE and name the node, and leave the context able to run; integers divide by zero and
- * overflow as scalar.def says; sums and products over nothing have their neutral element; NaN and infinity go through.
+ * Each case is a graph in text with the inputs in the code; it is compiled at -O0 and -O2 and run on every ISA. An
+ * index outside its range must end the run with XF_E_RANGE and name the node, and leave the context able to run;
+ * integers divide by zero and overflow as scalar.def says; sums and products over nothing have their neutral
+ * element; NaN and infinity go through.
  */
 #include "passes/pass.h"
 #include "tests/diff/diff.h"
@@ -37,21 +38,31 @@ static void unload(loaded *l) {
     dlclose(l->so);
 }
 
-typedef struct { xfc_dtype dtype; int64_t dim[4]; uint32_t rank; const void *data; } operand;
+typedef struct {
+    xfc_dtype dtype;
+    int64_t dim[4];
+    uint32_t rank;
+    const void *data;
+} operand;
 
 static void fill(xf_tensor *t, operand *o) {
     uint32_t d = xfc_dtype_dlpack(o->dtype);
-    *t = (xf_tensor){.data = (void *)(uintptr_t)o->data, .ndim = (int32_t)o->rank, .dtype = {d & 255, d >> 8 & 255, (uint16_t)(d >> 16)}, .shape = o->dim};
+    *t = (xf_tensor){.data = (void *)(uintptr_t)o->data,
+                     .ndim = (int32_t)o->rank,
+                     .dtype = {d & 255, d >> 8 & 255, (uint16_t)(d >> 16)},
+                     .shape = o->dim};
 }
 
 /* Runs once; the bytes of output 0 are compared when the run should succeed, else the message must hold `node`. */
-static void run(loaded *l, operand *in, uint32_t n_in, const void *want, size_t bytes, const char *node, const char *what) {
+static void run(loaded *l, operand *in, uint32_t n_in, const void *want, size_t bytes, const char *node,
+                const char *what) {
     xf_tensor tensors[4], out[1] = {{0}};
     for (uint32_t i = 0; i < n_in; i++) fill(&tensors[i], &in[i]);
     xf_status status = l->xf->run(l->ctx, tensors, n_in, out, 1);
     bool ok = want ? status == XF_OK && memcmp(out[0].data, want, bytes) == 0
                    : status == XF_E_RANGE && strstr(l->xf->last_error(l->ctx), node) != NULL;
-    if (!test_check(ok, __FILE__, __LINE__, what)) fprintf(stderr, "    status %d: %s\n", status, l->xf->last_error(l->ctx));
+    if (!test_check(ok, __FILE__, __LINE__, what))
+        fprintf(stderr, "    status %d: %s\n", status, l->xf->last_error(l->ctx));
 }
 
 typedef void each_fn(loaded *, const char *what);
@@ -147,11 +158,14 @@ static void check_u64(loaded *l, const char *what) {
 }
 
 static void integers(void) {
-    compile_and("graph @g[n](%a: i8[n], %b: i8[n]) -> (i8[n] \"y\") stage imported {\n  %y = div %a, %b : i8[n]\n  return %y\n}\n",
+    compile_and("graph @g[n](%a: i8[n], %b: i8[n]) -> (i8[n] \"y\") stage imported {\n"
+                "  %y = div %a, %b : i8[n]\n  return %y\n}\n",
                 check_div, "i8 division by zero, and -128 / -1");
-    compile_and("graph @g[n](%a: i64[n], %b: i64[n]) -> (i64[n] \"y\") stage imported {\n  %y = mod %a, %b : i64[n]\n  return %y\n}\n",
+    compile_and("graph @g[n](%a: i64[n], %b: i64[n]) -> (i64[n] \"y\") stage imported {\n"
+                "  %y = mod %a, %b : i64[n]\n  return %y\n}\n",
                 check_mod, "i64 modulus");
-    compile_and("graph @g[n](%a: u64[n], %b: u64[n]) -> (bool[n] \"y\") stage imported {\n  %y = lt %a, %b : bool[n]\n  return %y\n}\n",
+    compile_and("graph @g[n](%a: u64[n], %b: u64[n]) -> (bool[n] \"y\") stage imported {\n"
+                "  %y = lt %a, %b : bool[n]\n  return %y\n}\n",
                 check_u64, "u64 comparison");
 }
 
@@ -195,13 +209,17 @@ static void check_half_sum(loaded *l, const char *what) {
 }
 
 static void corners(void) {
-    compile_and("graph @g[m, k, n](%a: f32[m, k], %b: f32[k, n]) -> (f32[m, n] \"y\") stage imported {\n  %y = matmul %a, %b : f32[m, n]\n  return %y\n}\n",
+    compile_and("graph @g[m, k, n](%a: f32[m, k], %b: f32[k, n]) -> (f32[m, n] \"y\") stage imported {\n"
+                "  %y = matmul %a, %b : f32[m, n]\n  return %y\n}\n",
                 check_empty_product, "matmul over nothing");
-    compile_and("graph @g[m, k](%a: f32[m, k]) -> (f32[m] \"y\") stage imported {\n  %y = reduce_max %a {axes = [1], keepdims = 0} : f32[m]\n  return %y\n}\n",
+    compile_and("graph @g[m, k](%a: f32[m, k]) -> (f32[m] \"y\") stage imported {\n"
+                "  %y = reduce_max %a {axes = [1], keepdims = 0} : f32[m]\n  return %y\n}\n",
                 check_empty_max, "maximum of nothing");
-    compile_and("graph @g[m, k](%a: f32[m, k]) -> (f32[m] \"y\") stage imported {\n  %y = reduce_max %a {axes = [1], keepdims = 0} : f32[m]\n  return %y\n}\n",
+    compile_and("graph @g[m, k](%a: f32[m, k]) -> (f32[m] \"y\") stage imported {\n"
+                "  %y = reduce_max %a {axes = [1], keepdims = 0} : f32[m]\n  return %y\n}\n",
                 check_nan_max, "maximum with a NaN");
-    compile_and("graph @g[m, k](%a: f16[m, k]) -> (f16[m] \"y\") stage imported {\n  %y = reduce_sum %a {axes = [1], keepdims = 0} : f16[m]\n  return %y\n}\n",
+    compile_and("graph @g[m, k](%a: f16[m, k]) -> (f16[m] \"y\") stage imported {\n"
+                "  %y = reduce_sum %a {axes = [1], keepdims = 0} : f16[m]\n  return %y\n}\n",
                 check_half_sum, "sum of many f16");
 }
 

@@ -1,7 +1,7 @@
 /* ptx.c - whole models as PTX: every step of the plan has its kernel, and ptxas takes the text.
  *
- * ptx PTXAS FILE...: models (.onnx) or graphs (.xf). PTXAS empty or not found: the text is still checked, then the test says so
- * and is skipped (77).
+ * ptx PTXAS FILE...: models (.onnx) or graphs (.xf). PTXAS empty or not found: the text is still checked, then the
+ * test says so and is skipped (77).
  */
 #define _POSIX_C_SOURCE 200809L
 #include "backends/backend.h"
@@ -26,7 +26,8 @@ static xfc_graph *read_graph(xfc_ctx *ctx, const char *file) {
 static xfc_status compile(xfc_ctx *ctx, xfc_graph **g, xfc_blob *out) {
     const xfc_backend *cuda = xfc_backend_find("cuda");
     xfc_target target;
-    XFC_TRY(xfc_run_passes(g, &xfc_target_cuda_generic, xfc_pipeline_default[2], &(xfc_run_opts){.verify = true, .bisect_limit = -1}));
+    XFC_TRY(xfc_run_passes(g, &xfc_target_cuda_generic, xfc_pipeline_default[2],
+                           &(xfc_run_opts){.verify = true, .bisect_limit = -1}));
     XFC_TRY(cuda->configure(ctx, &target, "sm_80"));
     return cuda->emit(ctx, &target, *g, "ptx", 2, out);
 }
@@ -40,7 +41,8 @@ static void check_entries(const xfc_graph *g, const char *ptx, const char *file)
         char entry[64];
         snprintf(entry, sizeof entry, ".entry xf_kernel_%u(", (unsigned)set.number[i]);
         const char *at = strstr(ptx, entry);
-        if (!test_check(at && !strstr(at + 1, entry), __FILE__, __LINE__, file)) fprintf(stderr, "    step %u: %s\n", (unsigned)i, entry);
+        if (!test_check(at && !strstr(at + 1, entry), __FILE__, __LINE__, file))
+            fprintf(stderr, "    step %u: %s\n", (unsigned)i, entry);
     }
     for (const char *p = ptx; (p = strstr(p, ".entry ")) != NULL; p++) entries++;
     test_int(entries, set.n_kernels, __FILE__, __LINE__, file);
