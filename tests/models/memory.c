@@ -64,7 +64,8 @@ static long resident(const char *name) {
     if (!f) return -1;
     while (fgets(line, sizeof line, f)) {
         size_t n = strcspn(line, "\n"), k = name ? strlen(name) : 0;
-        if (strchr("0123456789abcdef", line[0])) counts = !name || (n > k && !memcmp(line + n - k, name, k) && line[n - k - 1] == '/');
+        if (strchr("0123456789abcdef", line[0]))
+            counts = !name || (n > k && !memcmp(line + n - k, name, k) && line[n - k - 1] == '/');
         if (counts && sscanf(line, "Rss: %ld kB", &kib) == 1) sum += kib;
     }
     fclose(f);
@@ -101,16 +102,19 @@ int main(int argc, char **argv) {
     xf_tensor in[MAX_VALUES], out[MAX_VALUES] = {{0}};
     size_t n_in = xf->num_inputs(model), n_out = xf->num_outputs(model), bytes;
     if (n_in > MAX_VALUES || n_out > MAX_VALUES) return fail("model", "too many inputs or outputs");
-    for (size_t i = 0; i < n_in; i++) fill(xf->input_info(model, i), data + (int64_t)i * shape[0] * shape[1], shape, &in[i]);
-    if (xf->workspace_size(model, in, n_in, atoi(argv[4]), &bytes) != XF_OK) return fail("workspace_size", xf->last_error(NULL));
-    xf_ctx_opts opts = {.struct_size = sizeof opts, .num_threads = atoi(argv[4]), .arena = malloc(bytes), .arena_size = bytes};
+    for (size_t i = 0; i < n_in; i++)
+        fill(xf->input_info(model, i), data + (int64_t)i * shape[0] * shape[1], shape, &in[i]);
+    if (xf->workspace_size(model, in, n_in, atoi(argv[4]), &bytes) != XF_OK)
+        return fail("workspace_size", xf->last_error(NULL));
+    xf_ctx_opts opts = {
+        .struct_size = sizeof opts, .num_threads = atoi(argv[4]), .arena = malloc(bytes), .arena_size = bytes};
     if (!opts.arena || xf->ctx_create(model, &opts, &ctx) != XF_OK) return fail("ctx_create", xf->last_error(NULL));
     long allocated = allocations;
     for (int i = 0; i < 3; i++)
         if (xf->run(ctx, in, n_in, out, n_out) != XF_OK) return fail("run", xf->last_error(ctx));
     allocated = allocations - allocated;
-    printf("{\"before\": %ld, \"after\": %ld, \"of_file\": %ld, \"workspace\": %zu, \"allocations\": %ld}\n", before, resident(NULL),
-           resident(file), bytes, allocated);
+    printf("{\"before\": %ld, \"after\": %ld, \"of_file\": %ld, \"workspace\": %zu, \"allocations\": %ld}\n", before,
+           resident(NULL), resident(file), bytes, allocated);
     xf->ctx_destroy(ctx);
     xf->release(model);
     free(opts.arena);
