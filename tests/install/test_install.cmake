@@ -3,7 +3,8 @@ cmake_minimum_required(VERSION 3.25)
 
 # must(COMMAND...): runs it, fails the test unless its exit code is 0; `out` is what it printed.
 function(must)
-  execute_process(COMMAND ${ARGV} RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE error WORKING_DIRECTORY ${WORK})
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE error
+    WORKING_DIRECTORY ${WORK})
   if(NOT code EQUAL 0)
     list(JOIN ARGV " " command)
     message(FATAL_ERROR "${command}\nexit code ${code}\n${text}${error}")

@@ -1,5 +1,6 @@
-# cmake -DBITCODE=file.bc -DLLVM_DIS=program -P check_bitcode.cmake: the contract of xk.h as the emitter needs it. Every function of the
-# bitcode is one basic block without memory access and calls nothing but llvm.* intrinsics, and all of them are there.
+# cmake -DBITCODE=file.bc -DLLVM_DIS=program -P check_bitcode.cmake: the contract of xk.h as the emitter needs it. Every
+# function of the bitcode is one basic block without memory access and calls nothing but llvm.* intrinsics, and all of
+# them are there.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${LLVM_DIS} ${BITCODE} -o - OUTPUT_VARIABLE text RESULT_VARIABLE failed)
 if(failed)
@@ -18,7 +19,8 @@ foreach(line IN LISTS lines)
   elseif(line MATCHES "^}")
     set(name "")
   elseif(name)
-    if(line MATCHES "^[A-Za-z0-9._]+:" OR line MATCHES "^  (%[0-9a-z.]+ = )?(br|switch|phi|indirectbr|invoke|unreachable) ")
+    if(line MATCHES "^[A-Za-z0-9._]+:"
+      OR line MATCHES "^  (%[0-9a-z.]+ = )?(br|switch|phi|indirectbr|invoke|unreachable) ")
       message(SEND_ERROR "${name} is not one basic block: ${line}")
     elseif(line MATCHES " (alloca|load|store|getelementptr|fence|atomicrmw|cmpxchg) ")
       message(SEND_ERROR "${name} touches memory: ${line}")

@@ -1,5 +1,6 @@
 #!/bin/sh
-# clang-tidy.sh CLANG_TIDY BUILD LIST [--all] - .clang-tidy on the files of LIST; --all: with the static analyzer. Silent if all is well.
+# clang-tidy.sh CLANG_TIDY BUILD LIST [--all] - .clang-tidy on the files of LIST; --all: with the static analyzer.
+# Silent if all is well.
 set -eu
 checks=-clang-analyzer-*
 [ "${4:-}" = --all ] && checks=
