@@ -313,6 +313,8 @@ xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *
             xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i]);
             xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i + 1]);
         }
+        for (uint32_t i = 0; i < g->n_meta; i++)
+            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, g->meta[i]);
     }
     xfc_status s = finish(&b, out);
     xfc_arena_free(arena);

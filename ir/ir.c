@@ -337,6 +337,7 @@ xfc_graph *xfc_graph_clone(const xfc_graph *from) {
     g->last = from->last ? g->tail : NULL;
     for (uint32_t i = 0; i < from->n_constraints; i++)
         xfc_graph_require_equal(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].loc);
+    xfc_graph_copy_notes(g, from);
     if (from->plan) g->plan = clone_plan(g->arena, from->plan);
     xfc_arena_free(scratch);
     return g;

@@ -124,6 +124,11 @@ typedef struct {
     uint64_t weight_bytes;
 } xfc_plan;
 
+typedef struct { /* one line about a decision of a pass; lost by a round trip through text */
+    const char *pass, *text;
+    xfc_loc loc;
+} xfc_note;
+
 struct xfc_graph {
     xfc_ctx *ctx;
     xfc_arena *arena;
@@ -137,9 +142,12 @@ struct xfc_graph {
     uint32_t next_value_id;
     xfc_constraint *constraint;
     uint32_t n_constraints, cap_constraints;
-    xfc_map constraint_of; /* pair of ids -> place in constraint, + 1 */
-    xfc_plan *plan;        /* PLANNED only */
-    const char *source;    /* model file name, for messages */
+    xfc_map constraint_of;                         /* pair of ids -> place in constraint, + 1 */
+    xfc_plan *plan;                                /* PLANNED only */
+    const char *source;                            /* model file name, for messages */
+    xfc_note *note;                                /* what passes did or refused, in order */
+    const char **meta;                             /* key, value, ...: metadata that passes add to the artefact */
+    uint32_t n_notes, cap_notes, n_meta, cap_meta; /* n_meta counts strings */
 };
 
 #define xfc_foreach_op(op, g) for (xfc_op *op = (g)->first; op; op = op->next)
@@ -158,6 +166,11 @@ xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char 
 bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
 xfc_graph *xfc_graph_clone(const xfc_graph *); /* deep, into a new arena of the same context */
 void xfc_graph_require_equal(xfc_graph *, xfc_int a, xfc_int b, xfc_loc); /* no-op if same or already there */
+
+/* Texts are copied. A key that is there gets the new value. */
+void xfc_graph_note(xfc_graph *, const char *pass, xfc_loc, const char *format, ...) XFC_PRINTF(4, 5);
+void xfc_graph_meta(xfc_graph *, const char *key, const char *value);
+void xfc_graph_copy_notes(xfc_graph *to, const xfc_graph *from); /* notes and metadata */
 
 /* Raw creation, before `before` (NULL: at the end, before return if there is one); outputs have no type yet. Builders:
  * ir/build.h. */

@@ -7,8 +7,17 @@
 #define XFC_PASS_H
 #include "ir/target.h"
 
+typedef enum { XFC_AUTO, XFC_OFF, XFC_FORCE } xfc_choice; /* FORCE: what cannot be done fails the compile */
+typedef struct {
+    xfc_choice unpad;        /* --unpad */
+    xfc_choice pre_rmsnorm;  /* --pre-rmsnorm */
+    bool keep_ln_affine;     /* --fold-ln-affine=off */
+    xfc_choice pre_crmsnorm; /* --pre-crmsnorm: AUTO is OFF */
+} xfc_pass_opts;             /* all zero: the defaults */
+
 typedef struct xfc_pass {
     xfc_graph *graph;
+    const xfc_pass_opts *opts; /* never NULL */
     const xfc_target *target;
     xfc_arena *scratch; /* emptied after the pass */
     xfc_status status;  /* set (through xfc_fail) when the model cannot be compiled */
@@ -43,6 +52,7 @@ typedef struct {
     bool time;             /* one line a pass on `out` at the end */
     int64_t bisect_limit;  /* stop optional passes after so many; -1: no limit */
     void *out;             /* FILE* for printing; NULL = stderr */
+    xfc_pass_opts passes;
 } xfc_run_opts;
 
 extern const char *const xfc_pipeline_default[4]; /* by -O level: comma-separated names, ends at stage PLANNED */

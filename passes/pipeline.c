@@ -201,6 +201,7 @@ static void check_roundtrip(runner *r, const char *pass) {
         xfc_graph_free(parsed);
     } else {
         parsed->source = (*r->graph)->source;
+        xfc_graph_copy_notes(parsed, *r->graph);
         xfc_graph_free(*r->graph);
         *r->graph = parsed;
     }
@@ -241,7 +242,7 @@ static xfc_status run_one(runner *r, uint32_t i) {
         return XFC_OK;
     }
     if (wants(r->opts->print_before, info->name)) print_graph(r, "before", info->name);
-    xfc_pass pass = {.graph = *r->graph, .target = r->target, .scratch = xfc_arena_new()};
+    xfc_pass pass = {.graph = *r->graph, .opts = &r->opts->passes, .target = r->target, .scratch = xfc_arena_new()};
     uint32_t errors = ctx_of(r)->n_errors;
     double start = now();
     r->changed[i] = info->run(&pass);
