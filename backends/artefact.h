@@ -1,4 +1,4 @@
-/* artefact.h - private to backends: the parts that plan_blob.c and link.c are put together from. */
+/* artefact.h - private to backends: the parts that plan_blob.c, link.c and artefact.c are put together from. */
 #ifndef XFC_ARTEFACT_H
 #define XFC_ARTEFACT_H
 #include "backends/backend.h"
@@ -17,8 +17,15 @@ void xfc_sha256_end(xfc_sha256 *, uint8_t digest[32]);
  * or the sum has no closed form. */
 xfc_int xfc_kernel_flops(xfc_ctx *, const xfc_kernel *);
 
-/* llvm/base.c: the object that holds xf_plan_blob and xf_variants (runtime/include/xfc/abi.h). */
-xfc_status xfc_emit_base(xfc_ctx *, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out);
+/* llvm/base.c: the object that holds xf_plan_blob, xf_packed_plan and xf_variants (runtime/include/xfc/abi.h). packed may
+ * be NULL. */
+xfc_status xfc_emit_base(xfc_ctx *, const xfc_blob *plan, const xfc_blob *packed, const char *const *isas,
+                         uint32_t n_isas, xfc_blob *out);
+
+/* artefact.c: the output of a job from what the linker made, complete or not at all; and, before any work, whether it
+ * can be written there. */
+xfc_status xfc_check_artefact(xfc_ctx *, const xfc_link_job *);
+xfc_status xfc_write_artefact(xfc_ctx *, const xfc_link_job *, const void *elf, size_t n);
 
 /* elf.c: writes a linked shared object to fd with sections added that no loader maps. */
 typedef struct {

@@ -54,13 +54,19 @@ static bool uses_any(const xfc_ctx *c, const xfc_kernel *k, xfc_int e) {
 
 /* The value of e with the kernel's lets written out; later lets may use earlier ones. */
 static xfc_int without_lets(xfc_ctx *c, const xfc_kernel *k, xfc_int e) {
-    for (uint32_t i = k->n_lets; i-- > 0;) e = xfc_int_substitute(c, e, &k->lets[i].symbol, &k->lets[i].value, 1);
+    for (uint32_t i = k->n_lets; i-- > 0;)
+        if (!k->lets[i].load) e = xfc_int_substitute(c, e, &k->lets[i].symbol, &k->lets[i].value, 1);
     return e;
 }
 
 static xfc_int tile_flops(xfc_ctx *c, const xfc_kernel *k, const xfc_tile *t) {
     xfc_int factor[3] = {without_lets(c, k, t->rows), without_lets(c, k, t->depth), without_lets(c, k, t->columns)};
-    xfc_int product = xfc_int_const(c, 2);
+    xfc_int product = xfc_int_const(c, 2), zero = xfc_int_const(c, 0);
+    for (uint32_t a = 0; a < k->n_axes; a++) { /* an axis of one step leaves factors in neither shape of sum_over */
+        if (!xfc_int_is(c, k->axes[a].extent, 1)) continue;
+        for (uint32_t f = 0; f < XFC_COUNT(factor); f++)
+            factor[f] = xfc_int_substitute(c, factor[f], &k->axes[a].symbol, &zero, 1);
+    }
     for (uint32_t a = 0; a < k->n_axes; a++) {
         uint32_t users = 0, user = 0;
         for (uint32_t f = 0; f < XFC_COUNT(factor); f++) {

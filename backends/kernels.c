@@ -5,6 +5,7 @@
  * appearance, so they depend on the graph alone.
  */
 #include "backends/backend.h"
+#include "ir/defined.h"
 #include "ir/text.h"
 #include <string.h>
 
@@ -102,6 +103,8 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
         for (uint32_t i = 0; i < op->n_out; i++) visit_type(&s, &op->out[i].type);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) visit(&s, g->plan->place[i].offset);
     if (g->plan) visit(&s, g->plan->work_bytes);
+    const xfc_defined defined = xfc_defined_of(g, arena);
+    for (uint32_t i = 0; i < defined.n; i++) xfc_push(arena, s.found, s.n, s.cap) = defined.symbol[i];
     *out = s.found;
     return s.n;
 }

@@ -1,14 +1,12 @@
-/* link.c - objects, runtime, weights and IR text become one shared object.
+/* link.c - objects and runtime become one shared object, by the system's linker.
  *
  * The system's C compiler driver links the kernels, the data object of llvm/base.c and the runtime archive that is
- * embedded in xfc; only xf_get_api is exported. Weights and text never pass through the linker: elf.c adds them to
- * its output. Everything in between lies in a temporary directory; the result is written beside the target and
- * renamed, so that the target is whole or untouched. No shell is involved, and nothing in the result depends on time,
- * paths or addresses: the same input gives the same bytes.
+ * embedded in xfc; only xf_get_api is exported. Everything in between lies in a temporary directory. No shell is
+ * involved, and nothing in the result depends on time, paths or addresses: the same input gives the same bytes.
+ * Not here: weights and IR text, which never pass through the linker, and the output file (artefact.c).
  */
 #define _GNU_SOURCE
 #include "backends/artefact.h"
-#include "runtime/include/xfc/abi.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,13 +17,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zlib.h>
 
 extern const unsigned char xf_runtime_archive[]; /* made by cmake/embed.cmake */
 extern const size_t xf_runtime_archive_size;
 extern char **environ;
 
-enum { PAGE = 4096, LOG_BYTES = 4096 };
+enum { LOG_BYTES = 4096 };
 static const char exports[] = "{ global: xf_get_api; local: *; };\n";
 
 typedef struct {
@@ -173,7 +170,7 @@ static xfc_status link_objects(linker *l) {
     const xfc_link_job *job = l->job;
     xfc_blob base;
     l->object = xfc_new_array(l->arena, const char *, job->n_objects + 2);
-    XFC_TRY(xfc_emit_base(l->ctx, job->plan, job->isas, job->n_isas, &base));
+    XFC_TRY(xfc_emit_base(l->ctx, job->plan, job->packed, job->isas, job->n_isas, &base));
     xfc_status s = add_object(l, "base.o", base.data, base.n);
     free(base.data);
     XFC_TRY(s);
@@ -186,111 +183,15 @@ static xfc_status link_objects(linker *l) {
     return run_linker(l);
 }
 
-/* --- sections --- */
-
-static xfc_status zeros(xfc_ctx *ctx, const char *path, int fd, uint64_t n) {
-    static const char block[PAGE] = {0};
-    for (; n; n -= n < PAGE ? n : PAGE) XFC_TRY(xfc_write_all(ctx, path, fd, block, n < PAGE ? (size_t)n : PAGE));
-    return XFC_OK;
-}
-
-static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
-    const xfc_link_job *job = user;
-    const xfc_plan *plan = job->graph->plan;
-    const xf_plan_header *head = job->plan->data;
-    xf_weights_header h = {
-        .magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = PAGE, .bytes = plan->weight_bytes};
-    memcpy(h.build_id, head->build_id, sizeof h.build_id);
-    XFC_TRY(xfc_write_all(ctx, job->output, fd, &h, sizeof h));
-    XFC_TRY(zeros(ctx, job->output, fd, PAGE - sizeof h));
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < plan->n_weights; i++) {
-        const xfc_tensor *t = plan->weight[i];
-        xfc_assert(plan->weight_offset[i] >= at);
-        XFC_TRY(zeros(ctx, job->output, fd, plan->weight_offset[i] - at));
-        XFC_TRY(xfc_write_all(ctx, job->output, fd, t->data, t->bytes));
-        at = plan->weight_offset[i] + t->bytes;
-    }
-    xfc_assert(at <= plan->weight_bytes);
-    return zeros(ctx, job->output, fd, plan->weight_bytes - at);
-}
-
-typedef struct {
-    const char *path;
-    xfc_blob blob;
-} text_section;
-static xfc_status write_text(xfc_ctx *ctx, int fd, const void *user) {
-    const text_section *t = user;
-    return xfc_write_all(ctx, t->path, fd, t->blob.data, t->blob.n);
-}
-
-/* 8 bytes of length, then the deflate stream. */
-static xfc_status compress_text(linker *l, xfc_blob *out) {
-    uLongf bound = compressBound(l->job->ir_bytes), n = bound;
-    uint8_t *p = xfc_alloc(l->arena, bound + 8, 8);
-    for (int i = 0; i < 8; i++) p[i] = (uint8_t)((uint64_t)l->job->ir_bytes >> 8 * i);
-    if (compress2(p + 8, &n, (const Bytef *)l->job->ir_text, l->job->ir_bytes, 6) != Z_OK)
-        return xfc_fail(l->ctx, XFC_ERR_TOOL, l->loc, "zlib cannot compress the IR text; check the installed zlib");
-    *out = (xfc_blob){p, n + 8};
-    return XFC_OK;
-}
-
-static xfc_status append_sections(linker *l, const void *elf, size_t n, int fd) {
-    const xfc_link_job *job = l->job;
-    xfc_elf_section section[2];
-    text_section text = {.path = job->output};
-    uint32_t k = 0;
-    if (job->graph)
-        section[k++] =
-            (xfc_elf_section){XF_SECTION_WEIGHTS, PAGE + job->graph->plan->weight_bytes, PAGE, write_weights, job};
-    if (job->ir_text) {
-        XFC_TRY(compress_text(l, &text.blob));
-        section[k++] = (xfc_elf_section){XF_SECTION_IR, text.blob.n, 8, write_text, &text};
-    }
-    return xfc_elf_append(l->ctx, job->output, elf, n, section, k, fd);
-}
-
-/* --- the output --- */
-
-/* A device or a directory must not be replaced by a file. */
-static xfc_status check_output(const linker *l) {
-    struct stat st;
-    if (stat(l->job->output, &st) != 0 || S_ISREG(st.st_mode)) return XFC_OK;
-    return xfc_fail(l->ctx, XFC_ERR_IO, l->loc, "is %s; choose another -o",
-                    S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
-}
-
-/* What open would give a new file. umask can only be read by setting it. */
-static mode_t file_mode(void) {
-    mode_t mask = umask(0);
-    umask(mask);
-    return 0777 & ~mask;
-}
-
-static xfc_status write_output(linker *l) {
-    char *elf;
-    size_t n;
-    XFC_TRY(read_file(l, l->linked, &elf, &n));
-    char *beside = xfc_sprintf(l->arena, "%s.XXXXXX", l->job->output);
-    int fd = mkostemp(beside, O_CLOEXEC);
-    if (fd < 0) return io_error(l, l->job->output, "cannot be written", "choose another -o");
-    xfc_status s = append_sections(l, elf, n, fd);
-    if (s == XFC_OK && fchmod(fd, file_mode()) != 0)
-        s = io_error(l, l->job->output, "cannot set its permissions", "choose another -o");
-    if (close(fd) != 0 && s == XFC_OK)
-        s = io_error(l, l->job->output, "cannot be written", "free some space or choose another -o");
-    if (s == XFC_OK && rename(beside, l->job->output) != 0)
-        s = io_error(l, l->job->output, "cannot be replaced", "choose another -o");
-    if (s != XFC_OK) unlink(beside);
-    return s;
-}
-
 xfc_status xfc_link(xfc_ctx *ctx, const xfc_link_job *job) {
     linker l = {.ctx = ctx, .arena = xfc_arena_new(), .job = job, .loc = {.file = job->output}};
-    xfc_status s = check_output(&l);
+    char *elf = NULL;
+    size_t n = 0;
+    xfc_status s = xfc_check_artefact(ctx, job);
     if (s == XFC_OK) s = make_dir(&l);
     if (s == XFC_OK) s = link_objects(&l);
-    if (s == XFC_OK) s = write_output(&l);
+    if (s == XFC_OK) s = read_file(&l, l.linked, &elf, &n);
+    if (s == XFC_OK) s = xfc_write_artefact(ctx, job, elf, n);
     remove_dir(&l);
     xfc_arena_free(l.arena);
     return s;

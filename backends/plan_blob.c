@@ -6,6 +6,8 @@
  * and of the contents of the weights.
  */
 #include "backends/artefact.h"
+#include "ir/defined.h"
+#include "ir/eval.h"
 #include "runtime/include/xfc/abi.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,9 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_status status;
-    xfc_map values;  /* xfc_int id -> value + 1 */
+    uint32_t first_kernel; /* where its kernels begin in the table */
+    xfc_map values;        /* xfc_int id -> value + 1 */
+    xfc_defined defined;
     xfc_map strings; /* interned text -> offset */
     xfc_buf text;
     xf_plan_header head;
@@ -33,6 +37,8 @@ typedef struct {
     uint32_t n_operands, cap_operands;
     xf_step_info *steps;
     uint32_t n_steps, cap_steps;
+    xf_val *numbers;
+    uint32_t n_numbers, cap_numbers;
     uint32_t *nodes;
     uint32_t n_nodes, cap_nodes;
     uint32_t *meta;
@@ -110,23 +116,46 @@ static bool is_input_dim(const xfc_graph *g, xfc_int symbol) {
     return false;
 }
 
+/* Most of what an expression can be; NONE where that is not known, which is refused. */
+static xf_val most_of(blob *b, xfc_int e, const xfc_loc *loc) {
+    xfc_int most = xfc_defined_most(&b->defined, e);
+    if (xfc_int_known(most)) return value_of(b, most);
+    b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, *loc,
+                         "no memory can be planned for this node: its size depends on the data in a way that has no "
+                         "bound; disable the pass that packs sequences (--unpad=off)");
+    return XF_VAL_NONE;
+}
+
+/* The bounds come first, so that no other instruction runs before them. */
+static void add_defined(blob *b) {
+    const xfc_loc loc = {.file = b->g->source};
+    for (uint32_t i = 0; i < b->defined.n; i++) {
+        xfc_int symbol = b->defined.symbol[i];
+        uint32_t at = b->n_symbols - b->defined.n + i;
+        xf_val most = most_of(b, xfc_int_look(b->ctx, symbol)->hi, &loc);
+        b->symbols[at] = (xf_symbol){.hi = -1, .name = string(b, xfc_int_look(b->ctx, symbol)->name), .defined = 1};
+        if (most != XF_VAL_NONE) instr(b, XF_I_DEFINED, most, most, at);
+    }
+}
+
 static void add_symbols(blob *b) {
     xfc_int *symbol = NULL;
     b->n_symbols = xfc_graph_symbols(b->g, b->arena, &symbol);
     b->symbols = xfc_new_array(b->arena, xf_symbol, b->n_symbols);
-    for (uint32_t i = 0; i < b->n_symbols; i++) {
+    for (uint32_t i = 0; i < b->n_symbols; i++) xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
+    for (uint32_t i = 0; i < b->n_symbols - b->defined.n; i++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, symbol[i]);
         int64_t lo, hi;
         xfc_int_range(b->ctx, symbol[i], &lo, &hi);
         if (lo < 0) lo = 0;
         if (hi >= XFC_DIM_MAX) hi = -1;
         b->symbols[i] = (xf_symbol){.lo = lo, .hi = hi, .name = string(b, info->name)};
-        xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
         if (is_input_dim(b->g, symbol[i])) continue;
         b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = b->g->source},
                              "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N",
                              info->name, info->name);
     }
+    add_defined(b);
 }
 
 /* --- arguments and checks --- */
@@ -189,10 +218,10 @@ static void add_operand(blob *b, const xfc_value *v) {
     xfc_push(b->arena, b->operands, b->n_operands, b->cap_operands) = o;
 }
 
-static void add_nodes(blob *b, const xfc_kernel *k, xf_step_info *step) {
+static void add_nodes(blob *b, const xfc_loc *fused, uint32_t n_fused, xf_step_info *step) {
     step->first_node = b->n_nodes;
-    for (uint32_t i = 0; i < k->n_fused; i++) {
-        uint32_t name = string(b, k->fused[i].node ? k->fused[i].node : k->fused[i].op);
+    for (uint32_t i = 0; i < n_fused; i++) {
+        uint32_t name = string(b, fused[i].node ? fused[i].node : fused[i].op);
         bool again = b->n_nodes > step->first_node && b->nodes[b->n_nodes - 1] == name;
         if (name && !again) xfc_push(b->arena, b->nodes, b->n_nodes, b->cap_nodes) = name;
     }
@@ -208,20 +237,67 @@ static void add_step(blob *b, const xfc_op *op, uint32_t number) {
     for (uint32_t i = 0; i < k->n_axes; i++) tasks = xfc_int_mul(b->ctx, tasks, k->axes[i].extent);
     s.tasks = value_of(b, tasks);
     s.grain = value_of(b, xfc_int_known(k->grain) ? k->grain : xfc_int_const(b->ctx, 1));
-    s.scratch = value_of(b, xfc_kernel_scratch_bytes(b->ctx, k));
+    s.scratch = most_of(b, xfc_kernel_scratch_bytes(b->ctx, k), &op->loc);
     s.form = string(b, k->form);
     s.flops = xfc_int_known(flops) ? value_of(b, flops) : XF_VAL_NONE;
     s.first_out_arg = b->n_args;
     for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
-    add_nodes(b, k, &s);
+    add_nodes(b, k->fused, k->n_fused, &s);
+    xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
+}
+
+static void add_number(blob *b, xf_val v) { xfc_push(b->arena, b->numbers, b->n_numbers, b->cap_numbers) = v; }
+
+static void add_ranges(blob *b, const xfc_op *op) {
+    const xfc_int *symbol;
+    uint32_t n = xfc_op_defines(op, &symbol);
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_int_info info = *xfc_int_look(b->ctx, symbol[i]);
+        add_number(b, value_of(b, symbol[i]));
+        add_number(b, value_of(b, info.lo));
+        add_number(b, value_of(b, info.hi));
+    }
+}
+
+/* A define, or an op that calls a routine. */
+static void add_host_step(blob *b, const xfc_op *op) {
+    xf_step_info s = {.kind = XF_STEP_DEFINE,
+                      .first_operand = b->n_operands,
+                      .n_in = op->n_in,
+                      .n_out = op->n_out,
+                      .flops = XF_VAL_NONE,
+                      .first_number = b->n_numbers};
+    xfc_int number[XFC_ROUTINE_NUMBERS];
+    if (xfc_op_routine(op, &s.kernel)) {
+        s.kind = XF_STEP_CALL;
+        uint32_t n = xfc_routine_numbers(op, number);
+        for (uint32_t i = 0; i < n; i++) add_number(b, value_of(b, number[i]));
+        for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type);
+    } else {
+        s.kernel = 0;
+        add_ranges(b, op);
+    }
+    s.n_numbers = b->n_numbers - s.first_number;
+    s.first_out_arg = b->n_args;
+    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
+    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->in[i].value);
+    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, &op->out[i]);
+    s.tasks = s.grain = value_of(b, xfc_int_const(b->ctx, 1));
+    s.scratch = value_of(b, xfc_int_const(b->ctx, 0));
+    s.form = string(b, xfc_ops[op->code].name);
+    add_nodes(b, &op->loc, 1, &s);
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
 }
 
 static void add_steps(blob *b) {
     xfc_kernel_set set = xfc_plan_kernels(b->g, b->arena);
     uint32_t i = 0;
-    xfc_foreach_op(op, b->g)
-        if (op->code == XFC_OP_KERNEL) add_step(b, op, set.number[i++]);
+    xfc_foreach_op(op, b->g) {
+        if (op->code == XFC_OP_KERNEL)
+            add_step(b, op, b->first_kernel + set.number[i++]);
+        else if (op->code == XFC_OP_DEFINE || xfc_ops[op->code].call)
+            add_host_step(b, op);
+    }
 }
 
 /* --- layout --- */
@@ -243,7 +319,8 @@ static void lay_out(blob *b, xfc_buf *out) {
     h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args,
     h->n_checks = b->n_checks;
     h->n_inputs = b->g->n_in, h->n_outputs = b->g->n_out, h->n_operands = b->n_operands, h->n_steps = b->n_steps;
-    h->n_nodes = b->n_nodes, h->n_meta = b->n_meta / 2, h->string_bytes = (uint32_t)b->text.n;
+    h->n_numbers = b->n_numbers, h->n_nodes = b->n_nodes, h->n_meta = b->n_meta / 2,
+    h->string_bytes = (uint32_t)b->text.n;
     xfc_buf_bytes(out, h, sizeof *h);
     h->symbols = table(out, b->symbols, b->n_symbols, sizeof *b->symbols);
     h->instrs = table(out, b->instrs, b->n_instrs, sizeof *b->instrs);
@@ -252,6 +329,7 @@ static void lay_out(blob *b, xfc_buf *out) {
     h->checks = table(out, b->checks, b->n_checks, sizeof *b->checks);
     h->operands = table(out, b->operands, b->n_operands, sizeof *b->operands);
     h->steps = table(out, b->steps, b->n_steps, sizeof *b->steps);
+    h->numbers = table(out, b->numbers, b->n_numbers, sizeof *b->numbers);
     h->nodes = table(out, b->nodes, b->n_nodes, sizeof *b->nodes);
     h->meta = table(out, b->meta, b->n_meta, sizeof *b->meta);
     h->strings = table(out, b->text.text, h->string_bytes, 1);
@@ -260,10 +338,11 @@ static void lay_out(blob *b, xfc_buf *out) {
 }
 
 /* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. */
-static void identify(blob *b, xfc_buf *out) {
+static void identify(blob *b, const xfc_blob *with, xfc_buf *out) {
     xfc_sha256 s;
     xfc_sha256_init(&s);
     xfc_sha256_add(&s, out->text, out->n);
+    if (with) xfc_sha256_add(&s, with->data, with->n);
     for (uint32_t i = 0; i < b->g->plan->n_weights; i++) {
         uint64_t hash = xfc_tensor_hash(b->ctx, b->g->plan->weight[i]);
         xfc_sha256_add(&s, &hash, sizeof hash);
@@ -272,7 +351,7 @@ static void identify(blob *b, xfc_buf *out) {
     memcpy(out->text, &b->head, sizeof b->head);
 }
 
-static xfc_status finish(blob *b, xfc_blob *out) {
+static xfc_status finish(blob *b, const xfc_blob *with, xfc_blob *out) {
     xfc_buf bytes = {.arena = b->arena};
     XFC_TRY(b->status);
     if (!xfc_int_known(b->g->plan->work_bytes))
@@ -282,7 +361,7 @@ static xfc_status finish(blob *b, xfc_blob *out) {
     if (bytes.n > UINT32_MAX)
         return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source},
                         "the plan of this model exceeds 4 GiB; split the model");
-    identify(b, &bytes);
+    identify(b, with, &bytes);
     out->data = malloc(bytes.n);
     if (!out->data)
         return xfc_fail(b->ctx, XFC_ERR_IO, (xfc_loc){.file = b->g->source}, "out of memory for a plan of %zu bytes",
@@ -292,16 +371,20 @@ static xfc_status finish(blob *b, xfc_blob *out) {
     return XFC_OK;
 }
 
-xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *out) {
+/* with: what else the build id covers. */
+static xfc_status make(const xfc_graph *g, uint32_t first_kernel, const xfc_blob *with, const char *const *meta,
+                       xfc_blob *out) {
     xfc_assert(g->stage == XFC_STAGE_PLANNED && g->plan);
     *out = (xfc_blob){0};
     xfc_arena *arena = xfc_arena_new();
     blob b = {.g = g,
               .ctx = g->ctx,
               .arena = arena,
+              .first_kernel = first_kernel,
               .values = {.arena = arena},
               .strings = {.arena = arena},
               .text = {.arena = arena}};
+    b.defined = xfc_defined_of(g, arena);
     xfc_buf_bytes(&b.text, "", 1); /* offset 0: the empty string */
     add_symbols(&b);
     if (b.status == XFC_OK) {
@@ -313,10 +396,23 @@ xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *
             xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i]);
             xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i + 1]);
         }
-        for (uint32_t i = 0; i < g->n_meta; i++)
-            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, g->meta[i]);
+        for (uint32_t i = 0; i < g->n_meta; i++) xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, g->meta[i]);
     }
-    xfc_status s = finish(&b, out);
+    xfc_status s = finish(&b, with, out);
     xfc_arena_free(arena);
     return s;
+}
+
+xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *out) {
+    return make(g, 0, NULL, meta, out);
+}
+
+xfc_status xfc_plan_blobs(const xfc_graph *g, const xfc_graph *packed, const char *const *meta, xfc_blob *out,
+                          xfc_blob *packed_out) {
+    xfc_arena *scratch = xfc_arena_new();
+    uint32_t n_kernels = xfc_plan_kernels(g, scratch).n_kernels;
+    xfc_arena_free(scratch);
+    *out = *packed_out = (xfc_blob){0};
+    XFC_TRY(make(packed, n_kernels, NULL, NULL, packed_out));
+    return make(g, 0, packed_out, meta, out);
 }

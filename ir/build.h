@@ -40,4 +40,14 @@ xfc_value *xfc_b_slice(xfc_builder *, xfc_value *, const xfc_int *start, const x
 xfc_value *xfc_b_reduce(xfc_builder *, xfc_opcode, xfc_value *, const int64_t *axes, uint32_t n, bool keepdims);
 xfc_value *xfc_b_matmul(xfc_builder *, xfc_value *, xfc_value *);
 
+/* A padded batch without its padding (ops_ragged.c). */
+typedef struct { /* results of seq_offsets */
+    xfc_value *counts, *cu, *tok, *inv, *tasks;
+} xfc_ragged;
+bool xfc_b_seq_offsets(xfc_builder *, xfc_value *mask, bool first, int64_t block, xfc_ragged *out); /* false: failed */
+/* Symbols made by xfc_int_let, with their ranges; each may be used behind the op and nowhere else. */
+xfc_op *xfc_b_define(xfc_builder *, xfc_value *counts, const xfc_int *symbols, uint32_t n);
+/* other may be absent. A NULL that stands for an earlier failure must be caught before. */
+xfc_value *xfc_b_unpack(xfc_builder *, xfc_value *packed, xfc_value *inv, xfc_value *other, double fill);
+
 #endif

@@ -7,6 +7,7 @@
 #include "ir/eval_impl.h"
 
 #include "ir/build.h"
+#include "ir/defined.h"
 #include <string.h>
 
 /* --- arrays --- */
@@ -102,8 +103,7 @@ static xfc_status eval_into(const xfc_op *op, const xfc_eval_env *env, const xfc
     else if (info->decompose)
         status = eval_composite(op, env, in, out, scratch);
     else
-        status =
-            xfc_fail(env->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s cannot be evaluated: it calls a routine", info->name);
+        status = xfc_routine_run(op, env, operands);
     xfc_arena_free(scratch);
     return status;
 }
@@ -162,14 +162,39 @@ typedef struct {
     store store;
     xfc_array *value; /* by value id */
     uint32_t *uses;   /* left, by value id */
+    xfc_map defined;  /* id of a symbol that a define defined -> value + 1; values are >= 0 */
 } graph_run;
+
+static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
+    const graph_run *r = user;
+    uint64_t v = xfc_map_get(&r->defined, symbol_id);
+    *out = (int64_t)v - 1;
+    return v != 0 || r->env->lookup(r->env->user, symbol_id, out);
+}
+
+/* The symbols take their numbers, which must lie in their ranges. */
+static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *counts) {
+    const xfc_int *symbol;
+    uint32_t n = xfc_op_defines(op, &symbol);
+    xfc_assert(counts->dtype == XFC_I64 && counts->count == n);
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_int_info info = *xfc_int_look(env->ctx, symbol[i]);
+        int64_t v = ((const int64_t *)counts->data)[i], lo, hi;
+        bool known = xfc_int_evaluate(env->ctx, info.lo, env->lookup, env->user, &lo) &&
+                     xfc_int_evaluate(env->ctx, info.hi, env->lookup, env->user, &hi);
+        if (!known || v < lo || v > hi || v < 0)
+            return xfc_fail(env->ctx, XFC_ERR_INPUT, op->loc, "%s is %lld, which lies outside its range: correct it",
+                            info.name, (long long)v);
+        xfc_map_set(&r->defined, symbol[i].id, (uint64_t)v + 1);
+    }
+    return XFC_OK;
+}
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
 
 static xfc_status run_op(graph_run *r, const xfc_op *op) {
     const xfc_tensor *constant = constant_of(op); /* read in place */
-    xfc_eval_env env = *r->env;
-    env.loc = op->loc;
+    xfc_eval_env env = {.ctx = r->env->ctx, .loc = op->loc, .lookup = lookup, .user = r};
     xfc_arena *scratch = xfc_arena_new();
     xfc_array *in = xfc_new_array(scratch, xfc_array, op->n_in), *out = xfc_new_array(scratch, xfc_array, op->n_out);
     for (uint32_t i = 0; i < op->n_in; i++) {
@@ -182,7 +207,10 @@ static xfc_status run_op(graph_run *r, const xfc_op *op) {
             out[i].data = constant ? (void *)(uintptr_t)constant->data : take(&r->store, bytes_of(&out[i]));
         r->value[op->out[i].id] = out[i];
     }
-    if (status == XFC_OK && !constant) status = eval_into(op, &env, in, out);
+    if (status == XFC_OK && op->code == XFC_OP_DEFINE)
+        status = define(r, op, &env, in);
+    else if (status == XFC_OK && !constant)
+        status = eval_into(op, &env, in, out);
     if (status == XFC_OK && r->opts->tap) r->opts->tap(r->opts->user, op, out);
     xfc_arena_free(scratch);
     return status;
@@ -225,6 +253,7 @@ static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xf
     graph_run r = {.graph = g, .env = env, .opts = opts, .store = {.arena = xfc_arena_new()}};
     r.value = xfc_new_array(r.store.arena, xfc_array, g->next_value_id);
     r.uses = xfc_new_array(r.store.arena, uint32_t, g->next_value_id);
+    r.defined.arena = r.store.arena;
     for (uint32_t i = 0; i < g->n_in; i++) {
         r.value[g->in[i]->id] = in[i];
         r.uses[g->in[i]->id] = xfc_value_n_uses(g->in[i]);

@@ -34,4 +34,10 @@ xfc_status xfc_eval_op(const xfc_op *, const xfc_array *in, xfc_array *out, xfc_
  * builder. Only when outputs are static integer or bool tensors of at most XFC_MAX_CONTENT elements. */
 void xfc_eval_content(xfc_op *);
 
+/* Ops that call a routine of runtime/kernels: its place in the table there (false: op calls none), and the numbers that
+ * it is given, at most XFC_ROUTINE_NUMBERS; answers how many. */
+enum { XFC_ROUTINE_NUMBERS = 16 };
+bool xfc_op_routine(const xfc_op *, uint32_t *number);
+uint32_t xfc_routine_numbers(const xfc_op *, xfc_int *out);
+
 #endif

@@ -91,11 +91,12 @@ static xfc_int extremum(const content *c, xfc_int a, xfc_int b, bool larger) {
 static bool positive(const content *c, xfc_int a) { return less(c, number(c, 0), a) == 1; }
 static bool negative(const content *c, xfc_int a) { return less(c, a, number(c, 0)) != 0; } /* or may be */
 
-/* Truncating division where it is expressible: of non-negative by positive, or without remainder. */
+/* Truncating division: floor, or the ceiling of what is negative. By 0 it gives 0, as it does in a size. */
 static xfc_int divide(const content *c, xfc_int a, xfc_int b) {
-    if (!positive(c, b)) return XFC_INT_NONE;
-    bool exact = xfc_int_is(c->ctx, xfc_int_mod(c->ctx, a, b), 0);
-    return exact || !negative(c, a) ? xfc_int_floordiv(c->ctx, a, b) : XFC_INT_NONE;
+    if (!positive(c, b)) return negative(c, b) || negative(c, a) ? XFC_INT_NONE : xfc_int_floordiv(c->ctx, a, b);
+    xfc_int floor = xfc_int_floordiv(c->ctx, a, b);
+    if (xfc_int_is(c->ctx, xfc_int_mod(c->ctx, a, b), 0) || !negative(c, a)) return floor;
+    return xfc_int_max(c->ctx, floor, xfc_int_min(c->ctx, number(c, 0), xfc_int_ceildiv(c->ctx, a, b)));
 }
 
 static xfc_int power(const content *c, xfc_int a, xfc_int b) {
@@ -233,33 +234,32 @@ static xfc_int scalar(content *c, const xfc_scalar *s) {
     return apply(c, s->op, t, arg[0], xfc_scalar_arity(s->op) > 1 ? arg[1] : arg[0]);
 }
 
-/* One iteration: the axes are bound. */
-static void iterate(content *c) {
+/* One iteration: the axes are bound. False: it stores nobody knows where. */
+static bool iterate(content *c) {
     const xfc_nest *nest = c->nest;
     c->n_bound = nest->n_axes;
     for (uint32_t i = 0; i < nest->n_body; i++) c->value[i] = scalar(c, &nest->body[i]);
     for (uint32_t i = 0; i < nest->n_stores; i++) {
         const xfc_store *s = &nest->stores[i];
         int64_t at;
-        xfc_assert(element(c, &s->to, c->dim, &at));
+        if (!element(c, &s->to, c->dim, &at)) return false;
         xfc_int v = c->value[s->value];
         if (s->combine != XFC_S_COUNT && c->stored[at])
             v = apply(c, s->combine, nest->body[s->value].dtype, c->result[at], v);
         c->result[at] = v;
         c->stored[at] = true;
     }
+    return true;
 }
 
-static void run(content *c, const int64_t *extent, uint32_t axis) {
-    if (axis == c->nest->n_axes) {
-        iterate(c);
-        return;
-    }
+static bool run(content *c, const int64_t *extent, uint32_t axis) {
+    if (axis == c->nest->n_axes) return iterate(c);
     c->from[axis] = c->nest->axes[axis].symbol;
     for (int64_t i = 0; i < extent[axis]; i++) {
         c->to[axis] = number(c, i);
-        run(c, extent, axis + 1);
+        if (!run(c, extent, axis + 1)) return false;
     }
+    return true;
 }
 
 /* Elements that nothing was stored to are empty reductions. */
@@ -293,7 +293,7 @@ static bool run_nest(content *c) {
     c->from = xfc_new_array(c->arena, xfc_int, (size_t)nb.nest->n_axes + nb.nest->n_body);
     c->to = xfc_new_array(c->arena, xfc_int, (size_t)nb.nest->n_axes + nb.nest->n_body);
     c->value = xfc_new_array(c->arena, xfc_int, nb.nest->n_body);
-    run(c, extent, 0);
+    if (!run(c, extent, 0)) return false;
     finish(c);
     return true;
 }

@@ -82,7 +82,7 @@ static xfc_status offset_of(const runner *r, const xfc_access *a, int64_t *out) 
 }
 
 typedef struct {
-    int64_t a, b, c, a_row, c_row, rows, depth, columns, panel;
+    int64_t a, b, c, a_row, c_row, rows, depth, columns, apart, panel;
 } tile_sizes;
 
 /* Offsets first .. first + rows * row_step + length - 1 of buffer `index` exist. */
@@ -95,8 +95,7 @@ static bool fits(const runner *r, uint32_t index, int64_t first, int64_t rows, i
 
 static void tile_element(const runner *r, const xfc_tile *t, const tile_sizes *s, int64_t i, int64_t j) {
     const float *a = (const float *)r->buffer[t->a.buffer].data + s->a + i * s->a_row;
-    const float *b =
-        (const float *)r->buffer[t->b.buffer].data + s->b + j / s->panel * s->panel * s->depth + j % s->panel;
+    const float *b = (const float *)r->buffer[t->b.buffer].data + s->b + j / s->panel * s->apart + j % s->panel;
     double sum = 0;
     for (int64_t k = 0; k < s->depth; k++) sum += (double)a[k] * (double)b[k * s->panel];
     ((float *)r->buffer[t->c.buffer].data)[s->c + i * s->c_row + j] = (float)sum;
@@ -112,13 +111,14 @@ static xfc_status run_tile(const runner *r, const xfc_tile *t) {
     XFC_TRY(value_of(r, t->rows, &s.rows));
     XFC_TRY(value_of(r, t->depth, &s.depth));
     XFC_TRY(value_of(r, t->columns, &s.columns));
+    XFC_TRY(value_of(r, xfc_tile_apart(r->env.ctx, t), &s.apart));
     if (s.rows <= 0 || s.columns <= 0) return XFC_OK;
     xfc_assert(r->buffer[t->a.buffer].dtype == XFC_F32 && r->buffer[t->b.buffer].dtype == XFC_F32);
     xfc_assert(r->buffer[t->c.buffer].dtype == XFC_F32 && s.panel > 0);
     int64_t panels = (s.columns + s.panel - 1) / s.panel, panel_size, used = s.columns;
     bool inside = fits(r, t->c.buffer, s.c, s.rows, s.c_row, used) && xfc_mul_ok(s.panel, s.depth, &panel_size);
     inside = inside && (s.depth <= 0 || (fits(r, t->a.buffer, s.a, s.rows, s.a_row, s.depth) &&
-                                         fits(r, t->b.buffer, s.b, panels, panel_size, panel_size)));
+                                         fits(r, t->b.buffer, s.b, panels, s.apart, panel_size)));
     if (!inside) {
         return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
                         "a tile of %lld x %lld x %lld reaches outside of its buffers: correct the kernel",
@@ -130,13 +130,30 @@ static xfc_status run_tile(const runner *r, const xfc_tile *t) {
     return XFC_OK;
 }
 
-/* What passes and the emitter rely on. */
+/* The element of an operand that let i is. */
+static xfc_status load_let(const runner *r, uint32_t i) {
+    const xfc_access *a = r->kernel->lets[i].load;
+    const xfc_array *b = &r->buffer[a->buffer];
+    int64_t at;
+    XFC_TRY(offset_of(r, a, &at));
+    if (at < 0 || at >= b->count)
+        return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
+                        "let %s of a kernel reads outside of its operand: correct the kernel", r->kernel->lets[i].name);
+    xfc_lanes_load(b->dtype, 1, (xfc_lanes){.i = &r->let[i]}, b->data, at, 0);
+    return XFC_OK;
+}
+
+/* What passes and the emitter rely on; where data decides, the data must be right. */
 static xfc_status check_let(const runner *r, uint32_t i) {
     const xfc_int_info info = *xfc_int_look(r->env.ctx, r->kernel->lets[i].symbol);
     int64_t lo, hi;
     XFC_TRY(value_of(r, info.lo, &lo));
     XFC_TRY(value_of(r, info.hi, &hi));
     if (r->let[i] >= lo && r->let[i] <= hi) return XFC_OK;
+    if (r->kernel->lets[i].load)
+        return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
+                        "index out of range: %lld is not in %lld..%lld: correct the indices", (long long)r->let[i],
+                        (long long)lo, (long long)hi);
     return xfc_fail(r->env.ctx, XFC_ERR_INPUT, r->env.loc,
                     "let %s of a kernel is %lld, outside %lld..%lld: correct the kernel", r->kernel->lets[i].name,
                     (long long)r->let[i], (long long)lo, (long long)hi);
@@ -146,7 +163,7 @@ static xfc_status run_task(runner *r) {
     const xfc_kernel *k = r->kernel;
     r->lets_known = 0;
     for (uint32_t i = 0; i < k->n_lets; i++) {
-        XFC_TRY(value_of(r, k->lets[i].value, &r->let[i]));
+        XFC_TRY(k->lets[i].load ? load_let(r, i) : value_of(r, k->lets[i].value, &r->let[i]));
         XFC_TRY(check_let(r, i));
         r->lets_known = i + 1;
     }

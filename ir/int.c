@@ -352,13 +352,34 @@ static void drop_term(xfc_poly *p, uint32_t i) {
     p->n--;
 }
 
-/* x floordiv d as divide() names it: (y floordiv m) floordiv n is y floordiv (m n). */
+/* e is y floordiv m + c with constants m > 0 and c: *x = y + c m. */
+static bool is_shifted_quotient(xfc_ctx *ctx, xfc_int e, xfc_int *x, xfc_int *m) {
+    xfc_poly p = poly_of(ctx, e);
+    int64_t c = 0, divisor;
+    const xfc_int_info *q = NULL;
+    for (uint32_t i = 0; i < p.n; i++) {
+        bool atom = p.term[i].n == 1 && p.term[i].coeff == 1;
+        if (p.term[i].n && (!atom || q)) return false;
+        if (atom)
+            q = xfc_int_look(ctx, p.term[i].atom[0]);
+        else
+            c = p.term[i].coeff;
+    }
+    if (!q || q->kind != XFC_INT_FLOORDIV || !xfc_int_value(ctx, q->b, &divisor) || divisor <= 0) return false;
+    *x = q->a;
+    *m = q->b;
+    if (c != 0) *x = xfc_int_add(ctx, *x, xfc_int_mulc(ctx, *m, c));
+    return xfc_int_known(*x);
+}
+
+/* x floordiv d as divide() names it: (y floordiv m + c) floordiv n is (y + c m) floordiv (m n). */
 static xfc_int quotient_atom(xfc_ctx *ctx, xfc_int x, xfc_int d) {
-    const xfc_int_info *inner = xfc_int_look(ctx, x);
+    xfc_int y, divisor;
     int64_t m, n, product;
-    bool nested = inner->kind == XFC_INT_FLOORDIV && xfc_int_value(ctx, inner->b, &m) && xfc_int_value(ctx, d, &n);
+    bool nested = xfc_int_value(ctx, d, &n) && is_shifted_quotient(ctx, x, &y, &divisor);
     xfc_int_info q = {.kind = XFC_INT_FLOORDIV, .a = x, .b = d};
-    if (nested && xfc_mul_ok(m, n, &product)) q.a = inner->a, q.b = xfc_int_const(ctx, product);
+    if (nested && xfc_int_value(ctx, divisor, &m) && xfc_mul_ok(m, n, &product))
+        q.a = y, q.b = xfc_int_const(ctx, product);
     return intern(ctx, &q);
 }
 
@@ -522,11 +543,10 @@ static division divide(xfc_ctx *ctx, xfc_int a, xfc_int b) {
         inner = from_poly(ctx, divide_terms(ctx, &r, g));
         by = xfc_int_const(ctx, d / g);
     }
-    const xfc_int_info *ii = xfc_int_look(ctx, inner);
-    xfc_int fd = xfc_int_is(ctx, inner, 0) ? zero : opaque(ctx, XFC_INT_FLOORDIV, inner, by);
-    int64_t d2;
-    if (ii->kind == XFC_INT_FLOORDIV && xfc_int_value(ctx, ii->b, &d2) && xfc_int_value(ctx, by, &d))
-        fd = xfc_int_floordiv(ctx, ii->a, xfc_int_mul(ctx, ii->b, by)); /* (x / m) / n = x / (m n) */
+    xfc_int y, m, fd = XFC_INT_NONE;
+    if (xfc_int_value(ctx, by, &d) && is_shifted_quotient(ctx, inner, &y, &m))
+        fd = xfc_int_floordiv(ctx, y, xfc_int_mul(ctx, m, by)); /* (y / m + c) / n = (y + c m) / (m n) */
+    if (!xfc_int_known(fd)) fd = xfc_int_is(ctx, inner, 0) ? zero : opaque(ctx, XFC_INT_FLOORDIV, inner, by);
     xfc_int md = xfc_int_is(ctx, inner, 0) ? zero : opaque(ctx, XFC_INT_MOD, inner, by);
     md = xfc_int_addc(ctx, xfc_int_mulc(ctx, md, g), c_mod);
     return (division){xfc_int_add(ctx, quotient, fd), md};

@@ -109,12 +109,36 @@ static bool linear_in_atom(xfc_ctx *ctx, xfc_int e, xfc_int atom, xfc_int *coeff
     return true;
 }
 
+static bool prove(xfc_ctx *ctx, xfc_int e, int fuel);
+
+/* e = +-(x floordiv c) + rest with a constant c > 0, which is >= 0 iff x + c * rest is, or c * rest + c - 1 - x. */
+static bool prove_quotient(xfc_ctx *ctx, xfc_int e, int fuel) {
+    const xfc_int_info *info = xfc_int_look(ctx, e);
+    const xfc_int_term bare = {.coeff = 1, .n = 1, .atom = &e};
+    uint32_t n = info->kind == XFC_INT_SUM ? info->n_terms : 1;
+    const xfc_int_term *term = info->kind == XFC_INT_SUM ? info->term : &bare;
+    for (uint32_t k = 0; k < n; k++) {
+        if (term[k].n != 1 || (term[k].coeff != 1 && term[k].coeff != -1)) continue;
+        xfc_int q = term[k].atom[0], by, x;
+        const xfc_int_info *division = xfc_int_look(ctx, q);
+        int64_t c;
+        if (division->kind != XFC_INT_FLOORDIV || !xfc_int_value(ctx, division->b, &c) || c <= 0) continue;
+        by = division->b, x = division->a;
+        bool positive = term[k].coeff == 1;
+        xfc_int rest = positive ? xfc_int_sub(ctx, e, q) : xfc_int_add(ctx, e, q), scaled = xfc_int_mul(ctx, rest, by);
+        xfc_int bound = positive ? xfc_int_add(ctx, scaled, x) : xfc_int_sub(ctx, xfc_int_addc(ctx, scaled, c - 1), x);
+        return prove(ctx, bound, fuel - 1);
+    }
+    return false;
+}
+
 static bool prove(xfc_ctx *ctx, xfc_int e, int fuel) {
     int64_t lo, hi, clo, chi;
     if (!xfc_int_known(e)) return false;
     xfc_int_range(ctx, e, &lo, &hi);
     if (lo >= 0) return true;
     if (hi < 0 || fuel == 0) return false;
+    if (prove_quotient(ctx, e, fuel)) return true;
     xfc_int atom = youngest_atom(ctx, e), coeff, rest;
     if (!xfc_int_known(atom) || !linear_in_atom(ctx, e, atom, &coeff, &rest)) return false;
     xfc_int_range(ctx, coeff, &clo, &chi);

@@ -260,19 +260,6 @@ double xfc_op_float(const xfc_op *op, xfc_key key, double absent) {
     return a ? a->u.f : absent;
 }
 
-void xfc_op_set_attr(xfc_op *op, xfc_attr attr) {
-    xfc_arena *a = op->graph->arena;
-    const xfc_attr *old = xfc_op_attr(op, attr.key);
-    uint32_t n = op->n_attr + (old ? 0u : 1u), at = 0;
-    xfc_attr *own = xfc_new_array(a, xfc_attr, n);
-    while (at < op->n_attr && op->attr[at].key < attr.key) at++;
-    for (uint32_t i = 0; i < at; i++) own[i] = op->attr[i];
-    own[at] = own_attr(op->graph->ctx, a, attr);
-    for (uint32_t i = at + (old ? 1u : 0u), to = at + 1; i < op->n_attr; i++, to++) own[to] = op->attr[i];
-    op->attr = own;
-    op->n_attr = (uint16_t)n;
-}
-
 /* --- cloning --- */
 
 typedef struct {

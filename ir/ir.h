@@ -188,7 +188,6 @@ bool xfc_value_is_const(const xfc_value *, const xfc_tensor **out); /* defined b
 const xfc_attr *xfc_op_attr(const xfc_op *, xfc_key); /* NULL if absent */
 int64_t xfc_op_int(const xfc_op *, xfc_key, int64_t absent);
 double xfc_op_float(const xfc_op *, xfc_key, double absent);
-void xfc_op_set_attr(xfc_op *, xfc_attr);
 static inline xfc_attr xfc_attr_int(xfc_key k, int64_t v) { return (xfc_attr){.key = k, .u.i = v}; }
 static inline xfc_attr xfc_attr_float(xfc_key k, double v) { return (xfc_attr){.key = k, .u.f = v}; }
 static inline xfc_attr xfc_attr_dtype(xfc_key k, xfc_dtype v) { return (xfc_attr){.key = k, .u.dtype = v}; }

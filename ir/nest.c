@@ -179,6 +179,20 @@ xfc_int xfc_access_linear(xfc_ctx *c, const xfc_kernel *k, const xfc_access *a) 
     return xfc_type_linear(c, t, a->index);
 }
 
+xfc_int xfc_tile_apart(xfc_ctx *c, const xfc_tile *t) {
+    return xfc_int_known(t->apart) ? t->apart : xfc_int_mulc(c, t->depth, t->panel);
+}
+
+bool xfc_access_uses(const xfc_ctx *c, const xfc_access *a, xfc_int symbol) {
+    for (uint32_t d = 0; d < a->rank; d++)
+        if (xfc_int_uses(c, a->index[d], symbol)) return true;
+    return false;
+}
+
+bool xfc_let_uses(const xfc_ctx *c, const xfc_let *l, xfc_int symbol) {
+    return l->load ? xfc_access_uses(c, l->load, symbol) : xfc_int_uses(c, l->value, symbol);
+}
+
 #define COPY(arena, type, x, items, n, cap)                                                                            \
     ((x)->items = xfc_dup_array(arena, type, (x)->items, (x)->n), (x)->cap = (x)->n)
 
@@ -199,6 +213,8 @@ xfc_kernel *xfc_kernel_clone(xfc_arena *a, const xfc_kernel *from) {
     COPY(a, xfc_let, k, lets, n_lets, cap_lets);
     COPY(a, xfc_step, k, steps, n_steps, cap_steps);
     k->fused = xfc_dup_array(a, xfc_loc, from->fused, from->n_fused);
+    for (uint32_t i = 0; i < k->n_lets; i++)
+        if (k->lets[i].load) k->lets[i].load = xfc_dup_array(a, xfc_access, k->lets[i].load, 1);
     for (uint32_t i = 0; i < k->n_steps; i++) {
         xfc_step *s = &k->steps[i];
         if (s->kind == XFC_STEP_NEST)

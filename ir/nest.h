@@ -87,6 +87,7 @@ typedef struct {
     xfc_access b; /* element 0 of the first panel */
     xfc_access c; /* a temporary: element (0, 0); c_row its row distance */
     xfc_int a_row, c_row, rows, depth, columns;
+    xfc_int apart; /* distance of panels in elements; NONE: depth * panel, one behind the other */
     uint32_t panel;
 } xfc_tile;
 
@@ -104,9 +105,13 @@ typedef struct {
     xfc_type type;
     xfc_buffer_kind kind;
 } xfc_buffer;
+/* An integer fixed for the task: an expression (value), or an element of an integer operand (load, value is NONE). A
+ * loaded one outside its symbol's [lo, hi] is treated as a body LET, XF_E_RANGE and clamped; if that range is empty, so
+ * that no value would do, the task ends there. */
 typedef struct {
     const char *name;
     xfc_int symbol, value;
+    const xfc_access *load;
 } xfc_let;
 
 struct xfc_kernel {
@@ -148,7 +153,10 @@ uint32_t xfc_scalar_arity(xfc_scalar_op);
 /* Value a reduction starts from. */
 double xfc_combine_identity_f(xfc_scalar_op);
 int64_t xfc_combine_identity_i(xfc_scalar_op, xfc_dtype);
+xfc_int xfc_tile_apart(xfc_ctx *, const xfc_tile *);                          /* never NONE */
 xfc_int xfc_access_linear(xfc_ctx *, const xfc_kernel *, const xfc_access *); /* element offset in its buffer */
+bool xfc_access_uses(const xfc_ctx *, const xfc_access *, xfc_int symbol);
+bool xfc_let_uses(const xfc_ctx *, const xfc_let *, xfc_int symbol); /* value or load; not the range */
 xfc_nest *xfc_nest_clone(xfc_arena *, const xfc_nest *);
 xfc_kernel *xfc_kernel_clone(xfc_arena *, const xfc_kernel *);
 /* Replaces symbols in every index, extent and INDEX of the nest. */

@@ -13,9 +13,11 @@
 xfc_status infer_const(xfc_infer *), infer_cast(xfc_infer *), infer_same(xfc_infer *);
 xfc_status infer_dims(xfc_infer *), infer_iota(xfc_infer *), infer_splat(xfc_infer *);
 xfc_status infer_reshape(xfc_infer *), infer_transpose(xfc_infer *), infer_expand(xfc_infer *),
-    infer_slice(xfc_infer *);
+    infer_slice(xfc_infer *), infer_windows(xfc_infer *);
 xfc_status infer_concat(xfc_infer *), infer_pad(xfc_infer *), infer_pack(xfc_infer *);
 xfc_status infer_gather(xfc_infer *), infer_gather_elements(xfc_infer *), infer_gather_nd(xfc_infer *);
+xfc_status infer_scatter_nd(xfc_infer *), nest_scatter_nd(const xfc_op *, xfc_nestb *);
+xfc_status infer_scatter_elements(xfc_infer *), nest_scatter_elements(const xfc_op *, xfc_nestb *);
 xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *);
 xfc_status infer_attention(xfc_infer *), infer_softmax(xfc_infer *), infer_gelu(xfc_infer *), infer_cumsum(xfc_infer *);
 
@@ -25,6 +27,7 @@ xfc_status nest_dims(const xfc_op *, xfc_nestb *), nest_iota(const xfc_op *, xfc
     nest_splat(const xfc_op *, xfc_nestb *);
 xfc_status nest_reshape(const xfc_op *, xfc_nestb *), nest_transpose(const xfc_op *, xfc_nestb *);
 xfc_status nest_expand(const xfc_op *, xfc_nestb *), nest_slice(const xfc_op *, xfc_nestb *);
+xfc_status nest_windows(const xfc_op *, xfc_nestb *);
 xfc_status nest_concat(const xfc_op *, xfc_nestb *), nest_pad(const xfc_op *, xfc_nestb *),
     nest_pack(const xfc_op *, xfc_nestb *);
 xfc_status nest_gather(const xfc_op *, xfc_nestb *), nest_gather_elements(const xfc_op *, xfc_nestb *);
@@ -38,6 +41,7 @@ xfc_status decompose_mean(xfc_builder *, const xfc_op *, xfc_value **),
 xfc_status decompose_softmax(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_layernorm(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_rmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_crmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_gelu(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_attention(xfc_builder *, const xfc_op *, xfc_value **);
 
@@ -48,6 +52,16 @@ void push_transpose(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int 
 /* ops_packed.c */
 xfc_status infer_matmul_packed(xfc_infer *), nest_matmul_packed(const xfc_op *, xfc_nestb *);
 xfc_status infer_attention_packed(xfc_infer *), decompose_attention_packed(xfc_builder *, const xfc_op *, xfc_value **);
+
+/* ops_ragged_attention.c */
+xfc_status infer_attention_ragged(xfc_infer *), decompose_attention_ragged(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status infer_pack_ragged(xfc_infer *), nest_pack_ragged(const xfc_op *, xfc_nestb *);
+xfc_status infer_attention_ragged_packed(xfc_infer *);
+xfc_status decompose_attention_ragged_packed(xfc_builder *, const xfc_op *, xfc_value **);
+
+/* ops_ragged.c */
+xfc_status infer_define(xfc_infer *), infer_seq_offsets(xfc_infer *), infer_unpack(xfc_infer *);
+xfc_status nest_unpack(const xfc_op *, xfc_nestb *);
 
 /* Helpers shared by the families. */
 static inline const xfc_type *xfc_op_in(const xfc_op *op, uint32_t i) { return &op->in[i].value->type; }

@@ -172,6 +172,22 @@ xfc_status decompose_rmsnorm(xfc_builder *b, const xfc_op *op, xfc_value **resul
     return finish(b, op, normalized(b, op, operand(b, op, 0)), result);
 }
 
+/* The channel that is left out is minus the sum of the others. */
+xfc_status decompose_crmsnorm(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    xfc_value *x = operand(b, op, 0);
+    int64_t last = xfc_op_int(op, XFC_K_AXIS, 0);
+    if (last + 1 != (int64_t)op->in[0].value->type.rank)
+        return xfc_fail(b->graph->ctx, XFC_ERR_INPUT, op->loc, "crmsnorm is over the last dim: correct its axis");
+    xfc_int d = xfc_int_addc(b->graph->ctx, op->in[0].value->type.dim[last], 1);
+    xfc_value *sum = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, x, &last, 1, true);
+    xfc_value *square = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, xfc_b_binary(b, XFC_OP_MUL, x, x), &last, 1, true);
+    square = xfc_b_binary(b, XFC_OP_ADD, square, xfc_b_binary(b, XFC_OP_MUL, sum, sum));
+    if (!square) return XFC_ERR_INPUT;
+    square = xfc_b_binary(b, XFC_OP_DIV, square, xfc_b_cast(b, xfc_b_dims(b, &d, -1), square->type.dtype));
+    square = xfc_b_binary(b, XFC_OP_ADD, square, scalar_like(b, square, xfc_op_float(op, XFC_K_EPS, 0)));
+    return finish(b, op, xfc_b_binary(b, XFC_OP_DIV, x, xfc_b_unary(b, XFC_OP_SQRT, square)), result);
+}
+
 /* --- gelu --- */
 
 xfc_status infer_gelu(xfc_infer *inf) {

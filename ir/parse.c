@@ -263,15 +263,35 @@ static xfc_op *make_op(xfc_parser *p, const xfc_ps_op *o) {
     return NULL;
 }
 
+/* T in 0..b * s, N in 0..b = %counts: the symbols are known from here to the end of the text. */
+static bool define(xfc_parser *p, const xfc_ps_op *o) {
+    xfc_int *symbols = NULL, symbol;
+    uint32_t n = 0, cap = 0;
+    const char *name = NULL;
+    xfc_value *counts = NULL;
+    do {
+        if (n >= XFC_PARSE_LIST) return xfc_ps_fail(p, "a list has more than %d entries", (int)XFC_PARSE_LIST);
+        if (!xfc_ps_new_symbol(p, &symbol)) return false;
+        xfc_push(p->scratch, symbols, n, cap) = symbol;
+    } while (xfc_ps_take(p, ','));
+    if (!xfc_ps_need(p, '=') || !use_value(p, &name, &counts)) return false;
+    xfc_builder b = {.graph = p->graph, .loc = {.file = p->file, .line = o->line}};
+    xfc_op *made = xfc_b_define(&b, counts, symbols, n);
+    if (!made) p->failed = true;
+    return made && (!xfc_ps_take(p, '@') || xfc_ps_location(p, &made->loc)) && !p->failed;
+}
+
 static bool op(xfc_parser *p) {
     xfc_ps_op o = {.line = p->tok.line};
     if (++p->n_ops > XFC_MAX_NODES) return xfc_ps_fail(p, "more than %d ops", (int)XFC_MAX_NODES);
     if (!results(p, &o)) return false;
     if (p->tok.kind != XFC_TOK_WORD) return xfc_ps_expected(p, "the name of an op");
     if (!xfc_opcode_from_name(p->tok.text, &o.code)) return xfc_ps_fail(p, "there is no op '%s'", p->tok.text);
-    if (o.n_out == 0) return xfc_ps_fail(p, "write %%name = %s ...", p->tok.text);
+    if ((o.n_out == 0) != (o.code == XFC_OP_DEFINE))
+        return o.n_out ? xfc_ps_fail(p, "define has no result") : xfc_ps_fail(p, "write %%name = %s ...", p->tok.text);
     if (o.code == XFC_OP_RETURN) return xfc_ps_fail(p, "return has no result");
     xfc_ps_next(p);
+    if (o.code == XFC_OP_DEFINE) return define(p, &o);
     bool named = o.code == XFC_OP_CONST || o.code == XFC_OP_KERNEL;
     if (named && p->tok.kind == XFC_TOK_STRING && !xfc_ps_string(p, &o.string)) return false;
     if (!operands(p, &o) || !attrs(p, &o) || !types(p, &o)) return false;

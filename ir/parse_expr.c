@@ -70,6 +70,20 @@ bool xfc_ps_symbols(xfc_parser *p) {
     return xfc_ps_need(p, ']');
 }
 
+bool xfc_ps_new_symbol(xfc_parser *p, xfc_int *out) {
+    xfc_int lo, hi;
+    bool word = p->tok.kind == XFC_TOK_WORD && !xfc_is_expr_word(p->tok.text);
+    if (!word && p->tok.kind != XFC_TOK_STRING) return xfc_ps_expected(p, "the name of a symbol");
+    const char *name = p->tok.text;
+    if (xfc_map_get(&p->dims, key(name))) return xfc_ps_fail(p, "'%s' is a dim or defined already; rename one", name);
+    xfc_ps_next(p);
+    if (!xfc_ps_need_word(p, "in") || !xfc_ps_int(p, &lo) || !xfc_ps_need(p, XFC_P_RANGE) || !xfc_ps_int(p, &hi))
+        return false;
+    *out = xfc_int_let(p->ctx, name, lo, hi);
+    xfc_map_set(&p->dims, key(name), out->id);
+    return !p->failed;
+}
+
 /* --- expressions --- */
 
 static uint32_t n_terms(const xfc_parser *p, xfc_int e) {

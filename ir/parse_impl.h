@@ -96,6 +96,7 @@ bool xfc_ps_int(xfc_parser *, xfc_int *out);
 bool xfc_ps_type(xfc_parser *, xfc_type *out);
 bool xfc_ps_dtype(xfc_parser *, xfc_dtype *out);
 bool xfc_ps_symbols(xfc_parser *);                                          /* [b in 1..8, s] */
+bool xfc_ps_new_symbol(xfc_parser *, xfc_int *out);                         /* T in LO..HI, defined by an op */
 bool xfc_ps_local_name(xfc_parser *, const char **name, const char **hint); /* of a new axis or let */
 bool xfc_ps_define(xfc_parser *, const char *name, xfc_int symbol);
 void xfc_ps_end_scope(xfc_parser *, uint32_t n_scope);

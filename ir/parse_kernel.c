@@ -91,13 +91,20 @@ static bool range(xfc_parser *p, xfc_int *lo, xfc_int *hi) {
     return xfc_ps_need_word(p, "in") && xfc_ps_int(p, lo) && xfc_ps_need(p, XFC_P_RANGE) && xfc_ps_int(p, hi);
 }
 
+/* let NAME = EXPR in LO..HI, or let NAME = %x[...] in LO..HI */
 static bool kernel_let(reader *r) {
     xfc_parser *p = r->p;
-    const char *name, *hint;
-    xfc_int value, lo, hi;
-    if (!xfc_ps_local_name(p, &name, &hint) || !xfc_ps_need(p, '=') || !xfc_ps_int(p, &value) || !range(p, &lo, &hi))
-        return false;
-    xfc_let let = {.name = hint, .symbol = xfc_int_let(p->ctx, hint, lo, hi), .value = value};
+    xfc_let let = {.value = XFC_INT_NONE};
+    const char *name;
+    xfc_access load;
+    xfc_int lo, hi;
+    if (!xfc_ps_local_name(p, &name, &let.name) || !xfc_ps_need(p, '=')) return false;
+    bool loads = p->tok.kind == XFC_TOK_VALUE || p->tok.kind == XFC_TOK_POS || p->tok.kind == XFC_TOK_TEMP;
+    if (!(loads ? access(r, &load) : xfc_ps_int(p, &let.value)) || !range(p, &lo, &hi)) return false;
+    if (loads && r->k->buffers[load.buffer].kind != XFC_BUF_IN)
+        return xfc_ps_fail(p, "a let is read before any step runs, so only from an operand");
+    if (loads) let.load = xfc_dup_array(r->arena, xfc_access, &load, 1);
+    let.symbol = xfc_int_let(p->ctx, let.name, lo, hi);
     xfc_push(r->arena, r->k->lets, r->k->n_lets, r->k->cap_lets) = let;
     return xfc_ps_define(p, name, let.symbol);
 }
@@ -237,7 +244,9 @@ static bool read_tile(reader *r) {
               access(r, &t->a) && xfc_ps_need_word(p, "row") && xfc_ps_int(p, &t->a_row) && xfc_ps_need_word(p, "by") &&
               access(r, &t->b) && xfc_ps_need(p, '{') && size(p, "rows", &t->rows) && size(p, "depth", &t->depth) &&
               size(p, "columns", &t->columns) && xfc_ps_need_word(p, "panel") && xfc_ps_need(p, '=') &&
-              xfc_ps_u32(p, "the panel's columns", &t->panel) && xfc_ps_need(p, '}');
+              xfc_ps_u32(p, "the panel's columns", &t->panel);
+    if (ok && xfc_ps_take(p, ',')) ok = xfc_ps_need_word(p, "apart") && xfc_ps_need(p, '=') && xfc_ps_int(p, &t->apart);
+    ok = ok && xfc_ps_need(p, '}');
     if (!ok) return false;
     xfc_step step = {.kind = XFC_STEP_TILE, .u.tile = t};
     xfc_push(r->arena, r->k->steps, r->k->n_steps, r->k->cap_steps) = step;

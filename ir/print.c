@@ -8,6 +8,7 @@
  */
 #include "ir/print_impl.h"
 
+#include "ir/defined.h"
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -232,6 +233,19 @@ static void print_types(xfc_printer *p, const xfc_op *op) {
     }
 }
 
+/* define T in 0..b * s, N in 0..b = %counts */
+static void print_define(xfc_printer *p, const xfc_op *op) {
+    const xfc_int *symbol;
+    uint32_t n = xfc_op_defines(op, &symbol);
+    for (uint32_t i = 0; i < n; i++) {
+        xfc_buf_str(p->out, i ? ", " : " ");
+        xfc_pr_int(p, symbol[i]);
+        xfc_pr_range(p, symbol[i]);
+    }
+    xfc_buf_str(p->out, " =");
+    print_operands(p, op);
+}
+
 static void print_op(xfc_printer *p, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_out; i++) {
         if (i) xfc_buf_str(p->out, ", ");
@@ -248,8 +262,12 @@ static void print_op(xfc_printer *p, const xfc_op *op) {
         xfc_buf_char(p->out, ' ');
         xfc_buf_quoted(p->out, value->u.tensor->name);
     }
-    print_operands(p, op);
-    if (!value) print_attrs(p, op);
+    if (op->code == XFC_OP_DEFINE) {
+        print_define(p, op);
+    } else {
+        print_operands(p, op);
+        if (!value) print_attrs(p, op);
+    }
     print_types(p, op);
     if (value) {
         xfc_buf_str(p->out, " = ");
@@ -296,6 +314,7 @@ static void note(symbols *s, xfc_int e) {
         note(s, i->hi);
         return;
     }
+    xfc_map_set_ptr(&s->p->dim_names, xfc_str(s->p->ctx, i->name), s);
     xfc_buf_str(s->p->out, s->n++ ? ", " : "[");
     xfc_pr_int(s->p, e);
     if (xfc_int_is(s->p->ctx, i->lo, 0) && xfc_int_is(s->p->ctx, i->hi, XFC_DIM_MAX)) return;
@@ -305,51 +324,10 @@ static void note(symbols *s, xfc_int e) {
     xfc_pr_int(s->p, i->hi);
 }
 
+static void note_any(void *user, xfc_int e) { note(user, e); }
+
 static void note_type(symbols *s, const xfc_type *t) {
     for (uint32_t d = 0; d < t->rank; d++) note(s, t->dim[d]);
-}
-
-static void note_access(symbols *s, const xfc_access *a) {
-    for (uint32_t d = 0; d < a->rank; d++) note(s, a->index[d]);
-}
-
-static void note_nest(symbols *s, const xfc_nest *n) {
-    for (uint32_t i = 0; i < n->n_axes; i++) {
-        note(s, n->axes[i].extent);
-        note(s, n->axes[i].symbol);
-    }
-    for (uint32_t i = 0; i < n->n_body; i++) {
-        if (n->body[i].op == XFC_S_LOAD) note_access(s, n->body[i].u.access);
-        if (n->body[i].op == XFC_S_INDEX || n->body[i].op == XFC_S_LET) note(s, n->body[i].u.index);
-    }
-    for (uint32_t i = 0; i < n->n_stores; i++) note_access(s, &n->stores[i].to);
-}
-
-static void note_tile(symbols *s, const xfc_tile *t) {
-    const xfc_int sizes[] = {t->a_row, t->c_row, t->rows, t->depth, t->columns};
-    note_access(s, &t->a);
-    note_access(s, &t->b);
-    note_access(s, &t->c);
-    for (size_t i = 0; i < XFC_COUNT(sizes); i++) note(s, sizes[i]);
-}
-
-static void note_kernel(symbols *s, const xfc_kernel *k) {
-    for (uint32_t i = 0; i < k->n_buffers; i++) note_type(s, &k->buffers[i].type);
-    for (uint32_t i = 0; i < k->n_axes; i++) {
-        note(s, k->axes[i].extent);
-        note(s, k->axes[i].symbol);
-    }
-    for (uint32_t i = 0; i < k->n_lets; i++) {
-        note(s, k->lets[i].value);
-        note(s, k->lets[i].symbol);
-    }
-    for (uint32_t i = 0; i < k->n_steps; i++) {
-        if (k->steps[i].kind == XFC_STEP_NEST)
-            note_nest(s, k->steps[i].u.nest);
-        else
-            note_tile(s, k->steps[i].u.tile);
-    }
-    note(s, k->grain);
 }
 
 static void print_symbols(xfc_printer *p) {
@@ -360,16 +338,30 @@ static void print_symbols(xfc_printer *p) {
         note(&s, g->constraint[i].a);
         note(&s, g->constraint[i].b);
     }
-    xfc_foreach_op(op, g) {
-        for (uint32_t i = 0; i < op->n_attr; i++)
-            for (uint32_t k = 0; xfc_key_kind(op->attr[i].key) == XFC_ATTR_DIMS && k < op->attr[i].n; k++)
-                note(&s, op->attr[i].u.dims[k]);
-        for (uint32_t i = 0; i < op->n_out; i++) note_type(&s, &op->out[i].type);
-        if (op->kernel) note_kernel(&s, op->kernel);
-    }
+    xfc_foreach_op(op, g) xfc_op_ints(op, note_any, &s);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) note(&s, g->plan->place[i].offset);
     if (g->plan) note(&s, g->plan->work_bytes);
     if (s.n) xfc_buf_char(p->out, ']');
+}
+
+static bool is_symbol(const xfc_ctx *ctx, xfc_int e) {
+    return xfc_int_known(e) && xfc_int_look(ctx, e)->kind == XFC_INT_SYMBOL;
+}
+
+/* Symbols of defines print by name, as dims do; one whose name is taken gets a number behind it. */
+static void name_defined(xfc_printer *p) {
+    xfc_foreach_op(op, p->graph) {
+        const xfc_int *symbol;
+        uint32_t n = xfc_op_defines(op, &symbol);
+        for (uint32_t i = 0; i < n; i++) {
+            if (!is_symbol(p->ctx, symbol[i]) || xfc_map_get(&p->defined, symbol[i].id)) continue;
+            const char *hint = xfc_int_look(p->ctx, symbol[i])->name, *name = xfc_str(p->ctx, hint);
+            for (uint32_t k = 1; xfc_map_get(&p->dim_names, (uint64_t)(uintptr_t)name); k++)
+                name = xfc_str(p->ctx, xfc_sprintf(p->scratch, "%s%u", hint, (unsigned)k));
+            xfc_map_set_ptr(&p->dim_names, name, p);
+            xfc_map_set(&p->defined, symbol[i].id, (uint64_t)(uintptr_t)name);
+        }
+    }
 }
 
 static void print_header(xfc_printer *p) {
@@ -381,6 +373,7 @@ static void print_header(xfc_printer *p) {
     else
         xfc_buf_quoted(out, g->name);
     print_symbols(p);
+    name_defined(p);
     xfc_buf_char(out, '(');
     for (uint32_t i = 0; i < g->n_in; i++) {
         if (i) xfc_buf_str(out, ", ");
@@ -461,7 +454,7 @@ static void print_plan(xfc_printer *p) {
 void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opts) {
     xfc_printer p = {.ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .graph = g};
     if (opts) p.opts = *opts;
-    p.values.arena = p.locals.arena = p.local_names.arena = p.scratch;
+    p.values.arena = p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.scratch;
     name_values(&p);
     print_header(&p);
     for (uint32_t i = 0; i < g->n_constraints; i++) {
@@ -484,14 +477,14 @@ void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opt
 
 void xfc_print_op(xfc_buf *out, const xfc_op *op) {
     xfc_printer p = {.ctx = op->graph->ctx, .out = out, .scratch = xfc_arena_new()};
-    p.values.arena = p.locals.arena = p.local_names.arena = p.scratch;
+    p.values.arena = p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.scratch;
     print_op(&p, op);
     xfc_arena_free(p.scratch);
 }
 
 void xfc_print_type(xfc_ctx *ctx, xfc_buf *out, const xfc_type *t) {
     xfc_printer p = {.ctx = ctx, .out = out, .scratch = xfc_arena_new()};
-    p.values.arena = p.locals.arena = p.local_names.arena = p.scratch;
+    p.values.arena = p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.scratch;
     xfc_pr_type(&p, t);
     xfc_arena_free(p.scratch);
 }

@@ -12,6 +12,8 @@ typedef struct {
     xfc_map values;      /* value -> "%name"; filled by xfc_print_graph */
     xfc_map locals;      /* symbol id of an axis or let in scope -> its number + 1 */
     xfc_map local_names; /* interned "i0" of every local of this kernel so far -> 1: a dim of that name is quoted */
+    xfc_map defined;     /* id of a symbol that a define of the graph defines -> its name in the text */
+    xfc_map dim_names;   /* interned names of dims and of those -> 1 */
     bool canonical;      /* xfc_print_kernel: nothing but what decides the code */
     const xfc_op *op;    /* the kernel op being printed; NULL when canonical */
     const xfc_kernel *kernel;
@@ -26,6 +28,7 @@ void xfc_pr_value(xfc_printer *, const xfc_value *);
 void xfc_pr_kernel_body(xfc_printer *, const xfc_kernel *); /* from "{" to "}" */
 /* Declares an axis or let of the kernel and prints its name. */
 void xfc_pr_define(xfc_printer *, xfc_int symbol, uint32_t number);
+void xfc_pr_range(xfc_printer *, xfc_int symbol); /* " in LO..HI" */
 
 /* v as a number of this dtype holds it. */
 double xfc_round_to(double v, xfc_dtype);

@@ -52,6 +52,14 @@ static const char *grouped(xfc_printer *p, const piece *x) {
     return x->level == LEVEL_PRIMARY ? x->text : xfc_sprintf(p->scratch, "(%s)", x->text);
 }
 
+/* A symbol that no kernel defines. Its name alone does not tell it from others, which equal kernels must not be
+ * confused by; without a graph it is all there is. */
+static const char *defined_name(xfc_printer *p, xfc_int e, const xfc_int_info *i) {
+    if (p->canonical) return xfc_sprintf(p->scratch, "%s:%u", i->name, (unsigned)e.id);
+    if (!p->graph) return i->name;
+    return (const char *)(uintptr_t)xfc_map_get(&p->defined, e.id);
+}
+
 static piece render_symbol(xfc_printer *p, xfc_int e, const xfc_int_info *i) {
     uint64_t number = xfc_map_get(&p->locals, e.id);
     if (number) {
@@ -64,13 +72,14 @@ static piece render_symbol(xfc_printer *p, xfc_int e, const xfc_int_info *i) {
         xfc_buf_printf(&b, "%.*s%u", plain ? (int)len : 1, plain ? name : "i", (unsigned)n);
         return (piece){b.text, n, LEVEL_PRIMARY};
     }
-    if (i->sym != XFC_SYM_DIM) /* out of scope: the verifier says so; the text must not look as if it were right */
+    const char *name = i->sym == XFC_SYM_DIM ? i->name : defined_name(p, e, i);
+    if (!name) /* out of scope: the verifier says so; the text must not look as if it were right */
         return (piece){xfc_sprintf(p->scratch, "?%s", i->name), RANK_DIM, LEVEL_PRIMARY};
-    bool bare = xfc_is_identifier(i->name) && !xfc_is_expr_word(i->name) &&
-                !xfc_map_find(&p->local_names, (uint64_t)(uintptr_t)xfc_str(p->ctx, i->name), NULL);
-    if (bare) return (piece){i->name, RANK_DIM, LEVEL_PRIMARY};
+    bool bare = xfc_is_identifier(name) && !xfc_is_expr_word(name) &&
+                !xfc_map_find(&p->local_names, (uint64_t)(uintptr_t)xfc_str(p->ctx, name), NULL);
+    if (bare) return (piece){name, RANK_DIM, LEVEL_PRIMARY};
     xfc_buf b = {.arena = p->scratch};
-    xfc_buf_quoted(&b, i->name);
+    xfc_buf_quoted(&b, name);
     return (piece){b.text, RANK_DIM, LEVEL_PRIMARY};
 }
 
@@ -163,4 +172,13 @@ void xfc_pr_define(xfc_printer *p, xfc_int symbol, uint32_t number) {
     const char *text = render_symbol(p, symbol, xfc_int_look(p->ctx, symbol)).text;
     xfc_map_set_ptr(&p->local_names, xfc_str(p->ctx, text), p);
     xfc_buf_str(p->out, text);
+}
+
+void xfc_pr_range(xfc_printer *p, xfc_int symbol) {
+    if (!xfc_int_known(symbol) || xfc_int_look(p->ctx, symbol)->kind != XFC_INT_SYMBOL) return;
+    const xfc_int_info *i = xfc_int_look(p->ctx, symbol);
+    xfc_buf_str(p->out, " in ");
+    xfc_pr_int(p, i->lo);
+    xfc_buf_str(p->out, "..");
+    xfc_pr_int(p, i->hi);
 }

@@ -54,15 +54,6 @@ static void print_axis(xfc_printer *p, const xfc_axis *a, uint32_t number) {
     xfc_pr_int(p, bound);
 }
 
-static void print_range(xfc_printer *p, xfc_int symbol) {
-    if (!xfc_int_known(symbol) || xfc_int_look(p->ctx, symbol)->kind != XFC_INT_SYMBOL) return;
-    const xfc_int_info *i = xfc_int_look(p->ctx, symbol);
-    xfc_buf_str(p->out, " in ");
-    xfc_pr_int(p, i->lo);
-    xfc_buf_str(p->out, "..");
-    xfc_pr_int(p, i->hi);
-}
-
 static void print_args(xfc_printer *p, const xfc_scalar *s) {
     for (uint32_t i = 0; i < xfc_scalar_arity(s->op) && i < 3; i++)
         xfc_buf_printf(p->out, i ? ", v%u" : " v%u", (unsigned)s->arg[i]);
@@ -83,7 +74,7 @@ static void print_scalar(xfc_printer *p, const xfc_scalar *s, uint32_t *number) 
         xfc_buf_str(out, "let ");
         xfc_pr_define(p, s->u.index, (*number)++);
         xfc_buf_printf(out, " = v%u", (unsigned)s->arg[0]);
-        print_range(p, s->u.index);
+        xfc_pr_range(p, s->u.index);
         if (s->wrap) xfc_buf_str(out, " wrap");
         return;
     }
@@ -151,7 +142,9 @@ static void print_tile(xfc_printer *p, const xfc_tile *t) {
     print_size(p, " {rows = ", t->rows);
     print_size(p, ", depth = ", t->depth);
     print_size(p, ", columns = ", t->columns);
-    xfc_buf_printf(p->out, ", panel = %u}\n", (unsigned)t->panel);
+    xfc_buf_printf(p->out, ", panel = %u", (unsigned)t->panel);
+    if (xfc_int_known(t->apart)) print_size(p, ", apart = ", t->apart);
+    xfc_buf_str(p->out, "}\n");
 }
 
 /* Buffers whose kernel sees other dims than their value has, and temporaries. */
@@ -202,8 +195,12 @@ void xfc_pr_kernel_body(xfc_printer *p, const xfc_kernel *k) {
     for (uint32_t i = 0; i < k->n_lets; i++) {
         xfc_buf_str(p->out, "    let ");
         xfc_pr_define(p, k->lets[i].symbol, number++);
-        print_size(p, " = ", k->lets[i].value);
-        print_range(p, k->lets[i].symbol);
+        xfc_buf_str(p->out, " = ");
+        if (k->lets[i].load)
+            print_access(p, k->lets[i].load);
+        else
+            xfc_pr_int(p, k->lets[i].value);
+        xfc_pr_range(p, k->lets[i].symbol);
         xfc_buf_char(p->out, '\n');
     }
     print_buffers(p, k);

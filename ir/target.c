@@ -12,10 +12,12 @@ static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_t
  * products; and when there is something to multiply. */
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     (void)t;
-    if (op->code != XFC_OP_ATTENTION || op->out[0].type.dtype != XFC_F32) return false;
+    bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
+    if ((op->code != XFC_OP_ATTENTION && !ragged) || op->out[0].type.dtype != XFC_F32) return false;
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     xfc_ctx *c = op->graph->ctx;
     if (is_empty(c, q) || is_empty(c, v)) return false;
+    if (ragged && xfc_int_is(c, xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], 0)) return false;
     return xfc_int_value(c, q->dim[q->rank - 1], NULL) && xfc_int_value(c, v->dim[v->rank - 1], NULL);
 }
 

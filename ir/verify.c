@@ -56,7 +56,8 @@ static bool symbol_ok(xfc_verifier *v, xfc_int e, const xfc_int_info *i, const c
         xfc_vf_defect(v, "%s uses the dim '%s', which no input determines", what, i->name);
         return false;
     }
-    if (i->sym == XFC_SYM_DIM || (locals && xfc_map_get(&v->scope, e.id))) return true;
+    if (i->sym == XFC_SYM_DIM || xfc_map_get(&v->defined, e.id)) return true;
+    if (locals && xfc_map_get(&v->scope, e.id)) return true;
     xfc_vf_defect(v, "%s uses '%s', which is not %s", what, i->name,
                   locals ? "in scope" : "known before the kernel runs");
     return false;
@@ -295,12 +296,30 @@ static void check_content(xfc_verifier *v, const xfc_op *op) {
     }
 }
 
+/* Ranges may name what is defined already, also by entries further left. */
+static void check_define(xfc_verifier *v, const xfc_op *op) {
+    const xfc_int *symbol;
+    uint32_t n = xfc_op_defines(op, &symbol);
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_int_info info =
+            xfc_int_known(symbol[i]) ? *xfc_int_look(v->ctx, symbol[i]) : (xfc_int_info){.kind = XFC_INT_CONST};
+        if (info.kind != XFC_INT_SYMBOL || info.sym != XFC_SYM_LET) {
+            xfc_vf_defect(v, "entry %u is no symbol that an op can define", (unsigned)i);
+            continue;
+        }
+        if (xfc_map_get(&v->defined, symbol[i].id)) xfc_vf_defect(v, "'%s' is defined twice", info.name);
+        xfc_vf_size(v, info.lo, "the range of what it defines");
+        xfc_vf_size(v, info.hi, "the range of what it defines");
+        xfc_map_set(&v->defined, symbol[i].id, 1);
+    }
+}
+
 /* --- stages and ops --- */
 
 static void check_stage(xfc_verifier *v, const xfc_op *op) {
     bool kernels = v->g->stage >= XFC_STAGE_KERNELS, is_kernel = op->code == XFC_OP_KERNEL;
-    bool plain = op->code == XFC_OP_CONST || op->code == XFC_OP_RETURN;
-    if (plain || is_kernel == kernels) return;
+    bool plain = op->code == XFC_OP_CONST || op->code == XFC_OP_RETURN || op->code == XFC_OP_DEFINE;
+    if (plain || xfc_ops[op->code].call || is_kernel == kernels) return;
     xfc_vf_defect(v, is_kernel ? "a kernel cannot stand at stage %s" : "only kernels may stand at stage %s",
                   xfc_stage_name(v->g->stage));
 }
@@ -314,6 +333,7 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     bool is_kernel = op->code == XFC_OP_KERNEL;
     check_stage(v, op);
     bool sound = check_operands(v, t, op);
+    check_define(v, op);
     sound = check_attrs(v, op) && sound;
     sound = check_results(v, t, op) && sound;
     if (!sound) return;
@@ -324,6 +344,15 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     else
         check_inference(v, op);
     check_content(v, op);
+}
+
+/* Whoever calls the model gives memory for its outputs before it runs. */
+static void check_known_first(xfc_verifier *v, uint32_t output, const xfc_type *t) {
+    const xfc_defined d = xfc_vf_defined(v);
+    for (uint32_t k = 0; k < t->rank && k < XFC_MAX_RANK; k++)
+        if (xfc_int_known(t->dim[k]) && xfc_defined_in(&d, t->dim[k]))
+            xfc_vf_defect(v, "dim %u of output %u is known only while the model runs; unpack it first", (unsigned)k,
+                          (unsigned)output);
 }
 
 static void check_return(xfc_verifier *v) {
@@ -338,6 +367,8 @@ static void check_return(xfc_verifier *v) {
         xfc_vf_defect(v, "has %u outputs, but return %u operands", (unsigned)g->n_out, (unsigned)g->last->n_in);
     for (uint32_t i = 0; i < g->n_out; i++)
         if (!g->out_name || !g->out_name[i]) xfc_vf_defect(v, "output %u has no name", (unsigned)i);
+    for (uint32_t i = 0; i < g->last->n_in; i++)
+        if (g->last->in[i].value) check_known_first(v, i, &g->last->in[i].value->type);
 }
 
 static void check_inputs(xfc_verifier *v, const values *t) {
@@ -383,7 +414,7 @@ static void check_graph(xfc_verifier *v) {
 
 bool xfc_verify(const xfc_graph *g, xfc_buf *out) {
     xfc_verifier v = {.g = g, .ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .ok = true};
-    v.bound.arena = v.scope.arena = v.scratch;
+    v.bound.arena = v.scope.arena = v.defined.arena = v.scratch;
     check_graph(&v);
     bool planned = g->stage == XFC_STAGE_PLANNED;
     if (planned != (g->plan != NULL))

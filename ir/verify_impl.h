@@ -1,6 +1,7 @@
 /* verify_impl.h - shared by verify.c, verify_kernel.c, verify_nest.c and verify_plan.c only. */
 #ifndef XFC_VERIFY_IMPL_H
 #define XFC_VERIFY_IMPL_H
+#include "ir/defined.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 
@@ -11,9 +12,14 @@ typedef struct {
     xfc_arena *scratch;
     const xfc_op *op; /* being checked; NULL: the graph itself */
     bool ok;
-    xfc_map bound; /* dim symbols that some input determines */
-    xfc_map scope; /* axes and lets in scope -> 1 */
+    xfc_map bound;   /* dim symbols that some input determines */
+    xfc_map defined; /* symbols that a define above has defined */
+    xfc_map scope;   /* axes and lets in scope -> 1 */
 } xfc_verifier;
+
+static inline xfc_defined xfc_vf_defined(const xfc_verifier *v) {
+    return (xfc_defined){.ctx = v->ctx, .n = v->defined.n, .position = v->defined};
+}
 
 /* One line of defect, naming the op. */
 void xfc_vf_defect(xfc_verifier *, const char *fmt, ...) XFC_PRINTF(2, 3);

@@ -14,7 +14,7 @@ bool xfc_vf_open(xfc_verifier *v, xfc_int symbol, const char *what) {
     }
     if (!fit)
         xfc_vf_defect(v, "%s has no symbol of its own", what);
-    else if (xfc_map_get(&v->scope, symbol.id))
+    else if (xfc_map_get(&v->scope, symbol.id) || xfc_map_get(&v->defined, symbol.id))
         xfc_vf_defect(v, "%s defines a symbol that is already in scope", what);
     else
         xfc_map_set(&v->scope, symbol.id, 1);
@@ -30,8 +30,12 @@ bool xfc_vf_depends(const xfc_kernel_check *c, xfc_int e, xfc_int symbol) {
     if (!xfc_int_known(e) || !xfc_int_known(symbol)) return false;
     if (xfc_int_uses(c->v->ctx, e, symbol)) return true;
     for (uint32_t i = k->n_lets; i-- > 0;) { /* a let reads earlier ones: expand from the last */
-        if (!xfc_int_uses(c->v->ctx, e, k->lets[i].symbol)) continue;
-        e = xfc_int_substitute(c->v->ctx, e, &k->lets[i].symbol, &k->lets[i].value, 1);
+        const xfc_let *l = &k->lets[i];
+        if (!xfc_int_uses(c->v->ctx, e, l->symbol)) continue;
+        for (uint32_t d = 0; l->load && d < l->load->rank; d++)
+            if (xfc_vf_depends(c, l->load->index[d], symbol)) return true;
+        if (l->load) continue;
+        e = xfc_int_substitute(c->v->ctx, e, &l->symbol, &l->value, 1);
         if (xfc_int_uses(c->v->ctx, e, symbol)) return true;
     }
     return false;
@@ -101,15 +105,24 @@ static void check_outer(xfc_kernel_check *c) {
         xfc_vf_defect(v, "has no grain");
 }
 
+static bool check_loaded(xfc_kernel_check *c, uint32_t let) {
+    const xfc_access *a = c->k->lets[let].load;
+    if (!xfc_vf_access(c, a, "a let")) return false;
+    const xfc_buffer *b = &c->k->buffers[a->buffer];
+    if (b->kind == XFC_BUF_IN && xfc_dtype_is_int(b->type.dtype)) return true;
+    xfc_vf_defect(c->v, "let %u is loaded from something that is no operand of integers", (unsigned)let);
+    return false;
+}
+
 static void check_lets(xfc_kernel_check *c) {
     xfc_verifier *v = c->v;
     for (uint32_t i = 0; i < c->k->n_lets; i++) {
         const xfc_let *l = &c->k->lets[i];
-        bool ok = xfc_vf_int(v, l->value, "a let");
+        bool ok = l->load ? check_loaded(c, i) : xfc_vf_int(v, l->value, "a let");
         if (!xfc_vf_open(v, l->symbol, "a let")) continue;
         const xfc_int_info s = *xfc_int_look(v->ctx, l->symbol);
         ok = xfc_vf_int(v, s.lo, "the range of a let") && xfc_vf_int(v, s.hi, "the range of a let") && ok;
-        if (!ok) continue;
+        if (!ok || l->load) continue;
         if (xfc_int_lt(v->ctx, l->value, s.lo) == 1 || xfc_int_lt(v->ctx, s.hi, l->value) == 1)
             xfc_vf_defect(v, "let %u lies outside its range", (unsigned)i);
     }
@@ -127,6 +140,7 @@ static void check_tile(xfc_kernel_check *c, const xfc_tile *t) {
     xfc_vf_int(v, t->rows, "a tile's rows");
     xfc_vf_int(v, t->depth, "a tile's depth");
     xfc_vf_int(v, t->columns, "a tile's columns");
+    xfc_vf_int(v, xfc_tile_apart(v->ctx, t), "the distance of a tile's panels");
     if (t->panel == 0) xfc_vf_defect(v, "step %u: a tile's panel has no columns", (unsigned)c->step);
     if (!ok) return;
     const xfc_buffer *a = &c->k->buffers[t->a.buffer], *b = &c->k->buffers[t->b.buffer],

@@ -55,15 +55,10 @@ static void close_scope(nest_check *w) {
 
 /* --- bounds --- */
 
-static bool has_let(const xfc_ctx *ctx, xfc_int e) {
-    const xfc_int_info *i = xfc_int_look(ctx, e);
-    if (i->kind == XFC_INT_SYMBOL) return i->sym != XFC_SYM_DIM;
-    for (uint32_t k = 0; i->kind == XFC_INT_SUM && k < i->n_terms; k++)
-        for (uint32_t j = 0; j < i->term[k].n; j++)
-            if (has_let(ctx, i->term[k].atom[j])) return true;
-    bool pair =
-        i->kind == XFC_INT_FLOORDIV || i->kind == XFC_INT_MOD || i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX;
-    return pair && (has_let(ctx, i->a) || has_let(ctx, i->b));
+/* Does e depend on data that only this kernel knows? */
+static bool has_let(const xfc_verifier *v, xfc_int e) {
+    const xfc_defined d = xfc_vf_defined(v);
+    return !xfc_defined_at_start(&d, e);
 }
 
 /* Replaces the axis by the end of its range that makes e largest (or smallest). */
@@ -87,10 +82,10 @@ static bool extreme(nest_check *w, xfc_int *e, bool largest) {
     for (uint32_t i = w->n->n_axes; i-- > 0;)
         if (!push_axis(w->v->ctx, e, &w->n->axes[i], largest)) return false;
     for (uint32_t i = k->n_lets; i-- > 0;)
-        *e = xfc_int_substitute(w->v->ctx, *e, &k->lets[i].symbol, &k->lets[i].value, 1);
+        if (!k->lets[i].load) *e = xfc_int_substitute(w->v->ctx, *e, &k->lets[i].symbol, &k->lets[i].value, 1);
     for (uint32_t i = k->n_axes; i-- > 0;)
         if (!push_axis(w->v->ctx, e, &k->axes[i], largest)) return false;
-    return xfc_int_known(*e) && !has_let(w->v->ctx, *e);
+    return xfc_int_known(*e) && !has_let(w->v, *e);
 }
 
 static void check_bounds(nest_check *w, const xfc_access *a, const char *what) {
@@ -266,11 +261,13 @@ static void count_store(nest_check *w, const xfc_store *s) {
     const xfc_axis *sets[] = {w->c->k->axes, w->n->axes};
     uint32_t counts[] = {w->c->k->n_axes, w->n->n_axes};
     if (scatters(w, &s->to)) n = XFC_INT_NONE;
+    for (uint32_t i = 0; i < w->c->k->n_lets; i++)
+        if (w->c->k->lets[i].load && index_depends(w, &s->to, w->c->k->lets[i].symbol)) n = XFC_INT_NONE;
     for (int k = 0; k < 2; k++) {
         for (uint32_t i = 0; i < counts[k]; i++)
             if (index_depends(w, &s->to, sets[k][i].symbol)) n = xfc_int_mul(ctx, n, sets[k][i].extent);
     }
-    if (xfc_int_known(n) && has_let(ctx, n)) n = XFC_INT_NONE;
+    if (xfc_int_known(n) && has_let(w->v, n)) n = XFC_INT_NONE;
     *covered = xfc_int_add(ctx, *covered, n);
 }
 

@@ -12,8 +12,11 @@ typedef struct {
     uint32_t def, last; /* positions of ops */
 } life;
 
+/* The most that it may have: a place is fixed before the run. */
 static xfc_int bytes_of(xfc_verifier *v, const xfc_value *x) {
-    return xfc_int_mulc(v->ctx, xfc_type_count(v->ctx, &x->type), (int64_t)xfc_dtype_bytes(x->type.dtype));
+    const xfc_defined d = xfc_vf_defined(v);
+    xfc_int n = xfc_defined_most(&d, xfc_type_count(v->ctx, &x->type));
+    return xfc_int_mulc(v->ctx, n, (int64_t)xfc_dtype_bytes(x->type.dtype));
 }
 
 static void say(xfc_verifier *v, const xfc_value *x, const char *what) {
@@ -58,6 +61,15 @@ static void check_weights(xfc_verifier *v) {
     }
 }
 
+/* Known when the run begins, and staying so. */
+static bool fixed_size(xfc_verifier *v, xfc_int e, const char *what) {
+    const xfc_defined d = xfc_vf_defined(v);
+    if (!xfc_vf_size(v, e, what)) return false;
+    if (!xfc_defined_in(&d, e)) return true;
+    xfc_vf_defect(v, "%s depends on what an op defines while the model runs", what);
+    return false;
+}
+
 static void check_place(xfc_verifier *v, const xfc_value *x) {
     const xfc_plan *p = v->g->plan;
     if (x->id >= p->n_places || p->place[x->id].space == XFC_SPACE_NONE) {
@@ -78,7 +90,7 @@ static void check_place(xfc_verifier *v, const xfc_value *x) {
         break;
     case XFC_SPACE_WEIGHT: check_weight(v, x, at); break;
     case XFC_SPACE_WORK:
-        if (!xfc_vf_size(v, at->offset, "plan: an offset")) break;
+        if (!fixed_size(v, at->offset, "plan: an offset")) break;
         if (xfc_int_divisor(v->ctx, at->offset) % 64) say(v, x, "is not aligned to 64 bytes");
         if (xfc_int_lt(v->ctx, v->g->plan->work_bytes, xfc_int_add(v->ctx, at->offset, bytes_of(v, x))) == 1)
             say(v, x, "reaches beyond the workspace");
@@ -124,7 +136,7 @@ static uint32_t *last_uses(xfc_verifier *v) {
 
 void xfc_vf_plan(xfc_verifier *v) {
     v->op = NULL;
-    if (!xfc_vf_size(v, v->g->plan->work_bytes, "plan: the size of the workspace")) return;
+    if (!fixed_size(v, v->g->plan->work_bytes, "plan: the size of the workspace")) return;
     for (uint32_t i = 0; i < v->g->n_in; i++) check_place(v, v->g->in[i]);
     for (const xfc_op *op = v->g->first; op; op = op->next)
         for (uint32_t i = 0; i < op->n_out; i++) check_place(v, &op->out[i]);

@@ -1,12 +1,14 @@
 /* dce.c - removes ops without uses.
  *
- * Every op but `return` is pure, so an op none of whose outputs is used has no effect. Uses precede definitions in a
- * walk from the end, so one walk removes whole chains. Run it after any pass that leaves replaced ops behind.
+ * Every op but `return` and `define` is pure, so an op none of whose outputs is used has no effect. Uses precede
+ * definitions in a walk from the end, so one walk removes whole chains. A define goes when nothing behind it names one
+ * of its symbols. Run it after any pass that leaves replaced ops behind.
  *
  *   %0 = erf %x          |
  *   %1 = neg %x          |  %1 = neg %x
  *   return %1            |  return %1
  */
+#include "ir/defined.h"
 #include "passes/rewrite.h"
 
 static bool is_dead(const xfc_op *op) {
@@ -17,11 +19,63 @@ static bool is_dead(const xfc_op *op) {
     return true;
 }
 
+/* --- symbols in use; nothing is looked at in a graph without a define --- */
+
+typedef struct {
+    const xfc_ctx *ctx;
+    xfc_map named; /* id of a symbol that an op seen so far names -> 1 */
+    bool any;
+} names;
+
+static void note_symbol(void *user, xfc_int symbol) {
+    names *n = user;
+    xfc_map_set(&n->named, symbol.id, 1);
+}
+
+static void note_int(void *user, xfc_int e) {
+    names *n = user;
+    xfc_int_symbols(n->ctx, e, note_symbol, n);
+}
+
+static names names_of(xfc_pass *pass) {
+    names n = {.ctx = pass->graph->ctx, .named = {.arena = pass->scratch}};
+    n.any = xfc_defined_of(pass->graph, pass->scratch).n > 0;
+    return n;
+}
+
+static void note_op(names *n, const xfc_op *op) {
+    if (!n->any) return;
+    if (op->code != XFC_OP_DEFINE) xfc_op_ints(op, note_int, n);
+    for (uint32_t i = 0; i < op->n_out; i++) {
+        int64_t count = 0;
+        if (op->out[i].content) (void)xfc_type_static(n->ctx, &op->out[i].type, NULL, &count);
+        for (int64_t k = 0; k < count; k++) note_int(n, op->out[i].content[k]);
+    }
+    const xfc_int *symbol; /* what a range names is needed as long as the define is */
+    uint32_t n_symbols = xfc_op_defines(op, &symbol);
+    for (uint32_t i = 0; i < n_symbols; i++) {
+        note_int(n, xfc_int_look(n->ctx, symbol[i])->lo);
+        note_int(n, xfc_int_look(n->ctx, symbol[i])->hi);
+    }
+}
+
+static bool is_idle_define(const names *n, const xfc_op *op) {
+    const xfc_int *symbol;
+    uint32_t n_symbols = xfc_op_defines(op, &symbol);
+    for (uint32_t i = 0; i < n_symbols; i++)
+        if (xfc_map_get(&n->named, symbol[i].id)) return false;
+    return n_symbols > 0;
+}
+
 bool xfc_dce(xfc_pass *pass) {
     bool changed = false;
+    names n = names_of(pass);
     for (xfc_op *op = pass->graph->last, *prev; op; op = prev) {
         prev = op->prev;
-        if (!is_dead(op)) continue;
+        if (!is_dead(op) && !is_idle_define(&n, op)) {
+            note_op(&n, op);
+            continue;
+        }
         xfc_op_remove(op);
         changed = true;
     }

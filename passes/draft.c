@@ -37,6 +37,15 @@ static void map_tile(xfc_tile *t, const uint32_t *map) {
     t->c.buffer = map[t->c.buffer];
 }
 
+static void map_lets(xfc_edit e, xfc_kernel *k, const uint32_t *map) {
+    for (uint32_t i = 0; i < k->n_lets; i++) {
+        if (!k->lets[i].load) continue;
+        xfc_access a = *k->lets[i].load;
+        a.buffer = map[a.buffer];
+        k->lets[i].load = xfc_dup_array(e.arena, xfc_access, &a, 1);
+    }
+}
+
 static void map_steps(xfc_edit e, xfc_kernel *k, const uint32_t *map) {
     for (uint32_t s = 0; s < k->n_steps; s++) {
         if (k->steps[s].kind == XFC_STEP_NEST)
@@ -49,7 +58,9 @@ static void map_steps(xfc_edit e, xfc_kernel *k, const uint32_t *map) {
 xfc_draft xfc_draft_from(const xfc_op *op) {
     xfc_draft d = {.e = {op->graph->ctx, op->graph->arena}, .graph = op->graph};
     d.k = xfc_kernel_clone(d.e.arena, op->kernel);
-    map_steps(d.e, d.k, xfc_draft_import(&d, op));
+    const uint32_t *map = xfc_draft_import(&d, op);
+    map_lets(d.e, d.k, map);
+    map_steps(d.e, d.k, map);
     xfc_draft_loc(&d, op->kernel->fused, op->kernel->n_fused);
     return d;
 }
@@ -61,7 +72,16 @@ void xfc_draft_axis(xfc_draft *d, const char *name, xfc_int symbol, xfc_int exte
 
 xfc_int xfc_draft_let(xfc_draft *d, const char *name, xfc_int value, xfc_int lo, xfc_int hi) {
     xfc_int symbol = xfc_int_let(d->e.ctx, name, lo, hi);
-    xfc_push(d->e.arena, d->k->lets, d->k->n_lets, d->k->cap_lets) = (xfc_let){name, symbol, value};
+    xfc_push(d->e.arena, d->k->lets, d->k->n_lets, d->k->cap_lets) = (xfc_let){name, symbol, value, NULL};
+    return symbol;
+}
+
+xfc_int xfc_draft_let_of(xfc_draft *d, const char *name, xfc_value *v, const xfc_int *index, xfc_int lo, xfc_int hi) {
+    xfc_int symbol = xfc_int_let(d->e.ctx, name, lo, hi);
+    xfc_access a = {.buffer = xfc_draft_buffer_of(d, XFC_BUF_IN, v, v->type), .rank = v->type.rank};
+    for (uint32_t i = 0; i < a.rank; i++) a.index[i] = index[i];
+    xfc_push(d->e.arena, d->k->lets, d->k->n_lets, d->k->cap_lets) =
+        (xfc_let){name, symbol, XFC_INT_NONE, xfc_dup_array(d->e.arena, xfc_access, &a, 1)};
     return symbol;
 }
 
@@ -99,6 +119,8 @@ void xfc_draft_loc_front(xfc_draft *d, const xfc_loc *locs, uint32_t n) {
 }
 
 static bool buffer_used(const xfc_kernel *k, uint32_t b) {
+    for (uint32_t i = 0; i < k->n_lets; i++)
+        if (k->lets[i].load && k->lets[i].load->buffer == b) return true;
     for (uint32_t s = 0; s < k->n_steps; s++) {
         const xfc_step *st = &k->steps[s];
         if (st->kind == XFC_STEP_NEST
@@ -126,6 +148,7 @@ xfc_op *xfc_draft_commit(xfc_draft *d, xfc_op *before, xfc_loc loc) {
             buffers[n++] = (xfc_buffer){b->type, b->kind};
         }
     }
+    map_lets(d->e, d->k, map);
     map_steps(d->e, d->k, map);
     d->k->buffers = buffers;
     d->k->n_buffers = d->k->cap_buffers = n;

@@ -33,6 +33,8 @@ uint32_t xfc_draft_find(const xfc_draft *, xfc_buffer_kind, const xfc_value *); 
 uint32_t *xfc_draft_import(xfc_draft *, const xfc_op *kernel);
 void xfc_draft_axis(xfc_draft *, const char *name, xfc_int symbol, xfc_int extent);          /* an outer axis */
 xfc_int xfc_draft_let(xfc_draft *, const char *name, xfc_int value, xfc_int lo, xfc_int hi); /* the symbol */
+/* An element of an operand of integers, as XFC_BUF_IN. */
+xfc_int xfc_draft_let_of(xfc_draft *, const char *name, xfc_value *, const xfc_int *index, xfc_int lo, xfc_int hi);
 void xfc_draft_nest(xfc_draft *, xfc_nest *);
 void xfc_draft_tile(xfc_draft *, xfc_tile);
 /* ONNX nodes inside, in order of data flow: the last one made the outputs. _front: nodes of a producer that was

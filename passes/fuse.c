@@ -39,7 +39,7 @@ static bool covers_axes(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, co
         bool used = xfc_int_is(ctx, axis->extent, 1);
         for (uint32_t d = 0; d < a->rank && !used; d++) used = xfc_int_uses(ctx, a->index[d], axis->symbol);
         for (uint32_t l = 0; l < k->n_lets && !used; l++) /* through a let: r0 = block * m floordiv blocks */
-            if (xfc_int_uses(ctx, k->lets[l].value, axis->symbol))
+            if (xfc_let_uses(ctx, &k->lets[l], axis->symbol))
                 for (uint32_t d = 0; d < a->rank && !used; d++)
                     used = xfc_int_uses(ctx, a->index[d], k->lets[l].symbol);
         if (!used) return false;

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-enum { MAX_MEMBERS = 32 };
+enum { MAX_MEMBERS = 32, MIN_ROW = 8 }; /* a shorter row (the window of a pool) is no vector: rows are, then */
 
 typedef struct {
     xfc_graph *g;
@@ -109,7 +109,9 @@ static bool start(group *gr, xfc_op *op) {
     const xfc_nest *n = xfc_simple_nest(op);
     if (!n || n->n_stores != 1 || n->stores[0].combine == XFC_S_COUNT || n->n_axes == 0) return false;
     const xfc_axis *inner = &n->axes[n->n_axes - 1];
+    int64_t extent;
     if (inner->kind != XFC_AXIS_REDUCE) return false;
+    if (xfc_int_value(gr->ctx, inner->extent, &extent) && extent < MIN_ROW) return false;
     gr->rank = 0;
     for (uint32_t a = 0; a < n->n_axes; a++) {
         if (n->axes[a].kind != XFC_AXIS_PARALLEL || xfc_int_is(gr->ctx, n->axes[a].extent, 1)) continue;

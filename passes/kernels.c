@@ -3,9 +3,9 @@
  *   %y = add %a, %b  =>  %y = kernel "map" (%a, %b) { nest i in b, j in 384 { ... } }
  *
  * A primitive becomes one kernel holding its nest, with no outer axes yet: fuse and schedule decide what is shared and
- * what runs in parallel. Packed contractions and attention become block kernels (kernels_contract.c,
- * kernels_attention.c), whose left operand is read through views in place and whose result is stored through the views
- * that follow.
+ * what runs in parallel. An op that calls a routine stays as it is. Packed contractions and attention become block
+ * kernels (kernels_contract.c, kernels_attention.c), whose left operand is read through views in place and whose result
+ * is stored through the views that follow.
  * When: after layout and fold. Raises the stage to KERNELS.
  */
 #include "passes/kernels.h"
@@ -139,13 +139,29 @@ static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
     return !empty;
 }
 
+/* Packing at run time of what only packed products read: they ask for real rows and columns alone. */
+static bool packs_for_tiles(const xfc_op *op) {
+    const xfc_value *out = &op->out[0];
+    if (op->code != XFC_OP_PACK && op->code != XFC_OP_PACK_RAGGED) return false;
+    if (out->type.rank == 3 || out->type.dtype != XFC_F32) return false;
+    if (xfc_int_is(op->graph->ctx, xfc_type_count(op->graph->ctx, &out->type), 0)) return false;
+    xfc_foreach_use(u, out) {
+        xfc_opcode code = u->user->code;
+        if (code != XFC_OP_MATMUL_PACKED && code != XFC_OP_ATTENTION_PACKED && code != XFC_OP_ATTENTION_RAGGED_PACKED)
+            return false;
+    }
+    return true;
+}
+
 /* The op that comes next must be fetched after the kernel was made: views behind it may have been absorbed. */
 static xfc_op *convert(xfc_pass *p, xfc_op *op) {
     xfc_op *next = op->next, *made = NULL;
     if (takes_tiles(p, op))
         made = xfc_kernel_contract(p, op);
-    else if (op->code == XFC_OP_ATTENTION_PACKED)
+    else if (op->code == XFC_OP_ATTENTION_PACKED || op->code == XFC_OP_ATTENTION_RAGGED_PACKED)
         made = xfc_kernel_attention(p, op);
+    else if (packs_for_tiles(op))
+        made = xfc_kernel_pack(p, op);
     else
         p->status = nest_kernel(op);
     return made ? made->next : next;
@@ -153,7 +169,10 @@ static xfc_op *convert(xfc_pass *p, xfc_op *op) {
 
 bool xfc_kernels(xfc_pass *p) {
     xfc_op *op = p->graph->first;
-    while (op && p->status == XFC_OK) op = xfc_op_has(op, XFC_STRUCT) ? op->next : convert(p, op);
+    while (op && p->status == XFC_OK) {
+        bool stays = xfc_op_has(op, XFC_STRUCT) || xfc_ops[op->code].call; /* a routine is a step of its own */
+        op = stays ? op->next : convert(p, op);
+    }
     p->graph->stage = XFC_STAGE_KERNELS;
     return true;
 }

@@ -24,6 +24,14 @@ typedef struct {
 xfc_rows xfc_tile_rows(xfc_ctx *, xfc_value *, const xfc_int *index, xfc_int row, xfc_int k, xfc_int at);
 
 xfc_op *xfc_kernel_contract(xfc_pass *, xfc_op *);  /* matmul_packed */
-xfc_op *xfc_kernel_attention(xfc_pass *, xfc_op *); /* attention_packed */
+xfc_op *xfc_kernel_attention(xfc_pass *, xfc_op *); /* attention_packed, attention_ragged_packed */
+xfc_op *xfc_kernel_pack(xfc_pass *, xfc_op *);      /* pack with batch dims, pack_ragged, for tiles */
+
+/* Lets of a kernel over ragged sequences: the sequence's first row, and how many rows it has (at most size). rows:
+ * those of all sequences. */
+typedef struct {
+    xfc_int start, length;
+} xfc_sequence;
+xfc_sequence xfc_draft_sequence(xfc_draft *, xfc_value *cu, xfc_int number, xfc_int rows, xfc_int size);
 
 #endif

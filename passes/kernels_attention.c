@@ -1,10 +1,14 @@
-/* kernels_attention.c - the fused attention kernel.
+/* kernels_attention.c - the fused attention kernel, dense and ragged.
  *
- * Tasks are (batch, head, block of RB query rows). A task holds the scores of its rows in a temporary (RB x keys
- * floats), takes a full softmax of each row there, and multiplies by v; neither scores nor probabilities ever reach
- * memory that another task sees. k^T and v were packed once per (batch, head) by kernels of their own. Division by the
- * row's sum is applied to the RB x e result. softmax((q k^T) * scale + bias): the exponent is taken of score - row
- * maximum, as in softmax's own decomposition.
+ * Tasks are (batch, head, block of RB query rows), or (block, head) where the blocks of ragged sequences come from a
+ * list. A task holds the scores of its rows in a temporary (RB x keys floats), takes a full softmax of each row there,
+ * and multiplies by v; neither scores nor probabilities ever reach memory that another task sees. k^T and v were packed
+ * once per (batch or sequence, head) by kernels of their own. Division by the row's sum is applied to the result.
+ * softmax((q k^T) * scale + bias): the exponent is taken of score - row maximum, as in softmax's own decomposition.
+ *
+ * Ragged: a row's keys are those of its sequence, so the order of its sums depends on the sequence's length alone: the
+ * bits are the same alone and in any batch. What the biases of one key are is looked up once a task (`keys_bias`),
+ * where they are the same for all rows.
  */
 #include "passes/kernels.h"
 
@@ -14,37 +18,83 @@ typedef struct {
     xfc_draft d;
     xfc_ctx *ctx;
     xfc_op *op;
-    xfc_int b, h, r0, rows, keys, values, key_row, value_row; /* *_row: row distance of the temporaries */
-    uint32_t scores, top, sum, mix;                           /* temporaries */
+    bool ragged;
+    xfc_int b, h;                              /* b: batch, or sequence */
+    xfc_int first, rows;                       /* the block's first row in q and in the result */
+    xfc_int start;                             /* ragged: the sequence's first row */
+    xfc_int keys, values, key_row, value_row;  /* *_row: row distance of the temporaries */
+    uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
 } attention;
+
+static xfc_value *operand(const attention *t, uint32_t i) { return i < t->op->n_in ? t->op->in[i].value : NULL; }
+static xfc_value *bias_of(const attention *t) { return operand(t, t->ragged ? 6 : 3); }
 
 static xfc_int rounded(xfc_ctx *ctx, const xfc_type *packed) {
     return xfc_int_mul(ctx, packed->dim[2], packed->dim[4]);
 }
 
-static void set_up(attention *t) {
+static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int columns) {
+    return xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, rank, (xfc_int[]){rows, columns}));
+}
+
+static xfc_int outer(attention *t, const char *name, xfc_int extent) {
+    xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
+    xfc_draft_axis(&t->d, name, symbol, extent);
+    return symbol;
+}
+
+static void set_dense(attention *t) {
     xfc_ctx *ctx = t->ctx;
     const xfc_type *q = &t->op->in[0].value->type;
-    const xfc_attr *size = xfc_op_attr(t->op, XFC_K_SIZE);
-    xfc_int block = xfc_int_const(ctx, RB), blocks = xfc_int_ceildiv(ctx, q->dim[2], block);
-    t->keys = size->u.dims[0];
-    t->values = size->u.dims[1];
-    t->b = xfc_int_axis(ctx, "b", q->dim[0]);
-    t->h = xfc_int_axis(ctx, "h", q->dim[1]);
-    xfc_int rb = xfc_int_axis(ctx, "block", blocks);
-    xfc_draft_axis(&t->d, "b", t->b, q->dim[0]);
-    xfc_draft_axis(&t->d, "h", t->h, q->dim[1]);
-    xfc_draft_axis(&t->d, "block", rb, blocks);
-    t->r0 = xfc_int_mul(ctx, rb, block);
-    t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->r0));
-    t->key_row = rounded(ctx, &t->op->in[1].value->type);
-    t->value_row = rounded(ctx, &t->op->in[2].value->type);
-    t->scores =
-        xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 2, (xfc_int[]){block, t->key_row}));
-    t->top = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 1, &block));
-    t->sum = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 1, &block));
-    t->mix =
-        xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, 2, (xfc_int[]){block, t->value_row}));
+    xfc_int block = xfc_int_const(ctx, RB);
+    t->b = outer(t, "b", q->dim[0]);
+    t->h = outer(t, "h", q->dim[1]);
+    t->first = xfc_int_mul(ctx, outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block)), block);
+    t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->first));
+    t->keys = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
+}
+
+static void set_ragged(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *cu = operand(t, 3), *tasks = operand(t, 4);
+    const xfc_type *q = &t->op->in[0].value->type;
+    xfc_int zero = xfc_int_const(ctx, 0), task = outer(t, "task", tasks->type.dim[0]);
+    t->h = outer(t, "h", q->dim[0]);
+    const xfc_int sequence[2] = {task, zero}, row[2] = {task, xfc_int_const(ctx, 1)};
+    t->b = xfc_draft_let_of(&t->d, "sequence", tasks, sequence, zero, xfc_int_addc(ctx, cu->type.dim[0], -2));
+    xfc_int size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
+    xfc_sequence s = xfc_draft_sequence(&t->d, cu, t->b, q->dim[1], size);
+    xfc_int r0 = xfc_draft_let_of(&t->d, "row", tasks, row, zero, xfc_int_addc(ctx, s.length, -1));
+    t->start = s.start;
+    t->keys = s.length;
+    t->first = xfc_int_add(ctx, s.start, r0);
+    xfc_int left = xfc_int_sub(ctx, s.length, r0), block = xfc_int_const(ctx, RB);
+    t->rows = xfc_draft_let(&t->d, "rows", xfc_int_min(ctx, block, left), xfc_int_const(ctx, 1), block);
+}
+
+static void set_up(attention *t) {
+    xfc_int block = xfc_int_const(t->ctx, RB);
+    if (t->ragged)
+        set_ragged(t);
+    else
+        set_dense(t);
+    t->values = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[1];
+    t->key_row = rounded(t->ctx, &operand(t, 1)->type);
+    t->value_row = rounded(t->ctx, &operand(t, 2)->type);
+    t->scores = temporary(t, 2, block, t->key_row);
+    t->top = temporary(t, 1, block, block);
+    t->sum = temporary(t, 1, block, block);
+    t->mix = temporary(t, 2, block, t->value_row);
+    t->keys_bias = XFC_NO_ARG;
+}
+
+/* Index of (row i of the block, column) in q or in the result. */
+static void index_of(const attention *t, xfc_int row, xfc_int column, xfc_int *index) {
+    uint32_t n = 0;
+    if (!t->ragged) index[n++] = t->b;
+    index[n++] = t->h;
+    index[n++] = row;
+    index[n] = column;
 }
 
 static xfc_access packed_access(attention *t, xfc_value *v) {
@@ -57,9 +107,10 @@ static xfc_access packed_access(attention *t, xfc_value *v) {
 static void add_scores(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *q = t->op->in[0].value, *k = t->op->in[1].value;
-    xfc_int row = xfc_int_axis(ctx, "row", q->type.dim[2]), depth = q->type.dim[3], kk = xfc_int_axis(ctx, "k", depth);
-    xfc_int zero = xfc_int_const(ctx, 0), index[XFC_MAX_RANK] = {t->b, t->h, row, kk};
-    xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->r0);
+    xfc_int row = xfc_int_axis(ctx, "row", q->type.dim[q->type.rank - 2]), depth = q->type.dim[q->type.rank - 1];
+    xfc_int zero = xfc_int_const(ctx, 0), kk = xfc_int_axis(ctx, "k", depth), index[XFC_MAX_RANK] = {{0}};
+    index_of(t, row, kk, index);
+    xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->first);
     int64_t panel;
     xfc_assert(xfc_int_value(ctx, k->type.dim[4], &panel));
     xfc_tile s = {.a_row = r.stride,
@@ -76,41 +127,89 @@ static void add_scores(attention *t) {
     xfc_draft_tile(&t->d, s);
 }
 
-/* scores = scores * scale + bias; top = their maximum. */
-static void add_maximum(attention *t) {
+/* The position in its padded sequence that row `at` of all had: a let. */
+static xfc_int position(attention *t, xfc_nestb *nb, xfc_int at) {
+    xfc_value *pos = operand(t, 5);
+    xfc_int size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
+    uint32_t v = xfc_nb_load(nb, XFC_I32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, pos, pos->type), &at, 1);
+    return xfc_nb_let(nb, "position", v, xfc_int_const(t->ctx, 0), xfc_int_addc(t->ctx, size, -1), false);
+}
+
+/* Ragged bias of (row i of the block, key j); a dim of 1 has one index and asks for no position. */
+static uint32_t load_ragged_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
     xfc_ctx *ctx = t->ctx;
-    const xfc_op *op = t->op;
-    xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
+    xfc_value *bias = bias_of(t);
+    xfc_int zero = xfc_int_const(ctx, 0), index[4] = {t->b, t->h, zero, zero};
+    for (uint32_t d = 0; d < 2; d++)
+        if (xfc_int_is(ctx, bias->type.dim[d], 1)) index[d] = zero;
+    if (!xfc_int_is(ctx, bias->type.dim[2], 1)) index[2] = position(t, nb, xfc_int_add(ctx, t->first, i));
+    if (!xfc_int_is(ctx, bias->type.dim[3], 1)) index[3] = position(t, nb, xfc_int_add(ctx, t->start, j));
+    return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type), index, 4);
+}
+
+/* keys_bias: the bias of each key, where it is the same for all rows and not for all keys. */
+static void add_keys_bias(attention *t) {
+    xfc_value *bias = bias_of(t);
+    if (!t->ragged || !bias || !xfc_int_is(t->ctx, bias->type.dim[2], 1) || xfc_int_is(t->ctx, bias->type.dim[3], 1))
+        return;
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_PARALLEL);
+    t->keys_bias = temporary(t, 1, t->key_row, t->key_row);
+    uint32_t v = load_ragged_bias(t, &nb, xfc_int_const(t->ctx, 0), j);
+    xfc_nb_store(&nb, v, t->keys_bias, &j, 1, XFC_S_COUNT);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *bias = bias_of(t);
+    if (t->keys_bias != XFC_NO_ARG) return xfc_nb_load(nb, XFC_F32, t->keys_bias, &j, 1);
+    if (t->ragged) return load_ragged_bias(t, nb, i, j);
+    const xfc_type *q = &t->op->in[0].value->type;
+    const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->first, i), j};
+    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], t->keys};
+    xfc_int index[XFC_MAX_RANK];
+    uint32_t skip = 4 - bias->type.rank;
+    for (uint32_t d = 0; d < bias->type.rank; d++)
+        index[d] = xfc_broadcast_index(ctx, full[d + skip], bias->type.dim[d], out[d + skip]);
+    uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type);
+    return xfc_nb_load(nb, XFC_F32, buffer, index, bias->type.rank);
+}
+
+/* With a positive scale and no bias, the largest score is that of the largest product: the scale waits for the exponent
+ * and the first pass writes nothing back. */
+static bool scales_late(const attention *t) { return !bias_of(t) && xfc_op_float(t->op, XFC_K_SCALE, 1) > 0; }
+
+/* scores = scores * scale + bias, unless that waits; top = their maximum. */
+static void add_maximum(attention *t) {
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
     uint32_t v = xfc_nb_load(&nb, XFC_F32, t->scores, (xfc_int[]){i, j}, 2);
-    uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(op, XFC_K_SCALE, 1));
-    v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
-    if (op->n_in > 3 && op->in[3].value) {
-        xfc_value *bias = op->in[3].value;
-        const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->r0, i), j};
-        const xfc_type *q = &op->in[0].value->type;
-        const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], t->keys};
-        xfc_int index[XFC_MAX_RANK];
-        uint32_t skip = 4 - bias->type.rank;
-        for (uint32_t d = 0; d < bias->type.rank; d++)
-            index[d] = xfc_broadcast_index(ctx, full[d + skip], bias->type.dim[d], out[d + skip]);
-        uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type);
-        v = xfc_nb_op(&nb, XFC_S_ADD, XFC_F32, v, xfc_nb_load(&nb, XFC_F32, buffer, index, bias->type.rank),
-                      XFC_NO_ARG);
+    if (!scales_late(t)) {
+        uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
+        v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
+        if (bias_of(t)) v = xfc_nb_op(&nb, XFC_S_ADD, XFC_F32, v, load_bias(t, &nb, i, j), XFC_NO_ARG);
+        xfc_nb_store(&nb, v, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     }
-    xfc_nb_store(&nb, v, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     xfc_nb_store(&nb, v, t->top, &i, 1, XFC_S_MAX);
     xfc_draft_nest(&t->d, nb.nest);
 }
 
-/* scores = exp(scores - top); sum = their sum. */
+/* scores = exp(scores - top), both times the scale if it waited; sum = their sum. */
 static void add_exponent(attention *t) {
     xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
     uint32_t s = xfc_nb_load(&nb, XFC_F32, t->scores, (xfc_int[]){i, j}, 2),
-             top = xfc_nb_load(&nb, XFC_F32, t->top, &i, 1);
-    uint32_t e = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, s, top, XFC_NO_ARG), XFC_NO_ARG,
-                           XFC_NO_ARG);
+             top = xfc_nb_load(&nb, XFC_F32, t->top, &i, 1), x;
+    if (scales_late(t)) {
+        uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
+        top = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, top, scale, XFC_NO_ARG);
+        top = xfc_nb_op(&nb, XFC_S_NEG, XFC_F32, top, XFC_NO_ARG, XFC_NO_ARG);
+        x = xfc_nb_op(&nb, XFC_S_FMA, XFC_F32, s, scale, top);
+    } else {
+        x = xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, s, top, XFC_NO_ARG);
+    }
+    uint32_t e = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, x, XFC_NO_ARG, XFC_NO_ARG);
     xfc_nb_store(&nb, e, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     xfc_nb_store(&nb, e, t->sum, &i, 1, XFC_S_ADD);
     xfc_draft_nest(&t->d, nb.nest);
@@ -130,34 +229,44 @@ static void add_mix(attention *t) {
                   .rows = t->rows,
                   .depth = t->keys,
                   .columns = t->values,
+                  .apart = t->ragged ? xfc_int_mul(ctx, v->type.dim[3], v->type.dim[4]) : XFC_INT_NONE,
                   .panel = (uint32_t)panel};
     xfc_draft_tile(&t->d, s);
 }
 
-/* out = mix / sum. The sum is 0 only without keys (the product is then 0), NaN only if every probability is. */
+/* out = mix * (1 / sum), one division a row. The sum is 0 only without keys (the product is then 0), NaN only if every
+ * probability is. */
 static xfc_value *add_store(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
             j = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
-    xfc_int index[XFC_MAX_RANK] = {t->b, t->h, xfc_int_add(ctx, t->r0, i), j};
+    xfc_int index[XFC_MAX_RANK] = {{0}};
+    index_of(t, xfc_int_add(ctx, t->first, i), j, index);
     xfc_value *out = xfc_absorb_views(ctx, &t->op->out[0], index);
     uint32_t m = xfc_nb_load(&nb, XFC_F32, t->mix, (xfc_int[]){i, j}, 2),
              sum = xfc_nb_load(&nb, XFC_F32, t->sum, &i, 1);
-    uint32_t zero = xfc_nb_const_f(&nb, XFC_F32, 0), v = xfc_nb_op(&nb, XFC_S_DIV, XFC_F32, m, sum, XFC_NO_ARG);
+    uint32_t zero = xfc_nb_const_f(&nb, XFC_F32, 0), one = xfc_nb_const_f(&nb, XFC_F32, 1);
     uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, sum, zero, XFC_NO_ARG);
-    if (xfc_op_int(t->op, XFC_K_NAN_TO_ZERO, 0))
-        none = xfc_nb_op(&nb, XFC_S_OR, XFC_BOOL, none,
-                         xfc_nb_op(&nb, XFC_S_ISNAN, XFC_BOOL, sum, XFC_NO_ARG, XFC_NO_ARG), XFC_NO_ARG);
-    v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, none, zero, v);
+    uint32_t part = xfc_nb_op(&nb, XFC_S_DIV, XFC_F32, one, sum, XFC_NO_ARG);
+    part = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, none, zero, part);
+    uint32_t v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, m, part, XFC_NO_ARG);
+    if (xfc_op_int(t->op, XFC_K_NAN_TO_ZERO, 0)) {
+        uint32_t nan = xfc_nb_op(&nb, XFC_S_ISNAN, XFC_BOOL, sum, XFC_NO_ARG, XFC_NO_ARG);
+        v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, nan, zero, v);
+    }
     xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, out, out->type), index, out->type.rank, XFC_S_COUNT);
     xfc_draft_nest(&t->d, nb.nest);
     return out;
 }
 
 xfc_op *xfc_kernel_attention(xfc_pass *p, xfc_op *op) {
-    attention t = {.d = xfc_draft_new(p->graph, "attention"), .ctx = p->graph->ctx, .op = op};
+    attention t = {.d = xfc_draft_new(p->graph, "attention"),
+                   .ctx = p->graph->ctx,
+                   .op = op,
+                   .ragged = op->code == XFC_OP_ATTENTION_RAGGED_PACKED};
     set_up(&t);
+    add_keys_bias(&t);
     add_scores(&t);
     add_maximum(&t);
     add_exponent(&t);

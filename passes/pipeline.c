@@ -29,9 +29,12 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
 
 /* Why this order. Constants first, since every pattern asks for them; views before raise, so that an Expand between an
  * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; merge
- * wants linears; what merge and legalize built is folded, merged and shared again. layout leaves pack ops on weights:
- * shared, then folded. */
-#define RAISING "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"
+ * wants linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
+ * attention whole and every constant folded; what merge and legalize built is folded, merged and shared again. layout
+ * leaves pack ops on weights: shared, then folded. */
+#define RAISING                                                                                                        \
+    "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"                                    \
+    "pre-crmsnorm,pre-rmsnorm,unpad,"
 #define LOWERING "legalize,simplify,views,cse,fold,dce,layout,cse,fold,dce,kernels,fuse,dce,schedule,plan"
 const char *const xfc_pipeline_default[4] = {
     "fold,dce,legalize,layout,fold,dce,kernels,schedule,plan",
@@ -130,6 +133,26 @@ static xfc_status resolve(runner *r, const char *names) {
     }
     r->seconds = xfc_new_array(r->scratch, double, r->n);
     r->changed = xfc_new_array(r->scratch, bool, r->n);
+    return XFC_OK;
+}
+
+/* What the options demand must be able to happen. */
+static xfc_status check_demands(runner *r) {
+    const struct {
+        xfc_choice choice;
+        const char *pass, *option;
+    } demand[] = {{r->opts->passes.unpad, "unpad", "--unpad=require"},
+                  {r->opts->passes.pre_rmsnorm, "pre-rmsnorm", "--pre-rmsnorm=force"}};
+    for (size_t k = 0; k < XFC_COUNT(demand); k++) {
+        bool runs = demand[k].choice != XFC_FORCE;
+        for (uint32_t i = 0; i < r->n && !runs; i++)
+            runs = strcmp(r->list[i]->name, demand[k].pass) == 0 && !in_list(r->opts->disable, demand[k].pass);
+        if (!runs)
+            return xfc_fail(
+                ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
+                "%s: the pass '%s' is not among the passes that run; use -O1 or higher, or add it to the list",
+                demand[k].option, demand[k].pass);
+    }
     return XFC_OK;
 }
 
@@ -282,6 +305,7 @@ xfc_status xfc_run_passes(xfc_graph **graph, const xfc_target *target, const cha
     r.out = r.opts->out ? r.opts->out : stderr;
     xfc_status status = check_options(&r);
     if (status == XFC_OK) status = resolve(&r, names);
+    if (status == XFC_OK) status = check_demands(&r);
     for (uint32_t i = 0; i < r.n && status == XFC_OK; i++) status = run_one(&r, i);
     if (status == XFC_OK && r.opts->time) print_times(&r);
     xfc_arena_free(r.scratch);

@@ -4,9 +4,12 @@
  * that take turns in it. Going through the kernels in order, a result takes a free slot of the very same size if there
  * is one, else the free slot that it surely fits or surely contains, else any free slot, else a new one; a slot is free
  * again after its value's last reader. Results that are graph outputs go to the caller's memory. Constants become
- * weights, equal ones once, each 64-byte aligned. Temporaries of kernels are per-worker scratch and not planned here.
+ * weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines during the run, the most
+ * that it can be is planned for: no place moves while the model runs. Temporaries of kernels are per-worker scratch and
+ * not planned here.
  * When: last. Raises the stage to PLANNED.
  */
+#include "ir/defined.h"
 #include "passes/pass.h"
 
 enum { ALIGN = 64 };
@@ -24,10 +27,13 @@ typedef struct {
     slot *slots;
     uint32_t n_slots, cap_slots, cap_weights, cap_offsets, *slot_of; /* slot_of: by value id */
     xfc_map weights;                                                 /* tensor hash -> index + 1 */
+    xfc_defined defined;
+    xfc_status status;
 } planner;
 
 static xfc_int bytes_of(const planner *p, const xfc_type *t) {
-    xfc_int bytes = xfc_int_mulc(p->ctx, xfc_type_count(p->ctx, t), xfc_dtype_bytes(t->dtype));
+    xfc_int count = xfc_defined_most(&p->defined, xfc_type_count(p->ctx, t));
+    xfc_int bytes = xfc_int_mulc(p->ctx, count, xfc_dtype_bytes(t->dtype));
     return xfc_int_mulc(p->ctx, xfc_int_ceildiv(p->ctx, bytes, xfc_int_const(p->ctx, ALIGN)), ALIGN);
 }
 
@@ -52,7 +58,7 @@ static void place_outputs(planner *p) {
         const xfc_value *v = p->g->last->in[i].value;
         xfc_place *at = &p->plan->place[v->id];
         /* legalize inserted copies */
-        xfc_assert(at->space == XFC_SPACE_NONE && v->def && v->def->code == XFC_OP_KERNEL);
+        xfc_assert(at->space == XFC_SPACE_NONE && v->def && v->def->code != XFC_OP_CONST);
         *at = (xfc_place){XFC_SPACE_OUTPUT, i, xfc_int_const(p->ctx, 0)};
     }
 }
@@ -72,6 +78,13 @@ static int fit(const planner *p, const slot *s, xfc_int size) {
 
 static void place_work(planner *p, const xfc_value *v) {
     xfc_int size = bytes_of(p, &v->type);
+    if (!xfc_int_known(size)) {
+        p->status =
+            xfc_fail(p->ctx, XFC_ERR_UNSUPPORTED, v->def->loc,
+                     "no memory can be planned for a result of this node: its size depends on the data in a way "
+                     "that has no bound; disable the pass that packs sequences (--unpad=off)");
+        size = xfc_int_const(p->ctx, 0);
+    }
     uint32_t best = XFC_NO_ARG;
     int best_fit = 3;
     for (uint32_t i = 0; i < p->n_slots; i++) {
@@ -91,9 +104,9 @@ static void place_work(planner *p, const xfc_value *v) {
     p->plan->place[v->id].space = XFC_SPACE_WORK;
 }
 
-static void place_kernels(planner *p) {
+static void place_results(planner *p) {
     xfc_foreach_op(op, p->g) {
-        if (op->code != XFC_OP_KERNEL) continue;
+        if (op->code == XFC_OP_CONST) continue;
         for (uint32_t i = 0; i < op->n_out; i++)
             if (p->plan->place[op->out[i].id].space == XFC_SPACE_NONE) place_work(p, &op->out[i]);
         for (uint32_t s = 0; s < p->n_slots; s++)
@@ -121,6 +134,7 @@ bool xfc_plan_memory(xfc_pass *pass) {
     p.plan->n_places = g->next_value_id;
     p.plan->place = xfc_new_array(g->arena, xfc_place, g->next_value_id);
     p.slot_of = xfc_new_array(pass->scratch, uint32_t, g->next_value_id);
+    p.defined = xfc_defined_of(g, pass->scratch);
     uint32_t order = 0;
     for (uint32_t i = 0; i < g->n_in; i++)
         p.plan->place[g->in[i]->id] = (xfc_place){XFC_SPACE_INPUT, i, xfc_int_const(g->ctx, 0)};
@@ -130,8 +144,9 @@ bool xfc_plan_memory(xfc_pass *pass) {
         if (op->n_out == 1 && xfc_value_is_const(&op->out[0], &t)) place_weight(&p, &op->out[0], t);
     }
     place_outputs(&p);
-    place_kernels(&p);
+    place_results(&p);
     set_offsets(&p);
+    pass->status = p.status;
     g->plan = p.plan;
     g->stage = XFC_STAGE_PLANNED;
     return true;

@@ -10,6 +10,7 @@
  *
  * The choice depends on the graph alone, never on the ISA or the number of threads, so results do not either.
  */
+#include "ir/defined.h"
 #include "passes/draft.h"
 #include "passes/pass.h"
 
@@ -19,6 +20,7 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_kernel *k;
+    const xfc_defined *defined; /* by ops of the graph */
 } scheduler;
 
 /* --- collapsing --- */
@@ -97,11 +99,22 @@ static bool let_depends(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
     return false;
 }
 
+/* Between tiles, a read of scattered places stands among work on rows of a temporary, which is worth vectors. */
+static bool has_tiles(const xfc_kernel *k) {
+    for (uint32_t i = 0; i < k->n_steps; i++)
+        if (k->steps[i].kind == XFC_STEP_TILE) return true;
+    return false;
+}
+
 static int score(const scheduler *s, const xfc_nest *n, const xfc_axis *axis) {
     int64_t extent;
-    if (axis->kind == XFC_AXIS_SCAN || let_depends(s, n, axis->symbol)) return -1;
-    if (xfc_int_value(s->ctx, axis->extent, &extent) && extent < 4) return -1;
     int sum = 0;
+    if (axis->kind == XFC_AXIS_SCAN) return -1;
+    if (let_depends(s, n, axis->symbol)) {
+        if (!has_tiles(s->k)) return -1;
+        sum -= 3;
+    }
+    if (xfc_int_value(s->ctx, axis->extent, &extent) && extent < 4) return -1;
     access_iter it = {.nest = n};
     bool is_store;
     for (const xfc_access *a; (a = next_access(&it, &is_store));) {
@@ -171,19 +184,9 @@ static void choose_tasks(scheduler *s, xfc_nest *n, uint32_t vector) {
 
 /* --- grain --- */
 
-static bool only_dims(const xfc_ctx *ctx, xfc_int e) {
-    const xfc_int_info *i = xfc_int_look(ctx, e);
-    if (i->kind == XFC_INT_CONST) return true;
-    if (i->kind == XFC_INT_SYMBOL) return i->sym == XFC_SYM_DIM;
-    for (uint32_t k = 0; k < i->n_terms; k++)
-        for (uint32_t j = 0; j < i->term[k].n; j++)
-            if (!only_dims(ctx, i->term[k].atom[j])) return false;
-    return i->kind == XFC_INT_SUM || (only_dims(ctx, i->a) && only_dims(ctx, i->b));
-}
-
 /* An extent as a number that is known before the run: its upper bound if it varies between tasks. */
 static xfc_int known_extent(const scheduler *s, xfc_int e) {
-    if (only_dims(s->ctx, e)) return e;
+    if (xfc_defined_at_start(s->defined, e)) return e;
     int64_t lo, hi;
     xfc_int_range(s->ctx, e, &lo, &hi);
     return xfc_int_const(s->ctx, hi > CHUNK ? CHUNK : hi < 1 ? 1 : hi);
@@ -217,9 +220,10 @@ static void choose_grain(scheduler *s) {
 }
 
 bool xfc_schedule(xfc_pass *p) {
+    const xfc_defined defined = xfc_defined_of(p->graph, p->scratch);
     xfc_foreach_op(op, p->graph) {
         if (op->code != XFC_OP_KERNEL) continue;
-        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel};
+        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel, &defined};
         bool alone = s.k->n_axes == 0 && s.k->n_steps == 1;
         for (uint32_t i = 0; i < s.k->n_steps; i++) {
             if (s.k->steps[i].kind != XFC_STEP_NEST) continue;

@@ -56,8 +56,7 @@ static void model_free(xf_model *m) {
     free(m);
 }
 
-static uint32_t most_operands(const xf_plan *p) {
-    uint32_t most = 1;
+static uint32_t most_operands(const xf_plan *p, uint32_t most) {
     for (uint32_t i = 0; i < p->head->n_steps; i++) {
         uint32_t n = p->steps[i].n_in + p->steps[i].n_out;
         if (n > most) most = n;
@@ -65,11 +64,23 @@ static uint32_t most_operands(const xf_plan *p) {
     return most;
 }
 
+static xf_status open_packed(xf_model *m, xf_error *error) {
+    const xf_plan_header *h = (const void *)xf_packed_plan;
+    if (!h) return XF_OK;
+    const char *why = xf_plan_open(&m->packed, h, h->size);
+    if (!why) why = xf_packed_check(&m->packed);
+    if (!why && m->packed.head->n_outputs != m->plan.head->n_outputs) why = "its outputs are others";
+    if (!why && m->packed.head->weight_bytes != m->plan.head->weight_bytes) why = "its weights are others";
+    return why ? xf_fail(error, XF_E_ABI, "the packed plan inside the model cannot be used: %s", why) : XF_OK;
+}
+
 static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error) {
     const xf_plan_header *h = (const void *)xf_plan_blob;
     const char *why = xf_plan_open(&m->plan, h, h->size);
     if (why) return xf_fail(error, XF_E_ABI, "the plan inside the model cannot be used: %s", why);
-    m->max_operands = most_operands(&m->plan);
+    XF_TRY(open_packed(m, error));
+    m->max_operands = most_operands(&m->plan, 1);
+    if (m->packed.head) m->max_operands = most_operands(&m->packed, m->max_operands);
     if (o->device.device_type != 0 && o->device.device_type != 1)
         return xf_fail(error, XF_E_DEVICE, "device type %d: this artefact has CPU code only",
                        (int)o->device.device_type);
@@ -143,6 +154,19 @@ static const char *api_metadata(const xf_model *m, const char *key) {
     return strcmp(key, "isa") == 0 ? m->variant->name : xf_plan_meta(&m->plan, key);
 }
 
+static size_t api_num_packed_inputs(const xf_model *m) {
+    return m->packed.head ? m->packed.head->n_inputs - XF_PACKED_EXTRA : 0;
+}
+
+static const xf_io_info *api_packed_input_info(const xf_model *m, size_t i) {
+    return i < api_num_packed_inputs(m) ? &m->packed_io[i] : NULL;
+}
+
+static const xf_io_info *api_packed_output_info(const xf_model *m, size_t i) {
+    if (!m->packed.head || i >= m->packed.head->n_outputs) return NULL;
+    return &m->packed_io[m->packed.head->n_inputs + i];
+}
+
 /* --- planning --- */
 
 static xf_status write_shape(const xf_plan *p, size_t i, const int64_t *values, xf_tensor *out, xf_error *error) {
@@ -161,34 +185,98 @@ static xf_status write_shape(const xf_plan *p, size_t i, const int64_t *values, 
     return XF_OK;
 }
 
-static xf_status api_infer_shapes(const xf_model *m, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+/* Inputs of either entry: cu_seqlens NULL and n_seq 0 for the padded one. */
+typedef struct {
+    const xf_model *model;
+    bool packed;
+    const xf_tensor *in;
+    size_t n_in;
+    const int32_t *cu_seqlens;
+    size_t n_seq;
+} request;
+
+/* What is asked for, once all sizes are known. */
+typedef xf_status answer_fn(const xf_plan *, const int64_t *values, void *user, xf_error *);
+
+static xf_status bind_packed(const request *r, int64_t *values, xf_error *error) {
+    const xf_plan *p = &r->model->packed;
+    xf_packed_dims dims;
+    xf_tensor *all = calloc(p->head->n_inputs, sizeof *all);
+    if (!all) return xf_fail(error, XF_E_NOMEM, "out of memory");
+    xf_status status = xf_packed_inputs(p, r->in, r->n_in, r->cu_seqlens, r->n_seq, all, &dims, error);
+    if (status == XF_OK) status = xf_bind(p, all, p->head->n_inputs, false, values, error);
+    free(all);
+    return status;
+}
+
+static xf_status answer(const request *r, answer_fn *fn, void *user) {
     int saved = errno;
     xf_error *error = xf_thread_error();
-    if (n_out != api_num_outputs(m) || (n_out && !out))
-        return xf_fail(error, XF_E_ARG, "%zu outputs given, the model has %zu", n_out, api_num_outputs(m));
-    int64_t *values = calloc((size_t)m->plan.n_values + 1, sizeof *values);
+    const xf_plan *p = r->packed ? &r->model->packed : &r->model->plan;
+    if (!p->head) return xf_fail(error, XF_E_ARG, "the model was built without --packed-entry");
+    int64_t *values = calloc((size_t)p->n_values + 1, sizeof *values);
     if (!values) return xf_fail(error, XF_E_NOMEM, "out of memory");
-    xf_status status = xf_bind(m, in, n_in, false, values, error);
-    for (size_t i = 0; i < n_out && status == XF_OK; i++) status = write_shape(&m->plan, i, values, &out[i], error);
+    xf_status status = r->packed ? bind_packed(r, values, error) : xf_bind(p, r->in, r->n_in, false, values, error);
+    if (status == XF_OK) status = fn(p, values, user, error);
     free(values);
     errno = saved;
     return status;
 }
 
+typedef struct {
+    xf_tensor *out;
+    size_t n;
+} shapes;
+
+static xf_status answer_shapes(const xf_plan *p, const int64_t *values, void *user, xf_error *error) {
+    const shapes *s = user;
+    xf_status status = XF_OK;
+    for (size_t i = 0; i < s->n && status == XF_OK; i++) status = write_shape(p, i, values, &s->out[i], error);
+    return status;
+}
+
+static xf_status infer(const request *r, xf_tensor *out, size_t n_out) {
+    if (n_out != api_num_outputs(r->model) || (n_out && !out))
+        return xf_fail(xf_thread_error(), XF_E_ARG, "%zu outputs given, the model has %zu", n_out,
+                       api_num_outputs(r->model));
+    return answer(r, answer_shapes, &(shapes){out, n_out});
+}
+
+typedef struct {
+    int32_t threads;
+    size_t *bytes;
+} size_of_run;
+
+static xf_status answer_size(const xf_plan *p, const int64_t *values, void *user, xf_error *error) {
+    const size_of_run *s = user;
+    xf_layout layout;
+    XF_TRY(xf_layout_make(p, values, xf_thread_count(s->threads), NULL, &layout, error));
+    *s->bytes = layout.total + XF_ALIGN - 1; /* the arena may start anywhere */
+    return XF_OK;
+}
+
+static xf_status size_run(const request *r, int32_t threads, size_t *bytes) {
+    if (!bytes) return xf_fail(xf_thread_error(), XF_E_ARG, "workspace_size: the result pointer is NULL");
+    return answer(r, answer_size, &(size_of_run){threads, bytes});
+}
+
+static xf_status api_infer_shapes(const xf_model *m, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+    return infer(&(request){.model = m, .in = in, .n_in = n_in}, out, n_out);
+}
+
 static xf_status api_workspace_size(const xf_model *m, const xf_tensor *in, size_t n_in, int32_t threads,
                                     size_t *bytes) {
-    int saved = errno;
-    xf_error *error = xf_thread_error();
-    if (!bytes) return xf_fail(error, XF_E_ARG, "workspace_size: the result pointer is NULL");
-    int64_t *values = calloc((size_t)m->plan.n_values + 1, sizeof *values);
-    if (!values) return xf_fail(error, XF_E_NOMEM, "out of memory");
-    xf_status status = xf_bind(m, in, n_in, false, values, error);
-    xf_layout layout;
-    if (status == XF_OK) status = xf_layout_make(m, values, xf_thread_count(threads), NULL, &layout, error);
-    if (status == XF_OK) *bytes = layout.total + XF_ALIGN - 1; /* the arena may start anywhere */
-    free(values);
-    errno = saved;
-    return status;
+    return size_run(&(request){.model = m, .in = in, .n_in = n_in}, threads, bytes);
+}
+
+static xf_status api_packed_infer_shapes(const xf_model *m, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens,
+                                         size_t n_seq, xf_tensor *out, size_t n_out) {
+    return infer(&(request){m, true, in, n_in, cu_seqlens, n_seq}, out, n_out);
+}
+
+static xf_status api_packed_workspace_size(const xf_model *m, const xf_tensor *in, size_t n_in,
+                                           const int32_t *cu_seqlens, size_t n_seq, int32_t threads, size_t *bytes) {
+    return size_run(&(request){m, true, in, n_in, cu_seqlens, n_seq}, threads, bytes);
 }
 
 /* --- contexts: see ctx.c and run.c --- */
@@ -218,7 +306,7 @@ static void api_ctx_destroy(xf_ctx *c) {
 static xf_status api_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
     if (!c || atomic_exchange(&c->busy, true)) return XF_E_ARG; /* its error text belongs to the running call */
     int saved = errno;
-    xf_status status = xf_run(c, in, n_in, out, n_out);
+    xf_status status = xf_run(c, &c->model->plan, in, n_in, out, n_out);
     errno = saved;
     atomic_store(&c->busy, false);
     return status;
@@ -226,9 +314,10 @@ static xf_status api_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor 
 
 static xf_status api_run_packed(xf_ctx *c, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                                 xf_tensor *out, size_t n_out) {
-    (void)in, (void)n_in, (void)cu_seqlens, (void)n_seq, (void)out, (void)n_out;
     if (!c || atomic_exchange(&c->busy, true)) return XF_E_ARG;
-    xf_status status = xf_fail(&c->error, XF_E_ARG, "run_packed: the model was built without --packed-entry");
+    int saved = errno;
+    xf_status status = xf_run_packed(c, in, n_in, cu_seqlens, n_seq, out, n_out);
+    errno = saved;
     atomic_store(&c->busy, false);
     return status;
 }
@@ -261,6 +350,11 @@ static const xf_api table = {
     .set_tap = xf_set_tap,
     .profile_start = xf_profile_start,
     .profile_json = xf_profile_json,
+    .num_packed_inputs = api_num_packed_inputs,
+    .packed_input_info = api_packed_input_info,
+    .packed_output_info = api_packed_output_info,
+    .packed_infer_shapes = api_packed_infer_shapes,
+    .packed_workspace_size = api_packed_workspace_size,
 };
 
 XF_EXPORT const xf_api *xf_get_api(uint32_t abi_version) { return abi_version == XF_ABI_VERSION ? &table : NULL; }

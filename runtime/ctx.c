@@ -31,9 +31,8 @@ static int64_t most_scratch(const xf_plan *p, const int64_t *values) {
     return most < INT64_MAX - XF_ALIGN ? xf_scratch_stride(most) : most;
 }
 
-xf_status xf_layout_make(const xf_model *m, const int64_t *values, int32_t threads, const bool *ours, xf_layout *l,
+xf_status xf_layout_make(const xf_plan *p, const int64_t *values, int32_t threads, const bool *ours, xf_layout *l,
                          xf_error *error) {
-    const xf_plan *p = &m->plan;
     size_t at = 0, bytes;
     if (values[p->head->work_bytes] < 0) return xf_fail(error, XF_E_INTERNAL, "the planned workspace is negative");
     bool fits = advance(&at, (size_t)values[p->head->work_bytes], 1);
@@ -88,19 +87,27 @@ static void *take(char *block, size_t *at, size_t n, size_t size) {
     return p;
 }
 
+/* For either plan of the model. */
 static size_t carve(xf_ctx *c, char *block, const xf_model *m) {
-    const xf_plan_header *h = m->plan.head;
+    const xf_plan_header *h = m->plan.head, *packed = m->packed.head;
+    size_t values = m->plan.n_values, inputs = h->n_inputs, steps = h->n_steps;
     xf_ctx none;
     if (!c) c = &none;
     size_t at = sizeof *c;
-    c->values = take(block, &at, (size_t)m->plan.n_values + 1, sizeof *c->values);
-    c->in_data = take(block, &at, (size_t)h->n_inputs + 1, sizeof *c->in_data);
+    if (packed) {
+        values = m->packed.n_values > values ? m->packed.n_values : values;
+        inputs = packed->n_inputs > inputs ? packed->n_inputs : inputs;
+        steps += packed->n_steps;
+    }
+    c->values = take(block, &at, values + 1, sizeof *c->values);
+    c->in_data = take(block, &at, inputs + 1, sizeof *c->in_data);
+    c->packed_in = take(block, &at, packed ? packed->n_inputs : 0, sizeof *c->packed_in);
     c->out_data = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_data);
     c->given = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->given);
     c->buffers = take(block, &at, m->max_operands, sizeof *c->buffers);
     c->out_dims = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_dims);
     c->ours = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->ours);
-    c->tapped = take(block, &at, (size_t)h->n_steps + 1, sizeof *c->tapped);
+    c->tapped = take(block, &at, steps + 1, sizeof *c->tapped);
     return at;
 }
 
@@ -122,6 +129,7 @@ xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_erro
     if (!c) return xf_fail(error, XF_E_NOMEM, "out of memory");
     carve(c, (char *)c, m);
     c->model = m;
+    c->plan = &m->plan;
     c->threads = xf_thread_count(o->num_threads);
     c->flags = o->flags;
     c->parallel = o->parallel_for ? o->parallel_for : xf_team_parallel;

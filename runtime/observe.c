@@ -35,15 +35,18 @@ static bool step_matches(const xf_plan *p, const xf_step_info *s, const char *gl
 
 xf_status xf_set_tap(xf_ctx *c, const char *node_glob, xf_tap tap, void *user) {
     if (tap && !node_glob) return xf_fail(&c->error, XF_E_ARG, "set_tap: the glob is NULL; \"*\" taps every kernel");
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *plans[] = {&c->model->plan, &c->model->packed};
+    bool *tapped = c->tapped;
     c->tap = tap;
     c->tap_user = user;
-    for (uint32_t i = 0; i < p->head->n_steps; i++) c->tapped[i] = tap && step_matches(p, &p->steps[i], node_glob);
+    for (size_t k = 0; k < 2 && plans[k]->head; k++)
+        for (uint32_t i = 0; i < plans[k]->head->n_steps; i++)
+            *tapped++ = tap && step_matches(plans[k], &plans[k]->steps[i], node_glob);
     return XF_OK;
 }
 
 void xf_tap_step(xf_ctx *c, uint32_t step) {
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *p = c->plan;
     const xf_step_info *s = &p->steps[step];
     const char *node = s->n_nodes ? xf_plan_str(p, p->nodes[s->first_node + s->n_nodes - 1]) : "";
     for (uint32_t i = 0; i < s->n_out; i++) {
@@ -67,8 +70,12 @@ uint64_t xf_now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static size_t all_steps(const xf_model *m) {
+    return (size_t)m->plan.head->n_steps + (m->packed.head ? m->packed.head->n_steps : 0);
+}
+
 xf_status xf_profile_start(xf_ctx *c) {
-    size_t n = (size_t)c->model->plan.head->n_steps + 1;
+    size_t n = all_steps(c->model) + 1;
     if (!c->times) c->times = malloc(n * sizeof *c->times);
     if (!c->times) return xf_fail(&c->error, XF_E_NOMEM, "out of memory");
     memset(c->times, 0, n * sizeof *c->times);
@@ -77,20 +84,18 @@ xf_status xf_profile_start(xf_ctx *c) {
 }
 
 void xf_profile_step(xf_ctx *c, uint32_t step, uint64_t start_ns) {
-    xf_step_time *t = &c->times[step];
+    xf_step_time *t = &c->times[c->first_step + step];
     uint64_t ns = xf_now_ns() - start_ns;
-    xf_val flops = c->model->plan.steps[step].flops;
+    xf_val flops = c->plan->steps[step].flops;
     t->min_ns = t->count == 0 || ns < t->min_ns ? ns : t->min_ns;
     t->total_ns += ns;
     t->count++;
     if (flops != XF_VAL_NONE && __builtin_add_overflow(t->flops, c->values[flops], &t->flops)) t->flops = INT64_MAX;
 }
 
-static void write_step(xf_text *t, const xf_ctx *c, uint32_t i) {
-    const xf_plan *p = &c->model->plan;
+static void write_step(xf_text *t, const xf_plan *p, uint32_t i, const xf_step_time *time) {
     const xf_step_info *s = &p->steps[i];
-    const xf_step_time *time = &c->times[i];
-    xf_text_printf(t, "%s\n    {\"step\": %u, \"kernel\": %u, \"form\": ", i ? "," : "", i, s->kernel);
+    xf_text_printf(t, "{\"step\": %u, \"kernel\": %u, \"form\": ", i, s->kernel);
     xf_text_json(t, xf_plan_str(p, s->form));
     xf_text_printf(t, ", \"count\": %llu, \"total_ns\": %llu, \"min_ns\": %llu, \"flops\": %lld, \"nodes\": [",
                    (unsigned long long)time->count, (unsigned long long)time->total_ns,
@@ -102,13 +107,24 @@ static void write_step(xf_text *t, const xf_ctx *c, uint32_t i) {
     xf_text_printf(t, "]}");
 }
 
+static void write_steps(xf_text *t, const char *key, const xf_plan *p, const xf_step_time *times) {
+    xf_text_printf(t, ",\n  \"%s\": [", key);
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        xf_text_printf(t, "%s\n    ", i ? "," : "");
+        write_step(t, p, i, &times[i]);
+    }
+    xf_text_printf(t, "\n  ]");
+}
+
 static void write_profile(xf_text *t, const xf_ctx *c) {
+    const xf_model *m = c->model;
     uint64_t total = 0;
-    for (uint32_t i = 0; i < c->model->plan.head->n_steps; i++) total += c->times[i].total_ns;
-    xf_text_printf(t, "{\n  \"isa\": \"%s\", \"threads\": %d, \"runs\": %llu, \"total_ns\": %llu,\n  \"steps\": [",
-                   c->model->variant->name, (int)c->threads, (unsigned long long)c->runs, (unsigned long long)total);
-    for (uint32_t i = 0; i < c->model->plan.head->n_steps; i++) write_step(t, c, i);
-    xf_text_printf(t, "\n  ]\n}\n");
+    for (size_t i = 0; i < all_steps(m); i++) total += c->times[i].total_ns;
+    xf_text_printf(t, "{\n  \"isa\": \"%s\", \"threads\": %d, \"runs\": %llu, \"total_ns\": %llu", m->variant->name,
+                   (int)c->threads, (unsigned long long)c->runs, (unsigned long long)total);
+    write_steps(t, "steps", &m->plan, c->times);
+    if (m->packed.head) write_steps(t, "packed_steps", &m->packed, c->times + m->plan.head->n_steps);
+    xf_text_printf(t, "\n}\n");
 }
 
 xf_status xf_profile_json(xf_ctx *c, char *buf, size_t cap, size_t *len) {

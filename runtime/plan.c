@@ -6,6 +6,7 @@
  * Not here: binding of symbols to input dims (shape.c).
  */
 #include "runtime/plan.h"
+#include "runtime/kernels/routines.h"
 #include <string.h>
 
 /* One table: its place in the blob, checked. */
@@ -19,6 +20,7 @@ static bool tables_ok(const xf_plan_header *h) {
            table_ok(h, h->args, h->n_args, sizeof(xf_arg)) && table_ok(h, h->checks, h->n_checks, sizeof(xf_check)) &&
            table_ok(h, h->operands, h->n_operands, sizeof(xf_operand)) &&
            table_ok(h, h->steps, h->n_steps, sizeof(xf_step_info)) &&
+           table_ok(h, h->numbers, h->n_numbers, sizeof(xf_val)) &&
            table_ok(h, h->nodes, h->n_nodes, sizeof(uint32_t)) && table_ok(h, h->meta, h->n_meta, sizeof(xf_meta)) &&
            table_ok(h, h->strings, h->string_bytes, 1);
 }
@@ -27,13 +29,28 @@ static bool range_ok(uint32_t first, uint64_t n, uint32_t limit) { return first 
 static bool value_ok(const xf_plan *p, xf_val v) { return v < p->n_values; }
 static bool string_ok(const xf_plan *p, uint32_t s) { return s < p->head->string_bytes; }
 
+/* Each defined symbol has one DEFINED, in the order of both tables. */
+static const char *check_symbols(const xf_plan *p) {
+    const xf_plan_header *h = p->head;
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < h->n_symbols; i++)
+        if (!string_ok(p, p->symbols[i].name) || p->symbols[i].lo < 0 || p->symbols[i].defined > 1)
+            return "a symbol is damaged";
+    for (uint32_t i = 0; i < h->n_instrs; i++) {
+        if (p->instrs[i].op != XF_I_DEFINED) continue;
+        while (next < h->n_symbols && !p->symbols[next].defined) next++;
+        if (next == h->n_symbols || p->instrs[i].value != (int64_t)next) return "a symbol is defined in disorder";
+        next++;
+    }
+    while (next < h->n_symbols && !p->symbols[next].defined) next++;
+    return next < h->n_symbols ? "a symbol has no bound" : NULL;
+}
+
 static const char *check_sizes(const xf_plan *p) {
     const xf_plan_header *h = p->head;
-    for (uint32_t i = 0; i < h->n_symbols; i++)
-        if (!string_ok(p, p->symbols[i].name) || p->symbols[i].lo < 0) return "a symbol is damaged";
     for (uint32_t i = 0; i < h->n_instrs; i++) {
         const xf_instr *in = &p->instrs[i];
-        if (in->op > XF_I_MAX) return "an instruction is unknown";
+        if (in->op > XF_I_DEFINED) return "an instruction is unknown";
         /* Only earlier values: the order is the evaluation order. */
         if (in->op != XF_I_CONST && (in->a >= h->n_symbols + i || in->b >= h->n_symbols + i))
             return "an instruction is damaged";
@@ -71,6 +88,34 @@ static const char *check_operand(const xf_plan *p, const xf_operand *o) {
     }
 }
 
+static bool call_ok(const xf_plan *p, const xf_step_info *s) {
+    if (s->kernel >= xk_n_routines || s->first_out_arg < s->n_in) return false;
+    const xk_routine *r = &xk_routines[s->kernel];
+    bool fits = s->n_in == r->n_in && s->n_out == r->n_out && s->n_numbers == r->n_numbers;
+    for (uint32_t i = 0; i < s->n_numbers && fits; i++) fits = value_ok(p, p->numbers[s->first_number + i]);
+    return fits;
+}
+
+static bool define_ok(const xf_plan *p, const xf_step_info *s) {
+    if (s->n_in != 1 || s->n_out != 0 || s->n_numbers % 3 != 0) return false;
+    for (uint32_t i = 0; i < s->n_numbers; i += 3) {
+        const xf_val *n = &p->numbers[s->first_number + i];
+        if (n[0] >= p->head->n_symbols || !p->symbols[n[0]].defined) return false;
+        if (!value_ok(p, n[1]) || !value_ok(p, n[2])) return false;
+    }
+    return true;
+}
+
+static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
+    if (!range_ok(s->first_number, s->n_numbers, p->head->n_numbers)) return false;
+    switch (s->kind) {
+    case XF_STEP_KERNEL: return true;
+    case XF_STEP_CALL: return call_ok(p, s);
+    case XF_STEP_DEFINE: return define_ok(p, s);
+    default: return false;
+    }
+}
+
 static const char *check_steps(const xf_plan *p) {
     const xf_plan_header *h = p->head;
     for (uint32_t i = 0; i < h->n_operands; i++) {
@@ -81,27 +126,31 @@ static const char *check_steps(const xf_plan *p) {
         if (!string_ok(p, p->nodes[i])) return "a node name is damaged";
     for (uint32_t i = 0; i < h->n_meta; i++)
         if (!string_ok(p, p->meta[i].key) || !string_ok(p, p->meta[i].value)) return "the metadata is damaged";
-    uint64_t operands = 0, nodes = 0; /* of steps: none is shared, so that walking them all is no more than the blob */
+    /* Of steps: none is shared, so that walking them all is no more than the blob. */
+    uint64_t operands = 0, nodes = 0, numbers = 0;
     for (uint32_t i = 0; i < h->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
         operands += (uint64_t)s->n_in + s->n_out;
         nodes += s->n_nodes;
+        numbers += s->n_numbers;
         if (!range_ok(s->first_operand, (uint64_t)s->n_in + s->n_out, h->n_operands) ||
             !range_ok(s->first_node, s->n_nodes, h->n_nodes) || !range_ok(s->first_out_arg, s->n_out, h->n_args) ||
             !value_ok(p, s->tasks) || !value_ok(p, s->grain) || !value_ok(p, s->scratch) || !string_ok(p, s->form) ||
             (s->flops != XF_VAL_NONE && !value_ok(p, s->flops)))
             return "a step is damaged";
+        if (numbers > h->n_numbers || !kind_ok(p, s)) return "a step is of no known kind, or damaged";
     }
     return operands > h->n_operands || nodes > h->n_nodes ? "steps overlap" : NULL;
 }
 
-/* Binding needs each symbol as the plain dim of some input. Symbols are looked at in groups, one walk over the inputs
- * each, since nothing bounds how many a damaged blob has of both. */
+/* Binding needs each symbol that is not defined as the plain dim of some input. Symbols are looked at in groups, one
+ * walk over the inputs each, since nothing bounds how many a damaged blob has of both. */
 static const char *check_bindings(const xf_plan *p) {
     enum { GROUP = 4096 };
     for (uint32_t first = 0; first < p->head->n_symbols; first += GROUP) {
         uint32_t n = p->head->n_symbols - first < GROUP ? p->head->n_symbols - first : GROUP, n_bound = 0;
         bool bound[GROUP] = {false};
+        for (uint32_t s = 0; s < n; s++) n_bound += bound[s] = p->symbols[first + s].defined;
         for (uint32_t i = 0; i < p->head->n_inputs; i++)
             for (uint32_t d = 0; d < p->args[i].n_dims; d++) {
                 xf_val v = p->dims[p->args[i].first_dim + d].value;
@@ -130,6 +179,7 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
         .checks = (const void *)(base + h->checks),
         .operands = (const void *)(base + h->operands),
         .steps = (const void *)(base + h->steps),
+        .numbers = (const void *)(base + h->numbers),
         .nodes = (const void *)(base + h->nodes),
         .meta = (const void *)(base + h->meta),
         .strings = (const void *)(base + h->strings),
@@ -138,7 +188,8 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
     if (h->string_bytes == 0 || p->strings[0] != '\0' || p->strings[h->string_bytes - 1] != '\0')
         return "its strings do not end";
     if (!value_ok(p, h->work_bytes)) return "its workspace size is damaged";
-    const char *why = check_sizes(p);
+    const char *why = check_symbols(p);
+    if (!why) why = check_sizes(p);
     if (!why) why = check_args(p);
     if (!why) why = check_steps(p);
     return why ? why : check_bindings(p);
@@ -164,7 +215,7 @@ static bool mod(int64_t a, int64_t b, int64_t *out) {
     return true;
 }
 
-bool xf_plan_eval(const xf_plan *p, int64_t *values) {
+static bool evaluate(const xf_plan *p, int64_t *values, bool bounds) {
     const uint32_t first = p->head->n_symbols;
     for (uint32_t i = 0; i < p->head->n_instrs; i++) {
         const xf_instr *in = &p->instrs[i];
@@ -175,8 +226,10 @@ bool xf_plan_eval(const xf_plan *p, int64_t *values) {
         }
         int64_t a = values[in->a], b = values[in->b];
         bool ok = true;
+        if (in->op == XF_I_DEFINED && bounds) values[in->value] = a;
         switch ((xf_instr_op)in->op) {
         case XF_I_CONST: break;
+        case XF_I_DEFINED: *out = values[in->value]; break;
         case XF_I_ADD: ok = !__builtin_add_overflow(a, b, out); break;
         case XF_I_MUL: ok = !__builtin_mul_overflow(a, b, out); break;
         case XF_I_FLOORDIV: ok = floordiv(a, b, out); break;
@@ -188,6 +241,9 @@ bool xf_plan_eval(const xf_plan *p, int64_t *values) {
     }
     return true;
 }
+
+bool xf_plan_eval(const xf_plan *p, int64_t *values) { return evaluate(p, values, true); }
+bool xf_plan_eval_again(const xf_plan *p, int64_t *values) { return evaluate(p, values, false); }
 
 const char *xf_plan_meta(const xf_plan *p, const char *key) {
     for (uint32_t i = 0; i < p->head->n_meta; i++)

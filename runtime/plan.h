@@ -20,6 +20,7 @@ typedef struct { /* views into the blob, which must outlive it */
     const xf_check *checks;
     const xf_operand *operands;
     const xf_step_info *steps;
+    const xf_val *numbers;
     const uint32_t *nodes;
     const xf_meta *meta;
     const char *strings;
@@ -37,8 +38,10 @@ static inline uint32_t xf_arg_bytes(const xf_arg *a) { return (a->dtype >> 8 & 0
 
 /* The constant a value is: true, or false for one known only at run time. */
 bool xf_plan_const(const xf_plan *, xf_val, int64_t *out);
-/* Fills values[n_symbols ..] from values[0 .. n_symbols). False: overflow or a divisor of 0. */
+/* Fills values[n_symbols ..] from values[0 .. n_symbols), and sets defined symbols to their bounds. False: overflow. */
 bool xf_plan_eval(const xf_plan *, int64_t *values);
+/* The same when defined symbols have their values. */
+bool xf_plan_eval_again(const xf_plan *, int64_t *values);
 /* The value of a key of the compiler's metadata, or NULL. */
 const char *xf_plan_meta(const xf_plan *, const char *key);
 

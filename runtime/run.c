@@ -15,7 +15,7 @@ static bool overlap(const char *a, size_t a_bytes, const char *b, size_t b_bytes
 
 static size_t bytes_of(const xf_ctx *c, const xf_arg *a) {
     size_t bytes = 0;
-    xf_arg_size(&c->model->plan, a, c->values, &bytes); /* fits: checked before */
+    xf_arg_size(c->plan, a, c->values, &bytes); /* fits: checked before */
     return bytes;
 }
 
@@ -25,7 +25,7 @@ static bool is_ours(const xf_ctx *c, size_t i, const xf_tensor *out) {
 }
 
 static xf_status check_overlap(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *p = c->plan;
     const char *start = xf_tensor_start(&out[i]), *name = xf_plan_str(p, xf_plan_output(p, i)->name);
     size_t bytes = bytes_of(c, xf_plan_output(p, i));
     for (uint32_t k = 0; k < p->head->n_inputs; k++)
@@ -40,7 +40,7 @@ static xf_status check_overlap(xf_ctx *c, size_t i, const xf_tensor *in, const x
 }
 
 static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *p = c->plan;
     const xf_arg *a = xf_plan_output(p, i);
     size_t bytes;
     c->ours[i] = is_ours(c, i, &out[i]);
@@ -60,10 +60,10 @@ static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf
 
 /* Checks outputs, gets the memory, and fixes every address of the run. */
 static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *p = c->plan;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) XF_TRY(check_output(c, i, in, out));
     xf_layout layout;
-    XF_TRY(xf_layout_make(c->model, c->values, c->threads, c->ours, &layout, &c->error));
+    XF_TRY(xf_layout_make(p, c->values, c->threads, c->ours, &layout, &c->error));
     XF_TRY(xf_arena_reserve(c, layout.total, &c->work));
     c->scratch = c->work + layout.scratch;
     char *next = c->work + layout.outputs;
@@ -79,7 +79,7 @@ static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
 }
 
 static void report_outputs(xf_ctx *c, xf_tensor *out) {
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *p = c->plan;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) {
         if (!c->ours[i]) continue;
         const xf_arg *a = xf_plan_output(p, i);
@@ -101,7 +101,7 @@ static bool finite_at(const unsigned char *data, uint32_t bytes, uint64_t expone
 }
 
 static xf_status check_finite(xf_ctx *c) {
-    const xf_plan *p = &c->model->plan;
+    const xf_plan *p = c->plan;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) {
         const xf_arg *a = xf_plan_output(p, i);
         uint32_t code = a->dtype & 0xffu, size = xf_arg_bytes(a);
@@ -128,19 +128,20 @@ static void *operand_address(const xf_ctx *c, const xf_operand *o) {
 }
 
 void *xf_step_operand(const xf_ctx *c, const xf_step_info *s, uint32_t i) {
-    return operand_address(c, &c->model->plan.operands[s->first_operand + i]);
+    return operand_address(c, &c->plan->operands[s->first_operand + i]);
 }
 
 static xf_status step_failed(xf_ctx *c, const xf_step_info *s, int32_t status) {
     char nodes[400] = "";
-    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, &c->model->plan, s);
+    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, c->plan, s);
     if (c->range_error) return xf_fail(&c->error, XF_E_RANGE, "an index is out of range in node %s", nodes);
     return xf_fail(&c->error, XF_E_INTERNAL, "parallel_for answered %d while running node %s", (int)status, nodes);
 }
 
 static xf_status run_step(xf_ctx *c, uint32_t index) {
-    const xf_step_info *s = &c->model->plan.steps[index];
+    const xf_step_info *s = &c->plan->steps[index];
     int64_t tasks = c->values[s->tasks], grain = c->values[s->grain];
+    if (s->kind != XF_STEP_KERNEL) return xf_host_step(c, s);
     if (tasks <= 0) return XF_OK;
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) c->buffers[i] = xf_step_operand(c, s, i);
     xf_frame frame = {.values = c->values,
@@ -161,7 +162,7 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
 /* Is this the first step that other threads should help with? Until then the caller runs alone, so small inputs wake
  * nobody. */
 static bool needs_team(const xf_ctx *c, uint32_t index) {
-    const xf_step_info *s = &c->model->plan.steps[index];
+    const xf_step_info *s = &c->plan->steps[index];
     return c->threads > 1 && c->parallel == xf_team_parallel && !c->pool && c->values[s->tasks] > c->values[s->grain];
 }
 
@@ -173,7 +174,7 @@ static void lead_steps(void *user) {
 }
 
 static xf_status run_steps(xf_ctx *c) {
-    for (; c->step < c->model->plan.head->n_steps; c->step++) {
+    for (; c->step < c->plan->head->n_steps; c->step++) {
         uint32_t i = c->step;
         if (needs_team(c, i)) {
             xf_team_run(c->threads, lead_steps, c, &c->pool);
@@ -184,18 +185,20 @@ static xf_status run_steps(xf_ctx *c) {
         uint64_t start = c->times ? xf_now_ns() : 0;
         XF_TRY(run_step(c, i));
         if (c->times) xf_profile_step(c, i, start);
-        if (c->tapped[i]) xf_tap_step(c, i);
+        if (c->tapped[c->first_step + i]) xf_tap_step(c, i);
     }
     return XF_OK;
 }
 
-xf_status xf_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+xf_status xf_run(xf_ctx *c, const xf_plan *plan, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
     atomic_store(&c->cancelled, false);
     c->error.text[0] = '\0';
-    uint32_t want = c->model->plan.head->n_outputs;
+    c->plan = plan;
+    c->first_step = plan == &c->model->plan ? 0 : c->model->plan.head->n_steps;
+    uint32_t want = c->plan->head->n_outputs;
     if (n_out != want || (n_out && !out))
         return xf_fail(&c->error, XF_E_ARG, "%zu outputs given, the model has %u", n_out, want);
-    XF_TRY(xf_bind(c->model, in, n_in, true, c->values, &c->error));
+    XF_TRY(xf_bind(plan, in, n_in, true, c->values, &c->error));
     XF_TRY(prepare(c, in, out));
     c->range_error = 0;
     c->step = 0;

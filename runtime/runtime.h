@@ -5,6 +5,7 @@
  *   signature.c  what the model declares, structs and JSON  run.c     one run: outputs, memory, the step loop
  *   cpuid.c      which code variants can run here           observe.c taps and profile
  *   parallel.c   the default parallel_for                   threads.c how many threads by default
+ *   host.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *
  * The only mutable state outside models and contexts is the calling thread's error text (api.c).
@@ -40,6 +41,8 @@ struct xf_model {
     xf_file file;                 /* mapping behind them, */
     void *copy;                   /* or an aligned copy */
     xf_io_info *io;               /* inputs, then outputs; one block with all their dims */
+    xf_plan packed;               /* of run_packed; head NULL: built without */
+    xf_io_info *packed_io;        /* with the two inputs that run_packed adds */
     char *signature;
     uint32_t max_operands; /* of one step */
 };
@@ -66,7 +69,10 @@ struct xf_ctx {
     bool own_arena;
 
     /* of the current run; arrays made by ctx_create */
+    const xf_plan *plan; /* the model's plan, or the one of its packed entry */
+    uint32_t first_step; /* where the steps of this plan stand in tapped and times: packed ones come last */
     int64_t *values;
+    xf_tensor *packed_in;                  /* by input of the packed plan */
     void **in_data, **out_data, **buffers; /* addresses of inputs, outputs, and of one step's operands */
     void **given;                          /* by output: the address that the last successful run answered, or NULL */
     int64_t (*out_dims)[XF_MAX_RANK];
@@ -76,8 +82,8 @@ struct xf_ctx {
     xf_tap tap;
     void *tap_user;
     bool *ours;          /* by output: the context provides its memory in the current run */
-    bool *tapped;        /* by step */
-    xf_step_time *times; /* by step; NULL until profile_start */
+    bool *tapped;        /* by step, of both plans */
+    xf_step_time *times; /* by step, of both plans; NULL until profile_start */
     uint64_t runs;
 };
 
@@ -111,7 +117,7 @@ int32_t xf_team_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(v
 void xf_parallel_warm_up(int32_t threads); /* starts the calling thread's pool and keeps libgomp loaded */
 
 /* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
-xf_status xf_bind(const xf_model *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);
+xf_status xf_bind(const xf_plan *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);
 void xf_arg_shape(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
 /* Bytes of a dense argument; false: a negative dim or overflow. */
 bool xf_arg_size(const xf_plan *, const xf_arg *, const int64_t *values, size_t *bytes);
@@ -134,7 +140,7 @@ typedef struct {
     size_t scratch, outputs, total;
 } xf_layout; /* where they start; the workspace proper is at 0 */
 /* ours: which outputs are placed; NULL: all. */
-xf_status xf_layout_make(const xf_model *, const int64_t *values, int32_t threads, const bool *ours, xf_layout *,
+xf_status xf_layout_make(const xf_plan *, const int64_t *values, int32_t threads, const bool *ours, xf_layout *,
                          xf_error *);
 xf_status xf_arena_reserve(xf_ctx *, size_t bytes, char **base); /* base: aligned to XF_ALIGN, with room for bytes */
 xf_status xf_ctx_create(xf_model *, const xf_ctx_opts *, xf_ctx **, xf_error *);
@@ -142,7 +148,23 @@ void xf_ctx_destroy(xf_ctx *);
 
 /* run.c */
 void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */
-xf_status xf_run(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
+/* plan: the model's or its packed one. */
+xf_status xf_run(xf_ctx *, const xf_plan *plan, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
+
+/* packed.c: the inputs of the packed plan: the caller's, then the two that cu_seqlens stands for. */
+enum { XF_PACKED_EXTRA = 2 };
+typedef struct {
+    int64_t starts, shape[4]; /* dims of the two */
+} xf_packed_dims;
+const char *xf_packed_check(const xf_plan *); /* NULL, or why the packed plan cannot be used */
+/* all: room for the plan's inputs. Checks cu_seqlens (and that in has n_in tensors); dims must live as long as all. */
+xf_status xf_packed_inputs(const xf_plan *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
+                           xf_tensor *all, xf_packed_dims *dims, xf_error *);
+xf_status xf_run_packed(xf_ctx *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
+                        xf_tensor *out, size_t n_out);
+
+/* host.c: a step of another kind than KERNEL */
+xf_status xf_host_step(xf_ctx *, const xf_step_info *);
 
 /* observe.c */
 xf_status xf_set_tap(xf_ctx *, const char *node_glob, xf_tap, void *user);

@@ -87,6 +87,8 @@ static xf_status bind_symbols(const xf_plan *p, const xf_tensor *in, int64_t *va
     for (uint32_t s = 0; s < p->head->n_symbols; s++) {
         const xf_symbol *symbol = &p->symbols[s];
         uint32_t i = 0, d = 0;
+        values[s] = 0;
+        if (symbol->defined) continue; /* xf_plan_eval gives it a bound */
         find_binder(p, s, &i, &d);
         values[s] = in[i].shape[d];
         if (values[s] >= symbol->lo && (symbol->hi < 0 || values[s] <= symbol->hi)) continue;
@@ -130,8 +132,7 @@ static xf_status check_dims(const xf_plan *p, const xf_tensor *in, const int64_t
     return XF_OK;
 }
 
-xf_status xf_bind(const xf_model *m, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *error) {
-    const xf_plan *p = &m->plan;
+xf_status xf_bind(const xf_plan *p, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *error) {
     if (n_in != p->head->n_inputs || (n_in && !in))
         return xf_fail(error, XF_E_ARG, "%zu inputs given, the model has %u", in ? n_in : 0, p->head->n_inputs);
     for (size_t i = 0; i < n_in; i++) {

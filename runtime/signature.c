@@ -1,6 +1,7 @@
 /* signature.c - what the model declares of its inputs and outputs, as structs and as JSON. Made once by open. */
 #include "runtime/runtime.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* One block: the infos, then dims, minima and maxima, then names of dims. */
 static xf_io_info *new_infos(const xf_plan *p, size_t n) {
@@ -57,6 +58,18 @@ static void write_dim(xf_text *t, const xf_io_info *info, int32_t d) {
         xf_text_printf(t, "null}");
 }
 
+/* An output that padding removal leaves 0 where an input is 0. */
+static void write_padding(xf_text *t, const xf_plan *p, const char *name) {
+    static const char padded[] = "padded-output:";
+    for (uint32_t i = 0; i < p->head->n_meta; i++) {
+        const char *key = xf_plan_str(p, p->meta[i].key);
+        if (strncmp(key, padded, sizeof padded - 1) != 0 || strcmp(key + sizeof padded - 1, name) != 0) continue;
+        xf_text_printf(t, ", \"zero_where\": ");
+        xf_text_json(t, xf_plan_str(p, p->meta[i].value));
+        return;
+    }
+}
+
 static void write_infos(xf_text *t, const xf_plan *p, const xf_io_info *info, size_t first, size_t n) {
     for (size_t i = first; i < first + n; i++) {
         char dtype[24];
@@ -67,25 +80,44 @@ static void write_infos(xf_text *t, const xf_plan *p, const xf_io_info *info, si
             xf_text_printf(t, "%s", d ? ", " : "");
             write_dim(t, &info[i], d);
         }
-        xf_text_printf(t, "]}");
+        xf_text_printf(t, "]");
+        if (first >= p->head->n_inputs) write_padding(t, p, info[i].name);
+        xf_text_printf(t, "}");
     }
 }
 
-static void write_signature(xf_text *t, const xf_model *m) {
-    const xf_plan_header *h = m->plan.head;
-    xf_text_printf(t, "{\n  \"inputs\": [");
-    write_infos(t, &m->plan, m->io, 0, h->n_inputs);
+/* hidden: last inputs that the caller does not give. */
+static void write_entry(xf_text *t, const xf_plan *p, const xf_io_info *io, uint32_t hidden) {
+    const xf_plan_header *h = p->head;
+    xf_text_printf(t, "\"inputs\": [");
+    write_infos(t, p, io, 0, h->n_inputs - hidden);
     xf_text_printf(t, "\n  ],\n  \"outputs\": [");
-    write_infos(t, &m->plan, m->io, h->n_inputs, h->n_outputs);
-    xf_text_printf(t, "\n  ]\n}\n");
+    write_infos(t, p, io, h->n_inputs, h->n_outputs);
+    xf_text_printf(t, "\n  ]");
+}
+
+static void write_signature(xf_text *t, const xf_model *m) {
+    xf_text_printf(t, "{\n  ");
+    write_entry(t, &m->plan, m->io, 0);
+    if (m->packed.head) {
+        xf_text_printf(t, ",\n  \"packed\": {");
+        write_entry(t, &m->packed, m->packed_io, XF_PACKED_EXTRA);
+        xf_text_printf(t, "}");
+    }
+    xf_text_printf(t, "\n}\n");
+}
+
+static xf_io_info *describe(const xf_plan *p) {
+    size_t n = (size_t)p->head->n_inputs + p->head->n_outputs;
+    xf_io_info *io = new_infos(p, n);
+    for (size_t i = 0; io && i < n; i++) fill_info(p, &p->args[i], &io[i]);
+    return io;
 }
 
 xf_status xf_signature_make(xf_model *m, xf_error *error) {
-    const xf_plan *p = &m->plan;
-    size_t n = (size_t)p->head->n_inputs + p->head->n_outputs;
-    m->io = new_infos(p, n);
-    if (!m->io) return xf_fail(error, XF_E_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) fill_info(p, &p->args[i], &m->io[i]);
+    m->io = describe(&m->plan);
+    if (m->packed.head) m->packed_io = describe(&m->packed);
+    if (!m->io || (m->packed.head && !m->packed_io)) return xf_fail(error, XF_E_NOMEM, "out of memory");
     xf_text measure = {0};
     write_signature(&measure, m);
     m->signature = malloc(measure.n + 1);
@@ -96,5 +128,6 @@ xf_status xf_signature_make(xf_model *m, xf_error *error) {
 
 void xf_signature_free(xf_model *m) {
     free(m->io);
+    free(m->packed_io);
     free(m->signature);
 }

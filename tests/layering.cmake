@@ -21,8 +21,8 @@ set(may_tools ir/ frontend/ passes/ backends/ runtime/ tools/ xf.h xfc/abi.h)
 set(only_llvm "^llvm-c/" "^backends/llvm/llvm\\.h$" "backends/llvm/llvm.h")
 set(only_protobuf "^(protobuf-c/|onnx\\.pb-c\\.h)" "^frontend/onnx/" "frontend/onnx")
 set(only_openmp "^omp\\.h$" "^runtime/parallel\\.c$" "runtime/parallel.c")
-# the interpreter runs the C of the kernels
-set(only_kernels "^runtime/kernels/" "^(ir/eval[^/]*\\.[ch]$|runtime/kernels/)" "ir/eval*")
+# the interpreter runs the C of the kernels, the runtime its routines
+set(only_kernels "^runtime/kernels/" "^(ir/eval[^/]*\\.[ch]$|runtime/)" "ir/eval* and runtime")
 
 set(offences "")
 macro(offence text)

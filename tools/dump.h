@@ -3,6 +3,7 @@
 #define XF_DUMP_H
 #include "ir/base/diag.h"
 #include "ir/ir.h"
+#include "passes/pass.h"
 #include "runtime/plan.h"
 
 typedef struct {
@@ -29,14 +30,16 @@ void xf_cell(xf_table *, const char *fmt, ...) XFC_PRINTF(2, 3);
 void xf_table_end(xf_table *);
 
 typedef struct {
-    bool ops, signature, plan, weights, isa, meta, ir, assembly, json, locations;
+    bool ops, signature, plan, weights, isa, meta, ir, passes, assembly, json, locations;
     const char *ir_stage, *kernel, *march; /* "": not given */
+    xfc_pass_opts pass_opts;
 } xf_dump_what;
 
 /* dump_plan.c: from the plan blob, of a .so or made for a model. */
 void xf_dump_signature(xf_dump *, const xf_plan *);
 void xf_dump_plan(xf_dump *, const xf_plan *);
 void xf_dump_meta(xf_dump *, const xf_plan *);
+void xf_dump_passes(xf_dump *, const xf_plan *); /* the notes of passes that the metadata holds */
 
 /* dump_model.c, dump_so.c, dump_asm.c */
 /* Passes may put another graph in the place of the given one. */

@@ -2,8 +2,8 @@
  * code as compiled. */
 #include "backends/backend.h"
 #include "ir/text.h"
-#include "passes/pass.h"
 #include "tools/dump.h"
+#include "tools/pass_cli.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,9 +73,9 @@ static const char *passes_to(xf_dump *d, const xfc_graph *g, xfc_stage stage) {
     return list.text;
 }
 
-static xfc_status advance(xf_dump *d, xfc_graph **g, xfc_stage stage) {
+static xfc_status advance(xf_dump *d, xfc_graph **g, xfc_stage stage, const xf_dump_what *what) {
     if ((*g)->stage >= stage) return XFC_OK;
-    xfc_run_opts opts = {.bisect_limit = -1};
+    xfc_run_opts opts = {.bisect_limit = -1, .passes = what->pass_opts};
     return xfc_run_passes(g, &xfc_target_cpu_generic, passes_to(d, *g, stage), &opts);
 }
 
@@ -88,7 +88,7 @@ static xfc_status dump_ir(xf_dump *d, const char *path, xfc_graph **g, const xf_
         return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
                         "it is already at stage %s; there is no way back to %s", xfc_stage_name((*g)->stage),
                         what->ir_stage);
-    XFC_TRY(advance(d, g, stage));
+    XFC_TRY(advance(d, g, stage, what));
     xfc_buf text = {.arena = d->arena};
     xfc_print_graph(&text, *g, &(xfc_print_opts){.locations = what->locations});
     xf_dump_text(d, "ir", text.text, text.n);
@@ -104,6 +104,7 @@ static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_graph *g,
     const char *why = xf_plan_open(&plan, copy, blob.n);
     if (why) xfc_bug(__FILE__, __LINE__, "%s: the plan that was just made cannot be read: %s", path, why);
     if (what->signature) xf_dump_signature(d, &plan);
+    if (what->passes) xf_dump_passes(d, &plan);
     if (what->plan) xf_dump_plan(d, &plan);
     return XFC_OK;
 }
@@ -141,8 +142,9 @@ xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_graph **g, const xf_d
     if (what->ops) dump_ops(d, *g);
     if (what->weights) dump_weights(d, *g);
     if (what->ir) XFC_TRY(dump_ir(d, path, g, what));
-    if (!what->signature && !what->plan && !what->assembly) return XFC_OK;
-    XFC_TRY(advance(d, g, XFC_STAGE_PLANNED));
+    if (!what->signature && !what->plan && !what->passes && !what->assembly) return XFC_OK;
+    XFC_TRY(advance(d, g, XFC_STAGE_PLANNED, what));
+    xf_notes_store(*g, SIZE_MAX);
     XFC_TRY(dump_planned(d, path, *g, what));
     return what->assembly ? dump_assembly(d, path, *g, what) : XFC_OK;
 }

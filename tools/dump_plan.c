@@ -2,6 +2,7 @@
  * compiled on the spot.
  *
  * Sizes are instructions; they are printed back as expressions over the model's dims, cut off when long. */
+#include "ir/base/map.h"
 #include "tools/dump.h"
 #include <inttypes.h>
 #include <string.h>
@@ -38,6 +39,7 @@ static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds, int
     case XF_I_MUL: print_infix(p, out, in, " * ", PRODUCT, binds, depth); return;
     case XF_I_FLOORDIV: print_infix(p, out, in, " floordiv ", DIVISION, binds, depth); return;
     case XF_I_MOD: print_infix(p, out, in, " mod ", DIVISION, binds, depth); return;
+    case XF_I_DEFINED: xfc_buf_str(out, xf_plan_str(p, p->symbols[in->value].name)); return;
     case XF_I_MIN:
     case XF_I_MAX:
         xfc_buf_str(out, in->op == XF_I_MIN ? "min(" : "max(");
@@ -76,6 +78,20 @@ static const char *type_text(xf_dump *d, const xf_plan *p, const xf_arg *a) {
     return b.text;
 }
 
+/* Outputs that padding removal leaves 0: metadata "padded-output:NAME" = INPUT. Most models have none. */
+static void dump_padding(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"output", "is 0 where this input is"};
+    static const char key[] = "padded-output:";
+    xf_table t = xf_table_begin(d, "padded outputs", head, 2);
+    for (uint32_t i = 0; i < p->head->n_meta; i++) {
+        const char *k = xf_plan_str(p, p->meta[i].key);
+        if (strncmp(k, key, sizeof key - 1) != 0) continue;
+        xf_cell(&t, "%s", k + sizeof key - 1);
+        xf_cell(&t, "%s", xf_plan_str(p, p->meta[i].value));
+    }
+    if (t.n) xf_table_end(&t);
+}
+
 void xf_dump_signature(xf_dump *d, const xf_plan *p) {
     static const char *const head[] = {"kind", "name", "type"}, *const dims[] = {"dimension", "#min", "max"};
     xf_table t = xf_table_begin(d, "signature", head, 3);
@@ -87,6 +103,7 @@ void xf_dump_signature(xf_dump *d, const xf_plan *p) {
     xf_table_end(&t);
     t = xf_table_begin(d, "dimensions", dims, 3);
     for (uint32_t i = 0; i < p->head->n_symbols; i++) {
+        if (p->symbols[i].defined) continue; /* not for the caller to choose */
         xf_cell(&t, "%s", xf_plan_str(p, p->symbols[i].name));
         xf_cell(&t, "%" PRId64, p->symbols[i].lo);
         if (p->symbols[i].hi < 0)
@@ -95,6 +112,7 @@ void xf_dump_signature(xf_dump *d, const xf_plan *p) {
             xf_cell(&t, "%" PRId64, p->symbols[i].hi);
     }
     xf_table_end(&t);
+    dump_padding(d, p);
 }
 
 static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *o) {
@@ -104,6 +122,16 @@ static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *
         return xfc_sprintf(d->arena, "output %s", xf_plan_str(p, p->args[p->head->n_inputs + o->index].name));
     case XF_SPACE_WEIGHT: return xfc_sprintf(d->arena, "weight@%" PRIu64, o->offset);
     default: return xfc_sprintf(d->arena, "work@%s", value_text(d, p, o->value));
+    }
+}
+
+/* What a define gives values to, with their ranges. */
+static void print_defined(xf_dump *d, const xf_plan *p, const xf_step_info *s, xfc_buf *out) {
+    for (uint32_t i = 0; s->kind == XF_STEP_DEFINE && i < s->n_numbers; i += 3) {
+        const xf_val *n = &p->numbers[s->first_number + i];
+        const char *name = xf_plan_str(p, p->symbols[n[0]].name);
+        xfc_buf_printf(out, "%s%s in %s..", i ? "; " : "", name, value_text(d, p, n[1]));
+        xfc_buf_str(out, value_text(d, p, n[2]));
     }
 }
 
@@ -123,6 +151,7 @@ void xf_dump_plan(xf_dump *d, const xf_plan *p) {
         xfc_buf results = {.arena = d->arena};
         for (uint32_t k = 0; k < s->n_out; k++)
             xfc_buf_printf(&results, "%s%s", k ? "; " : "", type_text(d, p, &p->args[s->first_out_arg + k]));
+        print_defined(d, p, s, &results);
         xf_cell(&t, "%u", i);
         xf_cell(&t, "%u", s->kernel);
         xf_cell(&t, "%s", xf_plan_str(p, s->form));
@@ -153,6 +182,33 @@ void xf_dump_meta(xf_dump *d, const xf_plan *p) {
     for (uint32_t i = 0; i < p->head->n_meta; i++) {
         xf_cell(&t, "%s", xf_plan_str(p, p->meta[i].key));
         xf_cell(&t, "%s", xf_plan_str(p, p->meta[i].value));
+    }
+    xf_table_end(&t);
+}
+
+/* "[pass] text" of metadata note.N: the pass, or NULL if it is no note. */
+static const char *note_pass(xf_dump *d, const xf_plan *p, const xf_meta *m, const char **text) {
+    const char *value = xf_plan_str(p, m->value), *end = strchr(value, ']');
+    if (strncmp(xf_plan_str(p, m->key), "note.", 5) != 0 || value[0] != '[' || !end) return NULL;
+    *text = end + 1 + strspn(end + 1, " ");
+    return xfc_intern_n(d->ctx->strings, value + 1, (size_t)(end - value - 1));
+}
+
+/* Pass by pass, in the order of their first notes. */
+void xf_dump_passes(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"pass", "note"};
+    xf_table t = xf_table_begin(d, "passes", head, 2);
+    xfc_map done = {.arena = d->arena};
+    const char *text;
+    for (uint32_t i = 0; i < p->head->n_meta; i++) {
+        const char *pass = note_pass(d, p, &p->meta[i], &text);
+        if (!pass || xfc_map_get(&done, (uint64_t)(uintptr_t)pass)) continue;
+        xfc_map_set(&done, (uint64_t)(uintptr_t)pass, 1);
+        for (uint32_t k = i; k < p->head->n_meta; k++) {
+            if (note_pass(d, p, &p->meta[k], &text) != pass) continue;
+            xf_cell(&t, "%s", pass);
+            xf_cell(&t, "%s", text);
+        }
     }
     xf_table_end(&t);
 }

@@ -5,8 +5,10 @@
     tools/gen_support.py --write    writes docs/support.md
     tools/gen_support.py --check    exit code 1 if docs/support.md is not what this prints
 
-Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops.def and ir/scalar.def (what they become). Only the standard library is used.
+Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops.def and ir/scalar.def (what they become). Only the standard
+library is used.
 """
+
 import os
 import re
 import sys
@@ -37,7 +39,8 @@ def split_arguments(text):
 
 
 def calls(text, macro):
-    """(arguments, comment behind) of each `macro(...)` that begins a line, and (None, heading) for a comment line of its own."""
+    """(arguments, comment behind) of each `macro(...)` that begins a line, and (None, heading) for a comment line of
+    its own."""
     at, pattern = 0, re.compile(rf"^{macro}\(|^/\* (.+) \*/$", re.M)
     while found := pattern.search(text, at):
         at = found.end()
@@ -70,12 +73,21 @@ def onnx_table():
     lines = []
     for args, heading in calls(read("frontend/onnx/onnx_ops.def"), "X"):
         if args is None:
-            lines += ["", f"**{heading[0].upper()}{heading[1:]}**", "", "| operator | opsets | operands | attributes |", "| --- | --- | --- | --- |"]
+            lines += [
+                "",
+                f"**{heading[0].upper()}{heading[1:]}**",
+                "",
+                "| operator | opsets | operands | attributes |",
+                "| --- | --- | --- | --- |",
+            ]
             continue
         domain, name, since, until, _, low, high, _, attributes = args[:9]
         prefix = "com.microsoft::" if domain == "MS" else ""
         opsets = f"{since} to {until}" if number(until) else f"{since} on"
-        lines.append(f"| {prefix}{string(name)} | {opsets} | {span(low, number(high))} | {', '.join(string(attributes).split())} |")
+        lines.append(
+            f"| {prefix}{string(name)} | {opsets} | {span(low, number(high))} | "
+            + f"{', '.join(string(attributes).split())} |"
+        )
     return lines
 
 
@@ -101,30 +113,56 @@ def op_table():
         field = {m[1]: m[2] for m in (re.match(r"\.(\w+) = (.*)", a, re.S) for a in args[2:]) if m}
         high = "any" if field["n_in"] == "-1" else field["n_in"]
         low = field.get("min_in", "0" if high == "any" else high)
-        means = "loop nest" if "nest" in field else "smaller ops" if "decompose" in field else "call" if "call" in field else "structure"
+        means = (
+            "loop nest"
+            if "nest" in field
+            else "smaller ops" if "decompose" in field else "call" if "call" in field else "structure"
+        )
         keys = ", ".join(k.rstrip("!") for k in string(field.get("keys", '""')).split())
-        lines.append(f"| {string(args[1])} | {span(low, high)} | {keys} | {means} | {string(field['help'])} |".replace("* ", r"\* "))
+        lines.append(
+            f"| {string(args[1])} | {span(low, high)} | {keys} | {means} | {string(field['help'])} |".replace(
+                "* ", r"\* "
+            )
+        )
     return lines
 
 
 def page():
     n = limits()
-    return "\n".join([
-        "# What is supported", "",
-        "Written by `tools/gen_support.py` from the compiler's tables; a test keeps it current. Do not edit.", "",
-        f"Models of ONNX IR version {n['IR_MIN']} to {n['IR_MAX']} and opset {n['OPSET_MIN']} to {n['OPSET_MAX']} are read. `xfc --check model.onnx` lists every",
-        "node of a model that cannot be compiled, with the reason.", "",
-        "## ONNX operators", "",
-        "Element types: float16, bfloat16, float, double, the integers of 8 to 64 bits and bool, as far as the operator's definition allows",
-        "them. Strings, complex numbers, 4-bit integers and 8-bit floats are refused. *Opsets* are those whose definition of the operator",
-        "is implemented.",
-        *onnx_table(), "",
-        "## Operations of the compiler", "",
-        "What operators become. An op means a loop nest, or smaller ops; interpreter, CPU code and PTX all derive from that.", "",
-        *op_table(), "",
-        "### Scalar functions", "",
-        "Each is an element-wise op with NumPy broadcasting, too.", "",
-        *scalar_table(), ""])
+    return "\n".join(
+        [
+            "# What is supported",
+            "",
+            "Written by `tools/gen_support.py` from the compiler's tables; a test keeps it current. Do not edit.",
+            "",
+            f"Models of ONNX IR version {n['IR_MIN']} to {n['IR_MAX']} and opset {n['OPSET_MIN']} to {n['OPSET_MAX']} "
+            "are read. `xfc --check model.onnx` lists every",
+            "node of a model that cannot be compiled, with the reason.",
+            "",
+            "## ONNX operators",
+            "",
+            "Element types: float16, bfloat16, float, double, the integers of 8 to 64 bits and bool, as far as the "
+            "operator's definition allows",
+            "them. Strings, complex numbers, 4-bit integers and 8-bit floats are refused. *Opsets* are those whose "
+            "definition of the operator",
+            "is implemented.",
+            *onnx_table(),
+            "",
+            "## Operations of the compiler",
+            "",
+            "What operators become. An op means a loop nest, or smaller ops; interpreter, CPU code and PTX all derive "
+            "from that.",
+            "",
+            *op_table(),
+            "",
+            "### Scalar functions",
+            "",
+            "Each is an element-wise op with NumPy broadcasting, too.",
+            "",
+            *scalar_table(),
+            "",
+        ]
+    )
 
 
 def main():

@@ -13,21 +13,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-xf_difference xf_compare(const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol) {
-    xf_difference d = {.count = want->count, .same_type = got->dtype == want->dtype && got->rank == want->rank};
+/* One pair of elements; counts and maxima. */
+static void compare_one(xf_difference *d, const xfc_tensor *got, const xfc_tensor *want, int64_t i, xf_tolerance tol) {
+    bool floats = xfc_dtype_is_float(want->dtype);
+    uint64_t ulps = tol.show_ulps || tol.in_ulps ? xf_ulps(got, want, i) : 0;
+    if (tol.show_ulps) xf_histogram_add(&d->ulps, ulps, i);
+    if (tol.in_ulps) d->bad += ulps > tol.max_ulps;
+    /* int64 beyond 2^53 must not compare equal by rounding */
+    if (!floats && xfc_tensor_get_i(got, i) == xfc_tensor_get_i(want, i)) return;
+    double a = xfc_tensor_get_f(got, i), b = xfc_tensor_get_f(want, i), e = fabs(a - b);
+    if (floats && (a == b || (isnan(a) && isnan(b)))) return;
+    if (!tol.in_ulps) d->bad += !(e <= tol.atol + tol.rtol * fabs(b)) || isinf(b);
+    if (!(e <= d->max_abs)) d->max_abs = e;
+    if (b != 0 && !(e / fabs(b) <= d->max_rel)) d->max_rel = e / fabs(b);
+}
+
+xf_difference xf_compare(const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol, xf_padding padding) {
+    xf_difference d = {.same_type = got->dtype == want->dtype && got->rank == want->rank};
     for (uint32_t i = 0; i < want->rank && d.same_type; i++) d.same_type = got->dim[i] == want->dim[i];
     if (!d.same_type) return d;
-    bool floats = xfc_dtype_is_float(want->dtype);
-    for (int64_t i = 0; i < want->count; i++) {
-        /* int64 beyond 2^53 must not compare equal by rounding */
-        if (!floats && xfc_tensor_get_i(got, i) == xfc_tensor_get_i(want, i)) continue;
-        double a = xfc_tensor_get_f(got, i), b = xfc_tensor_get_f(want, i), e = fabs(a - b);
-        if (floats && (a == b || (isnan(a) && isnan(b)))) continue;
-        if (!(e <= tol.atol + tol.rtol * fabs(b)) || isinf(b)) d.bad++;
-        if (!(e <= d.max_abs)) d.max_abs = e;
-        if (b != 0 && !(e / fabs(b) <= d.max_rel)) d.max_rel = e / fabs(b);
+    d.rows = padding.mask ? padding.mask->count : 1;
+    int64_t row = d.rows ? want->count / d.rows : 0;
+    for (int64_t r = 0; r < d.rows; r++) {
+        if (padding.mask && xfc_tensor_get_f(padding.mask, r) == 0) {
+            d.left_out++;
+            continue;
+        }
+        d.count += row;
+        for (int64_t i = r * row; i < (r + 1) * row; i++) compare_one(&d, got, want, i, tol);
     }
     return d;
+}
+
+xf_padding xf_padding_of(const xf_runner *r, const char *output, const xfc_tensor *value, const xfc_tensor *const *in,
+                         xf_tolerance tol) {
+    const char *key = xfc_sprintf(r->ctx->arena, XF_PADDED_OUTPUT "%s", output);
+    const char *input = r->packed ? xf_packed_mask_of(r, output) : r->api->metadata(r->model, key);
+    int at = input && !tol.strict_padding ? xf_find_input(r, input) : -1;
+    if (at < 0 || in[at]->rank > value->rank) return (xf_padding){0};
+    for (uint32_t i = 0; i < in[at]->rank; i++)
+        if (in[at]->dim[i] != value->dim[i]) return (xf_padding){0};
+    return (xf_padding){in[at], input};
 }
 
 static void print_type(const xfc_tensor *t) {
@@ -36,8 +62,17 @@ static void print_type(const xfc_tensor *t) {
     printf("]");
 }
 
-bool xf_report(const char *what, const char *name, const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol) {
-    xf_difference d = xf_compare(got, want, tol);
+static void print_bad(const xf_difference *d, xf_tolerance tol) {
+    printf(", %lld of %lld beyond ", (long long)d->bad, (long long)d->count);
+    if (tol.in_ulps)
+        printf("%llu ulp", (unsigned long long)tol.max_ulps);
+    else
+        printf("%g + %g |b|", tol.atol, tol.rtol);
+}
+
+bool xf_report(const char *what, const char *name, const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol,
+               xf_padding padding) {
+    xf_difference d = xf_compare(got, want, tol, padding);
     printf("%s '%s' ", what, name);
     print_type(got);
     if (!d.same_type) {
@@ -47,8 +82,11 @@ bool xf_report(const char *what, const char *name, const xfc_tensor *got, const 
         return false;
     }
     printf(": %s, max |a - b| %.3g, relative %.3g", d.bad ? "DIFFERS" : "ok", d.max_abs, d.max_rel);
-    if (d.bad) printf(", %lld of %lld beyond %g + %g |b|", (long long)d.bad, (long long)d.count, tol.atol, tol.rtol);
+    if (d.bad) print_bad(&d, tol);
+    if (d.left_out)
+        printf(", without %lld of %lld rows where %s is 0", (long long)d.left_out, (long long)d.rows, padding.name);
     printf("\n");
+    if (tol.show_ulps) xf_histogram_print(&d.ulps);
     return d.bad == 0;
 }
 
@@ -122,9 +160,9 @@ static xfc_status check_set(xf_runner *r, xf_ctx *ctx, const char *folder, xf_to
     for (uint32_t i = 0; i < r->n_out; i++) {
         if (!s.out[i]) continue;
         any = true;
-        right = xf_report(xfc_sprintf(a, "%s: output", folder), r->api->output_info(r->model, i)->name, got[i],
-                          s.out[i], tol) &&
-                right;
+        const char *name = r->api->output_info(r->model, i)->name;
+        xf_padding padding = xf_padding_of(r, name, got[i], s.in, tol);
+        right = xf_report(xfc_sprintf(a, "%s: output", folder), name, got[i], s.out[i], tol, padding) && right;
     }
     if (!any)
         return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = folder},

@@ -119,6 +119,7 @@ const xfc_tensor *xf_tensor_copy(xfc_ctx *c, const xf_tensor *t, const char *nam
 }
 
 xfc_status xf_runner_run(xf_runner *r, xf_ctx *ctx, const xfc_tensor *const *in, const xfc_tensor **out) {
+    if (r->packed) return xf_run_packed_once(r, ctx, in, out);
     xf_tensor *tin = xfc_new_array(r->ctx->arena, xf_tensor, r->n_in),
               *tout = xfc_new_array(r->ctx->arena, xf_tensor, r->n_out);
     for (uint32_t i = 0; i < r->n_in; i++) tin[i] = xf_tensor_view(in[i]);
@@ -167,12 +168,21 @@ static void list_info(xfc_ctx *c, const char *what, const xf_io_info *info) {
             if (info->dim_max[d] >= 0) xfc_buf_printf(&b, "%lld", (long long)info->dim_max[d]);
         }
     }
-    printf("%s]\n", b.text);
+    printf("%s]", b.text);
 }
 
 void xf_runner_list(const xf_runner *r) {
-    for (uint32_t i = 0; i < r->n_in; i++) list_info(r->ctx, "input", r->api->input_info(r->model, i));
-    for (uint32_t i = 0; i < r->n_out; i++) list_info(r->ctx, "output", r->api->output_info(r->model, i));
+    for (uint32_t i = 0; i < r->n_in; i++) {
+        list_info(r->ctx, "input", r->api->input_info(r->model, i));
+        printf("\n");
+    }
+    for (uint32_t i = 0; i < r->n_out; i++) {
+        const xf_io_info *info = r->api->output_info(r->model, i);
+        const char *mask = r->api->metadata(r->model, xfc_sprintf(r->ctx->arena, XF_PADDED_OUTPUT "%s", info->name));
+        list_info(r->ctx, "output", info);
+        if (mask) printf(", 0 where '%s' is 0", mask);
+        printf("\n");
+    }
     const char *version = r->api->metadata(r->model, "xfc.version");
     printf("isa     %s\n", r->api->metadata(r->model, "isa"));
     if (version) printf("xfc     %s\n", version);

@@ -33,12 +33,28 @@ static node_value *find(const values *v, const char *name) {
     return NULL;
 }
 
+/* Values of a .xf text may have no name of their own; as outputs they have one. */
+static const char *name_of(const xf_plan *p, const xf_step_info *s, uint32_t output) {
+    const char *name = xf_plan_str(p, p->args[s->first_out_arg + output].name);
+    const xf_operand *to = &p->operands[s->first_operand + s->n_in + output];
+    if (*name || to->space != XF_SPACE_OUTPUT) return name;
+    return xf_plan_str(p, xf_plan_output(p, to->index)->name);
+}
+
+static const char *name_of_value(const xfc_value *v) {
+    if (v->name) return v->name;
+    const xfc_graph *g = v->def->graph;
+    for (uint32_t i = 0; i < g->n_out; i++)
+        if (g->last->in[i].value == v) return g->out_name[i];
+    return NULL;
+}
+
 /* Taps come in the order of steps, and of outputs within a step. */
 static void on_kernel(void *user, const char *node, int32_t output, const xf_tensor *value) {
     recording *rec = user;
     while (rec->plan->steps[rec->step].n_out == 0) rec->step++;
     const xf_step_info *s = &rec->plan->steps[rec->step];
-    const char *name = xf_plan_str(rec->plan, rec->plan->args[s->first_out_arg + (uint32_t)output].name);
+    const char *name = name_of(rec->plan, s, (uint32_t)output);
     if ((uint32_t)output + 1 == s->n_out) rec->step++;
     const xfc_tensor *t = xf_tensor_copy(rec->ctx, value, NULL);
     if (t)
@@ -51,10 +67,11 @@ static void on_kernel(void *user, const char *node, int32_t output, const xf_ten
 static void on_op(void *user, const xfc_op *op, const xfc_array *out) {
     recording *rec = user;
     for (uint32_t i = 0; i < op->n_out; i++) {
-        if (!op->out[i].name || !find(&rec->kernels, op->out[i].name)) continue;
+        const char *name = name_of_value(&op->out[i]);
+        if (name) name = xfc_str(rec->ctx, name);
+        if (!name || !find(&rec->kernels, name)) continue;
         const xfc_tensor *t = xfc_tensor_copy(rec->ctx, out[i].dtype, out[i].rank, out[i].dim, out[i].data, NULL);
-        xfc_push(rec->ctx->arena, rec->ops.item, rec->ops.n, rec->ops.cap) =
-            (node_value){op->out[i].name, op->loc.node, t};
+        xfc_push(rec->ctx->arena, rec->ops.item, rec->ops.n, rec->ops.cap) = (node_value){name, op->loc.node, t};
     }
 }
 
@@ -65,14 +82,15 @@ static bool same_shape(const xfc_tensor *a, const xfc_tensor *b) {
     return true;
 }
 
-static bool compare_nodes(const recording *rec, xf_tolerance tol) {
+static bool compare_nodes(const xf_runner *r, const recording *rec, const xfc_tensor *const *in, xf_tolerance tol) {
     const node_value *first = NULL;
     uint32_t compared = 0, differ = 0;
     for (uint32_t i = 0; i < rec->kernels.n; i++) {
         const node_value *k = &rec->kernels.item[i], *want = find(&rec->ops, k->name);
         if (!want || !same_shape(k->tensor, want->tensor)) continue;
+        xf_padding padding = xf_padding_of(r, k->name, k->tensor, in, tol);
         compared++;
-        if (xf_report("node", want->node ? want->node : k->node, k->tensor, want->tensor, tol)) continue;
+        if (xf_report("node", want->node ? want->node : k->node, k->tensor, want->tensor, tol, padding)) continue;
         differ++;
         first = first ? first : want;
     }
@@ -118,14 +136,15 @@ xfc_status xf_compare_model(xf_runner *r, xf_ctx *ctx, const char *model, const 
     r->api->set_tap(ctx, NULL, NULL, NULL);
     if (status == XFC_OK) status = interpret(r, g, in, per_node ? &rec : NULL, want);
     if (status != XFC_OK) return status;
-    bool right = !per_node || compare_nodes(&rec, tol);
+    bool right = !per_node || compare_nodes(r, &rec, in, tol);
     for (uint32_t i = 0; i < g->n_out; i++) {
         int at = xf_find_output(r, g->out_name[i]);
         if (at < 0)
             return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = model},
                             "output '%s' is not one of %s; was it compiled from this model?", g->out_name[i], r->path);
         const xfc_tensor *w = xfc_tensor_new(r->ctx, want[i].dtype, want[i].rank, want[i].dim, want[i].data, NULL);
-        right = xf_report("output", g->out_name[i], got[at], w, tol) && right;
+        xf_padding padding = xf_padding_of(r, g->out_name[i], got[at], in, tol);
+        right = xf_report("output", g->out_name[i], got[at], w, tol, padding) && right;
     }
     return right ? XFC_OK : XFC_ERR_VERIFY;
 }

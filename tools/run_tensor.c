@@ -1,8 +1,8 @@
 /* run_tensor.c - where input tensors come from: files, text on the command line, random numbers.
  *
  * Random inputs have to make sense to a model, and only names tell: integers are uniform in [0, --max-id), but masks
- * are 1 (all tokens count) and token types 0; floats are uniform in [-1, 1), masks 1. The same seed gives the same
- * numbers everywhere.
+ * are 1 (all tokens count, or as many as --lengths says) and token types 0; floats are uniform in [-1, 1), masks 1. The
+ * same seed gives the same numbers everywhere.
  */
 #include "frontend/frontend.h"
 #include "tools/run.h"
@@ -112,29 +112,79 @@ xfc_status xf_read_tensor(xfc_ctx *c, const char *path, const xfc_tensor **out) 
 
 /* --- random --- */
 
-static uint64_t next(uint64_t *state) { /* splitmix64 */
+uint64_t xf_random(uint64_t *state) { /* splitmix64 */
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
 }
 
-static const xfc_tensor *random_tensor(xfc_ctx *c, const char *name, xfc_dtype dtype, uint32_t rank, const int64_t *dim,
-                                       const xf_random_opts *o, int64_t count) {
-    void *to = xfc_tensor_alloc(c, dtype, rank, dim);
-    bool mask = strstr(name, "mask") || dtype == XFC_BOOL, type = strstr(name, "type") || strstr(name, "segment");
+/* What an input is for, as far as its name and type tell. */
+typedef enum { ROLE_VALUES, ROLE_IDS, ROLE_TYPES, ROLE_MASK } role;
+static role role_of(const char *name, xfc_dtype dtype) {
+    if (strstr(name, "mask") || dtype == XFC_BOOL) return ROLE_MASK;
+    if (xfc_dtype_is_float(dtype)) return ROLE_VALUES;
+    return strstr(name, "type") || strstr(name, "segment") ? ROLE_TYPES : ROLE_IDS;
+}
+
+typedef struct { /* a tensor in the making */
+    role role;
+    xfc_dtype dtype;
+    uint32_t rank;
+    const int64_t *dim;
+    int64_t count;
+    void *data;
+} draft;
+
+static void put(const draft *t, int64_t i, int64_t v) {
+    if (xfc_dtype_is_float(t->dtype))
+        put_float(t->data, t->dtype, i, (double)v);
+    else
+        put_int(t->data, t->dtype, i, v);
+}
+
+static void random_element(const draft *t, int64_t i, const xf_random_opts *o, uint64_t r) {
+    int64_t limit = o->max_id < 1 ? 1 : xfc_dtype_bytes(t->dtype) == 1 && o->max_id > 100 ? 100 : o->max_id;
+    int64_t id = (int64_t)(r % (uint64_t)limit);
+    if (id == o->pad_id) id = id + 1 < limit ? id + 1 : 0;
+    switch (t->role) {
+    case ROLE_VALUES: put_float(t->data, t->dtype, i, (double)(r >> 11) * 0x1p-52 - 1); break;
+    case ROLE_IDS: put(t, i, id); break;
+    case ROLE_TYPES: put(t, i, 0); break;
+    case ROLE_MASK: put(t, i, 1); break;
+    }
+}
+
+/* Positions behind the end of each sequence: 0 in masks, the padding id in ids. Dims [batch, ..., position]. */
+static xfc_status cut_lengths(xfc_ctx *c, const draft *t, const xf_random_opts *o, xf_fill *fill) {
+    bool ids = t->role == ROLE_IDS && o->pad_id >= 0;
+    if (t->rank < 2 || (t->role != ROLE_MASK && !ids)) return XFC_OK;
+    bool first = !fill->known;
+    fill->known = true;
+    if (t->count == 0) return XFC_OK;
+    int64_t batch = t->dim[0], longest = t->dim[t->rank - 1], rows = t->count / batch / longest;
+    int64_t *length = xfc_new_array(c->arena, int64_t, batch);
+    XFC_TRY(xf_lengths_draw(o->lengths, c, o->seed, batch, longest, length));
+    for (int64_t i = 0; i < t->count; i++)
+        if (i % longest >= length[i / longest / rows]) put(t, i, ids ? o->pad_id : 0);
+    if (!first) return XFC_OK;
+    fill->sequences = batch;
+    fill->positions = batch * longest;
+    for (int64_t i = 0; i < batch; i++) fill->tokens += length[i];
+    return XFC_OK;
+}
+
+static xfc_status random_tensor(xfc_ctx *c, const char *name, draft t, const xf_random_opts *o, xf_fill *fill,
+                                const xfc_tensor **out) {
+    t.role = role_of(name, t.dtype);
+    t.data = xfc_tensor_alloc(c, t.dtype, t.rank, t.dim);
     uint64_t state = o->seed;
     for (const char *s = name; *s; s++)
         state = state * 31 + (unsigned char)*s; /* not the same numbers in every input */
-    int64_t limit = o->max_id < 1 ? 1 : xfc_dtype_bytes(dtype) == 1 && o->max_id > 100 ? 100 : o->max_id;
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t r = next(&state);
-        if (xfc_dtype_is_float(dtype))
-            put_float(to, dtype, i, mask ? 1 : (double)(r >> 11) * 0x1p-52 - 1);
-        else
-            put_int(to, dtype, i, mask ? 1 : type ? 0 : (int64_t)(r % (uint64_t)limit));
-    }
-    return xfc_tensor_new(c, dtype, rank, dim, to, NULL);
+    for (int64_t i = 0; i < t.count; i++) random_element(&t, i, o, xf_random(&state));
+    if (o->lengths) XFC_TRY(cut_lengths(c, &t, o, fill));
+    *out = xfc_tensor_new(c, t.dtype, t.rank, t.dim, t.data, NULL);
+    return XFC_OK;
 }
 
 /* --- inputs that were not given --- */
@@ -183,7 +233,7 @@ static xfc_status read_shapes(const xf_runner *r, const xf_cli_list *shapes, int
 }
 
 static xfc_status complete(const xf_runner *r, uint32_t i, int64_t (*dims)[XFC_MAX_RANK], const xf_random_opts *o,
-                           const xfc_tensor **in) {
+                           const xfc_tensor **in, xf_fill *fill) {
     const xf_io_info *info = r->api->input_info(r->model, i);
     int64_t dim[XFC_MAX_RANK] = {0}, count;
     size_t bytes;
@@ -200,15 +250,15 @@ static xfc_status complete(const xf_runner *r, uint32_t i, int64_t (*dims)[XFC_M
         if (xfc_dtype_dlpack((xfc_dtype)t) != want) continue;
         if (!xfc_tensor_count((xfc_dtype)t, (uint32_t)info->ndim, dim, &count, &bytes) || bytes > (size_t)1 << 40)
             break;
-        in[i] = random_tensor(r->ctx, info->name, (xfc_dtype)t, (uint32_t)info->ndim, dim, o, count);
-        return XFC_OK;
+        const draft d = {.dtype = (xfc_dtype)t, .rank = (uint32_t)info->ndim, .dim = dim, .count = count};
+        return random_tensor(r->ctx, info->name, d, o, fill, &in[i]);
     }
     return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = r->path},
                     "input '%s' cannot be made up: its size or type is too much", info->name);
 }
 
 xfc_status xf_complete_inputs(const xf_runner *r, const xf_cli_list *shapes, const xf_random_opts *o,
-                              const xfc_tensor **in) {
+                              const xfc_tensor **in, xf_fill *fill) {
     int64_t (*dims)[XFC_MAX_RANK] = xfc_alloc_array(r->ctx->arena, r->n_in + 1, sizeof *dims, _Alignof(int64_t));
     XFC_TRY(read_shapes(r, shapes, dims));
     for (uint32_t i = 0; i < r->n_in;
@@ -219,7 +269,10 @@ xfc_status xf_complete_inputs(const xf_runner *r, const xf_cli_list *shapes, con
                 dims[i][d] = named_dim(r, info->dim_name[d], in, (const int64_t (*)[XFC_MAX_RANK])dims);
     }
     for (uint32_t i = 0; i < r->n_in; i++)
-        if (!in[i]) XFC_TRY(complete(r, i, dims, o, in));
+        if (!in[i]) XFC_TRY(complete(r, i, dims, o, in, fill));
+    if (o->lengths && !fill->known)
+        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = r->path},
+                        "--lengths: no mask is made up that could have them; leave its --input out, or give --pad-id");
     return XFC_OK;
 }
 

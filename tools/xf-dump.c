@@ -1,8 +1,8 @@
 /* xf-dump.c - what is in a model, an IR file or a compiled model. Reads only; a .so is never loaded. */
 #include "frontend/frontend.h"
 #include "ir/text.h"
-#include "tools/cli.h"
 #include "tools/dump.h"
+#include "tools/pass_cli.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +11,7 @@ typedef struct {
     xf_dump_what what;
     const char *kernel;
     xf_cli_list dims, shapes;
+    xf_pass_words pass_words;
 } options;
 
 static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const options *o) {
@@ -22,7 +23,8 @@ static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const options *o) {
 
 /* Without any part named: what most people look for first. */
 static void default_parts(xf_dump_what *w, bool is_so) {
-    if (w->ops || w->signature || w->plan || w->weights || w->isa || w->meta || w->ir || w->assembly) return;
+    if (w->ops || w->signature || w->plan || w->weights || w->isa || w->meta || w->ir || w->passes || w->assembly)
+        return;
     w->signature = w->ops = true;
     w->isa = w->meta = is_so;
 }
@@ -75,6 +77,7 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "ir", "?STAGE",
          "IR text at a stage: imported, legal, kernels, scheduled,\nplanned (default: as read; of a .so planned)",
          &o.what.ir_stage},
+        {XF_CLI_FLAG, "passes", NULL, "what passes did and what they refused, with the reasons", &o.what.passes},
         {XF_CLI_FLAG, "plan", NULL,
          "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions", &o.what.plan},
         {XF_CLI_FLAG, "weights", NULL, "constants: names, types, sizes", &o.what.weights},
@@ -90,6 +93,8 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "march", "ISA", "for the assembly of a model (default x86-64-v4)", &o.what.march},
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension of a model", &o.dims},
         {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input of a model", &o.shapes},
+        {XF_CLI_SECTION, "passes that run on a model, as of xfc", NULL, NULL, NULL},
+        XF_PASS_OPTIONS(&o.pass_words),
     };
     const xf_cli cli = {
         "xf-dump",
@@ -97,13 +102,15 @@ int main(int argc, char **argv) {
         "Shows what is in a model, an IR file or a compiled model, without running it.\n"
         "Exit codes: 0 ok, 1 damaged file, 2 usage, 3 unsupported operator or type, 4 I/O.",
         "  xf-dump bert.so\n  xf-dump --plan bert.so | less -S\n  xf-dump --ir=kernels bert.onnx --dim batch=1\n"
-        "  xf-dump --asm=3@x86-64-v3 bert.so\n  xf-dump --json --signature bert.so\n",
+        "  xf-dump --asm=3@x86-64-v3 bert.so\n  xf-dump --passes bert.onnx\n  xf-dump --json --signature bert.so\n",
         table,
         XFC_COUNT(table)};
     xf_cli_list files = {0};
     int stop = xf_cli_parse(&cli, ctx->arena, argc, argv, &files), code = stop - 1;
     if (!stop && files.n != 1) {
         fprintf(stderr, "xf-dump: error: give exactly one file, not %u; see xf-dump --help\n", files.n);
+        code = 2;
+    } else if (!stop && !xf_pass_words_read("xf-dump", &o.pass_words, &o.what.pass_opts)) {
         code = 2;
     } else if (!stop) {
         code = run(ctx, files.item[0], &o);

@@ -9,8 +9,8 @@
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "ir/verify.h"
-#include "passes/pass.h"
 #include "tools/cli.h"
+#include "tools/pass_cli.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +28,8 @@ typedef struct {
     int64_t bisect, seed, rounds;
     double rtol, atol;
     xf_cli_list dims, shapes, inputs;
-    bool eval, eval_both, verify, list_passes, time_passes, locations, is_model;
+    bool eval, eval_both, verify, list_passes, time_passes, locations, is_model, explain;
+    xf_pass_words pass_words;
     xfc_ctx *ctx;
 } options;
 
@@ -320,13 +321,6 @@ static int evaluate(const options *o, const xfc_graph *before, const xfc_graph *
 
 /* --- passes --- */
 
-static int list_passes(void) {
-    for (int i = 0; i < XFC_PASS_COUNT; i++)
-        printf("%-10s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
-               xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
-    return 0;
-}
-
 /* --check: comma-separated words into the runner's modes. */
 static bool parse_checks(const char *list, xfc_run_opts *run_opts) {
     while (list && *list) {
@@ -371,6 +365,7 @@ static int work(const options *o, xfc_graph **g, const xfc_target *target, const
     xfc_graph *before = o->eval_both ? xfc_graph_clone(*g) : NULL;
     int code = 0;
     if (names && xfc_run_passes(g, target, names, run_opts) != XFC_OK) code = report(o);
+    if (o->explain) xf_notes_print(*g, false);
     if (!code && o->verify && !verified(o, *g, "after the passes")) code = EXIT_DIFFERS;
     if (!code && (o->eval || o->eval_both)) code = evaluate(o, before, *g);
     if (!code && ((!o->eval && !o->eval_both) || o->output)) code = print_result(o, *g);
@@ -400,6 +395,9 @@ static int opt(options *o, const char *path) {
                              .verify = o->verify,
                              .time = o->time_passes,
                              .bisect_limit = o->bisect};
+    if (!xf_pass_words_read("xf-opt", &o->pass_words, &run_opts.passes) ||
+        !xf_pass_names_check("xf-opt", "-p", o->passes, o->disable))
+        return EXIT_USAGE;
     if (!parse_checks(o->checks, &run_opts))
         return usage_error("--check knows clone, roundtrip and verify, not", o->checks);
     const xfc_target *target = find_target(o->target);
@@ -432,12 +430,14 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "target", "NAME", "whose numbers passes see: cpu (default) or cuda", &o.target},
         {XF_CLI_TEXT, "disable-pass", "LIST", "leave these optional passes out", &o.disable},
         {XF_CLI_TEXT, "bisect-limit", "N", "run only the first N optional passes", &o.bisect_text},
+        XF_PASS_OPTIONS(&o.pass_words),
         {XF_CLI_FLAG, "list-passes", NULL, "name, stages and purpose of every pass", &o.list_passes},
         {XF_CLI_FLAG, "time-passes", NULL, "time of each pass, on stderr", &o.time_passes},
         {XF_CLI_SECTION, "looking", NULL, NULL, NULL},
         {XF_CLI_TEXT, "print-ir-before", "PASS", "the graph before a pass, or before all", &o.print_before},
         {XF_CLI_TEXT, "print-ir-after", "PASS", "the graph after a pass, after all, or after each change",
          &o.print_after},
+        {XF_CLI_FLAG, "explain", NULL, "print what passes did and what they refused, on stderr", &o.explain},
         {XF_CLI_FLAG, "locations", NULL, "print the ONNX node of each op", &o.locations},
         {XF_CLI_TEXT, "o", "FILE", "write the graph there instead of to stdout", &o.output},
         {XF_CLI_SECTION, "checking", NULL, NULL, NULL},
@@ -471,7 +471,7 @@ int main(int argc, char **argv) {
     if (stop)
         code = stop - 1;
     else if (o.list_passes)
-        code = list_passes();
+        code = xf_pass_list();
     else if (rest.n != 1)
         code = usage_error("one input file is needed; got", rest.n ? rest.item[1] : "none");
     else

@@ -13,15 +13,17 @@
 typedef struct {
     xf_cli_list inputs, outputs, expected, shapes, dims;
     const char *test_data, *compare, *rtol, *atol, *warmup, *duration, *iters, *threads, *isa, *weights, *profile, *tap,
-        *seed, *max_id;
-    bool list, bench, json, per_node, signature;
+        *seed, *max_id, *ulp, *lengths, *pad_id, *contexts;
+    bool list, bench, json, per_node, signature, strict_padding, packed;
 } options;
 
 typedef struct {
     options o;
     xf_tolerance tol;
     xf_random_opts random;
-    int32_t threads;
+    xf_lengths lengths;
+    xf_fill fill;
+    int32_t threads, contexts;
     xf_runner r;
     xf_ctx *ctx;
     const xfc_tensor **in, **out;
@@ -58,13 +60,30 @@ static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf
         {XF_CLI_TEXT, "rtol", "X", "results are right if |a - b| <= atol + rtol |b| (default 1e-3);\nNaN equals NaN",
          &o->rtol},
         {XF_CLI_TEXT, "atol", "X", "(default 1e-7; with --compare 1e-5)", &o->atol},
+        {XF_CLI_TEXT, "ulp", "?N",
+         "print distances in units of the last place, the largest and how many of each\nsize; with N: results are right "
+         "if at most so far, whatever rtol and atol",
+         &o->ulp},
+        {XF_CLI_FLAG, "strict-padding", NULL,
+         "compare rows too where the model says that they are 0 because a mask is\n(--test-data, --compare, --expected "
+         "leave them out)",
+         &o->strict_padding},
         {XF_CLI_LIST, "shape", "NAME=8x128",
          "make this input up; dims of the same name follow. Integers are uniform in\n[0, --max-id), masks 1, token "
          "types 0; floats uniform in [-1, 1)",
          &o->shapes},
         {XF_CLI_TEXT, "random-seed", "N", "for made-up inputs (default 1)", &o->seed},
         {XF_CLI_TEXT, "max-id", "N", "made-up integers are below it (default 100)", &o->max_id},
+        {XF_CLI_TEXT, "lengths", "LAW",
+         "how long sequences are in made-up masks [batch, ..., position]: full;\nzipf:N (1 to N, probability as 1 / "
+         "length), uniform:F (F times the\ninput's length to all of it), list:5,9,... (one for each sequence)",
+         &o->lengths},
+        {XF_CLI_TEXT, "pad-id", "N", "--lengths: made-up ids behind the end of a sequence (default: as others)",
+         &o->pad_id},
         {XF_CLI_SECTION, "how to run", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "packed", NULL,
+         "through the packed entry (xfc --packed-entry): inputs are packed as their\nmask says, outputs padded again",
+         &o->packed},
         {XF_CLI_TEXT, "threads", "N", "default: XF_NUM_THREADS, OMP_NUM_THREADS, then the CPUs allowed", &o->threads},
         {XF_CLI_TEXT, "isa", "NAME", "force a code variant, such as x86-64-v3", &o->isa},
         {XF_CLI_TEXT, "weights", "FILE", "weights that are not inside the .so", &o->weights},
@@ -73,8 +92,12 @@ static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf
         {XF_CLI_TEXT, "warmup", "TIME", "before the timing starts (default 200ms, at least one run)", &o->warmup},
         {XF_CLI_TEXT, "duration", "TIME", "of the timing (default 3s, at least 10 runs)", &o->duration},
         {XF_CLI_TEXT, "iters", "N", "exactly so many runs instead", &o->iters},
+        {XF_CLI_TEXT, "contexts", "N",
+         "--bench: so many contexts at once, each in a thread of its own; their\noutputs must have the same bits "
+         "(else exit code 5)",
+         &o->contexts},
         {XF_CLI_FLAG, "json", NULL,
-         "--bench: one JSON object: median_ms min_ms p90_ms p99_ms iterations\nthreads isa open_ms workspace_bytes",
+         "--bench: one JSON object: median_ms min_ms p90_ms p99_ms iterations\nthreads isa open_ms workspace_bytes; with --contexts also contexts\nruns_per_s, with --lengths tokens positions fill",
          &o->json},
         {XF_CLI_TEXT, "profile", "FILE", "write the time of each kernel as JSON (- for stdout)", &o->profile},
         {XF_CLI_SECTION, "look inside", NULL, NULL, NULL},
@@ -104,16 +127,37 @@ static bool parse_int(const char *text, long long absent, long long lo, long lon
 }
 
 static bool parse_numbers(run *x) {
-    long long threads, seed, max_id;
+    long long threads, seed, max_id, pad_id, contexts;
     if (!parse_double(x->o.rtol, 1e-3, &x->tol.rtol) ||
         !parse_double(x->o.atol, x->o.compare ? 1e-5 : 1e-7, &x->tol.atol))
         return false;
+    long long ulps;
+    if (!parse_int(x->o.ulp && *x->o.ulp ? x->o.ulp : NULL, 0, 0, INT64_MAX, &ulps)) return false;
+    x->tol.show_ulps = x->o.ulp != NULL;
+    x->tol.in_ulps = x->o.ulp && *x->o.ulp;
+    x->tol.max_ulps = (uint64_t)ulps;
+    x->tol.strict_padding = x->o.strict_padding;
     if (!parse_int(x->o.threads, 0, 1, XF_MAX_THREADS, &threads) || !parse_int(x->o.seed, 1, 0, INT64_MAX, &seed))
         return false;
     if (!parse_int(x->o.max_id, 100, 1, INT32_MAX, &max_id)) return false;
+    if (!parse_int(x->o.pad_id, -1, 0, INT32_MAX, &pad_id) || !parse_int(x->o.contexts, 1, 1, 1024, &contexts))
+        return false;
     x->threads = xf_thread_count((int32_t)threads);
-    x->random = (xf_random_opts){(uint64_t)seed, max_id};
+    x->contexts = (int32_t)contexts;
+    x->random = (xf_random_opts){(uint64_t)seed, max_id, pad_id, x->o.lengths ? &x->lengths : NULL};
     return true;
+}
+
+/* What is wrong with the command line; NULL: nothing. */
+static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *files) {
+    if (files->n != 1) return "expected one MODEL.so";
+    if (!parse_numbers(x)) return "an option's number is no number or out of range";
+    if (x->o.lengths && !xf_lengths_parse(arena, x->o.lengths, &x->lengths))
+        return "--lengths is full, zipf:N, uniform:F with F from 0 to 1, or list:N,N,...";
+    if (x->o.packed && x->o.per_node) return "--per-node looks at the padded entry: leave --packed out";
+    if (x->o.pad_id && !x->o.lengths) return "--pad-id needs --lengths";
+    if (x->contexts > 1 && (!x->o.bench || x->o.profile)) return "--contexts needs --bench, and no --profile";
+    return NULL;
 }
 
 /* --- names --- */
@@ -156,7 +200,7 @@ static xfc_status read_inputs(run *x) {
         XFC_TRY(xf_read_spec(x->r.ctx, x->r.api->input_info(x->r.model, (size_t)at)->name, spec, declared(x, at),
                              &x->in[at]));
     }
-    return xf_complete_inputs(&x->r, &x->o.shapes, &x->random, x->in);
+    return xf_complete_inputs(&x->r, &x->o.shapes, &x->random, x->in, &x->fill);
 }
 
 /* --- modes --- */
@@ -195,10 +239,17 @@ static xfc_status check_expected(run *x) {
         const xfc_tensor *want;
         int at = split(x, x->o.expected.item[i], true, &file);
         XFC_TRY(xf_read_tensor(x->r.ctx, file + 1, &want));
-        right =
-            xf_report("output", x->r.api->output_info(x->r.model, (size_t)at)->name, x->out[at], want, x->tol) && right;
+        const char *name = x->r.api->output_info(x->r.model, (size_t)at)->name;
+        xf_padding padding = xf_padding_of(&x->r, name, x->out[at], x->in, x->tol);
+        right = xf_report("output", name, x->out[at], want, x->tol, padding) && right;
     }
     return right ? XFC_OK : XFC_ERR_VERIFY;
+}
+
+static void print_fill(const run *x) {
+    if (x->fill.known)
+        printf("lengths %s: %lld sequences, %lld tokens of %lld positions\n", x->lengths.text,
+               (long long)x->fill.sequences, (long long)x->fill.tokens, (long long)x->fill.positions);
 }
 
 static xfc_status run_once(run *x) {
@@ -208,6 +259,7 @@ static xfc_status run_once(run *x) {
     if (x->o.profile) x->r.api->profile_start(x->ctx);
     XFC_TRY(xf_runner_run(&x->r, x->ctx, x->in, x->out));
     if (x->o.profile) XFC_TRY(xf_write_profile(&x->r, x->ctx, x->o.profile));
+    if (!x->o.profile) print_fill(x);
     if (!x->o.outputs.n && !x->o.expected.n && !x->o.profile)
         for (uint32_t i = 0; i < x->r.n_out; i++)
             xf_print_tensor("output", x->r.api->output_info(x->r.model, i)->name, x->out[i]);
@@ -216,6 +268,7 @@ static xfc_status run_once(run *x) {
 }
 
 static xfc_status dispatch(run *x) {
+    x->r.packed = x->o.packed;
     if (x->o.list || x->o.signature) {
         if (x->o.signature)
             fputs(x->r.api->signature_json(x->r.model), stdout);
@@ -229,6 +282,7 @@ static xfc_status dispatch(run *x) {
     x->in = xfc_new_array(x->r.ctx->arena, const xfc_tensor *, x->r.n_in);
     x->out = xfc_new_array(x->r.ctx->arena, const xfc_tensor *, x->r.n_out);
     XFC_TRY(read_inputs(x));
+    if (x->o.compare) print_fill(x);
     if (x->o.compare) return xf_compare_model(&x->r, x->ctx, x->o.compare, &x->o.dims, x->o.per_node, x->in, x->tol);
     if (!x->o.bench) return run_once(x);
     const xf_bench_opts bench = {.warmup = x->o.warmup ? x->o.warmup : "200ms",
@@ -236,7 +290,9 @@ static xfc_status dispatch(run *x) {
                                  .iters = x->o.iters,
                                  .profile = x->o.profile,
                                  .threads = x->threads,
-                                 .json = x->o.json};
+                                 .contexts = x->contexts,
+                                 .json = x->o.json,
+                                 .fill = x->fill};
     return xf_bench(&x->r, x->ctx, x->in, &bench);
 }
 
@@ -245,9 +301,9 @@ int main(int argc, char **argv) {
     xf_cli_list rest = {0};
     xfc_ctx *ctx = xfc_ctx_new();
     int stop = parse_options(&x.o, ctx->arena, argc, argv, &rest);
-    if (!stop && (rest.n != 1 || !parse_numbers(&x))) {
-        fprintf(stderr, "xf-run: error: %s; see xf-run --help\n",
-                rest.n != 1 ? "expected one MODEL.so" : "an option's number is no number or out of range");
+    const char *wrong = stop ? NULL : check_usage(&x, ctx->arena, &rest);
+    if (wrong) {
+        fprintf(stderr, "xf-run: error: %s; see xf-run --help\n", wrong);
         stop = 1 + 2;
     }
     if (stop) {

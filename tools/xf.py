@@ -4,8 +4,10 @@
     session = xf.InferenceSession("model.so")
     out, = session.run(None, {"input_ids": ids, "attention_mask": mask})
 
-Zero copy both ways: inputs are read where NumPy has them (only arrays that are not C-contiguous are copied), outputs are allocated
-by NumPy and written in place. Errors of the model are exceptions of type xf.Error with its message. One session may be used from
+Zero copy both ways: inputs are read where NumPy has them (only arrays that are not C-contiguous are copied), outputs
+are allocated
+by NumPy and written in place. Errors of the model are exceptions of type xf.Error with its message. One session may be
+used from
 several threads: each gets a context of its own; the weights are shared.
 """
 
@@ -19,8 +21,20 @@ import numpy as np
 __all__ = ["Error", "InferenceSession", "Node"]
 
 _ABI = 1
-_NAMES = {(0, 8): "int8", (0, 16): "int16", (0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (1, 16): "uint16", (1, 32): "uint32",
-          (1, 64): "uint64", (2, 16): "float16", (2, 32): "float32", (2, 64): "float64", (6, 8): "bool"}
+_NAMES = {
+    (0, 8): "int8",
+    (0, 16): "int16",
+    (0, 32): "int32",
+    (0, 64): "int64",
+    (1, 8): "uint8",
+    (1, 16): "uint16",
+    (1, 32): "uint32",
+    (1, 64): "uint64",
+    (2, 16): "float16",
+    (2, 32): "float32",
+    (2, 64): "float64",
+    (6, 8): "bool",
+}
 
 
 class _Device(C.Structure):
@@ -32,23 +46,52 @@ class _Dtype(C.Structure):
 
 
 class _Tensor(C.Structure):
-    _fields_ = [("data", C.c_void_p), ("device", _Device), ("ndim", C.c_int32), ("dtype", _Dtype), ("shape", C.POINTER(C.c_int64)),
-                ("strides", C.POINTER(C.c_int64)), ("byte_offset", C.c_uint64)]
+    _fields_ = [
+        ("data", C.c_void_p),
+        ("device", _Device),
+        ("ndim", C.c_int32),
+        ("dtype", _Dtype),
+        ("shape", C.POINTER(C.c_int64)),
+        ("strides", C.POINTER(C.c_int64)),
+        ("byte_offset", C.c_uint64),
+    ]
 
 
 class _Info(C.Structure):
-    _fields_ = [("name", C.c_char_p), ("dtype", _Dtype), ("ndim", C.c_int32), ("dim", C.POINTER(C.c_int64)),
-                ("dim_name", C.POINTER(C.c_char_p)), ("dim_min", C.POINTER(C.c_int64)), ("dim_max", C.POINTER(C.c_int64))]
+    _fields_ = [
+        ("name", C.c_char_p),
+        ("dtype", _Dtype),
+        ("ndim", C.c_int32),
+        ("dim", C.POINTER(C.c_int64)),
+        ("dim_name", C.POINTER(C.c_char_p)),
+        ("dim_min", C.POINTER(C.c_int64)),
+        ("dim_max", C.POINTER(C.c_int64)),
+    ]
 
 
 class _OpenOpts(C.Structure):
-    _fields_ = [("struct_size", C.c_size_t), ("weights_path", C.c_char_p), ("weights", C.c_void_p), ("weights_size", C.c_size_t),
-                ("isa", C.c_char_p), ("device", _Device), ("flags", C.c_uint32)]
+    _fields_ = [
+        ("struct_size", C.c_size_t),
+        ("weights_path", C.c_char_p),
+        ("weights", C.c_void_p),
+        ("weights_size", C.c_size_t),
+        ("isa", C.c_char_p),
+        ("device", _Device),
+        ("flags", C.c_uint32),
+    ]
 
 
 class _CtxOpts(C.Structure):
-    _fields_ = [("struct_size", C.c_size_t), ("num_threads", C.c_int32), ("parallel_for", C.c_void_p), ("pool", C.c_void_p),
-                ("arena", C.c_void_p), ("arena_size", C.c_size_t), ("stream", C.c_void_p), ("flags", C.c_uint32)]
+    _fields_ = [
+        ("struct_size", C.c_size_t),
+        ("num_threads", C.c_int32),
+        ("parallel_for", C.c_void_p),
+        ("pool", C.c_void_p),
+        ("arena", C.c_void_p),
+        ("arena_size", C.c_size_t),
+        ("stream", C.c_void_p),
+        ("flags", C.c_uint32),
+    ]
 
 
 _TAP = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(_Tensor))
@@ -88,7 +131,8 @@ class Error(RuntimeError):
 class Node:
     """A declared input or output, with the attribute names that users of onnxruntime know.
 
-    shape: an int, a name, or None (decided at run time, no name) for each dim; ranges: (least, most or None) for each."""
+    shape: an int, a name, or None (decided at run time, no name) for each dim; ranges: (least, most or None) for each.
+    """
 
     def __init__(self, info):
         self.name = info.name.decode()
@@ -146,7 +190,9 @@ class InferenceSession:
         if not table:
             raise Error(f"{path}: does not serve ABI version {_ABI}; use the xf.py that came with its xfc")
         self._api = api = table.contents
-        opts = _OpenOpts(C.sizeof(_OpenOpts), os.fsencode(weights) if weights else None, None, 0, isa.encode() if isa else None)
+        opts = _OpenOpts(
+            C.sizeof(_OpenOpts), os.fsencode(weights) if weights else None, None, 0, isa.encode() if isa else None
+        )
         model = C.c_void_p()
         _check(api, api.open(C.byref(opts), C.byref(model)), None)
         self._model, self._threads, self._finite = model, threads, check_finite
@@ -180,12 +226,17 @@ class InferenceSession:
         """Bytes of memory that a run on these inputs needs beside inputs and outputs of its own."""
         keep, tensors = self._bind(feed)
         n = C.c_size_t()
-        _check(self._api, self._api.workspace_size(self._model, tensors, len(keep), self._threads or 0, C.byref(n)), None)
+        _check(
+            self._api, self._api.workspace_size(self._model, tensors, len(keep), self._threads or 0, C.byref(n)), None
+        )
         return n.value
 
     def run(self, output_names, feed, out=None):
-        """Runs the model. output_names: which outputs and in which order (None: all). feed: {input name: array}. out: {output name:
-        array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns a list of arrays."""
+        """Runs the model. output_names: which outputs and in which order (None: all). feed: {input name: array}. out:
+        {output name:
+        array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns a list of
+        arrays.
+        """
         names = [n.name for n in self._outputs] if output_names is None else list(output_names)
         for name in names + list(out or ()):
             if name not in self._index:
@@ -207,7 +258,8 @@ class InferenceSession:
         _check(self._api, self._api.profile_start(self._context()), self._context())
 
     def profile(self):
-        """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns", ...}]}."""
+        """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns",
+        ...}]}."""
         ctx, n = self._context(), C.c_size_t()
         _check(self._api, self._api.profile_json(ctx, None, 0, C.byref(n)), ctx)
         text = C.create_string_buffer(n.value + 1)
@@ -215,7 +267,8 @@ class InferenceSession:
         return json.loads(text.value)
 
     def set_tap(self, glob, callback):
-        """callback(node name, output number, array copy) after each kernel of this thread's runs that holds a node matching glob.
+        """callback(node name, output number, array copy) after each kernel of this thread's runs that holds a node
+        matching glob.
         callback None: no more."""
         ctx = self._context()
         if callback is None:
@@ -250,7 +303,9 @@ class InferenceSession:
             _describe(tensors[i], array, node)
             keep.append(array)
         if feed:
-            raise Error(f"the model has no input {next(iter(feed))!r}; it has {', '.join(n.name for n in self._inputs)}")
+            raise Error(
+                f"the model has no input {next(iter(feed))!r}; it has {', '.join(n.name for n in self._inputs)}"
+            )
         return keep, tensors
 
     def _allocate(self, tensors, n_in, given):

@@ -8,8 +8,9 @@
 #include "backends/backend.h"
 #include "frontend/frontend.h"
 #include "ir/text.h"
-#include "passes/pass.h"
+#include "passes/packed_entry.h"
 #include "tools/cli.h"
+#include "tools/pass_cli.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -23,20 +24,16 @@
 
 typedef struct {
     const char *output, *emit, *march, *target, *opt, *passes, *disable, *print_before, *print_after, *bisect, *linker,
-        *diagnostics, *checks;
+        *diagnostics, *checks, *weights;
     xf_cli_list dims, shapes, taps;
-    bool check, list_passes, time_passes, verbose, quiet, version, overridable, follow_links, verify;
+    bool check, list_passes, time_passes, verbose, quiet, version, overridable, follow_links, verify, explain,
+        packed_entry;
+    xf_pass_words pass_words;
+    xfc_pass_opts pass_opts;
     xfc_ctx *ctx;
     const char *isas[8];
     uint32_t n_isas;
 } options;
-
-static int list_passes(void) {
-    for (int i = 0; i < XFC_PASS_COUNT; i++)
-        printf("%-10s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
-               xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
-    return 0;
-}
 
 static xfc_graph *read_model(options *o, const char *path) {
     if (!xf_has_suffix(path, ".xf")) {
@@ -74,9 +71,8 @@ static bool add_taps(const options *o, xfc_graph *g, const char *path) {
     return true;
 }
 
-static int report(const options *o) {
-    return xf_report_diags(o->ctx, o->diagnostics && !strcmp(o->diagnostics, "json"));
-}
+static bool as_json(const options *o) { return o->diagnostics && !strcmp(o->diagnostics, "json"); }
+static int report(const options *o) { return xf_report_diags(o->ctx, as_json(o)); }
 
 static const xfc_backend *choose_backend(options *o) {
     const xfc_backend *b = xfc_backend_find(o->target ? o->target : "cpu");
@@ -108,12 +104,15 @@ static int emit_ir(const options *o, const xfc_graph *g) {
     return write_output(o, b.text, b.n);
 }
 
-static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_graph *g, const char *isa,
-                           const char *what, xfc_blob *out) {
+/* packed: NULL, or the graph of the packed entry. */
+static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_graph *g, const xfc_graph *packed,
+                           const char *isa, const char *what, xfc_blob *out) {
     xfc_target target;
     XFC_TRY(backend->configure(o->ctx, &target, isa));
     double start = xf_seconds();
-    XFC_TRY(backend->emit(o->ctx, &target, g, what, o->opt ? o->opt[0] - '0' : 2, out));
+    int level = o->opt ? o->opt[0] - '0' : 2;
+    XFC_TRY(packed ? backend->emit_packed(o->ctx, &target, g, packed, what, level, out)
+                   : backend->emit(o->ctx, &target, g, what, level, out));
     if (o->time_passes)
         fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (xf_seconds() - start) * 1e3, out->n);
     return XFC_OK;
@@ -125,40 +124,46 @@ static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) 
         fprintf(stderr, "xfc: error: --emit=%s writes one ISA; give one in -march\n", o->emit);
         return 2;
     }
-    if (emit_isa(o, backend, g, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
+    if (emit_isa(o, backend, g, NULL, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
     int code = write_output(o, blob.data, blob.n);
     free(blob.data);
     return code;
 }
 
-static int emit_library(options *o, const xfc_backend *backend, const xfc_graph *g) {
-    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan = {0};
+static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xfc_graph *packed) {
+    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan = {0}, packed_plan = {0};
     xfc_status s = XFC_OK;
-    for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++) s = emit_isa(o, backend, g, o->isas[i], "obj", &objects[i]);
+    if (packed) xfc_share_weights(g, packed);
+    for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++)
+        s = emit_isa(o, backend, g, packed, o->isas[i], "obj", &objects[i]);
     const char *meta[] = {"xfc.version", XFC_VERSION,
                           "model",       g->name ? g->name : "",
                           "isa",         o->march ? o->march : "x86-64-v2,x86-64-v3,x86-64-v4",
                           NULL};
-    if (s == XFC_OK) s = xfc_plan_blob(g, meta, &plan);
+    xf_notes_store(g, XF_NOTES_IN_ARTEFACT);
+    if (s == XFC_OK) s = packed ? xfc_plan_blobs(g, packed, meta, &plan, &packed_plan) : xfc_plan_blob(g, meta, &plan);
     xfc_buf text = {.arena = o->ctx->arena};
     if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
     xfc_link_job job = {.objects = objects,
                         .n_objects = o->n_isas,
                         .plan = &plan,
+                        .packed = packed ? &packed_plan : NULL,
                         .graph = g,
                         .ir_text = text.text,
                         .ir_bytes = text.n,
                         .output = o->output,
                         .linker = o->linker,
+                        .sidecar = o->weights && !strcmp(o->weights, "sidecar"),
                         .isas = o->isas,
                         .n_isas = o->n_isas};
     if (s == XFC_OK) s = xfc_link(o->ctx, &job);
     for (uint32_t i = 0; i < o->n_isas; i++) free(objects[i].data);
     free(plan.data);
+    free(packed_plan.data);
     return report(o);
 }
 
-static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **g) {
+static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **g, xfc_graph **packed) {
     const xfc_target *target = !strcmp(backend->name, "cuda") ? &xfc_target_cuda_generic : &xfc_target_cpu_generic;
     int level = o->opt ? o->opt[0] - '0' : 2;
     const char *checks = o->checks ? o->checks : "";
@@ -169,22 +174,42 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **
                         .bisect_limit = o->bisect ? strtoll(o->bisect, NULL, 10) : -1,
                         .verify = o->verify || strstr(checks, "verify"),
                         .clone = strstr(checks, "clone") != NULL,
-                        .roundtrip = strstr(checks, "roundtrip") != NULL};
-    return xfc_run_passes(g, target, o->passes ? o->passes : xfc_pipeline_default[level], &run);
+                        .roundtrip = strstr(checks, "roundtrip") != NULL,
+                        .passes = o->pass_opts};
+    const char *names = o->passes ? o->passes : xfc_pipeline_default[level];
+    xfc_status s = o->packed_entry ? xfc_run_passes_packed(g, packed, target, names, &run)
+                                   : xfc_run_passes(g, target, names, &run);
+    if (o->explain || o->verbose) xf_notes_print(*g, as_json(o));
+    return s;
+}
+
+/* Padding removal changes what a model answers at positions that nobody should read; that is said once. */
+static void tell_padding(const options *o, const xfc_graph *g) {
+    static const char remedy[] = "padding removed; --unpad=off keeps the model's values";
+    xfc_buf text = {.arena = o->ctx->arena};
+    if (!xf_padding_text(g, &text)) return;
+    xfc_diag d = {.is_note = true, .text = xfc_sprintf(o->ctx->arena, "%s (%s)", text.text, remedy)};
+    if (as_json(o))
+        xfc_diags_print(&(xfc_ctx){.diags = &d, .n_diags = 1}, stderr, true);
+    else
+        fprintf(stderr, "xfc: note: %s\n", d.text);
 }
 
 /* From a graph as read to what was asked for. */
-static int build(options *o, const xfc_backend *backend, xfc_graph **g, const char *path) {
+static int build(options *o, const xfc_backend *backend, xfc_graph **g, xfc_graph **packed, const char *path) {
     const char *emit = o->emit ? o->emit : "lib";
     if (!add_taps(o, *g, path)) return 2;
-    if (transform(o, backend, g) != XFC_OK || o->ctx->n_errors) return report(o);
+    if (transform(o, backend, g, packed) != XFC_OK || o->ctx->n_errors) return report(o);
     if (o->check) {
         printf("%s: ok: every node can be compiled\n", path);
         return report(o);
     }
     o->emit = emit;
-    if (!strcmp(emit, "lib")) return emit_library(o, backend, *g);
-    return !strcmp(emit, "ir") ? emit_ir(o, *g) : emit_one(o, backend, *g);
+    int code = !strcmp(emit, "lib")  ? emit_library(o, backend, *g, *packed)
+               : !strcmp(emit, "ir") ? emit_ir(o, *g)
+                                     : emit_one(o, backend, *g);
+    if (!code && !o->quiet) tell_padding(o, *g);
+    return code;
 }
 
 static int compile(options *o, const char *path) {
@@ -197,11 +222,12 @@ static int compile(options *o, const char *path) {
         return 3;
     }
     double start = xf_seconds();
-    xfc_graph *g = read_model(o, path);
+    xfc_graph *g = read_model(o, path), *packed = NULL;
     if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (xf_seconds() - start) * 1e3);
     bool good = g && !o->ctx->n_errors;
-    int code = good ? build(o, backend, &g, path) : report(o);
+    int code = good ? build(o, backend, &g, &packed, path) : report(o);
     xfc_graph_free(g);
+    xfc_graph_free(packed);
     return good || code ? code : 1;
 }
 
@@ -226,6 +252,11 @@ static int check_options(options *o, const xf_cli_list *files) {
     bool known = !o->emit;
     for (size_t i = 0; i < XFC_COUNT(emits) && !known; i++) known = !strcmp(o->emit, emits[i]);
     if (!known) fprintf(stderr, "xfc: error: unknown --emit=%s; known: lib, obj, asm, llvm, ptx, ir\n", o->emit);
+    bool lib = !o->emit || !strcmp(o->emit, "lib");
+    bool weights = !o->weights || !strcmp(o->weights, "embed") || (lib && !strcmp(o->weights, "sidecar"));
+    if (!weights && lib) fprintf(stderr, "xfc: error: unknown --weights=%s; known: embed, sidecar\n", o->weights);
+    if (!weights && !lib) fprintf(stderr, "xfc: error: --weights=%s needs --emit=lib\n", o->weights);
+    if (o->packed_entry && !lib) fprintf(stderr, "xfc: error: --packed-entry needs --emit=lib\n");
     bool level = !o->opt || (strlen(o->opt) == 1 && o->opt[0] >= '0' && o->opt[0] <= '3');
     if (!level) fprintf(stderr, "xfc: error: unknown level -O%s; known: -O0 to -O3\n", o->opt);
     bool count = !o->bisect || (*o->bisect && strspn(o->bisect, "0123456789") == strlen(o->bisect));
@@ -233,10 +264,22 @@ static int check_options(options *o, const xf_cli_list *files) {
     bool form = !o->diagnostics || !strcmp(o->diagnostics, "text") || !strcmp(o->diagnostics, "json");
     if (!form) fprintf(stderr, "xfc: error: unknown --diagnostics=%s; known: text, json\n", o->diagnostics);
     bool checks = known_checks(o->checks);
+    bool passes = xf_pass_words_read("xfc", &o->pass_words, &o->pass_opts) &&
+                  xf_pass_names_check("xfc", "--passes", o->passes, o->disable);
     if (files->n != 1) fprintf(stderr, "xfc: error: give exactly one model, not %u; see xfc --help\n", files->n);
-    bool needs_output = !o->check && !o->output && (!o->emit || !strcmp(o->emit, "lib") || !strcmp(o->emit, "obj"));
+    bool text = files->n == 1 && xf_has_suffix(files->item[0], ".xf");
+    bool of_model = text && (o->dims.n || o->shapes.n || o->overridable || o->follow_links);
+    if (of_model)
+        fprintf(
+            stderr,
+            "xfc: error: --dim, --shape, --overridable and --follow-links are for ONNX models; IR text says its dims "
+            "itself\n");
+    bool needs_output = !o->check && !o->output && (lib || !strcmp(o->emit, "obj"));
     if (needs_output) fprintf(stderr, "xfc: error: where to? give -o FILE\n");
-    return known && level && count && form && checks && files->n == 1 && !needs_output ? 0 : 2;
+    return known && weights && level && count && form && checks && passes && files->n == 1 && !of_model &&
+                   !needs_output && (lib || !o->packed_entry)
+               ? 0
+               : 2;
 }
 
 int main(int argc, char **argv) {
@@ -245,6 +288,8 @@ int main(int argc, char **argv) {
         {XF_CLI_SECTION, "output", NULL, NULL, NULL},
         {XF_CLI_TEXT, "o", "FILE", "the output, literally this file", &o.output},
         {XF_CLI_TEXT, "emit", "KIND", "lib (default), obj, asm, llvm, ptx, ir", &o.emit},
+        {XF_CLI_TEXT, "weights", "embed|sidecar", "inside the .so (default), or in FILE.so.weights beside it",
+         &o.weights},
         {XF_CLI_SECTION, "target", NULL, NULL, NULL},
         {XF_CLI_TEXT, "target", "NAME", "cpu (default) or cuda (PTX text)", &o.target},
         {XF_CLI_TEXT, "march", "LIST",
@@ -257,9 +302,12 @@ int main(int argc, char **argv) {
         {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input, e.g. --shape ids=?x1..512", &o.shapes},
         {XF_CLI_FLAG, "overridable", NULL, "initializers that are also inputs stay inputs", &o.overridable},
         {XF_CLI_FLAG, "follow-links", NULL, "external data may be a symbolic link", &o.follow_links},
+        {XF_CLI_FLAG, "packed-entry", NULL, "also take batches that were never padded: run_packed of the C API",
+         &o.packed_entry},
         {XF_CLI_SECTION, "passes", NULL, NULL, NULL},
         {XF_CLI_TEXT, "passes", "LIST", "run exactly these passes, in order", &o.passes},
         {XF_CLI_TEXT, "disable-pass", "LIST", "leave out optional passes", &o.disable},
+        XF_PASS_OPTIONS(&o.pass_words),
         {XF_CLI_FLAG, "list-passes", NULL, "print the table of passes", &o.list_passes},
         {XF_CLI_TEXT, "print-ir-before", "PASS", "print the graph before a pass, or before all", &o.print_before},
         {XF_CLI_TEXT, "print-ir-after", "PASS", "after a pass, all, or change (those that changed it)", &o.print_after},
@@ -268,10 +316,11 @@ int main(int argc, char **argv) {
         {XF_CLI_FLAG, "verify-ir", NULL, "check the graph after every pass", &o.verify},
         {XF_CLI_TEXT, "check-passes", "LIST", "test modes after every pass: verify,clone,roundtrip", &o.checks},
         {XF_CLI_SECTION, "reporting", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "explain", NULL, "print what passes did and what they refused, with the reasons", &o.explain},
         {XF_CLI_LIST, "tap", "GLOB", "keep values whose ONNX name or node matches, as further outputs", &o.taps},
         {XF_CLI_FLAG, "check", NULL, "import and transform only; lists all unsupported nodes", &o.check},
         {XF_CLI_TEXT, "diagnostics", "FORM", "text (default) or json, one message a line", &o.diagnostics},
-        {XF_CLI_FLAG, "v", NULL, "say more (--emit=ir: with node locations)", &o.verbose},
+        {XF_CLI_FLAG, "v", NULL, "say more: as --explain; --emit=ir with node locations", &o.verbose},
         {XF_CLI_FLAG, "q", NULL, "say nothing but errors", &o.quiet},
         {XF_CLI_FLAG, "version", NULL, "print the version", &o.version},
     };
@@ -292,7 +341,7 @@ int main(int argc, char **argv) {
     else if (o.version)
         code = printf("xfc %s\n", XFC_VERSION) < 0;
     else if (o.list_passes)
-        code = list_passes();
+        code = xf_pass_list();
     else
         code = check_options(&o, &files);
     if (!stop && !code && !o.version && !o.list_passes) code = compile(&o, files.item[0]);

@@ -46,14 +46,22 @@ static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
     return LLVMConstArray2(row, rows, n + 1);
 }
 
-static void emit(xfc_emit *e, const xfc_blob *plan, const char *const *isas, uint32_t n_isas) {
-    LLVMValueRef blob = constant(e, "xf_plan_blob", LLVMConstStringInContext2(e->llvm, plan->data, plan->n, true));
-    LLVMSetSection(blob, XF_SECTION_PLAN);
+static LLVMValueRef plan_blob(xfc_emit *e, const char *name, const char *section, const xfc_blob *plan) {
+    LLVMValueRef blob = constant(e, name, LLVMConstStringInContext2(e->llvm, plan->data, plan->n, true));
+    LLVMSetSection(blob, section);
     LLVMSetVisibility(blob, LLVMHiddenVisibility);
+    return blob;
+}
+
+static void emit(xfc_emit *e, const xfc_blob *plan, const xfc_blob *packed, const char *const *isas, uint32_t n_isas) {
+    plan_blob(e, "xf_plan_blob", XF_SECTION_PLAN, plan);
+    LLVMValueRef other = packed ? plan_blob(e, "xf_packed_blob", XF_SECTION_PACKED, packed) : LLVMConstNull(e->ptr);
+    LLVMSetVisibility(constant(e, "xf_packed_plan", other), LLVMHiddenVisibility);
     LLVMSetVisibility(constant(e, "xf_variants", variants(e, isas, n_isas)), LLVMHiddenVisibility);
 }
 
-xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out) {
+xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const xfc_blob *packed, const char *const *isas,
+                         uint32_t n_isas, xfc_blob *out) {
     xfc_target target;
     xfc_emit e;
     *out = (xfc_blob){0};
@@ -61,7 +69,7 @@ xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const char *const *
     XFC_TRY(xfc_backend_cpu.configure(ctx, &target, isas[0]));
     xfc_status s = xfc_emit_begin(&e, ctx, &target, 0, "base");
     if (s == XFC_OK) {
-        emit(&e, plan, isas, n_isas);
+        emit(&e, plan, packed, isas, n_isas);
         s = xfc_emit_finish(&e, "obj", out);
     }
     xfc_emit_end(&e);

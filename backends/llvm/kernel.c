@@ -6,7 +6,8 @@
  *
  * A task's number is split into the indices of the outer axes, the last one fastest. Temporaries of rank 0 and of at
  * most 64 bytes are allocas, which become registers when they are used that way; the others lie in the worker's
- * scratch. A LET out of range sets a flag in a register; what the runtime sees is written once, at the end.
+ * scratch. A LET out of range sets a flag in a register; what the runtime sees is written once, at the end. A let of
+ * the kernel that is loaded and whose range may be empty opens a block that holds the rest of the task.
  */
 #include "backends/llvm/llvm.h"
 #include "runtime/include/xfc/abi.h"
@@ -104,7 +105,7 @@ static void report_range(xfc_emit *e) {
 /* --- steps --- */
 
 /* May the nest run on the rows of the tile in parts, as they become complete? Its first axis must be those rows, and
- * whatever of a temporary it reads or writes must belong to the row at hand. */
+ * whatever it writes to a temporary, or reads of one that it or the tile writes, must belong to the row at hand. */
 static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s) {
     if (s->kind != XFC_STEP_NEST || s->u.nest->n_axes == 0) return false;
     const xfc_nest *n = s->u.nest;
@@ -118,6 +119,9 @@ static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s
         else if (n->body[i].op == XFC_S_LOAD)
             a = n->body[i].u.access;
         if (!a || e->kernel->buffers[a->buffer].kind != XFC_BUF_TEMP) continue;
+        bool changes = a->buffer == t->c.buffer;
+        for (uint32_t k = 0; k < n->n_stores && !changes; k++) changes = n->stores[k].to.buffer == a->buffer;
+        if (!changes) continue;
         if (a->rank == 0 || !xfc_int_same(a->index[0], rows->symbol)) return false;
     }
     return true;
@@ -125,6 +129,25 @@ static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s
 
 static xfc_status emit_rows(xfc_emit *e, void *nest, LLVMValueRef first, LLVMValueRef end) {
     return xfc_emit_nest_rows(e, nest, first, end);
+}
+
+/* Where the nest's first store writes in row `row`, or its first load that moves with the rows reads. */
+static LLVMValueRef row_place(xfc_emit *e, void *nest, bool write, LLVMValueRef row) {
+    const xfc_nest *n = nest;
+    const xfc_access *found = NULL;
+    for (uint32_t i = 0; i < n->n_body; i++) {
+        if (n->body[i].op == XFC_S_LET) return NULL; /* its symbol has no value out here */
+        if (write || found || n->body[i].op != XFC_S_LOAD) continue;
+        const xfc_access *a = n->body[i].u.access;
+        if (xfc_int_uses(e->ctx, xfc_access_linear(e->ctx, e->kernel, a), n->axes[0].symbol)) found = a;
+        if (found && e->kernel->buffers[a->buffer].kind == XFC_BUF_TEMP) found = NULL;
+    }
+    if (write) found = &n->stores[0].to;
+    if (!found || e->kernel->buffers[found->buffer].kind == XFC_BUF_TEMP) return NULL;
+    for (uint32_t i = 0; i < n->n_axes; i++) xfc_emit_bind(e, n->axes[i].symbol, i ? xfc_emit_const(e, 0) : row);
+    LLVMValueRef place = xfc_emit_address(e, found);
+    for (uint32_t i = 0; i < n->n_axes; i++) xfc_map_set(&e->symbols, n->axes[i].symbol.id, 0);
+    return place;
 }
 
 static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, xfc_nest *after) {
@@ -142,7 +165,9 @@ static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, xfc_nest *after
     v.rows = xfc_emit_int(e, t->rows);
     v.depth = xfc_emit_int(e, t->depth);
     v.columns = xfc_emit_int(e, t->columns);
-    return xfc_emit_tile(e, &v, after ? emit_rows : NULL, after);
+    v.apart = xfc_int_known(t->apart) ? xfc_emit_int(e, t->apart) : NULL;
+    const xfc_tile_follow follow = {.user = after, .rows = emit_rows, .place = row_place};
+    return xfc_emit_tile(e, &v, after ? &follow : NULL);
 }
 
 static void split_task(xfc_emit *e, LLVMValueRef task) {
@@ -159,10 +184,18 @@ static void split_task(xfc_emit *e, LLVMValueRef task) {
     }
 }
 
-static xfc_status emit_task(xfc_emit *e, LLVMValueRef task) {
+/* Answers the block behind the rest of the task if the let's range may be empty, else NULL. */
+static LLVMBasicBlockRef emit_loaded(xfc_emit *e, const xfc_let *l) {
+    xfc_dtype type = e->kernel->buffers[l->load->buffer].type.dtype;
+    xfc_place_value at = {XFC_LANES_SAME, xfc_emit_address(e, l->load)};
+    LLVMValueRef v = xfc_emit_cast(e, XFC_I64, type, xfc_emit_load(e, type, at, NULL));
+    LLVMValueRef some;
+    xfc_emit_let(e, l->symbol, v, false, NULL, &some);
+    return some ? xfc_emit_if_begin(e, some, "some") : NULL;
+}
+
+static xfc_status emit_steps(xfc_emit *e) {
     const xfc_kernel *k = e->kernel;
-    split_task(e, task);
-    for (uint32_t i = 0; i < k->n_lets; i++) xfc_emit_bind(e, k->lets[i].symbol, xfc_emit_int(e, k->lets[i].value));
     for (uint32_t i = 0; i < k->n_steps; i++) {
         const xfc_step *s = &k->steps[i];
         if (s->kind == XFC_STEP_NEST) {
@@ -173,6 +206,23 @@ static xfc_status emit_task(xfc_emit *e, LLVMValueRef task) {
         XFC_TRY(emit_tile_step(e, s->u.tile, follows ? s[1].u.nest : NULL));
         i += follows;
     }
+    return XFC_OK;
+}
+
+static xfc_status emit_task(xfc_emit *e, LLVMValueRef task) {
+    const xfc_kernel *k = e->kernel;
+    LLVMBasicBlockRef *end = xfc_new_array(e->arena, LLVMBasicBlockRef, k->n_lets);
+    split_task(e, task);
+    for (uint32_t i = 0; i < k->n_lets; i++) {
+        const xfc_let *l = &k->lets[i];
+        if (l->load)
+            end[i] = emit_loaded(e, l);
+        else
+            xfc_emit_bind(e, l->symbol, xfc_emit_int(e, l->value));
+    }
+    XFC_TRY(emit_steps(e));
+    for (uint32_t i = k->n_lets; i-- > 0;)
+        if (end[i]) xfc_emit_if_end(e, end[i]);
     return XFC_OK;
 }
 

@@ -138,6 +138,10 @@ bool xfc_int_lane_stride(xfc_ctx *, xfc_int e, xfc_int lane, uint32_t lanes, xfc
                          int64_t *stride);
 
 /* nest.c */
+/* Binds a LET to value (any integers as i64): wrapped, clamped, and what lay out of range noted in the function's flag
+ * for the lanes of mask (NULL: all). *some: the range is not empty; NULL if that is known. */
+LLVMValueRef xfc_emit_let(xfc_emit *, xfc_int symbol, LLVMValueRef value, bool wrap, LLVMValueRef mask,
+                          LLVMValueRef *some);
 xfc_status xfc_emit_nest(xfc_emit *, const xfc_nest *);
 /* Only rows first <= i < end of axis 0, which must be a serial parallel axis; at least one. */
 xfc_status xfc_emit_nest_rows(xfc_emit *, const xfc_nest *, LLVMValueRef first, LLVMValueRef end);
@@ -148,8 +152,8 @@ xfc_status xfc_emit_kernel(xfc_emit *, const xfc_kernel *, const char *symbol_na
 LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
 
 /* graph.c: all kernels of a planned graph; table: NULL, or the name of a hidden array of their addresses. */
-xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *, const char *what, int opt_level, bool table,
-                          xfc_blob *out);
+xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *const *graphs, uint32_t n, const char *what,
+                          int opt_level, bool table, xfc_blob *out);
 
 /* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
  * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */
@@ -157,12 +161,19 @@ typedef struct {
     LLVMValueRef a, b, c;      /* pointers to f32 */
     LLVMValueRef a_row, c_row; /* row distances */
     LLVMValueRef rows, depth, columns;
+    LLVMValueRef apart; /* distance of panels; NULL: they follow each other */
     uint32_t panel;
 } xfc_tile_values;
-/* after, if not NULL: emits what is done with rows first <= i < end of c as soon as they are complete, while they are
- * in the L1 cache and their stores can drain behind the next rows' arithmetic. It is called once; the loops are then
- * emitted in place. */
-typedef xfc_status xfc_tile_after(xfc_emit *, void *user, LLVMValueRef first, LLVMValueRef end);
-xfc_status xfc_emit_tile(xfc_emit *, const xfc_tile_values *, xfc_tile_after *after, void *user);
+/* What follows: work on rows of c as soon as they are complete, while they are in the L1 cache and their stores can
+ * drain behind the next rows' arithmetic. NULL: nothing; else the loops are emitted in place. */
+typedef struct {
+    void *user;
+    /* Emits the work on rows first <= i < end; called once. */
+    xfc_status (*rows)(xfc_emit *, void *user, LLVMValueRef first, LLVMValueRef end);
+    /* Where the work will write for row i and column 0, or read beside c: these lines are fetched in time. Pure
+     * address arithmetic on any row up to one past the last. NULL: nowhere that moves with the rows. */
+    LLVMValueRef (*place)(xfc_emit *, void *user, bool write, LLVMValueRef row);
+} xfc_tile_follow;
+xfc_status xfc_emit_tile(xfc_emit *, const xfc_tile_values *, const xfc_tile_follow *);
 
 #endif

@@ -10,6 +10,9 @@
  * outermost loop that may be empty, because an empty tensor has no element to read; loads from buffers that the nest
  * stores to do not move.
  *
+ * A load that is contiguous along the loop around the VECTOR axis, but not along that axis, is a transposition: lanes x
+ * lanes blocks of it are read row by row and turned in registers instead of gathered.
+ *
  * Reductions live in accumulators (allocas that LLVM turns into registers), one a store. On a reduce VECTOR axis each
  * lane has its own, and cheap bodies four sets of them to hide latency; they are combined in one fixed tree. Dead
  * lanes of the tail keep their accumulator.
@@ -34,6 +37,9 @@ typedef struct {
     LLVMValueRef *accumulator; /* by bank and store */
     LLVMValueRef mask;         /* live lanes; NULL: all */
     LLVMValueRef first, end;   /* of axis 0, when only a part of it runs; NULL: all */
+    uint32_t turned;           /* the load that is transposed in blocks, or n_body */
+    LLVMValueRef block;        /* inside such a block: its first index of the loop around the VECTOR axis; else NULL */
+    LLVMValueRef column;       /* what `turned` is at present; NULL: gather it */
 } loops;
 
 static const xfc_axis *loop_axis(const loops *n, uint32_t loop) { return &n->nest->axes[n->order[loop]]; }
@@ -153,6 +159,27 @@ static void order_loops(loops *n) {
     n->lanes_reduce = has_lanes(n) && loop_axis(n, n->vector)->kind == XFC_AXIS_REDUCE;
 }
 
+/* The load that is contiguous along the loop around the VECTOR axis and not along that; n_body if there is none. */
+static uint32_t find_turned(loops *n) {
+    const xfc_nest *nest = n->nest;
+    if (n->vector == 0 || n->vector + 1 != n->n_loops || n->n_outer != n->n_loops) return nest->n_body;
+    const xfc_axis *around = loop_axis(n, n->vector - 1);
+    if (around->kind != XFC_AXIS_PARALLEL || (n->first && n->order[n->vector - 1] == 0)) return nest->n_body;
+    for (uint32_t i = 0; i < nest->n_body; i++)
+        if (nest->body[i].op == XFC_S_LET) return nest->n_body;
+    for (uint32_t i = 0; i < nest->n_body; i++) {
+        const xfc_scalar *s = &nest->body[i];
+        if (s->op != XFC_S_LOAD || s->arg[0] != XFC_NO_ARG || !n->varies[i] || n->is_stored[s->u.access->buffer])
+            continue;
+        xfc_int offset = xfc_access_linear(n->e->ctx, n->e->kernel, s->u.access), unit, rest;
+        int64_t stride;
+        if (xfc_dtype_bytes(s->dtype) != 4 || (lane_stride(n, offset, &stride) && stride == 1)) continue;
+        if (xfc_int_linear_in(n->e->ctx, offset, around->symbol, &unit, &rest) && xfc_int_is(n->e->ctx, unit, 1))
+            return i;
+    }
+    return nest->n_body;
+}
+
 /* --- instructions --- */
 
 /* The index with the VECTOR axis bound to all lanes. */
@@ -216,23 +243,20 @@ static LLVMValueRef load_value(loops *n, const xfc_scalar *s, bool varies) {
     return xfc_emit_load(n->e, s->dtype, place, mask);
 }
 
-/* Wraps, clamps, and notes in the function's flag what was out of range. */
-static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
-    xfc_emit *e = n->e;
-    const xfc_int_info info = *xfc_int_look(e->ctx, s->u.index);
-    xfc_dtype from = n->nest->body[s->arg[0]].dtype;
-    LLVMValueRef v[3] = {xfc_emit_cast(e, XFC_I64, from, n->value[s->arg[0]]), xfc_emit_int(e, info.lo),
-                         xfc_emit_int(e, info.hi)};
+LLVMValueRef xfc_emit_let(xfc_emit *e, xfc_int symbol, LLVMValueRef value, bool wrap, LLVMValueRef mask,
+                          LLVMValueRef *some) {
+    const xfc_int_info info = *xfc_int_look(e->ctx, symbol);
+    LLVMValueRef v[3] = {value, xfc_emit_int(e, info.lo), xfc_emit_int(e, info.hi)};
     xfc_emit_unify(e, v, 3);
     LLVMTypeRef type = LLVMTypeOf(v[0]);
     LLVMValueRef one = xfc_emit_number(e, type, 1), zero = LLVMConstNull(type), at = v[0];
-    if (s->wrap) {
+    if (wrap) {
         LLVMValueRef end = LLVMBuildAdd(e->b, v[2], one, ""), negative = LLVMBuildICmp(e->b, LLVMIntSLT, at, zero, "");
         at = LLVMBuildAdd(e->b, at, LLVMBuildSelect(e->b, negative, end, zero, ""), "");
     }
     LLVMValueRef bad = LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, at, v[1], ""),
                                    LLVMBuildICmp(e->b, LLVMIntSGT, at, v[2], ""), "");
-    if (n->mask && xfc_is_vector(bad)) bad = LLVMBuildAnd(e->b, bad, n->mask, "");
+    if (mask && xfc_is_vector(bad)) bad = LLVMBuildAnd(e->b, bad, mask, "");
     LLVMTypeRef flags = LLVMTypeOf(bad);
     if (xfc_is_vector(bad)) bad = xfc_emit_intrinsic(e, "llvm.vector.reduce.or", &flags, 1, &bad, 1);
     LLVMBuildStore(e->b, LLVMBuildOr(e->b, LLVMBuildLoad2(e->b, e->i1, e->range_flag, ""), bad, ""), e->range_flag);
@@ -240,11 +264,18 @@ static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
     pair[0] = xfc_emit_intrinsic(e, "llvm.smin", &type, 1, pair, 2);
     pair[1] = v[1];
     at = xfc_emit_intrinsic(e, "llvm.smax", &type, 1, pair, 2);
-    if (xfc_int_le(e->ctx, info.lo, info.hi) != 1)
-        xfc_map_set_ptr(&e->empty_let, (void *)(uintptr_t)s->u.index.id,
-                        LLVMBuildICmp(e->b, LLVMIntSLE, v[1], v[2], ""));
-    xfc_emit_bind(e, s->u.index, at);
+    bool known = xfc_int_le(e->ctx, info.lo, info.hi) == 1;
+    *some = known ? NULL : LLVMBuildICmp(e->b, LLVMIntSLE, v[1], v[2], "");
+    xfc_emit_bind(e, symbol, at);
     return at;
+}
+
+static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
+    xfc_emit *e = n->e;
+    LLVMValueRef v = xfc_emit_cast(e, XFC_I64, n->nest->body[s->arg[0]].dtype, n->value[s->arg[0]]), some;
+    v = xfc_emit_let(e, s->u.index, v, s->wrap, n->mask, &some);
+    if (some) xfc_map_set_ptr(&e->empty_let, (void *)(uintptr_t)s->u.index.id, some);
+    return v;
 }
 
 static LLVMValueRef instruction(loops *n, uint32_t i) {
@@ -265,7 +296,7 @@ static LLVMValueRef instruction(loops *n, uint32_t i) {
 
 static void emit_instructions(loops *n, uint32_t depth) {
     for (uint32_t i = 0; i < n->nest->n_body; i++)
-        if (n->depth[i] == depth) n->value[i] = instruction(n, i);
+        if (n->depth[i] == depth) n->value[i] = i == n->turned && n->column ? n->column : instruction(n, i);
 }
 
 /* --- reductions --- */
@@ -348,7 +379,7 @@ static void finish_reductions(loops *n) {
 
 static void emit_level(loops *n, uint32_t depth);
 
-static void emit_body(loops *n) {
+static void emit_point(loops *n) {
     emit_instructions(n, n->n_loops);
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
         const xfc_store *st = &n->nest->stores[i];
@@ -359,14 +390,91 @@ static void emit_body(loops *n) {
     }
 }
 
+/* row[l] becomes lane l of every row: blocks of 1, 2, 4, .. lanes off the diagonal are exchanged. */
+static void transpose(xfc_emit *e, LLVMValueRef *row) {
+    LLVMValueRef pick[2][64];
+    for (uint32_t w = 1; w < e->lanes; w *= 2) {
+        for (uint32_t l = 0; l < e->lanes; l++) {
+            pick[0][l] = LLVMConstInt(e->i32, l & w ? l - w + e->lanes : l, false);
+            pick[1][l] = LLVMConstInt(e->i32, l & w ? l + e->lanes : l + w, false);
+        }
+        for (uint32_t r = 0; r < e->lanes; r++) {
+            if (r & w) continue;
+            LLVMValueRef a = row[r], b = row[r + w];
+            row[r] = LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(pick[0], e->lanes), "");
+            row[r + w] = LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(pick[1], e->lanes), "");
+        }
+    }
+}
+
+/* All points of a block: `lanes` indices of the loop around the VECTOR axis by one vector. Partial vectors gather. */
+static void emit_block(loops *n) {
+    xfc_emit *e = n->e;
+    const xfc_scalar *s = &n->nest->body[n->turned];
+    xfc_int symbol = loop_axis(n, n->vector)->symbol, around = loop_axis(n, n->vector - 1)->symbol;
+    LLVMValueRef first = xfc_map_get_ptr(&e->symbols, (void *)(uintptr_t)symbol.id), row[64], start = n->block;
+    n->block = NULL;
+    if (n->mask) {
+        xfc_loop l = xfc_emit_loop_begin(e, start, LLVMBuildAdd(e->b, start, xfc_emit_const(e, e->lanes), ""), 1, "k");
+        xfc_emit_bind(e, around, l.i);
+        emit_instructions(n, n->vector);
+        emit_point(n);
+        xfc_emit_loop_end(e, &l);
+        n->block = start;
+        return;
+    }
+    xfc_emit_bind(e, around, start);
+    for (uint32_t l = 0; l < e->lanes; l++) {
+        xfc_emit_bind(e, symbol, LLVMBuildAdd(e->b, first, xfc_emit_const(e, l), ""));
+        xfc_place_value place = {XFC_LANES_NEXT, xfc_emit_address(e, s->u.access)};
+        row[l] = xfc_emit_load(e, s->dtype, place, NULL);
+    }
+    xfc_emit_bind(e, symbol, first);
+    transpose(e, row);
+    for (uint32_t k = 0; k < e->lanes; k++) {
+        xfc_emit_bind(e, around, LLVMBuildAdd(e->b, start, xfc_emit_const(e, k), ""));
+        n->column = row[k];
+        emit_instructions(n, n->vector);
+        emit_point(n);
+    }
+    n->column = NULL;
+    n->block = start;
+}
+
 static LLVMValueRef positive(xfc_emit *e, LLVMValueRef v) {
     return LLVMBuildICmp(e->b, LLVMIntSGT, v, xfc_emit_const(e, 0), "");
+}
+
+static LLVMValueRef round_down(xfc_emit *e, LLVMValueRef v, uint32_t multiple) {
+    return LLVMBuildAnd(e->b, v, xfc_emit_const(e, -(int64_t)multiple), "");
+}
+
+/* The loop around the VECTOR axis, in blocks; what is left of it goes one by one. Answers where that starts. */
+static LLVMValueRef emit_blocks(loops *n, uint32_t depth, LLVMValueRef extent) {
+    xfc_emit *e = n->e;
+    const xfc_axis *axis = loop_axis(n, depth);
+    LLVMValueRef whole = round_down(e, extent, e->lanes);
+    xfc_loop l = xfc_emit_loop_begin(e, xfc_emit_const(e, 0), whole, e->lanes, axis->name);
+    n->block = l.i;
+    emit_level(n, depth + 1);
+    n->block = NULL;
+    xfc_emit_loop_end(e, &l);
+    return whole;
 }
 
 static void emit_serial(loops *n, uint32_t depth, LLVMValueRef extent) {
     xfc_emit *e = n->e;
     const xfc_axis *axis = loop_axis(n, depth);
     bool part = n->first && n->order[depth] == 0;
+    if (n->turned < n->nest->n_body && depth + 1 == n->vector) {
+        LLVMValueRef from = emit_blocks(n, depth, extent);
+        if (xfc_int_divisor(e->ctx, axis->extent) % e->lanes == 0) return;
+        xfc_loop l = xfc_emit_loop_begin(e, from, extent, 1, axis->name);
+        xfc_emit_bind(e, axis->symbol, l.i);
+        emit_level(n, depth + 1);
+        xfc_emit_loop_end(e, &l);
+        return;
+    }
     if (!part && xfc_int_is(e->ctx, axis->extent, 1)) {
         xfc_emit_bind(e, axis->symbol, xfc_emit_const(e, 0));
         emit_level(n, depth + 1);
@@ -390,10 +498,6 @@ static void emit_vectors(loops *n, uint32_t depth, LLVMValueRef lo, LLVMValueRef
     }
     n->bank = 0;
     xfc_emit_loop_end(e, &l);
-}
-
-static LLVMValueRef round_down(xfc_emit *e, LLVMValueRef v, uint32_t multiple) {
-    return LLVMBuildAnd(e->b, v, xfc_emit_const(e, -(int64_t)multiple), "");
 }
 
 static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
@@ -427,15 +531,17 @@ static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
 static void emit_level(loops *n, uint32_t depth) {
     xfc_emit *e = n->e;
     if (depth == n->n_outer) start_reductions(n);
-    if (depth == n->n_loops) {
-        emit_body(n);
+    if (depth == n->n_loops && n->block) {
+        emit_block(n);
+    } else if (depth == n->n_loops) {
+        emit_point(n);
     } else {
         const xfc_axis *axis = loop_axis(n, depth);
         int64_t lo, hi;
         xfc_int_range(e->ctx, axis->extent, &lo, &hi);
         LLVMValueRef extent = xfc_emit_int(e, axis->extent);
         LLVMBasicBlockRef done = lo < 1 ? xfc_emit_if_begin(e, positive(e, extent), "some") : NULL;
-        emit_instructions(n, depth);
+        if (!n->block) emit_instructions(n, depth);
         if (depth == n->vector)
             emit_lanes(n, depth, extent);
         else
@@ -458,6 +564,7 @@ xfc_status xfc_emit_nest_rows(xfc_emit *e, const xfc_nest *nest, LLVMValueRef fi
     order_loops(&n);
     analyse_body(&n);
     n.banks = n.lanes_reduce && is_cheap(&n) ? BANKS : 1;
+    n.turned = find_turned(&n);
     emit_level(&n, 0);
     return e->status;
 }

@@ -10,10 +10,13 @@
  * Prefetch: while a panel is used, the one after it is brought into the second-level cache, a share by every block of
  * rows: the fewer blocks, the more lines a step of k (`levels`). Blocks whose share would lie beyond the panel use
  * kernels without. A panel that is used once streams through: then b is prefetched far ahead of its loads instead.
+ * Every block also fetches what follows it: the lines that the work on its rows will touch, and the start of the next
+ * block's rows of a (tile_kernel.c).
  * Invariant: the bits of an element of c depend on its row of a, its column of b and depth alone.
  * Callers keep c compact: stores into rows far apart cost up to 10 %.
  */
 #include "backends/llvm/tile.h"
+#include <string.h>
 
 static const xfc_tile_shape shapes[] = {
 #define XFC_TILE(id, bytes, needs_fma, n_rows, n_vectors, n_unroll)                                                    \
@@ -23,7 +26,18 @@ static const xfc_tile_shape shapes[] = {
 };
 
 enum { K_BLOCK = 1024, PANEL_ROW = XFC_TILE_PANEL_ROW, MAX_ROWS = 16 };
-enum { A, A_ROW, B, C, C_ROW, ROWS, DEPTH, COLUMNS, N_ARGS }; /* of the driver; distances and counts in elements */
+enum {
+    A,
+    A_ROW,
+    B,
+    C,
+    C_ROW,
+    ROWS,
+    DEPTH,
+    COLUMNS,
+    APART,
+    N_ARGS
+}; /* of the driver; distances and counts in elements */
 
 static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
 enum { N_LEVELS = XFC_COUNT(levels) };
@@ -40,8 +54,7 @@ typedef struct {
     const xfc_tile_shape *s;
     const tables *t;
     LLVMValueRef arg[N_ARGS];
-    xfc_tile_after *after; /* what follows complete rows, or NULL */
-    void *user;
+    const xfc_tile_follow *follow; /* or NULL */
     xfc_status status;
     LLVMValueRef a_row, c_row, panel_bytes; /* bytes */
     LLVMValueRef panels, ahead;
@@ -137,21 +150,46 @@ static tables *make_tables(xfc_emit *e, const xfc_tile_shape *s) {
 
 /* --- the loops --- */
 
-/* One micro-kernel on the rows from `row`; b and c point at the first of them in their strip. */
-static void call(const driver *d, LLVMValueRef fn, LLVMValueRef row, LLVMValueRef b, LLVMValueRef c, LLVMValueRef fetch,
-                 LLVMValueRef strip) {
+/* Row `row` of a at the block of k. */
+static LLVMValueRef a_at(const driver *d, LLVMValueRef row) {
+    return xfc_tile_at(d->e, xfc_tile_at(d->e, d->arg[A], times(d, d->k0, 4)), mul(d, row, d->a_row));
+}
+
+/* line: where what follows touches row `row`, from byte `offset` of the row on, and the distance to the next row. */
+static bool touched(const driver *d, bool write, LLVMValueRef row, LLVMValueRef offset, LLVMValueRef line[2]) {
     xfc_emit *e = d->e;
-    LLVMValueRef args[XFC_MICRO_ARGS] = {
-        [XFC_MICRO_A] = xfc_tile_at(e, xfc_tile_at(e, d->arg[A], times(d, d->k0, 4)), mul(d, row, d->a_row)),
-        [XFC_MICRO_A_ROW] = d->a_row,
-        [XFC_MICRO_B] = b,
-        [XFC_MICRO_C] = xfc_tile_at(e, c, mul(d, row, d->c_row)),
-        [XFC_MICRO_C_ROW] = d->c_row,
-        [XFC_MICRO_DEPTH] = d->depth,
-        [XFC_MICRO_ADD] = d->k0,
-        [XFC_MICRO_FETCH] = fetch,
-        [XFC_MICRO_AHEAD] = d->ahead,
-        [XFC_MICRO_STRIP] = strip};
+    LLVMValueRef at = d->follow ? d->follow->place(e, d->follow->user, write, row) : NULL;
+    if (!at) return false;
+    LLVMValueRef next = d->follow->place(e, d->follow->user, write, add(d, row, num(d, 1)));
+    line[0] = xfc_emit_offset(e, at, e->i8, offset);
+    line[1] = sub(d, LLVMBuildPtrToInt(e->b, next, e->i64, ""), LLVMBuildPtrToInt(e->b, at, e->i64, ""));
+    return true;
+}
+
+/* One micro-kernel on the rows from `row` of strip `index`; b points at the strip. */
+static void call(const driver *d, LLVMValueRef fn, LLVMValueRef index, LLVMValueRef row, LLVMValueRef b,
+                 LLVMValueRef fetch, LLVMValueRef rows, LLVMValueRef strip) {
+    xfc_emit *e = d->e;
+    LLVMValueRef offset = times(d, index, d->strip_bytes),
+                 c = xfc_tile_at(e, xfc_tile_at(e, d->arg[C], offset), mul(d, row, d->c_row));
+    LLVMValueRef write[2] = {c, d->c_row}, read[2];
+    touched(d, true, row, offset, write);
+    if (!touched(d, false, row, offset, read)) memcpy(read, write, sizeof read);
+    LLVMValueRef args[XFC_MICRO_ARGS] = {[XFC_MICRO_A] = a_at(d, row),
+                                         [XFC_MICRO_A_ROW] = d->a_row,
+                                         [XFC_MICRO_B] = b,
+                                         [XFC_MICRO_C] = c,
+                                         [XFC_MICRO_C_ROW] = d->c_row,
+                                         [XFC_MICRO_DEPTH] = d->depth,
+                                         [XFC_MICRO_ADD] = d->k0,
+                                         [XFC_MICRO_FETCH] = fetch,
+                                         [XFC_MICRO_AHEAD] = d->ahead,
+                                         [XFC_MICRO_STRIP] = strip,
+                                         [XFC_MICRO_NEXT] = rows,
+                                         [XFC_MICRO_WRITE] = write[0],
+                                         [XFC_MICRO_WRITE_ROW] = write[1],
+                                         [XFC_MICRO_READ] = read[0],
+                                         [XFC_MICRO_READ_ROW] = read[1]};
     LLVMBuildCall2(e->b, xfc_micro_type(e), fn, args, XFC_MICRO_ARGS, "");
 }
 
@@ -166,13 +204,22 @@ static LLVMValueRef next_part(const driver *d, LLVMValueRef panel, LLVMValueRef 
     return xfc_tile_at(d->e, d->arg[B], pick(d, is_last, turn, add(d, offset, d->panel_bytes)));
 }
 
+/* The rows that the block behind row `end` reads: the first ones of the next block of k at the end of this one; at
+ * the very end what follows. */
+static LLVMValueRef next_rows(const driver *d, LLVMValueRef end) {
+    LLVMValueRef k_next = add(d, d->k0, d->depth), more = less(d, k_next, d->arg[DEPTH]);
+    LLVMValueRef turn = LLVMBuildAnd(d->e->b, more, equal(d, end, d->arg[ROWS]), "");
+    LLVMValueRef next = xfc_tile_at(d->e, d->arg[A], times(d, k_next, 4));
+    return pick(d, turn, next, a_at(d, end));
+}
+
 /* Behind the last strip of the last block of k, rows are complete. */
 static void rows_done(driver *d, LLVMValueRef index, LLVMValueRef first, LLVMValueRef end) {
-    if (!d->after) return;
+    if (!d->follow) return;
     LLVMValueRef last_strip = equal(d, add(d, index, num(d, 1)), ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4));
     LLVMValueRef last_k = equal(d, add(d, d->k0, d->depth), d->arg[DEPTH]);
     LLVMBasicBlockRef done = xfc_emit_if_begin(d->e, LLVMBuildAnd(d->e->b, last_strip, last_k, ""), "rows");
-    d->status = d->after(d->e, d->user, first, end);
+    d->status = d->follow->rows(d->e, d->follow->user, first, end);
     xfc_emit_if_end(d->e, done);
 }
 
@@ -185,7 +232,6 @@ static void strip(driver *d, LLVMValueRef index) {
     LLVMValueRef panel = over(d, index, per_panel), in_panel = sub(d, index, times(d, panel, per_panel));
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
     LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
-    LLVMValueRef c = xfc_tile_at(e, d->arg[C], times(d, index, d->strip_bytes));
     LLVMValueRef next = next_part(d, panel, offset);
     LLVMValueRef plain = xfc_tile_at(e, d->t->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
     LLVMValueRef whole = equal(d, vectors, num(d, d->s->vectors));
@@ -197,9 +243,10 @@ static void strip(driver *d, LLVMValueRef index) {
         pick(d, less(d, t.i, d->extra), d->base, sub(d, d->base, num(d, 1))); /* rows of the block - 1 */
     LLVMValueRef from = mul(d, share, add(d, t.i, mul(d, in_panel, d->blocks)));
     LLVMValueRef kernels = pick(d, less(d, from, limit), d->fetching, plain);
+    LLVMValueRef fetch = xfc_tile_at(e, next, from), end = add(d, row, add(d, last, num(d, 1)));
     LLVMValueRef fn = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, kernels, &last, 1, ""), "");
-    call(d, fn, row, b, c, xfc_tile_at(e, next, from), num(d, 0));
-    rows_done(d, index, row, add(d, row, add(d, last, num(d, 1))));
+    call(d, fn, index, row, b, fetch, next_rows(d, end), num(d, 0));
+    rows_done(d, index, row, end);
     xfc_emit_loop_end(e, &t);
 }
 
@@ -213,8 +260,7 @@ static LLVMValueRef pairs(const driver *d) {
     LLVMValueRef panel = over(d, l.i, per_panel), in_panel = sub(d, l.i, times(d, panel, per_panel));
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
     LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
-    LLVMValueRef c = xfc_tile_at(e, d->arg[C], times(d, l.i, d->strip_bytes));
-    call(d, d->t->wide, num(d, 0), b, c, b, per_panel == 1 ? d->panel_bytes : num(d, d->strip_bytes));
+    call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A], per_panel == 1 ? d->panel_bytes : num(d, d->strip_bytes));
     xfc_emit_loop_end(e, &l);
     return end;
 }
@@ -225,7 +271,7 @@ static void prepare(driver *d) {
     LLVMValueRef one = num(d, 1);
     d->a_row = times(d, d->arg[A_ROW], 4);
     d->c_row = times(d, d->arg[C_ROW], 4);
-    d->panel_bytes = times(d, d->arg[DEPTH], PANEL_ROW);
+    d->panel_bytes = times(d, d->arg[APART], 4);
     d->panels = ceil_over(d, d->arg[COLUMNS], XFC_TILE_PANEL);
     d->blocks = ceil_over(d, d->arg[ROWS], most);
     LLVMValueRef divisor = pick(d, equal(d, d->blocks, num(d, 0)), one, d->blocks);
@@ -253,7 +299,7 @@ static void emit_loops(driver *d) {
     xfc_loop k = xfc_emit_loop_begin(e, num(d, 0), n_blocks, 1, "depth"); /* also once for depth 0: c becomes zero */
     d->k0 = mul(d, k.i, size);
     d->depth = min(d, size, sub(d, depth, d->k0));
-    LLVMValueRef first = d->after ? num(d, 0) : pairs(d);
+    LLVMValueRef first = d->follow ? num(d, 0) : pairs(d);
     xfc_loop l = xfc_emit_loop_begin(e, first, ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4), 1, "strip");
     strip(d, l.i);
     xfc_emit_loop_end(e, &l);
@@ -281,7 +327,7 @@ static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s, const tabl
     return fn;
 }
 
-xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, xfc_tile_after *after, void *user) {
+xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, const xfc_tile_follow *follow) {
     const xfc_tile_shape *s = shape_of(e->target);
     xfc_assert(s && v->panel == XFC_TILE_PANEL); /* targets without tiles get plain nests */
     tables *t = xfc_map_get_ptr(&e->tiles, s);
@@ -289,9 +335,10 @@ xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, xfc_tile_after *
         t = make_tables(e, s);
         xfc_map_set_ptr(&e->tiles, s, t);
     }
-    LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, v->depth, v->columns};
-    if (after) {
-        driver d = {.e = e, .s = s, .t = t, .strip_bytes = s->vectors * s->vector_bytes, .after = after, .user = user};
+    LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, v->depth, v->columns, v->apart};
+    if (!v->apart) args[APART] = LLVMBuildMul(e->b, v->depth, xfc_emit_const(e, XFC_TILE_PANEL), "");
+    if (follow) {
+        driver d = {.e = e, .s = s, .t = t, .strip_bytes = s->vectors * s->vector_bytes, .follow = follow};
         for (unsigned i = 0; i < N_ARGS; i++) d.arg[i] = args[i];
         emit_loops(&d);
         return d.status;

@@ -9,6 +9,7 @@ enum {
     XFC_TILE_PANEL_ROW = XFC_TILE_PANEL * 4, /* bytes from k to k + 1 in a panel */
     XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW,  /* distance at which b is prefetched ahead of its loads ... */
     XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW,  /* ... and when it streams through once */
+    XFC_TILE_ROW = 4 * XFC_TILE_LINE,        /* distance at which rows of a are */
 };
 
 typedef struct { /* a row of cpu/tiles.def */
@@ -37,8 +38,13 @@ enum {
     XFC_MICRO_DEPTH,
     XFC_MICRO_C,
     XFC_MICRO_C_ROW,
-    XFC_MICRO_ADD,   /* 0: c is overwritten, else added to */
-    XFC_MICRO_STRIP, /* distance in b from one strip to the next */
+    XFC_MICRO_ADD,       /* 0: c is overwritten, else added to */
+    XFC_MICRO_STRIP,     /* distance in b from one strip to the next */
+    XFC_MICRO_NEXT,      /* the rows of a that the next block reads */
+    XFC_MICRO_WRITE,     /* where the first row is written once it is complete, */
+    XFC_MICRO_WRITE_ROW, /* ... and the distance to the next row */
+    XFC_MICRO_READ,      /* where something else is read then; the lines are fetched, no more */
+    XFC_MICRO_READ_ROW,
     XFC_MICRO_ARGS
 };
 LLVMTypeRef xfc_micro_type(xfc_emit *);

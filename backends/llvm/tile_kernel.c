@@ -7,11 +7,17 @@
  * row of a and its column of b alone. A depth that is no multiple of the unroll ends in a loop of single steps: same
  * chain. The prefetches stand between the loads on purpose: they also keep the scheduler from hoisting the loads of
  * the next step, which would spill accumulators (tests/tile counts stack accesses in the loops).
+ *
+ * What happens to the block when it is complete (kernel.c) touches other lines, as a rule in no near cache, and the
+ * next block begins with rows of a that may be new. To meet either all at once stalls everything behind it (measured
+ * at depth 384: 10 %, and 90 % where all rows are new), and so does fetching them all at once. So the loop over k runs in as
+ * many parts as the block has rows; each part begins with fetching one row's lines and the start of one row of a. The
+ * rest of a row is fetched as the row is walked.
  * Not here: which kernel runs when (tile.c).
  */
 #include "backends/llvm/tile.h"
 
-enum { MAX_ACC = 32, MAX_ROWS = 16, MAX_VECTORS = 8, MAX_STRIPS = 2, MAX_MOVING = MAX_ACC + MAX_STRIPS + 2 };
+enum { MAX_ACC = 32, MAX_ROWS = 16, MAX_VECTORS = 8, MAX_STRIPS = 2, MAX_MOVING = MAX_ACC + MAX_STRIPS + 5 };
 enum { NEAR = 3, SECOND_LEVEL = 2 }; /* locality of llvm.prefetch */
 
 typedef struct {
@@ -23,6 +29,7 @@ typedef struct {
     LLVMValueRef row[MAX_ROWS];           /* a, by row */
     LLVMValueRef acc[MAX_ACC];            /* row-major */
     LLVMValueRef b[MAX_STRIPS], fetch, i; /* moving with k; i is the offset into each row of a in bytes */
+    LLVMValueRef write, read, next;       /* moving with the parts: what belongs to a row */
     uint32_t n_acc, n_vectors;            /* n_vectors: columns of the block */
     uint32_t strip_bytes, panel_row;      /* panel_row: bytes from k to k + 1 in b */
 } state;
@@ -31,6 +38,7 @@ LLVMTypeRef xfc_micro_type(xfc_emit *e) {
     LLVMTypeRef t[XFC_MICRO_ARGS];
     for (unsigned i = 0; i < XFC_MICRO_ARGS; i++) t[i] = e->i64;
     t[XFC_MICRO_A] = t[XFC_MICRO_B] = t[XFC_MICRO_C] = t[XFC_MICRO_FETCH] = e->ptr;
+    t[XFC_MICRO_WRITE] = t[XFC_MICRO_READ] = t[XFC_MICRO_NEXT] = e->ptr;
     return LLVMFunctionType(e->none, t, XFC_MICRO_ARGS, false);
 }
 
@@ -71,8 +79,8 @@ static LLVMValueRef multiply_add(const state *s, LLVMValueRef x, LLVMValueRef y,
     return xfc_emit_intrinsic(e, "llvm.fma", &t, 1, args, 3);
 }
 
-static void prefetch(xfc_emit *e, LLVMValueRef p, unsigned locality) {
-    LLVMValueRef args[4] = {p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, locality, 0),
+static void prefetch(xfc_emit *e, LLVMValueRef p, bool write, unsigned locality) {
+    LLVMValueRef args[4] = {p, LLVMConstInt(e->i32, write, 0), LLVMConstInt(e->i32, locality, 0),
                             LLVMConstInt(e->i32, 1, 0)};
     LLVMTypeRef t = e->ptr;
     xfc_emit_intrinsic(e, "llvm.prefetch", &t, 1, args, 4);
@@ -86,10 +94,10 @@ static void prefetches(const state *s, uint32_t u) {
         LLVMValueRef distance = lines ? xfc_emit_const(e, XFC_TILE_NEAR) : argument(s, XFC_MICRO_AHEAD);
         LLVMValueRef ahead = xfc_tile_at(e, s->b[t], distance);
         for (uint32_t o = 0; o < s->strip_bytes; o += XFC_TILE_LINE)
-            prefetch(e, at_const(e, ahead, u * s->panel_row + o), NEAR);
+            prefetch(e, at_const(e, ahead, u * s->panel_row + o), false, NEAR);
     }
     for (uint32_t l = u * lines / unroll; l < (u + 1) * lines / unroll; l++)
-        prefetch(e, at_const(e, s->fetch, l * XFC_TILE_LINE), SECOND_LEVEL);
+        prefetch(e, at_const(e, s->fetch, l * XFC_TILE_LINE), false, SECOND_LEVEL);
 }
 
 /* One step of k, the u-th of a body. */
@@ -103,49 +111,97 @@ static void step(state *s, uint32_t u, bool fetching) {
     }
     if (fetching) prefetches(s, u);
     for (uint32_t r = 0; r < s->micro->rows; r++) {
-        LLVMValueRef a = broadcast(s, at_const(e, xfc_tile_at(e, s->row[r], s->i), 4 * u));
+        LLVMValueRef at = xfc_tile_at(e, s->row[r], s->i), a = broadcast(s, at_const(e, at, 4 * u));
+        if (fetching && r * s->shape->unroll / s->micro->rows == u)
+            prefetch(e, at_const(e, at, XFC_TILE_ROW), false, NEAR);
         for (uint32_t v = 0; v < n; v++) s->acc[r * n + v] = multiply_add(s, a, b[v], s->acc[r * n + v]);
     }
 }
 
-/* Everything that a loop over k carries. */
-static uint32_t moving_values(state *s, LLVMValueRef **moving) {
+/* Everything that a loop over k, or over its parts, carries. */
+static uint32_t moving_values(state *s, bool parts, LLVMValueRef **moving) {
     uint32_t n = 0;
     for (uint32_t k = 0; k < s->n_acc; k++) moving[n++] = &s->acc[k];
     for (uint32_t t = 0; t < s->micro->strips; t++) moving[n++] = &s->b[t];
     if (s->micro->fetch) moving[n++] = &s->fetch;
     moving[n++] = &s->i;
+    if (!parts) return n;
+    moving[n++] = &s->write;
+    moving[n++] = &s->read;
+    moving[n++] = &s->next;
     return n;
 }
 
-/* for (; i < end; i += 4 * unroll) unroll steps, i and end signed. Moving values enter and leave through s. */
-static void loop(state *s, LLVMValueRef end, uint32_t unroll, const char *name) {
+typedef struct {
+    LLVMValueRef *moving[MAX_MOVING], before[MAX_MOVING], phi[MAX_MOVING], end;
+    uint32_t n;
+    LLVMBasicBlockRef pre, body, done;
+} k_loop;
+
+/* while (i < end), signed. Moving values enter and leave through s. */
+static k_loop loop_begin(state *s, LLVMValueRef end, bool parts, const char *name) {
     xfc_emit *e = s->e;
-    LLVMValueRef *moving[MAX_MOVING], before[MAX_MOVING], phi[MAX_MOVING];
-    uint32_t n = moving_values(s, moving);
-    LLVMBasicBlockRef pre = LLVMGetInsertBlock(e->b), body = xfc_emit_block(e, name), done = xfc_emit_block(e, "after");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, s->i, end, ""), body, done);
-    LLVMPositionBuilderAtEnd(e->b, body);
-    for (uint32_t k = 0; k < n; k++) {
-        before[k] = *moving[k];
-        *moving[k] = phi[k] = LLVMBuildPhi(e->b, LLVMTypeOf(before[k]), "");
+    k_loop l = {.end = end, .pre = LLVMGetInsertBlock(e->b)};
+    l.n = moving_values(s, parts, l.moving);
+    l.body = xfc_emit_block(e, name);
+    l.done = xfc_emit_block(e, "after");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, s->i, end, ""), l.body, l.done);
+    LLVMPositionBuilderAtEnd(e->b, l.body);
+    for (uint32_t k = 0; k < l.n; k++) {
+        l.before[k] = *l.moving[k];
+        *l.moving[k] = l.phi[k] = LLVMBuildPhi(e->b, LLVMTypeOf(l.before[k]), "");
     }
+    return l;
+}
+
+static void loop_end(state *s, k_loop *l) {
+    xfc_emit *e = s->e;
+    LLVMBasicBlockRef last = LLVMGetInsertBlock(e->b), from[2] = {l->pre, last};
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, s->i, l->end, ""), l->body, l->done);
+    LLVMPositionBuilderAtEnd(e->b, l->done);
+    for (uint32_t k = 0; k < l->n; k++) {
+        LLVMValueRef in[2] = {l->before[k], *l->moving[k]};
+        LLVMAddIncoming(l->phi[k], in, from, 2);
+        *l->moving[k] = LLVMBuildPhi(e->b, LLVMTypeOf(in[0]), "");
+        LLVMAddIncoming(*l->moving[k], in, from, 2);
+    }
+}
+
+/* for (; i < end; i += 4 * unroll) unroll steps */
+static void steps(state *s, LLVMValueRef end, uint32_t unroll, const char *name) {
+    xfc_emit *e = s->e;
+    k_loop l = loop_begin(s, end, false, name);
     for (uint32_t u = 0; u < unroll; u++) step(s, u, unroll > 1);
     for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_const(e, s->b[t], unroll * s->panel_row);
     if (unroll > 1) s->fetch = at_const(e, s->fetch, s->micro->fetch * XFC_TILE_LINE);
     s->i = LLVMBuildNSWAdd(e->b, s->i, xfc_emit_const(e, 4 * unroll), "");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, s->i, end, ""), body, done);
-    for (uint32_t k = 0; k < n; k++) {
-        LLVMAddIncoming(phi[k], &before[k], &pre, 1);
-        LLVMAddIncoming(phi[k], moving[k], &body, 1);
+    loop_end(s, &l);
+}
+
+/* The unrolled steps, i from -whole to 0, in as many parts as the block has rows. */
+static void parts(state *s, LLVMValueRef whole) {
+    xfc_emit *e = s->e;
+    uint32_t rows = s->micro->rows, bytes = 4 * s->shape->unroll; /* of a row of a in one unrolled step */
+    LLVMValueRef zero = xfc_emit_const(e, 0),
+                 size = LLVMBuildAdd(e->b, whole, xfc_emit_const(e, (rows - 1) * bytes), "");
+    size = LLVMBuildUDiv(e->b, size, xfc_emit_const(e, rows * bytes), "");
+    size = LLVMBuildMul(e->b, size, xfc_emit_const(e, bytes), "");
+    s->write = argument(s, XFC_MICRO_WRITE);
+    s->read = argument(s, XFC_MICRO_READ);
+    s->next = argument(s, XFC_MICRO_NEXT);
+    k_loop l = loop_begin(s, zero, true, "part");
+    for (uint32_t o = 0; o < s->strip_bytes; o += XFC_TILE_LINE) {
+        prefetch(e, at_const(e, s->write, o), true, NEAR);
+        prefetch(e, at_const(e, s->read, o), false, NEAR);
     }
-    LLVMPositionBuilderAtEnd(e->b, done);
-    for (uint32_t k = 0; k < n; k++) {
-        LLVMValueRef in[2] = {before[k], *moving[k]};
-        LLVMBasicBlockRef from[2] = {pre, body};
-        *moving[k] = LLVMBuildPhi(e->b, LLVMTypeOf(before[k]), "");
-        LLVMAddIncoming(*moving[k], in, from, 2);
-    }
+    for (uint32_t o = 0; o < XFC_TILE_ROW; o += XFC_TILE_LINE)
+        prefetch(e, at_const(e, s->next, o), false, SECOND_LEVEL);
+    LLVMValueRef end[2] = {LLVMBuildNSWAdd(e->b, s->i, size, ""), zero};
+    steps(s, xfc_emit_intrinsic(e, "llvm.smin", &e->i64, 1, end, 2), s->shape->unroll, "k");
+    s->write = xfc_emit_offset(e, s->write, e->i8, argument(s, XFC_MICRO_WRITE_ROW));
+    s->read = xfc_emit_offset(e, s->read, e->i8, argument(s, XFC_MICRO_READ_ROW));
+    s->next = xfc_emit_offset(e, s->next, e->i8, argument(s, XFC_MICRO_A_ROW));
+    loop_end(s, &l);
 }
 
 /* The vector of c that acc[k] belongs to. */
@@ -185,11 +241,11 @@ static void body(state *s) {
     for (uint32_t r = 0; r < s->micro->rows; r++) s->row[r] = at_times(e, a, argument(s, XFC_MICRO_A_ROW), r);
     s->i = LLVMBuildSub(e->b, zero, whole, "");
     begin(s);
-    loop(s, zero, s->shape->unroll, "k");
+    parts(s, whole);
     for (uint32_t r = 0; r < s->micro->rows; r++)
         s->row[r] = at_times(e, argument(s, XFC_MICRO_A), argument(s, XFC_MICRO_A_ROW), r);
     s->i = whole;
-    loop(s, bytes, 1, "rest");
+    steps(s, bytes, 1, "rest");
     for (uint32_t k = 0; k < s->n_acc; k++) LLVMSetAlignment(LLVMBuildStore(e->b, s->acc[k], c_of(s, k)), 4);
     LLVMBuildRetVoid(e->b);
 }

@@ -30,7 +30,10 @@ uint32_t xfc_body_opset(const xfc_body *body, const char *domain) {
 }
 
 xfc_bound *xfc_body_find(xfc_importer *im, const xfc_body *body, const char *name) {
-    return name ? xfc_map_get_ptr(&body->names, xfc_str(im->ctx, name)) : NULL;
+    const char *key = name ? xfc_str(im->ctx, name) : NULL;
+    for (xfc_bound *b = NULL; key && body; body = body->outer)
+        if ((b = xfc_map_get_ptr(&body->names, key))) return b;
+    return NULL;
 }
 
 xfc_status xfc_body_bind(xfc_importer *im, xfc_body *body, const char *name, xfc_bound bound, xfc_loc loc) {
@@ -73,14 +76,44 @@ static xfc_status bind_producers(xfc_importer *im, xfc_body *body) {
         for (size_t k = 0; k < p->n_output; k++) {
             if (!*p->output[k]) continue;
             xfc_loc loc = {.file = im->file.path};
-            if (xfc_body_find(im, body, p->output[k])) loc = xfc_node_loc(im, body, i); /* it is taken: name the node */
+            if (xfc_map_get_ptr(&body->names, xfc_str(im->ctx, p->output[k])))
+                loc = xfc_node_loc(im, body, i); /* it is taken: name the node */
             XFC_TRY(xfc_body_bind(im, body, p->output[k], (xfc_bound){.kind = XFC_BOUND_NODE, .node = i}, loc));
         }
     }
     return XFC_OK;
 }
 
-/* The walk: a node is entered, its operands' producers are walked, then it is appended to the order. */
+/* --- order --- */
+
+static void add_name(xfc_importer *im, xfc_names *list, char *name) {
+    if (name && *name) xfc_push(im->arena, list->name, list->n, list->cap) = name;
+}
+
+static void node_captures(xfc_importer *im, const Onnx__NodeProto *p, xfc_names *out) {
+    for (size_t i = 0; i < p->n_attribute; i++)
+        if (p->attribute[i]->g) xfc_graph_captures(im, p->attribute[i]->g, out);
+}
+
+void xfc_graph_captures(xfc_importer *im, const Onnx__GraphProto *g, xfc_names *out) {
+    xfc_map own = {.arena = im->arena};
+    xfc_names used = {.n = 0};
+    for (size_t i = 0; i < g->n_input; i++)
+        if (g->input[i]->name) xfc_map_set_ptr(&own, xfc_str(im->ctx, g->input[i]->name), g);
+    for (size_t i = 0; i < g->n_initializer; i++)
+        if (g->initializer[i]->name) xfc_map_set_ptr(&own, xfc_str(im->ctx, g->initializer[i]->name), g);
+    for (size_t i = 0; i < g->n_node; i++) {
+        const Onnx__NodeProto *p = g->node[i];
+        for (size_t k = 0; k < p->n_output; k++) xfc_map_set_ptr(&own, xfc_str(im->ctx, p->output[k]), g);
+        for (size_t k = 0; k < p->n_input; k++) add_name(im, &used, p->input[k]);
+        node_captures(im, p, &used);
+    }
+    for (size_t i = 0; i < g->n_output; i++) add_name(im, &used, g->output[i]->name);
+    for (uint32_t i = 0; i < used.n; i++)
+        if (!xfc_map_get_ptr(&own, xfc_str(im->ctx, used.name[i]))) add_name(im, out, used.name[i]);
+}
+
+/* The walk: a node is entered, the producers of what it uses are walked, then it is appended to the order. */
 typedef struct {
     uint32_t node;
     size_t next;
@@ -88,7 +121,8 @@ typedef struct {
 typedef struct {
     xfc_importer *im;
     const xfc_body *body;
-    uint8_t *state; /* 0 new, 1 on the stack, 2 done */
+    uint8_t *state;      /* 0 new, 1 on the stack, 2 done */
+    xfc_names *captured; /* by node: what its branches use */
     frame *stack;
     uint32_t n_stack, cap_stack, *order, n_order;
 } walk;
@@ -110,7 +144,8 @@ static xfc_status report_cycle(walk *w, uint32_t node) {
 static xfc_status enter_producer(walk *w, uint32_t user, const char *name) {
     if (!*name) return XFC_OK;
     const xfc_bound *b = xfc_body_find(w->im, w->body, name);
-    if (!b)
+    bool around = b && !xfc_map_get_ptr(&w->body->names, xfc_str(w->im->ctx, name));
+    if (!b || (around && b->kind == XFC_BOUND_NODE)) /* what a branch uses was made before it */
         return xfc_fail(w->im->ctx, XFC_ERR_INPUT, xfc_node_loc(w->im, w->body, user),
                         "operand '%s' is produced by no node, input or initializer; export the model again", name);
     if (b->kind != XFC_BOUND_NODE || w->state[b->node] == 2) return XFC_OK;
@@ -127,9 +162,10 @@ static xfc_status visit(walk *w, uint32_t root) {
     while (w->n_stack) {
         frame *top = &w->stack[w->n_stack - 1];
         const Onnx__NodeProto *p = w->body->node[top->node];
-        if (top->next < p->n_input) {
-            const char *name = p->input[top->next++];
-            XFC_TRY(enter_producer(w, top->node, name));
+        const xfc_names *captured = &w->captured[top->node];
+        if (top->next < p->n_input + captured->n) {
+            size_t at = top->next++;
+            XFC_TRY(enter_producer(w, top->node, at < p->n_input ? p->input[at] : captured->name[at - p->n_input]));
             continue;
         }
         w->state[top->node] = 2;
@@ -149,14 +185,17 @@ static xfc_status order_nodes(xfc_importer *im, const xfc_body *body, char *cons
     *w = (walk){.im = im,
                 .body = body,
                 .state = xfc_new_array(im->arena, uint8_t, body->n_nodes),
+                .captured = xfc_new_array(im->arena, xfc_names, body->n_nodes),
                 .order = xfc_new_array(im->arena, uint32_t, body->n_nodes)};
+    for (uint32_t i = 0; i < body->n_nodes; i++) node_captures(im, body->node[i], &w->captured[i]);
     for (size_t i = 0; i < n_outputs; i++) {
         const xfc_bound *b = xfc_body_find(im, body, outputs[i]);
         if (!b)
             return xfc_fail(im->ctx, XFC_ERR_INPUT, (xfc_loc){.file = im->file.path},
                             "output '%s' is produced by no node, input or initializer; export the model again",
                             outputs[i]);
-        if (b->kind == XFC_BOUND_NODE) XFC_TRY(visit(w, b->node));
+        if (b->kind == XFC_BOUND_NODE && xfc_map_get_ptr(&body->names, xfc_str(im->ctx, outputs[i])))
+            XFC_TRY(visit(w, b->node));
     }
     uint32_t n = w->n_order, *needed = xfc_dup_array(im->arena, uint32_t, w->order, n);
     qsort(needed, n, sizeof *needed, by_number);
@@ -252,6 +291,9 @@ static bool find_row(xfc_node *n) {
            false;
 }
 
+/* Operators on sequences say so in their names. */
+static bool takes_sequences(const xfc_node *n) { return n->row && strstr(n->row->op, "Sequence"); }
+
 /* False: an operand is poisoned (silently) or cannot be made. */
 static bool read_operands(xfc_node *n) {
     bool ok = true;
@@ -260,6 +302,14 @@ static bool read_operands(xfc_node *n) {
         if (!*name) continue;
         xfc_bound *b = xfc_body_find(n->im, n->body, name);
         if (b->kind == XFC_BOUND_ABSENT) continue;
+        if (b->kind == XFC_BOUND_SEQUENCE) {
+            n->in_sequence[i] = b->sequence;
+            ok = ok && takes_sequences(n);
+            if (!takes_sequences(n))
+                xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' is a sequence, which this operator does not take",
+                              name);
+            continue;
+        }
         n->in[i] = xfc_bound_value(n->im, b, n->loc);
         ok = ok && n->in[i];
     }
@@ -271,6 +321,10 @@ static void finish_node(xfc_node *n, uint32_t errors) {
     for (uint32_t k = 0; k < n->n_out; k++) {
         if (!*n->proto->output[k]) continue;
         xfc_bound *b = xfc_body_find(n->im, n->body, n->proto->output[k]);
+        if (ok && n->out_sequence[k]) {
+            *b = (xfc_bound){.kind = XFC_BOUND_SEQUENCE, .sequence = n->out_sequence[k]};
+            continue;
+        }
         if (ok && !n->out[k] && n->ctx->n_errors == errors)
             xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "output %u is not supported; remove its use", k);
         *b = (xfc_bound){.kind = ok && n->out[k] ? XFC_BOUND_VALUE : XFC_BOUND_POISON, .value = n->out[k]};
@@ -291,6 +345,8 @@ static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) 
     n.opset = n.loc.opset;
     n.in = xfc_new_array(im->arena, xfc_value *, p->n_input);
     n.out = xfc_new_array(im->arena, xfc_value *, p->n_output);
+    n.in_sequence = xfc_new_array(im->arena, const xfc_sequence *, p->n_input);
+    n.out_sequence = xfc_new_array(im->arena, const xfc_sequence *, p->n_output);
     uint32_t errors = im->ctx->n_errors;
     const Onnx__FunctionProto *function = xfc_function_find(im, p);
     bool ready = resolve_attrs(&n) && (function || (find_row(&n) && check_signature(&n)));

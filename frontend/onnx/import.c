@@ -77,8 +77,7 @@ static xfc_status check_model(xfc_importer *im) {
 }
 
 /* Initializers become constants at their first use, so unused ones of any type do no harm. */
-static xfc_status bind_initializers(xfc_importer *im, xfc_body *body) {
-    const Onnx__GraphProto *g = im->model->graph;
+xfc_status xfc_bind_initializers(xfc_importer *im, xfc_body *body, const Onnx__GraphProto *g) {
     xfc_loc loc = {.file = im->file.path};
     xfc_map inputs = {.arena = im->arena};
     for (size_t i = 0; i < g->n_input; i++)
@@ -97,6 +96,34 @@ static xfc_status bind_initializers(xfc_importer *im, xfc_body *body) {
     return XFC_OK;
 }
 
+/* A size that data decides is no size of an output, as callers cannot prepare for it; nor can it be checked at entry. */
+static bool has_found_size(const xfc_ctx *c, xfc_int e) {
+    const xfc_int_info *i = xfc_int_look(c, e);
+    if (i->kind == XFC_INT_CONST || i->kind == XFC_INT_SYMBOL)
+        return i->kind == XFC_INT_SYMBOL && i->sym != XFC_SYM_DIM;
+    for (uint32_t t = 0; i->kind == XFC_INT_SUM && t < i->n_terms; t++)
+        for (uint32_t k = 0; k < i->term[t].n; k++)
+            if (has_found_size(c, i->term[t].atom[k])) return true;
+    return i->kind != XFC_INT_SUM && (has_found_size(c, i->a) || has_found_size(c, i->b));
+}
+
+static void check_found_sizes(xfc_importer *im, xfc_value *const *value, const char *const *name, size_t n) {
+    const xfc_graph *g = im->graph;
+    for (size_t i = 0; i < n; i++) {
+        bool found = false;
+        for (uint32_t d = 0; d < value[i]->type.rank; d++)
+            found = found || has_found_size(im->ctx, value[i]->type.dim[d]);
+        if (found)
+            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = im->file.path},
+                     "a dim of output '%s' depends on the values of the inputs; make an output of fixed size of it",
+                     name[i]);
+    }
+    for (uint32_t i = 0; i < g->n_constraints; i++)
+        if (has_found_size(im->ctx, g->constraint[i].a) || has_found_size(im->ctx, g->constraint[i].b))
+            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, g->constraint[i].loc,
+                     "needs a size that depends on the values of the inputs to be equal to another");
+}
+
 static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
     const Onnx__GraphProto *g = im->model->graph;
     xfc_value **value = xfc_new_array(im->arena, xfc_value *, g->n_output);
@@ -104,10 +131,16 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
     for (size_t i = 0; i < g->n_output; i++) {
         xfc_loc loc = {.file = im->file.path};
         name[i] = xfc_str(im->ctx, g->output[i]->name);
-        value[i] = xfc_bound_value(im, xfc_body_find(im, body, name[i]), loc);
+        xfc_bound *bound = xfc_body_find(im, body, name[i]);
+        if (bound->kind == XFC_BOUND_SEQUENCE)
+            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
+                     "output '%s' is a sequence; make its tensors outputs of their own", name[i]);
+        value[i] = xfc_bound_value(im, bound, loc);
     }
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
     for (size_t i = 0; i < g->n_output; i++) xfc_assert(value[i]);
+    check_found_sizes(im, value, name, g->n_output);
+    if (im->ctx->n_errors) return XFC_ERR_UNSUPPORTED;
     xfc_graph_set_outputs(im->graph, value, name, (uint32_t)g->n_output);
     return XFC_OK;
 }
@@ -145,10 +178,24 @@ static xfc_status import_model(xfc_importer *im) {
                        .n_opsets = im->model->n_opset_import};
     char **outputs = xfc_new_array(im->arena, char *, g->n_output);
     XFC_TRY(check_output_names(im, outputs));
-    XFC_TRY(bind_initializers(im, body));
+    XFC_TRY(xfc_bind_initializers(im, body, g));
     XFC_TRY(xfc_import_inputs(im, body));
     XFC_TRY(xfc_import_body(im, body, outputs, g->n_output));
     return set_outputs(im, body);
+}
+
+/* Rounds: what one finds out about dims that must be equal, the next knows from the start. */
+static bool import_rounds(xfc_importer *im) {
+    enum { MAX_ROUNDS = 4 };
+    for (int round = 0;; round++) {
+        if (import_model(im) != XFC_OK || im->ctx->n_errors) return false;
+        if (round == MAX_ROUNDS || !xfc_unify_dims(im)) break;
+        xfc_graph_free(im->graph);
+        im->graph = NULL;
+        im->n_nodes = 0;
+    }
+    xfc_note_undecided(im);
+    return true;
 }
 
 static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes, const xfc_import_opts *opts) {
@@ -157,12 +204,13 @@ static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes
     xfc_importer im = {.ctx = ctx,
                        .arena = arena,
                        .opts = opts ? opts : &defaults,
+                       .alias = {.arena = arena},
                        .file = {.ctx = ctx, .arena = arena, .path = name, .external = {.arena = arena}}};
     im.file.follow_links = im.opts->follow_links;
     uint32_t errors = ctx->n_errors;
     ctx->n_errors = 0; /* errors of this import alone decide */
     im.model = xfc_unpack_model(&im.file, bytes);
-    bool ok = im.model && import_model(&im) == XFC_OK && !ctx->n_errors;
+    bool ok = im.model && import_rounds(&im);
     ctx->n_errors += errors;
     xfc_arena_free(arena);
     if (ok) return im.graph;

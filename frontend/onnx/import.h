@@ -29,10 +29,22 @@ const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t o
                                   bool *known); /* known: in another opset */
 
 /* What a name stands for in one body. */
-typedef enum { XFC_BOUND_VALUE, XFC_BOUND_INIT, XFC_BOUND_NODE, XFC_BOUND_POISON, XFC_BOUND_ABSENT } xfc_bound_kind;
+typedef enum {
+    XFC_BOUND_VALUE,
+    XFC_BOUND_SEQUENCE,
+    XFC_BOUND_INIT,
+    XFC_BOUND_NODE,
+    XFC_BOUND_POISON,
+    XFC_BOUND_ABSENT
+} xfc_bound_kind;
+typedef struct {
+    xfc_value **item;
+    uint32_t n;
+} xfc_sequence; /* a list of tensors whose length is known: sequences exist in the importer only */
 typedef struct {
     xfc_bound_kind kind;
     xfc_value *value;              /* VALUE */
+    const xfc_sequence *sequence;  /* SEQUENCE */
     const Onnx__TensorProto *init; /* INIT: becomes a constant when first used */
     uint32_t node;                 /* NODE: index of its producer */
 } xfc_bound;
@@ -42,11 +54,12 @@ typedef struct {
     uint32_t n;
 } xfc_attrs;
 
-/* The nodes of one graph or inlined function, with their names and opsets. */
-typedef struct {
+/* The nodes of one graph, branch or inlined function, with their names and opsets. */
+typedef struct xfc_body {
     Onnx__NodeProto *const *node;
     uint32_t n_nodes, depth;
-    xfc_map names; /* interned name -> xfc_bound * */
+    xfc_map names;                /* interned name -> xfc_bound * */
+    const struct xfc_body *outer; /* of a branch: where names are looked up that it does not define */
     Onnx__OperatorSetIdProto *const *opset;
     size_t n_opsets;
     xfc_attrs refs; /* the call's attributes, for ref_attr_name */
@@ -64,6 +77,7 @@ typedef struct {
     xfc_builder builder;
     uint32_t n_nodes;  /* imported so far, for the limit */
     xfc_map functions; /* domain, name and overload -> index + 1 */
+    xfc_map alias;     /* id of a dim symbol -> id of what it must be equal to, where an earlier round found that */
 } xfc_importer;
 
 struct xfc_node {
@@ -76,7 +90,8 @@ struct xfc_node {
     xfc_loc loc;
     uint32_t opset;
     xfc_attrs attrs;
-    xfc_value **in, **out; /* in: NULL where absent; out: to be filled */
+    xfc_value **in, **out;                            /* in: NULL where absent; out: to be filled */
+    const xfc_sequence **in_sequence, **out_sequence; /* the same for sequences */
     uint32_t n_in, n_out;
     xfc_status status;
 };
@@ -85,12 +100,20 @@ struct xfc_node {
 xfc_status xfc_import_body(xfc_importer *, xfc_body *, char *const *outputs, size_t n_outputs);
 xfc_status xfc_body_bind(xfc_importer *, xfc_body *, const char *name, xfc_bound, xfc_loc); /* INPUT when it is taken */
 xfc_bound *xfc_body_find(xfc_importer *, const xfc_body *, const char *name);               /* NULL: unknown */
+/* Names that a graph takes from around it, appended; each once a use. */
+typedef struct {
+    char **name;
+    uint32_t n, cap;
+} xfc_names;
+void xfc_graph_captures(xfc_importer *, const Onnx__GraphProto *, xfc_names *);
 /* The value of a bound name, NULL when it is poisoned or cannot be made. */
 xfc_value *xfc_bound_value(xfc_importer *, xfc_bound *, xfc_loc);
 xfc_loc xfc_node_loc(xfc_importer *, const xfc_body *, uint32_t index);
 uint32_t xfc_body_opset(const xfc_body *, const char *domain); /* 0: not imported */
 const char *xfc_onnx_domain(const char *);                     /* "" for NULL and "ai.onnx" */
 
+/* import.c */
+xfc_status xfc_bind_initializers(xfc_importer *, xfc_body *, const Onnx__GraphProto *);
 /* function.c */
 xfc_status xfc_functions_check(xfc_importer *);
 const Onnx__FunctionProto *xfc_function_find(xfc_importer *, const Onnx__NodeProto *);
@@ -98,6 +121,11 @@ void xfc_function_inline(xfc_node *, const Onnx__FunctionProto *); /* an importe
 
 /* inputs.c: graph inputs with their dims; binds them in the body. */
 xfc_status xfc_import_inputs(xfc_importer *, xfc_body *);
+/* unify.c: reads the constraints of an imported graph; true if they say that a dim of the inputs is another one, or a
+ * number: then a new round makes it that from the start. */
+bool xfc_unify_dims(xfc_importer *);
+xfc_int xfc_unified(const xfc_importer *, xfc_int); /* the symbol, or what stands for it */
+void xfc_note_undecided(xfc_importer *);            /* a note for each pair of dims that broadcasting leaves apart */
 /* dim_text.c: "N", "LO..HI", "?" and dimension expressions. */
 typedef struct {
     enum { XFC_DIM_ANY, XFC_DIM_FIXED, XFC_DIM_RANGE } kind;
@@ -135,6 +163,9 @@ uint32_t xfc_node_axes(xfc_node *, const int64_t *axes, uint32_t n, uint32_t ran
 /* Axes of an operator that takes them as attribute until `opset` and as operand `in` from there on. False: absent. */
 bool xfc_node_axes_of(xfc_node *, uint32_t first_operand_opset, uint32_t in, const int64_t **out, uint32_t *n);
 
+/* known.c: contents of a value computed from constant floats; call it where floats become integers. */
+void xfc_node_track(const xfc_node *, xfc_value *);
+
 /* Building shorthands: operands may be NULL after a failure. */
 static inline xfc_value *xfc_n1(xfc_node *n, xfc_opcode code, xfc_value *a) { return xfc_b_unary(n->b, code, a); }
 static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) {
@@ -146,11 +177,17 @@ xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
 xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc_dtype);
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 
+/* element.c: the integer that a value holds at a position, which may be symbolic; NONE where it depends on data. */
+xfc_int xfc_element(xfc_ctx *, const xfc_value *, const xfc_int *index);
 /* shape_math.c */
 xfc_int xfc_dims_product(xfc_ctx *, const xfc_int *, uint32_t n);
 /* num / den for den that divides num: cancels equal factors, also symbols that may be 0. */
 xfc_int xfc_dims_divide(xfc_ctx *, const xfc_int *num, uint32_t n_num, const xfc_int *den, uint32_t n_den);
 xfc_int xfc_dim_broadcast(xfc_ctx *, xfc_int a, xfc_int b); /* as Expand does it */
+/* The size that truncating divisions stand for: none of their results is negative, which becomes a condition of the
+ * model. */
+xfc_int xfc_dim_settle(xfc_graph *, xfc_int, xfc_loc);
+xfc_int xfc_dim_known(const xfc_graph *, xfc_int); /* max(e, 0) as e where that e >= 0 is a condition already */
 
 /* Importers. */
 #define X(domain, op, since, until, import, ...) xfc_node_import xfc_import_##import;

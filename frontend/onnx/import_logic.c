@@ -24,6 +24,7 @@ void xfc_import_cast(xfc_node *n) {
         return;
     }
     n->out[0] = xfc_b_cast(n->b, n->in[0], dtype);
+    xfc_node_track(n, n->out[0]);
 }
 
 void xfc_import_cast_like(xfc_node *n) { n->out[0] = xfc_b_cast(n->b, n->in[0], n->in[1]->type.dtype); }

@@ -33,7 +33,7 @@ static xfc_int from_front(xfc_node *n, xfc_int bound, xfc_int dim) {
 }
 
 static xfc_int clamp(xfc_node *n, xfc_int e, xfc_int lo, xfc_int hi) {
-    return xfc_int_max(n->ctx, xfc_int_min(n->ctx, e, hi), lo);
+    return xfc_dim_known(n->im->graph, xfc_int_max(n->ctx, xfc_int_min(n->ctx, e, hi), lo));
 }
 
 static span slice_forward(xfc_node *n, xfc_int dim, xfc_int start, xfc_int end, int64_t step) {
@@ -48,7 +48,7 @@ static span slice_forward(xfc_node *n, xfc_int dim, xfc_int start, xfc_int end, 
         end = clamp(n, end, zero(n), dim);
     }
     xfc_int size = xfc_int_ceildiv(c, xfc_int_sub(c, end, start), xfc_int_const(c, step));
-    return (span){.start = start, .size = xfc_int_max(c, size, zero(n))};
+    return (span){.start = start, .size = xfc_dim_known(n->im->graph, xfc_int_max(c, size, zero(n)))};
 }
 
 /* Backwards: start lies in [0, dim - 1], end (exclusive) in [-1, dim - 1]. */

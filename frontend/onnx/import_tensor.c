@@ -101,7 +101,8 @@ void xfc_import_range(xfc_node *n) {
     }
     xfc_int length = step > 0 ? xfc_int_sub(n->ctx, limit, start) : xfc_int_sub(n->ctx, start, limit);
     xfc_int size = xfc_int_ceildiv(n->ctx, length, xfc_int_const(n->ctx, step > 0 ? step : -step));
-    n->out[0] = xfc_n_iota(n, xfc_int_max(n->ctx, size, xfc_int_const(n->ctx, 0)), start, step, dtype);
+    size = xfc_dim_known(n->im->graph, xfc_int_max(n->ctx, size, xfc_int_const(n->ctx, 0)));
+    n->out[0] = xfc_n_iota(n, size, start, step, dtype);
 }
 
 /* "start" and "end" count as slicing does: negative from the end, then clamped. */

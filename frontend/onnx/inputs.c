@@ -1,9 +1,9 @@
 /* inputs.c - graph inputs: their types, and symbols for the dims that are not numbers.
  *
  * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim
- * fixes or bounds a named dim, --shape the dims of one input; a --shape for a named dim holds wherever that name
- * occurs. A dim_param that is an expression over other dims of the model is that expression, so no second unknown comes
- * up for it.
+ * fixes or bounds a named dim or makes it another one, --shape the dims of one input; a --shape for a named dim holds
+ * wherever that name occurs. A dim_param that is an expression over other dims of the model is that expression, so no second unknown comes
+ * up for it. Dims that the model needs to be equal are one symbol (unify.c).
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
@@ -11,6 +11,7 @@
 typedef struct {
     xfc_importer *im;
     xfc_map spec;   /* interned dim name -> xfc_dim_spec * (from --dim and --shape) */
+    xfc_map other;  /* interned dim name -> interned name of the dim that it is (from --dim) */
     xfc_map plain;  /* interned dim name that occurs alone as a dim_param -> non-zero */
     xfc_map symbol; /* interned name as printed -> interned dim name it stands for */
     xfc_map used;   /* interned dim names that occur in the model */
@@ -30,13 +31,33 @@ static xfc_status set_spec(dims *d, const char *name, xfc_dim_spec spec, const c
     return XFC_OK;
 }
 
+/* The dim that this name stands for. */
+static const char *same_dim(const dims *d, const char *key) {
+    for (const char *next; (next = xfc_map_get_ptr(&d->other, key));) key = next;
+    return key;
+}
+
+static xfc_status set_other(dims *d, const char *name, const char *other, const char *text) {
+    const char *key = xfc_str(d->im->ctx, name), *target = same_dim(d, xfc_str(d->im->ctx, other));
+    if (target == key || xfc_map_get_ptr(&d->other, key))
+        return usage(d, "dim", text, "the dim is that one already, or was made another one before");
+    xfc_map_set_ptr(&d->other, key, target);
+    return XFC_OK;
+}
+
 static xfc_status read_dim_options(dims *d) {
     for (uint32_t i = 0; i < d->im->opts->n_dims; i++) {
         const char *text = d->im->opts->dims[i], *eq = strrchr(text, '=');
         xfc_dim_spec spec;
-        if (!eq || eq == text || !xfc_parse_dim_spec(eq + 1, strlen(eq + 1), &spec) || spec.kind == XFC_DIM_ANY)
-            return usage(d, "dim", text, "expected NAME=N or NAME=LO..HI");
-        XFC_TRY(set_spec(d, xfc_intern_n(d->im->ctx->strings, text, (size_t)(eq - text)), spec, "dim", text));
+        if (!eq || eq == text || !eq[1]) return usage(d, "dim", text, "expected NAME=N or NAME=LO..HI, or NAME=OTHER");
+        const char *name = xfc_intern_n(d->im->ctx->strings, text, (size_t)(eq - text));
+        bool number = eq[1] >= '0' && eq[1] <= '9', read = xfc_parse_dim_spec(eq + 1, strlen(eq + 1), &spec);
+        if (!read && !number)
+            XFC_TRY(set_other(d, name, eq + 1, text));
+        else if (!read || spec.kind == XFC_DIM_ANY)
+            return usage(d, "dim", text, "expected NAME=N or NAME=LO..HI, or NAME=OTHER");
+        else
+            XFC_TRY(set_spec(d, name, spec, "dim", text));
     }
     return XFC_OK;
 }
@@ -73,9 +94,11 @@ static const char *printable(dims *d, const char *name) {
 static xfc_int spec_dim(dims *d, const char *name, const xfc_dim_spec *spec) {
     const char *key = xfc_str(d->im->ctx, name);
     xfc_map_set_ptr(&d->used, key, key);
+    name = key = same_dim(d, key);
     if (!spec || spec->kind == XFC_DIM_ANY) spec = xfc_map_get_ptr(&d->spec, key);
     if (spec && spec->kind == XFC_DIM_FIXED) return xfc_int_const(d->im->ctx, spec->lo);
-    return xfc_int_symbol(d->im->ctx, printable(d, name), spec ? spec->lo : 0, spec ? spec->hi : XFC_DIM_MAX);
+    return xfc_unified(
+        d->im, xfc_int_symbol(d->im->ctx, printable(d, name), spec ? spec->lo : 0, spec ? spec->hi : XFC_DIM_MAX));
 }
 
 static xfc_int named_dim(dims *d, const char *name) { return spec_dim(d, name, NULL); }
@@ -204,9 +227,10 @@ static xfc_status check_options_used(dims *d, const Onnx__GraphProto *g) {
 /* A --dim for a name the model does not have is a typing error: say what there is. */
 static xfc_status check_dims_used(dims *d) {
     for (uint32_t i = 0; i < d->im->opts->n_dims; i++) {
-        const char *text = d->im->opts->dims[i];
-        if (xfc_map_get_ptr(&d->used, xfc_intern_n(d->im->ctx->strings, text, (size_t)(strrchr(text, '=') - text))))
-            continue;
+        const char *text = d->im->opts->dims[i], *eq = strrchr(text, '=');
+        const char *name = xfc_intern_n(d->im->ctx->strings, text, (size_t)(eq - text));
+        bool has_other = !xfc_map_get_ptr(&d->other, name) || xfc_map_get_ptr(&d->used, xfc_str(d->im->ctx, eq + 1));
+        if (xfc_map_get_ptr(&d->used, name) && has_other) continue;
         xfc_buf b = {.arena = d->im->arena};
         for (uint32_t k = 0; k < d->used.n && b.n < 200; k++)
             xfc_buf_printf(&b, "%s'%.60s'", k ? ", " : "", (const char *)(uintptr_t)d->used.entry[k].key);
@@ -234,6 +258,7 @@ xfc_status xfc_import_inputs(xfc_importer *im, xfc_body *body) {
     const Onnx__GraphProto *g = im->model->graph;
     dims d = {.im = im,
               .spec = {.arena = im->arena},
+              .other = {.arena = im->arena},
               .plain = {.arena = im->arena},
               .symbol = {.arena = im->arena},
               .used = {.arena = im->arena}};

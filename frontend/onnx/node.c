@@ -1,6 +1,6 @@
 /* node.c - attributes and operands of a node, checked where they are read.
  *
- * Shape operands are read from the symbolic contents of values, so shape arithmetic in the model costs the importers
+ * Shape operands are read as symbols (element.c), so shape arithmetic in the model costs the importers
  * nothing; an entry that depends on run-time data fails the node with the operand's name.
  */
 #include "frontend/onnx/import.h"
@@ -94,12 +94,15 @@ const xfc_int *xfc_node_dims(xfc_node *n, uint32_t in, uint32_t *count) {
     const xfc_tensor *t;
     int64_t size = 1;
     if (xfc_value_is_const(v, &t)) return entries_of_tensor(n, t, in, count);
-    if (!xfc_type_static(n->ctx, &v->type, NULL, &size) || (size && !v->content)) return unknown_entries(n, in);
-    for (int64_t i = 0; i < size; i++)
-        if (!xfc_int_known(v->content[i])) return unknown_entries(n, in);
+    if (!xfc_type_static(n->ctx, &v->type, NULL, &size) || size > XFC_MAX_CONTENT) return unknown_entries(n, in);
+    xfc_int *out = xfc_new_array(n->im->arena, xfc_int, (size_t)size + 1);
+    for (int64_t i = 0; i < size; i++) {
+        xfc_int at = xfc_int_const(n->ctx, i), e = xfc_element(n->ctx, v, &at);
+        if (!xfc_int_known(e)) return unknown_entries(n, in);
+        out[i] = xfc_dim_settle(n->im->graph, e, n->loc);
+    }
     *count = (uint32_t)size;
-    static const xfc_int none;
-    return size ? v->content : &none;
+    return out;
 }
 
 const int64_t *xfc_node_const_ints(xfc_node *n, uint32_t in, uint32_t *count) {

@@ -146,7 +146,9 @@ typedef struct xf_api {
     size_t (*num_outputs)(const xf_model *);
     const xf_io_info *(*input_info)(const xf_model *, size_t index); /* NULL if index is too large */
     const xf_io_info *(*output_info)(const xf_model *, size_t index);
-    /* The same as JSON: {"inputs": [{"name", "dtype", "dims": [{"size"} or {"name", "min", "max"}]}], "outputs": []} */
+    /* The same as JSON: {"inputs": [{"name", "dtype", "dims": [{"size"} or {"name", "min", "max"}]}], "outputs": []};
+     * outputs with "zero_where": the input that marks padding, see docs/c-api.md. With a packed entry also "packed":
+     * {"inputs", "outputs"}. */
     const char *(*signature_json)(const xf_model *);
     /* "isa" (the variant in use), "xfc.version", "onnx.sha256", "passes", ...; NULL for a key that is not there. */
     const char *(*metadata)(const xf_model *, const char *key);
@@ -180,8 +182,12 @@ typedef struct xf_api {
      * Allocates nothing when the context has an arena, or ran before with dims that needed as much, from the thread
      * that created it. A context that is already running answers XF_E_ARG. */
     xf_status (*run)(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
-    /* Ragged batches: batch and sequence axes are replaced by one token axis; cu_seqlens has n_seq + 1 ascending
-     * entries from 0. Only for artefacts built with --packed-entry; others answer XF_E_ARG. */
+    /* Ragged batches that were never padded: the sequences stand one behind another, so that batch and sequence axes
+     * become one token axis, and there is no mask. cu_seqlens has n_seq + 1 entries: 0, then where each sequence ends, the
+     * last being the number of tokens; entries that fall, or end elsewhere, are XF_E_RANGE. in: the packed inputs (see
+     * packed_input_info). out: the model's outputs, as of run; those with a token axis hold all tokens' rows, those with
+     * a batch axis n_seq. Everything else is as of run. Only for artefacts built with --packed-entry; others answer
+     * XF_E_ARG. */
     xf_status (*run_packed)(xf_ctx *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                             xf_tensor *out, size_t n_out);
     /* Text of the context's last error, "" if none; valid until its next call. NULL: the calling thread's last error of
@@ -202,6 +208,17 @@ typedef struct xf_api {
     /* The times so far as JSON text, NUL-terminated. *len: its length without the NUL. buf NULL and cap 0 asks for the
      * length only; a cap that is too small is XF_E_NOMEM with *len set and buf untouched. */
     xf_status (*profile_json)(xf_ctx *, char *buf, size_t cap, size_t *len);
+
+    /* --- the packed entry: see run_packed. Text of errors: last_error(NULL) --- */
+
+    size_t (*num_packed_inputs)(const xf_model *);                          /* 0: built without --packed-entry */
+    const xf_io_info *(*packed_input_info)(const xf_model *, size_t index); /* NULL if index is too large */
+    const xf_io_info *(*packed_output_info)(const xf_model *, size_t index);
+    /* As infer_shapes and workspace_size, for run_packed. */
+    xf_status (*packed_infer_shapes)(const xf_model *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens,
+                                     size_t n_seq, xf_tensor *out, size_t n_out);
+    xf_status (*packed_workspace_size)(const xf_model *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens,
+                                       size_t n_seq, int32_t num_threads, size_t *bytes);
 } xf_api;
 
 /* The only exported symbol. NULL if the artefact cannot serve this version of the ABI. The table is constant. */

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """compare_ort.py - times a compiled model beside onnxruntime on the same inputs and prints a table of ratios.
 
-    tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11] [--peak]
+    tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11]
+    [--peak]
 
-Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds alternate the peers
-(A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the median of its runs. The table
-shows the median over the rounds and the median of the per-round ratios (above 1: the compiled model is faster). --peak: the FMA peak of
-one thread (peak.c) is measured in the same rounds. Times on shared machines mean little; ratios do. Both compute all outputs.
+Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds
+alternate the peers
+(A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the median of its
+runs. The table
+shows the median over the rounds and the median of the per-round ratios (above 1: the compiled model is faster). --peak:
+the FMA peak of
+one thread (peak.c) is measured in the same rounds. Times on shared machines mean little; ratios do. Both compute all
+outputs.
 """
+
 import argparse
 import os
 import signal
@@ -27,8 +33,11 @@ def make_inputs(nodes, batch, length, max_id=1000):
     rng, out = np.random.default_rng(0), {}
     for node in nodes:
         shape = (batch, length)
-        out[node.name] = (np.ones(shape, np.int64) if "mask" in node.name else np.zeros(shape, np.int64) if "type" in node.name else
-                          rng.integers(0, max_id, shape, dtype=np.int64))
+        out[node.name] = (
+            np.ones(shape, np.int64)
+            if "mask" in node.name
+            else np.zeros(shape, np.int64) if "type" in node.name else rng.integers(0, max_id, shape, dtype=np.int64)
+        )
     return out
 
 
@@ -62,8 +71,12 @@ class Peer:
     """A worker that is stopped (SIGSTOP) while the other one measures, so spinning thread pools cannot disturb."""
 
     def __init__(self, kind, path, threads):
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker", kind, path, str(threads)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), "--worker", kind, path, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def measure(self, batch, length, seconds):
         os.kill(self.process.pid, signal.SIGCONT)
@@ -109,7 +122,10 @@ def main():
     if a.peak:
         import fma_peak
         peak = fma_peak.load()
-    print("| threads | batch x length | onnxruntime ms | xfc ms | ratio (median of rounds) | ratio min..max |" + (" FMA peak GF/s |" if a.peak else ""))
+    print(
+        "| threads | batch x length | onnxruntime ms | xfc ms | ratio (median of rounds) | ratio min..max |"
+        + (" FMA peak GF/s |" if a.peak else "")
+    )
     print("|--:|---|--:|--:|--:|---|" + ("--:|" if a.peak else ""))
     for threads in map(int, a.threads.split(",")):
         for case in a.cases.split(","):

@@ -12,7 +12,9 @@ def load():
     """gflops(seconds, isa=None): multiply-adds per second of code of that x86-64 level; None: of the best one here."""
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "peak.so")
-        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", so, os.path.join(HERE, "peak.c")], check=True)
+        subprocess.run(
+            [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", so, os.path.join(HERE, "peak.c")], check=True
+        )
         lib = ctypes.CDLL(so)
     lib.xf_peak_gflops.restype, lib.xf_peak_gflops.argtypes = ctypes.c_double, [ctypes.c_int, ctypes.c_double]
 

@@ -3,12 +3,17 @@
 
     tests/bench/products.py MODEL.so [--batch 8] [--length 128] [--rounds 11] [--isa x86-64-v3] [--all]
 
-Method. One thread, one process. Each round measures the peak (peak.c) for --slice seconds, then profiles runs of the model for as long, then the
-peak again; a kernel's share is its operations by its time over the mean of the two. Printed are medians over the rounds. The profile
-knows wall time only, the peak is by CPU time: where others use the machine, only the last column, from each kernel's shortest
-time of a round, means something. Products are the contractions; attention (two products and a softmax between them) has a line of its own.
+Method. One thread, one process. Each round measures the peak (peak.c) for --slice seconds, then profiles runs of the
+model for as long, then the
+peak again; a kernel's share is its operations by its time over the mean of the two. Printed are medians over the
+rounds. The profile
+knows wall time only, the peak is by CPU time: where others use the machine, only the last column, from each kernel's
+shortest
+time of a round, means something. Products are the contractions; attention (two products and a softmax between them) has
+a line of its own.
 --all: every form of kernel.
 """
+
 import argparse
 import collections
 import os
@@ -59,7 +64,9 @@ def main():
         rounds.append(((before + after) / 2, steps))
         before = after
     median = lambda f: statistics.median(f(g, s) for g, s in rounds)
-    print(f"{session.metadata('isa')}, {a.batch}x{a.length}, one thread: FMA peak {median(lambda g, s: g):.0f} GFLOP/s\n")
+    print(
+        f"{session.metadata('isa')}, {a.batch}x{a.length}, one thread: FMA peak {median(lambda g, s: g):.0f} GFLOP/s\n"
+    )
     print("| kernels | ms | GFLOP/s | share of peak | share, shortest times |\n|---|--:|--:|--:|--:|")
     for key in sorted(rounds[0][1], key=lambda k: (k[1] != "", k)):
         form, node = key

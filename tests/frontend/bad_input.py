@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Bad models end in one line that names the file, the node and the remedy, and in the documented exit code.
 
-bad_input.py TOOL [ARG...]: runs TOOL ARG... FILE for each case, where TOOL is eval_onnx, or xfc with --check. Exit code 0, 1, or
+bad_input.py TOOL [ARG...]: runs TOOL ARG... FILE for each case, where TOOL is eval_onnx, or xfc with --check. Exit code
+0, 1, or
 77 (skipped) where the onnx package is missing.
 """
+
 import os
 import re
 import subprocess
@@ -428,9 +430,15 @@ def sequence_input(_):
 @case(3, r"one.*Frob.*not supported", r"two.*com\.acme::Bar.*not supported", r"three.*element type string")
 def all_in_one_run(_):
     strings = h.make_tensor("s", T.STRING, [1], [b"a"])
-    return model_of([h.make_node("Frob", ["x"], ["a"], name="one"), h.make_node("Bar", ["a"], ["b"], name="two", domain="com.acme"),
-                     h.make_node("Add", ["x", "s"], ["c"], name="three"), h.make_node("Add", ["b", "c"], ["y"], name="four")],
-                    initializers=[strings])
+    return model_of(
+        [
+            h.make_node("Frob", ["x"], ["a"], name="one"),
+            h.make_node("Bar", ["a"], ["b"], name="two", domain="com.acme"),
+            h.make_node("Add", ["x", "s"], ["c"], name="three"),
+            h.make_node("Add", ["b", "c"], ["y"], name="four"),
+        ],
+        initializers=[strings],
+    )
 
 
 @case(1, r"attribute 'axis' has the wrong kind")
@@ -543,7 +551,10 @@ def relu_ab():
 def function_bomb(_):
     functions = [function("L0", [relu_ab()])]
     for i in range(1, 30):
-        nodes = [h.make_node(f"L{i - 1}", ["a"], ["t"], domain="local"), h.make_node(f"L{i - 1}", ["t"], ["b"], domain="local")]
+        nodes = [
+            h.make_node(f"L{i - 1}", ["a"], ["t"], domain="local"),
+            h.make_node(f"L{i - 1}", ["t"], ["b"], domain="local"),
+        ]
         functions.append(function(f"L{i}", nodes))
     return calling(*functions, op="L29")
 

@@ -3,9 +3,12 @@
 
 conformance.py EVAL_ONNX EXPECTED [--data DIR] [--only REGEX] [--update] [-j N]
 
-EXPECTED lists the cases that may fail, one a line: "NAME: reason". The list may only shrink: a case that is not listed must pass,
-and a listed case that passes must be taken off. --update rewrites the list. Exit code 0 or 1; 77 (skipped) without the suite.
+EXPECTED lists the cases that may fail, one a line: "NAME: reason". The list may only shrink: a case that is not listed
+must pass,
+and a listed case that passes must be taken off. --update rewrites the list. Exit code 0 or 1; 77 (skipped) without the
+suite.
 """
+
 import argparse
 import concurrent.futures
 import os
@@ -28,7 +31,9 @@ def run_case(tool, data, name):
     folder = os.path.join(data, name)
     sets = sorted(os.path.join(folder, d) for d in os.listdir(folder) if d.startswith("test_data_set"))
     try:
-        done = subprocess.run([tool, "--verify", os.path.join(folder, "model.onnx"), *sets], capture_output=True, timeout=120)
+        done = subprocess.run(
+            [tool, "--verify", os.path.join(folder, "model.onnx"), *sets], capture_output=True, timeout=120
+        )
     except subprocess.TimeoutExpired:
         return "timeout"
     if done.returncode == 0:
@@ -54,8 +59,14 @@ def read_expected(path):
 
 def write_expected(path, failures):
     with open(path, "w", encoding="utf-8") as f:
-        f.write("# ONNX node conformance cases (onnx 1.22.0) that xfc does not pass yet, and why. This list may only shrink:\n")
-        f.write("# tests/frontend/conformance.py fails on a case that is not listed and does not pass, and on a listed one that does.\n")
+        f.write(
+            "# ONNX node conformance cases (onnx 1.22.0) that xfc does not pass yet, and why. "
+            "This list may only shrink:\n"
+        )
+        f.write(
+            "# tests/frontend/conformance.py fails on a case that is not listed and does not pass, "
+            "and on a listed one that does.\n"
+        )
         for name in sorted(failures):
             f.write(f"{name}: {failures[name]}\n")
 

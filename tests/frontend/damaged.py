@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Damaged copies of many small models end in a graph or a clean error: damaged.py FUZZ_ONNX_CORPUS
 
-Takes every sixteenth model of ONNX's node suite (the onnx wheel), which covers every kind of message. Meant to run under sanitizers.
+Takes every sixteenth model of ONNX's node suite (the onnx wheel), which covers every kind of message. Meant to run
+under sanitizers.
 """
+
 import os
 import subprocess
 import sys

@@ -56,8 +56,20 @@ static void op_dim_missing(xfc_graph *g) { nth(g, 1)->out[0].type.dim[0] = XFC_I
 static void op_dim_beyond(xfc_graph *g) { nth(g, 1)->out[0].type.dim[5] = xfc_int_const(g->ctx, 1); }
 static void op_dtype(xfc_graph *g) { nth(g, 1)->out[0].type.dtype = XFC_DTYPE_COUNT; }
 static void op_attr_lost(xfc_graph *g) { nth(g, 0)->n_attr = 0; }
-static void op_attr_extra(xfc_graph *g) { xfc_op_set_attr(nth(g, 0), xfc_attr_int(XFC_K_CAUSAL, 1)); }
-static void op_attr_value(xfc_graph *g) { xfc_op_set_attr(nth(g, 0), xfc_attr_int(XFC_K_AXIS, 7)); }
+
+/* One attribute more, or another value for one; the order by key stays. */
+static void set_attr(xfc_op *op, xfc_attr attr) {
+    xfc_attr *own = xfc_new_array(op->graph->arena, xfc_attr, op->n_attr + 1);
+    uint16_t n = 0;
+    for (uint32_t i = 0; i < op->n_attr && op->attr[i].key < attr.key; i++) own[n++] = op->attr[i];
+    own[n++] = attr;
+    for (uint32_t i = 0; i < op->n_attr; i++)
+        if (op->attr[i].key > attr.key) own[n++] = op->attr[i];
+    op->attr = own;
+    op->n_attr = n;
+}
+static void op_attr_extra(xfc_graph *g) { set_attr(nth(g, 0), xfc_attr_int(XFC_K_CAUSAL, 1)); }
+static void op_attr_value(xfc_graph *g) { set_attr(nth(g, 0), xfc_attr_int(XFC_K_AXIS, 7)); }
 static void op_content(xfc_graph *g) { nth(g, 1)->out[0].content = xfc_new_array(g->arena, xfc_int, 64); }
 static void op_results(xfc_graph *g) { nth(g, 1)->n_out = 0; }
 static void op_kernel(xfc_graph *g) { nth(g, 1)->kernel = xfc_new(g->arena, xfc_kernel); }

@@ -7,6 +7,14 @@
 
 __asm__(".section .xf.plan,\"a\",@progbits\n.balign 64\n.globl xf_plan_blob\n.hidden xf_plan_blob\nxf_plan_blob:\n"
         ".incbin \"" FAKE_PLAN "\"\n.previous\n");
+#ifdef FAKE_PACKED
+__asm__(".section .xf.packed,\"a\",@progbits\n.balign 64\n.globl fake_packed\n.hidden fake_packed\nfake_packed:\n"
+        ".incbin \"" FAKE_PACKED "\"\n.previous\n");
+extern const unsigned char fake_packed[] __attribute__((visibility("hidden")));
+const unsigned char *const xf_packed_plan = fake_packed;
+#else
+const unsigned char *const xf_packed_plan = NULL;
+#endif
 #ifdef FAKE_WEIGHTS
 __asm__(".section .xf.weights,\"\",@progbits\n.balign 4096\n.incbin \"" FAKE_WEIGHTS "\"\n.previous\n");
 #endif
@@ -60,7 +68,51 @@ static int32_t twice(void *arg, int64_t begin, int64_t end, int32_t worker) {
     return 0;
 }
 
-static const xf_kernel_fn kernels[] = {embed, sum, total, twice};
+static int32_t rows(void *arg, int64_t begin, int64_t end, int32_t worker) {
+    xf_frame *f = arg;
+    const int32_t *tok = f->buffers[0];
+    int32_t *out = f->buffers[1];
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) out[i] = tok[i] + 1;
+    return 0;
+}
+
+static int32_t report(void *arg, int64_t begin, int64_t end, int32_t worker) {
+    xf_frame *f = arg;
+    const int64_t *counts = f->buffers[0];
+    int64_t *out = f->buffers[1];
+    (void)begin, (void)end, (void)worker;
+    out[0] = f->values[2], out[1] = f->values[3], out[2] = counts[0], out[3] = counts[2];
+    return 0;
+}
+
+static int32_t row_sums(void *arg, int64_t begin, int64_t end, int32_t worker) {
+    xf_frame *f = arg;
+    const int64_t s = f->values[1];
+    const float *x = f->buffers[0];
+    float *out = f->buffers[1];
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        out[i] = 0;
+        for (int64_t k = 0; k < s; k++) out[i] += x[i * s + k];
+    }
+    return 0;
+}
+
+static int32_t packed_sums(void *arg, int64_t begin, int64_t end, int32_t worker) {
+    xf_frame *f = arg;
+    const int32_t *cu = f->buffers[1];
+    const float *x = f->buffers[0];
+    float *out = f->buffers[2];
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        out[i] = 0;
+        for (int32_t k = cu[i]; k < cu[i + 1]; k++) out[i] += x[k];
+    }
+    return 0;
+}
+
+static const xf_kernel_fn kernels[] = {embed, sum, total, twice, rows, report, row_sums, packed_sums};
 const xf_variant xf_variants[] = {
     {.name = "x86-64-v1", .level = 0, .kernels = kernels},
     {.name = "x86-64-v2", .level = 2, .kernels = kernels},

@@ -1,7 +1,7 @@
 /* make_fake.c - writes the plan blob and the weights of the fake models that the runtime is tested with (fake_model.c
  * has their kernels): what the compiler writes, but small, fixed, and independent of it.
  *
- *   make_fake a|b PLAN WEIGHTS
+ *   make_fake a|b|c|p|q|qn|c PLAN WEIGHTS
  *
  * Model a, with everything the runtime has to handle:
  *   ids i64[batch, seq], mask f32[rows, seq], past f32[batch, seq + 1], alpha f32[]    batch in 0..64, seq in 1..512,
@@ -9,13 +9,25 @@
  *   step 1  y = sum(h) + alpha + past    "sum/ReduceSum"             output 0, through scratch
  *   step 2  total = sum(y)               "total/Sum"                 output 1, f64[]
  * Model b: y = 2 x, f32[4]; nothing symbolic, no weights.
+ * Model c, with steps that are no kernel: mask i64[b, s], sizes i64[2]
+ *   step 0  counts, cu, tok, inv, tasks = seq_offsets(mask)   "offsets"
+ *   step 1  T in 0..b * s, M in 0..T = sizes                  "sizes"
+ *   step 2  rows[i] = tok[i] + 1 for i < T                    "rows"    output 0, i32[b * s]; tapped as i32[2 * T]
+ *   step 3  T, M, counts[0], counts[2]                        "report"  output 1, i64[4]
  */
 #include "xfc/abi.h"
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { F32 = 2 | 32 << 8 | 1 << 16, F64 = 2 | 64 << 8 | 1 << 16, I64 = 0 | 64 << 8 | 1 << 16 };
+enum {
+    I32 = 0 | 32 << 8 | 1 << 16,
+    F32 = 2 | 32 << 8 | 1 << 16,
+    F64 = 2 | 64 << 8 | 1 << 16,
+    I64 = 0 | 64 << 8 | 1 << 16,
+    U8 = 1 | 8 << 8 | 1 << 16
+};
 enum { TABLE_ROWS = 100, TABLE_COLUMNS = 4 };
 
 typedef struct {
@@ -26,6 +38,7 @@ typedef struct {
     xf_check checks[8];
     xf_operand operands[64];
     xf_step_info steps[16];
+    xf_val numbers[16];
     uint32_t nodes[64], meta[16];
     char strings[4096];
     xf_plan_header h;
@@ -160,6 +173,91 @@ static void model_b(builder *b) {
     b->h.work_bytes = zero;
 }
 
+static xf_val defined(builder *b, const char *name) {
+    xf_val v = symbol(b, name, 0, -1);
+    b->symbols[v].defined = 1;
+    return v;
+}
+
+static void numbers(builder *b, uint32_t n, const xf_val *v) {
+    for (uint32_t i = 0; i < n; i++) b->numbers[b->h.n_numbers++] = v[i];
+}
+
+static void model_c_signature(builder *b, xf_val batch, xf_val s, xf_val places) {
+    xf_val two = number(b, 2), four = number(b, 4);
+    arg(b, "mask", I64, 2, (xf_val[]){batch, s}, (const char *[]){"b", "s"});
+    arg(b, "sizes", I64, 1, &two, NULL);
+    b->h.n_inputs = 2;
+    arg(b, "rows", I32, 1, &places, NULL);
+    arg(b, "report", I64, 1, &four, NULL);
+    b->h.n_outputs = 2;
+}
+
+static void model_c(builder *b) {
+    xf_val batch = symbol(b, "b", 0, 64), s = symbol(b, "s", 0, 512), t = defined(b, "T"), m = defined(b, "M");
+    xf_val places = op(b, XF_I_MUL, batch, s, 0);
+    op(b, XF_I_DEFINED, places, places, t);
+    op(b, XF_I_DEFINED, places, places, m);
+    xf_val zero = number(b, 0), one = number(b, 1), two = number(b, 2), three = number(b, 3), block = number(b, 4);
+    xf_val starts = op(b, XF_I_ADD, batch, one, 0), twice = op(b, XF_I_MUL, t, two, 0);
+    xf_val per = op(b, XF_I_FLOORDIV, op(b, XF_I_ADD, s, three, 0), block, 0), tasks = op(b, XF_I_MUL, batch, per, 0);
+    xf_val unit = op(b, XF_I_MUL, op(b, XF_I_ADD, op(b, XF_I_ADD, places, tasks, 0), starts, 0), number(b, 64), 0);
+    xf_step_info info = {.tasks = one, .grain = one, .scratch = zero, .flops = XF_VAL_NONE};
+    model_c_signature(b, batch, s, places);
+    uint32_t mask = arg(b, "", I64, 2, (xf_val[]){batch, s}, NULL);
+    arg(b, "counts", I64, 1, &three, NULL);
+    arg(b, "cu", I32, 1, &starts, NULL);
+    arg(b, "tok", I32, 1, &places, NULL);
+    arg(b, "inv", I32, 2, (xf_val[]){batch, s}, NULL);
+    arg(b, "tasks", I32, 2, (xf_val[]){tasks, two}, NULL);
+    operand(b, XF_SPACE_INPUT, 0, 0, 0);
+    for (int i = 0; i < 5; i++) operand(b, XF_SPACE_WORK, 0, 0, op(b, XF_I_MUL, unit, number(b, i), 0));
+    xf_val counts_at = b->operands[1].value, tok_at = b->operands[3].value;
+    info.kind = XF_STEP_CALL, info.n_in = 1, info.n_out = 5, info.first_out_arg = mask + 1, info.n_numbers = 2;
+    numbers(b, 2, (xf_val[]){zero, block});
+    step(b, info, "seq_offsets", (const char *[]){"offsets", NULL});
+    operand(b, XF_SPACE_INPUT, 1, 0, 0);
+    info.kind = XF_STEP_DEFINE, info.n_out = 0, info.first_number = 2, info.n_numbers = 6;
+    numbers(b, 6, (xf_val[]){t, zero, places, m, zero, t});
+    step(b, info, "define", (const char *[]){"sizes", NULL});
+    operand(b, XF_SPACE_WORK, 0, 0, tok_at);
+    operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
+    info = (xf_step_info){.kernel = 4, .tasks = t, .grain = two, .scratch = zero, .flops = t, .n_in = 1, .n_out = 1};
+    info.first_out_arg = arg(b, "rows", I32, 1, &twice, NULL);
+    step(b, info, "map", (const char *[]){"rows", NULL});
+    operand(b, XF_SPACE_WORK, 0, 0, counts_at);
+    operand(b, XF_SPACE_OUTPUT, 1, 0, 0);
+    info.kernel = 5, info.tasks = one, info.first_out_arg = 3;
+    step(b, info, "map", (const char *[]){"report", NULL});
+    b->h.work_bytes = op(b, XF_I_MUL, unit, number(b, 5), 0);
+}
+
+/* Models p and q: y = 2 x, and the sums of x by sequence; padded, and packed as abi.h wants it. */
+static void model_pq(builder *b, bool packed) {
+    xf_val tokens = packed ? symbol(b, "tokens", 0, -1) : 0, batch = symbol(b, "b", 0, 64), s = symbol(b, "s", 0, 9);
+    xf_val zero = number(b, 0), one = number(b, 1), starts = op(b, XF_I_ADD, batch, one, 0);
+    xf_val count = packed ? tokens : op(b, XF_I_MUL, batch, s, 0), x[2] = {packed ? tokens : batch, s};
+    uint32_t rank = packed ? 1 : 2;
+    xf_step_info info = {.kernel = 3, .n_in = 1, .n_out = 1, .tasks = count, .grain = one, .scratch = zero};
+    arg(b, "x", F32, rank, x, NULL);
+    if (packed) arg(b, "cu_seqlens", I32, 1, &starts, NULL);
+    if (packed) arg(b, "sizes", U8, 4, (xf_val[]){tokens, batch, s, zero}, NULL);
+    b->h.n_inputs = b->h.n_args;
+    info.first_out_arg = arg(b, "y", F32, rank, x, NULL);
+    arg(b, "sums", F32, 1, &batch, NULL);
+    b->h.n_outputs = 2;
+    info.flops = XF_VAL_NONE;
+    operand(b, XF_SPACE_INPUT, 0, 0, 0);
+    operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
+    step(b, info, "map", (const char *[]){"twice", NULL});
+    operand(b, XF_SPACE_INPUT, 0, 0, 0);
+    if (packed) operand(b, XF_SPACE_INPUT, 1, 0, 0);
+    operand(b, XF_SPACE_OUTPUT, 1, 0, 0);
+    info.kernel = packed ? 7 : 6, info.n_in = rank == 1 ? 2 : 1, info.tasks = batch, info.first_out_arg++;
+    step(b, info, "reduce", (const char *[]){"sums", NULL});
+    b->h.work_bytes = zero;
+}
+
 /* --- writing --- */
 
 static uint32_t place(unsigned char *blob, uint32_t *at, const void *data, size_t n) {
@@ -182,6 +280,7 @@ static void finish(builder *b, FILE *f) {
     h->checks = place(blob, &at, b->checks, h->n_checks * sizeof *b->checks);
     h->operands = place(blob, &at, b->operands, h->n_operands * sizeof *b->operands);
     h->steps = place(blob, &at, b->steps, h->n_steps * sizeof *b->steps);
+    h->numbers = place(blob, &at, b->numbers, h->n_numbers * sizeof *b->numbers);
     h->nodes = place(blob, &at, b->nodes, h->n_nodes * sizeof *b->nodes);
     h->meta = place(blob, &at, b->meta, h->n_meta * 2 * sizeof *b->meta);
     h->strings = place(blob, &at, b->strings, h->string_bytes);
@@ -210,10 +309,16 @@ int main(int argc, char **argv) {
     memset(b.h.build_id, argv[1][0], sizeof b.h.build_id);
     if (argv[1][0] == 'a')
         model_a(&b);
-    else
+    else if (argv[1][0] == 'b')
         model_b(&b);
+    else if (argv[1][0] == 'c')
+        model_c(&b);
+    else
+        model_pq(&b, argv[1][0] == 'q');
     meta(&b, "xfc.version", "0.0-fake");
     meta(&b, "model", argv[1]);
+    if (!strcmp(argv[1], "qn")) meta(&b, "packed.nonempty", "1");
+    if (argv[1][0] == 'a') meta(&b, "padded-output:y", "mask"); /* said, not done: for what tools make of it */
     FILE *plan = fopen(argv[2], "wb"), *weights = fopen(argv[3], "wb");
     if (!plan || !weights) return 4;
     finish(&b, plan);

@@ -7,7 +7,7 @@
 
 int failures;
 bool with_openmp = true;
-const char *path_a, *path_b;
+const char *path_a, *path_b, *path_c, *path_p, *path_pn;
 static long no_count(void) { return 0; }
 long (*count_allocations)(void) = no_count;
 
@@ -205,11 +205,11 @@ static void test_two_models(const xf_api *xf, xf_model *a) {
 int main(int argc, char **argv) {
     int i = 1;
     if (argc > i && !strcmp(argv[i], "--no-openmp")) with_openmp = false, i++;
-    if (argc != i + 2) {
-        fprintf(stderr, "usage: test_runtime [--no-openmp] FAKE_A.so FAKE_B.so\n");
+    if (argc != i + 5) {
+        fprintf(stderr, "usage: test_runtime [--no-openmp] FAKE_A.so FAKE_B.so FAKE_C.so FAKE_P.so FAKE_PN.so\n");
         return 2;
     }
-    path_a = argv[i], path_b = argv[i + 1];
+    path_a = argv[i], path_b = argv[i + 1], path_c = argv[i + 2], path_p = argv[i + 3], path_pn = argv[i + 4];
     unsetenv("XF_ISA");
     void *so;
     const xf_api *xf = load(path_a, &so);
@@ -225,6 +225,8 @@ int main(int argc, char **argv) {
     test_run(xf);
     CHECK(dlclose(so) == 0);
     test_files();
+    test_host();
+    test_packed();
     if (failures)
         fprintf(stderr, "%d checks failed\n", failures);
     else

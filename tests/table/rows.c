@@ -26,7 +26,8 @@ static void check_row(xfc_opcode code) {
     CHECK(!(row->traits & XFC_BIJECT) || (row->traits & XFC_VIEW));
     CHECK(!(row->traits & (XFC_MAP | XFC_VIEW | XFC_REDUCE | XFC_CONTRACT)) || row->nest);
     CHECK(row->min_in <= row->n_in || row->n_in < 0);
-    CHECK(structural || row->n_out == 1);
+    CHECK(structural || row->call || row->n_out == 1);
+    CHECK(!(row->traits & XFC_EFFECT) || (structural && row->n_out == 0));
     CHECK(!(row->traits & XFC_COMMUTES) || row->n_in >= 2);
     check_keys(row);
     if (test_failed != before) fprintf(stderr, "    in row %u, %s\n", (unsigned)code, row->name ? row->name : "?");

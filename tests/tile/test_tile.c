@@ -33,7 +33,7 @@ static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what,
                          .depth = LLVMGetParam(fn, 6),
                          .columns = LLVMGetParam(fn, 7),
                          .panel = PANEL};
-    xfc_status s = xfc_emit_tile(&e, &v, NULL, NULL);
+    xfc_status s = xfc_emit_tile(&e, &v, NULL);
     LLVMBuildRetVoid(e.b);
     if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);
     xfc_emit_end(&e);

@@ -275,6 +275,15 @@ static void canonical(void) {
     xfc_int middle = xfc_int_floordiv(c, x, seven), outer = xfc_int_floordiv(c, middle, twelve);
     xfc_int back = xfc_int_add(c, xfc_int_mulc(c, outer, 12), xfc_int_mod(c, middle, twelve));
     SAME(xfc_int_add(c, xfc_int_mulc(c, back, 7), xfc_int_mod(c, x, seven)), x);
+    /* Strided windows after one another; and a shifted index split again. */
+    xfc_int four = xfc_int_const(c, 4), two = xfc_int_const(c, 2);
+    xfc_int once = xfc_int_addc(c, xfc_int_floordiv(c, xfc_int_addc(c, s, 3), four), 1);
+    SAME(xfc_int_floordiv(c, once, two), xfc_int_floordiv(c, xfc_int_addc(c, s, 7), xfc_int_const(c, 8)));
+    xfc_int shifted = xfc_int_addc(c, middle, 5), high = xfc_int_floordiv(c, shifted, twelve);
+    SAME(xfc_int_add(c, xfc_int_mulc(c, high, 12), xfc_int_mod(c, shifted, twelve)), shifted);
+    xfc_int y = xfc_int_axis(c, "y", xfc_int_const(c, 9)), apart = xfc_int_add(c, middle, y); /* no such rule */
+    CHECK(xfc_int_uses(c, xfc_int_floordiv(c, apart, twelve), y));
+    CHECK(xfc_int_uses(c, xfc_int_floordiv(c, apart, twelve), x));
     xfc_int few = xfc_int_symbol(c, "few", 1, 64); /* ceil(few / 64) is 1 whatever few is */
     CHECK(xfc_int_is(c, xfc_int_ceildiv(c, few, xfc_int_const(c, 64)), 1));
     SAME(xfc_int_mod(c, xfc_int_addc(c, few, 63), xfc_int_const(c, 64)), xfc_int_addc(c, few, -1));

@@ -105,12 +105,6 @@ static void attributes(xfc_ctx *c) {
     CHECK(xfc_op_float(op, XFC_K_EPS, 0) == 1e-5 && xfc_op_float(op, XFC_K_SCALE, 2) == 2);
     CHECK(!xfc_op_attr(op, XFC_K_TO));
     CHECK_EXIT(70, xfc_op_int(op, XFC_K_EPS, 0));
-    for (int i = XFC_K_COUNT - 1; i >= 0; i--) /* insert before, between and behind, then overwrite */
-        if (xfc_key_kind((xfc_key)i) == XFC_ATTR_INT) xfc_op_set_attr(op, xfc_attr_int((xfc_key)i, i));
-    xfc_op_set_attr(op, xfc_attr_int(XFC_K_AXIS, 4));
-    CHECK(xfc_op_int(op, XFC_K_AXIS, 0) == 4 && xfc_op_int(op, XFC_K_PANEL, 0) == XFC_K_PANEL);
-    CHECK(xfc_op_attr(op, XFC_K_PERM)->n == 3 && xfc_op_float(op, XFC_K_EPS, 0) == 1e-5);
-    check_graph(g);
     for (int i = 0; i < XFC_K_COUNT; i++) {
         xfc_key back = XFC_K_COUNT;
         CHECK(xfc_key_from_name(xfc_key_name((xfc_key)i), &back) && (int)back == i);

@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 1u
+#define XF_CODE_ABI 2u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
@@ -37,6 +37,10 @@ typedef struct {                 /* one ISA's code; a NULL-terminated (name == 0
 /* Hidden symbols of the object that the compiler emits beside the variants. */
 extern const unsigned char xf_plan_blob[];
 extern const xf_variant xf_variants[];
+/* The plan of run_packed, or NULL: another plan over the same weights and kernels. Its inputs are the caller's, then
+ * cu_seqlens i32[sequences + 1], then u8[tokens, sequences, longest, 0], which carries sizes and nothing else. It has the
+ * outputs of the other plan, with [tokens] for [batch, sequence]. Metadata "packed.nonempty": no sequence may be empty. */
+extern const unsigned char *const xf_packed_plan;
 
 /* --- the plan --- */
 
@@ -44,11 +48,13 @@ extern const xf_variant xf_variants[];
 typedef uint32_t xf_val;
 #define XF_VAL_NONE 0xffffffffu
 
-/* values[0 .. n_symbols) come from input shapes: every symbol is the plain value of at least one dim of an input, which
- * binds it; input dims of any other value are compared with what that evaluates to. Value n_symbols + i is computed by
- * instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod
- * are Python's; by zero they give 0. */
-typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX } xf_instr_op;
+/* values[0 .. n_symbols) are the symbols. Most come from input shapes: such a one is the plain value of at least one
+ * dim of an input, which binds it; input dims of any other value are compared with what that evaluates to. A `defined`
+ * one comes from data: DEFINED sets symbol `value` to its upper bound a when a run begins, and a step of kind DEFINE to
+ * the true number, after which all instructions run again (DEFINED then changes nothing). Value n_symbols + i is
+ * computed by instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod are
+ * Python's; by zero they give 0. */
+typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX, XF_I_DEFINED } xf_instr_op;
 typedef struct {
     uint32_t op;
     xf_val a, b;
@@ -59,8 +65,8 @@ typedef struct {
 /* Strings are offsets into the table of strings; offset 0 is "". */
 typedef struct {
     int64_t lo, hi;
-    uint32_t name, pad;
-} xf_symbol; /* inclusive range; hi -1: none */
+    uint32_t name, defined; /* defined: 1 if it comes from data; lo and hi are then 0 and -1 */
+} xf_symbol;                /* inclusive range; hi -1: none */
 typedef struct {
     xf_val value;
     uint32_t name;
@@ -85,14 +91,19 @@ typedef struct {
 } xf_operand;
 /* INPUT, OUTPUT: index. WEIGHT: offset in bytes into the weights. WORK: value = byte offset into the workspace. */
 
+/* What does the step. KERNEL: code of the model. CALL: a routine of runtime/kernels; its operands and results are
+ * described by args first_out_arg - n_in and on, numbers are what it is told beside them. DEFINE: symbols take their
+ * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each. */
+enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE };
 typedef struct {
-    uint32_t kernel; /* index into xf_variant.kernels */
+    uint32_t kind, kernel; /* index into xf_variant.kernels; CALL: number of the routine */
     uint32_t first_operand, n_in, n_out;
-    xf_val tasks, grain, scratch; /* scratch: bytes a worker */
-    uint32_t first_node, n_nodes; /* into nodes[]: the ONNX nodes inside; the last one names the outputs */
-    uint32_t form;                /* string */
-    xf_val flops;                 /* multiply-adds * 2 of its tiles, XF_VAL_NONE if it has none: for the profile */
-    uint32_t first_out_arg;       /* into args: dtype and dims of its n_out outputs, for taps */
+    xf_val tasks, grain, scratch;     /* scratch: bytes a worker */
+    uint32_t first_node, n_nodes;     /* into nodes[]: the ONNX nodes inside; the last one names the outputs */
+    uint32_t form;                    /* string */
+    xf_val flops;                     /* multiply-adds * 2 of its tiles, XF_VAL_NONE if it has none: for the profile */
+    uint32_t first_out_arg;           /* into args: dtype and dims of its n_out outputs, for taps */
+    uint32_t first_number, n_numbers; /* into numbers */
 } xf_step_info;
 
 typedef struct {
@@ -102,11 +113,12 @@ typedef struct {
     uint64_t weight_bytes;
     uint32_t n_symbols, n_instrs, n_dims, n_inputs, n_outputs;
     uint32_t n_args; /* all: inputs, outputs, then those of taps */
-    uint32_t n_checks, n_operands, n_steps, n_nodes;
+    uint32_t n_checks, n_operands, n_steps, n_numbers, n_nodes;
     uint32_t n_meta;       /* pairs */
     uint32_t string_bytes; /* the last one is a NUL */
     /* Byte offsets of the tables, each aligned to 8, in this order. */
-    uint32_t symbols, instrs, dims, args, checks, operands, steps, nodes, meta /* strings: key, value */, strings;
+    uint32_t symbols, instrs, dims, args, checks, operands, steps, numbers /* xf_val */, nodes,
+        meta /* strings: key, value */, strings;
     xf_val work_bytes; /* workspace without scratch and without context-owned outputs */
     uint32_t pad;
 } xf_plan_header;
@@ -115,6 +127,7 @@ typedef struct {
 #define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, then weight_bytes */
 #define XF_SECTION_IR ".xf.ir"           /* zlib: 8 bytes little-endian length of the text, then the deflate stream */
 #define XF_SECTION_PLAN ".xf.plan"       /* the blob itself, loaded; tools find it by the section table */
+#define XF_SECTION_PACKED ".xf.packed"   /* the plan of run_packed, if there is one; loaded */
 /* The section's bytes may also be a file of their own (weights_path, FILE.so.weights). data_offset is from the start of
  * the header. The runtime copies data that is not aligned to 64 bytes, so keep header and data page-aligned in the
  * file. */

@@ -1,14 +1,18 @@
 """Runs a command that must end with a given code: exits.py CODE [--absent FILE]... [--empty FOLDER]... -- COMMAND...
 
-Both its streams come out on stdout. --absent: the file must not be there afterwards; --empty: nothing may be in the folder.
+Both its streams come out on stdout. --absent: the file must not be there afterwards; --empty: nothing may be in the
+folder.
 """
+
 import os
 import subprocess
 import sys
 
 options, command = sys.argv[1:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]
 code = int(options[0])
-done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=120, check=False)
+done = subprocess.run(
+    command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=120, check=False
+)
 sys.stdout.buffer.write(done.stdout)
 sys.stdout.flush()
 wrong = []

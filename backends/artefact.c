@@ -1,0 +1,191 @@
+/* artefact.c - the files that a compile leaves: the linked shared object with weights and IR text added, or with
+ * weights in a file beside it.
+ *
+ * Each file is written beside its target under another name and renamed, so that the target is whole or untouched.
+ * With a sidecar two renames are needed; if the second fails, the first is undone. In the moment between them, and
+ * whenever the two files are mixed up later, the build id that both hold makes `open` refuse the pair.
+ */
+#define _GNU_SOURCE
+#include "backends/artefact.h"
+#include "runtime/include/xfc/abi.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { PAGE = 4096 };
+
+static xfc_status io_error(xfc_ctx *ctx, const char *path, const char *what, const char *remedy) {
+    return xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = xfc_str(ctx, path)}, "%s: %s; %s", what, strerror(errno),
+                    remedy);
+}
+
+/* --- sections --- */
+
+static xfc_status zeros(xfc_ctx *ctx, const char *path, int fd, uint64_t n) {
+    static const char block[PAGE] = {0};
+    for (; n; n -= n < PAGE ? n : PAGE) XFC_TRY(xfc_write_all(ctx, path, fd, block, n < PAGE ? (size_t)n : PAGE));
+    return XFC_OK;
+}
+
+static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
+    const xfc_link_job *job = user;
+    const xfc_plan *plan = job->graph->plan;
+    const xf_plan_header *head = job->plan->data;
+    xf_weights_header h = {
+        .magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = PAGE, .bytes = plan->weight_bytes};
+    memcpy(h.build_id, head->build_id, sizeof h.build_id);
+    XFC_TRY(xfc_write_all(ctx, job->output, fd, &h, sizeof h));
+    XFC_TRY(zeros(ctx, job->output, fd, PAGE - sizeof h));
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < plan->n_weights; i++) {
+        const xfc_tensor *t = plan->weight[i];
+        xfc_assert(plan->weight_offset[i] >= at);
+        XFC_TRY(zeros(ctx, job->output, fd, plan->weight_offset[i] - at));
+        XFC_TRY(xfc_write_all(ctx, job->output, fd, t->data, t->bytes));
+        at = plan->weight_offset[i] + t->bytes;
+    }
+    xfc_assert(at <= plan->weight_bytes);
+    return zeros(ctx, job->output, fd, plan->weight_bytes - at);
+}
+
+/* 8 bytes of length, then the deflate stream. */
+static xfc_status compress_text(xfc_ctx *ctx, xfc_arena *arena, const xfc_link_job *job, xfc_blob *out) {
+    uLongf bound = compressBound(job->ir_bytes), n = bound;
+    uint8_t *p = xfc_alloc(arena, bound + 8, 8);
+    for (int i = 0; i < 8; i++) p[i] = (uint8_t)((uint64_t)job->ir_bytes >> 8 * i);
+    if (compress2(p + 8, &n, (const Bytef *)job->ir_text, job->ir_bytes, 6) != Z_OK)
+        return xfc_fail(ctx, XFC_ERR_TOOL, (xfc_loc){.file = job->output},
+                        "zlib cannot compress the IR text; check the installed zlib");
+    *out = (xfc_blob){p, n + 8};
+    return XFC_OK;
+}
+
+typedef struct {
+    const char *path;
+    xfc_blob blob;
+} text_section;
+static xfc_status write_text(xfc_ctx *ctx, int fd, const void *user) {
+    const text_section *t = user;
+    return xfc_write_all(ctx, t->path, fd, t->blob.data, t->blob.n);
+}
+
+/* --- the files --- */
+
+typedef struct {
+    const xfc_link_job *job;
+    xfc_arena *arena;
+    const void *elf;
+    size_t n;
+} content;
+typedef xfc_status write_fn(xfc_ctx *, int fd, const content *);
+
+static xfc_status write_object(xfc_ctx *ctx, int fd, const content *c) {
+    const xfc_link_job *job = c->job;
+    xfc_elf_section section[2];
+    text_section text = {.path = job->output};
+    uint32_t k = 0;
+    if (job->graph && !job->sidecar)
+        section[k++] =
+            (xfc_elf_section){XF_SECTION_WEIGHTS, PAGE + job->graph->plan->weight_bytes, PAGE, write_weights, job};
+    if (job->ir_text) {
+        XFC_TRY(compress_text(ctx, c->arena, job, &text.blob));
+        section[k++] = (xfc_elf_section){XF_SECTION_IR, text.blob.n, 8, write_text, &text};
+    }
+    return xfc_elf_append(ctx, job->output, c->elf, c->n, section, k, fd);
+}
+
+static xfc_status write_sidecar(xfc_ctx *ctx, int fd, const content *c) { return write_weights(ctx, fd, c->job); }
+
+/* Where runtime/weights.c looks. */
+static const char *sidecar_path(xfc_arena *arena, const xfc_link_job *job) {
+    return xfc_sprintf(arena, "%s.weights", job->output);
+}
+
+/* A device or a directory must not be replaced by a file. */
+static xfc_status check_target(xfc_ctx *ctx, const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) return XFC_OK;
+    return xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = xfc_str(ctx, path)}, "is %s; choose another -o",
+                    S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+}
+
+xfc_status xfc_check_artefact(xfc_ctx *ctx, const xfc_link_job *job) {
+    XFC_TRY(check_target(ctx, job->output));
+    return job->sidecar ? check_target(ctx, sidecar_path(ctx->arena, job)) : XFC_OK;
+}
+
+/* What open would give a new file. umask can only be read by setting it. */
+static mode_t file_mode(mode_t most) {
+    mode_t mask = umask(0);
+    umask(mask);
+    return most & ~mask;
+}
+
+/* Writes a file beside path; *beside is its name, removed again on failure. */
+static xfc_status write_beside(xfc_ctx *ctx, const content *c, const char *path, mode_t mode, write_fn *write,
+                               char **beside) {
+    *beside = xfc_sprintf(c->arena, "%s.XXXXXX", path);
+    int fd = mkostemp(*beside, O_CLOEXEC);
+    if (fd < 0) return io_error(ctx, path, "cannot be written", "choose another -o");
+    xfc_status s = write(ctx, fd, c);
+    if (s == XFC_OK && fchmod(fd, file_mode(mode)) != 0)
+        s = io_error(ctx, path, "cannot set its permissions", "choose another -o");
+    if (close(fd) != 0 && s == XFC_OK)
+        s = io_error(ctx, path, "cannot be written", "free some space or choose another -o");
+    if (s != XFC_OK) unlink(*beside);
+    return s;
+}
+
+static xfc_status put_in_place(xfc_ctx *ctx, const char *beside, const char *path) {
+    if (rename(beside, path) == 0) return XFC_OK;
+    xfc_status s = io_error(ctx, path, "cannot be replaced", "choose another -o");
+    unlink(beside);
+    return s;
+}
+
+/* A second name for the file that is about to be replaced, if there is one. */
+static char *keep_old(xfc_arena *arena, const char *path) {
+    char *old = xfc_sprintf(arena, "%s.%ld.old", path, (long)getpid());
+    return link(path, old) == 0 ? old : NULL;
+}
+
+static xfc_status write_pair(xfc_ctx *ctx, const content *c) {
+    const char *weights = sidecar_path(c->arena, c->job), *output = c->job->output;
+    char *new_weights, *new_output;
+    XFC_TRY(write_beside(ctx, c, weights, 0666, write_sidecar, &new_weights));
+    xfc_status s = write_beside(ctx, c, output, 0777, write_object, &new_output);
+    if (s != XFC_OK) {
+        unlink(new_weights);
+        return s;
+    }
+    char *old = keep_old(c->arena, weights);
+    s = put_in_place(ctx, new_weights, weights);
+    if (s != XFC_OK) {
+        unlink(new_output);
+    } else {
+        s = put_in_place(ctx, new_output, output);
+        if (s != XFC_OK && old) rename(old, weights);
+        if (s != XFC_OK && !old) unlink(weights);
+    }
+    if (old) unlink(old);
+    return s;
+}
+
+xfc_status xfc_write_artefact(xfc_ctx *ctx, const xfc_link_job *job, const void *elf, size_t n) {
+    const content c = {.job = job, .arena = xfc_arena_new(), .elf = elf, .n = n};
+    char *beside;
+    xfc_status s;
+    if (job->sidecar) {
+        s = write_pair(ctx, &c);
+    } else {
+        s = write_beside(ctx, &c, job->output, 0777, write_object, &beside);
+        if (s == XFC_OK) s = put_in_place(ctx, beside, job->output);
+    }
+    xfc_arena_free(c.arena);
+    return s;
+}

@@ -1,0 +1,75 @@
+/* packed.c - two planned graphs over one set of weights: a model and its packed entry.
+ *
+ * Both were planned on their own, each with its weights from offset 0. Most weights are the same tensors, folded and
+ * packed in the same way; what only the second has is added behind those of the first.
+ */
+#include "backends/backend.h"
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+static bool same_data(xfc_ctx *c, const xfc_tensor *a, const xfc_tensor *b) {
+    if (a == b) return true;
+    if (a->bytes != b->bytes || xfc_tensor_hash(c, a) != xfc_tensor_hash(c, b)) return false;
+    return a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0;
+}
+
+typedef struct {
+    xfc_arena *arena;
+    xfc_map index; /* hash of the data -> place in the plan's list, + 1; the next free key on a collision */
+} weights;
+
+static uint64_t *slot(weights *w, xfc_ctx *c, const xfc_plan *p, const xfc_tensor *t, uint64_t *key) {
+    uint64_t at;
+    for (*key = xfc_tensor_hash(c, t); (at = xfc_map_get(&w->index, *key)) != 0; ++*key)
+        if (same_data(c, p->weight[at - 1], t)) return &p->weight_offset[at - 1];
+    return NULL;
+}
+
+static uint64_t append(xfc_plan *p, const xfc_tensor *t) {
+    uint64_t at = (p->weight_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    p->weight[p->n_weights] = t;
+    p->weight_offset[p->n_weights++] = at;
+    p->weight_bytes = at + t->bytes;
+    return at;
+}
+
+/* Places of values are offsets of whole weights. */
+static void move_places(xfc_ctx *c, xfc_plan *p, const xfc_map *moved) {
+    for (uint32_t i = 0; i < p->n_places; i++) {
+        int64_t old;
+        if (p->place[i].space != XFC_SPACE_WEIGHT) continue;
+        bool known = xfc_int_value(c, p->place[i].offset, &old);
+        uint64_t at = known ? xfc_map_get(moved, (uint64_t)old) : 0;
+        xfc_assert(at != 0);
+        p->place[i].offset = xfc_int_const(c, (int64_t)(at - 1));
+    }
+}
+
+void xfc_share_weights(xfc_graph *g, xfc_graph *packed) {
+    xfc_plan *p = g->plan, *q = packed->plan;
+    xfc_arena *scratch = xfc_arena_new();
+    weights w = {.arena = scratch, .index = {.arena = scratch}};
+    xfc_map moved = {.arena = scratch}; /* offset in q -> offset in p, + 1 */
+    const xfc_tensor **all = xfc_new_array(g->arena, const xfc_tensor *, p->n_weights + q->n_weights);
+    uint64_t *offsets = xfc_new_array(g->arena, uint64_t, p->n_weights + q->n_weights), key;
+    if (p->n_weights) memcpy(all, p->weight, p->n_weights * sizeof *all);
+    if (p->n_weights) memcpy(offsets, p->weight_offset, p->n_weights * sizeof *offsets);
+    p->weight = all;
+    p->weight_offset = offsets;
+    for (uint32_t i = 0; i < p->n_weights; i++)
+        if (!slot(&w, g->ctx, p, p->weight[i], &key)) xfc_map_set(&w.index, key, (uint64_t)i + 1);
+    for (uint32_t i = 0; i < q->n_weights; i++) {
+        const uint64_t *have = slot(&w, g->ctx, p, q->weight[i], &key);
+        uint64_t at = have ? *have : append(p, q->weight[i]);
+        if (!have) xfc_map_set(&w.index, key, p->n_weights);
+        xfc_map_set(&moved, q->weight_offset[i], at + 1);
+    }
+    p->weight_bytes = (p->weight_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    move_places(packed->ctx, q, &moved);
+    q->weight = p->weight;
+    q->weight_offset = p->weight_offset;
+    q->n_weights = p->n_weights;
+    q->weight_bytes = p->weight_bytes;
+    xfc_arena_free(scratch);
+}

@@ -1,0 +1,114 @@
+/* unify.c - dims of the inputs that the model needs to be equal become one.
+ *
+ * Exporters name the same dim differently, or not at all. While a graph is imported, an op that needs two sizes to be
+ * equal records a constraint. Where one says that a dim symbol is another symbol, a number, or a sum of others, keeping
+ * both apart would only hide from later passes what every valid call fulfils. The younger one is then made the older
+ * one, and the model is imported once more, so that inference, shape arithmetic and branches see one symbol. The
+ * inputs' dims are checked against their types at each call, as those of any dim that occurs twice.
+ *
+ * Broadcasting forces nothing: sizes that may differ by one of them being 1 stay apart, and a note says which, as the
+ * user may know better (--dim A=B).
+ */
+#include "frontend/onnx/import.h"
+
+xfc_int xfc_unified(const xfc_importer *im, xfc_int symbol) {
+    uint64_t id = xfc_map_get(&im->alias, symbol.id);
+    return id ? (xfc_int){(uint32_t)id} : symbol;
+}
+
+static bool is_dim(const xfc_ctx *c, xfc_int e) {
+    const xfc_int_info *i = xfc_int_look(c, e);
+    return i->kind == XFC_INT_SYMBOL && i->sym == XFC_SYM_DIM;
+}
+
+/* A number, a dim, or a sum of multiples of dims. */
+static bool is_plain(const xfc_ctx *c, xfc_int e) {
+    const xfc_int_info *i = xfc_int_look(c, e);
+    for (uint32_t t = 0; i->kind == XFC_INT_SUM && t < i->n_terms; t++)
+        if (i->term[t].n > 1 || (i->term[t].n && !is_dim(c, i->term[t].atom[0]))) return false;
+    return i->kind == XFC_INT_CONST || i->kind == XFC_INT_SUM || is_dim(c, e);
+}
+
+/* Does e in the place of the symbol keep the range that the symbol was declared with? A sum of dims may exceed the
+ * range of a dim that has none of its own. */
+static bool fits(xfc_ctx *c, xfc_int symbol, xfc_int e) {
+    int64_t lo, hi, least, most;
+    xfc_int_range(c, symbol, &lo, &hi);
+    xfc_int_range(c, e, &least, &most);
+    bool open = hi == XFC_DIM_MAX && xfc_int_look(c, e)->kind == XFC_INT_SUM;
+    return least >= lo && (most <= hi || open);
+}
+
+/* Everywhere e for the symbol, also in what stands for others. */
+static void replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
+    for (uint32_t i = 0; i < im->alias.n; i++) {
+        xfc_int old = {(uint32_t)im->alias.entry[i].value};
+        xfc_map_set(&im->alias, im->alias.entry[i].key, xfc_int_substitute(im->ctx, old, &symbol, &e, 1).id);
+    }
+    xfc_map_set(&im->alias, symbol.id, e.id);
+}
+
+static bool try_replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
+    xfc_ctx *c = im->ctx;
+    if (!is_dim(c, symbol) || !is_plain(c, e) || xfc_int_uses(c, e, symbol) || !fits(c, symbol, e)) return false;
+    replace(im, symbol, e);
+    return true;
+}
+
+bool xfc_unify_dims(xfc_importer *im) {
+    bool found = false;
+    for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
+        xfc_int side[2] = {im->graph->constraint[i].a, im->graph->constraint[i].b};
+        for (uint32_t k = 0; k < im->alias.n; k++) { /* as this round left it */
+            xfc_int from = {(uint32_t)im->alias.entry[k].key}, to = {(uint32_t)im->alias.entry[k].value};
+            for (int s = 0; s < 2; s++) side[s] = xfc_int_substitute(im->ctx, side[s], &from, &to, 1);
+        }
+        if (!xfc_int_known(side[0]) || !xfc_int_known(side[1]) || xfc_int_same(side[0], side[1])) continue;
+        bool younger = side[0].id > side[1].id; /* the first to be replaced, if both are dims */
+        found =
+            try_replace(im, side[!younger], side[younger]) || try_replace(im, side[younger], side[!younger]) || found;
+    }
+    return found;
+}
+
+/* --- what stays undecided --- */
+
+enum { MAX_NOTES = 8 };
+
+typedef struct {
+    xfc_importer *im;
+    xfc_map seen; /* expressions looked at, and pairs noted */
+    uint32_t n;
+} notes;
+
+static void note_pair(notes *w, const xfc_int_info *max, xfc_loc loc) {
+    const xfc_int_info *a = xfc_int_look(w->im->ctx, max->a), *b = xfc_int_look(w->im->ctx, max->b);
+    if (w->n == MAX_NOTES || !is_dim(w->im->ctx, max->a) || !is_dim(w->im->ctx, max->b)) return;
+    bool swap = max->a.id > max->b.id;
+    w->n++;
+    xfc_graph_note(w->im->graph, "import", loc,
+                   "dims '%s' and '%s' meet in broadcasting and may differ, one of them being 1; if they never do, "
+                   "--dim '%s=%s' makes better code",
+                   (swap ? b : a)->name, (swap ? a : b)->name, (swap ? a : b)->name, (swap ? b : a)->name);
+}
+
+static void look_for_pairs(notes *w, xfc_int e, xfc_loc loc) {
+    if (!xfc_int_known(e) || xfc_map_get(&w->seen, e.id)) return;
+    xfc_map_set(&w->seen, e.id, 1);
+    const xfc_int_info i = *xfc_int_look(w->im->ctx, e);
+    if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SYMBOL) return;
+    if (i.kind == XFC_INT_MAX) note_pair(w, &i, loc);
+    for (uint32_t t = 0; i.kind == XFC_INT_SUM && t < i.n_terms; t++)
+        for (uint32_t k = 0; k < i.term[t].n; k++) look_for_pairs(w, i.term[t].atom[k], loc);
+    if (i.kind == XFC_INT_SUM) return;
+    look_for_pairs(w, i.a, loc);
+    look_for_pairs(w, i.b, loc);
+}
+
+void xfc_note_undecided(xfc_importer *im) {
+    notes w = {.im = im, .seen = {.arena = im->arena}};
+    xfc_foreach_op(op, im->graph) {
+        if (!(xfc_ops[op->code].traits & (XFC_MAP | XFC_CONTRACT))) continue;
+        for (uint32_t d = 0; d < op->out[0].type.rank; d++) look_for_pairs(&w, op->out[0].type.dim[d], op->loc);
+    }
+}

@@ -1,0 +1,41 @@
+/* defined.h - symbols that an op defines while the model runs.
+ *
+ * A dim of the model is known when a run begins; a symbol of `define` only when that op has run: how many tokens of a
+ * batch are real, for one. It may stand in types, attributes and kernels behind the define, like a dim. What must be
+ * fixed when a run begins (sizes of buffers, offsets) takes bounds over dims instead.
+ *
+ *   define T in 0..b * s = %counts        f32[T, 384] needs at most b * s * 384 elements
+ */
+#ifndef XFC_DEFINED_H
+#define XFC_DEFINED_H
+#include "ir/op.h"
+
+/* The symbols that op defines; 0 unless it is a `define`. */
+uint32_t xfc_op_defines(const xfc_op *, const xfc_int **out);
+
+typedef struct { /* all symbols of a graph's defines */
+    xfc_ctx *ctx;
+    xfc_int *symbol; /* in the order of definition */
+    uint32_t n, cap;
+    xfc_map position; /* symbol id -> its place in symbol, + 1 */
+} xfc_defined;
+xfc_defined xfc_defined_of(const xfc_graph *, xfc_arena *);
+
+/* An expression without these symbols that is never smaller (most) or never larger (least) than e, whatever they are
+ * within their ranges. NONE: none is known. */
+xfc_int xfc_defined_most(const xfc_defined *, xfc_int e);
+xfc_int xfc_defined_least(const xfc_defined *, xfc_int e);
+/* Does e use any of them? */
+bool xfc_defined_in(const xfc_defined *, xfc_int e);
+/* Is e known when a kernel starts: nothing in it but numbers, dims and these symbols? */
+bool xfc_defined_at_start(const xfc_defined *, xfc_int e);
+
+/* Calls visit with every expression of the op: types of its results, attributes, its kernel; not with what is inside an
+ * expression. */
+typedef void xfc_int_visit(void *user, xfc_int);
+void xfc_op_ints(const xfc_op *, xfc_int_visit *, void *user);
+void xfc_kernel_ints(const xfc_kernel *, xfc_int_visit *, void *user);
+/* Calls visit with every symbol inside e, each time it occurs. */
+void xfc_int_symbols(const xfc_ctx *, xfc_int e, xfc_int_visit *, void *user);
+
+#endif

@@ -1,0 +1,104 @@
+/* unpad.c - padding removal: run the tokens that exist, not the rectangle they were padded to.
+ *
+ * After ByteTransformer (arXiv 2210.03052), for unmodified models. A model whose attentions provably ignore masked keys
+ * (unpad_mask.c) is the same function of its real tokens without the others, as long as nothing else looks at those
+ * (unpad_region.c). So it is run as one sequence of T tokens with batch 1 and attention made block-diagonal by
+ * cu_seqlens (unpad_twin.c). Left padding and holes are compacted like any other; positions stay those of the padded
+ * columns. A call whose mask breaks an assumption (values other than 0 and 1, an empty sequence whose first token is
+ * read) runs the padded program that stands beside the packed one.
+ *
+ * What changes: outputs with a token axis hold 0 at padding instead of what the model computed there. The note and the
+ * metadata "padded-output:NAME" say so.
+ *
+ * When: after raise and merge (it needs attention as one op and the mask unmerged with anything), before legalize.
+ * Options: --unpad=off leaves the graph alone; require makes a refusal an error.
+ */
+#include "passes/unpad.h"
+
+#include <stdarg.h>
+
+enum { MAX_ATOMS = 8 };
+
+void xfc_unpad_refuse(xfc_unpad *u, const xfc_op *op, const char *format, ...) {
+    if (u->n_refusals == XFC_COUNT(u->refused)) return;
+    xfc_buf text = {.arena = u->pass->scratch};
+    va_list args;
+    va_start(args, format);
+    xfc_buf_vprintf(&text, format, args);
+    va_end(args);
+    u->refused[u->n_refusals] = op;
+    u->reason[u->n_refusals++] = text.text;
+}
+
+static uint32_t find_atoms(xfc_pass *p, xfc_unpad_atom *all, uint32_t *n_attentions) {
+    uint32_t n = 0;
+    xfc_foreach_op(op, p->graph) {
+        xfc_unpad_atom found[MAX_ATOMS];
+        if (op->code != XFC_OP_ATTENTION) continue;
+        ++*n_attentions;
+        uint32_t k = xfc_unpad_atoms(p, op, found, MAX_ATOMS);
+        for (uint32_t i = 0; i < k; i++) {
+            bool known = false;
+            for (uint32_t j = 0; j < n; j++) known |= all[j].atom == found[i].atom;
+            if (!known && n < MAX_ATOMS) all[n++] = found[i];
+        }
+    }
+    return n;
+}
+
+static void say_no(xfc_pass *p, xfc_loc loc, const char *why) {
+    xfc_graph_note(p->graph, "unpad", loc, "padding is not removed: %s", why);
+    if (p->opts->unpad == XFC_FORCE)
+        p->status = xfc_fail(p->graph->ctx, XFC_ERR_INPUT, loc, "--unpad=require: padding cannot be removed: %s", why);
+}
+
+static void say_refusals(xfc_pass *p, const xfc_unpad *u) {
+    for (uint32_t i = 0; i < u->n_refusals; i++) say_no(p, u->refused[i]->loc, u->reason[i]);
+}
+
+static bool rewrite(xfc_unpad *u) {
+    xfc_graph *g = u->g;
+    const char *name = u->atom->name ? u->atom->name : "a comparison";
+    if (!xfc_unpad_rewrite(u)) {
+        u->pass->status = XFC_ERR_UNSUPPORTED;
+        return true;
+    }
+    xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = g->source};
+    xfc_graph_note(g, "unpad", loc, "padding removed: %u attentions masked by '%s', %u exits%s", u->n_attentions, name,
+                   u->n_exits, u->first ? ", position 0 of every sequence is read" : "");
+    return true;
+}
+
+bool xfc_unpad_pass(xfc_pass *p) {
+    xfc_unpad_atom atom[MAX_ATOMS];
+    uint32_t n_attentions = 0;
+    xfc_loc whole = {.file = p->graph->source};
+    if (p->opts->unpad == XFC_OFF) return false;
+    if (!p->target->claims) {
+        if (p->opts->unpad == XFC_FORCE) say_no(p, whole, "this target has no attention over packed sequences");
+        return false;
+    }
+    uint32_t n = find_atoms(p, atom, &n_attentions);
+    bool one_sequence = false;
+    xfc_unpad best = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        xfc_unpad u = {
+            .pass = p, .g = p->graph, .ctx = p->graph->ctx, .atom = atom[i].atom, .b = atom[i].b, .s = atom[i].s};
+        if (xfc_int_is(u.ctx, u.b, 1)) {
+            one_sequence = true;
+            continue;
+        }
+        u.value = xfc_new_array(p->scratch, xfc_unpad_value, p->graph->next_value_id);
+        if (xfc_unpad_find_region(&u)) return rewrite(&u);
+        if (u.n_attentions > best.n_attentions) best = u;
+    }
+    if (best.n_refusals > 0)
+        say_refusals(p, &best);
+    else if (one_sequence)
+        say_no(p, whole, "the batch is 1: a single sequence can be passed without its padding");
+    else if (n_attentions == 0)
+        say_no(p, whole, "no attention was found");
+    else
+        say_no(p, whole, "no attention has a bias that is provably a padding mask [batch, sequence] of its keys");
+    return false;
+}

@@ -1,0 +1,106 @@
+/* unpad.h - the parts of the unpad pass (see unpad.c for the idea).
+ *
+ * A padded tensor of B sequences and S positions holds its tokens at dims that are products with B and S among their
+ * factors. xfc_token says where; everything else (which ops keep tokens apart, how a value is packed, what its packed
+ * twin's dims are) follows from it and from the index maps of the ops.
+ */
+#ifndef XFC_UNPAD_H
+#define XFC_UNPAD_H
+#include "ir/build.h"
+#include "passes/rewrite.h"
+
+/* Dim b_dim is outer * B * b_inner, the sequence number being its middle digit; s_dim likewise for the position. */
+typedef struct {
+    bool has_b, has_s;
+    uint8_t b_dim, s_dim;
+    xfc_int b_inner, s_inner;
+} xfc_token;
+
+enum {
+    XFC_PACKED,
+    XFC_PADDED,
+    XFC_TWINS
+}; /* the two programs: rows of real tokens; the model's own, for B2 sequences */
+
+typedef struct {
+    xfc_token token; /* of the value itself, if is_token */
+    bool is_token;   /* both factors stand in its dims (the batch may be a constant 1) */
+    bool derived;    /* ... and its op keeps tokens apart, so that a twin can be computed from twins */
+    bool tainted;    /* depends on an attention of the region: exists packed only */
+    bool clean;      /* tainted, but known at padding: there it is `fill` */
+    double fill;
+    bool wanted; /* a twin is needed */
+    xfc_value *twin[XFC_TWINS];
+} xfc_unpad_value;
+
+typedef struct {
+    xfc_pass *pass;
+    xfc_graph *g;
+    xfc_ctx *ctx;
+    xfc_int b, s;           /* extents of the padded mask */
+    const xfc_value *atom;  /* [b, s] in its dims: 0 or 1, tells real tokens from padding */
+    bool inverted;          /* 1 means padding */
+    bool first;             /* some exit reads position 0: every sequence must have it */
+    xfc_unpad_value *value; /* by value id */
+    uint32_t n_attentions, n_exits, n_refusals;
+    const xfc_op *refused[16];
+    const char *reason[16];
+} xfc_unpad;
+
+static inline xfc_unpad_value *xfc_unpad_of(const xfc_unpad *u, const xfc_value *v) { return &u->value[v->id]; }
+void xfc_unpad_refuse(xfc_unpad *, const xfc_op *, const char *format, ...) XFC_PRINTF(3, 4);
+
+/* --- unpad_token.c --- */
+bool xfc_int_divide(xfc_ctx *, xfc_int e, xfc_int by, xfc_int *out); /* exact; false if it is not known to be */
+/* The factors of a type's dims, outermost first: at most one B, one S, and what else is there (without ones). */
+typedef enum { XFC_PIECE_B, XFC_PIECE_S, XFC_PIECE_OTHER } xfc_piece_kind;
+typedef struct {
+    xfc_piece_kind kind;
+    uint32_t dim; /* which it is a factor of */
+    xfc_int size;
+} xfc_piece;
+typedef struct {
+    uint32_t n, rank;
+    xfc_piece piece[2 * XFC_MAX_RANK];
+} xfc_pieces;
+/* False if they cannot be told apart, or are too many for a tensor of their own. */
+bool xfc_token_split(const xfc_unpad *, const xfc_type *, const xfc_token *, xfc_pieces *);
+/* Sequence number and position of the element at an index. NONE where the token has no such factor. */
+xfc_int xfc_token_sequence(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
+xfc_int xfc_token_position(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
+/* The op's nest without axes of one step; NULL if it has none. An index symbol for a dim. */
+xfc_nest *xfc_unpad_nest(const xfc_unpad *, const xfc_op *);
+xfc_int xfc_unpad_axis(const xfc_unpad *, xfc_int extent);
+/* A value whose dims name B and S once each, as themselves. */
+bool xfc_token_of_type(const xfc_unpad *, const xfc_type *, xfc_token *);
+/* Every output element depends, of token operands, on elements of its own token alone: then the output's token, and for
+ * each operand where tokens stand in it (has_b and has_s both false: the operand is the same for all). */
+bool xfc_token_through(const xfc_unpad *, const xfc_op *, xfc_token *in, xfc_token *out);
+bool xfc_token_same(const xfc_token *, const xfc_token *);
+/* Which position do all reads of operand i's tokens have? A constant, or NONE. Reads must keep sequences apart. */
+xfc_int xfc_token_read_position(const xfc_unpad *, const xfc_op *, uint32_t i);
+
+/* --- unpad_mask.c --- */
+/* Values that may tell padding in a bias: up to n, nearest first. b and s are their extents. */
+typedef struct {
+    const xfc_value *atom;
+    xfc_int b, s;
+} xfc_unpad_atom;
+uint32_t xfc_unpad_atoms(xfc_pass *, const xfc_op *attention, xfc_unpad_atom *out, uint32_t n);
+/* Is the bias of this attention, read with padding at the key, so low that the key has no weight, whatever the query?
+ * *neutral: it is 0 where no padding is. Decides u->inverted with the first attention. */
+bool xfc_unpad_masks_keys(xfc_unpad *, const xfc_op *attention, const xfc_token *q, bool *neutral);
+/* At elements that belong to padding: is the op's result the same whatever its tainted operands hold there, and is it
+ * one number? */
+typedef enum { XFC_DIRTY, XFC_CLEAN, XFC_CLEAN_FILL } xfc_clean;
+xfc_clean xfc_unpad_cleanses(xfc_unpad *, const xfc_op *, const xfc_token *out, double *fill);
+/* The bias with no padding anywhere, built by b; the bias itself where that is not simpler. */
+xfc_value *xfc_unpad_residual(xfc_unpad *, xfc_builder *, xfc_value *bias);
+
+/* --- unpad_region.c --- */
+bool xfc_unpad_find_region(xfc_unpad *); /* false: refused, or no attention whose mask is one of padding */
+
+/* --- unpad_twin.c --- */
+bool xfc_unpad_rewrite(xfc_unpad *);
+
+#endif

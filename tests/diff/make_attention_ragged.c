@@ -1,0 +1,77 @@
+/* make_attention_ragged.c - random ragged attention, with lists that fit: they are constants, so dims are numbers. */
+#include "tests/diff/make.h"
+
+typedef struct {
+    int64_t n, rows, size, n_tasks; /* sequences, rows of all, rows of the longest possible, blocks of 64 */
+    int32_t cu[8], pos[512], tasks[2 * 16];
+} lists;
+
+static lists make_lists(maker *m) {
+    static const int64_t lengths[] = {0, 1, 2, 7, 16, 33, 64, 65};
+    lists l = {.n = maker_below(m, 5)};
+    int64_t longest = 0;
+    for (int64_t i = 0; i < l.n; i++) {
+        int64_t length = lengths[maker_below(m, 8)], at = 0;
+        for (int64_t r = 0; r < length; r += 64) {
+            l.tasks[2 * l.n_tasks] = (int32_t)i;
+            l.tasks[2 * l.n_tasks++ + 1] = (int32_t)r;
+        }
+        for (int64_t r = 0; r < length; r++, at += 1 + maker_chance(m, 10)) l.pos[l.rows + r] = (int32_t)at;
+        l.rows += length;
+        l.cu[i + 1] = (int32_t)l.rows;
+        longest = at > longest ? at : longest;
+    }
+    l.size = longest + maker_below(m, 60);
+    return l;
+}
+
+static xfc_value *list(maker *m, uint32_t rank, const int64_t *dim, const int32_t *data) {
+    return xfc_b_const(&m->b, xfc_tensor_copy(m->ctx, XFC_I32, rank, dim, data, NULL));
+}
+
+static xfc_value *packed(maker *m, xfc_value *x, xfc_value *cu, xfc_int size, bool columns) {
+    const int64_t perm[2] = {columns, !columns};
+    const xfc_attr attr[] = {xfc_attr_int(XFC_K_PANEL, 48), xfc_attr_dims(XFC_K_SIZE, &size, 1),
+                             xfc_attr_ints(XFC_K_PERM, perm, 2)};
+    return maker_build(m, XFC_OP_PACK_RAGGED, (xfc_value *[]){x, cu}, 2, attr, XFC_COUNT(attr));
+}
+
+xfc_value *make_pack_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
+    (void)code;
+    lists l = make_lists(m);
+    const xfc_int dim[3] = {maker_constant(m, 1 + maker_below(m, 3)), maker_constant(m, l.rows),
+                            maker_constant(m, 1 + maker_below(m, 60))};
+    xfc_value *x = maker_pick_exact(m, t, 3, dim), *cu = list(m, 1, (int64_t[]){l.n + 1}, l.cu);
+    return packed(m, x, cu, maker_constant(m, l.size), maker_chance(m, 50));
+}
+
+/* The meaning of the op lets a NaN of v reach other sequences; kernels do not. */
+static xfc_value *finite(maker *m, xfc_dtype t, const xfc_int *dim) {
+    xfc_value *x = maker_new_input(m, t, 3, dim, DIFF_NEAR_ONE, XFC_INT_NONE);
+    if (!x || !maker_chance(m, 50)) return x;
+    xfc_value *y = maker_new_input(m, t, 3, dim, DIFF_NEAR_ONE, XFC_INT_NONE);
+    return maker_build(m, XFC_OP_SUB, (xfc_value *[]){x, y}, 2, NULL, 0);
+}
+
+xfc_value *make_attention_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
+    static const int64_t widths[] = {1, 3, 8, 16, 17, 32, 50, 64};
+    lists l = make_lists(m);
+    bool is_packed = code == XFC_OP_ATTENTION_RAGGED_PACKED, has_bias = maker_chance(m, 60);
+    xfc_int h = maker_constant(m, 1 + maker_below(m, 3)), rows = maker_constant(m, l.rows);
+    xfc_int q[3] = {h, rows, maker_constant(m, widths[maker_below(m, 8)])}, v[3] = {h, rows, q[2]};
+    if (maker_chance(m, 40)) v[2] = maker_constant(m, widths[maker_below(m, 8)]);
+    xfc_int size[2] = {maker_constant(m, l.size), v[2]}, one = maker_constant(m, 1);
+    xfc_int bias[4] = {maker_constant(m, l.n), h, size[0], size[0]};
+    for (uint32_t d = 0; d < 4; d++)
+        if (maker_chance(m, 50)) bias[d] = one;
+    xfc_value *in[7] = {finite(m, t, q), finite(m, t, q), finite(m, t, v)};
+    in[3] = list(m, 1, (int64_t[]){l.n + 1}, l.cu);
+    in[4] = list(m, 2, (int64_t[]){l.n_tasks, 2}, l.tasks);
+    in[5] = list(m, 1, &l.rows, l.pos);
+    if (has_bias) in[6] = maker_pick_exact(m, t, 4, bias);
+    if (is_packed) in[1] = packed(m, in[1], in[3], size[0], true);
+    if (is_packed) in[2] = packed(m, in[2], in[3], size[0], false);
+    const xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, maker_chance(m, 30)),
+                             xfc_attr_dims(XFC_K_SIZE, size, is_packed ? 2 : 1)};
+    return maker_build(m, code, in, has_bias ? 7 : 6, attr, XFC_COUNT(attr));
+}

@@ -1,0 +1,137 @@
+"""common.py - the models that the tests of padding removal run, and how their inputs are made and their outputs compared."""
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODELS = os.path.join(HERE, "..", "models")
+sys.path[:0] = [MODELS, os.path.join(HERE, "..", "bench"), os.path.join(HERE, "..", "..", "tools")]
+import make_bert  # noqa: E402
+import xf  # noqa: E402
+
+SKIP = 77
+
+
+class Model:
+    """What a test must know of a model beside the file.
+
+    first: an exit reads position 0, so that only masks with a one there are packed. reads_padding: the model itself lets
+    ids in front of a token (left padding, holes) matter, because it derives positions from them. batch, length: what is not dynamic."""
+
+    def __init__(self, first=False, reads_padding=False, pad=0, vocabulary=200, longest=64, made=None):
+        self.first, self.reads_padding, self.pad, self.made = first, reads_padding, pad, made
+        self.vocabulary, self.longest = vocabulary, longest
+
+    def file(self, name, folder):
+        if not self.made:
+            return os.path.join(MODELS, name, "model.onnx")
+        path = os.path.join(folder, name + ".onnx")
+        onnx.save(make_bert.make(make_bert.options([path], **self.made)), path)
+        return path
+
+
+def made(first, **options):
+    return Model(first, vocabulary=100, longest=256, made=dict(vocab=100, positions=256, **options))
+
+
+ALL = {
+    # Made here: head sizes that fill no vector, more than one block of rows, other types of mask.
+    "made_cls": made(True, layers=2, width=64, heads=2, pooling="cls"),
+    "made_mean": made(False, layers=2, width=72, heads=3, pooling="mean", norm="spelled", mask="bool"),
+    "made_tokens": made(False, layers=3, width=60, heads=3, pooling="none", mask="float32"),
+    "made_int32": made(True, layers=1, width=48, heads=1, pooling="cls", norm="spelled", mask="int32"),
+    # The committed exports.
+    "bert": Model(True),
+    "bert_external_data": Model(True),
+    "bert_initializer_inputs": Model(True),
+    "bert_local_functions": Model(True),
+    "bert_odd_names": Model(True),
+    "bert_opset10": Model(True),
+    "bert_opset23": Model(True),
+    "cross_encoder": Model(True),
+    "distilbert": Model(),
+    "electra": Model(),
+    "question_answering": Model(),
+    "roberta": Model(True, reads_padding=True, pad=1),
+    "sentence_encoder": Model(),
+    "xlmr": Model(True, reads_padding=True, pad=1),
+}
+
+
+def run(*command):
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+
+
+def input_named(session, part):
+    """The one input whose name contains part; None."""
+    return next((node for node in session.get_inputs() if part in node.name), None)
+
+
+def make_feed(session, model, mask, seed=0, ids=None):
+    """ids: what stands at padded positions (default: the model's padding id)."""
+    random = np.random.default_rng(seed)
+    mask = np.asarray(mask)
+    words = random.integers(3, model.vocabulary, mask.shape, dtype=np.int64)
+    words = np.where(mask != 0, words, model.pad if ids is None else ids)
+    feed = {input_named(session, "input_ids").name: words}
+    node = input_named(session, "mask")
+    feed[node.name] = mask.astype(node.dtype)
+    types = input_named(session, "type")
+    if types:
+        feed[types.name] = random.integers(0, 2, mask.shape, dtype=np.int64)
+    return feed
+
+
+def prefixes(lengths, width):
+    """Masks of texts that begin at position 0."""
+    return (np.arange(width)[None] < np.array(lengths, np.int64).reshape(-1, 1)).astype(np.int64)
+
+
+def suffixes(lengths, width):
+    """Left padding."""
+    return prefixes(lengths, width)[:, ::-1].copy()
+
+
+def run_into(session, feed):
+    """All outputs, written into arrays that held something else: what is not written shows."""
+    sizes = {}
+    for node in session.get_inputs():
+        sizes.update(zip(node.shape, feed[node.name].shape))
+    out = {}
+    for node in session.get_outputs():
+        shape = [d if isinstance(d, int) else sizes[d] for d in node.shape]
+        out[node.name] = np.full(shape, 77 if node.dtype.kind != "f" else np.nan, node.dtype)
+    return session.run(None, feed, out)
+
+
+def has_tokens(session, node):
+    """An output with an element or row for each token."""
+    return len(node.shape) >= 2 and node.shape[:2] == input_named(session, "mask").shape
+
+
+def difference(got, want):
+    """The largest difference in units of the row's largest value; of all, where a row is but a value or two."""
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return float("inf")
+    if not want.size:
+        return 0.0
+    rows = want.ndim >= 2 and want.shape[-1] >= 8
+    scale = np.maximum(np.abs(want).max(axis=-1, keepdims=True) if rows else np.abs(want).max(), np.finfo(want.dtype).tiny)
+    worst = (np.abs(got - want) / scale).max()
+    return float("inf") if np.isnan(worst) else float(worst)
+
+
+def same_bits(got, want):
+    """NaN equals NaN, whatever its bits."""
+    if (got.shape, got.dtype) != (want.shape, want.dtype):
+        return False
+    nan = np.isnan(want) if want.dtype.kind == "f" else np.zeros(want.shape, bool)
+    return np.array_equal(nan, np.isnan(got) if got.dtype.kind == "f" else nan) and got[~nan].tobytes() == want[~nan].tobytes()
+
+
+def temporary():
+    return tempfile.TemporaryDirectory(prefix="xfc-test-")

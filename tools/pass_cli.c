@@ -1,0 +1,166 @@
+/* pass_cli.c - see pass_cli.h. */
+#include "tools/pass_cli.h"
+#include <stdio.h>
+#include <string.h>
+
+/* --- options --- */
+
+typedef struct {
+    const char *word;
+    xfc_choice choice;
+} word;
+
+static bool read_word(const char *tool, const char *option, const char *text, const word *words, uint32_t n,
+                      xfc_choice *out) {
+    if (!text) return true;
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(text, words[i].word) == 0) return *out = words[i].choice, true;
+    fprintf(stderr, "%s: error: unknown --%s=%s; known:", tool, option, text);
+    for (uint32_t i = 0; i < n; i++) fprintf(stderr, "%s %s", i ? "," : "", words[i].word);
+    fprintf(stderr, "\n");
+    return false;
+}
+
+bool xf_pass_words_read(const char *tool, const xf_pass_words *w, xfc_pass_opts *out) {
+    static const word unpad[] = {{"auto", XFC_AUTO}, {"off", XFC_OFF}, {"require", XFC_FORCE}},
+                      norm[] = {{"off", XFC_OFF}, {"auto", XFC_AUTO}, {"force", XFC_FORCE}},
+                      fold[] = {{"on", XFC_AUTO}, {"off", XFC_OFF}}, crms[] = {{"off", XFC_OFF}, {"on", XFC_FORCE}};
+    xfc_choice keep = XFC_AUTO;
+    bool ok = read_word(tool, "unpad", w->unpad, unpad, XFC_COUNT(unpad), &out->unpad);
+    ok = read_word(tool, "pre-rmsnorm", w->pre_rmsnorm, norm, XFC_COUNT(norm), &out->pre_rmsnorm) && ok;
+    ok = read_word(tool, "fold-ln-affine", w->fold_ln_affine, fold, XFC_COUNT(fold), &keep) && ok;
+    ok = read_word(tool, "pre-crmsnorm", w->pre_crmsnorm, crms, XFC_COUNT(crms), &out->pre_crmsnorm) && ok;
+    out->keep_ln_affine = keep == XFC_OFF;
+    return ok;
+}
+
+/* The next name of a list as the runner reads it: commas and white space separate. */
+static const xfc_pass_info *next_pass(const char **at, const char **name, size_t *n) {
+    *name = *at + strspn(*at, ", \t\n");
+    *n = strcspn(*name, ", \t\n");
+    *at = *name + *n;
+    for (uint32_t i = 0; i < XFC_PASS_COUNT; i++)
+        if (strlen(xfc_passes[i].name) == *n && memcmp(xfc_passes[i].name, *name, *n) == 0) return &xfc_passes[i];
+    return NULL;
+}
+
+static bool check_list(const char *tool, const char *option, const char *list, bool disabled) {
+    const char *name;
+    size_t n;
+    while (list) {
+        const xfc_pass_info *p = next_pass(&list, &name, &n);
+        if (n == 0) break;
+        if (!p)
+            return fprintf(stderr, "%s: error: %s: no pass is named '%.*s'; see %s --list-passes\n", tool, option,
+                           (int)(n < 64 ? n : 64), name, tool),
+                   false;
+        if (disabled && p->kind != XFC_KIND_OPTIONAL)
+            return fprintf(stderr, "%s: error: %s: '%s' is required; leave it out of the list\n", tool, option,
+                           p->name),
+                   false;
+    }
+    return true;
+}
+
+bool xf_pass_names_check(const char *tool, const char *option, const char *passes, const char *disable) {
+    return check_list(tool, option, passes, false) && check_list(tool, "--disable-pass", disable, true);
+}
+
+int xf_pass_list(void) {
+    for (int i = 0; i < XFC_PASS_COUNT; i++)
+        printf("%-12s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
+               xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
+    return 0;
+}
+
+/* --- notes --- */
+
+void xf_note_text(xfc_buf *b, const xfc_note *note) {
+    if (note->loc.node) {
+        xfc_buf_str(b, "node '");
+        xfc_buf_plain(b, note->loc.node);
+        xfc_buf_str(b, "': ");
+    }
+    xfc_buf_plain(b, note->text);
+}
+
+/* As a message of the context, so that it reads like all others. */
+static void print_json(const xfc_graph *g, const xfc_note *note, xfc_arena *arena) {
+    xfc_loc loc = note->loc;
+    if (!loc.file) loc.file = g->source;
+    xfc_diag d = {.is_note = true, .loc = loc, .text = xfc_sprintf(arena, "[%s] %s", note->pass, note->text)};
+    xfc_diags_print(&(xfc_ctx){.diags = &d, .n_diags = 1}, stderr, true);
+}
+
+void xf_notes_print(const xfc_graph *g, bool as_json) {
+    xfc_arena *scratch = xfc_arena_new();
+    for (uint32_t i = 0; i < g->n_notes; i++) {
+        const xfc_note *note = &g->note[i];
+        const char *file = note->loc.file ? note->loc.file : g->source;
+        xfc_buf b = {.arena = scratch};
+        if (as_json) {
+            print_json(g, note, scratch);
+            continue;
+        }
+        xfc_buf_plain(&b, file ? file : "model");
+        xfc_buf_printf(&b, ": note: [%s] ", note->pass);
+        xf_note_text(&b, note);
+        fprintf(stderr, "%s\n", b.text);
+    }
+    xfc_arena_free(scratch);
+}
+
+void xf_notes_store(xfc_graph *g, size_t most_bytes) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < g->n_notes; i++) {
+        xfc_buf b = {.arena = g->arena};
+        xfc_buf_printf(&b, "[%s] ", g->note[i].pass);
+        xf_note_text(&b, &g->note[i]);
+        bytes += b.n + 1;
+        bool fits = bytes <= most_bytes;
+        const char *rest = xfc_sprintf(g->arena, "[xfc] %u further notes are left out; xfc --explain prints them all",
+                                       (unsigned)(g->n_notes - i));
+        xfc_graph_meta(g, xfc_sprintf(g->arena, "note.%u", (unsigned)i), fits ? b.text : rest);
+        if (!fits) return;
+    }
+}
+
+/* --- padding --- */
+
+static const char padded[] = "padded-output:"; /* metadata: + the name of an output = the input that masks it */
+
+static const char *padded_output(const xfc_graph *g, uint32_t i) {
+    return strncmp(g->meta[i], padded, sizeof padded - 1) == 0 ? g->meta[i] + sizeof padded - 1 : NULL;
+}
+
+/* The outputs that mask decides, from pair `first` on, which is the first of them. */
+static void outputs_of(const xfc_graph *g, uint32_t first, xfc_buf *b) {
+    uint32_t n = 0;
+    for (uint32_t i = first; i < g->n_meta; i += 2)
+        n += padded_output(g, i) && !strcmp(g->meta[i + 1], g->meta[first + 1]);
+    xfc_buf_str(b, n > 1 ? "outputs " : "output ");
+    const char *comma = "";
+    for (uint32_t i = first; i < g->n_meta; i += 2) {
+        if (!padded_output(g, i) || strcmp(g->meta[i + 1], g->meta[first + 1]) != 0) continue;
+        xfc_buf_str(b, comma);
+        xfc_buf_plain(b, padded_output(g, i));
+        comma = ", ";
+    }
+    xfc_buf_str(b, n > 1 ? " hold 0 where " : " holds 0 where ");
+    xfc_buf_plain(b, g->meta[first + 1]);
+    xfc_buf_str(b, " is 0");
+}
+
+bool xf_padding_text(const xfc_graph *g, xfc_buf *b) {
+    bool any = false;
+    for (uint32_t i = 0; i < g->n_meta; i += 2) {
+        bool seen = !padded_output(g, i);
+        for (uint32_t k = 0; k < i && !seen; k += 2)
+            seen = padded_output(g, k) && !strcmp(g->meta[k + 1], g->meta[i + 1]);
+        if (seen) continue;
+        if (any) xfc_buf_str(b, "; ");
+        outputs_of(g, i, b);
+        any = true;
+    }
+    return any;
+}
