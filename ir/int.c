@@ -360,10 +360,8 @@ static bool is_shifted_quotient(xfc_ctx *ctx, xfc_int e, xfc_int *x, xfc_int *m)
     for (uint32_t i = 0; i < p.n; i++) {
         bool atom = p.term[i].n == 1 && p.term[i].coeff == 1;
         if (p.term[i].n && (!atom || q)) return false;
-        if (atom)
-            q = xfc_int_look(ctx, p.term[i].atom[0]);
-        else
-            c = p.term[i].coeff;
+        if (atom) q = xfc_int_look(ctx, p.term[i].atom[0]);
+        if (!atom) c = p.term[i].coeff;
     }
     if (!q || q->kind != XFC_INT_FLOORDIV || !xfc_int_value(ctx, q->b, &divisor) || divisor <= 0) return false;
     *x = q->a;

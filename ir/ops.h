@@ -18,7 +18,8 @@ xfc_status infer_concat(xfc_infer *), infer_pad(xfc_infer *), infer_pack(xfc_inf
 xfc_status infer_gather(xfc_infer *), infer_gather_elements(xfc_infer *), infer_gather_nd(xfc_infer *);
 xfc_status infer_scatter_nd(xfc_infer *), nest_scatter_nd(const xfc_op *, xfc_nestb *);
 xfc_status infer_scatter_elements(xfc_infer *), nest_scatter_elements(const xfc_op *, xfc_nestb *);
-xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *);
+xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *),
+    infer_crmsnorm(xfc_infer *);
 xfc_status infer_attention(xfc_infer *), infer_softmax(xfc_infer *), infer_gelu(xfc_infer *), infer_cumsum(xfc_infer *);
 
 /* .nest: appends axes, body and stores; buffers are the operands that are present, in order, then the outputs. */

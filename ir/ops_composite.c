@@ -143,6 +143,12 @@ xfc_status infer_norm(xfc_infer *inf) {
     return infer_same(inf);
 }
 
+xfc_status infer_crmsnorm(xfc_infer *inf) {
+    XFC_TRY(infer_norm(inf));
+    if (xfc_op_int(inf->op, XFC_K_AXIS, 0) + 1 == (int64_t)xfc_op_in(inf->op, 0)->rank) return XFC_OK;
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "crmsnorm is over the last dim: correct its axis");
+}
+
 static xfc_value *mean_from(xfc_builder *b, xfc_value *x, int64_t axis) {
     int64_t axes[XFC_MAX_RANK];
     uint32_t n = 0;
@@ -176,8 +182,6 @@ xfc_status decompose_rmsnorm(xfc_builder *b, const xfc_op *op, xfc_value **resul
 xfc_status decompose_crmsnorm(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     xfc_value *x = operand(b, op, 0);
     int64_t last = xfc_op_int(op, XFC_K_AXIS, 0);
-    if (last + 1 != (int64_t)op->in[0].value->type.rank)
-        return xfc_fail(b->graph->ctx, XFC_ERR_INPUT, op->loc, "crmsnorm is over the last dim: correct its axis");
     xfc_int d = xfc_int_addc(b->graph->ctx, op->in[0].value->type.dim[last], 1);
     xfc_value *sum = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, x, &last, 1, true);
     xfc_value *square = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, xfc_b_binary(b, XFC_OP_MUL, x, x), &last, 1, true);

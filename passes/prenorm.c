@@ -2,7 +2,8 @@
  * without a mean.
  *
  * A web of a stream is converted if nothing but norms sees its values (prenorm_web.c) and if that removes more means
- * than it adds: one for each writer whose weights cannot take R, none otherwise. The results are equal in real
+ * than it adds: one for each writer whose weights cannot take R, none otherwise; and if the tables it copies are not
+ * out of proportion (the embeddings of a post-norm model, for the one norm behind them). The results are equal in real
  * arithmetic, not in the last bits. What was done, and what was left alone and why, are notes of the graph.
  *
  * pre-crmsnorm is off unless asked for: a stream of d - 1 channels fits no vector. It takes the webs it can, with every
@@ -14,6 +15,8 @@
 #include "passes/prenorm.h"
 
 #include <inttypes.h>
+
+#define MAX_TABLE_BYTES ((uint64_t)16 << 20) /* of new embedding tables for one norm */
 
 static const char *pass_name(bool crms) { return crms ? "pre-crmsnorm" : "pre-rmsnorm"; }
 
@@ -53,11 +56,16 @@ static void forbid_what_does_not_fold(xfc_webs *w) {
     }
 }
 
+/* A new table is memory that the compiler needs beside the old one, and nothing else gains by it. */
+static bool pays(const xfc_web *group) {
+    return group->norms > group->recentred && group->table_bytes / MAX_TABLE_BYTES < group->norms;
+}
+
 static bool decide(xfc_webs *w, xfc_choice choice) {
     bool any = false;
     for (uint32_t i = 0; i < w->n_webs; i++) {
         const xfc_web *group = &w->web[w->web[i].group];
-        w->web[i].convert = !w->web[i].why && (choice == XFC_FORCE || group->norms > group->recentred);
+        w->web[i].convert = !w->web[i].why && (choice == XFC_FORCE || pays(group));
         any |= w->web[i].convert;
     }
     return any;
@@ -95,6 +103,12 @@ static void note_unpaid(xfc_webs *w, uint32_t group, bool crms) {
     const xfc_web *x = &w->web[group];
     const xfc_web_node *node = first_opaque(w, group);
     (void)norms_of(w, group, &first);
+    if (x->norms > x->recentred) {
+        xfc_graph_note(w->pass->graph, pass_name(crms), first->op->loc,
+                       "%u norm%s of %" PRId64 " channels kept: %" PRIu64 " MB of tables would be made anew for them",
+                       x->norms, plural(x->norms), first->at.d, x->table_bytes >> 20);
+        return;
+    }
     xfc_graph_note(w->pass->graph, pass_name(crms), first->op->loc,
                    "%u norm%s of %" PRId64 " channels kept: the mean%s of %u other value%s would be computed instead, "
                    "first of '%s'",

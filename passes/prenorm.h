@@ -71,6 +71,7 @@ typedef struct {
 
 typedef struct {
     uint32_t norms, recentred; /* of the whole group that shares recentred values */
+    uint64_t table_bytes;      /* constants of the stream itself, of which R makes new ones: embeddings */
     uint32_t group;            /* the first web of the group */
     const xfc_use *edge;       /* what forbids it; NULL: nothing */
     const char *why;
@@ -91,7 +92,7 @@ xfc_web_node *xfc_web_node_of(const xfc_webs *, const xfc_value *); /* NULL: not
 bool xfc_web_of_use(const xfc_webs *, const xfc_use *, uint32_t *web);
 /* Finds all webs, their sources and what forbids them. */
 void xfc_webs_find(xfc_webs *);
-/* Joins legal webs that share an opaque source to groups and counts norms and recentred values of each. */
+/* Joins legal webs that share an opaque source to groups and counts norms, recentred values and tables of each. */
 void xfc_webs_count(xfc_webs *);
 
 /* --- prenorm_weight.c --- */

@@ -300,7 +300,25 @@ static bool share(xfc_webs *w, const xfc_web_node *node, uint32_t *group) {
     return any;
 }
 
+/* Bytes of constants that the op adds to the stream or reads it from; each constant once. */
+static uint64_t tables_of(const xfc_web_node *node, xfc_map *seen) {
+    const xfc_op *op = node->value->def;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        const xfc_tensor *t;
+        xfc_role role;
+        xfc_channels in;
+        if (!op->in[i].value || !xfc_value_is_const(op->in[i].value, &t) ||
+            !xfc_commutes(op, node->at, i, &role, &in) || role != XFC_ROLE_STREAM || xfc_map_find(seen, t->id, NULL))
+            continue;
+        xfc_map_set(seen, t->id, 1);
+        bytes += t->bytes;
+    }
+    return bytes;
+}
+
 void xfc_webs_count(xfc_webs *w) {
+    xfc_map seen = {.arena = w->pass->scratch};
     uint32_t group;
     for (uint32_t i = 0; i < w->n_webs; i++) w->web[i].group = i;
     for (uint32_t i = 0; i < w->n_nodes; i++)
@@ -309,4 +327,9 @@ void xfc_webs_count(xfc_webs *w) {
         if (w->node[i].source == XFC_SOURCE_OPAQUE && share(w, &w->node[i], &group)) w->web[group].recentred++;
     for (uint32_t i = 0; i < w->n_webs; i++) w->web[i].group = group_of(w, i);
     for (uint32_t i = 0; i < w->n_readers; i++) w->web[w->web[w->reader[i].web].group].norms++;
+    for (uint32_t i = 0; i < w->n_nodes; i++) {
+        const xfc_web_node *node = &w->node[i];
+        if (node->source != XFC_SOURCE_NONE || w->web[node->web].why) continue;
+        w->web[w->web[node->web].group].table_bytes += tables_of(node, &seen);
+    }
 }

@@ -48,8 +48,8 @@ xfc_value *make_along(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *in[3] = {maker_pick(m, t, 1, 4)};
     if (!in[0]) return NULL;
     uint32_t r = in[0]->type.rank, axis = maker_chance(m, 60) ? r - 1 : maker_below(m, r), n = 1;
-    bool norm = code != XFC_OP_SOFTMAX, centred = code == XFC_OP_LAYERNORM;
-    if (norm) n = 1 + maker_below(m, centred ? 3 : 2);
+    bool norm = code != XFC_OP_SOFTMAX;
+    if (norm) n = 1 + maker_below(m, 3);
     for (uint32_t i = 1; i < n; i++) in[i] = maker_pick_exact(m, t, r - axis, in[0]->type.dim + axis);
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_float(XFC_K_EPS, 1e-3)};
     return maker_build(m, code, in, n, attr, norm ? 2 : 1);

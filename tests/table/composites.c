@@ -55,7 +55,7 @@ static void softmax_far(table *t) {
 static void norm(table *t, xfc_dtype dtype, bool centre) {
     int64_t dim[3];
     uint32_t rank = random_shape(t, dim), axis = (uint32_t)test_between(&t->seed, 0, rank - 1),
-             n_in = (uint32_t)test_between(&t->seed, 1, centre ? 3 : 2);
+             n_in = (uint32_t)test_between(&t->seed, 1, 3);
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_float(XFC_K_EPS, 1e-5)};
     table_next(t, centre ? "layernorm" : "rmsnorm");
     table_operand(t, dtype, rank, dim, false);
@@ -73,6 +73,31 @@ static void norm(table *t, xfc_dtype dtype, bool centre) {
             double scale = n_in > 1 ? table_f(&t->in[1], i) : 1;
             y = y * scale + (n_in > 2 ? table_f(&t->in[2], i) : 0);
             table_same(t, row + i, y, ulps(dtype), dtype == XFC_F64 ? 1e-14 : (slack * fabs(scale) + 4) * 4e-7);
+        }
+    }
+}
+
+/* As an rmsnorm of one value more, minus the sum of the others. */
+static void crmsnorm(table *t, xfc_dtype dtype) {
+    int64_t dim[3];
+    uint32_t rank = random_shape(t, dim);
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, rank - 1), xfc_attr_float(XFC_K_EPS, 1e-5)};
+    table_next(t, "crmsnorm");
+    table_operand(t, dtype, rank, dim, false);
+    if (!CHECK(table_run(t, XFC_OP_CRMSNORM, attr, 2)) || !table_shape(t, rank, dim)) return;
+    int64_t n = dim[rank - 1];
+    for (int64_t row = 0; row < t->out.count; row += n) {
+        double sum = 0, square = 0, sizes = 0;
+        for (int64_t i = 0; i < n; i++) {
+            double x = table_f(&t->in[0], row + i);
+            sum += x;
+            square += x * x;
+            sizes += fabs(x);
+        }
+        double root = sqrt((square + sum * sum) / (double)(n + 1) + 1e-5), slack = 1 + sizes * sizes / (root * root);
+        for (int64_t i = 0; i < n; i++) {
+            double y = table_f(&t->in[0], row + i) / root;
+            table_same(t, row + i, y, ulps(dtype), fabs(y) * slack * (dtype == XFC_F64 ? 1e-14 : 4e-7));
         }
     }
 }
@@ -175,6 +200,9 @@ static void refusals(table *t) {
     table_next(t, "refusals of composites");
     table_operand(t, XFC_I32, 2, (int64_t[]){2, 3}, false);
     CHECK(!table_run(t, XFC_OP_GELU, NULL, 0)); /* integers */
+    table_next(t, "refusals of composites");
+    table_operand(t, XFC_F32, 3, (int64_t[]){2, 2, 3}, false);
+    CHECK(!table_run(t, XFC_OP_CRMSNORM, eps, 2)); /* not the last axis */
     t->dynamic = dynamic;
 }
 
@@ -186,6 +214,7 @@ int main(void) {
                 softmax(&t, floats[i]);
                 norm(&t, floats[i], true);
                 norm(&t, floats[i], false);
+                crmsnorm(&t, floats[i]);
                 gelu(&t, floats[i], times % 2);
                 linear(&t, floats[i]);
                 attention(&t, floats[i]);

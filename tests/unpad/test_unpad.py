@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_unpad.py XFC MODEL [--mode=require|auto|off] [--flags="-O0 ..."] - what padding removal promises, through xfc and xf.py.
 
-A model of common.py is compiled twice, with --unpad=MODE (default require) and --unpad=off. Masks of zeros and ones run the packed program: what
+A model of encoders.py is compiled twice, with --unpad=MODE (default require) and --unpad=off. Masks of zeros and ones run the packed program: what
 it says at real tokens is what the padded build says up to rounding, at padding it is 0, and nothing under the mask is ever read. The
 bits do not depend on company, width, threads or what ran before. Masks that are no masks run the model as it stands, bit for bit. --mode=off checks
 the tests themselves: all that is not about packing must hold of the padded build too. Without onnxruntime the comparison with it is skipped.
@@ -11,9 +11,9 @@ import re
 import sys
 import unittest
 
+# First: it skips aloud where packages are missing.
+from encoders import ALL, MARCH, difference, has_tokens, input_named, make_feed, prefixes, run, run_into, same_bits, suffixes, temporary, xf
 import numpy as np
-
-from common import ALL, difference, has_tokens, input_named, make_feed, prefixes, run, run_into, same_bits, suffixes, temporary, xf
 
 try:
     import onnxruntime
@@ -23,7 +23,7 @@ except ImportError:
 
 XFC, NAME = os.path.abspath(sys.argv[1]), sys.argv[2]
 OPTIONS = dict(argument[2:].split("=", 1) for argument in sys.argv[3:])
-MODE, FLAGS = OPTIONS.get("mode", "require"), OPTIONS.get("flags", "").split()
+MODE, FLAGS = OPTIONS.get("mode", "require"), OPTIONS.get("flags", MARCH).split()
 MODEL = ALL[NAME]
 PACKS = MODE != "off"
 OWN, PEER = 1e-5, 1e-4  # tolerances: the own padded build, onnxruntime
