@@ -199,7 +199,7 @@ static fact of_tensor(evaluator *ev, const xfc_tensor *t, const xfc_type *type, 
     return isnan(r.lo) ? BAD : r;
 }
 
-/* The atom at an index: 1 - padding... at a real token, `padding` at the key. */
+/* The atom at an index: `padding` at the key, what marks a token at the query; anywhere else nothing is known. */
 static fact of_atom(evaluator *ev, const xfc_value *v, const xfc_int *index) {
     const xfc_unpad *u = ev->u;
     xfc_token t;

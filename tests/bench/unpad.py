@@ -19,6 +19,7 @@ and what they compute is compared at the valid positions before anything is prin
 compiles. A peer that is not installed is named and left out. Times on shared machines mean little; ratios do.
 """
 import argparse
+import ctypes
 import importlib.util
 import json
 import math
@@ -42,6 +43,7 @@ CASES = (["bert32"] + [f"uniform:{s}" for s in (64, 128, 256, 512)] + ["sentence
          ["full:bert:16x128", "full:minilm:1x128", "full:minilm:32x64"])
 PEERS = {"ort": "onnxruntime", "ov": "OpenVINO"}
 PACKED, PADDED = "packed", "padded"  # the builds of xfc
+PR_SET_PDEATHSIG = 1
 
 
 # --- what is run ----------------------------------------------------------------------------------------------------------------
@@ -159,6 +161,7 @@ class Runner:
 
 
 def worker(kind, path):
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # a stopped process would stay for ever
     runner = Runner(kind, path)
     print("ready", flush=True)
     for line in sys.stdin:
