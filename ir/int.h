@@ -34,6 +34,8 @@ xfc_int xfc_int_mul(xfc_ctx *, xfc_int, xfc_int);
 xfc_int xfc_int_floordiv(xfc_ctx *, xfc_int, xfc_int);
 xfc_int xfc_int_ceildiv(xfc_ctx *, xfc_int, xfc_int);
 xfc_int xfc_int_mod(xfc_ctx *, xfc_int, xfc_int);
+/* a / b where every term of a has the factors of b, a single product: then they cancel, even symbols that may be 0. */
+bool xfc_int_exact(xfc_ctx *, xfc_int a, xfc_int b, xfc_int *out);
 xfc_int xfc_int_min(xfc_ctx *, xfc_int, xfc_int);
 xfc_int xfc_int_max(xfc_ctx *, xfc_int, xfc_int);
 static inline xfc_int xfc_int_addc(xfc_ctx *c, xfc_int a, int64_t k) { return xfc_int_add(c, a, xfc_int_const(c, k)); }

@@ -346,3 +346,62 @@ void xfc_int_print(const xfc_ctx *ctx, xfc_buf *buf, xfc_int e, const char *(*sy
     printer p = {buf, symbol_name, user};
     print_at(ctx, &p, e, 0);
 }
+
+/* --- exact quotients --- */
+
+enum { MAX_ATOMS = 16 };
+
+typedef struct {
+    int64_t coeff;
+    uint32_t n;
+    xfc_int atom[MAX_ATOMS];
+} monomial;
+
+static bool read_term(int64_t coeff, const xfc_int *atom, uint32_t n, monomial *out) {
+    if (n > XFC_COUNT(out->atom)) return false;
+    *out = (monomial){.coeff = coeff, .n = n};
+    for (uint32_t i = 0; i < n; i++) out->atom[i] = atom[i];
+    return true;
+}
+
+static bool read_monomial(const xfc_ctx *c, xfc_int e, monomial *out) {
+    const xfc_int_info *info = xfc_int_look(c, e);
+    if (info->kind == XFC_INT_CONST) return read_term(info->value, NULL, 0, out);
+    if (info->kind != XFC_INT_SUM) return read_term(1, &e, 1, out);
+    return info->n_terms == 1 && read_term(info->term[0].coeff, info->term[0].atom, info->term[0].n, out);
+}
+
+/* a / b, true iff it divides. */
+static bool divide_monomial(xfc_ctx *c, monomial a, const monomial *b, xfc_int *out) {
+    if (b->coeff == 0 || a.coeff % b->coeff != 0) return false;
+    for (uint32_t i = 0; i < b->n; i++) {
+        uint32_t k = 0;
+        while (k < a.n && !xfc_int_same(a.atom[k], b->atom[i])) k++;
+        if (k == a.n) return false;
+        a.atom[k] = a.atom[--a.n];
+    }
+    *out = xfc_int_const(c, a.coeff / b->coeff);
+    for (uint32_t i = 0; i < a.n; i++) *out = xfc_int_mul(c, *out, a.atom[i]);
+    return true;
+}
+
+static bool divide_sum(xfc_ctx *c, xfc_int num, const monomial *den, xfc_int *out) {
+    monomial m;
+    if (read_monomial(c, num, &m)) return divide_monomial(c, m, den, out);
+    const xfc_int_info *info = xfc_int_look(c, num);
+    *out = xfc_int_const(c, 0);
+    for (uint32_t i = 0; i < info->n_terms; i++) {
+        xfc_int part;
+        if (!read_term(info->term[i].coeff, info->term[i].atom, info->term[i].n, &m) ||
+            !divide_monomial(c, m, den, &part))
+            return false;
+        *out = xfc_int_add(c, *out, part);
+        info = xfc_int_look(c, num); /* building expressions may move the table */
+    }
+    return true;
+}
+
+bool xfc_int_exact(xfc_ctx *c, xfc_int a, xfc_int b, xfc_int *out) {
+    monomial m;
+    return read_monomial(c, b, &m) && divide_sum(c, a, &m, out);
+}

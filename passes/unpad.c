@@ -15,19 +15,12 @@
  */
 #include "passes/unpad.h"
 
-#include <stdarg.h>
-
 enum { MAX_ATOMS = 8 };
 
-void xfc_unpad_refuse(xfc_unpad *u, const xfc_op *op, const char *format, ...) {
+void xfc_unpad_refuse(xfc_unpad *u, const xfc_op *op, const char *why) {
     if (u->n_refusals == XFC_COUNT(u->refused)) return;
-    xfc_buf text = {.arena = u->pass->scratch};
-    va_list args;
-    va_start(args, format);
-    xfc_buf_vprintf(&text, format, args);
-    va_end(args);
     u->refused[u->n_refusals] = op;
-    u->reason[u->n_refusals++] = text.text;
+    u->reason[u->n_refusals++] = why;
 }
 
 static uint32_t find_atoms(xfc_pass *p, xfc_unpad_atom *all, uint32_t *n_attentions) {

@@ -24,7 +24,7 @@ enum {
 
 typedef struct {
     xfc_token token; /* of the value itself, if is_token */
-    bool is_token;   /* both factors stand in its dims (the batch may be a constant 1) */
+    bool is_token;   /* both factors stand in its dims */
     bool derived;    /* ... and its op keeps tokens apart, so that a twin can be computed from twins */
     bool tainted;    /* depends on an attention of the region: exists packed only */
     bool clean;      /* tainted, but known at padding: there it is `fill` */
@@ -48,10 +48,9 @@ typedef struct {
 } xfc_unpad;
 
 static inline xfc_unpad_value *xfc_unpad_of(const xfc_unpad *u, const xfc_value *v) { return &u->value[v->id]; }
-void xfc_unpad_refuse(xfc_unpad *, const xfc_op *, const char *format, ...) XFC_PRINTF(3, 4);
+void xfc_unpad_refuse(xfc_unpad *, const xfc_op *, const char *why); /* why: a literal */
 
 /* --- unpad_token.c --- */
-bool xfc_int_divide(xfc_ctx *, xfc_int e, xfc_int by, xfc_int *out); /* exact; false if it is not known to be */
 /* The factors of a type's dims, outermost first: at most one B, one S, and what else is there (without ones). */
 typedef enum { XFC_PIECE_B, XFC_PIECE_S, XFC_PIECE_OTHER } xfc_piece_kind;
 typedef struct {
@@ -80,13 +79,17 @@ bool xfc_token_same(const xfc_token *, const xfc_token *);
 /* Which position do all reads of operand i's tokens have? A constant, or NONE. Reads must keep sequences apart. */
 xfc_int xfc_token_read_position(const xfc_unpad *, const xfc_op *, uint32_t i);
 
-/* --- unpad_mask.c --- */
+/* --- unpad_atom.c --- */
 /* Values that may tell padding in a bias: up to n, nearest first. b and s are their extents. */
 typedef struct {
     const xfc_value *atom;
     xfc_int b, s;
 } xfc_unpad_atom;
 uint32_t xfc_unpad_atoms(xfc_pass *, const xfc_op *attention, xfc_unpad_atom *out, uint32_t n);
+/* The bias with no padding anywhere, built by b; the bias itself where that is not simpler. */
+xfc_value *xfc_unpad_residual(xfc_unpad *, xfc_builder *, xfc_value *bias);
+
+/* --- unpad_mask.c --- */
 /* Is the bias of this attention, read with padding at the key, so low that the key has no weight, whatever the query?
  * *neutral: it is 0 where no padding is. Decides u->inverted with the first attention. */
 bool xfc_unpad_masks_keys(xfc_unpad *, const xfc_op *attention, const xfc_token *q, bool *neutral);
@@ -94,8 +97,6 @@ bool xfc_unpad_masks_keys(xfc_unpad *, const xfc_op *attention, const xfc_token 
  * one number? */
 typedef enum { XFC_DIRTY, XFC_CLEAN, XFC_CLEAN_FILL } xfc_clean;
 xfc_clean xfc_unpad_cleanses(xfc_unpad *, const xfc_op *, const xfc_token *out, double *fill);
-/* The bias with no padding anywhere, built by b; the bias itself where that is not simpler. */
-xfc_value *xfc_unpad_residual(xfc_unpad *, xfc_builder *, xfc_value *bias);
 
 /* --- unpad_region.c --- */
 bool xfc_unpad_find_region(xfc_unpad *); /* false: refused, or no attention whose mask is one of padding */

@@ -129,9 +129,8 @@ static xfc_value *remake_view(remaker *r, const xfc_op *op) {
     xfc_value *x = remake(r, op->in[0].value);
     if (!x || op->code == XFC_OP_PAD) return NULL;
     if (all_ones(c, &x->type)) {
-        const int64_t one[XFC_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
         xfc_int dim[XFC_MAX_RANK];
-        for (uint32_t d = 0; d < out->rank; d++) dim[d] = xfc_int_const(c, one[d]);
+        for (uint32_t d = 0; d < out->rank; d++) dim[d] = xfc_int_const(c, 1);
         return xfc_b_reshape(r->b, x, dim, out->rank);
     }
     if (xfc_type_same(&x->type, &op->in[0].value->type) || op->code == XFC_OP_TRANSPOSE)

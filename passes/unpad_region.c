@@ -10,16 +10,14 @@
  */
 #include "passes/unpad.h"
 
-static xfc_unpad_value *state_of(xfc_unpad *u, const xfc_value *v) { return xfc_unpad_of(u, v); }
-
 static bool any_tainted(xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++)
-        if (op->in[i].value && state_of(u, op->in[i].value)->tainted) return true;
+        if (op->in[i].value && xfc_unpad_of(u, op->in[i].value)->tainted) return true;
     return false;
 }
 
 static void set_source(xfc_unpad *u, const xfc_value *v) {
-    xfc_unpad_value *s = state_of(u, v);
+    xfc_unpad_value *s = xfc_unpad_of(u, v);
     s->is_token = xfc_token_of_type(u, &v->type, &s->token);
 }
 
@@ -29,7 +27,7 @@ static void set_source(xfc_unpad *u, const xfc_value *v) {
 static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     const xfc_type *rows = &op->in[0].value->type;
     xfc_int outer = XFC_INT_NONE;
-    if (q->has_b && (!xfc_int_divide(u->ctx, rows->dim[0], xfc_int_mul(u->ctx, u->b, q->b_inner), &outer) ||
+    if (q->has_b && (!xfc_int_exact(u->ctx, rows->dim[0], xfc_int_mul(u->ctx, u->b, q->b_inner), &outer) ||
                      !xfc_int_is(u->ctx, outer, 1)))
         return false;
     if (q->has_b && !xfc_int_is(u->ctx, q->b_inner, 1) && !xfc_int_is(u->ctx, rows->dim[1], 1)) return false;
@@ -45,7 +43,7 @@ static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
 
 static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
     for (uint32_t i = 0; i < 3; i++) {
-        const xfc_unpad_value *s = state_of(u, op->in[i].value);
+        const xfc_unpad_value *s = xfc_unpad_of(u, op->in[i].value);
         if (!s->is_token || s->token.s_dim != 2 || !xfc_int_is(u->ctx, s->token.s_inner, 1)) return false;
         if (!xfc_int_same(op->in[i].value->type.dim[2], u->s) || (s->token.has_b && s->token.b_dim != 0)) return false;
         if (i == 0) *q = s->token;
@@ -57,9 +55,10 @@ static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
 /* Keys and values of an attention over other rows (a decoder reading the encoder): padding has no weight there. */
 static bool reads_keys_only(xfc_unpad *u, const xfc_op *op) {
     bool neutral;
-    const xfc_unpad_value *k = state_of(u, op->in[1].value), *v = state_of(u, op->in[2].value);
-    if (state_of(u, op->in[0].value)->tainted || !k->is_token || !xfc_token_same(&k->token, &v->token)) return false;
-    if (op->n_in > 3 && op->in[3].value && state_of(u, op->in[3].value)->tainted) return false;
+    const xfc_unpad_value *k = xfc_unpad_of(u, op->in[1].value), *v = xfc_unpad_of(u, op->in[2].value);
+    if (xfc_unpad_of(u, op->in[0].value)->tainted || !k->is_token || !xfc_token_same(&k->token, &v->token))
+        return false;
+    if (op->n_in > 3 && op->in[3].value && xfc_unpad_of(u, op->in[3].value)->tainted) return false;
     return k->token.s_dim == 2 && xfc_int_is(u->ctx, k->token.s_inner, 1) && (!k->token.has_b || k->token.b_dim == 0) &&
            xfc_unpad_masks_keys(u, op, &k->token, &neutral);
 }
@@ -68,9 +67,9 @@ static void visit_attention(xfc_unpad *u, const xfc_op *op) {
     xfc_token q;
     bool neutral;
     bool fits =
-        attention_tokens(u, op, &q) && !(op->n_in > 3 && op->in[3].value && state_of(u, op->in[3].value)->tainted);
+        attention_tokens(u, op, &q) && !(op->n_in > 3 && op->in[3].value && xfc_unpad_of(u, op->in[3].value)->tainted);
     if (fits && xfc_unpad_masks_keys(u, op, &q, &neutral)) {
-        xfc_unpad_value *out = state_of(u, &op->out[0]);
+        xfc_unpad_value *out = xfc_unpad_of(u, &op->out[0]);
         *out = (xfc_unpad_value){.token = q, .is_token = true, .derived = true, .tainted = true};
         u->n_attentions++;
         return;
@@ -85,7 +84,7 @@ static void visit_attention(xfc_unpad *u, const xfc_op *op) {
 /* Tainted operands that are not known at padding. */
 static bool any_dirty(xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
-        const xfc_unpad_value *s = op->in[i].value ? state_of(u, op->in[i].value) : NULL;
+        const xfc_unpad_value *s = op->in[i].value ? xfc_unpad_of(u, op->in[i].value) : NULL;
         if (s && s->tainted && !s->clean) return true;
     }
     return false;
@@ -93,7 +92,7 @@ static bool any_dirty(xfc_unpad *u, const xfc_op *op) {
 
 static bool reads_first_only(xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
-        if (!op->in[i].value || !state_of(u, op->in[i].value)->tainted) continue;
+        if (!op->in[i].value || !xfc_unpad_of(u, op->in[i].value)->tainted) continue;
         xfc_int at = xfc_token_read_position(u, op, i);
         if (!xfc_int_known(at) || !xfc_int_is(u->ctx, at, 0)) return false;
     }
@@ -102,7 +101,7 @@ static bool reads_first_only(xfc_unpad *u, const xfc_op *op) {
 
 /* Moves of elements and changes of type keep what is known at padding. */
 static void keep_fill(xfc_unpad *u, const xfc_op *op, xfc_unpad_value *out) {
-    const xfc_unpad_value *x = state_of(u, op->in[0].value);
+    const xfc_unpad_value *x = xfc_unpad_of(u, op->in[0].value);
     bool moves = op->n_in == 1 && (xfc_op_has(op, XFC_BIJECT) || op->code == XFC_OP_EXPAND);
     if (!moves || !x->clean) return;
     out->clean = true;
@@ -120,7 +119,7 @@ static void visit_tokens(xfc_unpad *u, const xfc_op *op, xfc_token token, bool t
         s.clean = clean == XFC_CLEAN_FILL;
         keep_fill(u, op, &s);
     }
-    *state_of(u, &op->out[0]) = s;
+    *xfc_unpad_of(u, &op->out[0]) = s;
 }
 
 /* Keeps tokens apart, and every operand can be packed. */
@@ -153,14 +152,14 @@ static void visit_op(xfc_unpad *u, const xfc_op *op) {
 static void want(xfc_unpad *u, const xfc_op *op) {
     xfc_token in[16], out;
     if (op->code == XFC_OP_ATTENTION) {
-        for (uint32_t i = 0; i < 3; i++) state_of(u, op->in[i].value)->wanted = true;
+        for (uint32_t i = 0; i < 3; i++) xfc_unpad_of(u, op->in[i].value)->wanted = true;
         return;
     }
     bool keeps = xfc_token_through(u, op, in, &out);
     xfc_assert(keeps);
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!op->in[i].value) continue;
-        xfc_unpad_value *s = state_of(u, op->in[i].value);
+        xfc_unpad_value *s = xfc_unpad_of(u, op->in[i].value);
         if (s->is_token && xfc_token_same(&in[i], &s->token)) s->wanted = true;
     }
 }
@@ -168,7 +167,7 @@ static void want(xfc_unpad *u, const xfc_op *op) {
 static void want_all(xfc_unpad *u) {
     for (xfc_op *op = u->g->tail; op; op = op->prev) {
         if (op->n_out != 1) continue;
-        xfc_unpad_value *s = state_of(u, &op->out[0]);
+        xfc_unpad_value *s = xfc_unpad_of(u, &op->out[0]);
         s->wanted |= s->tainted;
         if (s->wanted && s->derived) want(u, op);
     }

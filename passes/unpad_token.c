@@ -7,59 +7,6 @@
  */
 #include "passes/unpad.h"
 
-/* --- exact division --- */
-
-static bool divide_term(xfc_ctx *c, const xfc_int_term *t, xfc_int by, xfc_int *out) {
-    int64_t value, coeff = t->coeff;
-    uint32_t skip = t->n;
-    if (xfc_int_value(c, by, &value)) {
-        if (value == 0 || coeff % value != 0) return false;
-        coeff /= value;
-    } else {
-        for (skip = 0; skip < t->n && !xfc_int_same(t->atom[skip], by);) skip++;
-        if (skip == t->n) return false;
-    }
-    xfc_int e = xfc_int_const(c, coeff);
-    for (uint32_t i = 0; i < t->n; i++)
-        if (i != skip) e = xfc_int_mul(c, e, t->atom[i]);
-    *out = e;
-    return true;
-}
-
-/* by: a constant or a symbol. */
-static bool divide_by_atom(xfc_ctx *c, xfc_int e, xfc_int by, xfc_int *out) {
-    int64_t value;
-    if (xfc_int_same(e, by)) {
-        *out = xfc_int_const(c, 1);
-        return !xfc_int_is(c, by, 0);
-    }
-    if (xfc_int_is(c, by, 1)) {
-        *out = e;
-        return true;
-    }
-    const xfc_int_info *info = xfc_int_look(c, e);
-    if (xfc_int_value(c, e, &value)) return divide_term(c, &(xfc_int_term){.coeff = value}, by, out);
-    if (info->kind != XFC_INT_SUM) return false;
-    xfc_int sum = xfc_int_const(c, 0), part;
-    for (uint32_t i = 0; i < info->n_terms; i++) {
-        if (!divide_term(c, &info->term[i], by, &part)) return false;
-        sum = xfc_int_add(c, sum, part);
-    }
-    *out = sum;
-    return xfc_int_known(sum);
-}
-
-bool xfc_int_divide(xfc_ctx *c, xfc_int e, xfc_int by, xfc_int *out) {
-    const xfc_int_info *info = xfc_int_look(c, by);
-    if (divide_by_atom(c, e, by, out)) return true;
-    if (info->kind != XFC_INT_SUM || info->n_terms != 1) return false;
-    const xfc_int_term *t = &info->term[0];
-    if (!divide_by_atom(c, e, xfc_int_const(c, t->coeff), out)) return false;
-    for (uint32_t i = 0; i < t->n; i++)
-        if (!divide_by_atom(c, *out, t->atom[i], out)) return false;
-    return true;
-}
-
 /* --- the factors of dims --- */
 
 static bool push_piece(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t dim, xfc_int size) {
@@ -73,14 +20,14 @@ static bool push_piece(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, u
 static bool split_outer(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t d, xfc_int dim, xfc_int size,
                         xfc_int inner) {
     xfc_int outer;
-    return xfc_int_divide(u->ctx, dim, xfc_int_mul(u->ctx, size, inner), &outer) &&
+    return xfc_int_exact(u->ctx, dim, xfc_int_mul(u->ctx, size, inner), &outer) &&
            push_piece(u, p, XFC_PIECE_OTHER, d, outer) && push_piece(u, p, kind, d, size);
 }
 
 static bool split_dim(const xfc_unpad *u, const xfc_token *t, xfc_pieces *p, uint32_t d, xfc_int dim) {
     xfc_int rest;
     bool b = t->has_b && t->b_dim == d, s = t->has_s && t->s_dim == d;
-    if (b && s && xfc_int_divide(u->ctx, t->b_inner, xfc_int_mul(u->ctx, u->s, t->s_inner), &rest))
+    if (b && s && xfc_int_exact(u->ctx, t->b_inner, xfc_int_mul(u->ctx, u->s, t->s_inner), &rest))
         return split_outer(u, p, XFC_PIECE_B, d, dim, u->b, t->b_inner) &&
                split_outer(u, p, XFC_PIECE_S, d, t->b_inner, u->s, t->s_inner) &&
                push_piece(u, p, XFC_PIECE_OTHER, d, t->s_inner);
@@ -128,7 +75,7 @@ static bool counts_in_steps(xfc_ctx *c, xfc_int e, xfc_int axis, xfc_int *inner)
     xfc_int k, r;
     if (xfc_int_value(c, axis, NULL) || !xfc_int_linear_in(c, e, axis, &k, &r) || xfc_int_is(c, k, 0)) return false;
     if (xfc_int_le(c, xfc_int_const(c, 0), r) != 1 || xfc_int_lt(c, r, k) != 1) return false;
-    return xfc_int_divide(c, *inner, k, inner);
+    return xfc_int_exact(c, *inner, k, inner);
 }
 
 /* Which dim of an output of this type has e as its digit of this size? */
@@ -151,30 +98,28 @@ static bool place_of(xfc_ctx *c, xfc_int e, xfc_int size, const xfc_type *type, 
         xfc_int unit = *inner;
         if (!xfc_int_same(axis[d], e) && !counts_in_steps(c, e, axis[d], &unit)) continue;
         *dim = (uint8_t)d;
-        if (!xfc_int_divide(c, type->dim[d], xfc_int_mul(c, size, unit), &rest)) continue;
+        if (!xfc_int_exact(c, type->dim[d], xfc_int_mul(c, size, unit), &rest)) continue;
         *inner = unit;
         return true;
     }
     return false;
 }
 
-static bool has_batch(const xfc_unpad *u) { return !xfc_int_is(u->ctx, u->b, 1); }
-
 bool xfc_token_of_type(const xfc_unpad *u, const xfc_type *type, xfc_token *out) {
     uint32_t n_b = 0, n_s = 0;
     *out = (xfc_token){.b_inner = xfc_int_const(u->ctx, 1), .s_inner = xfc_int_const(u->ctx, 1)};
     for (uint32_t d = 0; d < type->rank; d++) {
-        if (has_batch(u) && n_b == 0 && xfc_int_same(type->dim[d], u->b) && ++n_b) {
+        if (n_b == 0 && xfc_int_same(type->dim[d], u->b) && ++n_b) {
             out->b_dim = (uint8_t)d;
         } else if (xfc_int_same(type->dim[d], u->s) && ++n_s) {
             out->s_dim = (uint8_t)d;
-        } else if (has_batch(u) && xfc_int_same(type->dim[d], u->b)) {
+        } else if (xfc_int_same(type->dim[d], u->b)) {
             n_b++;
         }
     }
     out->has_b = n_b == 1;
     out->has_s = n_s == 1;
-    return out->has_s && out->has_b == has_batch(u);
+    return out->has_b && out->has_s;
 }
 
 bool xfc_token_same(const xfc_token *a, const xfc_token *b) {

@@ -17,7 +17,7 @@ typedef struct {
     uint32_t anchor_mark;
     xfc_int t, n_tasks, b2;
     xfc_value *cu, *tok, *inv, *tasks, *pos, *seq;
-    bool padded, failed;
+    bool padded;
 } maker;
 
 static xfc_builder builder_at(const maker *m, xfc_op *op) {
@@ -252,10 +252,10 @@ static xfc_value *leave(maker *m, xfc_op *op) {
     xfc_builder b = {.graph = m->u->g, .before = op->next, .loc = op->loc};
     xfc_pieces p = split(m, &v->type, &s->token), packed = twin_pieces(m, &p, XFC_PACKED);
     xfc_pieces padded = twin_pieces(m, &p, XFC_PADDED);
-    xfc_value *in[3] = {to_front(&b, s->twin[XFC_PACKED], &packed), m->inv, NULL};
-    if (m->padded) in[2] = to_front(&b, s->twin[XFC_PADDED], &padded);
-    xfc_attr fill = xfc_attr_float(XFC_K_FILL, s->clean ? s->fill : 0);
-    xfc_value *r = xfc_build(&b, XFC_OP_UNPACK, in, m->padded ? 3 : 2, &fill, 1);
+    xfc_value *rows = to_front(&b, s->twin[XFC_PACKED], &packed);
+    xfc_value *other = m->padded ? to_front(&b, s->twin[XFC_PADDED], &padded) : NULL;
+    if (!rows || (m->padded && !other)) return NULL;
+    xfc_value *r = xfc_b_unpack(&b, rows, m->inv, other, s->clean ? s->fill : 0);
     return r ? from_front(&b, r, &p) : NULL;
 }
 
@@ -305,37 +305,25 @@ static xfc_value *mask_of(maker *m, xfc_builder *b) {
     return mask && u->inverted ? xfc_b_unary(b, XFC_OP_NOT, xfc_b_cast(b, mask, XFC_BOOL)) : mask;
 }
 
-/* x's first n elements along axis 0. */
-static xfc_value *true_part(xfc_builder *b, const xfc_op *offsets, uint32_t out, xfc_int n) {
-    return first_rows(b, &offsets->out[out], n);
-}
-
-static void define(maker *m, xfc_builder *b, xfc_value *counts) {
-    xfc_int symbols[3] = {m->t, m->n_tasks, m->b2};
-    xfc_attr values = xfc_attr_dims(XFC_K_VALUES, symbols, 3);
-    xfc_op *op = xfc_op_new(m->u->g, b->before, XFC_OP_DEFINE, &counts, 1, 0, &values, 1, b->loc);
-    if (xfc_infer_op(op) != XFC_OK) m->failed = true;
-}
-
 static bool make_prologue(maker *m) {
     xfc_unpad *u = m->u;
     xfc_ctx *c = m->ctx;
     xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = u->g->source};
     xfc_builder b = {.graph = u->g, .before = m->anchor, .loc = loc};
-    xfc_int zero = xfc_int_const(c, 0), block = xfc_int_const(c, TASK_ROWS), all = xfc_int_mul(c, u->b, u->s);
-    xfc_attr attr[2] = {xfc_attr_dims(XFC_K_SIZE, &block, 1), xfc_attr_int(XFC_K_FIRST, u->first)};
-    xfc_value *mask = mask_of(m, &b), *counts = mask ? xfc_build(&b, XFC_OP_SEQ_OFFSETS, &mask, 1, attr, 2) : NULL;
-    if (!counts) return false;
+    xfc_int zero = xfc_int_const(c, 0), all = xfc_int_mul(c, u->b, u->s);
+    xfc_int blocks = xfc_int_mul(c, u->b, xfc_int_ceildiv(c, u->s, xfc_int_const(c, TASK_ROWS)));
+    xfc_value *mask = mask_of(m, &b);
+    xfc_ragged r;
+    if (!mask || !xfc_b_seq_offsets(&b, mask, u->first, TASK_ROWS, &r)) return false;
     m->t = xfc_int_let(c, "T", zero, all);
-    m->n_tasks = xfc_int_let(c, "N", zero, xfc_int_mul(c, u->b, xfc_int_ceildiv(c, u->s, block)));
+    m->n_tasks = xfc_int_let(c, "N", zero, blocks);
     m->b2 = xfc_int_let(c, "B2", zero, u->b);
-    define(m, &b, counts);
-    const xfc_op *offsets = counts->def;
-    m->cu = &offsets->out[1];
-    m->tok = true_part(&b, offsets, 2, m->t);
-    m->inv = &offsets->out[3];
-    m->tasks = true_part(&b, offsets, 4, m->n_tasks);
-    if (m->failed || !m->tok || !m->tasks) return false;
+    if (!xfc_b_define(&b, r.counts, (xfc_int[]){m->t, m->n_tasks, m->b2}, 3)) return false;
+    m->cu = r.cu;
+    m->tok = first_rows(&b, r.tok, m->t);
+    m->inv = r.inv;
+    m->tasks = first_rows(&b, r.tasks, m->n_tasks);
+    if (!m->tok || !m->tasks) return false;
     xfc_value *s = xfc_b_cast(&b, xfc_b_dims(&b, &u->s, -1), XFC_I32);
     m->pos = xfc_b_binary(&b, XFC_OP_MOD, m->tok, s);
     m->seq = xfc_b_binary(&b, XFC_OP_DIV, m->tok, s);

@@ -173,6 +173,10 @@ static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_
 }
 xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of like's type; NULL if like is */
 /* A broadcastable view: rank-1 value as dims along `axis` of a tensor of this rank. */
+/* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. The permutation of the last step,
+ * which is its own inverse. */
+xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
+extern const int64_t xfc_swap_rows_heads[4];
 xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
 xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc_dtype);
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);

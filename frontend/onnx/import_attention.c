@@ -34,9 +34,16 @@ static xfc_value *concat(xfc_node *n, xfc_value *a, xfc_value *b, int64_t axis) 
     return xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &attr, 1);
 }
 
-static const int64_t swap_rows_heads[] = {0, 2, 1, 3};
+const int64_t xfc_swap_rows_heads[4] = {0, 2, 1, 3};
 
 /* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. */
+xfc_value *xfc_n_split_heads(xfc_node *n, xfc_value *v, int64_t heads) {
+    if (!v || v->type.rank == 4) return v;
+    xfc_int h = xfc_int_const(n->ctx, heads);
+    xfc_int dim[4] = {v->type.dim[0], v->type.dim[1], h, xfc_dims_divide(n->ctx, v->type.dim + 2, 1, &h, 1)};
+    return xfc_b_transpose(n->b, xfc_b_reshape(n->b, v, dim, 4), xfc_swap_rows_heads);
+}
+
 static xfc_value *split_heads(xfc_node *n, xfc_value *v, const char *attr) {
     const xfc_type *t = &v->type;
     if (t->rank == 4) return v;
@@ -47,9 +54,7 @@ static xfc_value *split_heads(xfc_node *n, xfc_value *v, const char *attr) {
                           "needs operands of rank 4, or of rank 3 with attribute '%s'; export the model again", attr);
         return NULL;
     }
-    xfc_int h = xfc_int_const(n->ctx, heads);
-    xfc_int dim[4] = {t->dim[0], t->dim[1], h, xfc_dims_divide(n->ctx, t->dim + 2, 1, &h, 1)};
-    return xfc_b_transpose(n->b, xfc_b_reshape(n->b, v, dim, 4), swap_rows_heads);
+    return xfc_n_split_heads(n, v, heads);
 }
 
 /* Keys and values of a group are shared by several query heads: [b, g, t, d] to [b, g * r, t, d], each head r times. */
@@ -188,7 +193,7 @@ void xfc_import_attention(xfc_node *n) {
     if (y && n->in[0]->type.rank == 3) {
         const xfc_int *d = y->type.dim;
         xfc_int joined[3] = {d[0], d[2], xfc_int_mul(n->ctx, d[1], d[3])};
-        y = xfc_b_reshape(n->b, xfc_b_transpose(n->b, y, swap_rows_heads), joined, 3);
+        y = xfc_b_reshape(n->b, xfc_b_transpose(n->b, y, xfc_swap_rows_heads), joined, 3);
     }
     n->out[0] = y;
 }

@@ -12,16 +12,6 @@ typedef struct {
     xfc_value *bias;      /* broadcast to [batch, heads, rows, keys]; NULL: none */
 } heads;
 
-static const int64_t swap_rows_heads[] = {0, 2, 1, 3};
-
-/* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. */
-static xfc_value *split(xfc_node *n, xfc_value *v, int64_t count) {
-    if (!v || v->type.rank == 4) return v;
-    xfc_int h = xfc_int_const(n->ctx, count);
-    xfc_int dim[4] = {v->type.dim[0], v->type.dim[1], h, xfc_dims_divide(n->ctx, v->type.dim + 2, 1, &h, 1)};
-    return xfc_b_transpose(n->b, xfc_b_reshape(n->b, v, dim, 4), swap_rows_heads);
-}
-
 static xfc_value *last_part(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size) {
     if (!v) return NULL;
     xfc_int from[XFC_MAX_RANK], extent[XFC_MAX_RANK];
@@ -93,7 +83,7 @@ static xfc_value *attend(xfc_node *n, const heads *a) {
     if (!y) return NULL;
     const xfc_int *d = y->type.dim;
     xfc_int joined[3] = {d[0], d[2], xfc_int_mul(n->ctx, d[1], d[3])};
-    return xfc_b_reshape(n->b, xfc_b_transpose(n->b, y, swap_rows_heads), joined, 3);
+    return xfc_b_reshape(n->b, xfc_b_transpose(n->b, y, xfc_swap_rows_heads), joined, 3);
 }
 
 static bool no_cache(xfc_node *n, uint32_t first, uint32_t last) {
@@ -130,7 +120,7 @@ void xfc_import_ms_attention(xfc_node *n) {
     xfc_value *part[3];
     for (uint32_t i = 0; i < 3; i++) {
         xfc_int size = given ? xfc_int_const(c, sizes[i]) : third;
-        part[i] = split(n, last_part(n, all, at, size), count);
+        part[i] = xfc_n_split_heads(n, last_part(n, all, at, size), count);
         at = xfc_int_add(c, at, size);
     }
     heads a = {.q = part[0], .k = part[1], .v = part[2]};
@@ -154,7 +144,7 @@ void xfc_import_multi_head_attention(xfc_node *n) {
             part[i] = xfc_n2(n, XFC_OP_ADD, part[i], last_part(n, n->in[3], at, size));
             at = xfc_int_add(n->ctx, at, size);
         }
-        part[i] = split(n, part[i], count);
+        part[i] = xfc_n_split_heads(n, part[i], count);
     }
     heads a = {.q = part[0], .k = part[1], .v = part[2]};
     if (a.q && a.k && a.v && add_masks(n, &a, 4, 5)) n->out[0] = attend(n, &a);

@@ -9,7 +9,6 @@
 #include "passes/pass.h"
 #include "tests/diff/diff.h"
 #include "tests/unit/test.h"
-#include "xf.h"
 #include <dlfcn.h>
 #include <math.h>
 
@@ -216,12 +215,9 @@ typedef struct {
 } loaded;
 
 static bool load(loaded *l, const compiled *c, const char *isa) {
-    xf_get_api_fn get_api;
-    *l = (loaded){.so = dlopen(c->path, RTLD_NOW | RTLD_LOCAL)};
-    void *symbol = l->so ? dlsym(l->so, "xf_get_api") : NULL;
-    if (!CHECK(symbol != NULL)) return false;
-    memcpy(&get_api, &symbol, sizeof get_api);
-    l->xf = get_api(XF_ABI_VERSION);
+    *l = (loaded){0};
+    l->xf = compiled_load(c, &l->so);
+    if (!CHECK(l->xf != NULL)) return false;
     return CHECK(l->xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .isa = isa}, &l->model) == XF_OK);
 }
 

@@ -7,7 +7,6 @@
 #include "backends/backend.h"
 #include "passes/pass.h"
 #include "tests/diff/diff.h"
-#include "xf.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -227,13 +226,20 @@ static bool check_isa(session *s) {
     return ok;
 }
 
-bool compiled_check(const compiled *c, const xfc_graph *g, const xfc_array *in, const oracle *o, diff_counts *counts) {
-    void *so = dlopen(c->path, RTLD_NOW | RTLD_LOCAL), *symbol = so ? dlsym(so, "xf_get_api") : NULL;
+const xf_api *compiled_load(const compiled *c, void **so) {
+    *so = dlopen(c->path, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = *so ? dlsym(*so, "xf_get_api") : NULL;
     xf_get_api_fn get_api;
-    if (!symbol) return fprintf(stderr, "  %s\n", dlerror()), false;
+    if (!symbol) return fprintf(stderr, "  %s\n", dlerror()), NULL;
     memcpy(&get_api, &symbol, sizeof get_api); /* C has no cast from data to code */
-    session s = {
-        .xf = get_api(XF_ABI_VERSION), .graph = g, .oracle = o, .counts = counts, .mem = {.arena = xfc_arena_new()}};
+    return get_api(XF_ABI_VERSION);
+}
+
+bool compiled_check(const compiled *c, const xfc_graph *g, const xfc_array *in, const oracle *o, diff_counts *counts) {
+    void *so;
+    const xf_api *xf = compiled_load(c, &so);
+    if (!xf) return false;
+    session s = {.xf = xf, .graph = g, .oracle = o, .counts = counts, .mem = {.arena = xfc_arena_new()}};
     s.in = xfc_new_array(s.mem.arena, xf_tensor, g->n_in + 1);
     s.shape = (int64_t (*)[XFC_MAX_RANK])xfc_alloc_array(s.mem.arena, g->n_in + g->n_out, sizeof *s.shape, 8);
     place_inputs(&s, in);

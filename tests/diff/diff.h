@@ -19,6 +19,7 @@
 #include "ir/build.h"
 #include "ir/eval.h"
 #include "ir/text.h"
+#include "xf.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,7 @@ uint32_t diff_cpu_isas(void); /* bits */
 const char *diff_how_text(diff_how, char text[64]);
 bool compiled_make(compiled *, const xfc_graph *, diff_how); /* false: printed */
 void compiled_free(compiled *);
+const xf_api *compiled_load(const compiled *, void **so); /* NULL: printed. To be closed with dlclose */
 /* Runs every ISA with one and two threads and compares; false: printed. */
 bool compiled_check(const compiled *, const xfc_graph *, const xfc_array *in, const oracle *, diff_counts *);
 

@@ -8,7 +8,6 @@
 #include "passes/pass.h"
 #include "tests/diff/diff.h"
 #include "tests/unit/test.h"
-#include "xf.h"
 #include <dlfcn.h>
 #include <math.h>
 
@@ -22,12 +21,9 @@ typedef struct {
 static xfc_ctx *ctx;
 
 static bool load(loaded *l, const compiled *c, const char *isa) {
-    xf_get_api_fn get_api;
-    *l = (loaded){.so = dlopen(c->path, RTLD_NOW | RTLD_LOCAL)};
-    void *symbol = l->so ? dlsym(l->so, "xf_get_api") : NULL;
-    if (!CHECK(symbol != NULL)) return false;
-    memcpy(&get_api, &symbol, sizeof get_api);
-    l->xf = get_api(XF_ABI_VERSION);
+    *l = (loaded){0};
+    l->xf = compiled_load(c, &l->so);
+    if (!CHECK(l->xf != NULL)) return false;
     xf_open_opts open = {.struct_size = sizeof open, .isa = isa};
     return CHECK(l->xf->open(&open, &l->model) == XF_OK) && CHECK(l->xf->ctx_create(l->model, NULL, &l->ctx) == XF_OK);
 }

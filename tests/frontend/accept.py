@@ -17,6 +17,8 @@ try:
     from onnx import TensorProto as T
     from onnx import helper as h
     from onnx import numpy_helper
+
+    from cases import write_case
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -461,15 +463,7 @@ def function_in_place_of_an_operator(_):
 def run_case(tool, make):
     with tempfile.TemporaryDirectory() as folder:
         model, inputs, outputs, args = make(folder)
-        path = os.path.join(folder, "model.onnx")
-        with open(path, "wb") as f:
-            f.write(model.SerializeToString())
-        data = os.path.join(folder, "set")
-        os.mkdir(data)
-        for kind, arrays in (("input", inputs), ("output", outputs)):
-            for i, array in enumerate(arrays):
-                with open(os.path.join(data, f"{kind}_{i}.pb"), "wb") as f:
-                    f.write(numpy_helper.from_array(np.asarray(array)).SerializeToString())
+        path, data = write_case(folder, model, inputs, outputs)
         done = subprocess.run([tool, "--verify", *args, path, data], capture_output=True, timeout=120)
         if done.returncode:
             print(

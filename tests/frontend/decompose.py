@@ -4,7 +4,6 @@ floats, dims that turn out to be equal, and onnxruntime's fused operators. Each 
 
 decompose.py EVAL_ONNX. Exit code 0, 1, or 77 (skipped) where the onnx package is missing.
 """
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,8 @@ try:
     from onnx import TensorProto as T
     from onnx import helper as h
     from onnx import numpy_helper
+
+    from cases import write_case
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -44,15 +45,7 @@ def run(name, model, inputs, outputs, args=(), code=0, message=None, data=False)
     global ran, failed
     ran += 1
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.onnx")
-        with open(path, "wb") as f:
-            f.write(model.SerializeToString())
-        folder = os.path.join(folder, "set")
-        os.mkdir(folder)
-        for kind, arrays in (("input", inputs), ("output", outputs)):
-            for i, array in enumerate(arrays):
-                with open(os.path.join(folder, f"{kind}_{i}.pb"), "wb") as f:
-                    f.write(numpy_helper.from_array(np.array(array, order="C")).SerializeToString())
+        path, folder = write_case(folder, model, inputs, outputs)
         done = subprocess.run([TOOL, "--verify", "--rtol", "1e-4", "--atol", "1e-5", *args, path, *([folder] if data or not code else [])],
                               capture_output=True, timeout=120)
     text = (done.stdout + done.stderr).decode("utf-8", "replace").strip()

@@ -18,6 +18,8 @@ try:
     import onnx
     from onnx import helper as h
     from onnx import numpy_helper
+
+    from cases import write_case
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -236,19 +238,6 @@ def build(name, seed, count):
 
 # --- running ---
 
-def write(folder, model, feeds, want):
-    path = os.path.join(folder, "model.onnx")
-    with open(path, "wb") as f:
-        f.write(model.SerializeToString())
-    data = os.path.join(folder, "set")
-    os.makedirs(data, exist_ok=True)
-    for kind, arrays in (("input", feeds), ("output", want)):
-        for i, array in enumerate(arrays):
-            with open(os.path.join(data, f"{kind}_{i}.pb"), "wb") as f:
-                f.write(numpy_helper.from_array(np.ascontiguousarray(array)).SerializeToString())
-    return path, data
-
-
 def run(what, command):
     done = subprocess.run(command, capture_output=True, timeout=300)
     if done.returncode:
@@ -258,7 +247,7 @@ def run(what, command):
 
 def check(tools, what, model, feeds, want, tolerance):
     with tempfile.TemporaryDirectory() as folder:
-        path, data = write(folder, model, feeds, want)
+        path, data = write_case(folder, model, feeds, want)
         limits = ["--rtol", str(tolerance), "--atol", str(tolerance)]
         ok = run(what, [tools[0], "--verify", *limits, path, data])
         if ok and len(tools) == 3:
@@ -357,7 +346,7 @@ def refusals(tools):
         m = Model(np.float32)
         m.add(op, np.zeros(shapes[0], np.float32), extra, attributes, [np.zeros((1,) * len(shapes[0]), np.float32)], op)
         with tempfile.TemporaryDirectory() as folder:
-            path, _ = write(folder, m.proto(False), [], [])
+            path, _ = write_case(folder, m.proto(False), [], [])
             done = subprocess.run([tools[0], path], capture_output=True, timeout=60)
         text = (done.stdout + done.stderr).decode("utf-8", "replace")
         ok = done.returncode in (1, 3) and message in text
