@@ -1,20 +1,22 @@
 /* raise_attention.c - finds softmax(q @ k^T * scale + bias) @ v.
  *
  * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one);
- * scores are peeled, outermost first, of added biases, of selects of a fill, and of scaling by a constant; what remains
- * is q @ kt. Scales of q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the
- * views pass merges into the transpose that made kt.
+ * scores are peeled, outermost first, of added biases, of selects of a fill, of scaling by a constant, and of reshapes
+ * that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of q and of kt by
+ * constants join the scale; k is kt with its last two dims swapped back, which the views pass merges into the transpose
+ * that made kt.
  *
  * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
- * rounding only. Biases are added to each other before they are added to the scores: rounding again.
+ * rounding only; a bias that was scaled along with the product is scaled by itself. Biases are added to each other before
+ * they are added to the scores: rounding again.
  * select(mask, fill, s) becomes s + select(mask, fill, 0) only for fill = -inf, where both are -inf for finite s, and
  * for |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to the last bit for every |s| < 1e20: scores are
  * products of normalised activations, and a model whose scores are larger has long lost them to rounding. Other fills
  * (-10000, -65504 in f16) would shift masked rows, so those stay unraised.
  *
  * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
- * must be equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets one
- * head.
+ * must be equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets batch
+ * and heads from a layer of rank 4, or else one head.
  */
 #include "passes/rewrite.h"
 
@@ -22,13 +24,21 @@
 
 enum { MAX_BIASES = 4, MAX_PEELS = 12 };
 
+/* What was added to the scores: a value, or (fill) the whole select. */
+typedef struct {
+    xfc_value *value;
+    uint32_t rank; /* of the scores it was added to */
+    double scale;  /* of the sum, above it */
+    bool fill;
+} bias_layer;
+
 typedef struct {
     xfc_pass *pass;
     xfc_op *root;
     xfc_value *q, *kt, *v;
-    xfc_type scores;
-    xfc_value *bias[MAX_BIASES]; /* outermost first; of a select: the whole op, in is_fill */
-    bool is_fill[MAX_BIASES];
+    bool has_lead;
+    xfc_int lead[2];             /* batch and heads, once a layer of rank 4 was met */
+    bias_layer bias[MAX_BIASES]; /* outermost first */
     uint32_t n_biases;
     double scale;
     bool nan_to_zero;
@@ -36,6 +46,14 @@ typedef struct {
 
 static bool is_op(const xfc_value *v, xfc_opcode code) { return v->def && v->def->code == code; }
 static bool used_once(const xfc_value *v) { return v->uses && !v->uses->next; }
+
+static bool meet_lead(finder *f, const xfc_type *t) {
+    if (f->has_lead) return xfc_int_same(f->lead[0], t->dim[0]) && xfc_int_same(f->lead[1], t->dim[1]);
+    f->has_lead = true;
+    f->lead[0] = t->dim[0];
+    f->lead[1] = t->dim[1];
+    return true;
+}
 
 /* x * c, c * x or x / c with a finite c that is not 0: x, and the factor. */
 static bool peel_scale(xfc_value **v, double *scale) {
@@ -61,6 +79,10 @@ static bool leads_to_product(const xfc_value *v) {
         if (op->code == XFC_OP_MATMUL) return true;
         double c;
         const xfc_value *next = NULL;
+        if (op->code == XFC_OP_RESHAPE) {
+            v = op->in[0].value;
+            continue;
+        }
         if (op->code == XFC_OP_MUL || op->code == XFC_OP_DIV) {
             next = op->in[xfc_splat_value(op->in[0].value, &c) ? 1 : 0].value;
         } else if (op->code == XFC_OP_ADD) {
@@ -73,6 +95,18 @@ static bool leads_to_product(const xfc_value *v) {
         v = next;
     }
     return false;
+}
+
+/* A reshape that leaves the last two dims alone. Every layer of rank 4 must have the same batch and heads. */
+static bool peel_regroup(finder *f, xfc_value **v) {
+    if (!is_op(*v, XFC_OP_RESHAPE)) return false;
+    xfc_value *x = (*v)->def->in[0].value;
+    const xfc_type *from = &x->type, *to = &(*v)->type;
+    if (from->rank < 3 || from->rank > 4 || to->rank < 3 || to->rank > 4) return false;
+    for (uint32_t d = 1; d <= 2; d++)
+        if (!xfc_int_same(from->dim[from->rank - d], to->dim[to->rank - d])) return false;
+    *v = x;
+    return from->rank == 3 || meet_lead(f, from);
 }
 
 static bool fill_absorbs(xfc_dtype dtype, double fill) {
@@ -92,8 +126,8 @@ static bool peel_bias(finder *f, xfc_value **v) {
         xfc_value *scores = op->in[i].value, *other = op->in[2 * first + 1 - i].value;
         if (!xfc_type_same(&scores->type, &(*v)->type) || !leads_to_product(scores)) continue;
         if (!add && (!xfc_splat_value(other, &fill) || !fill_absorbs(other->type.dtype, fill))) continue;
-        f->is_fill[f->n_biases] = !add;
-        f->bias[f->n_biases++] = add ? other : *v;
+        if (!add && f->scale != 1) continue; /* scaled, it might absorb no longer */
+        f->bias[f->n_biases++] = (bias_layer){add ? other : *v, scores->type.rank, f->scale, !add};
         *v = scores;
         return true;
     }
@@ -103,6 +137,8 @@ static bool peel_bias(finder *f, xfc_value **v) {
 static bool find_probabilities(finder *f, xfc_value **v) {
     xfc_value *p = *v;
     double zero;
+    if (p->type.rank == 4 && !meet_lead(f, &p->type)) return false;
+    while (used_once(p) && peel_regroup(f, &p)) {}
     if (!used_once(p)) return false;
     if (is_op(p, XFC_OP_SELECT)) {
         const xfc_op *op = p->def;
@@ -120,16 +156,13 @@ static bool find_probabilities(finder *f, xfc_value **v) {
 }
 
 static bool find_product(finder *f, xfc_value *scores) {
-    f->scores = scores->type;
     f->scale = 1;
     for (uint32_t i = 0; i < MAX_PEELS; i++) {
         if (!used_once(scores)) return false;
         if (is_op(scores, XFC_OP_MATMUL)) break;
-        /* A bias below the scaling would have to be scaled; only what is scaled before the biases is taken. */
-        if (f->scale == 1 && peel_bias(f, &scores)) continue;
-        if (!peel_scale(&scores, &f->scale)) return false;
+        if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores)) return false;
     }
-    if (!is_op(scores, XFC_OP_MATMUL) || !xfc_type_same(&scores->type, &f->scores)) return false;
+    if (!is_op(scores, XFC_OP_MATMUL)) return false;
     f->q = scores->def->in[0].value;
     f->kt = scores->def->in[1].value;
     while (used_once(f->q) && peel_scale(&f->q, &f->scale)) {}
@@ -137,23 +170,35 @@ static bool find_product(finder *f, xfc_value *scores) {
     return isfinite(f->scale) && f->scale != 0;
 }
 
-/* q [..., s, d], kt [..., d, t], v [..., t, e] with equal leading dims, and a product of that type. */
-static bool dims_fit(const finder *f) {
-    const xfc_type *q = &f->q->type, *kt = &f->kt->type, *v = &f->v->type;
-    uint32_t r = q->rank;
-    if ((r != 4 && r != 3) || kt->rank != r || v->rank != r || !xfc_dtype_is_float(q->dtype)) return false;
-    for (uint32_t d = 0; d + 2 < r; d++) {
-        if (!xfc_int_same(q->dim[d], kt->dim[d]) || !xfc_int_same(q->dim[d], v->dim[d])) return false;
+/* Is its front batch and heads, apart or as one dim? */
+static bool leads(const finder *f, const xfc_type *t) {
+    xfc_ctx *c = f->pass->graph->ctx;
+    if (t->rank == 4) return xfc_int_same(f->lead[0], t->dim[0]) && xfc_int_same(f->lead[1], t->dim[1]);
+    return t->rank == 3 && xfc_int_same(xfc_int_mul(c, f->lead[0], f->lead[1]), t->dim[0]);
+}
+
+/* q [..., s, d], kt [..., d, t], v [..., t, e] and the probabilities in front of v, all with the same batch and heads. */
+static bool dims_fit(finder *f) {
+    const xfc_type *q = &f->q->type, *kt = &f->kt->type, *v = &f->v->type, *p = &f->root->in[0].value->type;
+    if (!f->has_lead) {
+        f->lead[0] = p->dim[0];
+        f->lead[1] = xfc_int_const(f->pass->graph->ctx, 1);
     }
-    return xfc_int_same(q->dim[r - 1], kt->dim[r - 2]) && xfc_int_same(kt->dim[r - 1], v->dim[r - 2]);
+    if (!leads(f, q) || !leads(f, kt) || !leads(f, v) || !leads(f, p) || !xfc_dtype_is_float(q->dtype)) return false;
+    return xfc_int_same(q->dim[q->rank - 1], kt->dim[kt->rank - 2]) &&
+           xfc_int_same(kt->dim[kt->rank - 1], v->dim[v->rank - 2]) &&
+           xfc_int_same(q->dim[q->rank - 2], p->dim[p->rank - 2]);
 }
 
 /* --- building --- */
 
-/* One head: [b, s, t] to [b, 1, s, t]. Biases of rank 2 and less broadcast as they are. */
-static xfc_value *with_head(xfc_builder *b, xfc_value *v, uint32_t rank) {
-    if (!v || rank == 4 || v->type.rank < 3) return v;
-    xfc_int dim[4] = {v->type.dim[0], xfc_int_const(b->graph->ctx, 1), v->type.dim[1], v->type.dim[2]};
+/* [b * h, s, t] as [b, h, s, t] and [1, s, t] as [1, 1, s, t]; what broadcasts along both stays. */
+static xfc_value *with_lead(const finder *f, xfc_builder *b, xfc_value *v) {
+    xfc_ctx *c = b->graph->ctx;
+    if (!v || v->type.rank != 3) return v;
+    bool all = !xfc_int_is(c, v->type.dim[0], 1);
+    xfc_int one = xfc_int_const(c, 1);
+    xfc_int dim[4] = {all ? f->lead[0] : one, all ? f->lead[1] : one, v->type.dim[1], v->type.dim[2]};
     return xfc_b_reshape(b, v, dim, 4);
 }
 
@@ -188,11 +233,17 @@ static xfc_value *strip_expand(xfc_value *v) {
     return v;
 }
 
+static xfc_value *layer_bias(const finder *f, xfc_builder *b, const bias_layer *l) {
+    xfc_value *v = l->fill ? fill_bias(b, l->value) : strip_expand(l->value);
+    if (v && l->scale != 1) v = xfc_b_binary(b, XFC_OP_MUL, v, xfc_b_scalar_f(b, v->type.dtype, l->scale));
+    return l->rank == 3 ? with_lead(f, b, v) : v;
+}
+
 /* Innermost first, as the scores met them. NULL if there is none. */
 static xfc_value *build_bias(const finder *f, xfc_builder *b) {
     xfc_value *sum = NULL;
     for (uint32_t i = f->n_biases; i > 0; i--) {
-        xfc_value *v = f->is_fill[i - 1] ? fill_bias(b, f->bias[i - 1]) : strip_expand(f->bias[i - 1]);
+        xfc_value *v = layer_bias(f, b, &f->bias[i - 1]);
         sum = sum ? xfc_b_binary(b, XFC_OP_ADD, sum, v) : v;
     }
     return sum;
@@ -201,12 +252,11 @@ static xfc_value *build_bias(const finder *f, xfc_builder *b) {
 static bool build(finder *f) {
     xfc_op *root = f->root;
     xfc_builder b = {.graph = f->pass->graph, .before = root, .loc = root->loc};
-    uint32_t rank = f->q->type.rank, n = f->n_biases > 0 ? 4 : 3;
-    xfc_value *in[4] = {f->q, transposed(&b, f->kt), f->v, build_bias(f, &b)};
-    for (uint32_t i = 0; i < n; i++) {
-        in[i] = with_head(&b, in[i], rank);
+    uint32_t n = f->n_biases > 0 ? 4 : 3;
+    xfc_value *in[4] = {with_lead(f, &b, f->q), with_lead(f, &b, transposed(&b, f->kt)), with_lead(f, &b, f->v),
+                        build_bias(f, &b)};
+    for (uint32_t i = 0; i < n; i++)
         if (!in[i]) return false;
-    }
     xfc_attr attr[2] = {xfc_attr_float(XFC_K_SCALE, f->scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, 1)};
     xfc_value *out = xfc_build(&b, XFC_OP_ATTENTION, in, n, attr, f->nan_to_zero ? 2 : 1);
     const xfc_type *type = &root->out[0].type;
@@ -220,11 +270,7 @@ static bool build(finder *f) {
 static bool raise_one(xfc_pass *pass, xfc_op *op) {
     finder f = {.pass = pass, .root = op, .v = op->in[1].value};
     xfc_value *at = op->in[0].value;
-    if (!find_probabilities(&f, &at) || !find_product(&f, at) || !dims_fit(&f)) return false;
-    uint32_t rank = f.scores.rank;
-    xfc_type wanted = f.q->type;
-    wanted.dim[rank - 1] = f.v->type.dim[rank - 1];
-    return xfc_type_same(&wanted, &op->out[0].type) && build(&f);
+    return find_probabilities(&f, &at) && find_product(&f, at) && dims_fit(&f) && build(&f);
 }
 
 bool xfc_raise_attention(xfc_pass *pass) {
