@@ -2,7 +2,9 @@
  *
  * Sequence i is rows cu[i] .. cu[i + 1] of every head of q, k and v; a row attends to those of its own sequence only.
  * tasks lists (sequence, first row) of blocks of rows: it tells a kernel how to divide the work and means nothing else.
- * pos gives each row's position in its sequence before rows were taken out; the bias is indexed by it.
+ * pos gives each row's position in its sequence before rows were taken out; biases are indexed by it. Besides the bias, which
+ * knows sequences and positions, there may be two that were computed from rows (relative attention): row_bias of a query's
+ * row and its key's position, column_bias of a query's position and its key's row. All are added.
  * Meaning: attention of all rows with -inf between different sequences, the number of a row's sequence being the number
  * of starts that do not lie behind it. Sequences without rows are never chosen by that, and no rows at all compute
  * nothing. (A NaN or infinity in v therefore reaches other sequences here; the kernel of the packed form never reads
@@ -13,13 +15,24 @@
 #include "ir/ops.h"
 #include <math.h>
 
-enum { Q, K, V, CU, TASKS, POS, BIAS }; /* operands */
+enum { Q, K, V, CU, TASKS, POS, BIAS, ROW_BIAS, COLUMN_BIAS, N_OPERANDS };
 
 static bool is_list(const xfc_type *t, uint32_t rank) { return t->dtype == XFC_I32 && t->rank == rank; }
 
 static xfc_int sequences(xfc_ctx *ctx, const xfc_type *cu) { return xfc_int_addc(ctx, cu->dim[0], -1); }
 
-/* cu, tasks, pos and bias, the same in both forms. */
+static xfc_status check_bias(xfc_infer *inf, const xfc_type *bias, const xfc_int *full) {
+    const xfc_op *op = inf->op;
+    if (bias->rank != 4 || bias->dtype != xfc_op_in(op, Q)->dtype)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "a bias of %s is %s but must have 4 dims and q's type",
+                        xfc_ops[op->code].name, xfc_type_text(inf->ctx, bias));
+    for (uint32_t d = 0; d < 4; d++)
+        if (!xfc_int_is(inf->ctx, bias->dim[d], 1))
+            XFC_TRY(xfc_infer_equal(inf, bias->dim[d], full[d], "a bias and the scores of ragged attention"));
+    return XFC_OK;
+}
+
+/* cu, tasks, pos and biases, the same in both forms. */
 static xfc_status check_lists(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *q = xfc_op_in(op, Q), *cu = xfc_op_in(op, CU), *tasks = xfc_op_in(op, TASKS),
@@ -32,16 +45,11 @@ static xfc_status check_lists(xfc_infer *inf) {
                         xfc_type_text(ctx, pos));
     XFC_TRY(xfc_infer_equal(inf, tasks->dim[1], xfc_int_const(ctx, 2), "the numbers of a task of ragged attention"));
     XFC_TRY(xfc_infer_equal(inf, pos->dim[0], q->dim[1], "the positions and rows of ragged attention"));
-    if (!xfc_op_has_in(op, BIAS)) return XFC_OK;
-    const xfc_type *bias = xfc_op_in(op, BIAS);
+    xfc_int one = xfc_int_const(ctx, 1), n = sequences(ctx, cu), rows = q->dim[1];
     xfc_int size = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
-    const xfc_int full[4] = {sequences(ctx, cu), q->dim[0], size, size};
-    if (bias->rank != 4 || bias->dtype != q->dtype)
-        return xfc_fail(ctx, XFC_ERR_INPUT, op->loc, "the bias of %s is %s but must have 4 dims and q's type",
-                        xfc_ops[op->code].name, xfc_type_text(ctx, bias));
-    for (uint32_t d = 0; d < 4; d++)
-        if (!xfc_int_is(ctx, bias->dim[d], 1))
-            XFC_TRY(xfc_infer_equal(inf, bias->dim[d], full[d], "the bias and the scores of ragged attention"));
+    const xfc_int full[3][4] = {{n, q->dim[0], size, size}, {one, q->dim[0], rows, size}, {one, q->dim[0], size, rows}};
+    for (uint32_t i = BIAS; i < N_OPERANDS; i++)
+        if (xfc_op_has_in(op, i)) XFC_TRY(check_bias(inf, xfc_op_in(op, i), full[i - BIAS]));
     return XFC_OK;
 }
 
@@ -125,6 +133,26 @@ static xfc_value *bias_of(xfc_builder *b, const xfc_op *op, xfc_value *sequence)
     return xfc_b_transpose(b, gather(b, table, xfc_b_reshape(b, at, rank2, 2)), heads_first);
 }
 
+/* The bias of each pair of rows, made from one of them and the position of the other: [1 or heads, 1 or rows, 1 or rows]. */
+static xfc_value *content_bias(xfc_builder *b, const xfc_op *op, uint32_t i) {
+    xfc_value *bias = op->in[i].value;
+    uint32_t by_position = i == ROW_BIAS ? 2 : 1;
+    const xfc_int dim[3] = {bias->type.dim[1], bias->type.dim[2], bias->type.dim[3]};
+    bias = xfc_b_reshape(b, bias, dim, 3);
+    if (xfc_int_is(b->graph->ctx, dim[by_position], 1)) return bias;
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, by_position);
+    return xfc_build(b, XFC_OP_GATHER, (xfc_value *[]){bias, op->in[POS].value}, 2, &axis, 1);
+}
+
+static xfc_value *add_biases(xfc_builder *b, const xfc_op *op, xfc_value *s, xfc_value *sequence) {
+    for (uint32_t i = BIAS; i < N_OPERANDS; i++) {
+        if (!xfc_op_has_in(op, i)) continue;
+        xfc_value *bias = i == BIAS ? bias_of(b, op, sequence) : content_bias(b, op, i);
+        s = xfc_b_binary(b, XFC_OP_ADD, s, xfc_b_cast(b, bias, s ? s->type.dtype : XFC_F32));
+    }
+    return s;
+}
+
 static xfc_value *softmax(xfc_builder *b, xfc_value *scores) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 2);
     return xfc_build(b, XFC_OP_SOFTMAX, &scores, 1, &axis, 1);
@@ -138,7 +166,7 @@ xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_valu
     xfc_value *sequence = sequence_of(b, op->in[CU].value, op->in[Q].value->type.dim[1]);
     xfc_value *s = xfc_b_matmul(b, q, xfc_b_transpose(b, k, swap));
     s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_f(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
-    if (xfc_op_has_in(op, BIAS)) s = xfc_b_binary(b, XFC_OP_ADD, s, xfc_b_cast(b, bias_of(b, op, sequence), wide));
+    s = add_biases(b, op, s, sequence);
     xfc_value *same = xfc_b_binary(b, XFC_OP_EQ, across(b, sequence, true), across(b, sequence, false));
     xfc_value *p = softmax(b, xfc_b_select(b, same, s, scalar_f(b, s, -(double)INFINITY)));
     if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
@@ -244,7 +272,7 @@ static xfc_value *rows_of(xfc_builder *b, xfc_value *v, xfc_value *index) {
 xfc_status decompose_attention_ragged_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     static const int64_t from_k[] = {0, 3, 1, 2}, from_v[] = {0, 2, 1, 3};
     const xfc_int *size = xfc_op_attr(op, XFC_K_SIZE)->u.dims;
-    xfc_value *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64), *in[7] = {NULL};
+    xfc_value *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64), *in[N_OPERANDS] = {NULL};
     xfc_int rows = op->in[Q].value->type.dim[1];
     xfc_value *sequence = sequence_of(b, op->in[CU].value, rows);
     xfc_value *index = xfc_b_binary(b, XFC_OP_SUB, numbers(b, rows), gather(b, cu, sequence));

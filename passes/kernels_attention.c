@@ -28,6 +28,8 @@ typedef struct {
 
 static xfc_value *operand(const attention *t, uint32_t i) { return i < t->op->n_in ? t->op->in[i].value : NULL; }
 static xfc_value *bias_of(const attention *t) { return operand(t, t->ragged ? 6 : 3); }
+static xfc_value *row_bias(const attention *t) { return operand(t, 7); }
+static xfc_value *column_bias(const attention *t) { return operand(t, 8); }
 
 static xfc_int rounded(xfc_ctx *ctx, const xfc_type *packed) {
     return xfc_int_mul(ctx, packed->dim[2], packed->dim[4]);
@@ -160,6 +162,18 @@ static void add_keys_bias(attention *t) {
     xfc_draft_nest(&t->d, nb.nest);
 }
 
+/* A ragged bias that was computed from rows: operand 7 from the query's, 8 from the key's. */
+static uint32_t load_content_bias(attention *t, xfc_nestb *nb, uint32_t from, xfc_int i, xfc_int j) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *bias = operand(t, from);
+    xfc_int zero = xfc_int_const(ctx, 0), row = xfc_int_add(ctx, t->first, i), key = xfc_int_add(ctx, t->start, j);
+    xfc_int index[4] = {zero, xfc_int_is(ctx, bias->type.dim[1], 1) ? zero : t->h, row, key};
+    uint32_t by_position = from == 7 ? 3 : 2;
+    bool varies = !xfc_int_is(ctx, bias->type.dim[by_position], 1);
+    index[by_position] = varies ? position(t, nb, index[by_position]) : zero;
+    return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type), index, 4);
+}
+
 static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *bias = bias_of(t);
@@ -178,7 +192,13 @@ static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
 
 /* With a positive scale and no bias, the largest score is that of the largest product: the scale waits for the exponent
  * and the first pass writes nothing back. */
-static bool scales_late(const attention *t) { return !bias_of(t) && xfc_op_float(t->op, XFC_K_SCALE, 1) > 0; }
+static bool scales_late(const attention *t) {
+    return !bias_of(t) && !row_bias(t) && !column_bias(t) && xfc_op_float(t->op, XFC_K_SCALE, 1) > 0;
+}
+
+static uint32_t plus(xfc_nestb *nb, uint32_t a, uint32_t b) {
+    return xfc_nb_op(nb, XFC_S_ADD, XFC_F32, a, b, XFC_NO_ARG);
+}
 
 /* scores = scores * scale + bias, unless that waits; top = their maximum. */
 static void add_maximum(attention *t) {
@@ -188,7 +208,9 @@ static void add_maximum(attention *t) {
     if (!scales_late(t)) {
         uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
         v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
-        if (bias_of(t)) v = xfc_nb_op(&nb, XFC_S_ADD, XFC_F32, v, load_bias(t, &nb, i, j), XFC_NO_ARG);
+        if (bias_of(t)) v = plus(&nb, v, load_bias(t, &nb, i, j));
+        if (row_bias(t)) v = plus(&nb, v, load_content_bias(t, &nb, 7, i, j));
+        if (column_bias(t)) v = plus(&nb, v, load_content_bias(t, &nb, 8, i, j));
         xfc_nb_store(&nb, v, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     }
     xfc_nb_store(&nb, v, t->top, &i, 1, XFC_S_MAX);

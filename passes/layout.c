@@ -60,7 +60,7 @@ static xfc_value *pack_ragged(xfc_builder *b, xfc_value *v, const xfc_op *op, bo
 }
 
 static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
-    xfc_value *in[7] = {NULL}, *v = op->in[2].value;
+    xfc_value *in[9] = {NULL}, *v = op->in[2].value;
     if (v->type.dtype != XFC_F32) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], v->type.dim[2]};

@@ -21,8 +21,7 @@ static bool has_meaning(const xfc_op *op) {
     return xfc_op_has(op, XFC_STRUCT) || info->nest || info->call || info->decompose;
 }
 
-/* Replaces op by its decomposition; answers the first op to look at next, which is the first new one. */
-static xfc_op *decompose(xfc_pass *pass, xfc_op *op) {
+xfc_op *xfc_decompose(xfc_pass *pass, xfc_op *op) {
     xfc_graph *g = pass->graph;
     xfc_op *before = op->prev, *next = op->next;
     xfc_builder b = {.graph = g, .before = op, .loc = op->loc};
@@ -48,7 +47,7 @@ static void decompose_all(xfc_pass *pass, bool *changed) {
             op = op->next;
             continue;
         }
-        op = decompose(pass, op);
+        op = xfc_decompose(pass, op);
         *changed = true;
     }
 }

@@ -116,4 +116,8 @@ void xfc_sweep(xfc_arena *scratch, xfc_op *);
 /* raise_attention.c; true iff the graph changed. */
 bool xfc_raise_attention(xfc_pass *);
 
+/* legalize.c: replaces an op that has a decomposition by it; answers the first op to look at next, which is the first new
+ * one. A failure is in the pass's status. */
+xfc_op *xfc_decompose(xfc_pass *, xfc_op *);
+
 #endif

@@ -39,6 +39,15 @@ static uint32_t find_atoms(xfc_pass *p, xfc_unpad_atom *all, uint32_t *n_attenti
     return n;
 }
 
+/* Composites that no trait describes (a mean) show by what they are made of which tokens they read. */
+static void take_apart(xfc_pass *p) {
+    for (xfc_op *op = p->graph->first; op && p->status == XFC_OK;) {
+        const xfc_op_info *info = &xfc_ops[op->code];
+        bool opaque = info->decompose && !info->nest && op->n_in == 1 && !xfc_op_has(op, XFC_ROWWISE);
+        op = opaque ? xfc_decompose(p, op) : op->next;
+    }
+}
+
 static void say_no(xfc_pass *p, xfc_loc loc, const char *why) {
     xfc_graph_note(p->graph, "unpad", loc, "padding is not removed: %s", why);
     if (p->opts->unpad == XFC_FORCE)
@@ -72,6 +81,8 @@ bool xfc_unpad_pass(xfc_pass *p) {
         return false;
     }
     uint32_t n = find_atoms(p, atom, &n_attentions);
+    if (n > 0) take_apart(p);
+    if (p->status != XFC_OK) return true;
     bool one_sequence = false;
     xfc_unpad best = {0};
     for (uint32_t i = 0; i < n; i++) {

@@ -30,6 +30,7 @@ typedef struct {
     bool clean;      /* tainted, but known at padding: there it is `fill` */
     double fill;
     bool wanted; /* a twin is needed */
+    bool pair;   /* of a bias: mixes two tokens, one of them tainted (unpad_bias.c) */
     xfc_value *twin[XFC_TWINS];
 } xfc_unpad_value;
 
@@ -86,13 +87,34 @@ typedef struct {
     xfc_int b, s;
 } xfc_unpad_atom;
 uint32_t xfc_unpad_atoms(xfc_pass *, const xfc_op *attention, xfc_unpad_atom *out, uint32_t n);
-/* The bias with no padding anywhere, built by b; the bias itself where that is not simpler. */
+/* The bias with no padding anywhere, built by b with 4 dims; the bias itself where that is not simpler. */
 xfc_value *xfc_unpad_residual(xfc_unpad *, xfc_builder *, xfc_value *bias);
+
+/* --- unpad_bias.c --- */
+/* A term of a bias: known by sequence and positions, or a token value of the query's row (its last dim counting keys'
+ * positions) or of the key's (its last dim but one counting queries'). */
+typedef enum { XFC_TERM_PLAIN, XFC_TERM_ROW, XFC_TERM_COLUMN } xfc_term_kind;
+typedef struct {
+    xfc_value *value;
+    xfc_term_kind kind;
+    uint32_t rank; /* of the sum it is added to: 4, or 3 where batch and heads are one dim */
+} xfc_unpad_term;
+typedef struct {
+    uint32_t n;
+    xfc_unpad_term term[8];
+} xfc_unpad_terms;
+/* The terms whose sum is the attention's bias: none without one; one, the whole, where nothing is computed from tokens.
+ * False if a tainted part is no term. */
+bool xfc_unpad_bias_terms(const xfc_unpad *, const xfc_op *attention, xfc_unpad_terms *);
+/* Could the op, some of whose operands are tainted, be a part of such a sum? */
+bool xfc_unpad_is_pair(const xfc_unpad *, const xfc_op *);
 
 /* --- unpad_mask.c --- */
 /* Is the bias of this attention, read with padding at the key, so low that the key has no weight, whatever the query?
- * *neutral: it is 0 where no padding is. Decides u->inverted with the first attention. */
-bool xfc_unpad_masks_keys(xfc_unpad *, const xfc_op *attention, const xfc_token *q, bool *neutral);
+ * Decides u->inverted with the first attention. */
+bool xfc_unpad_masks_keys(xfc_unpad *, const xfc_op *attention, const xfc_token *q);
+/* Is a plain term of its bias 0 where no padding is? */
+bool xfc_unpad_is_neutral(xfc_unpad *, const xfc_op *attention, const xfc_token *q, const xfc_unpad_term *);
 /* At elements that belong to padding: is the op's result the same whatever its tainted operands hold there, and is it
  * one number? */
 typedef enum { XFC_DIRTY, XFC_CLEAN, XFC_CLEAN_FILL } xfc_clean;

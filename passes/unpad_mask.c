@@ -306,33 +306,43 @@ static fact value_in_all_cases(evaluator *ev, const xfc_value *v, const xfc_int 
 
 /* --- attention --- */
 
-static fact bias_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, double padding) {
+static fact term_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xfc_unpad_term *term, double padding) {
     xfc_ctx *c = u->ctx;
-    const xfc_type *rows = &op->in[0].value->type, *bias = &op->in[3].value->type;
-    xfc_type full = *rows;
-    full.dim[3] = op->in[1].value->type.dim[2];
-    xfc_int at[4], index[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < 4; d++) at[d] = xfc_unpad_axis(u, full.dim[d]);
-    for (uint32_t d = 0; d < bias->rank; d++) {
-        uint32_t to = d + 4 - bias->rank;
-        index[d] = xfc_broadcast_index(c, at[to], bias->dim[d], full.dim[to]);
+    const xfc_type *rows = &op->in[0].value->type, *type = &term->value->type;
+    xfc_int at[4], full[4], index[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < 4; d++) {
+        full[d] = d < 3 ? rows->dim[d] : op->in[1].value->type.dim[2];
+        at[d] = xfc_unpad_axis(u, full[d]);
     }
     evaluator ev = {.u = u, .padding = padding, .key = at[3], .query = at[2]};
     ev.b = xfc_token_sequence(u, q, rows, at);
-    return value_in_all_cases(&ev, op->in[3].value, index);
+    if (term->rank == 3) { /* dims 1 .. 3 are those of the sum */
+        at[1] = xfc_int_add(c, xfc_int_mul(c, at[0], full[1]), at[1]);
+        full[1] = xfc_int_mul(c, full[0], full[1]);
+    }
+    for (uint32_t d = 0; d < type->rank; d++) {
+        uint32_t to = d + 4 - type->rank;
+        index[d] = xfc_broadcast_index(c, at[to], type->dim[d], full[to]);
+    }
+    return value_in_all_cases(&ev, term->value, index);
 }
 
 static bool forbids(fact f) { return !f.bad && f.hi <= FORBIDDEN; }
 
-bool xfc_unpad_masks_keys(xfc_unpad *u, const xfc_op *op, const xfc_token *q, bool *neutral) {
+bool xfc_unpad_masks_keys(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     if (op->n_in < 4 || !op->in[3].value) return false;
+    const xfc_unpad_term whole = {op->in[3].value, XFC_TERM_PLAIN, 4};
     if (u->n_attentions == 0) {
         u->inverted = false;
-        if (!forbids(bias_at(u, op, q, 0))) u->inverted = true;
+        if (!forbids(term_at(u, op, q, &whole, 0))) u->inverted = true;
     }
-    fact real = bias_at(u, op, q, u->inverted ? 0 : 1);
-    *neutral = is_exact(real) && real.lo == 0;
-    return forbids(bias_at(u, op, q, u->inverted ? 1 : 0)) && !real.bad && !forbids(real);
+    fact real = term_at(u, op, q, &whole, u->inverted ? 0 : 1);
+    return forbids(term_at(u, op, q, &whole, u->inverted ? 1 : 0)) && !real.bad && !forbids(real);
+}
+
+bool xfc_unpad_is_neutral(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xfc_unpad_term *term) {
+    fact real = term_at(u, op, q, term, u->inverted ? 0 : 1);
+    return is_exact(real) && real.lo == 0;
 }
 
 /* --- what ignores padding --- */

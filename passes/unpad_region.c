@@ -54,21 +54,18 @@ static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
 
 /* Keys and values of an attention over other rows (a decoder reading the encoder): padding has no weight there. */
 static bool reads_keys_only(xfc_unpad *u, const xfc_op *op) {
-    bool neutral;
     const xfc_unpad_value *k = xfc_unpad_of(u, op->in[1].value), *v = xfc_unpad_of(u, op->in[2].value);
     if (xfc_unpad_of(u, op->in[0].value)->tainted || !k->is_token || !xfc_token_same(&k->token, &v->token))
         return false;
     if (op->n_in > 3 && op->in[3].value && xfc_unpad_of(u, op->in[3].value)->tainted) return false;
     return k->token.s_dim == 2 && xfc_int_is(u->ctx, k->token.s_inner, 1) && (!k->token.has_b || k->token.b_dim == 0) &&
-           xfc_unpad_masks_keys(u, op, &k->token, &neutral);
+           xfc_unpad_masks_keys(u, op, &k->token);
 }
 
 static void visit_attention(xfc_unpad *u, const xfc_op *op) {
     xfc_token q;
-    bool neutral;
-    bool fits =
-        attention_tokens(u, op, &q) && !(op->n_in > 3 && op->in[3].value && xfc_unpad_of(u, op->in[3].value)->tainted);
-    if (fits && xfc_unpad_masks_keys(u, op, &q, &neutral)) {
+    xfc_unpad_terms terms;
+    if (attention_tokens(u, op, &q) && xfc_unpad_bias_terms(u, op, &terms) && xfc_unpad_masks_keys(u, op, &q)) {
         xfc_unpad_value *out = xfc_unpad_of(u, &op->out[0]);
         *out = (xfc_unpad_value){.token = q, .is_token = true, .derived = true, .tainted = true};
         u->n_attentions++;
@@ -93,6 +90,7 @@ static bool any_dirty(xfc_unpad *u, const xfc_op *op) {
 static bool reads_first_only(xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!op->in[i].value || !xfc_unpad_of(u, op->in[i].value)->tainted) continue;
+        if (xfc_unpad_of(u, op->in[i].value)->pair) return false;
         xfc_int at = xfc_token_read_position(u, op, i);
         if (!xfc_int_known(at) || !xfc_int_is(u->ctx, at, 0)) return false;
     }
@@ -138,6 +136,10 @@ static void visit_op(xfc_unpad *u, const xfc_op *op) {
         visit_tokens(u, op, out, tainted);
         return;
     }
+    if (tainted && xfc_unpad_is_pair(u, op)) {
+        *xfc_unpad_of(u, &op->out[0]) = (xfc_unpad_value){.tainted = true, .pair = true};
+        return;
+    }
     if (any_dirty(u, op)) {
         if (reads_first_only(u, op))
             u->first = true;
@@ -147,12 +149,23 @@ static void visit_op(xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_out; i++) set_source(u, &op->out[i]);
 }
 
+static void visit_outputs(xfc_unpad *u, const xfc_op *op) {
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (xfc_unpad_of(u, op->in[i].value)->pair)
+            xfc_unpad_refuse(u, op, "an output holds scores between tokens, padding among them");
+}
+
 /* --- what is wanted packed --- */
 
 static void want(xfc_unpad *u, const xfc_op *op) {
     xfc_token in[16], out;
     if (op->code == XFC_OP_ATTENTION) {
+        xfc_unpad_terms terms;
         for (uint32_t i = 0; i < 3; i++) xfc_unpad_of(u, op->in[i].value)->wanted = true;
+        bool is_sum = xfc_unpad_bias_terms(u, op, &terms);
+        xfc_assert(is_sum);
+        for (uint32_t i = 0; i < terms.n; i++)
+            if (terms.term[i].kind != XFC_TERM_PLAIN) xfc_unpad_of(u, terms.term[i].value)->wanted = true;
         return;
     }
     bool keeps = xfc_token_through(u, op, in, &out);
@@ -168,7 +181,7 @@ static void want_all(xfc_unpad *u) {
     for (xfc_op *op = u->g->tail; op; op = op->prev) {
         if (op->n_out != 1) continue;
         xfc_unpad_value *s = xfc_unpad_of(u, &op->out[0]);
-        s->wanted |= s->tainted;
+        s->wanted |= s->tainted && !s->pair;
         if (s->wanted && s->derived) want(u, op);
     }
 }
@@ -177,8 +190,9 @@ bool xfc_unpad_find_region(xfc_unpad *u) {
     xfc_graph *g = u->g;
     for (uint32_t i = 0; i < g->n_in; i++) set_source(u, g->in[i]);
     xfc_foreach_op(op, g) {
-        if (op->code == XFC_OP_RETURN) continue;
-        if (op->code == XFC_OP_ATTENTION)
+        if (op->code == XFC_OP_RETURN)
+            visit_outputs(u, op);
+        else if (op->code == XFC_OP_ATTENTION)
             visit_attention(u, op);
         else
             visit_op(u, op);

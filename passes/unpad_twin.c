@@ -132,10 +132,34 @@ static xfc_value *fewer_sequences(maker *m, xfc_builder *b, xfc_value *x, uint32
     return op->code == XFC_OP_EXPAND ? xfc_b_expand(b, in[0], dim, rank) : xfc_b_reshape(b, in[0], dim, rank);
 }
 
+/* Where tokens stand in what x was expanded from. False if it has sequences but no dim that could count their tokens. */
+static bool token_below(const maker *m, const xfc_value *x, const xfc_token *t, xfc_token *out) {
+    const xfc_type *y = &x->def->in[0].value->type;
+    uint32_t more = x->type.rank - y->rank;
+    *out = (xfc_token){.b_inner = t->b_inner, .s_inner = t->s_inner, .s_dim = UINT8_MAX};
+    if (t->has_b && t->b_dim >= more && !xfc_int_is(m->ctx, y->dim[t->b_dim - more], 1)) {
+        out->has_b = true;
+        out->b_dim = (uint8_t)(t->b_dim - more);
+    }
+    if (t->s_dim != UINT8_MAX && t->s_dim >= more) {
+        out->s_dim = (uint8_t)(t->s_dim - more);
+        out->has_s = t->has_s && !xfc_int_is(m->ctx, y->dim[out->s_dim], 1);
+        return true;
+    }
+    return !out->has_b || t->s_dim == UINT8_MAX;
+}
+
 static xfc_value *enter(maker *m, xfc_builder *b, xfc_value *x, const xfc_token *t, uint32_t which) {
     double equal;
+    xfc_token below;
     if (!t->has_b && (!t->has_s || which == XFC_PADDED)) return x;
     xfc_pieces p = split(m, &x->type, t), q = twin_pieces(m, &p, which);
+    if (x->def && x->def->code == XFC_OP_EXPAND && token_below(m, x, t, &below)) {
+        xfc_int dim[XFC_MAX_RANK];
+        dims_of(m->ctx, &q, dim);
+        x = enter(m, b, x->def->in[0].value, &below, which);
+        return x ? xfc_b_expand(b, x, dim, q.rank) : NULL;
+    }
     if (xfc_dtype_is_float(x->type.dtype) && xfc_splat_value(x, &equal)) {
         xfc_int dim[XFC_MAX_RANK];
         dims_of(m->ctx, &q, dim);
@@ -194,44 +218,106 @@ static xfc_value *twin_of_op(maker *m, xfc_op *op, uint32_t which) {
     return r;
 }
 
-/* The bias as [n|1, heads|1, s|1, s|1]. */
-static xfc_value *ragged_bias(maker *m, xfc_builder *b, xfc_op *op, const xfc_token *q) {
-    xfc_value *bias = xfc_unpad_residual(m->u, b, op->in[3].value);
-    if (!bias || !q->has_b || xfc_int_is(m->ctx, q->b_inner, 1) || xfc_int_is(m->ctx, bias->type.dim[0], 1))
-        return bias;
-    xfc_int dim[4] = {m->u->b, q->b_inner, bias->type.dim[2], bias->type.dim[3]};
+/* A plain bias as [n|1, heads|1, s|1, s|1] without its mask; batch and heads may be one of its dims. */
+static xfc_value *plain_bias(maker *m, xfc_builder *b, const xfc_unpad_term *t, xfc_int heads) {
+    xfc_value *bias = t->value;
+    const xfc_type *type = &bias->type;
+    bool joined = type->rank == t->rank && !xfc_int_is(m->ctx, type->dim[0], 1) && !xfc_int_same(type->dim[0], m->u->b);
+    if (t->rank == 3 && type->rank == 3) {
+        xfc_int one = xfc_int_const(m->ctx, 1);
+        const xfc_int dim[4] = {joined ? m->u->b : type->dim[0], joined ? heads : one, type->dim[1], type->dim[2]};
+        bias = xfc_b_reshape(b, bias, dim, 4);
+    }
+    bias = bias ? xfc_unpad_residual(m->u, b, bias) : NULL;
+    if (!bias || t->rank == 3 || !joined) return bias;
+    const xfc_int dim[4] = {m->u->b, heads, bias->type.dim[2], bias->type.dim[3]};
     return xfc_b_reshape(b, bias, dim, 4);
+}
+
+/* The packed twin of a row or column term, as [1, heads|1, rows, columns]. */
+static xfc_value *content_bias(maker *m, xfc_builder *b, const xfc_unpad_term *t) {
+    xfc_value *v = xfc_unpad_of(m->u, t->value)->twin[XFC_PACKED];
+    xfc_assert(v); /* wanted, and defined in front of the attention */
+    uint32_t r = v->type.rank;
+    xfc_int one = xfc_int_const(m->ctx, 1),
+            heads = r == 4 ? xfc_int_mul(m->ctx, v->type.dim[0], v->type.dim[1]) : v->type.dim[0];
+    const xfc_int dim[4] = {one, heads, v->type.dim[r - 2], v->type.dim[r - 1]};
+    return xfc_b_reshape(b, v, dim, 4);
+}
+
+/* Operands bias, row_bias and column_bias of the packed attention, as far as there are any. */
+static bool packed_bias(maker *m, xfc_builder *b, xfc_op *op, const xfc_token *q, xfc_int heads, xfc_value **out) {
+    xfc_unpad_terms terms;
+    if (!xfc_unpad_bias_terms(m->u, op, &terms)) return false;
+    for (uint32_t i = 0; i < terms.n; i++) {
+        const xfc_unpad_term *t = &terms.term[i];
+        if (t->kind == XFC_TERM_PLAIN && xfc_unpad_is_neutral(m->u, op, q, t)) continue;
+        xfc_value *v = t->kind == XFC_TERM_PLAIN ? plain_bias(m, b, t, heads) : content_bias(m, b, t);
+        xfc_value **sum = &out[t->kind];
+        *sum = v && *sum ? xfc_b_binary(b, XFC_OP_ADD, *sum, v) : v;
+        if (!*sum) return false;
+    }
+    return true;
 }
 
 static xfc_value *packed_attention(maker *m, xfc_op *op) {
     xfc_builder b = builder_at(m, op);
     const xfc_token *q = &xfc_unpad_of(m->u, &op->out[0])->token;
-    bool neutral = true;
-    xfc_value *in[7] = {NULL, NULL, NULL, m->cu, m->tasks, m->pos};
-    uint32_t n = 6;
-    for (uint32_t i = 0; i < 3; i++) in[i] = join_front(&b, operand(m, &b, op->in[i].value, q, XFC_PACKED));
-    if (xfc_unpad_masks_keys(m->u, op, q, &neutral) && !neutral) in[n++] = ragged_bias(m, &b, op, q);
-    for (uint32_t i = 0; i < n; i++)
+    xfc_value *in[9] = {NULL, NULL, NULL, m->cu, m->tasks, m->pos};
+    uint32_t n = 9;
+    for (uint32_t i = 0; i < 3; i++) {
+        in[i] = join_front(&b, operand(m, &b, op->in[i].value, q, XFC_PACKED));
         if (!in[i]) return NULL;
+    }
+    if (!packed_bias(m, &b, op, q, in[0]->type.dim[0], in + 6)) return NULL;
+    while (!in[n - 1]) n--;
     xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &m->u->s, 1),
                         xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, 1)};
-    xfc_value *r = xfc_build(&b, XFC_OP_ATTENTION_RAGGED, in, n, attr, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0) ? 3 : 2);
+    xfc_value *r =
+        xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED, in, n, attr, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0) ? 3 : 2);
     xfc_int dim[XFC_MAX_RANK];
     twin_dims(m, &op->out[0], q, XFC_PACKED, dim);
     return r ? xfc_b_reshape(&b, r, dim, 4) : NULL;
 }
 
+/* What part of a bias's front dim counts sequences: [b * inner, ...] or [1, ...]. */
+static xfc_token sequences_of(const maker *m, const xfc_value *v, uint32_t rank) {
+    xfc_token t = {.s_dim = UINT8_MAX, .b_inner = xfc_int_const(m->ctx, 1)}; /* the padded twin keeps all positions */
+    t.has_b = v->type.rank == rank && !xfc_int_is(m->ctx, v->type.dim[0], 1) &&
+              xfc_int_exact(m->ctx, v->type.dim[0], m->u->b, &t.b_inner);
+    return t;
+}
+
+/* The bias, or a part of it that is added up in `rank` dims, for B2 sequences: as the model adds it, from its terms. */
+static xfc_value *padded_bias(maker *m, xfc_builder *b, xfc_value *v, uint32_t rank, const xfc_unpad_terms *terms) {
+    for (uint32_t i = 0; i < terms->n; i++) {
+        const xfc_unpad_term *t = &terms->term[i];
+        if (t->value != v) continue;
+        xfc_token token = sequences_of(m, v, rank);
+        return t->kind == XFC_TERM_PLAIN ? enter(m, b, v, &token, XFC_PADDED) : xfc_unpad_of(m->u, v)->twin[XFC_PADDED];
+    }
+    const xfc_op *op = v->def;
+    uint32_t below = op->code == XFC_OP_RESHAPE ? op->in[0].value->type.rank : rank;
+    xfc_value *in[2] = {NULL};
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        in[i] = padded_bias(m, b, op->in[i].value, below, terms);
+        if (!in[i]) return NULL;
+    }
+    if (op->code == XFC_OP_ADD) return xfc_b_binary(b, XFC_OP_ADD, in[0], in[1]);
+    xfc_int dim[XFC_MAX_RANK];
+    xfc_token token = sequences_of(m, v, rank);
+    twin_dims(m, v, &token, XFC_PADDED, dim);
+    return xfc_b_reshape(b, in[0], dim, rank);
+}
+
 static xfc_value *padded_attention(maker *m, xfc_op *op) {
     xfc_builder b = builder_at(m, op);
     const xfc_token *q = &xfc_unpad_of(m->u, &op->out[0])->token;
+    xfc_unpad_terms terms;
     xfc_value *in[4];
     for (uint32_t i = 0; i < 3; i++) in[i] = operand(m, &b, op->in[i].value, q, XFC_PADDED);
-    const xfc_type *bias = &op->in[3].value->type;
-    xfc_token t = {.b_inner = q->b_inner};
-    t.has_b = q->has_b && bias->rank == 4 && !xfc_int_is(m->ctx, bias->dim[0], 1);
-    t.s_dim = UINT8_MAX; /* no piece of it: the padded twin keeps all positions */
-    in[3] = enter(m, &b, op->in[3].value, &t, XFC_PADDED);
+    in[3] = xfc_unpad_bias_terms(m->u, op, &terms) ? padded_bias(m, &b, op->in[3].value, 4, &terms) : NULL;
     for (uint32_t i = 0; i < 4; i++)
         if (!in[i]) return NULL;
     return xfc_build(&b, XFC_OP_ATTENTION, in, 4, op->attr, op->n_attr);
@@ -243,7 +329,7 @@ static bool leaves_region(maker *m, const xfc_use *use) {
     const xfc_op *op = use->user;
     if (op->n_out != 1) return true;
     const xfc_unpad_value *s = xfc_unpad_of(m->u, &op->out[0]);
-    return !(s->derived && s->tainted);
+    return !s->pair && !(s->derived && s->tainted);
 }
 
 static xfc_value *leave(maker *m, xfc_op *op) {

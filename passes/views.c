@@ -71,6 +71,8 @@ static xfc_value *view_reshape(xfc_builder *b, const xfc_op *op) {
     if (xfc_type_same(&x->type, out)) return x;
     if (xfc_op_is(x, XFC_OP_RESHAPE)) return xfc_b_reshape(b, x->def->in[0].value, out->dim, out->rank);
     if (xfc_op_is(x, XFC_OP_SPLAT)) return xfc_views_resplat(b, x, out);
+    if (xfc_op_is(x, XFC_OP_EXPAND) && xfc_adds_leading_ones(b->graph->ctx, &x->type, &x->def->in[0].value->type))
+        return xfc_b_reshape(b, x->def->in[0].value, out->dim, out->rank);
     return xfc_op_is(x, XFC_OP_TRANSPOSE) ? split_again(b, op, x->def) : NULL;
 }
 
@@ -206,9 +208,10 @@ static const struct {
     xfc_opcode code;
     xfc_view_fn *run;
 } views[] = {
-    {XFC_OP_RESHAPE, view_reshape}, {XFC_OP_TRANSPOSE, view_transpose}, {XFC_OP_EXPAND, view_expand},
-    {XFC_OP_SLICE, view_slice},     {XFC_OP_CONCAT, view_concat},       {XFC_OP_PAD, view_pad},
-    {XFC_OP_COPY, view_copy},       {XFC_OP_GATHER, xfc_views_gather},  {XFC_OP_GATHER_ND, xfc_views_gather_nd},
+    {XFC_OP_RESHAPE, view_reshape},    {XFC_OP_TRANSPOSE, view_transpose}, {XFC_OP_EXPAND, view_expand},
+    {XFC_OP_SLICE, view_slice},        {XFC_OP_CONCAT, view_concat},       {XFC_OP_PAD, view_pad},
+    {XFC_OP_COPY, view_copy},          {XFC_OP_GATHER, xfc_views_gather},  {XFC_OP_GATHER_ND, xfc_views_gather_nd},
+    {XFC_OP_MATMUL, xfc_views_matmul},
 };
 
 static xfc_value *view_op(xfc_builder *b, const xfc_op *op) {

@@ -14,6 +14,8 @@ xfc_view_fn xfc_views_gather, xfc_views_slice_progression;
 xfc_view_fn xfc_views_gather_formula, xfc_views_gather_nd, xfc_views_compare;
 /* views_map.c: an element-wise op of expanded operands becomes the expansion of the op on what was expanded. */
 xfc_view_fn xfc_views_map;
+/* views_matmul.c: products with a matrix that was repeated for each of a batch. */
+xfc_view_fn xfc_views_matmul;
 
 /* v's elements in row-major order are start + i * step, i < size. */
 typedef struct {

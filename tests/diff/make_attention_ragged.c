@@ -64,14 +64,24 @@ xfc_value *make_attention_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int bias[4] = {maker_constant(m, l.n), h, size[0], size[0]};
     for (uint32_t d = 0; d < 4; d++)
         if (maker_chance(m, 50)) bias[d] = one;
-    xfc_value *in[7] = {finite(m, t, q), finite(m, t, q), finite(m, t, v)};
+    xfc_value *in[9] = {finite(m, t, q), finite(m, t, q), finite(m, t, v)};
     in[3] = list(m, 1, (int64_t[]){l.n + 1}, l.cu);
     in[4] = list(m, 2, (int64_t[]){l.n_tasks, 2}, l.tasks);
     in[5] = list(m, 1, &l.rows, l.pos);
     if (has_bias) in[6] = maker_pick_exact(m, t, 4, bias);
+    uint32_t n = has_bias ? 7 : 6;
+    for (uint32_t i = 7; i < 9; i++) {
+        if (maker_chance(m, 60)) continue;
+        xfc_int dim[4] = {one, maker_chance(m, 70) ? h : one, i == 7 ? rows : size[0], i == 7 ? size[0] : rows};
+        if (maker_chance(m, 30)) dim[i == 7 ? 3 : 2] = one;
+        in[i] = maker_pick_exact(m, t, 4, dim);
+        n = i + 1;
+    }
     if (is_packed) in[1] = packed(m, in[1], in[3], size[0], true);
     if (is_packed) in[2] = packed(m, in[2], in[3], size[0], false);
     const xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, maker_chance(m, 30)),
                              xfc_attr_dims(XFC_K_SIZE, size, is_packed ? 2 : 1)};
-    return maker_build(m, code, in, has_bias ? 7 : 6, attr, XFC_COUNT(attr));
+    for (uint32_t i = 0; i < 6; i++)
+        if (!in[i]) return NULL;
+    return xfc_build_opt(&m->b, code, in, n, attr, XFC_COUNT(attr));
 }

@@ -50,6 +50,8 @@ ALL = {
     "made_int32": made(True, layers=1, width=48, heads=1, pooling="cls", norm="spelled", mask="int32"),
     # The committed exports.
     "bert": Model(True),
+    "bloom": Model(),
+    "deberta": Model(),
     "bert_external_data": Model(True),
     "bert_initializer_inputs": Model(True),
     "bert_local_functions": Model(True),
