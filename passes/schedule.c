@@ -84,7 +84,7 @@ static void collapse(scheduler *s, xfc_nest *n) {
 
 /* --- the vector axis --- */
 
-/* Does a let of the nest depend on the axis? Then lanes would read different places: no vectors along it. */
+/* Does a let of the nest depend on the axis? Then lanes read different places, one by one. */
 static bool let_depends(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
     bool *depends = xfc_new_array(s->arena, bool, n->n_body);
     for (uint32_t i = 0; i < n->n_body; i++) {
@@ -99,21 +99,11 @@ static bool let_depends(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
     return false;
 }
 
-/* Between tiles, a read of scattered places stands among work on rows of a temporary, which is worth vectors. */
-static bool has_tiles(const xfc_kernel *k) {
-    for (uint32_t i = 0; i < k->n_steps; i++)
-        if (k->steps[i].kind == XFC_STEP_TILE) return true;
-    return false;
-}
-
 static int score(const scheduler *s, const xfc_nest *n, const xfc_axis *axis) {
     int64_t extent;
     int sum = 0;
     if (axis->kind == XFC_AXIS_SCAN) return -1;
-    if (let_depends(s, n, axis->symbol)) {
-        if (!has_tiles(s->k)) return -1;
-        sum -= 3;
-    }
+    if (let_depends(s, n, axis->symbol)) sum -= 3;
     if (xfc_int_value(s->ctx, axis->extent, &extent) && extent < 4) return -1;
     access_iter it = {.nest = n};
     bool is_store;
@@ -167,7 +157,8 @@ static void chunk_axis(scheduler *s, xfc_nest *n, uint32_t a) {
 static void choose_tasks(scheduler *s, xfc_nest *n, uint32_t vector) {
     bool lone = true;
     for (uint32_t a = 0; a < n->n_axes; a++)
-        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL) lone = false;
+        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL && !xfc_int_is(s->ctx, n->axes[a].extent, 1))
+            lone = false;
     if (lone) {
         if (vector != XFC_NO_ARG && n->axes[vector].kind == XFC_AXIS_PARALLEL) chunk_axis(s, n, vector);
         return;
