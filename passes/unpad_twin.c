@@ -388,7 +388,11 @@ static xfc_value *mask_of(maker *m, xfc_builder *b) {
     xfc_assert(ok);
     xfc_pieces p = split(m, &u->atom->type, &t);
     xfc_value *mask = to_front(b, (xfc_value *)(uintptr_t)u->atom, &p);
-    return mask && u->inverted ? xfc_b_unary(b, XFC_OP_NOT, xfc_b_cast(b, mask, XFC_BOOL)) : mask;
+    if (!mask || !u->inverted) return mask;
+    xfc_dtype type = mask->type.dtype;
+    if (type == XFC_BOOL) return xfc_b_unary(b, XFC_OP_NOT, mask);
+    xfc_value *one = xfc_dtype_is_float(type) ? xfc_b_scalar_f(b, type, 1) : xfc_b_scalar_i(b, type, 1);
+    return xfc_b_binary(b, XFC_OP_SUB, one, mask); /* what is neither 0 nor 1 stays neither */
 }
 
 static bool make_prologue(maker *m) {
