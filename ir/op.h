@@ -18,6 +18,7 @@ enum {
     XFC_STRUCT = 1 << 7,   /* const, define, return, kernel: no meaning of its own */
     XFC_EFFECT = 1 << 8,   /* does something beside its results: has none, and is no op to remove for that */
     XFC_ROWWISE = 1 << 9,  /* composite: each row of operand 0 along `axis` (the last, if the op has none) by itself */
+    XFC_EACH = 1 << 10,    /* composite: each element of its one operand by itself */
 };
 
 typedef struct { /* what .infer sees and fills */

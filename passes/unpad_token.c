@@ -3,7 +3,7 @@
  * An op keeps tokens apart if the index maps of its nest say so: each read of a token operand, at the index of an output
  * element, has the sequence number and position of that output element. That covers element-wise ops, views that split,
  * merge and permute dims, gathers of table rows, reductions and products over channels without naming any. Composite
- * rows (linear, norms, softmax) say by their trait that they act on rows.
+ * rows (linear, norms, softmax) say by their trait that they act on rows, or on each element (gelu).
  */
 #include "passes/unpad.h"
 
@@ -255,6 +255,12 @@ static bool through_rows(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xf
     return true;
 }
 
+static bool through_each(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+    const xfc_unpad_value *state = xfc_unpad_of(u, op->in[0].value);
+    in[0] = *out = state->token;
+    return state->is_token;
+}
+
 /* Cumulative ops read their own results of other tokens. */
 static bool is_parallel(const reader *r, uint32_t dim) {
     for (uint32_t i = 0; i < r->nest->n_axes; i++)
@@ -265,6 +271,7 @@ static bool is_parallel(const reader *r, uint32_t dim) {
 bool xfc_token_through(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
     reader r = {.u = u, .op = op};
     uint32_t primary = UINT32_MAX;
+    if (xfc_op_has(op, XFC_EACH)) return through_each(u, op, in, out);
     if (xfc_op_has(op, XFC_ROWWISE)) return through_rows(u, op, in, out);
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_unpad_value *state = op->in[i].value ? xfc_unpad_of(u, op->in[i].value) : NULL;
