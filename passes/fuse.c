@@ -1,7 +1,7 @@
 /* fuse.c - fewer passes over memory: three moves.
  *
  * Inline: a producer that computes each element once moves into the loads of its consumer, when it only moves elements,
- * or when that consumer is its only user and reads every element once.
+ * or when that consumer is its only user and reads every element once, or fewer than there are.
  * Epilogue: an element-wise consumer of a contraction or of attention moves into the nest that stores the result.
  * Rows (fuse_rows.c): kernels over the same rows share their outer axes, and what passes between them becomes a
  * temporary.
@@ -32,7 +32,7 @@ xfc_op *xfc_only_user(const xfc_value *v) {
 
 /* --- inline --- */
 
-/* Does the load happen once for each element it can name? Otherwise arithmetic would be repeated. */
+/* Does the load happen once for each element it can name? If it happened more often arithmetic would be repeated. */
 static bool covers_axes(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, const xfc_access *a) {
     for (uint32_t i = 0; i < n->n_axes + k->n_axes; i++) {
         const xfc_axis *axis = i < n->n_axes ? &n->axes[i] : &k->axes[i - n->n_axes];
@@ -47,6 +47,14 @@ static bool covers_axes(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, co
     return true;
 }
 
+/* Does the nest run less often than the buffer has elements, by a whole factor? A gather of single rows, say. */
+static bool reads_part(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, const xfc_type *type) {
+    xfc_int all = xfc_int_const(ctx, 1), runs = all, factor;
+    for (uint32_t d = 0; d < type->rank; d++) all = xfc_int_mul(ctx, all, type->dim[d]);
+    for (uint32_t i = 0; i < n->n_axes; i++) runs = xfc_int_mul(ctx, runs, n->axes[i].extent);
+    return k->n_axes == 0 && xfc_int_exact(ctx, all, runs, &factor);
+}
+
 static const xfc_nest *worth_inlining(xfc_op *op, const xfc_nest *into, const xfc_access *a) {
     xfc_op *producer = a->buffer < op->kernel->n_in ? op->in[a->buffer].value->def : NULL;
     const xfc_nest *map = xfc_simple_nest(producer);
@@ -55,8 +63,10 @@ static const xfc_nest *worth_inlining(xfc_op *op, const xfc_nest *into, const xf
     if (into->n_body + map->n_body > MAX_BODY || op->kernel->n_buffers + producer->kernel->n_in > MAX_BUFFERS)
         return NULL;
     if (xfc_nest_is_view(map)) return map;
-    bool only = xfc_only_user(&producer->out[0]) == op;
-    return only && covers_axes(op->graph->ctx, op->kernel, into, a) ? map : NULL;
+    if (xfc_only_user(&producer->out[0]) != op) return NULL;
+    bool once = covers_axes(op->graph->ctx, op->kernel, into, a) ||
+                reads_part(op->graph->ctx, op->kernel, into, &producer->out[0].type);
+    return once ? map : NULL;
 }
 
 static bool inline_one(xfc_nest *n, xfc_draft *d, uint32_t buffer, const xfc_nest *map, const uint32_t *buffers) {
