@@ -4,8 +4,8 @@
  * (unpad_mask.c) is the same function of its real tokens without the others, as long as nothing else looks at those
  * (unpad_region.c). So it is run as one sequence of T tokens with batch 1 and attention made block-diagonal by
  * cu_seqlens (unpad_twin.c). Left padding and holes are compacted like any other; positions stay those of the padded
- * columns. A call whose mask breaks an assumption (values other than 0 and 1, an empty sequence whose first token is
- * read) runs the padded program that stands beside the packed one.
+ * columns. A call whose mask breaks an assumption (values other than 0 and 1, padding where an exit reads a single
+ * token, unpad_exit.c) runs the padded program that stands beside the packed one.
  *
  * What changes: outputs with a token axis hold 0 at padding instead of what the model computed there. The note and the
  * metadata "padded-output:NAME" say so.
@@ -66,8 +66,11 @@ static bool rewrite(xfc_unpad *u) {
         return true;
     }
     xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = g->source};
-    xfc_graph_note(g, "unpad", loc, "padding removed: %u attentions masked by '%s', %u exits%s", u->n_attentions, name,
-                   u->n_exits, u->first ? ", position 0 of every sequence is read" : "");
+    const char *guards = "";
+    if (u->n_guards > 0) guards = xfc_sprintf(u->pass->scratch, ", single tokens are read at %u places", u->n_guards);
+    xfc_graph_note(g, "unpad", loc, "padding removed: %u attentions masked by '%s', %u exits%s%s%s", u->n_attentions,
+                   name, u->n_exits, u->first ? ", position 0 of every sequence is read" : "", guards,
+                   u->nonempty ? ", every sequence must have a token" : "");
     return true;
 }
 

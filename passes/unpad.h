@@ -29,6 +29,7 @@ typedef struct {
     bool tainted;    /* depends on an attention of the region: exists packed only */
     bool clean;      /* tainted, but known at padding: there it is `fill` */
     double fill;
+    bool late;   /* depends on an attention of the region, by whatever way */
     bool wanted; /* a twin is needed */
     bool pair;   /* of a bias: mixes two tokens, one of them tainted (unpad_bias.c) */
     xfc_value *twin[XFC_TWINS];
@@ -42,8 +43,10 @@ typedef struct {
     const xfc_value *atom;  /* [b, s] in its dims: 0 or 1, tells real tokens from padding */
     bool inverted;          /* 1 means padding */
     bool first;             /* some exit reads position 0: every sequence must have it */
+    bool nonempty;          /* some exit needs a token in every sequence */
+    const xfc_op *guard[8]; /* exits that copy tokens from positions that data gives: all must be real */
     xfc_unpad_value *value; /* by value id */
-    uint32_t n_attentions, n_exits, n_refusals;
+    uint32_t n_guards, n_attentions, n_exits, n_refusals;
     const xfc_op *refused[16];
     const char *reason[16];
 } xfc_unpad;
@@ -120,10 +123,25 @@ bool xfc_unpad_is_neutral(xfc_unpad *, const xfc_op *attention, const xfc_token 
 typedef enum { XFC_DIRTY, XFC_CLEAN, XFC_CLEAN_FILL } xfc_clean;
 xfc_clean xfc_unpad_cleanses(xfc_unpad *, const xfc_op *, const xfc_token *out, double *fill);
 
+/* Does what operand i holds at padding count nothing in the op's result? It is then a factor of 0 in a sum, or so low in
+ * a softmax that it becomes known there: -inf. */
+bool xfc_unpad_ignores(xfc_unpad *, const xfc_op *, uint32_t i);
+
+/* --- unpad_exit.c --- */
+/* An op outside of the region that reads values of it: NULL if it can be kept away from padding by a check at run time,
+ * which it then demands; else why not. */
+const char *xfc_unpad_exit(xfc_unpad *, const xfc_op *);
+/* Moves what the checks need in front of the anchor; returns the anchor, an op behind it if that moved itself. */
+xfc_op *xfc_unpad_move_up(xfc_unpad *, xfc_op *anchor);
+/* The mask [b, s], or one that is none if a check fails. */
+xfc_value *xfc_unpad_guarded(xfc_unpad *, xfc_builder *, xfc_value *mask);
+
 /* --- unpad_region.c --- */
 bool xfc_unpad_find_region(xfc_unpad *); /* false: refused, or no attention whose mask is one of padding */
 
 /* --- unpad_twin.c --- */
+/* x [B?, S?, others] with the dims that the pieces make. */
+xfc_value *xfc_token_from_front(xfc_builder *, xfc_value *x, const xfc_pieces *);
 bool xfc_unpad_rewrite(xfc_unpad *);
 
 #endif

@@ -36,6 +36,7 @@ typedef struct {
         bool holds;
     } choice[MAX_CHOICES];
     uint32_t n_choices;
+    bool needs_token; /* holds only if the sequence has a token */
 } evaluator;
 
 static fact value_at(evaluator *, const xfc_value *, const xfc_int *index);
@@ -284,12 +285,30 @@ static fact through_nest(evaluator *ev, const xfc_op *op, const xfc_int *index) 
     return f.fact[store->value];
 }
 
+static bool forbids(fact f) { return !f.bad && f.hi <= FORBIDDEN; }
+
+/* Over positions, a forbidden one has the weight 0 if any other has some. */
+static fact of_softmax(evaluator *ev, const xfc_op *op, const xfc_int *index) {
+    const xfc_value *x = op->in[0].value;
+    uint32_t axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
+    if (!xfc_int_same(x->type.dim[axis], ev->u->s) || !xfc_int_same(index[axis], ev->key)) return between(0, 1);
+    double padding = ev->padding;
+    fact at_padding = value_at(ev, x, index);
+    ev->padding = ev->u->inverted ? 0 : 1;
+    fact at_token = value_at(ev, x, index);
+    ev->padding = padding;
+    if (!forbids(at_padding) || at_token.bad || forbids(at_token)) return between(0, 1);
+    ev->needs_token = true;
+    return exactly(0);
+}
+
 /* Facts of operands that cannot matter (a branch of a select that is never taken) may be bad. */
 static fact value_at(evaluator *ev, const xfc_value *v, const xfc_int *index) {
     const xfc_tensor *t;
     if (v == ev->u->atom) return of_atom(ev, v, index);
     if (!v->def || ++ev->visits > MAX_VISITS) return unknown(v->type.dtype);
     if (xfc_value_is_const(v, &t)) return of_tensor(ev, t, &v->type, index);
+    if (v->def->code == XFC_OP_SOFTMAX) return of_softmax(ev, v->def, index);
     return through_nest(ev, v->def, index);
 }
 
@@ -324,10 +343,9 @@ static fact term_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xf
         uint32_t to = d + 4 - type->rank;
         index[d] = xfc_broadcast_index(c, at[to], type->dim[d], full[to]);
     }
-    return value_in_all_cases(&ev, term->value, index);
+    fact f = value_in_all_cases(&ev, term->value, index);
+    return ev.needs_token ? BAD : f;
 }
-
-static bool forbids(fact f) { return !f.bad && f.hi <= FORBIDDEN; }
 
 bool xfc_unpad_masks_keys(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     if (op->n_in < 4 || !op->in[3].value) return false;
@@ -371,7 +389,9 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
         for (uint32_t i = 0; i < 2; i++) {
             if (xfc_unpad_of(u, op->in[i].value)->tainted) continue;
             fact f = operand_at(&ev, op, i, at);
-            if (is_exact(f) && f.lo == 0) return XFC_CLEAN_FILL;
+            if (!is_exact(f) || f.lo != 0) continue;
+            u->nonempty |= ev.needs_token;
+            return XFC_CLEAN_FILL;
         }
         return XFC_DIRTY;
     }
@@ -380,6 +400,68 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
     uint32_t taken = is_exact(f) && f.lo == 0 ? 2 : 1;
     if (!is_exact(f) || xfc_unpad_of(u, op->in[taken].value)->tainted) return XFC_DIRTY;
     fact v = operand_at(&ev, op, taken, at);
+    if (ev.needs_token) return XFC_DIRTY;
     *fill = v.lo;
     return is_exact(v) ? XFC_CLEAN_FILL : XFC_CLEAN;
+}
+
+/* The body's result, with what operand i holds taken for any number. */
+static fact summand(evaluator *ev, const xfc_op *op, const xfc_nest *nest, const xfc_access *read) {
+    frame f = {.op = op};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (op->in[i].value) f.slot[n++] = i;
+    f.fact = xfc_new_array(ev->u->pass->scratch, fact, nest->n_body);
+    for (uint32_t k = 0; k <= nest->stores[0].value; k++) {
+        const xfc_scalar *s = &nest->body[k];
+        bool taken = s->op == XFC_S_LOAD && s->u.access == read;
+        f.fact[k] = taken ? unknown(s->dtype) : step(ev, &f, s);
+    }
+    return f.fact[nest->stores[0].value];
+}
+
+/* Each read of padding is a factor of a sum, and the other factor is 0 there. */
+static bool weighs_nothing(xfc_unpad *u, const xfc_op *op, uint32_t i) {
+    const xfc_value *v = op->in[i].value;
+    const xfc_unpad_value *s = xfc_unpad_of(u, v);
+    const xfc_nest *nest = op->n_out == 1 && op->n_in <= 16 ? xfc_unpad_nest(u, op) : NULL;
+    const xfc_access *read = NULL;
+    uint32_t buffer = 0;
+    for (uint32_t k = 0; k < i; k++) buffer += op->in[k].value != NULL;
+    if (!nest || nest->n_stores != 1 || nest->stores[0].combine != XFC_S_ADD) return false;
+    for (uint32_t k = 0; k < nest->n_body; k++) {
+        if (nest->body[k].op != XFC_S_LOAD || nest->body[k].u.access->buffer != buffer) continue;
+        if (read || nest->body[k].arg[0] != XFC_NO_ARG) return false;
+        read = nest->body[k].u.access;
+    }
+    if (!read) return false;
+    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0};
+    ev.b = xfc_token_sequence(u, &s->token, &v->type, read->index);
+    ev.key = xfc_token_position(u, &s->token, &v->type, read->index);
+    fact f = summand(&ev, op, nest, read);
+    if (ev.n_choices > 0 || !is_exact(f) || f.lo != 0) return false;
+    u->nonempty |= ev.needs_token;
+    return true;
+}
+
+/* A softmax over positions that nothing else reads besides: whatever is low enough at padding may as well be -inf. */
+static bool sinks(xfc_unpad *u, const xfc_op *op) {
+    if (op->code != XFC_OP_SOFTMAX || op->in[0].value->uses->next) return false;
+    const xfc_value *x = op->in[0].value;
+    xfc_unpad_value *s = xfc_unpad_of(u, x);
+    xfc_int at[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < x->type.rank; d++) at[d] = xfc_unpad_axis(u, x->type.dim[d]);
+    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0};
+    ev.b = xfc_token_sequence(u, &s->token, &x->type, at);
+    ev.key = xfc_token_position(u, &s->token, &x->type, at);
+    fact f = of_softmax(&ev, op, at);
+    if (ev.n_choices > 0 || !is_exact(f) || f.lo != 0) return false;
+    s->clean = true;
+    s->fill = (double)-INFINITY;
+    u->nonempty = true;
+    return true;
+}
+
+bool xfc_unpad_ignores(xfc_unpad *u, const xfc_op *op, uint32_t i) {
+    return xfc_unpad_of(u, op->in[i].value)->is_token && (weighs_nothing(u, op, i) || sinks(u, op));
 }

@@ -3,9 +3,9 @@
  * One walk in the order of the graph. Values whose dims name batch and sequence are token values; ops that keep tokens
  * apart carry tokens on. The attentions whose bias provably forbids padding make values tainted: at padded positions they
  * will not be computed at all, so whatever depends on them must either keep tokens apart (and joins the region), or ignore
- * padding, or be a graph output. Ignoring padding is proved: multiplied by 0 or selected away there; read at position 0
- * only (checked at run time: every sequence must have it); keys and values of another attention with the same mask. Any
- * other reader refuses the region. Untainted token values are packed only where a packed op wants them, and then from the
+ * padding, or be a graph output. Ignoring padding is proved: multiplied by 0 or selected away there; keys and values of
+ * another attention with the same mask; or checked at run time: a copy of single tokens (unpad_exit.c). Any other
+ * reader refuses the region. Untainted token values are packed only where a packed op wants them, and then from the
  * earliest point on: ids are packed rather than embeddings.
  */
 #include "passes/unpad.h"
@@ -78,23 +78,13 @@ static void visit_attention(xfc_unpad *u, const xfc_op *op) {
 
 /* --- other ops --- */
 
-/* Tainted operands that are not known at padding. */
-static bool any_dirty(xfc_unpad *u, const xfc_op *op) {
+/* Tainted operands that are not known at padding, and whose padding counts. */
+static bool reads_padding(xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_unpad_value *s = op->in[i].value ? xfc_unpad_of(u, op->in[i].value) : NULL;
-        if (s && s->tainted && !s->clean) return true;
+        if (s && s->tainted && !s->clean && !xfc_unpad_ignores(u, op, i)) return true;
     }
     return false;
-}
-
-static bool reads_first_only(xfc_unpad *u, const xfc_op *op) {
-    for (uint32_t i = 0; i < op->n_in; i++) {
-        if (!op->in[i].value || !xfc_unpad_of(u, op->in[i].value)->tainted) continue;
-        if (xfc_unpad_of(u, op->in[i].value)->pair) return false;
-        xfc_int at = xfc_token_read_position(u, op, i);
-        if (!xfc_int_known(at) || !xfc_int_is(u->ctx, at, 0)) return false;
-    }
-    return true;
 }
 
 /* Moves of elements and changes of type keep what is known at padding. */
@@ -140,11 +130,9 @@ static void visit_op(xfc_unpad *u, const xfc_op *op) {
         *xfc_unpad_of(u, &op->out[0]) = (xfc_unpad_value){.tainted = true, .pair = true};
         return;
     }
-    if (any_dirty(u, op)) {
-        if (reads_first_only(u, op))
-            u->first = true;
-        else
-            xfc_unpad_refuse(u, op, "it reads padded positions and would see them change");
+    if (reads_padding(u, op)) {
+        const char *why = xfc_unpad_exit(u, op);
+        if (why) xfc_unpad_refuse(u, op, why);
     }
     for (uint32_t i = 0; i < op->n_out; i++) set_source(u, &op->out[i]);
 }
@@ -186,6 +174,16 @@ static void want_all(xfc_unpad *u) {
     }
 }
 
+/* What has another effect than its results stays where it is, so it counts as late as well. */
+static void mark_late(xfc_unpad *u, const xfc_op *op) {
+    bool late = !xfc_op_has(op, XFC_PURE);
+    for (uint32_t i = 0; i < op->n_in && !late; i++) late = op->in[i].value && xfc_unpad_of(u, op->in[i].value)->late;
+    for (uint32_t i = 0; i < op->n_out; i++) {
+        xfc_unpad_value *s = xfc_unpad_of(u, &op->out[i]);
+        s->late = late || s->tainted;
+    }
+}
+
 bool xfc_unpad_find_region(xfc_unpad *u) {
     xfc_graph *g = u->g;
     for (uint32_t i = 0; i < g->n_in; i++) set_source(u, g->in[i]);
@@ -196,6 +194,7 @@ bool xfc_unpad_find_region(xfc_unpad *u) {
             visit_attention(u, op);
         else
             visit_op(u, op);
+        mark_late(u, op);
     }
     if (u->n_attentions == 0 || u->n_refusals > 0) return false;
     want_all(u);

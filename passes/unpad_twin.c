@@ -52,7 +52,7 @@ static void dims_of(xfc_ctx *c, const xfc_pieces *p, xfc_int *dim) {
 }
 
 /* The inverse of to_front. */
-static xfc_value *from_front(xfc_builder *b, xfc_value *x, const xfc_pieces *p) {
+xfc_value *xfc_token_from_front(xfc_builder *b, xfc_value *x, const xfc_pieces *p) {
     uint32_t order[2 * XFC_MAX_RANK], n = front_order(p, order);
     int64_t perm[XFC_MAX_RANK];
     xfc_int dim[XFC_MAX_RANK];
@@ -172,10 +172,10 @@ static xfc_value *enter(maker *m, xfc_builder *b, xfc_value *x, const xfc_token 
         return few ? xfc_b_reshape(b, few, dim, q.rank) : NULL;
     }
     xfc_value *v = to_front(b, x, &p);
-    if (which == XFC_PADDED) return from_front(b, first_rows(b, v, m->b2), &q);
+    if (which == XFC_PADDED) return xfc_token_from_front(b, first_rows(b, v, m->b2), &q);
     if (t->has_b) v = join_front(b, v); /* [B * S, others], or [B * 1, others] */
     v = rows(b, v, t->has_b ? (t->has_s ? m->tok : m->seq) : m->pos);
-    return from_front(b, v, &q);
+    return xfc_token_from_front(b, v, &q);
 }
 
 /* Operand i as the twin of op reads it. */
@@ -342,7 +342,7 @@ static xfc_value *leave(maker *m, xfc_op *op) {
     xfc_value *other = m->padded ? to_front(&b, s->twin[XFC_PADDED], &padded) : NULL;
     if (!rows || (m->padded && !other)) return NULL;
     xfc_value *r = xfc_b_unpack(&b, rows, m->inv, other, s->clean ? s->fill : 0);
-    return r ? from_front(&b, r, &p) : NULL;
+    return r ? xfc_token_from_front(&b, r, &p) : NULL;
 }
 
 /* The graph input that v comes from, for messages. */
@@ -404,6 +404,7 @@ static bool make_prologue(maker *m) {
     xfc_int blocks = xfc_int_mul(c, u->b, xfc_int_ceildiv(c, u->s, xfc_int_const(c, TASK_ROWS)));
     xfc_value *mask = mask_of(m, &b);
     xfc_ragged r;
+    if (mask) mask = xfc_unpad_guarded(u, &b, mask);
     if (!mask || !xfc_b_seq_offsets(&b, mask, u->first, TASK_ROWS, &r)) return false;
     m->t = xfc_int_let(c, "T", zero, all);
     m->n_tasks = xfc_int_let(c, "N", zero, blocks);
@@ -417,7 +418,7 @@ static bool make_prologue(maker *m) {
     xfc_value *s = xfc_b_cast(&b, xfc_b_dims(&b, &u->s, -1), XFC_I32);
     m->pos = xfc_b_binary(&b, XFC_OP_MOD, m->tok, s);
     m->seq = xfc_b_binary(&b, XFC_OP_DIV, m->tok, s);
-    m->padded = u->first || u->atom->type.dtype != XFC_BOOL;
+    m->padded = u->first || u->nonempty || u->n_guards > 0 || u->atom->type.dtype != XFC_BOOL;
     xfc_int most = xfc_int_const(c, INT32_MAX);
     if (!m->padded) xfc_graph_require_equal(u->g, xfc_int_min(c, all, most), all, loc);
     return m->pos && m->seq;
@@ -469,10 +470,10 @@ static bool make_twins(maker *m, xfc_op *op) {
 
 bool xfc_unpad_rewrite(xfc_unpad *u) {
     maker m = {.u = u, .ctx = u->ctx};
+    m.anchor = xfc_unpad_move_up(u, u->atom->def ? u->atom->def->next : u->g->first);
     uint32_t n = number_ops(u->g), count = 0;
     xfc_op **ops = xfc_new_array(u->pass->scratch, xfc_op *, n);
     xfc_foreach_op(op, u->g) ops[count++] = op;
-    m.anchor = u->atom->def ? u->atom->def->next : u->g->first;
     m.anchor_mark = m.anchor->mark;
     if (!make_prologue(&m)) return false;
     for (uint32_t i = 0; i < n; i++)

@@ -44,11 +44,16 @@ def norms(notes):
     return f"**{done} of {total}**{added}" + (f"; kept {kept}" if kept else "")
 
 
+# what unpad checks at run time, and what the table calls it
+DEMANDS = {"position 0": "position 0 is read", "single tokens": "single tokens are read", "must have a token": "no empty sequence"}
+
+
 def padding(notes):
     """Of unpad: what was removed, or the first reason why nothing was."""
     for note in notes:
-        if found := re.search(r"padding removed: (\d+) attentions? masked by .*?, (\d+) exits?(.*position 0)?", note):
-            return f"**removed**: {found[1]} attentions, {found[2]} exit{'s' * (found[2] != '1')}" + (", position 0 is read" if found[3] else "")
+        if found := re.search(r"padding removed: (\d+) attentions? masked by .*?, (\d+) exits?(.*)", note):
+            demands = [text for part, text in DEMANDS.items() if part in found[3]]
+            return ", ".join([f"**removed**: {found[1]} attentions", f"{found[2]} exit{'s' * (found[2] != '1')}"] + demands)
     return next((note.split("not removed: ", 1)[1] for note in notes if "not removed: " in note), "")
 
 
@@ -91,7 +96,8 @@ def page(xf_dump, folder, only):
         f"and tools write them. {compiled} of them compile; {refused} hold something else that does not, and are left out. Do not edit.",
         "`docs/passes.md` explains the passes; `xf-dump --passes model.onnx` says it for any model, node by node.", "",
         "*+ n means*: values whose mean is subtracted at run time, since nothing in front of them has weights that could take it.",
-        "*exits*: values that leave the packed program for the padded one; *position 0*: a call in which a sequence lacks it runs padded.", "",
+        "*exits*: values that leave the packed program for the padded one. A call in which *position 0* or one of the *single tokens* is padding, or",
+        "a sequence is empty where *no empty sequence* stands, runs padded.", "",
     ] + lines) + "\n"
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """make_bert.py - writes a text encoder of BERT's architecture with random weights as ONNX, as PyTorch's exporter spells it.
 
-    tests/bench/make_bert.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--pooling cls|mean|none] [--norm op|spelled]
+    tests/bench/make_bert.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--pooling cls|mean|last|end|weighted|none] [--norm op|spelled]
                              [--mask int64|int32|bool|float32] [--vocab 30522] [--positions 512] [--inner N] [--seed 0]
 
 The defaults are BERT-base: 435 MB, weights inside the file. Batch and sequence are dynamic; the inputs are input_ids, attention_mask
-and token_type_ids, the outputs last_hidden_state and pooled: tanh of a linear of the first token (cls), or the mean over the mask. Attention,
+and token_type_ids, the outputs last_hidden_state and pooled: tanh of a linear of the first token (cls), the mean over the mask, the token at
+the sum of the mask less 1 (last), the first token with the largest id of its text (end), or a mean by learned weights. Attention,
 gelu and the mask, (1 - mask) * -3.4028235e38, are spelled out; so are the norms with --norm=spelled.
 
 The weights have the scale of trained ones, so that the computation is not degenerate: linears keep the variance, scores are about N(0, 1), no
@@ -130,6 +131,34 @@ def pool(w, a, x):
         total = w.node("ReduceSum", [w.node("Mul", [x, mask]), w.constant([1])], keepdims=0)
         count = w.node("Clip", [w.node("ReduceSum", [mask, w.constant([1])], keepdims=0), w.constant(1e-9, np.float32)])
         w.node("Div", [total, count], "pooled")
+    if a.pooling in ("last", "end"):
+        pool_token(w, a, x)
+    if a.pooling == "weighted":
+        pool_weighted(w, a, x)
+
+
+def pool_token(w, a, x):
+    """One token a text: by a tuple of indices (last), or by its row in all texts one behind the other (end)."""
+    w.scope = "pooling"
+    batch = w.node("Range", [w.constant(0), w.node("Squeeze", [w.dim("input_ids", 0)]), w.constant(1)])
+    if a.pooling == "last":
+        mask = w.node("Cast", ["attention_mask"], to=TensorProto.INT64)
+        last = w.node("Sub", [w.node("ReduceSum", [mask, w.constant([1])], keepdims=0), w.constant(1)])
+        tuples = [w.node("Unsqueeze", [index, w.constant([1])]) for index in (batch, last)]
+        w.node("GatherND", [x, w.node("Concat", tuples, axis=1)], "pooled")
+    if a.pooling == "end":
+        end = w.node("ArgMax", ["input_ids"], axis=1, keepdims=0)
+        row = w.node("Add", [w.node("Mul", [batch, w.dim("input_ids", 1)]), end])
+        w.node("Gather", [w.node("Reshape", [x, w.constant([-1, a.width])]), row], "pooled", axis=0)
+
+
+def pool_weighted(w, a, x):
+    w.scope = "pooling"
+    scores = w.node("Squeeze", [w.linear(x, "pooling", a.width, 1), w.constant([2])])
+    kept = w.node("Cast", ["attention_mask"], to=TensorProto.BOOL)
+    weights = w.node("Softmax", [w.node("Where", [kept, scores, w.constant(-1e9, np.float32)])], axis=1)
+    product = w.node("MatMul", [w.node("Unsqueeze", [weights, w.constant([1])]), x])
+    w.node("Squeeze", [product, w.constant([1])], "pooled")
 
 
 def options(argv=(), **more):
@@ -138,7 +167,7 @@ def options(argv=(), **more):
     p.add_argument("out")
     for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("inner", 0), ("vocab", 30522), ("positions", 512), ("seed", 0)):
         p.add_argument(f"--{name}", type=int, default=value)
-    p.add_argument("--pooling", choices=("cls", "mean", "none"), default="cls")
+    p.add_argument("--pooling", choices=("cls", "mean", "last", "end", "weighted", "none"), default="cls")
     p.add_argument("--norm", choices=("op", "spelled"), default="op")
     p.add_argument("--mask", choices=tuple(MASKS), default="int64")
     a = p.parse_args(argv)

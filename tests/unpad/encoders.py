@@ -23,11 +23,12 @@ MARCH = f"-march={cpu_isas()[-1]}"  # one variant: the rest have tests of their 
 class Model:
     """What a test must know of a model beside the file.
 
-    first: an exit reads position 0, so that only masks with a one there are packed. reads_padding: the model itself lets
-    ids in front of a token (left padding, holes) matter, because it derives positions from them. batch, length: what is not dynamic."""
+    reads: None, or (mask, ids) -> the position of each text that the pooled output reads, so that only masks with a one there are packed.
+    reads_padding: the model itself lets ids in front of a token (left padding, holes) matter, because it derives positions from
+    them. ends: the last token of a text has an id of its own, the largest."""
 
-    def __init__(self, first=False, reads_padding=False, pad=0, vocabulary=200, longest=64, made=None):
-        self.first, self.reads_padding, self.pad, self.made = first, reads_padding, pad, made
+    def __init__(self, reads=None, reads_padding=False, ends=False, pad=0, vocabulary=200, longest=64, made=None):
+        self.reads, self.reads_padding, self.ends, self.pad, self.made = reads, reads_padding, ends, pad, made
         self.vocabulary, self.longest = vocabulary, longest
 
     def file(self, name, folder):
@@ -38,33 +39,54 @@ class Model:
         return path
 
 
-def made(first, **options):
-    return Model(first, vocabulary=100, longest=256, made=dict(vocab=100, positions=256, **options))
+def first(mask, ids):
+    return np.zeros(len(mask), np.int64)
+
+
+def last(mask, ids):
+    """-1 of an empty text is the last position."""
+    return mask.astype(np.int64).sum(axis=1) - 1
+
+
+def end(mask, ids):
+    return ids.argmax(axis=1)
+
+
+def any_token(mask, ids):
+    return mask.argmax(axis=1)
+
+
+def made(reads, ends=False, **options):
+    return Model(reads, ends=ends, vocabulary=100, longest=256, made=dict(vocab=100, positions=256, **options))
 
 
 ALL = {
     # Made here: head sizes that fill no vector, more than one block of rows, other types of mask.
-    "made_cls": made(True, layers=2, width=64, heads=2, pooling="cls"),
-    "made_mean": made(False, layers=2, width=72, heads=3, pooling="mean", norm="spelled", mask="bool"),
-    "made_tokens": made(False, layers=3, width=60, heads=3, pooling="none", mask="float32"),
-    "made_int32": made(True, layers=1, width=48, heads=1, pooling="cls", norm="spelled", mask="int32"),
+    "made_cls": made(first, layers=2, width=64, heads=2, pooling="cls"),
+    "made_mean": made(None, layers=2, width=72, heads=3, pooling="mean", norm="spelled", mask="bool"),
+    "made_tokens": made(None, layers=3, width=60, heads=3, pooling="none", mask="float32"),
+    "made_int32": made(first, layers=1, width=48, heads=1, pooling="cls", norm="spelled", mask="int32"),
+    "made_last": made(last, layers=2, width=48, heads=2, pooling="last"),
+    "made_last_bool": made(last, layers=1, width=40, heads=2, pooling="last", mask="bool"),
+    "made_end": made(end, ends=True, layers=2, width=64, heads=4, pooling="end", mask="float32"),
+    "made_weighted": made(any_token, layers=2, width=56, heads=2, pooling="weighted", norm="spelled"),
     # The committed exports.
-    "bert": Model(True),
+    "bert": Model(first),
+    "bert_external_data": Model(first),
+    "bert_initializer_inputs": Model(first),
+    "bert_local_functions": Model(first),
+    "bert_odd_names": Model(first),
+    "bert_opset10": Model(first),
+    "bert_opset23": Model(first),
     "bloom": Model(),
+    "cross_encoder": Model(first),
     "deberta": Model(),
-    "bert_external_data": Model(True),
-    "bert_initializer_inputs": Model(True),
-    "bert_local_functions": Model(True),
-    "bert_odd_names": Model(True),
-    "bert_opset10": Model(True),
-    "bert_opset23": Model(True),
-    "cross_encoder": Model(True),
     "distilbert": Model(),
     "electra": Model(),
     "question_answering": Model(),
-    "roberta": Model(True, reads_padding=True, pad=1),
+    "roberta": Model(first, reads_padding=True, pad=1),
     "sentence_encoder": Model(),
-    "xlmr": Model(True, reads_padding=True, pad=1),
+    "xlmr": Model(first, reads_padding=True, pad=1),
 }
 
 
@@ -77,7 +99,9 @@ def make_feed(session, model, mask, seed=0, ids=None):
     """ids: what stands at padded positions (default: the model's padding id)."""
     random = np.random.default_rng(seed)
     mask = np.asarray(mask)
-    words = random.integers(3, model.vocabulary, mask.shape, dtype=np.int64)
+    words = random.integers(3, model.vocabulary - model.ends, mask.shape, dtype=np.int64)
+    if model.ends and mask.size:
+        words[np.arange(len(mask)), mask.shape[1] - 1 - (mask[:, ::-1] != 0).argmax(axis=1)] = model.vocabulary - 1
     words = np.where(mask != 0, words, model.pad if ids is None else ids)
     feed = {input_named(session, "input_ids").name: words}
     node = input_named(session, "mask")

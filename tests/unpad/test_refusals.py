@@ -155,12 +155,91 @@ def mixed_batch():
     return e.output("average", [1, "sequence", WIDTH]).drop_output("last_hidden_state")
 
 
+def sorted_tokens():
+    """As many reads as there are positions."""
+    e = Edit()
+    at = e.node("Expand", [e.node("Unsqueeze", ["token_type_ids", e.constant("a", [2])], "types3"),
+                           e.node("Shape", ["last_hidden_state"], "shape")], "at")
+    e.node("GatherElements", ["last_hidden_state", at], "sorted", axis=1)
+    return e.output("sorted", ["batch", "sequence", WIDTH]).drop_output("last_hidden_state")
+
+
+def best_token():
+    """A position that is not known before the layers have run."""
+    e = Edit()
+    values = e.node("Gather", ["last_hidden_state", e.constant("channel", 3)], "values", axis=2)
+    best = e.node("ArgMax", [e.node("Mul", [values, e.node("Cast", ["attention_mask"], "kept", to=TensorProto.FLOAT)], "real")],
+                  "best", axis=1, keepdims=0)
+    e.node("GatherND", ["last_hidden_state", e.node("Unsqueeze", [best, e.constant("a", [1])], "tuples")], "pooled", batch_dims=1)
+    return e.output("pooled", ["batch", WIDTH]).drop_output("last_hidden_state")
+
+
+def weights_by(fill):
+    """A mean of the tokens by a softmax over positions."""
+    def make():
+        e = Edit()
+        scores = e.node("ReduceMax", ["last_hidden_state"], "scores", axes=[2], keepdims=0)
+        if fill is not None:
+            kept = e.node("Cast", ["attention_mask"], "kept", to=TensorProto.BOOL)
+            scores = e.node("Where", [kept, scores, e.constant("fill", fill, np.float32)], "filled")
+        weights = e.node("Unsqueeze", [e.node("Softmax", [scores], "weights", axis=1), e.constant("a", [2])], "weights3")
+        e.node("ReduceSum", [e.node("Mul", [weights, "last_hidden_state"], "parts"), e.constant("positions", [1])], "pooled", keepdims=0)
+        return e.output("pooled", ["batch", WIDTH]).drop_output("last_hidden_state")
+    return make
+
+
+def weights_by_sum():
+    """The mask added to the scores, weights for each channel."""
+    e = Edit()
+    e.node("Cast", ["attention_mask"], "kept", to=TensorProto.FLOAT)
+    low = e.node("Mul", [e.node("Sub", [e.constant("one", 1.0, np.float32), "kept"], "padding"), e.constant("low", -1e9, np.float32)], "low1")
+    scores = e.node("Add", ["last_hidden_state", e.node("Unsqueeze", [low, e.constant("a", [2])], "low3")], "scores")
+    weights = e.node("Softmax", [scores], "weights", axis=1)
+    e.node("ReduceSum", [e.node("Mul", [weights, "last_hidden_state"], "parts"), e.constant("positions", [1])], "pooled", keepdims=0)
+    return e.output("pooled", ["batch", WIDTH])
+
+
+def mean_by_product():
+    """The mask as the left side of a product."""
+    e = Edit()
+    kept = e.node("Unsqueeze", [e.node("Cast", ["attention_mask"], "kept", to=TensorProto.FLOAT), e.constant("a", [1])], "kept3")
+    e.node("MatMul", [kept, "last_hidden_state"], "pooled")
+    return e.output("pooled", ["batch", 1, WIDTH])
+
+
+def any_positions(flat):
+    """Two tokens a text, at positions between -1 and the last that have nothing to do with padding."""
+    def make():
+        e = Edit()
+        one = e.constant("one", [1])
+        at = e.node("Sub", [e.node("ReduceSum", ["token_type_ids", one], "ones", keepdims=1), one], "at")
+        at = e.node("Concat", [at, e.node("Div", [at, e.constant("two", [2])], "half")], "both", axis=1)
+        if flat:
+            e.node("Gather", [e.node("Reshape", ["last_hidden_state", e.constant("rows", [-1, WIDTH])], "flat"), at], "pooled", axis=0)
+        else:
+            e.node("GatherND", ["last_hidden_state", e.node("Unsqueeze", [at, e.constant("a", [2])], "tuples")], "pooled", batch_dims=1)
+        return e.output("pooled", ["batch", 2, WIDTH])
+    return make
+
+
+def last_token_of_ids():
+    """A classifier of texts: the last id that is no padding, which is no input of its own."""
+    e = Edit()
+    e.constant("matrix", np.random.default_rng(3).standard_normal((WIDTH, 3)), np.float32)
+    is_text = e.node("Cast", [e.node("Equal", ["input_ids", e.constant("pad", 0)], "pads")], "pads64", to=TensorProto.INT64)
+    length = e.node("Gather", [e.node("Shape", ["input_ids"], "sizes"), e.constant("one", 1)], "length", axis=0)
+    before = e.node("Sub", [e.node("ArgMax", [is_text], "pad_at", axis=1, keepdims=0), "one"], "before")
+    at = e.node("Mod", [before, length], "at")
+    e.node("GatherND", [e.node("MatMul", ["last_hidden_state", "matrix"], "logits"),
+                        e.node("Unsqueeze", [at, e.constant("a", [1])], "tuples")], "class", batch_dims=1)
+    return e.output("class", ["batch", 3]).drop_output("last_hidden_state")
+
+
 REFUSED = {
     "mean without mask": tail("ReduceMean", "pooled", ["batch", WIDTH], axes=[1], keepdims=0),
     "largest without mask": tail("ReduceMax", "pooled", ["batch", WIDTH], axes=[1], keepdims=0),
     "sum without mask": tail("ReduceSum", "pooled", ["batch", WIDTH], more=([1],), keepdims=0),
-    "last position": tail("Gather", "last", ["batch", WIDTH], more=(-1,), axis=1),
-    "position 1": tail("Gather", "second", ["batch", WIDTH], more=(1,), axis=1),
+    "two positions": tail("Slice", "two", ["batch", 2, WIDTH], more=([0], [2], [1])),
     "running sum": tail("CumSum", "running", ["batch", "sequence", WIDTH], more=(1,)),
     "softmax over tokens": softmax_over_tokens,
     "convolution over tokens": convolution,
@@ -172,6 +251,10 @@ REFUSED = {
     "two masks": two_masks,
     "mask by query": query_dependent,
     "attention weights are an output": weights_seen,
+    "in an order that data gives": sorted_tokens,
+    "the token with the largest value": best_token,
+    "weights of a softmax that sees padding": weights_by(None),
+    "weights of a softmax with a small fill": weights_by(-50),
 }
 
 
@@ -239,6 +322,16 @@ CONVERTED = {
     "first token and tokens": first_and_tokens,
     "first token by a slice": first_by_slice,
     "classifier": classifier,
+    "last position": tail("Gather", "last", ["batch", WIDTH], more=(-1,), axis=1),
+    "position 1": tail("Gather", "second", ["batch", WIDTH], more=(1,), axis=1),
+    "last position by indices": tail("GatherElements", "chosen", ["batch", 1, 1], more=([[[-1]]],), axis=1),
+    "any positions": any_positions(False),
+    "any positions of the first text": any_positions(True),
+    "last token of ids": last_token_of_ids,
+    "mean by a product": mean_by_product,
+    "weights of a softmax": weights_by(-1e9),
+    "weights of a softmax, -inf": weights_by(-np.inf),
+    "weights of a softmax, mask added": weights_by_sum,
     "masked mean": lambda: Edit(pooling="mean"),
     "mask of -10000": constant_mask(-1e4),
     "mask of -1e9": constant_mask(-1e9),
@@ -262,13 +355,13 @@ class Cases(unittest.TestCase):
         onnx.save(model, path)
         return so, run(XFC, path, "-o", so, f"--unpad={mode}", MARCH)
 
-    def sessions(self, model):
-        result = []
-        for mode in (MODE, "off"):
-            so, done = self.compile(model, mode)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            result.append(xf.InferenceSession(so, threads=1))
-        return result
+    def sessions(self, model, required=None):
+        """With what the mode removes (or what --unpad=require has made), and with padding."""
+        made = [(required, None)] if required else [self.compile(model, MODE)]
+        made.append(self.compile(model, "off"))
+        for _, done in made:
+            self.assertFalse(done and done.returncode, done and done.stderr)
+        return [xf.InferenceSession(so, threads=1) for so, _ in made]
 
     def feeds(self, session):
         random = np.random.default_rng(8)
@@ -298,16 +391,17 @@ class Cases(unittest.TestCase):
     def test_converted(self):
         for name, make in CONVERTED.items():
             with self.subTest(name):
-                model = make().model
+                model, required = make().model, None
                 onnx.checker.check_model(model, full_check=True)
                 if MODE != "off":
-                    _, done = self.compile(model, "require")
+                    required, done = self.compile(model, "require")
                     if done.returncode and name in EITHER:
                         self.assertRegex(done.stderr, "--unpad=require: .+")
                         print(f"left alone: {name}: {done.stderr.strip()}")
+                        required = None
                     else:
                         self.assertEqual(done.returncode, 0, done.stderr)
-                packed, padded = self.sessions(model)
+                packed, padded = self.sessions(model, required)
                 for what, mask, feed in self.feeds(padded):
                     got, want = run_into(packed, feed), run_into(padded, feed)
                     for node, g, w in zip(padded.get_outputs(), got, want):
