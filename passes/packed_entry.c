@@ -34,11 +34,17 @@ static bool same_dims(const xfc_type *a, const xfc_type *b) {
     return same;
 }
 
-/* After unpad: what its offsets are made of. NULL if that is not an input, element by element. */
+/* After unpad: the mask that its offsets are made of, before a guard (unpad_exit.c) spoils it: select(guard, 2, mask). */
+static xfc_value *mask_of(const xfc_op *offsets) {
+    xfc_value *v = offsets->in[0].value;
+    return v->def && v->def->code == XFC_OP_SELECT ? v->def->in[2].value : v;
+}
+
+/* What that mask is made of. NULL if that is not an input, element by element. */
 static const xfc_value *mask_input(const xfc_graph *g) {
     xfc_foreach_op(op, g) {
         if (op->code != XFC_OP_SEQ_OFFSETS) continue;
-        const xfc_value *v = op->in[0].value;
+        const xfc_value *v = mask_of(op);
         while (v->def &&
                (v->def->code == XFC_OP_CAST || v->def->code == XFC_OP_RESHAPE || v->def->code == XFC_OP_TRANSPOSE))
             v = v->def->in[0].value;
@@ -46,6 +52,22 @@ static const xfc_value *mask_input(const xfc_graph *g) {
         return v->def || !same ? NULL : v;
     }
     return NULL;
+}
+
+/* Is a token looked for in an input with positions that is not the mask, by its id say? Packed batches do not say what
+ * stands at padding there. From the end, since an op is asked for before what it reads. */
+static bool searches(const xfc_graph *g, const xfc_value *mask) {
+    bool found = false;
+    xfc_foreach_op(op, g) op->mark = op->code == XFC_OP_SEQ_OFFSETS;
+    for (const xfc_op *op = g->tail; op; op = op->prev) {
+        for (uint32_t i = 0; op->mark && i < op->n_in; i++) {
+            const xfc_value *v = op->in[i].value;
+            if (v && v->def) v->def->mark = 1;
+            found |= v && !v->def && v != mask && v->type.rank >= 2 &&
+                     xfc_int_same(v->type.dim[0], mask->type.dim[0]) && xfc_int_same(v->type.dim[1], mask->type.dim[1]);
+        }
+    }
+    return found;
 }
 
 /* --- the way in --- */
@@ -134,10 +156,11 @@ static xfc_value *gather(xfc_builder *b, xfc_value *from, xfc_value *index) {
     return from && index ? xfc_build(b, XFC_OP_GATHER, (xfc_value *[]){from, index}, 2, &axis, 1) : NULL;
 }
 
-/* Rows of the tokens of [b, s, ...]: as they were before unpad has unpacked them, else by the offsets that it has. */
-static xfc_value *token_rows(const entry *e, xfc_builder *b, xfc_value *v, const xfc_op *offsets) {
+/* Rows of the tokens of [b, s, ...]: as they were before unpad has unpacked them, else by the offsets that it has. With
+ * a guard there may be no packed rows. */
+static xfc_value *token_rows(const entry *e, xfc_builder *b, xfc_value *v, const xfc_op *offsets, bool guarded) {
     xfc_value *all = positions(b, e->tokens);
-    if (v->def && v->def->code == XFC_OP_UNPACK && v->def->in[1].value == &offsets->out[3])
+    if (!guarded && v->def && v->def->code == XFC_OP_UNPACK && v->def->in[1].value == &offsets->out[3])
         return gather(b, v->def->in[0].value, all);
     xfc_int dim[XFC_MAX_RANK] = {xfc_int_mul(e->ctx, e->b, e->s)};
     for (uint32_t d = 2; d < v->type.rank; d++) dim[d - 1] = v->type.dim[d];
@@ -153,15 +176,21 @@ static xfc_status give_packed(entry *e) {
         if (op->code == XFC_OP_SEQ_OFFSETS) offsets = op;
     if (!offsets) return refuse(g, "padding removal does not recognise the mask that lengths make");
     xfc_builder b = {.graph = g, .before = g->last, .loc = {.file = g->source}};
+    bool first = xfc_op_int(offsets, XFC_K_FIRST, 0), guarded = mask_of(offsets) != offsets->in[0].value;
+    if (guarded) { /* offsets that no guard empties */
+        xfc_ragged own;
+        if (!xfc_b_seq_offsets(&b, mask_of(offsets), false, 1, &own)) return XFC_ERR_UNSUPPORTED;
+        offsets = own.counts->def;
+    }
     for (uint32_t i = 0; i < g->n_out; i++) {
         xfc_value *v = g->last->in[i].value;
         if (!is_padded(e, &v->type)) continue;
-        xfc_value *rows = token_rows(e, &b, v, offsets);
+        xfc_value *rows = token_rows(e, &b, v, offsets, guarded);
         if (!rows) return XFC_ERR_UNSUPPORTED;
         xfc_op_set_in(g->last, i, rows);
     }
     g->n_meta = 0; /* nothing is padded here */
-    if (xfc_op_int(offsets, XFC_K_FIRST, 0)) xfc_graph_meta(g, "packed.nonempty", "1");
+    if (first) xfc_graph_meta(g, "packed.nonempty", "1");
     return XFC_OK;
 }
 
@@ -207,6 +236,8 @@ xfc_status xfc_run_passes_packed(xfc_graph **g, xfc_graph **packed, const xfc_ta
     xfc_status s = xfc_run_passes(g, target, first, opts);
     const xfc_value *mask = s == XFC_OK ? mask_input(*g) : NULL;
     if (s == XFC_OK && (!mask || !mask->name)) s = refuse(*g, "no padding was removed that an input marks");
+    if (s == XFC_OK && searches(*g, mask))
+        s = refuse(*g, "the model looks for a token in all that an input holds, padding included");
     if (s == XFC_OK) s = run_copy(&e, mask->name, target, first, rest, opts);
     xfc_run_opts later = behind(opts);
     if (s == XFC_OK) s = xfc_run_passes(g, target, rest, &later);
