@@ -43,7 +43,8 @@ static uint32_t find_atoms(xfc_pass *p, xfc_unpad_atom *all, uint32_t *n_attenti
 static void take_apart(xfc_pass *p) {
     for (xfc_op *op = p->graph->first; op && p->status == XFC_OK;) {
         const xfc_op_info *info = &xfc_ops[op->code];
-        bool opaque = info->decompose && !info->nest && op->n_in == 1 && !xfc_op_has(op, XFC_ROWWISE);
+        bool described = info->nest || xfc_op_has(op, XFC_ROWWISE) || xfc_op_has(op, XFC_EACH);
+        bool opaque = info->decompose && !described && op->n_in == 1;
         op = opaque ? xfc_decompose(p, op) : op->next;
     }
 }
