@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""make_bert.py - writes a text encoder of BERT's architecture with random weights as ONNX, as PyTorch's exporter spells it.
+"""make_bert.py - a text encoder of BERT's architecture with random weights as ONNX, as PyTorch's exporter spells it.
 
-    tests/bench/make_bert.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--pooling cls|mean|last|end|weighted|none] [--norm op|spelled]
-                             [--mask int64|int32|bool|float32] [--vocab 30522] [--positions 512] [--inner N] [--seed 0]
+    tests/bench/make_bert.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--norm op|spelled]
+                             [--pooling cls|mean|last|end|weighted|none] [--mask int64|int32|bool|float32]
+                             [--vocab 30522] [--positions 512] [--inner N] [--seed 0]
 
-The defaults are BERT-base: 435 MB, weights inside the file. Batch and sequence are dynamic; the inputs are input_ids, attention_mask
-and token_type_ids, the outputs last_hidden_state and pooled: tanh of a linear of the first token (cls), the mean over the mask, the token at
-the sum of the mask less 1 (last), the first token with the largest id of its text (end), or a mean by learned weights. Attention,
-gelu and the mask, (1 - mask) * -3.4028235e38, are spelled out; so are the norms with --norm=spelled.
+The defaults are BERT-base: 435 MB, weights inside the file. Batch and sequence are dynamic; the inputs are input_ids,
+attention_mask and token_type_ids, the outputs last_hidden_state and pooled: tanh of a linear of the first token (cls),
+the mean over the mask, the token at the sum of the mask less 1 (last), the first token with the largest id of its text
+(end), or a mean by learned weights. Attention, gelu and the mask, (1 - mask) * -3.4028235e38, are spelled out; so are
+the norms with --norm=spelled.
 
-The weights have the scale of trained ones, so that the computation is not degenerate: linears keep the variance, scores are about N(0, 1), no
-bias is zero, no scale of a norm is one. The same options make the same bytes.
+The weights have the scale of trained ones, so that the computation is not degenerate: linears keep the variance,
+scores are about N(0, 1), no bias is zero, no scale of a norm is one. The same options make the same bytes.
 """
 import argparse
 import math
@@ -97,8 +99,10 @@ def additive_mask(w):
 def attention(w, a, name, x, mask):
     head = a.width // a.heads
     heads = w.constant([0, 0, a.heads, head])
-    q, k, v = (w.node("Reshape", [w.linear(x, f"{name}.{part}", a.width, a.width), heads]) for part in ("query", "key", "value"))
-    q, k, v = (w.node("Transpose", [t], perm=perm) for t, perm in ((q, [0, 2, 1, 3]), (k, [0, 2, 3, 1]), (v, [0, 2, 1, 3])))
+    q, k, v = (w.node("Reshape", [w.linear(x, f"{name}.{part}", a.width, a.width), heads])
+               for part in ("query", "key", "value"))
+    q, k, v = (w.node("Transpose", [t], perm=perm)
+               for t, perm in ((q, [0, 2, 1, 3]), (k, [0, 2, 3, 1]), (v, [0, 2, 1, 3])))
     scores = w.node("Div", [w.node("MatMul", [q, k]), w.constant(math.sqrt(head), np.float32)])
     weights = w.node("Softmax", [w.node("Add", [scores, mask])], axis=-1)
     together = w.node("Transpose", [w.node("MatMul", [weights, v])], perm=[0, 2, 1, 3])
@@ -114,7 +118,8 @@ def gelu(w, x):
 def layer(w, a, i, x, mask):
     name = w.scope = f"layer.{i}"
     spelled = a.norm == "spelled"
-    x = w.norm(w.node("Add", [attention(w, a, f"{name}.attention", x, mask), x]), f"{name}.attention.norm", a.width, spelled)
+    x = w.norm(w.node("Add", [attention(w, a, f"{name}.attention", x, mask), x]), f"{name}.attention.norm", a.width,
+               spelled)
     inner = gelu(w, w.linear(x, f"{name}.inner", a.width, a.inner))
     out = w.node("Add", [w.linear(inner, f"{name}.output", a.inner, a.width), x])
     return w.norm(out, f"{name}.norm", a.width, spelled, "last_hidden_state" if i == a.layers - 1 else None)
@@ -165,7 +170,8 @@ def options(argv=(), **more):
     """The options as an object; more overrides by name."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("out")
-    for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("inner", 0), ("vocab", 30522), ("positions", 512), ("seed", 0)):
+    for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("inner", 0), ("vocab", 30522),
+                        ("positions", 512), ("seed", 0)):
         p.add_argument(f"--{name}", type=int, default=value)
     p.add_argument("--pooling", choices=("cls", "mean", "last", "end", "weighted", "none"), default="cls")
     p.add_argument("--norm", choices=("op", "spelled"), default="op")
@@ -188,12 +194,14 @@ def make(a):
     pool(w, a, x)
     sizes = ["batch", "sequence"]
     inputs = [helper.make_tensor_value_info(name, kind, sizes) for name, kind in
-              (("input_ids", TensorProto.INT64), ("attention_mask", MASKS[a.mask]), ("token_type_ids", TensorProto.INT64))]
+              (("input_ids", TensorProto.INT64), ("attention_mask", MASKS[a.mask]),
+               ("token_type_ids", TensorProto.INT64))]
     outputs = [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, sizes + [a.width])]
     if a.pooling != "none":
         outputs.append(helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["batch", a.width]))
     graph = helper.make_graph(w.nodes, "encoder", inputs, outputs, w.initializers)
-    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)], producer_name="make_bert")
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)],
+                             producer_name="make_bert")
 
 
 def main():

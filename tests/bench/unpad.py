@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 """unpad.py - what padding removal gains: compiled models beside onnxruntime, OpenVINO and their own padded builds.
 
-    tests/bench/unpad.py XFC [--minilm MODEL.onnx] [--cases bert32,uniform,sentences,full] [--rounds 9,bert32=11,uniform:512=3]
-                         [--folder DIR] [--cpu N] [--slice 0.5] [--layers 12 --width 768 --heads 12] [--static]
+    tests/bench/unpad.py XFC [--minilm MODEL.onnx] [--cases bert32,uniform,sentences,full]
+                         [--rounds 9,bert32=11,uniform:512=3] [--folder DIR] [--cpu N] [--slice 0.5]
+                         [--layers 12 --width 768 --heads 12] [--static]
 
-    bert32          BERT-base, 32 texts of 5 to 256 tokens padded to 256; the peers also get the texts one by one, without padding
+    bert32          BERT-base, 32 texts of 5 to 256 tokens padded to 256; the peers also get the texts one by one,
+                    without padding
     uniform:S       BERT-base, 16 texts of uniform length in [0.2 S, S] padded to S, S = 64, 128, 256, 512
-    sentences:ORDER the quick start's model, 200 real sentences in batches of 32, each as wide as its longest; `asis`, `sorted` by length
+    sentences:ORDER the quick start's model, 200 real sentences in batches of 32, each as wide as its longest; `asis`,
+                    `sorted` by length
     full:MODEL:BxS  nothing is padded: what looking for padding costs
 
-Method. One thread each, pinned to one CPU. Every program measured is a process of its own; never two at once: those that do not measure are
-stopped. A round measures all of a case once, every other round in reverse order; a measurement repeats its run for --slice seconds (a run that
-takes longer is done once) and gives the median. Tables show medians over the rounds, and median and range of the ratios within a round: above
-1, the packed build of xfc is faster. All compute all outputs in fp32 (OpenVINO is told so: it would take bf16 where the CPU has it),
-and what they compute is compared at the valid positions before anything is printed. BERT is make_bert.py's.
+Method. One thread each, pinned to one CPU. Every program measured is a process of its own; never two at once: those
+that do not measure are stopped. A round measures all of a case once, every other round in reverse order; a measurement
+repeats its run for --slice seconds (a run that takes longer is done once) and gives the median. Tables show medians
+over the rounds, and median and range of the ratios within a round: above 1, the packed build of xfc is faster. All
+compute all outputs in fp32 (OpenVINO is told so: it would take bf16 where the CPU has it), and what they compute is
+compared at the valid positions before anything is printed. BERT is make_bert.py's.
 
---packed and --padded give the options of xfc for the two builds. --static: OpenVINO is given the shape of each case when it
-compiles. A peer that is not installed is named and left out. Times on shared machines mean little; ratios do.
+--packed and --padded give the options of xfc for the two builds. --static: OpenVINO is given the shape of each case
+when it compiles. A peer that is not installed is named and left out. Times on shared machines mean little; ratios do.
 """
 import argparse
 import ctypes
@@ -38,7 +42,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
 SENTENCES = os.path.join(HERE, "..", "data", "sentences.tsv")
 
-TEXTS = [5, 5, 6, 7, 8, 10, 11, 11, 11, 14, 14, 15, 17, 17, 18, 19, 20, 20, 21, 23, 23, 31, 32, 43, 45, 51, 55, 56, 57, 60, 61, 256]
+TEXTS = [5, 5, 6, 7, 8, 10, 11, 11, 11, 14, 14, 15, 17, 17, 18, 19, 20, 20, 21, 23, 23, 31, 32, 43, 45, 51, 55, 56, 57,
+         60, 61, 256]
 CASES = (["bert32"] + [f"uniform:{s}" for s in (64, 128, 256, 512)] + ["sentences:asis", "sentences:sorted"] +
          ["full:bert:16x128", "full:minilm:1x128", "full:minilm:32x64"])
 PEERS = {"ort": "onnxruntime", "ov": "OpenVINO"}
@@ -46,7 +51,7 @@ PACKED, PADDED = "packed", "padded"  # the builds of xfc
 PR_SET_PDEATHSIG = 1
 
 
-# --- what is run ----------------------------------------------------------------------------------------------------------------
+# --- what is run -----------------------------------------------------------------------------------
 
 def rows_of(case):
     """(rows of ids a batch, the width of each batch or None: its longest row) for each batch of a case."""
@@ -92,10 +97,11 @@ def flops(lengths, widths, layers, width):
     return work(widths), work(lengths)
 
 
-# --- a process that runs one program --------------------------------------------------------------------------------------------
+# --- a process that runs one program ---------------------------------------------------------------
 
 class Runner:
-    """One model in one program. A session has input names `names` and maps a feed to a list of outputs, in the model's order."""
+    """One model in one program. A session has input names `names` and maps a feed to a list of outputs, in the model's
+    order."""
 
     def __init__(self, kind, path):
         self.kind, self.path, self.shapes = kind, path, {}
@@ -120,7 +126,8 @@ class Runner:
             model = core.read_model(self.path)
             if shape:
                 model.reshape({port.any_name: shape for port in model.inputs})
-            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+                        "INFERENCE_PRECISION_HINT": "f32"}
             compiled = core.compile_model(model, "CPU", settings)
             self.names = [port.any_name for port in compiled.inputs]
             self.shapes[shape] = compiled.create_infer_request(), list(compiled.outputs)
@@ -132,7 +139,8 @@ class Runner:
         self.call = call
 
     def prints(self, work):
-        """Two numbers for each output over the valid positions: the sum of magnitudes, and one that depends on every sign and place."""
+        """Two numbers for each output over the valid positions: the sum of magnitudes, and one that depends on every
+        sign and place."""
         sums = []
         for feed in work:
             for i, out in enumerate(self.call(feed)):
@@ -172,8 +180,8 @@ class Peer:
     """A worker that is stopped (SIGSTOP) while others measure."""
 
     def __init__(self, kind, path):
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker", kind, path], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker", kind, path],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.first = set()
         self.answer()
 
@@ -188,7 +196,8 @@ class Peer:
         first = (case, single) not in self.first
         self.first.add((case, single))
         os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.write(json.dumps(dict(case=case, single=single, seconds=seconds, static=static, first=first)) + "\n")
+        request = dict(case=case, single=single, seconds=seconds, static=static, first=first)
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.answer())
 
@@ -198,7 +207,7 @@ class Peer:
         self.process.wait()
 
 
-# --- cases ----------------------------------------------------------------------------------------------------------------------
+# --- cases -----------------------------------------------------------------------------------------
 
 def model_of(case):
     return "minilm" if "minilm" in case or case.startswith("sentences") else "bert"
@@ -258,7 +267,9 @@ class Result:
 
     def better(self, peers, single=False):
         """The ratio to whichever peer was faster in each round."""
-        return statistics.median(min(r[p, single] for p in peers) / r[PACKED, False] for r in self.rounds) if peers else math.nan
+        if not peers:
+            return math.nan
+        return statistics.median(min(r[p, single] for p in peers) / r[PACKED, False] for r in self.rounds)
 
 
 def row(*cells):
@@ -275,34 +286,38 @@ def print_bert32(results, peers, a):
     row("program", "input", "ms", "times as long as xfc (range)")
     row("---", "---", "--:", "---")
     packed = flops(r.lengths, r.widths, a.layers, a.width)[1]
-    row("xfc", "padded", f"{r.ms(PACKED):.0f}", f"1 ({packed / r.ms(PACKED) * 1e-6:.0f} GFLOP/s of {sum(r.lengths)} tokens)")
+    row("xfc", "padded", f"{r.ms(PACKED):.0f}",
+        f"1 ({packed / r.ms(PACKED) * 1e-6:.0f} GFLOP/s of {sum(r.lengths)} tokens)")
     for single in (False, True):
         for peer in peers:
-            row(PEERS[peer], "one by one" if single else "padded", f"{r.ms(peer, single):.0f}", spread(r.ratios(peer, single)))
+            row(PEERS[peer], "one by one" if single else "padded", f"{r.ms(peer, single):.0f}",
+                spread(r.ratios(peer, single)))
         row("the better of both" if len(peers) == 2 else "the only peer", "one by one" if single else "padded", "",
             f"**{r.better(peers, single):.2f}**")
 
 
 def print_uniform(results, peers, a):
     print(f"\n16 texts, lengths uniform in [0.2 S, S], padded to S, BERT of {a.layers} layers, width {a.width}\n")
-    row("S", "fill", "FLOP bound", "xfc ms", "over own padded build (range)", "of the bound", *(f"over {PEERS[p]}" for p in peers),
-        "over the better")
+    row("S", "fill", "FLOP bound", "xfc ms", "over own padded build (range)", "of the bound",
+        *(f"over {PEERS[p]}" for p in peers), "over the better")
     row("--:", "--:", "--:", "--:", "---", "--:", *("---" for _ in peers), "--:")
     for r in results:
         padded, packed = flops(r.lengths, r.widths, a.layers, a.width)
         own = r.ratios(PADDED)
         row(str(r.widths[0]), f"{r.fill:.3f}", f"{padded / packed:.2f}", f"{r.ms(PACKED):.0f}", spread(own),
-            f"**{statistics.median(own) * packed / padded:.1%}**", *(spread(r.ratios(p)) for p in peers), f"**{r.better(peers):.2f}**")
+            f"**{statistics.median(own) * packed / padded:.1%}**", *(spread(r.ratios(p)) for p in peers),
+            f"**{r.better(peers):.2f}**")
 
 
 def print_sentences(results, peers, _):
     print("\n200 sentences in batches of 32: sentences per second\n")
-    row("order", "fill", "xfc", "its padded build", *(PEERS[p] for p in peers), "over own padded build (range)", "over the better peer")
+    row("order", "fill", "xfc", "its padded build", *(PEERS[p] for p in peers), "over own padded build (range)",
+        "over the better peer")
     row("---", "--:", "--:", "--:", *("--:" for _ in peers), "---", "--:")
     for r in results:
         speeds = (f"{len(r.lengths) / r.ms(label) * 1e3:.0f}" for label in (PACKED, PADDED, *peers))
-        row("as they come" if "asis" in r.case else "sorted by length", f"{r.fill:.3f}", *speeds, spread(r.ratios(PADDED)),
-            f"**{r.better(peers):.2f}**")
+        row("as they come" if "asis" in r.case else "sorted by length", f"{r.fill:.3f}", *speeds,
+            spread(r.ratios(PADDED)), f"**{r.better(peers):.2f}**")
 
 
 def print_full(results, _, __):
@@ -315,7 +330,7 @@ def print_full(results, _, __):
             f"**{statistics.median(cost):+.1%}** ({cost[0]:+.1%}..{cost[-1]:+.1%})")
 
 
-# --- the whole ------------------------------------------------------------------------------------------------------------------
+# --- the whole -------------------------------------------------------------------------------------
 
 def build(a, models):
     """{(model, label): file}. What is there already from an earlier run with --folder is made again: it is quick."""
@@ -375,7 +390,8 @@ def main():
     for peer in sorted(set(PEERS) - set(peers)):
         print(f"LEFT OUT: {PEERS[peer]} is not installed (pip install {PEERS[peer].lower()})")
     if not os.path.exists(a.minilm) and any(model_of(case) == "minilm" for case in a.cases):
-        print(f"LEFT OUT: all cases of the quick start's model: {a.minilm} is not there (tests/run fetches it; --minilm names a copy)")
+        print(f"LEFT OUT: all cases of the quick start's model: {a.minilm} is not there (tests/run fetches it; "
+              "--minilm names a copy)")
         a.cases = [case for case in a.cases if model_of(case) != "minilm"]
     with tempfile.TemporaryDirectory(prefix="xfc-bench-") as folder:
         a.folder = a.folder or folder
@@ -397,7 +413,8 @@ def measure_all(a, files, peers):
                 model = model_of(case)
                 for peer in opened.values():
                     peer.close()
-                opened = {label: Peer(label if label in PEERS else "xf", files[model, label]) for label in dict(entries)}
+                opened = {label: Peer(label if label in PEERS else "xf", files[model, label])
+                          for label in dict(entries)}
             rounds = next((n for name, n in a.rounds.items() if case.startswith(name)), a.default)
             results.append(Result(case, run_case(case, opened, entries, rounds, a)))
         for peer in opened.values():

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""sweep.py MODELS_DIR --bin=DIR [FAMILY...] [--flags="..."] [--jobs N] [--markdown] - compiles many models and runs their test sets.
+"""sweep.py MODELS_DIR --bin=DIR [FAMILY...] [--flags="..."] [--jobs N] - compiles many models and runs their test sets.
 
-MODELS_DIR holds folders FAMILY__KIND with model.onnx and test_data_set_N. FAMILY: a family, or one folder; none: all. A line a model: OK, REFUSED
-(a valid model that xfc does not support: exit code 3) with the reason, or FAIL with the first message; then what the passes unpad and pre-rmsnorm
-did or why not, as `xfc -v` tells. --markdown: the same as a table. Values of fp16 models are compared to 2e-2, of quantised ones to 5e-2.
-Exit code 1 if anything failed.
+MODELS_DIR holds folders FAMILY__KIND with model.onnx and test_data_set_N. FAMILY: a family, or one folder; none: all.
+A line a model: OK, REFUSED (a valid model that xfc does not support: exit code 3) with the reason, or FAIL with the
+first message; then what the passes unpad and pre-rmsnorm did or why not, as `xfc -v` tells; tools/gen_passes_table.py
+makes a page of that. Values of fp16 models are compared to 2e-2, of quantised ones to 5e-2. Exit code 1 if anything
+failed.
 """
 import argparse
 import concurrent.futures
@@ -29,7 +30,8 @@ def tolerance(name):
 def first_line(done, marker):
     """The first message of a tool, without the path of the model."""
     lines = (done.stderr + "\n" + done.stdout).strip().splitlines()
-    line = next((line for line in lines if marker in line), lines[0] if lines else f"exit code {done.returncode}, no message")
+    line = next((line for line in lines if marker in line),
+                lines[0] if lines else f"exit code {done.returncode}, no message")
     return line.split(marker, 1)[-1].strip()
 
 
@@ -48,7 +50,8 @@ def sweep_one(a, name):
     folder = os.path.join(a.models, name)
     with tempfile.TemporaryDirectory(prefix="xfc-sweep-") as out:
         so = os.path.join(out, "model.so")
-        done = run(os.path.join(a.bin, "xfc"), "-v", os.path.join(folder, "model.onnx"), "-o", so, f"-march={cpu_isas()[-1]}", *a.flags.split())
+        done = run(os.path.join(a.bin, "xfc"), "-v", os.path.join(folder, "model.onnx"), "-o", so,
+                   f"-march={cpu_isas()[-1]}", *a.flags.split())
         notes = notes_of(done.stderr)
         if done.returncode:
             return "REFUSED" if done.returncode == 3 else "FAIL", f"xfc: {first_line(done, 'error: ')}", notes
@@ -74,20 +77,13 @@ def main():
     p.add_argument("--bin", required=True, help="where xfc and xf-run are")
     p.add_argument("--flags", default="")
     p.add_argument("--jobs", type=int, default=1)
-    p.add_argument("--markdown", action="store_true")
     a = p.parse_intermixed_args()
     names, counts = chosen(a.models, a.families), {"OK": 0, "REFUSED": 0, "FAIL": 0}
-    if a.markdown:
-        print(f"| model | result | {' | '.join(PASSES)} |\n|{' --- |' * (2 + len(PASSES))}")
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
         for name, (verdict, reason, notes) in zip(names, pool.map(lambda name: sweep_one(a, name), names)):
             counts[verdict] += 1
-            said = ["; ".join(dict.fromkeys(notes[key])) for key in PASSES]
-            if a.markdown:
-                cells = (name, verdict if verdict == "OK" else f"{verdict}: {reason}", *said)
-                print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |", flush=True)
-            else:
-                print(f"{verdict} {name}: {reason}", *(f"    {key}: {text}" for key, text in zip(PASSES, said) if text), sep="\n", flush=True)
+            said = [f"    {key}: {text}" for key in PASSES if (text := "; ".join(dict.fromkeys(notes[key])))]
+            print(f"{verdict} {name}: {reason}", *said, sep="\n", flush=True)
     print(f"{len(names)} models: " + ", ".join(f"{n} {key}" for key, n in counts.items()), file=sys.stderr)
     return 1 if counts["FAIL"] else 0
 
