@@ -56,7 +56,7 @@ xfc_status infer_attention_packed(xfc_infer *), decompose_attention_packed(xfc_b
 
 /* ops_ragged_attention.c */
 xfc_status infer_attention_ragged(xfc_infer *), decompose_attention_ragged(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status infer_pack_ragged(xfc_infer *), nest_pack_ragged(const xfc_op *, xfc_nestb *);
+xfc_status infer_pack_ragged(xfc_infer *), decompose_pack_ragged(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status infer_attention_ragged_packed(xfc_infer *);
 xfc_status decompose_attention_ragged_packed(xfc_builder *, const xfc_op *, xfc_value **);
 

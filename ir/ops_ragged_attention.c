@@ -9,8 +9,9 @@
  * of starts that do not lie behind it. Sequences without rows are never chosen by that, and no rows at all compute
  * nothing. (A NaN or infinity in v therefore reaches other sequences here; the kernel of the packed form never reads
  * them.)
- * The packed form has k transposed and v in panels, one [depth, columns] matrix a sequence and head, as wide as the
- * longest possible sequence; only what belongs to real rows is ever read, so a kernel need write nothing else.
+ * The packed form has k transposed and in panels, sequence by sequence, and the rows of v in panels as they stand; both
+ * grow with the number of rows and not with that of sequences times the longest. Only what belongs to real rows is ever
+ * read, so a kernel need write nothing else.
  */
 #include "ir/ops.h"
 #include <math.h>
@@ -30,6 +31,11 @@ static xfc_status check_bias(xfc_infer *inf, const xfc_type *bias, const xfc_int
         if (!xfc_int_is(inf->ctx, bias->dim[d], 1))
             XFC_TRY(xfc_infer_equal(inf, bias->dim[d], full[d], "a bias and the scores of ragged attention"));
     return XFC_OK;
+}
+
+/* Of pack_ragged; see there. */
+static xfc_int ragged_panels(xfc_ctx *ctx, xfc_int rows, const xfc_type *cu, int64_t panel) {
+    return xfc_int_add(ctx, xfc_int_floordiv(ctx, rows, xfc_int_const(ctx, panel)), sequences(ctx, cu));
 }
 
 /* cu, tasks, pos and biases, the same in both forms. */
@@ -90,15 +96,20 @@ static xfc_value *numbers(xfc_builder *b, xfc_int n) {
     return xfc_build(b, XFC_OP_IOTA, NULL, 0, attr, 2);
 }
 
-/* i64[rows]: the number of each row's sequence. */
-static xfc_value *sequence_of(xfc_builder *b, xfc_value *cu, xfc_int rows) {
-    xfc_ctx *ctx = b->graph->ctx;
+/* i64[n]: for each of 0 .. n - 1 the place of the last of the ascending starts that is not larger; -1: none. */
+static xfc_value *count_up_to(xfc_builder *b, xfc_value *starts, xfc_int n) {
     const int64_t first = 0;
-    const xfc_int column[2] = {cu->type.dim[0], xfc_int_const(ctx, 1)};
-    xfc_value *starts = xfc_b_reshape(b, xfc_b_cast(b, cu, XFC_I64), column, 2);
-    xfc_value *begun = xfc_b_cast(b, xfc_b_binary(b, XFC_OP_LE, starts, numbers(b, rows)), XFC_I64);
+    if (!starts) return NULL;
+    const xfc_int column[2] = {starts->type.dim[0], xfc_int_const(b->graph->ctx, 1)};
+    starts = xfc_b_reshape(b, starts, column, 2);
+    xfc_value *begun = xfc_b_cast(b, xfc_b_binary(b, XFC_OP_LE, starts, numbers(b, n)), XFC_I64);
     xfc_value *count = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, begun, &first, 1, false);
     return xfc_b_binary(b, XFC_OP_SUB, count, xfc_b_scalar_i(b, XFC_I64, 1));
+}
+
+/* i64[rows]: the number of each row's sequence. */
+static xfc_value *sequence_of(xfc_builder *b, xfc_value *cu, xfc_int rows) {
+    return count_up_to(b, xfc_b_cast(b, cu, XFC_I64), rows);
 }
 
 /* v[rows] as [rows, 1] or [1, rows] */
@@ -177,112 +188,124 @@ xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_valu
 
 /* --- the packed form --- */
 
-/* perm [0, 1]: the rows of a sequence are the depth of its panels; perm [1, 0]: they are the columns. */
-static bool packs_columns(const xfc_op *op) { return xfc_op_attr(op, XFC_K_PERM)->u.ints[0] == 1; }
-
+/* The rows of all sequences become columns, in panels; each sequence begins with a panel of its own, number cu[i]
+ * floordiv panel + i. A sequence of n rows needs ceil(n / panel) of them and has no less until the next one begins, so
+ * there are rows floordiv panel + sequences at most, whatever the lengths. */
 xfc_status infer_pack_ragged(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *x = xfc_op_in(op, 0), *cu = xfc_op_in(op, 1);
-    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE), *perm = xfc_op_attr(op, XFC_K_PERM);
+    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
     int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0);
-    bool is_perm = perm->n == 2 && perm->u.ints[0] + perm->u.ints[1] == 1 && perm->u.ints[0] * perm->u.ints[1] == 0;
-    if (x->rank != 3 || !is_list(cu, 1) || xfc_int_is(inf->ctx, cu->dim[0], 0) || size->n != 1 || !is_perm ||
-        panel < 1 || panel > 4096)
+    if (x->rank != 3 || !is_list(cu, 1) || xfc_int_is(inf->ctx, cu->dim[0], 0) || size->n != 1 || panel < 1 ||
+        panel > 4096)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
                         "pack_ragged needs x [heads, rows, width], cu i32[n + 1], size = [rows of the longest "
-                        "sequence], perm = [0, 1] or [1, 0] and a panel of 1 to 4096 columns, not %s and %s",
+                        "sequence] and a panel of 1 to 4096 columns, not %s and %s",
                         xfc_type_text(inf->ctx, x), xfc_type_text(inf->ctx, cu));
-    xfc_int width = xfc_int_const(inf->ctx, panel), rows = size->u.dims[0];
-    xfc_int columns = packs_columns(op) ? rows : x->dim[2], depth = packs_columns(op) ? x->dim[2] : rows;
-    const xfc_int dim[5] = {sequences(inf->ctx, cu), x->dim[0], xfc_int_ceildiv(inf->ctx, columns, width), depth,
-                            width};
-    *inf->out = xfc_type_make(x->dtype, 5, dim);
+    const xfc_int dim[4] = {x->dim[0], ragged_panels(inf->ctx, x->dim[1], cu, panel), x->dim[2],
+                            xfc_int_const(inf->ctx, panel)};
+    *inf->out = xfc_type_make(x->dtype, 4, dim);
     return XFC_OK;
 }
 
-xfc_status nest_pack_ragged(const xfc_op *op, xfc_nestb *nb) {
-    const xfc_type *x = xfc_op_in(op, 0), *cu = xfc_op_in(op, 1);
-    xfc_ctx *ctx = nb->ctx;
-    xfc_int o[XFC_MAX_RANK], size = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
-    xfc_nb_axes_of(nb, &op->out[0].type, o);
-    xfc_int column = xfc_int_add(ctx, xfc_int_mulc(ctx, o[2], xfc_op_int(op, XFC_K_PANEL, 0)), o[4]);
-    xfc_int row = packs_columns(op) ? column : o[3], at = packs_columns(op) ? o[3] : column;
-    const xfc_int next = xfc_int_addc(ctx, o[0], 1);
-    xfc_int start =
-        xfc_nb_let(nb, "start", xfc_nb_load(nb, cu->dtype, 1, &o[0], 1), xfc_int_const(ctx, 0), x->dim[1], false);
-    xfc_int limit = xfc_int_min(ctx, x->dim[1], xfc_int_add(ctx, start, size));
-    xfc_int end = xfc_nb_let(nb, "end", xfc_nb_load(nb, cu->dtype, 1, &next, 1), start, limit, false);
-    row = xfc_int_add(ctx, start, row);
-    uint32_t in_row = xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, xfc_nb_index(nb, row), xfc_nb_index(nb, end), XFC_NO_ARG);
-    uint32_t in_width =
-        xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, xfc_nb_index(nb, at), xfc_nb_index(nb, x->dim[2]), XFC_NO_ARG);
-    uint32_t inside = xfc_nb_op(nb, XFC_S_AND, XFC_BOOL, in_row, in_width, XFC_NO_ARG);
-    const xfc_int index[3] = {o[1], row, at};
-    xfc_nb_store(nb, xfc_nb_load_if(nb, inside, x->dtype, 0, index, 3), 2, o, 5, XFC_S_COUNT);
-    return XFC_OK;
+/* i64[n]: the first panel of each sequence. */
+static xfc_value *first_panels(xfc_builder *b, xfc_value *cu, xfc_int panel) {
+    const xfc_int zero = xfc_int_const(b->graph->ctx, 0), n = sequences(b->graph->ctx, &cu->type);
+    const int64_t one = 1;
+    xfc_value *starts = xfc_b_cast(b, xfc_b_slice(b, cu, &zero, &n, &one), XFC_I64);
+    starts = xfc_b_binary(b, XFC_OP_DIV, starts, xfc_b_dims(b, &panel, -1));
+    return xfc_b_binary(b, XFC_OP_ADD, starts, numbers(b, n));
+}
+
+/* i32[panels, panel]: the row that each column of op's result is, -1 for none. */
+static xfc_value *rows_of_columns(xfc_builder *b, const xfc_op *op) {
+    const xfc_int *dim = op->out[0].type.dim;
+    xfc_value *cu = xfc_b_cast(b, op->in[1].value, XFC_I64), *first = first_panels(b, op->in[1].value, dim[3]);
+    xfc_value *sequence = count_up_to(b, first, dim[1]), *one = xfc_b_scalar_i(b, XFC_I64, 1);
+    xfc_value *start = gather(b, cu, sequence), *end = gather(b, cu, xfc_b_binary(b, XFC_OP_ADD, sequence, one));
+    xfc_value *skipped = xfc_b_binary(b, XFC_OP_SUB, numbers(b, dim[1]), gather(b, first, sequence));
+    start = xfc_b_binary(b, XFC_OP_ADD, start, xfc_b_binary(b, XFC_OP_MUL, skipped, xfc_b_dims(b, &dim[3], -1)));
+    xfc_value *row = xfc_b_binary(b, XFC_OP_ADD, across(b, start, true), across(b, numbers(b, dim[3]), false));
+    xfc_value *real = xfc_b_binary(b, XFC_OP_LT, row, across(b, end, true));
+    return xfc_b_cast(b, xfc_b_select(b, real, row, xfc_b_scalar_i(b, XFC_I64, -1)), XFC_I32);
+}
+
+xfc_status decompose_pack_ragged(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    static const int64_t rows_first[] = {1, 0, 2}, heads_first[] = {2, 0, 3, 1};
+    xfc_value *rows = xfc_b_transpose(b, op->in[0].value, rows_first), *index = rows_of_columns(b, op);
+    result[0] = rows && index ? xfc_b_transpose(b, xfc_b_unpack(b, rows, index, NULL, 0), heads_first) : NULL;
+    return result[0] ? XFC_OK : XFC_ERR_INPUT;
+}
+
+/* k from pack_ragged, v from pack. */
+static xfc_status check_panels(xfc_infer *inf, const xfc_type *q, const xfc_type *k, const xfc_type *v) {
+    const xfc_int *size = xfc_op_attr(inf->op, XFC_K_SIZE)->u.dims;
+    int64_t panel;
+    bool known = xfc_int_value(inf->ctx, k->dim[3], &panel) && xfc_int_value(inf->ctx, v->dim[3], NULL);
+    if (!known)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "attention_ragged_packed needs panels of a known width, not %s and %s",
+                        xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
+    xfc_int panels = ragged_panels(inf->ctx, q->dim[1], xfc_op_in(inf->op, CU), panel);
+    XFC_TRY(xfc_infer_equal(inf, q->dim[0], k->dim[0], "the heads of q and packed k"));
+    XFC_TRY(xfc_infer_equal(inf, q->dim[0], v->dim[0], "the heads of q and packed v"));
+    XFC_TRY(xfc_infer_equal(inf, panels, k->dim[1], "the panels of packed k"));
+    XFC_TRY(xfc_infer_equal(inf, xfc_int_ceildiv(inf->ctx, size[1], v->dim[3]), v->dim[1], "the panels of packed v"));
+    XFC_TRY(xfc_infer_equal(inf, q->dim[2], k->dim[2], "the widths of q and k"));
+    return xfc_infer_equal(inf, q->dim[1], v->dim[2], "the rows of q and v");
 }
 
 xfc_status infer_attention_ragged_packed(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *q = xfc_op_in(op, Q), *k = xfc_op_in(op, K), *v = xfc_op_in(op, V);
     const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
-    bool ok = q->rank == 3 && k->rank == 5 && v->rank == 5 && q->dtype == k->dtype && q->dtype == v->dtype;
+    bool ok = q->rank == 3 && k->rank == 4 && v->rank == 4 && q->dtype == k->dtype && q->dtype == v->dtype;
     if (!ok || q->dtype != XFC_F32 || size->n != 2)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
-                        "attention_ragged_packed of %s, %s and %s: needs f32, q [heads, rows, width], k and v from "
-                        "pack_ragged, and size = [rows of the longest sequence, width of v]",
+                        "attention_ragged_packed of %s, %s and %s: needs f32, q [heads, rows, width], k from "
+                        "pack_ragged, v from pack, and size = [rows of the longest sequence, width of v]",
                         xfc_type_text(inf->ctx, q), xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
-    xfc_int n = sequences(inf->ctx, xfc_op_in(op, CU));
-    const xfc_type *packed[2] = {k, v};
-    for (uint32_t i = 0; i < 2; i++) {
-        xfc_int columns = xfc_int_ceildiv(inf->ctx, size->u.dims[i], packed[i]->dim[4]);
-        XFC_TRY(xfc_infer_equal(inf, n, packed[i]->dim[0], "the sequences of a packed operand"));
-        XFC_TRY(xfc_infer_equal(inf, q->dim[0], packed[i]->dim[1], "the heads of a packed operand"));
-        XFC_TRY(xfc_infer_equal(inf, columns, packed[i]->dim[2], "the panels of a packed operand"));
-    }
-    XFC_TRY(xfc_infer_equal(inf, q->dim[2], k->dim[3], "the widths of q and k"));
-    XFC_TRY(xfc_infer_equal(inf, size->u.dims[0], v->dim[3], "the rows of the longest sequence"));
     XFC_TRY(check_lists(inf));
+    XFC_TRY(check_panels(inf, q, k, v));
     *inf->out = *q;
     inf->out->dim[2] = size->u.dims[1];
     return XFC_OK;
 }
 
-/* Panels [n, h, p, depth, panel] as [n, h, depth, columns]. */
-static xfc_value *unpacked(xfc_builder *b, xfc_value *v, xfc_int columns) {
-    static const int64_t perm[] = {0, 1, 3, 2, 4}, ones[] = {1, 1, 1, 1};
-    xfc_ctx *ctx = b->graph->ctx;
-    const xfc_int *dim = v->type.dim, zero = xfc_int_const(ctx, 0), start[4] = {zero, zero, zero, zero};
-    const xfc_int flat[4] = {dim[0], dim[1], dim[3], xfc_int_mul(ctx, dim[2], dim[4])};
-    const xfc_int size[4] = {dim[0], dim[1], dim[3], columns};
-    v = xfc_b_reshape(b, xfc_b_transpose(b, v, perm), flat, 4);
-    return xfc_b_slice(b, v, start, size, ones);
+/* The rows [h, t, w] that pack_ragged made k of. */
+static xfc_value *rows_of_k(xfc_builder *b, const xfc_op *op) {
+    static const int64_t columns_first[] = {1, 3, 0, 2}, heads_first[] = {1, 0, 2};
+    xfc_value *k = op->in[K].value, *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64);
+    const xfc_int *dim = k->type.dim, rows = op->in[Q].value->type.dim[1];
+    const xfc_int flat[3] = {xfc_int_mul(b->graph->ctx, dim[1], dim[3]), dim[0], dim[2]};
+    xfc_value *sequence = sequence_of(b, op->in[CU].value, rows);
+    xfc_value *first = gather(b, first_panels(b, op->in[CU].value, dim[3]), sequence);
+    xfc_value *index = xfc_b_binary(b, XFC_OP_SUB, numbers(b, rows), gather(b, cu, sequence));
+    index = xfc_b_binary(b, XFC_OP_ADD, index, xfc_b_binary(b, XFC_OP_MUL, first, xfc_b_dims(b, &dim[3], -1)));
+    k = gather(b, xfc_b_reshape(b, xfc_b_transpose(b, k, columns_first), flat, 3), index);
+    return xfc_b_transpose(b, k, heads_first);
 }
 
-/* The rows [h, t, w] that [n, s, h, w] was made of; index: i64[t], sequence * s + row in it. */
-static xfc_value *rows_of(xfc_builder *b, xfc_value *v, xfc_value *index) {
-    static const int64_t heads_first[] = {1, 0, 2};
-    if (!v) return NULL;
-    const xfc_int *dim = v->type.dim;
-    const xfc_int flat[3] = {xfc_int_mul(b->graph->ctx, dim[0], dim[1]), dim[2], dim[3]};
-    return xfc_b_transpose(b, gather(b, xfc_b_reshape(b, v, flat, 3), index), heads_first);
+/* The rows [h, t, w] that pack made v of. */
+static xfc_value *rows_of_v(xfc_builder *b, const xfc_op *op) {
+    static const int64_t rows_first[] = {0, 2, 1, 3}, ones[] = {1, 1, 1};
+    xfc_ctx *ctx = b->graph->ctx;
+    xfc_value *v = op->in[V].value;
+    const xfc_int *dim = v->type.dim, zero = xfc_int_const(ctx, 0), start[3] = {zero, zero, zero};
+    const xfc_int flat[3] = {dim[0], dim[2], xfc_int_mul(ctx, dim[1], dim[3])};
+    const xfc_int size[3] = {dim[0], dim[2], xfc_op_attr(op, XFC_K_SIZE)->u.dims[1]};
+    return xfc_b_slice(b, xfc_b_reshape(b, xfc_b_transpose(b, v, rows_first), flat, 3), start, size, ones);
 }
 
 /* attention_ragged of what was packed. */
 xfc_status decompose_attention_ragged_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
-    static const int64_t from_k[] = {0, 3, 1, 2}, from_v[] = {0, 2, 1, 3};
-    const xfc_int *size = xfc_op_attr(op, XFC_K_SIZE)->u.dims;
-    xfc_value *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64), *in[N_OPERANDS] = {NULL};
-    xfc_int rows = op->in[Q].value->type.dim[1];
-    xfc_value *sequence = sequence_of(b, op->in[CU].value, rows);
-    xfc_value *index = xfc_b_binary(b, XFC_OP_SUB, numbers(b, rows), gather(b, cu, sequence));
-    index = xfc_b_binary(b, XFC_OP_ADD, index, xfc_b_binary(b, XFC_OP_MUL, sequence, xfc_b_dims(b, size, -1)));
+    xfc_value *in[N_OPERANDS] = {NULL};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
-    in[K] = rows_of(b, xfc_b_transpose(b, unpacked(b, in[K], size[0]), from_k), index);
-    in[V] = rows_of(b, xfc_b_transpose(b, unpacked(b, in[V], size[1]), from_v), index);
+    in[K] = rows_of_k(b, op);
+    in[V] = rows_of_v(b, op);
     xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
-                        xfc_attr_dims(XFC_K_SIZE, size, 1)};
+                        xfc_attr_dims(XFC_K_SIZE, xfc_op_attr(op, XFC_K_SIZE)->u.dims, 1)};
     result[0] = in[K] && in[V] ? xfc_build_opt(b, XFC_OP_ATTENTION_RAGGED, in, op->n_in, attr, 3) : NULL;
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }

@@ -18,6 +18,7 @@ static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     xfc_ctx *c = op->graph->ctx;
     if (is_empty(c, q) || is_empty(c, v)) return false;
     if (ragged && xfc_int_is(c, xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], 0)) return false;
+    if (ragged && xfc_int_is(c, op->in[3].value->type.dim[0], 1)) return false; /* no sequence */
     return xfc_int_value(c, q->dim[q->rank - 1], NULL) && xfc_int_value(c, v->dim[v->rank - 1], NULL);
 }
 

@@ -31,8 +31,10 @@ static xfc_value *bias_of(const attention *t) { return operand(t, t->ragged ? 6 
 static xfc_value *row_bias(const attention *t) { return operand(t, 7); }
 static xfc_value *column_bias(const attention *t) { return operand(t, 8); }
 
-static xfc_int rounded(xfc_ctx *ctx, const xfc_type *packed) {
-    return xfc_int_mul(ctx, packed->dim[2], packed->dim[4]);
+/* The columns of whole panels. */
+static xfc_int rounded(xfc_ctx *ctx, xfc_int columns, const xfc_type *packed) {
+    xfc_int panel = packed->dim[packed->rank - 1];
+    return xfc_int_mul(ctx, xfc_int_ceildiv(ctx, columns, panel), panel);
 }
 
 static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int columns) {
@@ -80,9 +82,10 @@ static void set_up(attention *t) {
         set_ragged(t);
     else
         set_dense(t);
-    t->values = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[1];
-    t->key_row = rounded(t->ctx, &operand(t, 1)->type);
-    t->value_row = rounded(t->ctx, &operand(t, 2)->type);
+    const xfc_int *size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims;
+    t->values = size[1];
+    t->key_row = rounded(t->ctx, size[0], &operand(t, 1)->type);
+    t->value_row = rounded(t->ctx, size[1], &operand(t, 2)->type);
     t->scores = temporary(t, 2, block, t->key_row);
     t->top = temporary(t, 1, block, block);
     t->sum = temporary(t, 1, block, block);
@@ -99,11 +102,20 @@ static void index_of(const attention *t, xfc_int row, xfc_int column, xfc_int *i
     index[n] = column;
 }
 
-static xfc_access packed_access(attention *t, xfc_value *v) {
-    xfc_int zero = xfc_int_const(t->ctx, 0);
-    return (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type),
-                        .rank = 5,
-                        .index = {t->b, t->h, zero, zero, zero}};
+/* From panel and row of the panel on; ragged operands have no dim of sequences. */
+static xfc_access packed_access(attention *t, xfc_value *v, xfc_int panel, xfc_int row) {
+    xfc_access a = {.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type), .rank = v->type.rank};
+    xfc_int *at = a.index;
+    if (!t->ragged) *at++ = t->b;
+    at[0] = t->h, at[1] = panel, at[2] = row, at[3] = xfc_int_const(t->ctx, 0);
+    return a;
+}
+
+static int64_t panel_of(const attention *t, const xfc_value *v) {
+    int64_t panel;
+    bool known = xfc_int_value(t->ctx, v->type.dim[v->type.rank - 1], &panel);
+    xfc_assert(known);
+    return panel;
 }
 
 static void add_scores(attention *t) {
@@ -113,8 +125,9 @@ static void add_scores(attention *t) {
     xfc_int zero = xfc_int_const(ctx, 0), kk = xfc_int_axis(ctx, "k", depth), index[XFC_MAX_RANK] = {{0}};
     index_of(t, row, kk, index);
     xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->first);
-    int64_t panel;
-    xfc_assert(xfc_int_value(ctx, k->type.dim[4], &panel));
+    int64_t panel = panel_of(t, k);
+    xfc_int first = zero; /* as pack_ragged places them */
+    if (t->ragged) first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
     xfc_tile s = {.a_row = r.stride,
                   .c_row = t->key_row,
                   .rows = t->rows,
@@ -124,7 +137,7 @@ static void add_scores(attention *t) {
     s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type),
                        .rank = r.source->type.rank};
     for (uint32_t d = 0; d < s.a.rank; d++) s.a.index[d] = r.index[d];
-    s.b = packed_access(t, k);
+    s.b = packed_access(t, k, first, zero);
     s.c = (xfc_access){.buffer = t->scores, .rank = 2, .index = {zero, zero}};
     xfc_draft_tile(&t->d, s);
 }
@@ -240,19 +253,18 @@ static void add_exponent(attention *t) {
 static void add_mix(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *v = t->op->in[2].value;
-    int64_t panel;
-    xfc_assert(xfc_int_value(ctx, v->type.dim[4], &panel));
+    const xfc_int *dim = &v->type.dim[v->type.rank - 2];
     xfc_int zero = xfc_int_const(ctx, 0);
     xfc_tile s = {.a = {.buffer = t->scores, .rank = 2, .index = {zero, zero}},
-                  .b = packed_access(t, v),
+                  .b = packed_access(t, v, zero, t->ragged ? t->start : zero),
                   .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}},
                   .a_row = t->key_row,
                   .c_row = t->value_row,
                   .rows = t->rows,
                   .depth = t->keys,
                   .columns = t->values,
-                  .apart = t->ragged ? xfc_int_mul(ctx, v->type.dim[3], v->type.dim[4]) : XFC_INT_NONE,
-                  .panel = (uint32_t)panel};
+                  .apart = t->ragged ? xfc_int_mul(ctx, dim[0], dim[1]) : XFC_INT_NONE,
+                  .panel = (uint32_t)panel_of(t, v)};
     xfc_draft_tile(&t->d, s);
 }
 

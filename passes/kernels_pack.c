@@ -27,26 +27,22 @@ typedef struct {
     bool ragged, turned;                /* turned: rows of the source become columns */
     uint32_t n_batch;                   /* dims of the result in front of its panels */
     xfc_int batch[XFC_MAX_RANK], heads; /* heads: extent of the last of them */
-    xfc_int start, row0, rows, width;   /* start: of the sequence; the block's rows of the source, its width */
+    xfc_int start, panel;               /* ragged: the sequence's first row and panel */
+    xfc_int row0, rows, width;          /* the block's rows of the source (of the sequence), its width */
 } packing;
 
 /* Index of a row and column of the source. */
 static void source_index(const packing *t, xfc_int row, xfc_int column, xfc_int *index) {
-    uint32_t n = 0;
-    if (t->ragged) {
-        index[n++] = t->batch[1];
-        index[n++] = xfc_int_add(t->ctx, t->start, row);
-        index[n] = column;
-        return;
-    }
-    for (; n < t->n_batch; n++) index[n] = t->batch[n];
-    index[n++] = t->turned ? column : row;
-    index[n] = t->turned ? row : column;
+    uint32_t n = t->n_batch;
+    bool swap = t->turned && !t->ragged;
+    if (t->ragged) row = xfc_int_add(t->ctx, t->start, row);
+    for (uint32_t d = 0; d < n; d++) index[d] = t->batch[d];
+    index[n] = swap ? column : row;
+    index[n + 1] = swap ? row : column;
 }
 
-/* Is the source read along its depth? Answers for pack what pack_ragged says itself. */
+/* Is the source of a pack read along its depth? */
 static bool reads_depth(packing *t) {
-    if (t->ragged) return xfc_op_attr(t->op, XFC_K_PERM)->u.ints[0] == 1;
     xfc_value *x = t->op->in[0].value;
     const xfc_type *type = &x->type;
     xfc_int k = xfc_int_axis(t->ctx, "k", type->dim[type->rank - 2]), index[XFC_MAX_RANK] = {{0}}, unit, rest;
@@ -83,7 +79,7 @@ static void add_copy(packing *t, piece c) {
         *head = xfc_nb_axis(&nb, "head", t->heads, XFC_AXIS_PARALLEL);
         column = xfc_nb_axis(&nb, "k", c.columns, XFC_AXIS_PARALLEL);
         row = xfc_int_add(ctx, c.row0, xfc_nb_axis(&nb, "c", c.rows, XFC_AXIS_PARALLEL));
-        at[0] = xfc_int_floordiv(ctx, row, width);
+        at[0] = xfc_int_add(ctx, t->panel, xfc_int_floordiv(ctx, row, width));
         at[1] = column;
         at[2] = xfc_int_mod(ctx, row, width);
     } else {
@@ -124,19 +120,29 @@ static void add_straight(packing *t) {
     add_copy(t, (piece){t->row0, t->rows, whole, one, rest, missing(ctx, rest), true});
 }
 
-/* Outer axes: batch dims but the last, blocks of rows. n_rows: the most rows there can be. */
+static xfc_int add_axis(packing *t, const char *name, xfc_int extent) {
+    xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
+    xfc_draft_axis(&t->d, name, symbol, extent);
+    return symbol;
+}
+
+/* How many rows the sequence has. */
+static xfc_int set_sequence(packing *t, xfc_int number, xfc_int longest) {
+    const xfc_type *x = &t->op->in[0].value->type, *out = &t->op->out[0].type;
+    xfc_sequence s = xfc_draft_sequence(&t->d, t->op->in[1].value, number, x->dim[1], longest);
+    t->start = s.start;
+    t->panel = xfc_int_add(t->ctx, xfc_int_floordiv(t->ctx, s.start, out->dim[3]), number);
+    return s.length;
+}
+
+/* Outer axes: sequences, or batch dims but the last; blocks of rows. n_rows: the most rows there can be. */
 static void set_up(packing *t, xfc_int n_rows) {
     xfc_ctx *ctx = t->ctx;
-    xfc_int block = xfc_int_const(ctx, BLOCK), blocks = xfc_int_ceildiv(ctx, n_rows, block),
-            zero = xfc_int_const(ctx, 0);
-    xfc_int b = xfc_int_axis(ctx, "block", blocks);
-    xfc_draft_axis(&t->d, "block", b, blocks);
-    if (t->ragged) {
-        const xfc_type *x = &t->op->in[0].value->type;
-        xfc_sequence s = xfc_draft_sequence(&t->d, t->op->in[1].value, t->batch[0], x->dim[1], n_rows);
-        t->start = s.start;
-        n_rows = s.length;
-    }
+    xfc_int block = xfc_int_const(ctx, BLOCK), zero = xfc_int_const(ctx, 0), number = zero;
+    t->panel = zero;
+    if (t->ragged) number = add_axis(t, "b", xfc_int_addc(ctx, t->op->in[1].value->type.dim[0], -1));
+    xfc_int b = add_axis(t, "block", xfc_int_ceildiv(ctx, n_rows, block));
+    if (t->ragged) n_rows = set_sequence(t, number, n_rows);
     t->row0 = xfc_int_mul(ctx, b, block);
     xfc_int left = xfc_int_min(ctx, block, xfc_int_sub(ctx, n_rows, t->row0));
     t->rows = xfc_draft_let(&t->d, "rows", xfc_int_max(ctx, left, zero), zero, block);
@@ -150,7 +156,7 @@ xfc_op *xfc_kernel_pack(xfc_pass *p, xfc_op *op) {
     t.heads = out->dim[t.n_batch - 1];
     for (uint32_t d = 0; d < t.n_batch; d++) t.batch[d] = xfc_int_axis(t.ctx, "b", out->dim[d]);
     for (uint32_t d = 0; d + 1 < t.n_batch; d++) xfc_draft_axis(&t.d, "b", t.batch[d], out->dim[d]);
-    t.turned = reads_depth(&t);
+    t.turned = t.ragged || reads_depth(&t);
     bool depth_last = t.turned && !t.ragged;
     t.width = x->dim[x->rank - (depth_last ? 2 : 1)];
     set_up(&t, t.ragged ? xfc_op_attr(op, XFC_K_SIZE)->u.dims[0] : x->dim[x->rank - (depth_last ? 1 : 2)]);

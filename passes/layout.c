@@ -7,8 +7,9 @@
  *
  * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed
  * at compile time; any other right operand is packed at run time, once per value however many contractions read it (cse
- * shares the packs). Ragged attention packs each sequence by itself. The layout is the same for every ISA: panels of target->panel columns. Types without tiles stay
- * plain nests.
+ * shares the packs). Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
+ * are the depth of their panels, so a sequence may begin anywhere. The layout is the same for every ISA: panels of
+ * target->panel columns. Types without tiles stay plain nests.
  * When: after legalize, before kernels.
  */
 #include "ir/build.h"
@@ -51,12 +52,10 @@ static bool pack_attention(xfc_pass *p, xfc_op *op) {
     return true;
 }
 
-static xfc_value *pack_ragged(xfc_builder *b, xfc_value *v, const xfc_op *op, bool columns, uint32_t panel) {
+static xfc_value *pack_keys(xfc_builder *b, const xfc_op *op, uint32_t panel) {
     const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
-    const int64_t perm[2] = {columns, !columns};
-    const xfc_attr attr[3] = {xfc_attr_int(XFC_K_PANEL, panel), xfc_attr_dims(XFC_K_SIZE, size->u.dims, 1),
-                              xfc_attr_ints(XFC_K_PERM, perm, 2)};
-    return xfc_build(b, XFC_OP_PACK_RAGGED, (xfc_value *[]){v, op->in[3].value}, 2, attr, 3);
+    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, panel), xfc_attr_dims(XFC_K_SIZE, size->u.dims, 1)};
+    return xfc_build(b, XFC_OP_PACK_RAGGED, (xfc_value *[]){op->in[1].value, op->in[3].value}, 2, attr, 2);
 }
 
 static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
@@ -65,8 +64,8 @@ static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], v->type.dim[2]};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
-    in[1] = pack_ragged(&b, in[1], op, true, p->target->panel);
-    in[2] = pack_ragged(&b, v, op, false, p->target->panel);
+    in[1] = pack_keys(&b, op, p->target->panel);
+    in[2] = pack(&b, v, p->target->panel);
     const xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                               xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                               xfc_attr_dims(XFC_K_SIZE, size, 2)};

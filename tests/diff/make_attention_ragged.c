@@ -29,11 +29,14 @@ static xfc_value *list(maker *m, uint32_t rank, const int64_t *dim, const int32_
     return xfc_b_const(&m->b, xfc_tensor_copy(m->ctx, XFC_I32, rank, dim, data, NULL));
 }
 
-static xfc_value *packed(maker *m, xfc_value *x, xfc_value *cu, xfc_int size, bool columns) {
-    const int64_t perm[2] = {columns, !columns};
-    const xfc_attr attr[] = {xfc_attr_int(XFC_K_PANEL, 48), xfc_attr_dims(XFC_K_SIZE, &size, 1),
-                             xfc_attr_ints(XFC_K_PERM, perm, 2)};
+static xfc_value *packed_keys(maker *m, xfc_value *x, xfc_value *cu, xfc_int size) {
+    const xfc_attr attr[] = {xfc_attr_int(XFC_K_PANEL, 48), xfc_attr_dims(XFC_K_SIZE, &size, 1)};
     return maker_build(m, XFC_OP_PACK_RAGGED, (xfc_value *[]){x, cu}, 2, attr, XFC_COUNT(attr));
+}
+
+static xfc_value *packed_values(maker *m, xfc_value *x) {
+    const xfc_attr attr = xfc_attr_int(XFC_K_PANEL, 48);
+    return maker_build(m, XFC_OP_PACK, &x, 1, &attr, 1);
 }
 
 xfc_value *make_pack_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
@@ -42,7 +45,7 @@ xfc_value *make_pack_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
     const xfc_int dim[3] = {maker_constant(m, 1 + maker_below(m, 3)), maker_constant(m, l.rows),
                             maker_constant(m, 1 + maker_below(m, 60))};
     xfc_value *x = maker_pick_exact(m, t, 3, dim), *cu = list(m, 1, (int64_t[]){l.n + 1}, l.cu);
-    return packed(m, x, cu, maker_constant(m, l.size), maker_chance(m, 50));
+    return packed_keys(m, x, cu, maker_constant(m, l.size));
 }
 
 /* The meaning of the op lets a NaN of v reach other sequences; kernels do not. */
@@ -77,8 +80,8 @@ xfc_value *make_attention_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
         in[i] = maker_pick_exact(m, t, 4, dim);
         n = i + 1;
     }
-    if (is_packed) in[1] = packed(m, in[1], in[3], size[0], true);
-    if (is_packed) in[2] = packed(m, in[2], in[3], size[0], false);
+    if (is_packed) in[1] = packed_keys(m, in[1], in[3], size[0]);
+    if (is_packed) in[2] = packed_values(m, in[2]);
     const xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, maker_chance(m, 30)),
                              xfc_attr_dims(XFC_K_SIZE, size, is_packed ? 2 : 1)};
     for (uint32_t i = 0; i < 6; i++)
