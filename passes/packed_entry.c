@@ -6,7 +6,9 @@
  * there is one definition of what packing means, the pass unpad, and no second program of transformations.
  *
  * Sizes: tokens, sequences and the longest sequence are dims of an input without elements (see abi.h), so everything
- * that is symbolic for the padded model is for this one. Not here: the checks of cu_seqlens, which are the runtime's.
+ * that is symbolic for the padded model is for this one. What has a row a token is bounded by tokens, not by sequences
+ * times the longest. Not here: the checks of cu_seqlens, which are the runtime's; since they were made, the mask is one
+ * for sure, and no padded program stands beside the packed one.
  */
 #include "passes/packed_entry.h"
 #include "ir/build.h"
@@ -218,8 +220,9 @@ static xfc_status run_copy(entry *e, const char *mask, const xfc_target *target,
                            const xfc_run_opts *opts) {
     xfc_run_opts require = *opts;
     xfc_run_opts later = behind(opts);
-    require.passes.unpad = XFC_FORCE;
     XFC_TRY(take_packed(e, mask));
+    require.passes.unpad = XFC_FORCE;
+    require.passes.packed_tokens = e->tokens;
     XFC_TRY(xfc_run_passes(&e->g, target, first, &require));
     XFC_TRY(give_packed(e));
     return xfc_run_passes(&e->g, target, rest, &later);

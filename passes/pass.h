@@ -13,6 +13,7 @@ typedef struct {
     xfc_choice pre_rmsnorm;  /* --pre-rmsnorm */
     bool keep_ln_affine;     /* --fold-ln-affine=off */
     xfc_choice pre_crmsnorm; /* --pre-crmsnorm: AUTO is OFF */
+    xfc_int packed_tokens;   /* known: the mask surely is one, with at most so many tokens (packed_entry.c) */
 } xfc_pass_opts;             /* all zero: the defaults */
 
 typedef struct xfc_pass {

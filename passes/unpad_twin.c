@@ -406,7 +406,8 @@ static bool make_prologue(maker *m) {
     xfc_ragged r;
     if (mask) mask = xfc_unpad_guarded(u, &b, mask);
     if (!mask || !xfc_b_seq_offsets(&b, mask, u->first, TASK_ROWS, &r)) return false;
-    m->t = xfc_int_let(c, "T", zero, all);
+    xfc_int packed = u->pass->opts->packed_tokens;
+    m->t = xfc_int_let(c, "T", zero, xfc_int_known(packed) ? xfc_int_min(c, all, packed) : all);
     m->n_tasks = xfc_int_let(c, "N", zero, blocks);
     m->b2 = xfc_int_let(c, "B2", zero, u->b);
     if (!xfc_b_define(&b, r.counts, (xfc_int[]){m->t, m->n_tasks, m->b2}, 3)) return false;
@@ -418,7 +419,9 @@ static bool make_prologue(maker *m) {
     xfc_value *s = xfc_b_cast(&b, xfc_b_dims(&b, &u->s, -1), XFC_I32);
     m->pos = xfc_b_binary(&b, XFC_OP_MOD, m->tok, s);
     m->seq = xfc_b_binary(&b, XFC_OP_DIV, m->tok, s);
-    m->padded = u->first || u->nonempty || u->n_guards > 0 || u->atom->type.dtype != XFC_BOOL;
+    /* run_packed checks its sequences itself, but not what else a guard asks of them. */
+    bool guards = u->nonempty || u->n_guards > 0, checked = xfc_int_known(packed);
+    m->padded = guards || (!checked && (u->first || u->atom->type.dtype != XFC_BOOL));
     xfc_int most = xfc_int_const(c, INT32_MAX);
     if (!m->padded) xfc_graph_require_equal(u->g, xfc_int_min(c, all, most), all, loc);
     return m->pos && m->seq;

@@ -3,19 +3,19 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void begin_part(xf_dump *d, const char *key) {
+static void begin_part(xf_dump *d, const char *key, const char *title) {
     if (d->json) {
         xfc_buf_str(&d->out, d->n_parts ? ",\n  " : "{\n  ");
         xfc_buf_json(&d->out, key);
         xfc_buf_str(&d->out, ": ");
     } else {
-        xfc_buf_printf(&d->out, "%s%s\n", d->n_parts ? "\n" : "", key);
+        xfc_buf_printf(&d->out, "%s%s\n", d->n_parts ? "\n" : "", title ? title : key);
     }
     d->n_parts++;
 }
 
 void xf_dump_text(xf_dump *d, const char *key, const char *text, size_t n) {
-    begin_part(d, key);
+    begin_part(d, key, NULL);
     if (d->json) {
         xfc_buf_json(&d->out, text);
         return;
@@ -90,7 +90,7 @@ static void text_rows(const xf_table *t) {
 }
 
 void xf_table_end(xf_table *t) {
-    begin_part(t->d, t->key);
+    begin_part(t->d, t->key, t->title);
     if (t->d->json)
         json_rows(t);
     else

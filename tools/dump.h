@@ -19,7 +19,7 @@ void xf_dump_end(xf_dump *); /* closes the JSON object */
 /* A table, cell by cell, row by row. Columns whose heading begins with '#' hold numbers. */
 typedef struct {
     xf_dump *d;
-    const char *key;
+    const char *key, *title; /* title: for people, where it is not the key */
     const char *const *head;
     uint32_t columns;
     const char **cell;
@@ -31,13 +31,15 @@ void xf_table_end(xf_table *);
 
 typedef struct {
     bool ops, signature, plan, weights, isa, meta, ir, passes, assembly, json, locations;
+    bool packed_entry;                     /* of a model: what xfc --packed-entry makes of it */
     const char *ir_stage, *kernel, *march; /* "": not given */
     xfc_pass_opts pass_opts;
 } xf_dump_what;
 
 /* dump_plan.c: from the plan blob, of a .so or made for a model. */
 void xf_dump_signature(xf_dump *, const xf_plan *);
-void xf_dump_plan(xf_dump *, const xf_plan *);
+/* packed: NULL, or the plan of run_packed. */
+void xf_dump_plans(xf_dump *, const xf_plan *, const xf_plan *packed);
 void xf_dump_meta(xf_dump *, const xf_plan *);
 void xf_dump_passes(xf_dump *, const xf_plan *); /* the notes of passes that the metadata holds */
 

@@ -2,6 +2,7 @@
  * code as compiled. */
 #include "backends/backend.h"
 #include "ir/text.h"
+#include "passes/packed_entry.h"
 #include "tools/dump.h"
 #include "tools/pass_cli.h"
 #include <stdlib.h>
@@ -95,17 +96,24 @@ static xfc_status dump_ir(xf_dump *d, const char *path, xfc_graph **g, const xf_
     return XFC_OK;
 }
 
-static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_graph *g, const xf_dump_what *what) {
-    xfc_blob blob;
-    xf_plan plan;
-    XFC_TRY(xfc_plan_blob(g, NULL, &blob));
+static void open_blob(xf_dump *d, const char *path, xfc_blob blob, xf_plan *plan) {
     const void *copy = xfc_memdup(d->arena, blob.data, blob.n, 16);
     free(blob.data);
-    const char *why = xf_plan_open(&plan, copy, blob.n);
+    const char *why = xf_plan_open(plan, copy, blob.n);
     if (why) xfc_bug(__FILE__, __LINE__, "%s: the plan that was just made cannot be read: %s", path, why);
+}
+
+/* packed: NULL, or the graph of the packed entry. */
+static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_graph *g, const xfc_graph *packed,
+                               const xf_dump_what *what) {
+    xfc_blob blob, packed_blob = {0};
+    xf_plan plan, packed_plan;
+    XFC_TRY(packed ? xfc_plan_blobs(g, packed, NULL, &blob, &packed_blob) : xfc_plan_blob(g, NULL, &blob));
+    open_blob(d, path, blob, &plan);
+    if (packed) open_blob(d, path, packed_blob, &packed_plan);
     if (what->signature) xf_dump_signature(d, &plan);
     if (what->passes) xf_dump_passes(d, &plan);
-    if (what->plan) xf_dump_plan(d, &plan);
+    if (what->plan) xf_dump_plans(d, &plan, packed ? &packed_plan : NULL);
     return XFC_OK;
 }
 
@@ -117,12 +125,14 @@ static void only_function(const char *name, xfc_arena *arena, const char **text,
     *n = end ? (size_t)(end - begin - 1) : 0;
 }
 
-static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g, const xf_dump_what *what) {
+static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g, const xfc_graph *packed,
+                                const xf_dump_what *what) {
     const xfc_backend *cpu = xfc_backend_find("cpu");
     xfc_target target;
     xfc_blob blob;
     XFC_TRY(cpu->configure(d->ctx, &target, *what->march ? what->march : "x86-64-v4"));
-    XFC_TRY(cpu->emit(d->ctx, &target, g, "asm", 2, &blob));
+    XFC_TRY(packed ? cpu->emit_packed(d->ctx, &target, g, packed, "asm", 2, &blob)
+                   : cpu->emit(d->ctx, &target, g, "asm", 2, &blob));
     char *copy = xfc_alloc(d->arena, blob.n + 1, 1);
     memcpy(copy, blob.data, blob.n);
     const char *text = copy;
@@ -138,13 +148,31 @@ static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g
     return XFC_OK;
 }
 
+/* Both entries, as xfc makes them of a model as it was read. */
+static xfc_status advance_packed(xf_dump *d, xfc_graph **g, xfc_graph **packed, const xf_dump_what *what) {
+    const xfc_run_opts opts = {.bisect_limit = -1, .passes = what->pass_opts};
+    const char *passes = passes_to(d, *g, XFC_STAGE_PLANNED);
+    XFC_TRY(xfc_run_passes_packed(g, packed, &xfc_target_cpu_generic, passes, &opts));
+    xfc_share_weights(*g, *packed);
+    return XFC_OK;
+}
+
+static xfc_status dump_compiled(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
+    xfc_graph *packed = NULL;
+    xfc_status s = what->packed_entry ? advance_packed(d, g, &packed, what) : advance(d, g, XFC_STAGE_PLANNED, what);
+    if (s == XFC_OK) {
+        xf_notes_store(*g, SIZE_MAX);
+        s = dump_planned(d, path, *g, packed, what);
+    }
+    if (s == XFC_OK && what->assembly) s = dump_assembly(d, path, *g, packed, what);
+    xfc_graph_free(packed);
+    return s;
+}
+
 xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
     if (what->ops) dump_ops(d, *g);
     if (what->weights) dump_weights(d, *g);
     if (what->ir) XFC_TRY(dump_ir(d, path, g, what));
-    if (!what->signature && !what->plan && !what->passes && !what->assembly) return XFC_OK;
-    XFC_TRY(advance(d, g, XFC_STAGE_PLANNED, what));
-    xf_notes_store(*g, SIZE_MAX);
-    XFC_TRY(dump_planned(d, path, *g, what));
-    return what->assembly ? dump_assembly(d, path, *g, what) : XFC_OK;
+    bool compiled = what->signature || what->plan || what->passes || what->assembly;
+    return compiled ? dump_compiled(d, path, g, what) : XFC_OK;
 }

@@ -142,10 +142,11 @@ static const char *operands_text(xf_dump *d, const xf_plan *p, uint32_t first, u
     return b.text ? b.text : "";
 }
 
-void xf_dump_plan(xf_dump *d, const xf_plan *p) {
+static void dump_plan(xf_dump *d, const xf_plan *p, const char *key, const char *title) {
     static const char *const head[] = {"#step", "#kernel", "form",   "tasks",   "grain", "scratch",
                                        "flops", "reads",   "writes", "results", "node"};
-    xf_table t = xf_table_begin(d, "plan", head, XFC_COUNT(head));
+    xf_table t = xf_table_begin(d, key, head, XFC_COUNT(head));
+    t.title = title;
     for (uint32_t i = 0; i < p->head->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
         xfc_buf results = {.arena = d->arena};
@@ -165,11 +166,23 @@ void xf_dump_plan(xf_dump *d, const xf_plan *p) {
         xf_cell(&t, "%s", s->n_nodes ? xf_plan_str(p, p->nodes[s->first_node + s->n_nodes - 1]) : "");
     }
     xf_table_end(&t);
+}
+
+static void dump_memory(xf_dump *d, const xf_plan *p, const char *key, const char *title) {
     static const char *const total[] = {"workspace bytes", "#weight bytes"};
-    t = xf_table_begin(d, "memory", total, 2);
+    xf_table t = xf_table_begin(d, key, total, 2);
+    t.title = title;
     xf_cell(&t, "%s", value_text(d, p, p->head->work_bytes));
     xf_cell(&t, "%" PRIu64, p->head->weight_bytes);
     xf_table_end(&t);
+}
+
+void xf_dump_plans(xf_dump *d, const xf_plan *p, const xf_plan *packed) {
+    dump_plan(d, p, "plan", "plan of run");
+    dump_memory(d, p, "memory", "memory of run");
+    if (!packed) return;
+    dump_plan(d, packed, "packed plan", "plan of run_packed (--packed-entry)");
+    dump_memory(d, packed, "packed memory", "memory of run_packed");
 }
 
 void xf_dump_meta(xf_dump *d, const xf_plan *p) {

@@ -10,14 +10,31 @@ static xfc_status damaged(xf_dump *d, const char *path, const char *what) {
     return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "%s; compile the model again", what);
 }
 
-static xfc_status open_plan(xf_dump *d, const char *path, const xf_file *f, xf_plan *plan) {
+/* *found: is there such a section? */
+static xfc_status open_section(xf_dump *d, const char *path, const xf_file *f, const char *section, xf_plan *plan,
+                               bool *found) {
     size_t at, bytes;
-    if (!xf_elf_section(f->data, f->size, XF_SECTION_PLAN, &at, &bytes))
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
-                        "it has no section %s, so it is not a model that xfc compiled; give one", XF_SECTION_PLAN);
+    *found = xf_elf_section(f->data, f->size, section, &at, &bytes);
+    if (!*found) return XFC_OK;
     const void *blob = xfc_memdup(d->arena, f->data + at, bytes, 16); /* in a foreign file it may lie anywhere */
     const char *why = xf_plan_open(plan, blob, bytes);
-    return why ? damaged(d, path, xfc_sprintf(d->arena, "the plan cannot be read: %s", why)) : XFC_OK;
+    return why ? damaged(d, path, xfc_sprintf(d->arena, "the plan in %s cannot be read: %s", section, why)) : XFC_OK;
+}
+
+static xfc_status open_plan(xf_dump *d, const char *path, const xf_file *f, xf_plan *plan) {
+    bool found;
+    XFC_TRY(open_section(d, path, f, XF_SECTION_PLAN, plan, &found));
+    if (found) return XFC_OK;
+    return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                    "it has no section %s, so it is not a model that xfc compiled; give one", XF_SECTION_PLAN);
+}
+
+static xfc_status dump_plans(xf_dump *d, const char *path, const xf_file *f, const xf_plan *plan) {
+    xf_plan packed;
+    bool found;
+    XFC_TRY(open_section(d, path, f, XF_SECTION_PACKED, &packed, &found));
+    xf_dump_plans(d, plan, found ? &packed : NULL);
+    return XFC_OK;
 }
 
 /* The embedded IR text. Its length comes from the file, so it is checked against what deflate can expand to. */
@@ -114,7 +131,7 @@ xfc_status xf_dump_so(xf_dump *d, const char *path, const xf_file *f, const xf_d
     if (what->ops) dump_forms(d, &plan);
     if (what->isa) XFC_TRY(xf_dump_isas(d, &view, &plan));
     if (what->passes) xf_dump_passes(d, &plan);
-    if (what->plan) xf_dump_plan(d, &plan);
+    if (what->plan) XFC_TRY(dump_plans(d, path, f, &plan));
     if (what->meta) xf_dump_meta(d, &plan);
     if (what->weights) XFC_TRY(dump_weights(d, path, f, &plan));
     if (what->ir) {

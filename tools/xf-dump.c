@@ -79,7 +79,9 @@ int main(int argc, char **argv) {
          &o.what.ir_stage},
         {XF_CLI_FLAG, "passes", NULL, "what passes did and what they refused, with the reasons", &o.what.passes},
         {XF_CLI_FLAG, "plan", NULL,
-         "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions", &o.what.plan},
+         "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions; with a packed entry those of "
+         "run_packed too",
+         &o.what.plan},
         {XF_CLI_FLAG, "weights", NULL, "constants: names, types, sizes", &o.what.weights},
         {XF_CLI_FLAG, "isa", NULL, "code variants of a .so", &o.what.isa},
         {XF_CLI_TEXT, "asm", "?KERNEL",
@@ -93,6 +95,8 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "march", "ISA", "for the assembly of a model (default x86-64-v4)", &o.what.march},
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension of a model", &o.dims},
         {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input of a model", &o.shapes},
+        {XF_CLI_FLAG, "packed-entry", NULL, "of a model: plans and code with the entry for packed batches, as of xfc",
+         &o.what.packed_entry},
         {XF_CLI_SECTION, "passes that run on a model, as of xfc", NULL, NULL, NULL},
         XF_PASS_OPTIONS(&o.pass_words),
     };
