@@ -209,9 +209,10 @@ static const char *behind_unpad(const char *names) {
     return NULL;
 }
 
-/* Options for the passes behind unpad: what the user demands has happened. */
-static xfc_run_opts behind(const xfc_run_opts *opts) {
+/* Options for the passes behind `first`: what the user demands has happened. */
+static xfc_run_opts behind(const xfc_run_opts *opts, const char *first) {
     xfc_run_opts o = *opts;
+    o.bisect_from += xfc_count_optional(first, opts->disable);
     o.passes.unpad = o.passes.pre_rmsnorm = XFC_AUTO;
     return o;
 }
@@ -219,7 +220,7 @@ static xfc_run_opts behind(const xfc_run_opts *opts) {
 static xfc_status run_copy(entry *e, const char *mask, const xfc_target *target, const char *first, const char *rest,
                            const xfc_run_opts *opts) {
     xfc_run_opts require = *opts;
-    xfc_run_opts later = behind(opts);
+    xfc_run_opts later = behind(opts, first);
     XFC_TRY(take_packed(e, mask));
     require.passes.unpad = XFC_FORCE;
     require.passes.packed_tokens = e->tokens;
@@ -242,7 +243,7 @@ xfc_status xfc_run_passes_packed(xfc_graph **g, xfc_graph **packed, const xfc_ta
     if (s == XFC_OK && searches(*g, mask))
         s = refuse(*g, "the model looks for a token in all that an input holds, padding included");
     if (s == XFC_OK) s = run_copy(&e, mask->name, target, first, rest, opts);
-    xfc_run_opts later = behind(opts);
+    xfc_run_opts later = behind(opts, first);
     if (s == XFC_OK) s = xfc_run_passes(g, target, rest, &later);
     if (s == XFC_OK)
         *packed = e.g;

@@ -52,6 +52,7 @@ typedef struct {
     bool clone, roundtrip; /* test modes: replace the graph by its clone / by parse(print(graph)) after each pass */
     bool time;             /* one line a pass on `out` at the end */
     int64_t bisect_limit;  /* stop optional passes after so many; -1: no limit */
+    int64_t bisect_from;   /* so many ran before, in the first part of a pipeline */
     void *out;             /* FILE* for printing; NULL = stderr */
     xfc_pass_opts passes;
 } xfc_run_opts;
@@ -60,5 +61,7 @@ extern const char *const xfc_pipeline_default[4]; /* by -O level: comma-separate
 /* Runs the named passes in order on *graph (which test modes replace). Unknown names and wrong stages are
  * XFC_ERR_INPUT. */
 xfc_status xfc_run_passes(xfc_graph **graph, const xfc_target *, const char *names, const xfc_run_opts *);
+/* How many passes of the list are what bisect_limit counts: optional, and not disabled. */
+int64_t xfc_count_optional(const char *names, const char *disable);
 
 #endif

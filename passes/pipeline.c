@@ -50,10 +50,11 @@ typedef struct {
     FILE *out;
     xfc_arena *scratch;
     const xfc_pass_info **list;
-    double *seconds; /* by position in list; negative: skipped */
+    double *seconds; /* by position in list */
     bool *changed;
+    const char **left_out; /* by position in list: the option that leaves it out, NULL: it runs */
     uint32_t n;
-    int64_t optional_run; /* passes counted by bisect_limit */
+    int64_t optional_run; /* passes that bisect_limit has let run */
 } runner;
 
 static xfc_ctx *ctx_of(const runner *r) { return (*r->graph)->ctx; }
@@ -82,6 +83,17 @@ static const xfc_pass_info *find_pass(const char *name, size_t n) {
         if (strlen(xfc_passes[i].name) == n && memcmp(xfc_passes[i].name, name, n) == 0) return &xfc_passes[i];
     }
     return NULL;
+}
+
+int64_t xfc_count_optional(const char *names, const char *disable) {
+    int64_t count = 0;
+    const char *name;
+    size_t n;
+    while (next_name(&names, &name, &n)) {
+        const xfc_pass_info *pass = find_pass(name, n);
+        count += pass && pass->kind == XFC_KIND_OPTIONAL && !in_list(disable, pass->name);
+    }
+    return count;
 }
 
 static xfc_status check_names(runner *r, const char *option, const char *list) {
@@ -136,24 +148,39 @@ static xfc_status resolve(runner *r, const char *names) {
     return XFC_OK;
 }
 
-/* What the options demand must be able to happen. */
-static xfc_status check_demands(runner *r) {
-    const struct {
-        xfc_choice choice;
-        const char *pass, *option;
-    } demand[] = {{r->opts->passes.unpad, "unpad", "--unpad=require"},
-                  {r->opts->passes.pre_rmsnorm, "pre-rmsnorm", "--pre-rmsnorm=force"}};
-    for (size_t k = 0; k < XFC_COUNT(demand); k++) {
-        bool runs = demand[k].choice != XFC_FORCE;
-        for (uint32_t i = 0; i < r->n && !runs; i++)
-            runs = strcmp(r->list[i]->name, demand[k].pass) == 0 && !in_list(r->opts->disable, demand[k].pass);
-        if (!runs)
-            return xfc_fail(
-                ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
-                "%s: the pass '%s' is not among the passes that run; use -O1 or higher, or add it to the list",
-                demand[k].option, demand[k].pass);
+/* Which passes run is known before the first does. */
+static void leave_out(runner *r) {
+    int64_t limit = r->opts->bisect_limit, optional = r->opts->bisect_from;
+    r->left_out = xfc_new_array(r->scratch, const char *, r->n);
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (r->list[i]->kind != XFC_KIND_OPTIONAL) continue;
+        if (in_list(r->opts->disable, r->list[i]->name))
+            r->left_out[i] = "--disable-pass";
+        else if (limit >= 0 && optional++ >= limit)
+            r->left_out[i] = "--bisect-limit";
     }
-    return XFC_OK;
+}
+
+/* What the options demand must be able to happen: one pass of that name runs. */
+static xfc_status check_demand(const runner *r, const char *pass, const char *option) {
+    const char *why = NULL;
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (strcmp(r->list[i]->name, pass) != 0) continue;
+        if (!r->left_out[i]) return XFC_OK;
+        why = r->left_out[i];
+    }
+    if (why)
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "%s: %s leaves the pass '%s' out; give one of the two",
+                        option, why, pass);
+    return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
+                    "%s: the pass '%s' is not among the passes that run; use -O1 or higher, or add it to the list",
+                    option, pass);
+}
+
+static xfc_status check_demands(const runner *r) {
+    const xfc_pass_opts *o = &r->opts->passes;
+    if (o->unpad == XFC_FORCE) XFC_TRY(check_demand(r, "unpad", "--unpad=require"));
+    return o->pre_rmsnorm == XFC_FORCE ? check_demand(r, "pre-rmsnorm", "--pre-rmsnorm=force") : XFC_OK;
 }
 
 static void print_graph(runner *r, const char *when, const char *pass) {
@@ -248,22 +275,15 @@ static xfc_status status_after(const runner *r, const xfc_pass *pass, uint32_t e
     return XFC_ERR_UNSUPPORTED;
 }
 
-static bool skipped(runner *r, const xfc_pass_info *pass) {
-    if (pass->kind != XFC_KIND_OPTIONAL) return false;
-    if (in_list(r->opts->disable, pass->name)) return true;
-    int64_t limit = r->opts->bisect_limit;
-    if (limit >= 0 && r->optional_run >= limit) return true;
-    r->optional_run++;
-    if (limit >= 0) (void)fprintf(r->out, "// bisect: %" PRId64 " %s\n", r->optional_run, pass->name);
-    return false;
+static void say_bisect(runner *r, const xfc_pass_info *pass) {
+    if (pass->kind != XFC_KIND_OPTIONAL || r->opts->bisect_limit < 0) return;
+    (void)fprintf(r->out, "// bisect: %" PRId64 " %s\n", r->opts->bisect_from + ++r->optional_run, pass->name);
 }
 
 static xfc_status run_one(runner *r, uint32_t i) {
     const xfc_pass_info *info = r->list[i];
-    if (skipped(r, info)) {
-        r->seconds[i] = -1;
-        return XFC_OK;
-    }
+    if (r->left_out[i]) return XFC_OK;
+    say_bisect(r, info);
     if (wants(r->opts->print_before, info->name)) print_graph(r, "before", info->name);
     xfc_pass pass = {.graph = *r->graph, .opts = &r->opts->passes, .target = r->target, .scratch = xfc_arena_new()};
     uint32_t errors = ctx_of(r)->n_errors;
@@ -288,7 +308,7 @@ static xfc_status run_one(runner *r, uint32_t i) {
 static void print_times(const runner *r) {
     double total = 0;
     for (uint32_t i = 0; i < r->n; i++) {
-        if (r->seconds[i] < 0) {
+        if (r->left_out[i]) {
             (void)fprintf(r->out, "// %-9s skipped\n", r->list[i]->name);
             continue;
         }
@@ -305,6 +325,7 @@ xfc_status xfc_run_passes(xfc_graph **graph, const xfc_target *target, const cha
     r.out = r.opts->out ? r.opts->out : stderr;
     xfc_status status = check_options(&r);
     if (status == XFC_OK) status = resolve(&r, names);
+    if (status == XFC_OK) leave_out(&r);
     if (status == XFC_OK) status = check_demands(&r);
     for (uint32_t i = 0; i < r.n && status == XFC_OK; i++) status = run_one(&r, i);
     if (status == XFC_OK && r.opts->time) print_times(&r);
