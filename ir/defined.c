@@ -3,6 +3,9 @@
  * A bound replaces each defined symbol by the end of its range that makes the whole larger (or smaller), which is
  * decided by walking down with the sign of what stands around it. Ends may name symbols defined earlier: they are
  * bounded in turn. Where a sign is not known there is no bound; a size whose bound is unknown is refused by who asks.
+ *
+ * Two tensors of which one is always empty may lie in the same bytes at the same time. That follows from ranges: a
+ * symbol whose range ends at 0 unless another symbol is 0, and counts that are 0 when their symbol is.
  */
 #include "ir/defined.h"
 
@@ -10,6 +13,39 @@ uint32_t xfc_op_defines(const xfc_op *op, const xfc_int **out) {
     const xfc_attr *a = op->code == XFC_OP_DEFINE ? xfc_op_attr(op, XFC_K_VALUES) : NULL;
     *out = a ? a->u.dims : NULL;
     return a ? a->n : 0;
+}
+
+/* Is `other` 0 whenever `symbol` is not? Its range says so: with symbol + 1, which is any number that is not 0, in the
+ * place of symbol, nothing above 0 is left of it. */
+static bool surely_0_with(xfc_ctx *ctx, xfc_int symbol, xfc_int other) {
+    xfc_int more = xfc_int_addc(ctx, symbol, 1), most = xfc_int_look(ctx, other)->hi;
+    if (!xfc_int_known(most)) return false;
+    return xfc_int_is(ctx, xfc_int_substitute(ctx, most, &symbol, &more, 1), 0);
+}
+
+static void find_alternatives(xfc_defined *d, xfc_arena *arena) {
+    uint32_t n = d->n < XFC_DEFINED_SET ? d->n : XFC_DEFINED_SET;
+    d->without = xfc_new_array(arena, uint64_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = i + 1; k < n; k++) /* a range names what is defined before it */
+            if (surely_0_with(d->ctx, d->symbol[i], d->symbol[k])) {
+                d->without[i] |= UINT64_C(1) << k;
+                d->without[k] |= UINT64_C(1) << i;
+            }
+}
+
+uint64_t xfc_defined_empties(const xfc_defined *d, xfc_int count) {
+    xfc_int zero = xfc_int_const(d->ctx, 0);
+    uint64_t set = 0;
+    for (uint32_t i = 0; i < d->n && i < XFC_DEFINED_SET; i++)
+        if (xfc_int_is(d->ctx, xfc_int_substitute(d->ctx, count, &d->symbol[i], &zero, 1), 0)) set |= UINT64_C(1) << i;
+    return set;
+}
+
+bool xfc_defined_alternatives(const xfc_defined *d, uint64_t a, uint64_t b) {
+    for (uint32_t i = 0; i < d->n && i < XFC_DEFINED_SET; i++)
+        if (a >> i & 1 && d->without[i] & b) return true;
+    return false;
 }
 
 xfc_defined xfc_defined_of(const xfc_graph *g, xfc_arena *arena) {
@@ -22,6 +58,7 @@ xfc_defined xfc_defined_of(const xfc_graph *g, xfc_arena *arena) {
             xfc_map_set(&d.position, symbol[i].id, d.n);
         }
     }
+    find_alternatives(&d, arena);
     return d;
 }
 

@@ -17,9 +17,18 @@ typedef struct { /* all symbols of a graph's defines */
     xfc_ctx *ctx;
     xfc_int *symbol; /* in the order of definition */
     uint32_t n, cap;
-    xfc_map position; /* symbol id -> its place in symbol, + 1 */
+    xfc_map position;  /* symbol id -> its place in symbol, + 1 */
+    uint64_t *without; /* by place: the set of symbols that are 0 whenever this one is not */
 } xfc_defined;
 xfc_defined xfc_defined_of(const xfc_graph *, xfc_arena *);
+
+/* A set of symbols by their places; those from place 64 on are in none. */
+enum { XFC_DEFINED_SET = 64 };
+/* The symbols that leave a tensor with this many elements none when they are 0. */
+uint64_t xfc_defined_empties(const xfc_defined *, xfc_int count);
+/* Is one of two tensors, which these sets of symbols empty, always empty? With `B2 in 0..b * max(1 - T, 0)` that holds
+ * of f32[T, 8] and f32[B2, s, 8]. */
+bool xfc_defined_alternatives(const xfc_defined *, uint64_t a, uint64_t b);
 
 /* An expression without these symbols that is never smaller (most) or never larger (least) than e, whatever they are
  * within their ranges. NONE: none is known. */

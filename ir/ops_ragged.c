@@ -2,7 +2,7 @@
  * a symbol of the program (define), and back to the padded shape (unpack).
  *
  *   %counts, %cu, %tok, %inv, %tasks = seq_offsets %mask {first = 0, size = [64]}
- *   define T in 0..b * s, N in 0..b * ((s + 63) floordiv 64), B2 in 0..b = %counts
+ *   define T in 0..b * s, N in 0..b * ((s + 63) floordiv 64), B2 in 0..b * max(1 - T, 0) = %counts
  *   %ids = slice %tok {start = [0], size = [T], step = [1]}     gather with it: rows of real tokens, [T, ..]
  *   %y = unpack %packed, %inv : f32[b, s, 384]
  *

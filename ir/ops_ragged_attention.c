@@ -33,9 +33,10 @@ static xfc_status check_bias(xfc_infer *inf, const xfc_type *bias, const xfc_int
     return XFC_OK;
 }
 
-/* Of pack_ragged; see there. */
+/* Of pack_ragged; see there. Without rows there are none, and sizes show it. */
 static xfc_int ragged_panels(xfc_ctx *ctx, xfc_int rows, const xfc_type *cu, int64_t panel) {
-    return xfc_int_add(ctx, xfc_int_floordiv(ctx, rows, xfc_int_const(ctx, panel)), sequences(ctx, cu));
+    xfc_int n = xfc_int_mul(ctx, sequences(ctx, cu), xfc_int_min(ctx, rows, xfc_int_const(ctx, 1)));
+    return xfc_int_add(ctx, xfc_int_floordiv(ctx, rows, xfc_int_const(ctx, panel)), n);
 }
 
 /* cu, tasks, pos and biases, the same in both forms. */
@@ -190,7 +191,7 @@ xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_valu
 
 /* The rows of all sequences become columns, in panels; each sequence begins with a panel of its own, number cu[i]
  * floordiv panel + i. A sequence of n rows needs ceil(n / panel) of them and has no less until the next one begins, so
- * there are rows floordiv panel + sequences at most, whatever the lengths. */
+ * there are rows floordiv panel + sequences at most, whatever the lengths; none without rows. */
 xfc_status infer_pack_ragged(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *x = xfc_op_in(op, 0), *cu = xfc_op_in(op, 1);

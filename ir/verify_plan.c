@@ -1,7 +1,7 @@
 /* verify_plan.c - the plan: every value has a place, weights lie in their file, and no two live values share bytes.
  *
  * Values live from their op to their last use. One that dies where another is born may lend it its bytes (in place);
- * beyond that, two whose lives overlap must not surely overlap in bytes. Symbolic offsets that cannot be compared are
+ * beyond that, two whose lives overlap must not surely overlap in bytes, unless one of them is always empty. Symbolic offsets that cannot be compared are
  * not blamed.
  */
 #include "ir/verify_impl.h"
@@ -10,6 +10,7 @@ typedef struct {
     const xfc_value *value;
     xfc_int begin, end; /* bytes */
     uint32_t def, last; /* positions of ops */
+    uint64_t empty;     /* symbols that leave it without elements */
 } life;
 
 /* The most that it may have: a place is fixed before the run. */
@@ -107,6 +108,7 @@ static bool same_bytes(xfc_ctx *c, const life *a, const life *b) {
 
 static void check_lives(xfc_verifier *v, const uint32_t *last_use) {
     const xfc_plan *p = v->g->plan;
+    const xfc_defined d = xfc_defined_of(v->g, v->scratch);
     life *live = NULL;
     uint32_t n = 0, cap = 0, at = 0;
     for (const xfc_op *op = v->g->first; op; op = op->next, at++) {
@@ -119,8 +121,10 @@ static void check_lives(xfc_verifier *v, const uint32_t *last_use) {
             if (p->place[x->id].space != XFC_SPACE_WORK) continue;
             life l = {.value = x, .begin = p->place[x->id].offset, .def = at, .last = last_use[x->id]};
             l.end = xfc_int_add(v->ctx, l.begin, bytes_of(v, x));
+            l.empty = xfc_defined_empties(&d, xfc_type_count(v->ctx, &x->type));
             for (uint32_t k = 0; k < n; k++)
-                if (same_bytes(v->ctx, &live[k], &l)) say(v, x, "shares bytes with a value that is still needed");
+                if (same_bytes(v->ctx, &live[k], &l) && !xfc_defined_alternatives(&d, live[k].empty, l.empty))
+                    say(v, x, "shares bytes with a value that is still needed");
             xfc_push(v->scratch, live, n, cap) = l;
         }
     }

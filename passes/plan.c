@@ -1,32 +1,45 @@
 /* plan.c - a place for every value: caller's tensors, weights, or one workspace.
  *
  * Sizes are symbolic, so offsets are too. The workspace is a row of slots; a slot's size is the maximum of the values
- * that take turns in it. Going through the kernels in order, a result takes a free slot of the very same size if there
- * is one, else the free slot that it surely fits or surely contains, else any free slot, else a new one; a slot is free
- * again after its value's last reader. Results that are graph outputs go to the caller's memory. Constants become
- * weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines during the run, the most
- * that it can be is planned for: no place moves while the model runs. Temporaries of kernels are per-worker scratch and
- * not planned here.
+ * that take turns in it. The largest values choose first (large where every dim has a usual value): of the slots that
+ * are free for them the smallest one that surely holds them, else the smallest, else a new one. A slot is free for a
+ * value if nobody else is in it from the op that makes the value to its last reader, or only values that are surely
+ * empty when this one is not (the padded program and the packed one). Results that are graph outputs go to the caller's
+ * memory. Constants become weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines
+ * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels are
+ * per-worker scratch and not planned here.
  * When: last. Raises the stage to PLANNED.
  */
 #include "ir/defined.h"
 #include "passes/pass.h"
+#include <stdlib.h>
 
 enum { ALIGN = 64 };
 
+typedef struct item { /* a value that lives in the workspace */
+    const xfc_value *value;
+    xfc_int size;
+    int64_t usual;      /* size where every dim has its usual value */
+    uint32_t def, last; /* the ops that make it and that read it last */
+    uint64_t empty;     /* symbols that leave it without elements */
+    struct item *next;  /* in its slot */
+} item;
+
 typedef struct {
     xfc_int size;
-    const xfc_op *free_after;
-} slot; /* NULL: free */
+    int64_t usual;
+    item *first;
+} slot;
 
 typedef struct {
     xfc_graph *g;
     xfc_ctx *ctx;
     xfc_arena *arena, *scratch;
     xfc_plan *plan;
+    item *items;
     slot *slots;
-    uint32_t n_slots, cap_slots, cap_weights, cap_offsets, *slot_of; /* slot_of: by value id */
-    xfc_map weights;                                                 /* tensor hash -> index + 1 */
+    uint32_t n_items, cap_items, n_slots, cap_slots, cap_weights, cap_offsets, *slot_of; /* slot_of: by value id */
+    xfc_map weights;                                                                     /* tensor hash -> index + 1 */
     xfc_defined defined;
     xfc_status status;
 } planner;
@@ -70,48 +83,80 @@ static const xfc_op *last_user(const xfc_value *v) {
     return last;
 }
 
-/* Better slots have lower rank: 0 same size, 1 comparable, 2 any. */
-static int fit(const planner *p, const slot *s, xfc_int size) {
-    if (xfc_int_same(s->size, size)) return 0;
-    return xfc_int_le(p->ctx, size, s->size) == 1 || xfc_int_le(p->ctx, s->size, size) == 1 ? 1 : 2;
+/* --- the workspace --- */
+
+static bool usual_dim(void *user, uint32_t symbol_id, int64_t *out) {
+    enum { USUAL = 64 };
+    int64_t lo, hi;
+    xfc_int_range(user, (xfc_int){symbol_id}, &lo, &hi);
+    *out = lo > USUAL ? lo : hi < USUAL ? hi : USUAL;
+    return true;
 }
 
-static void place_work(planner *p, const xfc_value *v) {
-    xfc_int size = bytes_of(p, &v->type);
-    if (!xfc_int_known(size)) {
+static void add_item(planner *p, const xfc_value *v) {
+    item i = {.value = v, .size = bytes_of(p, &v->type), .def = v->def->mark, .last = last_user(v)->mark};
+    if (!xfc_int_known(i.size)) {
         p->status =
             xfc_fail(p->ctx, XFC_ERR_UNSUPPORTED, v->def->loc,
                      "no memory can be planned for a result of this node: its size depends on the data in a way "
                      "that has no bound; disable the pass that packs sequences (--unpad=off)");
-        size = xfc_int_const(p->ctx, 0);
+        i.size = xfc_int_const(p->ctx, 0);
     }
-    uint32_t best = XFC_NO_ARG;
-    int best_fit = 3;
-    for (uint32_t i = 0; i < p->n_slots; i++) {
-        int f = p->slots[i].free_after ? 3 : fit(p, &p->slots[i], size);
-        if (f < best_fit) {
-            best_fit = f;
-            best = i;
-        }
+    if (!xfc_int_evaluate(p->ctx, i.size, usual_dim, p->ctx, &i.usual)) i.usual = INT64_MAX;
+    i.empty = xfc_defined_empties(&p->defined, xfc_type_count(p->ctx, &v->type));
+    xfc_push(p->scratch, p->items, p->n_items, p->cap_items) = i;
+}
+
+/* Larger first, then in the order of the graph. */
+static int by_size(const void *a, const void *b) {
+    const item *x = a, *y = b;
+    if (x->usual != y->usual) return x->usual < y->usual ? 1 : -1;
+    return x->value->id < y->value->id ? -1 : x->value->id > y->value->id;
+}
+
+static bool is_free(const planner *p, const slot *s, const item *i) {
+    for (const item *t = s->first; t; t = t->next) {
+        bool together = t->def <= i->last && i->def <= t->last;
+        if (together && !xfc_defined_alternatives(&p->defined, t->empty, i->empty)) return false;
     }
-    if (best == XFC_NO_ARG) {
-        best = p->n_slots;
-        xfc_push(p->scratch, p->slots, p->n_slots, p->cap_slots) = (slot){.size = size};
+    return true;
+}
+
+/* Of the slots that are free for it, the smallest that surely holds it whatever the dims; else the smallest. */
+static uint32_t best_slot(planner *p, const item *i) {
+    uint32_t best = p->n_slots;
+    bool best_holds = false;
+    for (uint32_t k = 0; k < p->n_slots; k++) {
+        const slot *s = &p->slots[k];
+        if (!is_free(p, s, i)) continue;
+        bool holds = xfc_int_le(p->ctx, i->size, s->size) == 1;
+        bool smaller = best == p->n_slots || s->usual < p->slots[best].usual;
+        if (holds == best_holds ? !smaller : best_holds) continue;
+        best = k;
+        best_holds = holds;
     }
-    p->slots[best].size = xfc_int_max(p->ctx, p->slots[best].size, size);
-    p->slots[best].free_after = last_user(v);
-    p->slot_of[v->id] = best;
-    p->plan->place[v->id].space = XFC_SPACE_WORK;
+    if (best == p->n_slots) xfc_push(p->scratch, p->slots, p->n_slots, p->cap_slots) = (slot){i->size, i->usual, NULL};
+    return best;
+}
+
+static void place_item(planner *p, item *i) {
+    uint32_t at = best_slot(p, i);
+    slot *s = &p->slots[at];
+    i->next = s->first;
+    s->first = i;
+    s->size = xfc_int_max(p->ctx, s->size, i->size);
+    p->slot_of[i->value->id] = at;
+    p->plan->place[i->value->id].space = XFC_SPACE_WORK;
 }
 
 static void place_results(planner *p) {
     xfc_foreach_op(op, p->g) {
         if (op->code == XFC_OP_CONST) continue;
         for (uint32_t i = 0; i < op->n_out; i++)
-            if (p->plan->place[op->out[i].id].space == XFC_SPACE_NONE) place_work(p, &op->out[i]);
-        for (uint32_t s = 0; s < p->n_slots; s++)
-            if (p->slots[s].free_after == op) p->slots[s].free_after = NULL;
+            if (p->plan->place[op->out[i].id].space == XFC_SPACE_NONE) add_item(p, &op->out[i]);
     }
+    if (p->n_items) qsort(p->items, p->n_items, sizeof *p->items, by_size);
+    for (uint32_t i = 0; i < p->n_items; i++) place_item(p, &p->items[i]);
 }
 
 static void set_offsets(planner *p) {

@@ -409,7 +409,8 @@ static bool make_prologue(maker *m) {
     xfc_int packed = u->pass->opts->packed_tokens;
     m->t = xfc_int_let(c, "T", zero, xfc_int_known(packed) ? xfc_int_min(c, all, packed) : all);
     m->n_tasks = xfc_int_let(c, "N", zero, blocks);
-    m->b2 = xfc_int_let(c, "B2", zero, u->b);
+    xfc_int no_token = xfc_int_max(c, xfc_int_sub(c, xfc_int_const(c, 1), m->t), zero);
+    m->b2 = xfc_int_let(c, "B2", zero, xfc_int_mul(c, u->b, no_token)); /* one program or the other */
     if (!xfc_b_define(&b, r.counts, (xfc_int[]){m->t, m->n_tasks, m->b2}, 3)) return false;
     m->cu = r.cu;
     m->tok = first_rows(&b, r.tok, m->t);

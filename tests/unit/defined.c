@@ -109,6 +109,34 @@ static void bounds(void) {
     tear_down(&f);
 }
 
+/* --- alternatives --- */
+
+static void alternatives(void) {
+    fixture f;
+    set_up(&f);
+    xfc_ctx *c = f.ctx;
+    xfc_int zero = xfc_int_const(c, 0), one = xfc_int_const(c, 1);
+    xfc_int none = xfc_int_max(c, xfc_int_sub(c, one, f.t), zero);
+    xfc_int other = xfc_int_let(c, "B2", zero, xfc_int_mul(c, f.batch, none));                   /* 0 unless T is */
+    xfc_int most = xfc_int_let(c, "M", zero, xfc_int_sub(c, xfc_int_mul(c, f.batch, f.s), f.t)); /* not so */
+    CHECK(xfc_b_define(&f.b, f.counts, (xfc_int[]){other, most}, 2) != NULL);
+    xfc_arena *arena = xfc_arena_new();
+    xfc_defined d = xfc_defined_of(f.graph, arena);
+    enum { T = 1, N = 2, B2 = 4, M = 8 };
+    xfc_int rows = xfc_int_mulc(c, f.t, 8), padded = xfc_int_mul(c, other, f.s);
+    xfc_int panels = xfc_int_mul(c, xfc_int_min(c, f.t, one), xfc_int_addc(c, f.batch, 2));
+    CHECK(xfc_defined_empties(&d, rows) == T && xfc_defined_empties(&d, padded) == B2);
+    CHECK(xfc_defined_empties(&d, panels) == T && xfc_defined_empties(&d, xfc_int_mul(c, rows, other)) == (T | B2));
+    CHECK(xfc_defined_empties(&d, xfc_int_add(c, rows, padded)) == 0 && xfc_defined_empties(&d, f.batch) == 0);
+    CHECK(xfc_defined_alternatives(&d, T, B2) && xfc_defined_alternatives(&d, B2, T));
+    CHECK(xfc_defined_alternatives(&d, T | N, B2 | M));
+    CHECK(!xfc_defined_alternatives(&d, T, T) && !xfc_defined_alternatives(&d, T, N));
+    CHECK(!xfc_defined_alternatives(&d, T, M) && !xfc_defined_alternatives(&d, 0, B2));
+    CHECK(xfc_int_same(xfc_defined_most(&d, padded), xfc_int_mul(c, f.batch, f.s)));
+    xfc_arena_free(arena);
+    tear_down(&f);
+}
+
 /* --- the verifier --- */
 
 static xfc_value *some_rows(fixture *f, xfc_int n) {
@@ -228,6 +256,7 @@ static void names(void) {
 
 int main(void) {
     bounds();
+    alternatives();
     order();
     ranges();
     twice();
