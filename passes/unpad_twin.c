@@ -428,32 +428,6 @@ static bool make_prologue(maker *m) {
     return m->pos && m->seq;
 }
 
-/* --- order --- */
-
-static bool is_padded_op(const maker *m, const xfc_op *op) {
-    if (op->n_out != 1 || !xfc_op_has(op, XFC_PURE)) return false;
-    for (uint32_t d = 0; d < op->out[0].type.rank; d++)
-        if (xfc_int_uses(m->ctx, op->out[0].type.dim[d], m->b2)) return true;
-    return false;
-}
-
-/* The padded program moves behind the packed one, as late as its readers allow, so that the two take turns in the
- * workspace. From the end, since an op can only move as far as its readers have. */
-static void part_programs(maker *m) {
-    for (xfc_op *op = m->u->g->tail, *prev; op; op = prev) {
-        prev = op->prev;
-        if (!is_padded_op(m, op)) continue;
-        xfc_op *first = op->next;
-        while (first) {
-            bool reads = false;
-            for (uint32_t i = 0; i < first->n_in && !reads; i++) reads = first->in[i].value == &op->out[0];
-            if (reads) break;
-            first = first->next;
-        }
-        if (first && first != op->next) xfc_op_move_before(op, first);
-    }
-}
-
 /* --- the whole --- */
 
 static uint32_t number_ops(xfc_graph *g) {
@@ -486,6 +460,5 @@ bool xfc_unpad_rewrite(xfc_unpad *u) {
                      "padding removal cannot rewrite this node; compile with --unpad=off and report it");
             return false;
         }
-    if (m.padded) part_programs(&m);
     return true;
 }
