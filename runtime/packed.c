@@ -53,8 +53,9 @@ xf_status xf_packed_inputs(const xf_plan *p, const xf_tensor *in, size_t n_in, c
     for (size_t i = 0; i < n; i++) {
         const xf_arg *a = &p->args[i];
         all[i] = in[i];
-        bool packed = a->n_dims && p->dims[a->first_dim].value == counted && in[i].ndim > 0 && in[i].shape;
-        if (packed && in[i].shape[0] != tokens)
+        /* Another rank is for binding to refuse. */
+        bool rank = a->n_dims && in[i].ndim == (int32_t)a->n_dims && in[i].shape;
+        if (rank && p->dims[a->first_dim].value == counted && in[i].shape[0] != tokens)
             return xf_fail(error, XF_E_RANGE, "cu_seqlens ends with %lld, but input %zu '%s' has %lld tokens",
                            (long long)tokens, i, xf_plan_str(p, a->name), (long long)in[i].shape[0]);
     }

@@ -4,13 +4,16 @@
     session = xf.InferenceSession("model.so")
     out, = session.run(None, {"input_ids": ids, "attention_mask": mask})
 
+A model compiled with --packed-entry also takes sequences one behind another, without padding:
+
+    rows, pooled = session.run_packed(None, {"input_ids": ids}, [0, 3, 7])  # ids[0:3] and ids[3:7]
+
 Zero copy both ways: inputs are read where NumPy has them (only arrays that are not C-contiguous are copied), outputs
-are allocated
-by NumPy and written in place. Errors of the model are exceptions of type xf.Error with its message. One session may be
-used from
-several threads: each gets a context of its own; the weights are shared.
+are allocated by NumPy and written in place. Errors of the model are exceptions of type xf.Error with its message. One
+session may be used from several threads: each gets a context of its own; the weights are shared.
 """
 
+import collections
 import ctypes as C
 import json
 import os
@@ -117,7 +120,15 @@ class _Api(C.Structure):
                 ("last_error", _f(C.c_char_p, _P)), ("cancel", _f(None, _P)),
                 ("set_tap", _f(C.c_int, _P, C.c_char_p, _TAP, _P)),
                 ("profile_start", _f(C.c_int, _P)),
-                ("profile_json", _f(C.c_int, _P, C.c_char_p, _N, C.POINTER(_N)))]
+                ("profile_json", _f(C.c_int, _P, C.c_char_p, _N, C.POINTER(_N))),
+                ("num_packed_inputs", _f(_N, _P)), ("packed_input_info", _f(C.POINTER(_Info), _P, _N)),
+                ("packed_output_info", _f(C.POINTER(_Info), _P, _N)),
+                ("packed_infer_shapes", _f(C.c_int, _P, _T, _N, C.c_void_p, _N, _T, _N)),
+                ("packed_workspace_size", _f(C.c_int, _P, _T, _N, C.c_void_p, _N, C.c_int32, C.POINTER(_N)))]
+
+
+# run or run_packed: what goes in and out, and the functions of the table that serve it.
+_Entry = collections.namedtuple("_Entry", "inputs outputs infer size run")
 
 
 class Error(RuntimeError):
@@ -196,9 +207,14 @@ class InferenceSession:
         model = C.c_void_p()
         _check(api, api.open(C.byref(opts), C.byref(model)), None)
         self._model, self._threads, self._finite = model, threads, check_finite
-        self._inputs = [Node(api.input_info(model, i).contents) for i in range(api.num_inputs(model))]
-        self._outputs = [Node(api.output_info(model, i).contents) for i in range(api.num_outputs(model))]
-        self._index = {n.name: i for i, n in enumerate(self._outputs)}
+        count = api.num_outputs(model)
+        self._entry = _Entry(_nodes(api.input_info, model, api.num_inputs(model)),
+                             _nodes(api.output_info, model, count), api.infer_shapes, api.workspace_size, api.run)
+        self._index = {n.name: i for i, n in enumerate(self._entry.outputs)}
+        packed = api.struct_size > _Api.packed_workspace_size.offset and api.num_packed_inputs(model)
+        self._packed = _Entry(_nodes(api.packed_input_info, model, packed),
+                              _nodes(api.packed_output_info, model, count), api.packed_infer_shapes,
+                              api.packed_workspace_size, api.run_packed) if packed else None
 
     def __del__(self):
         self._local = None  # contexts first
@@ -207,10 +223,17 @@ class InferenceSession:
             self._model = None
 
     def get_inputs(self):
-        return list(self._inputs)
+        return list(self._entry.inputs)
 
     def get_outputs(self):
-        return list(self._outputs)
+        return list(self._entry.outputs)
+
+    def get_packed_inputs(self):
+        """Of run_packed; [] for a model that was compiled without --packed-entry."""
+        return list(self._packed.inputs) if self._packed else []
+
+    def get_packed_outputs(self):
+        return list(self._packed.outputs) if self._packed else []
 
     @property
     def signature(self):
@@ -224,28 +247,28 @@ class InferenceSession:
 
     def workspace_size(self, feed):
         """Bytes of memory that a run on these inputs needs beside inputs and outputs of its own."""
-        keep, tensors = self._bind(feed)
-        n = C.c_size_t()
-        _check(
-            self._api, self._api.workspace_size(self._model, tensors, len(keep), self._threads or 0, C.byref(n)), None
-        )
-        return n.value
+        return self._size(self._entry, feed)
+
+    def packed_workspace_size(self, feed, cu_seqlens):
+        """The same for run_packed."""
+        starts = self._starts(cu_seqlens)
+        return self._size(self._packed, feed, starts.ctypes.data, len(starts) - 1)
 
     def run(self, output_names, feed, out=None):
         """Runs the model. output_names: which outputs and in which order (None: all). feed: {input name: array}. out:
-        {output name:
-        array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns a list of
-        arrays.
+        {output name: array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns
+        a list of arrays.
         """
-        names = [n.name for n in self._outputs] if output_names is None else list(output_names)
-        for name in names + list(out or ()):
-            if name not in self._index:
-                raise Error(f"the model has no output {name!r}; it has {', '.join(self._index)}")
-        ctx = self._context()
-        keep, tensors = self._bind(feed)
-        arrays, results = self._allocate(tensors, len(keep), out or {})
-        _check(self._api, self._api.run(ctx, tensors, len(keep), results, len(arrays)), ctx)
-        return [arrays[self._index[name]] for name in names]
+        return self._call(self._entry, output_names, feed, out)
+
+    def run_packed(self, output_names, feed, cu_seqlens, out=None):
+        """Runs the model on sequences that stand one behind another (compiled with --packed-entry). cu_seqlens: 0, then
+        where each sequence ends, integers; the last one is the number of tokens. feed and the result are those of run,
+        without the mask: arrays [tokens, ...] where run has [batch, sequence, ...]; see get_packed_inputs and
+        get_packed_outputs. Same bits as run on the sequences padded.
+        """
+        starts = self._starts(cu_seqlens)
+        return self._call(self._packed, output_names, feed, out, starts.ctypes.data, len(starts) - 1)
 
     def cancel_handle(self):
         """A function that stops this thread's run in progress; call it from another thread."""
@@ -258,8 +281,8 @@ class InferenceSession:
         _check(self._api, self._api.profile_start(self._context()), self._context())
 
     def profile(self):
-        """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns",
-        ...}]}."""
+        """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns", ...}]};
+        with a packed entry also "packed_steps", those of run_packed."""
         ctx, n = self._context(), C.c_size_t()
         _check(self._api, self._api.profile_json(ctx, None, 0, C.byref(n)), ctx)
         text = C.create_string_buffer(n.value + 1)
@@ -268,8 +291,7 @@ class InferenceSession:
 
     def set_tap(self, glob, callback):
         """callback(node name, output number, array copy) after each kernel of this thread's runs that holds a node
-        matching glob.
-        callback None: no more."""
+        matching glob. callback None: no more."""
         ctx = self._context()
         if callback is None:
             _check(self._api, self._api.set_tap(ctx, None, _TAP(), None), ctx)
@@ -290,11 +312,42 @@ class InferenceSession:
             self._local.context = _Context(self._api, self._model, self._threads, self._finite)
         return self._local.context.handle
 
-    def _bind(self, feed):
+    def _starts(self, cu_seqlens):
+        """An int32 array; what its numbers mean is for the model to check."""
+        if not self._packed:
+            raise Error("the model was compiled without --packed-entry, so it has no run_packed")
+        array = np.asarray(cu_seqlens)
+        if array.ndim != 1 or array.size < 2:
+            raise Error(f"cu_seqlens has shape {array.shape}; it is one row: 0, then where each sequence ends")
+        if array.dtype.kind not in "iu":
+            raise Error(f"cu_seqlens is {array.dtype}, expected integers", 2)
+        limits = np.iinfo(np.int32)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise Error("cu_seqlens has a number that is no int32", 8)
+        return np.require(array, np.int32, ["C", "A"])
+
+    def _size(self, entry, feed, *starts):
+        keep, tensors = self._bind(entry, feed)
+        n = C.c_size_t()
+        _check(self._api, entry.size(self._model, tensors, len(keep), *starts, self._threads or 0, C.byref(n)), None)
+        return n.value
+
+    def _call(self, entry, output_names, feed, out, *starts):
+        names = [n.name for n in entry.outputs] if output_names is None else list(output_names)
+        for name in names + list(out or ()):
+            if name not in self._index:
+                raise Error(f"the model has no output {name!r}; it has {', '.join(self._index)}")
+        ctx = self._context()
+        keep, tensors = self._bind(entry, feed)
+        arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
+        _check(self._api, entry.run(ctx, tensors, len(keep), *starts, results, len(arrays)), ctx)
+        return [arrays[self._index[name]] for name in names]
+
+    def _bind(self, entry, feed):
         """The input tensors, and the arrays that must stay alive as long as they."""
         feed = dict(feed)
-        tensors, keep = (_Tensor * max(len(self._inputs), 1))(), []
-        for i, node in enumerate(self._inputs):
+        tensors, keep = (_Tensor * max(len(entry.inputs), 1))(), []
+        for i, node in enumerate(entry.inputs):
             if node.name not in feed:
                 raise Error(f"input {node.name!r} is missing")
             array = np.asarray(feed.pop(node.name))
@@ -303,21 +356,22 @@ class InferenceSession:
             _describe(tensors[i], array, node)
             keep.append(array)
         if feed:
+            which = "packed entry" if entry is self._packed else "model"
             raise Error(
-                f"the model has no input {next(iter(feed))!r}; it has {', '.join(n.name for n in self._inputs)}"
+                f"the {which} has no input {next(iter(feed))!r}; it has {', '.join(n.name for n in entry.inputs)}"
             )
         return keep, tensors
 
-    def _allocate(self, tensors, n_in, given):
+    def _allocate(self, entry, tensors, n_in, given, *starts):
         """Output arrays of the right shapes, or the caller's, and their tensors."""
-        count = len(self._outputs)
+        count = len(entry.outputs)
         results = (_Tensor * max(count, 1))()
-        shapes = [(C.c_int64 * max(len(n.shape), 1))() for n in self._outputs]
-        for t, shape, node in zip(results, shapes, self._outputs):
+        shapes = [(C.c_int64 * max(len(n.shape), 1))() for n in entry.outputs]
+        for t, shape, node in zip(results, shapes, entry.outputs):
             t.shape, t.ndim = C.cast(shape, C.POINTER(C.c_int64)), len(node.shape)
-        _check(self._api, self._api.infer_shapes(self._model, tensors, n_in, results, count), None)
+        _check(self._api, entry.infer(self._model, tensors, n_in, *starts, results, count), None)
         arrays = []
-        for t, shape, node in zip(results, shapes, self._outputs):
+        for t, shape, node in zip(results, shapes, entry.outputs):
             array = given.get(node.name)
             if array is None:
                 array = np.empty(tuple(shape[:len(node.shape)]), node.dtype)
@@ -326,6 +380,10 @@ class InferenceSession:
             _describe(t, array, node)
             arrays.append(array)
         return arrays, results
+
+
+def _nodes(info, model, count):
+    return [Node(info(model, i).contents) for i in range(count)]
 
 
 def _describe(tensor, array, node):

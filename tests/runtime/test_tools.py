@@ -1,5 +1,7 @@
-"""Tests of xf.py and xf-run on the fake models (make_fake.c says what they compute). usage: test_tools.py XF_PY XF_RUN
-FAKE_A FAKE_B"""
+"""Tests of xf.py and xf-run on the fake models (make_fake.c says what they compute).
+
+usage: test_tools.py XF_PY XF_RUN FAKE_A FAKE_B FAKE_P FAKE_PN
+"""
 
 import gc
 import importlib.util
@@ -20,7 +22,7 @@ except ImportError:
     print("SKIP: NumPy is not installed")
     sys.exit(77)
 
-XF_PY, XF_RUN, FAKE_A, FAKE_B = sys.argv[1:5]
+XF_PY, XF_RUN, FAKE_A, FAKE_B, FAKE_P, FAKE_PN = sys.argv[1:7]
 spec = importlib.util.spec_from_file_location("xf", XF_PY)
 xf = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(xf)
@@ -147,6 +149,79 @@ class Session(unittest.TestCase):
         del b
         gc.collect()
         np.testing.assert_array_equal(a.run(["y"], feed())[0], expected(feed())[0])
+
+
+class Packed(unittest.TestCase):
+    """Model p: y = 2 x, and the sums of x by sequence; pn refuses sequences without tokens."""
+
+    def setUp(self):
+        self.s, self.x = xf.InferenceSession(FAKE_P, threads=1), np.arange(7, dtype=np.float32)
+
+    def test_run(self):
+        for starts in ([0, 3, 7], (0, 7), [0, 0, 2, 2, 7], np.array([0, 3, 7], np.uint64), np.arange(8)[::7]):
+            y, sums = self.s.run_packed(None, {"x": self.x}, starts)
+            np.testing.assert_array_equal(y, 2 * self.x)
+            np.testing.assert_array_equal(sums, [self.x[a:b].sum() for a, b in zip(starts, starts[1:])])
+        padded = np.zeros((2, 4), np.float32)
+        padded[0, :3], padded[1] = self.x[:3], self.x[3:]
+        np.testing.assert_array_equal(self.s.run(["sums"], {"x": padded})[0],
+                                      self.s.run_packed(["sums"], {"x": self.x}, [0, 3, 7])[0])
+        y = np.zeros(7, np.float32)
+        self.assertIs(self.s.run_packed(["y"], {"x": self.x}, [0, 7], out={"y": y})[0], y)
+        np.testing.assert_array_equal(y, 2 * self.x)
+        empty = self.s.run_packed(None, {"x": self.x[:0]}, [0, 0])
+        self.assertEqual([a.shape for a in empty], [(0,), (1,)])
+
+    def test_introspection(self):
+        self.assertEqual([(n.name, n.shape) for n in self.s.get_packed_inputs()], [("x", [None])])
+        self.assertEqual([len(n.shape) for n in self.s.get_packed_outputs()], [1, 1])
+        self.assertEqual([len(n.shape) for n in self.s.get_inputs()], [2])
+        self.assertGreater(self.s.packed_workspace_size({"x": self.x}, [0, 7]), 0)
+        self.s.profile_start()
+        self.s.run_packed(None, {"x": self.x}, [0, 7])
+        self.assertEqual(self.s.profile()["packed_steps"][0]["count"], 1)
+
+    def test_errors(self):
+        for starts, message, status in [
+            ([0, 4, 3], "falls from 4 to 3", 8),
+            ([0, 3, 9], "ends with 9, but input 0 'x' has 7 tokens", 8),
+            ([0, 3], "ends with 3", 8),
+            ([1, 7], "begins with 1", 8),
+            ([-1, 7], "begins with -1", 8),
+            ([0, -2, 7], "falls from 0 to -2", 8),
+            ([0], "one row", 0),
+            ([], "one row", 0),
+            (7, "one row", 0),
+            ([[0, 7]], "one row", 0),
+            (None, "one row", 0),
+            ([0.0, 7.0], "float64, expected integers", 2),
+            ([False, True], "bool, expected integers", 2),
+            (["0", "7"], "expected integers", 2),
+            ([0, 2**31], "no int32", 8),
+            (np.array([0, 2**64 - 1], np.uint64), "no int32", 8),
+        ]:
+            for call in (lambda c: self.s.run_packed(None, {"x": self.x}, c),
+                         lambda c: self.s.packed_workspace_size({"x": self.x}, c)):
+                with self.assertRaisesRegex(xf.Error, message) as caught:
+                    call(starts)
+                self.assertEqual(caught.exception.status, status, starts)
+        for feed_, message in [
+            ({}, "input 'x' is missing"),
+            ({"x": self.x, "mask": self.x}, "packed entry has no input 'mask'; it has x"),
+            ({"x": self.x.astype(np.float64)}, "'x' is float64, expected float32"),
+            ({"x": self.x[None]}, "rank 2"),
+        ]:
+            with self.assertRaisesRegex(xf.Error, message):
+                self.s.run_packed(None, feed_, [0, 7])
+        with self.assertRaisesRegex(xf.Error, "no output 'z'"):
+            self.s.run_packed(["z"], {"x": self.x}, [0, 7])
+        np.testing.assert_array_equal(self.s.run_packed(["y"], {"x": self.x}, [0, 7])[0], 2 * self.x)
+        with self.assertRaisesRegex(xf.Error, "sequence 1 is empty"):
+            xf.InferenceSession(FAKE_PN).run_packed(None, {"x": self.x}, [0, 3, 3, 7])
+        without = xf.InferenceSession(FAKE_A)
+        self.assertEqual((without.get_packed_inputs(), without.get_packed_outputs()), ([], []))
+        with self.assertRaisesRegex(xf.Error, "without --packed-entry"):
+            without.run_packed(None, feed(), [0, 1])
 
 
 def run(*args):
