@@ -20,8 +20,9 @@ typedef struct {
     xf_model *model;
     xf_plan plan; /* a copy of the one in the file */
     uint32_t n_in, n_out;
-    double open_ms; /* of xf_api.open alone */
-    bool packed;    /* xf_runner_run and xf_bench use run_packed */
+    double open_ms;                /* of xf_api.open alone */
+    bool packed;                   /* xf_runner_run and xf_bench use run_packed */
+    const struct xf_packed *given; /* its arguments, if they were given packed; outputs then stay so */
 } xf_runner;
 
 typedef struct {
@@ -45,7 +46,8 @@ xfc_status xf_runner_failed(xf_runner *, const xf_ctx *, xf_status); /* records 
 void xf_runner_list(const xf_runner *);                              /* the signature, for people */
 xf_tensor xf_tensor_view(const xfc_tensor *);
 const xfc_tensor *xf_tensor_copy(xfc_ctx *, const xf_tensor *,
-                                 const char *name);     /* NULL: a type that xfc does not know */
+                                 const char *name); /* NULL: a type that xfc does not know */
+bool xf_dtype_known(xf_dtype, xfc_dtype *out);
 int xf_find_input(const xf_runner *, const char *name); /* -1: none */
 int xf_find_output(const xf_runner *, const char *name);
 
@@ -64,8 +66,9 @@ xfc_status xf_lengths_draw(const xf_lengths *, xfc_ctx *, uint64_t seed, int64_t
 
 /* --- run_tensor.c --- */
 
-/* SPEC of --input: "@FILE", or "1x8xi64=1 2 3": dims, dtype (fallback if left out), values (one value fills all). */
-xfc_status xf_read_spec(xfc_ctx *, const char *name, const char *spec, xfc_dtype fallback, const xfc_tensor **out);
+/* SPEC of --input: "@FILE", or "1x8xi64=1 2 3": dims, dtype (fallback if left out), values (one value fills all).
+ * option: for messages. */
+xfc_status xf_read_spec(xfc_ctx *, const char *option, const char *spec, xfc_dtype fallback, const xfc_tensor **out);
 xfc_status xf_read_tensor(xfc_ctx *, const char *path, const xfc_tensor **out); /* .npy, .pb, by extension */
 uint64_t xf_random(uint64_t *state);                                            /* the same sequence everywhere */
 /* Inputs that are not given: dims from --shape and from symbols that given inputs bind, values from the seed. */
@@ -137,13 +140,16 @@ xfc_status xf_compare_model(xf_runner *, xf_ctx *, const char *model, const xf_c
 
 /* --- run_packed.c --- */
 
-typedef struct { /* arguments of run_packed */
+typedef struct xf_packed { /* arguments of run_packed */
     xf_tensor *in;
     size_t n_in, n_seq;
     int32_t *cu;
-    const xfc_tensor *mask;
+    const xfc_tensor *mask; /* NULL: they were given packed */
 } xf_packed;
+/* --cu-seqlens and the --input of packed tensors: all of them, none made up. Sets r->given. */
+xfc_status xf_take_packed(xf_runner *r, const char *cu_seqlens, const xf_cli_list *inputs);
 xfc_status xf_pack(xf_runner *, const xfc_tensor *const *in, xf_packed *out); /* in: those of run */
+size_t xf_n_packed(const xf_runner *); /* inputs of the packed entry; 0: the model has none */
 /* The mask that says where an output gets its padding again; NULL: nowhere. */
 const char *xf_packed_mask_of(const xf_runner *, const char *output);
 xfc_status xf_run_packed_once(xf_runner *, xf_ctx *, const xfc_tensor *const *in, const xfc_tensor **out);

@@ -109,13 +109,17 @@ xf_tensor xf_tensor_view(const xfc_tensor *t) {
                        .shape = (int64_t *)(uintptr_t)t->dim};
 }
 
-const xfc_tensor *xf_tensor_copy(xfc_ctx *c, const xf_tensor *t, const char *name) {
-    uint32_t want = t->dtype.code | (uint32_t)t->dtype.bits << 8 | (uint32_t)t->dtype.lanes << 16;
+bool xf_dtype_known(xf_dtype t, xfc_dtype *out) {
+    uint32_t want = t.code | (uint32_t)t.bits << 8 | (uint32_t)t.lanes << 16;
     for (int d = 0; d < XFC_DTYPE_COUNT; d++)
-        if (xfc_dtype_dlpack((xfc_dtype)d) == want)
-            return xfc_tensor_copy(c, (xfc_dtype)d, (uint32_t)t->ndim, t->shape, (const char *)t->data + t->byte_offset,
-                                   name);
-    return NULL;
+        if (xfc_dtype_dlpack((xfc_dtype)d) == want) return *out = (xfc_dtype)d, true;
+    return false;
+}
+
+const xfc_tensor *xf_tensor_copy(xfc_ctx *c, const xf_tensor *t, const char *name) {
+    xfc_dtype dtype;
+    if (!xf_dtype_known(t->dtype, &dtype)) return NULL;
+    return xfc_tensor_copy(c, dtype, (uint32_t)t->ndim, t->shape, (const char *)t->data + t->byte_offset, name);
 }
 
 xfc_status xf_runner_run(xf_runner *r, xf_ctx *ctx, const xfc_tensor *const *in, const xfc_tensor **out) {
@@ -150,14 +154,10 @@ int xf_find_output(const xf_runner *r, const char *name) {
 
 static void list_info(xfc_ctx *c, const char *what, const xf_io_info *info) {
     xfc_buf b = {.arena = c->arena};
-    const char *type = "?";
-    for (int d = 0; d < XFC_DTYPE_COUNT; d++)
-        if (xfc_dtype_dlpack((xfc_dtype)d) ==
-            (info->dtype.code | (uint32_t)info->dtype.bits << 8 | (uint32_t)info->dtype.lanes << 16))
-            type = xfc_dtype_name((xfc_dtype)d);
+    xfc_dtype dtype;
     xfc_buf_printf(&b, "%-6s  ", what);
     xfc_buf_quoted(&b, info->name);
-    xfc_buf_printf(&b, ": %s[", type);
+    xfc_buf_printf(&b, ": %s[", xf_dtype_known(info->dtype, &dtype) ? xfc_dtype_name(dtype) : "?");
     for (int32_t d = 0; d < info->ndim; d++) {
         xfc_buf_str(&b, d ? ", " : "");
         if (info->dim[d] >= 0)
@@ -182,6 +182,10 @@ void xf_runner_list(const xf_runner *r) {
         list_info(r->ctx, "output", info);
         if (mask) printf(", 0 where '%s' is 0", mask);
         printf("\n");
+    }
+    for (size_t i = 0; i < xf_n_packed(r); i++) {
+        list_info(r->ctx, "packed", r->api->packed_input_info(r->model, i));
+        printf(" (--packed --cu-seqlens)\n");
     }
     const char *version = r->api->metadata(r->model, "xfc.version");
     printf("isa     %s\n", r->api->metadata(r->model, "isa"));

@@ -72,7 +72,7 @@ static bool parse_value(const char **s, void *to, xfc_dtype dtype, int64_t i) {
     return ok;
 }
 
-xfc_status xf_read_spec(xfc_ctx *c, const char *name, const char *spec, xfc_dtype fallback, const xfc_tensor **out) {
+xfc_status xf_read_spec(xfc_ctx *c, const char *option, const char *spec, xfc_dtype fallback, const xfc_tensor **out) {
     if (*spec == '@') return xf_read_tensor(c, spec + 1, out);
     const char *eq = strchr(spec, '=');
     int64_t dim[XFC_MAX_RANK], count;
@@ -81,18 +81,17 @@ xfc_status xf_read_spec(xfc_ctx *c, const char *name, const char *spec, xfc_dtyp
     xfc_dtype dtype = fallback;
     if (!eq || !parse_shape(spec, eq, &dtype, dim, &rank) || !xfc_tensor_count(dtype, rank, dim, &count, &bytes))
         return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0},
-                        "--input %s=%s: expected @FILE, or dims, type and values such as 1x4xi64=1 2 3 4", name, spec);
+                        "%s=%s: expected @FILE, or dims, type and values such as 1x4xi64=1 2 3 4", option, spec);
     void *to = xfc_tensor_alloc(c, dtype, rank, dim);
     const char *s = eq + 1 + strspn(eq + 1, " \t\n,");
     int64_t n = 0;
     for (; *s && n < count; n++)
         if (!parse_value(&s, to, dtype, n))
-            return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0}, "--input %s: value %lld is no %s", name, (long long)n,
+            return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0}, "%s: value %lld is no %s", option, (long long)n,
                             xfc_dtype_name(dtype));
     if (*s || (n != count && n != 1))
-        return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0},
-                        "--input %s: %s values than the %lld of its dims; one value fills all", name,
-                        *s ? "more" : "fewer", (long long)count);
+        return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0}, "%s: %s values than the %lld of its dims; one value fills all",
+                        option, *s ? "more" : "fewer", (long long)count);
     uint32_t size = xfc_dtype_bytes(dtype);
     for (int64_t i = n; i < count; i++) memcpy((char *)to + i * size, to, size);
     *out = xfc_tensor_new(c, dtype, rank, dim, to, NULL);

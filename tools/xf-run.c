@@ -13,7 +13,7 @@
 typedef struct {
     xf_cli_list inputs, outputs, expected, shapes, dims;
     const char *test_data, *compare, *rtol, *atol, *warmup, *duration, *iters, *threads, *isa, *weights, *profile, *tap,
-        *seed, *max_id, *ulp, *lengths, *pad_id, *contexts;
+        *seed, *max_id, *ulp, *lengths, *pad_id, *contexts, *cu_seqlens;
     bool list, bench, json, per_node, signature, strict_padding, packed;
 } options;
 
@@ -84,6 +84,10 @@ static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf
         {XF_CLI_FLAG, "packed", NULL,
          "through the packed entry (xfc --packed-entry): inputs are packed as their\nmask says, outputs padded again",
          &o->packed},
+        {XF_CLI_TEXT, "cu-seqlens", "SPEC",
+         "--packed: --input gives packed tensors, and this i32[sequences + 1] where each\nsequence begins; outputs stay "
+         "packed",
+         &o->cu_seqlens},
         {XF_CLI_TEXT, "threads", "N", "default: XF_NUM_THREADS, OMP_NUM_THREADS, then the CPUs allowed", &o->threads},
         {XF_CLI_TEXT, "isa", "NAME", "force a code variant, such as x86-64-v3", &o->isa},
         {XF_CLI_TEXT, "weights", "FILE", "weights that are not inside the .so", &o->weights},
@@ -155,6 +159,9 @@ static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *file
     if (x->o.lengths && !xf_lengths_parse(arena, x->o.lengths, &x->lengths))
         return "--lengths is full, zipf:N, uniform:F with F from 0 to 1, or list:N,N,...";
     if (x->o.packed && x->o.per_node) return "--per-node looks at the padded entry: leave --packed out";
+    if (x->o.cu_seqlens && !x->o.packed) return "--cu-seqlens needs --packed";
+    if (x->o.cu_seqlens && (x->o.shapes.n || x->o.lengths || x->o.compare || x->o.test_data))
+        return "--cu-seqlens takes its inputs from --input: leave --shape, --lengths, --compare and --test-data out";
     if (x->o.pad_id && !x->o.lengths) return "--pad-id needs --lengths";
     if (x->contexts > 1 && (!x->o.bench || x->o.profile)) return "--contexts needs --bench, and no --profile";
     return NULL;
@@ -184,21 +191,17 @@ static int split(run *x, const char *text, bool output, const char **rest) {
     return found;
 }
 
-static xfc_dtype declared(const run *x, int input) {
-    xf_dtype t = x->r.api->input_info(x->r.model, (size_t)input)->dtype;
-    for (int d = 0; d < XFC_DTYPE_COUNT; d++)
-        if (xfc_dtype_dlpack((xfc_dtype)d) == (t.code | (uint32_t)t.bits << 8 | (uint32_t)t.lanes << 16))
-            return (xfc_dtype)d;
-    return XFC_F32;
-}
-
 static xfc_status read_inputs(run *x) {
+    if (x->o.cu_seqlens) return xf_take_packed(&x->r, x->o.cu_seqlens, &x->o.inputs);
     for (uint32_t i = 0; i < x->o.inputs.n; i++) {
         const char *spec = NULL;
         int at = split(x, x->o.inputs.item[i], false, &spec);
         if (at < 0) return no_such(x, "--input", x->o.inputs.item[i], false);
-        XFC_TRY(xf_read_spec(x->r.ctx, x->r.api->input_info(x->r.model, (size_t)at)->name, spec, declared(x, at),
-                             &x->in[at]));
+        const xf_io_info *info = x->r.api->input_info(x->r.model, (size_t)at);
+        xfc_dtype declared;
+        if (!xf_dtype_known(info->dtype, &declared)) declared = XFC_F32;
+        XFC_TRY(
+            xf_read_spec(x->r.ctx, xfc_sprintf(x->r.ctx->arena, "--input %s", info->name), spec, declared, &x->in[at]));
     }
     return xf_complete_inputs(&x->r, &x->o.shapes, &x->random, x->in, &x->fill);
 }

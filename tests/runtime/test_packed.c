@@ -58,6 +58,28 @@ static void test_good(const xf_api *xf, xf_ctx *ctx) {
     }
 }
 
+static void test_bad_input(const xf_api *xf, xf_ctx *ctx) {
+    const int32_t cu[] = {0, 3, 5};
+    int64_t two[2] = {1, 5}, negative = -5, stride = 2;
+    packed_call c;
+    prepare(&c, 5, 2);
+    c.in[0].dtype = (xf_dtype){0, 32, 1};
+    EXPECT(xf->run_packed(ctx, c.in, 1, cu, 2, c.out, 2), XF_E_DTYPE, ctx, "'x' is int32|float32");
+    prepare(&c, 5, 2);
+    c.in[0].data = NULL;
+    EXPECT(xf->run_packed(ctx, c.in, 1, cu, 2, c.out, 2), XF_E_ARG, ctx, "'x'|data is NULL");
+    prepare(&c, 5, 2);
+    c.in[0].ndim = 2, c.in[0].shape = two; /* the first dim is not compared with cu_seqlens then */
+    EXPECT(xf->run_packed(ctx, c.in, 1, cu, 2, c.out, 2), XF_E_SHAPE, ctx, "'x' is [1, 5]|rank 1");
+    prepare(&c, 5, 2);
+    c.in[0].shape = &negative;
+    EXPECT(xf->run_packed(ctx, c.in, 1, cu, 2, c.out, 2), XF_E_RANGE, ctx, "'x' has -5 tokens");
+    prepare(&c, 5, 2);
+    c.in[0].strides = &stride;
+    EXPECT(xf->run_packed(ctx, c.in, 1, cu, 2, c.out, 2), XF_E_SHAPE, ctx, "'x'|strides");
+    CHECK(c.y[0] == -1 && c.sums[0] == 0);
+}
+
 /* Nothing runs, and the context works afterwards. */
 static void test_bad(const xf_api *xf, xf_ctx *ctx) {
     static const struct {
@@ -95,6 +117,7 @@ static void test_bad(const xf_api *xf, xf_ctx *ctx) {
     CHECK(xf->run_packed(NULL, c.in, 1, cu, 2, c.out, 2) == XF_E_ARG);
     c.in[0].shape = NULL;
     EXPECT(xf->run_packed(ctx, c.in, 1, cu, 2, c.out, 2), XF_E_SHAPE, ctx, "'x'|NULL");
+    test_bad_input(xf, ctx);
     prepare(&c, 20, 2);
     const int32_t longer[] = {0, 10, 20};
     EXPECT(xf->run_packed(ctx, c.in, 1, longer, 2, c.out, 2), XF_E_SHAPE, ctx,
@@ -119,6 +142,10 @@ static void test_planning(const xf_api *xf, xf_model *m) {
     CHECK(xf->packed_infer_shapes(m, c.in, 1, cu, 2, c.out, 2) == XF_OK);
     CHECK(c.out[0].ndim == 1 && dims[0][0] == 5 && dims[1][0] == 2);
     EXPECT(xf->packed_infer_shapes(m, c.in, 1, falls, 2, c.out, 2), XF_E_RANGE, NULL, "falls");
+    EXPECT(xf->packed_infer_shapes(m, c.in, 1, NULL, 2, c.out, 2), XF_E_ARG, NULL, "cu_seqlens is NULL");
+    EXPECT(xf->packed_infer_shapes(m, c.in, 1, cu, 0, c.out, 2), XF_E_ARG, NULL, "0 sequences");
+    EXPECT(xf->packed_workspace_size(m, c.in, 1, falls, 2, 1, &bytes), XF_E_RANGE, NULL, "falls");
+    EXPECT(xf->packed_workspace_size(m, c.in, 0, cu, 2, 1, &bytes), XF_E_ARG, NULL, "0 inputs|has 1");
     EXPECT(xf->packed_workspace_size(m, c.in, 1, cu, 2, 1, NULL), XF_E_ARG, NULL, "NULL");
     CHECK(xf->packed_workspace_size(m, c.in, 1, cu, 2, 1, &bytes) == XF_OK && bytes > 0);
     /* With that much memory, and no more, a run leaves nothing to allocate. */
