@@ -1,8 +1,8 @@
 /* verify_plan.c - the plan: every value has a place, weights lie in their file, and no two live values share bytes.
  *
  * Values live from their op to their last use. One that dies where another is born may lend it its bytes (in place);
- * beyond that, two whose lives overlap must not surely overlap in bytes, unless one of them is always empty. Symbolic offsets that cannot be compared are
- * not blamed.
+ * beyond that, two whose lives overlap must not surely overlap in bytes, unless one of them is always empty. Symbolic
+ * offsets that cannot be compared are not blamed.
  */
 #include "ir/verify_impl.h"
 

@@ -6,8 +6,8 @@
  * value if nobody else is in it from the op that makes the value to its last reader, or only values that are surely
  * empty when this one is not (the padded program and the packed one). Results that are graph outputs go to the caller's
  * memory. Constants become weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines
- * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels are
- * per-worker scratch and not planned here.
+ * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels
+ * are per-worker scratch and not planned here.
  * When: last. Raises the stage to PLANNED.
  */
 #include "ir/defined.h"

@@ -79,7 +79,7 @@ int main(int argc, char **argv) {
          &o.what.ir_stage},
         {XF_CLI_FLAG, "passes", NULL, "what passes did and what they refused, with the reasons", &o.what.passes},
         {XF_CLI_FLAG, "plan", NULL,
-         "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions; with a packed entry those of "
+         "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions; with a packed entry those\nof "
          "run_packed too",
          &o.what.plan},
         {XF_CLI_FLAG, "weights", NULL, "constants: names, types, sizes", &o.what.weights},

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """test_packed.py XFC XF_RUN XF_PY MODEL_DIR - the packed entry of a committed model, from Python and by xf-run.
 
-The model is compiled with --packed-entry. xf.py's run_packed gets random sequences one behind another; its results, with
-their padding again, must be what `xf-run --packed` and the padded entry give for the same sequences, bit for bit.
+The model is compiled with --packed-entry. xf.py's run_packed gets random sequences one behind another; its results,
+with their padding again, must be what `xf-run --packed` and the padded entry give for the same sequences, bit for bit.
 """
 import os
 import sys
