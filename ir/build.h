@@ -44,7 +44,8 @@ xfc_value *xfc_b_matmul(xfc_builder *, xfc_value *, xfc_value *);
 typedef struct { /* results of seq_offsets */
     xfc_value *counts, *cu, *tok, *inv, *tasks;
 } xfc_ragged;
-bool xfc_b_seq_offsets(xfc_builder *, xfc_value *mask, bool first, int64_t block, xfc_ragged *out); /* false: failed */
+/* first, prefix: what is no mask; see attr.def. False: failed. */
+bool xfc_b_seq_offsets(xfc_builder *, xfc_value *mask, bool first, bool prefix, int64_t block, xfc_ragged *out);
 /* Symbols made by xfc_int_let, with their ranges; each may be used behind the op and nowhere else. */
 xfc_op *xfc_b_define(xfc_builder *, xfc_value *counts, const xfc_int *symbols, uint32_t n);
 /* other may be absent. A NULL that stands for an earlier failure must be caught before. */

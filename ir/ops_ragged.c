@@ -44,11 +44,12 @@ xfc_status infer_seq_offsets(xfc_infer *inf) {
     xfc_ctx *ctx = inf->ctx;
     const xfc_type *mask = xfc_op_in(inf->op, 0);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    int64_t first = xfc_op_int(inf->op, XFC_K_FIRST, 0), block;
+    int64_t first = xfc_op_int(inf->op, XFC_K_FIRST, 0), prefix = xfc_op_int(inf->op, XFC_K_PREFIX, 0), block;
     if (mask->rank != 2) return refuse(inf, "takes a mask of 2 dims, sequences and places: reshape it");
     if (size->n != 1 || !xfc_int_value(ctx, size->u.dims[0], &block) || block < 1 || block > INT32_MAX)
         return refuse(inf, "takes one size, the rows of a task: give a number from 1 to 2^31 - 1");
     if (first != 0 && first != 1) return refuse(inf, "takes 0 or 1 for first: correct it");
+    if (prefix != 0 && prefix != 1) return refuse(inf, "takes 0 or 1 for prefix: correct it");
     xfc_int b = mask->dim[0], s = mask->dim[1], places = xfc_int_mul(ctx, b, s);
     xfc_int tasks = xfc_int_mul(ctx, b, xfc_int_ceildiv(ctx, s, size->u.dims[0]));
     xfc_int three = xfc_int_const(ctx, 3), starts = xfc_int_addc(ctx, b, 1);
@@ -146,10 +147,11 @@ xfc_op *xfc_b_define(xfc_builder *b, xfc_value *counts, const xfc_int *symbols, 
     return NULL;
 }
 
-bool xfc_b_seq_offsets(xfc_builder *b, xfc_value *mask, bool first, int64_t block, xfc_ragged *out) {
+bool xfc_b_seq_offsets(xfc_builder *b, xfc_value *mask, bool first, bool prefix, int64_t block, xfc_ragged *out) {
     xfc_int size = xfc_int_const(b->graph->ctx, block);
-    xfc_attr attr[] = {xfc_attr_int(XFC_K_FIRST, first), xfc_attr_dims(XFC_K_SIZE, &size, 1)};
-    xfc_value *v = xfc_build(b, XFC_OP_SEQ_OFFSETS, &mask, 1, attr, XFC_COUNT(attr));
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_FIRST, first), xfc_attr_dims(XFC_K_SIZE, &size, 1),
+                       xfc_attr_int(XFC_K_PREFIX, 1)};
+    xfc_value *v = xfc_build(b, XFC_OP_SEQ_OFFSETS, &mask, 1, attr, prefix ? 3 : 2);
     if (!v) return false;
     xfc_value *o = v->def->out;
     *out = (xfc_ragged){.counts = &o[0], .cu = &o[1], .tok = &o[2], .inv = &o[3], .tasks = &o[4]};

@@ -69,9 +69,10 @@ static bool rewrite(xfc_unpad *u) {
     xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = g->source};
     const char *guards = "";
     if (u->n_guards > 0) guards = xfc_sprintf(u->pass->scratch, ", single tokens are read at %u places", u->n_guards);
-    xfc_graph_note(g, "unpad", loc, "padding removed: %u attentions masked by '%s', %u exits%s%s%s", u->n_attentions,
+    xfc_graph_note(g, "unpad", loc, "padding removed: %u attentions masked by '%s', %u exits%s%s%s%s", u->n_attentions,
                    name, u->n_exits, u->first ? ", position 0 of every sequence is read" : "", guards,
-                   u->nonempty ? ", every sequence must have a token" : "");
+                   u->nonempty ? ", every sequence must have a token" : "",
+                   u->prefix ? ", the mask is read as lengths: padding must come last" : "");
     return true;
 }
 

@@ -7,6 +7,10 @@
  * a key is 0 in the model's own arithmetic (exp underflows below -104, and scores are far from 9000) and the key may be
  * left out. No spelling is named anywhere.
  *
+ * A mask that is summed over positions and compared with them (onnxruntime's mask_index) marks the same keys only if
+ * every sequence's tokens come first. The sum is a symbol then, positions compared with it are tokens or not, and what
+ * was proved so holds for such masks alone: `prefix` has the others run padded.
+ *
  * Values that are neither the atom nor constants count as unknown: integers of any value, floats within +-UNKNOWN, which
  * is why only fills like -3.4e38 prove anything where such a value is added. NaN is never assumed; inf * 0 proves nothing.
  */
@@ -28,6 +32,8 @@ typedef struct {
     const xfc_unpad *u;
     double padding;        /* what the atom is at the key */
     xfc_int b, key, query; /* formulas of the tokens' places; query may be NONE */
+    xfc_int length;        /* of the sequence: its tokens, which are all that it begins with if `by_length` */
+    bool by_length;        /* some comparison with the length was decided */
     uint32_t visits;
     /* Comparisons of positions (causal masks) go both ways: d <= 0 is assumed true or false for one whole evaluation, so
      * that all of a bias sees the same side. */
@@ -84,6 +90,23 @@ static fact quotient(fact a, fact b, bool is_float) {
     return times(a, between(1 / b.hi, 1 / b.lo));
 }
 
+static bool key_is_padding(const evaluator *ev) { return ev->padding == (ev->u->inverted ? 1 : 0); }
+
+/* Is d <= 0? If it asks whether the key's or the query's position is below the length: 1, 0. Else -1. */
+static int below_length(evaluator *ev, xfc_int d) {
+    xfc_ctx *c = ev->u->ctx;
+    const xfc_int place[2] = {ev->key, ev->query};
+    for (uint32_t i = 0; i < 2; i++) {
+        if (!xfc_int_known(place[i])) continue;
+        xfc_int behind = xfc_int_sub(c, ev->length, place[i]); /* <= 0: not below */
+        bool not_below = xfc_int_same(d, behind), token = i == 1 || !key_is_padding(ev);
+        if (!not_below && !xfc_int_same(d, xfc_int_sub(c, xfc_int_const(c, 1), behind))) continue;
+        ev->by_length = true;
+        return token != not_below;
+    }
+    return -1;
+}
+
 /* Is d <= 0? As assumed; a new question is first assumed to hold. */
 static int choose(evaluator *ev, xfc_int d) {
     xfc_ctx *c = ev->u->ctx;
@@ -103,7 +126,9 @@ static int compare_formulas(evaluator *ev, xfc_scalar_op op, xfc_int a, xfc_int 
     int known = op == XFC_S_LT ? xfc_int_lt(c, a, b) : xfc_int_le(c, a, b);
     if (known >= 0) return known;
     xfc_int d = xfc_int_sub(c, a, b);
-    return choose(ev, op == XFC_S_LT ? xfc_int_addc(c, d, 1) : d);
+    if (op == XFC_S_LT) d = xfc_int_addc(c, d, 1);
+    known = below_length(ev, d);
+    return known >= 0 ? known : choose(ev, d);
 }
 
 static int compare(evaluator *ev, xfc_scalar_op op, fact a, fact b) {
@@ -262,27 +287,67 @@ static fact step(evaluator *ev, frame *f, const xfc_scalar *s) {
     return scalar_of(ev, s, arg[0], arg[1], arg[2]);
 }
 
-/* The op's result at an index: its body, with the index for its axes. Only nests without reductions. */
+static fact run_body(evaluator *ev, frame f, const xfc_nest *nest) {
+    uint32_t value = nest->stores[0].value;
+    f.fact = xfc_new_array(ev->u->pass->scratch, fact, nest->n_body);
+    for (uint32_t i = 0; i <= value; i++) f.fact[i] = step(ev, &f, &nest->body[i]);
+    return f.fact[value];
+}
+
+/* The axis that the nest sums over: all positions, in integers that hold their number. NONE: it is something else. */
+static xfc_int summed_axis(const evaluator *ev, const xfc_nest *nest, xfc_dtype t) {
+    xfc_int axis = XFC_INT_NONE;
+    if (nest->stores[0].combine != XFC_S_ADD || !xfc_dtype_is_int(t) || xfc_dtype_bytes(t) < 4) return XFC_INT_NONE;
+    for (uint32_t i = 0; i < nest->n_axes; i++) {
+        if (nest->axes[i].kind == XFC_AXIS_PARALLEL) continue;
+        if (xfc_int_known(axis) || !xfc_int_same(nest->axes[i].extent, ev->u->s)) return XFC_INT_NONE;
+        axis = nest->axes[i].symbol;
+    }
+    return axis;
+}
+
+/* A sum over positions of what is one number at tokens and one at padding. */
+static fact sum_of(evaluator *ev, const frame *f, const xfc_nest *nest, xfc_dtype t) {
+    xfc_ctx *c = ev->u->ctx;
+    evaluator at = *ev;
+    fact v[2];
+    at.key = summed_axis(ev, nest, t);
+    at.query = XFC_INT_NONE;
+    if (!xfc_int_known(at.key)) return unknown(t);
+    for (uint32_t i = 0; i < 2; i++) { /* at tokens, at padding */
+        at.padding = ev->u->inverted ? i : 1 - i;
+        v[i] = run_body(&at, *f, nest);
+        if (!is_exact(v[i]) || fabs(v[i].lo) > 1) return unknown(t);
+    }
+    ev->visits = at.visits;
+    xfc_int others = xfc_int_sub(c, ev->u->s, ev->length);
+    return of_formula(c, xfc_int_add(c, xfc_int_mul(c, ev->length, xfc_int_const(c, (int64_t)v[0].lo)),
+                                     xfc_int_mul(c, others, xfc_int_const(c, (int64_t)v[1].lo))));
+}
+
+static bool is_parallel(const xfc_nest *nest) {
+    for (uint32_t i = 0; i < nest->n_axes; i++)
+        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return false;
+    return nest->stores[0].combine == XFC_S_COUNT;
+}
+
+/* The op's result at an index: its body, with the index for its axes. No reductions but sums over positions. */
 static fact through_nest(evaluator *ev, const xfc_op *op, const xfc_int *index) {
     frame f = {.op = op};
     uint32_t n = 0;
+    xfc_dtype t = op->out[0].type.dtype;
     const xfc_nest *nest = op->n_out == 1 && op->n_in <= XFC_COUNT(f.slot) ? xfc_unpad_nest(ev->u, op) : NULL;
-    if (!nest) return unknown(op->out[0].type.dtype);
+    if (!nest || nest->n_stores != 1) return unknown(t);
     for (uint32_t i = 0; i < op->n_in; i++)
         if (op->in[i].value) f.slot[n++] = i;
-    const xfc_store *store = &nest->stores[0];
-    if (nest->n_stores != 1 || store->combine != XFC_S_COUNT) return unknown(op->out[0].type.dtype);
-    for (uint32_t i = 0; i < nest->n_axes; i++)
-        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return unknown(op->out[0].type.dtype);
-    for (uint32_t d = 0; d < store->to.rank; d++) {
-        f.from[f.n] = store->to.index[d];
+    const xfc_access *to = &nest->stores[0].to;
+    for (uint32_t d = 0; d < to->rank; d++) {
+        f.from[f.n] = to->index[d];
         if (xfc_int_value(ev->u->ctx, f.from[f.n], NULL)) continue;
-        if (xfc_int_look(ev->u->ctx, f.from[f.n])->kind != XFC_INT_SYMBOL) return BAD;
+        if (xfc_int_look(ev->u->ctx, f.from[f.n])->kind != XFC_INT_SYMBOL) return is_parallel(nest) ? BAD : unknown(t);
         f.to[f.n++] = index[d];
     }
-    f.fact = xfc_new_array(ev->u->pass->scratch, fact, nest->n_body);
-    for (uint32_t i = 0; i <= store->value; i++) f.fact[i] = step(ev, &f, &nest->body[i]);
-    return f.fact[store->value];
+    return is_parallel(nest) ? run_body(ev, f, nest) : sum_of(ev, &f, nest, t);
 }
 
 static bool forbids(fact f) { return !f.bad && f.hi <= FORBIDDEN; }
@@ -325,7 +390,14 @@ static fact value_in_all_cases(evaluator *ev, const xfc_value *v, const xfc_int 
 
 /* --- attention --- */
 
-static fact term_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xfc_unpad_term *term, double padding) {
+static xfc_int length_of(xfc_unpad *u) {
+    if (!xfc_int_known(u->length)) u->length = xfc_int_let(u->ctx, "length", xfc_int_const(u->ctx, 0), u->s);
+    return u->length;
+}
+
+/* Sets *prefix if the answer holds only for sequences whose tokens come first. */
+static fact term_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xfc_unpad_term *term, double padding,
+                    bool *prefix) {
     xfc_ctx *c = u->ctx;
     const xfc_type *rows = &op->in[0].value->type, *type = &term->value->type;
     xfc_int at[4], full[4], index[XFC_MAX_RANK];
@@ -333,7 +405,7 @@ static fact term_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xf
         full[d] = d < 3 ? rows->dim[d] : op->in[1].value->type.dim[2];
         at[d] = xfc_unpad_axis(u, full[d]);
     }
-    evaluator ev = {.u = u, .padding = padding, .key = at[3], .query = at[2]};
+    evaluator ev = {.u = u, .padding = padding, .key = at[3], .query = at[2], .length = length_of(u)};
     ev.b = xfc_token_sequence(u, q, rows, at);
     if (term->rank == 3) { /* dims 1 .. 3 are those of the sum */
         at[1] = xfc_int_add(c, xfc_int_mul(c, at[0], full[1]), at[1]);
@@ -344,23 +416,28 @@ static fact term_at(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xf
         index[d] = xfc_broadcast_index(c, at[to], type->dim[d], full[to]);
     }
     fact f = value_in_all_cases(&ev, term->value, index);
+    *prefix |= ev.by_length;
     return ev.needs_token ? BAD : f;
 }
 
 bool xfc_unpad_masks_keys(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
+    bool prefix = false, decided = false;
     if (op->n_in < 4 || !op->in[3].value) return false;
     const xfc_unpad_term whole = {op->in[3].value, XFC_TERM_PLAIN, 4};
     if (u->n_attentions == 0) {
         u->inverted = false;
-        if (!forbids(term_at(u, op, q, &whole, 0))) u->inverted = true;
+        u->inverted = !forbids(term_at(u, op, q, &whole, 0, &decided));
     }
-    fact real = term_at(u, op, q, &whole, u->inverted ? 0 : 1);
-    return forbids(term_at(u, op, q, &whole, u->inverted ? 1 : 0)) && !real.bad && !forbids(real);
+    fact real = term_at(u, op, q, &whole, u->inverted ? 0 : 1, &prefix);
+    if (!forbids(term_at(u, op, q, &whole, u->inverted ? 1 : 0, &prefix)) || real.bad || forbids(real)) return false;
+    u->prefix |= prefix;
+    return true;
 }
 
 bool xfc_unpad_is_neutral(xfc_unpad *u, const xfc_op *op, const xfc_token *q, const xfc_unpad_term *term) {
-    fact real = term_at(u, op, q, term, u->inverted ? 0 : 1);
-    return is_exact(real) && real.lo == 0;
+    bool prefix = false;
+    fact real = term_at(u, op, q, term, u->inverted ? 0 : 1, &prefix);
+    return is_exact(real) && real.lo == 0 && (u->prefix || !prefix);
 }
 
 /* --- what ignores padding --- */
@@ -381,7 +458,7 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
     const xfc_type *type = &op->out[0].type;
     xfc_int at[XFC_MAX_RANK];
     for (uint32_t d = 0; d < type->rank; d++) at[d] = xfc_unpad_axis(u, type->dim[d]);
-    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0};
+    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0, .length = length_of(u)};
     ev.b = xfc_token_sequence(u, out, type, at);
     ev.key = xfc_token_position(u, out, type, at);
     *fill = 0;
@@ -391,6 +468,7 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
             fact f = operand_at(&ev, op, i, at);
             if (!is_exact(f) || f.lo != 0) continue;
             u->nonempty |= ev.needs_token;
+            u->prefix |= ev.by_length;
             return XFC_CLEAN_FILL;
         }
         return XFC_DIRTY;
@@ -402,6 +480,7 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
     fact v = operand_at(&ev, op, taken, at);
     if (ev.needs_token) return XFC_DIRTY;
     *fill = v.lo;
+    u->prefix |= ev.by_length;
     return is_exact(v) ? XFC_CLEAN_FILL : XFC_CLEAN;
 }
 
@@ -435,12 +514,13 @@ static bool weighs_nothing(xfc_unpad *u, const xfc_op *op, uint32_t i) {
         read = nest->body[k].u.access;
     }
     if (!read) return false;
-    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0};
+    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0, .length = length_of(u)};
     ev.b = xfc_token_sequence(u, &s->token, &v->type, read->index);
     ev.key = xfc_token_position(u, &s->token, &v->type, read->index);
     fact f = summand(&ev, op, nest, read);
     if (ev.n_choices > 0 || !is_exact(f) || f.lo != 0) return false;
     u->nonempty |= ev.needs_token;
+    u->prefix |= ev.by_length;
     return true;
 }
 
@@ -451,7 +531,7 @@ static bool sinks(xfc_unpad *u, const xfc_op *op) {
     xfc_unpad_value *s = xfc_unpad_of(u, x);
     xfc_int at[XFC_MAX_RANK];
     for (uint32_t d = 0; d < x->type.rank; d++) at[d] = xfc_unpad_axis(u, x->type.dim[d]);
-    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0};
+    evaluator ev = {.u = u, .padding = u->inverted ? 1 : 0, .length = length_of(u)};
     ev.b = xfc_token_sequence(u, &s->token, &x->type, at);
     ev.key = xfc_token_position(u, &s->token, &x->type, at);
     fact f = of_softmax(&ev, op, at);
@@ -459,6 +539,7 @@ static bool sinks(xfc_unpad *u, const xfc_op *op) {
     s->clean = true;
     s->fill = (double)-INFINITY;
     u->nonempty = true;
+    u->prefix |= ev.by_length;
     return true;
 }
 

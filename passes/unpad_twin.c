@@ -405,7 +405,7 @@ static bool make_prologue(maker *m) {
     xfc_value *mask = mask_of(m, &b);
     xfc_ragged r;
     if (mask) mask = xfc_unpad_guarded(u, &b, mask);
-    if (!mask || !xfc_b_seq_offsets(&b, mask, u->first, TASK_ROWS, &r)) return false;
+    if (!mask || !xfc_b_seq_offsets(&b, mask, u->first, u->prefix, TASK_ROWS, &r)) return false;
     xfc_int packed = u->pass->opts->packed_tokens;
     m->t = xfc_int_let(c, "T", zero, xfc_int_known(packed) ? xfc_int_min(c, all, packed) : all);
     m->n_tasks = xfc_int_let(c, "N", zero, blocks);
@@ -422,7 +422,7 @@ static bool make_prologue(maker *m) {
     m->seq = xfc_b_binary(&b, XFC_OP_DIV, m->tok, s);
     /* run_packed checks its sequences itself, but not what else a guard asks of them. */
     bool guards = u->nonempty || u->n_guards > 0, checked = xfc_int_known(packed);
-    m->padded = guards || (!checked && (u->first || u->atom->type.dtype != XFC_BOOL));
+    m->padded = guards || (!checked && (u->first || u->prefix || u->atom->type.dtype != XFC_BOOL));
     xfc_int most = xfc_int_const(c, INT32_MAX);
     if (!m->padded) xfc_graph_require_equal(u->g, xfc_int_min(c, all, most), all, loc);
     return m->pos && m->seq;

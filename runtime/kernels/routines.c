@@ -2,6 +2,6 @@
 #include "runtime/kernels/routines.h"
 
 const xk_routine xk_routines[] = {
-    {"xk_seq_offsets", xk_seq_offsets, 1, 5, 2},
+    {"xk_seq_offsets", xk_seq_offsets, 1, 5, 3},
 };
 const xk_u32 xk_n_routines = sizeof xk_routines / sizeof xk_routines[0];

@@ -1,12 +1,12 @@
 /* seq_offsets.c - where the kept tokens of a padded batch are: from a mask [b, s] to the tables of the packed program.
  *
  * Operand 0: the mask, kept where it is 1. Numbers: `first` (the first token of every sequence must be kept), `block`
- * (rows of one task). Results: counts i64 {T, N, B2}; cu i32 [b + 1]; tok i32 [b * s]: flat places of kept tokens in
+ * (rows of one task), `prefix` (the tokens kept must be the first of their sequence). Results: counts i64 {T, N, B2}; cu i32 [b + 1]; tok i32 [b * s]: flat places of kept tokens in
  * order; inv i32 [b, s]: the packed row of each place, or -1; tasks i32 [b * ceil(s / block), 2]: (sequence, first
  * row), the tasks of longer sequences first. What lies behind T and N is 0.
  *
- * A mask that is none (an element neither 0 nor 1, a missing first token, 2^31 places or more) keeps nothing: T and N
- * are 0 and B2, which is 0 otherwise, is b. So the caller's two programs, one over T rows and one over B2 sequences,
+ * A mask that is none (an element neither 0 nor 1, a token missing at the start or before others, 2^31 places or more)
+ * keeps nothing: T and N are 0 and B2, which is 0 otherwise, is b. So the caller's two programs, one over T rows and one over B2 sequences,
  * run one or the other.
  *
  * Sequences are sorted by counting; its two tables stand in inv and tok, which are filled last.
@@ -43,13 +43,13 @@ XK xk_u32 bit(const xk_array *mask, xk_i64 i) {
 }
 
 /* Fills cu; false if this is no mask. */
-static int count(const batch *q, int first) {
+static int count(const batch *q, int first, int prefix) {
     xk_i32 total = 0;
     for (xk_i64 i = 0; i < q->b; i++) {
         q->cu[i] = total;
         for (xk_i64 j = 0; j < q->s; j++) {
             xk_u32 u = bit(q->mask, i * q->s + j);
-            if (u == NEITHER) return 0;
+            if (u == NEITHER || (prefix && u == 1 && total - q->cu[i] != j)) return 0;
             total += (xk_i32)u;
         }
         if (first && (q->s == 0 || bit(q->mask, i * q->s) != 1)) return 0;
@@ -105,7 +105,7 @@ void xk_seq_offsets(const xk_call *c) {
     batch q = {.mask = &a[0], .b = a[0].dim[0], .s = a[0].dim[1], .block = c->number[1], .n_tasks = a[5].dim[0]};
     q.counts = a[1].data, q.cu = a[2].data, q.tok = a[3].data, q.inv = a[4].data, q.tasks = a[5].data;
     xk_i64 all = q.b * q.s;
-    int is_mask = q.b <= 0x7fffffff && all <= 0x7fffffff && count(&q, c->number[0] != 0);
+    int is_mask = q.b <= 0x7fffffff && all <= 0x7fffffff && count(&q, c->number[0] != 0, c->number[2] != 0);
     q.counts[0] = q.counts[1] = 0;
     q.counts[2] = is_mask ? 0 : q.b;
     if (is_mask) {

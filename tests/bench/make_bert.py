@@ -2,14 +2,15 @@
 """make_bert.py - a text encoder of BERT's architecture with random weights as ONNX, as PyTorch's exporter spells it.
 
     tests/bench/make_bert.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--norm op|spelled]
-                             [--pooling cls|mean|last|end|weighted|none] [--mask int64|int32|bool|float32]
-                             [--vocab 30522] [--positions 512] [--inner N] [--seed 0]
+                             [--attention spelled|fused] [--pooling cls|mean|last|end|weighted|none]
+                             [--mask int64|int32|bool|float32] [--vocab 30522] [--positions 512] [--inner N] [--seed 0]
 
 The defaults are BERT-base: 435 MB, weights inside the file. Batch and sequence are dynamic; the inputs are input_ids,
 attention_mask and token_type_ids, the outputs last_hidden_state and pooled: tanh of a linear of the first token (cls),
 the mean over the mask, the token at the sum of the mask less 1 (last), the first token with the largest id of its text
 (end), or a mean by learned weights. Attention, gelu and the mask, (1 - mask) * -3.4028235e38, are spelled out; so are
-the norms with --norm=spelled.
+the norms with --norm=spelled. --attention=fused writes onnxruntime's Attention, as its optimiser does: the mask is
+summed to one length a text.
 
 The weights have the scale of trained ones, so that the computation is not degenerate: linears keep the variance,
 scores are about N(0, 1), no bias is zero, no scale of a norm is one. The same options make the same bytes.
@@ -89,6 +90,11 @@ def embeddings(w, a):
     return w.norm(x, "embeddings.norm", a.width, a.norm == "spelled")
 
 
+def length_mask(w):
+    w.scope = "mask"
+    return w.node("ReduceSum", [w.node("Cast", ["attention_mask"], to=TensorProto.INT32), w.constant([1])], keepdims=0)
+
+
 def additive_mask(w):
     w.scope = "mask"
     mask = w.node("Unsqueeze", [w.node("Unsqueeze", ["attention_mask", w.constant([1])]), w.constant([2])])
@@ -109,6 +115,13 @@ def attention(w, a, name, x, mask):
     return w.linear(w.node("Reshape", [together, w.constant([0, 0, a.width])]), f"{name}.output", a.width, a.width)
 
 
+def fused_attention(w, a, name, x, lengths):
+    weight = w.normal(f"{name}.qkv.weight", (a.width, 3 * a.width), 1 / math.sqrt(a.width))
+    inputs = [x, weight, w.normal(f"{name}.qkv.bias", 3 * a.width, 0.1), lengths]
+    together = w.node("Attention", inputs, domain="com.microsoft", num_heads=a.heads, mask_filter_value=float(LOWEST))
+    return w.linear(together, f"{name}.output", a.width, a.width)
+
+
 def gelu(w, x):
     erf = w.node("Erf", [w.node("Div", [x, w.constant(math.sqrt(2), np.float32)])])
     product = w.node("Mul", [x, w.node("Add", [erf, w.constant(1.0, np.float32)])])
@@ -118,7 +131,8 @@ def gelu(w, x):
 def layer(w, a, i, x, mask):
     name = w.scope = f"layer.{i}"
     spelled = a.norm == "spelled"
-    x = w.norm(w.node("Add", [attention(w, a, f"{name}.attention", x, mask), x]), f"{name}.attention.norm", a.width,
+    attend = fused_attention if a.attention == "fused" else attention
+    x = w.norm(w.node("Add", [attend(w, a, f"{name}.attention", x, mask), x]), f"{name}.attention.norm", a.width,
                spelled)
     inner = gelu(w, w.linear(x, f"{name}.inner", a.width, a.inner))
     out = w.node("Add", [w.linear(inner, f"{name}.output", a.inner, a.width), x])
@@ -176,6 +190,7 @@ def options(argv=(), **more):
     p.add_argument("--pooling", choices=("cls", "mean", "last", "end", "weighted", "none"), default="cls")
     p.add_argument("--norm", choices=("op", "spelled"), default="op")
     p.add_argument("--mask", choices=tuple(MASKS), default="int64")
+    p.add_argument("--attention", choices=("spelled", "fused"), default="spelled")
     a = p.parse_args(argv)
     for name, value in more.items():
         setattr(a, name, value)
@@ -188,7 +203,7 @@ def options(argv=(), **more):
 def make(a):
     """The model as a ModelProto."""
     w = Writer(a.seed)
-    x, mask = embeddings(w, a), additive_mask(w)
+    x, mask = embeddings(w, a), length_mask(w) if a.attention == "fused" else additive_mask(w)
     for i in range(a.layers):
         x = layer(w, a, i, x, mask)
     pool(w, a, x)
@@ -200,8 +215,8 @@ def make(a):
     if a.pooling != "none":
         outputs.append(helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["batch", a.width]))
     graph = helper.make_graph(w.nodes, "encoder", inputs, outputs, w.initializers)
-    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)],
-                             producer_name="make_bert")
+    opsets = [helper.make_opsetid("", 17)] + [helper.make_opsetid("com.microsoft", 1)] * (a.attention == "fused")
+    return helper.make_model(graph, ir_version=8, opset_imports=opsets, producer_name="make_bert")
 
 
 def main():

@@ -213,11 +213,11 @@ static void model_c(builder *b) {
     operand(b, XF_SPACE_INPUT, 0, 0, 0);
     for (int i = 0; i < 5; i++) operand(b, XF_SPACE_WORK, 0, 0, op(b, XF_I_MUL, unit, number(b, i), 0));
     xf_val counts_at = b->operands[1].value, tok_at = b->operands[3].value;
-    info.kind = XF_STEP_CALL, info.n_in = 1, info.n_out = 5, info.first_out_arg = mask + 1, info.n_numbers = 2;
-    numbers(b, 2, (xf_val[]){zero, block});
+    info.kind = XF_STEP_CALL, info.n_in = 1, info.n_out = 5, info.first_out_arg = mask + 1, info.n_numbers = 3;
+    numbers(b, 3, (xf_val[]){zero, block, zero});
     step(b, info, "seq_offsets", (const char *[]){"offsets", NULL});
     operand(b, XF_SPACE_INPUT, 1, 0, 0);
-    info.kind = XF_STEP_DEFINE, info.n_out = 0, info.first_number = 2, info.n_numbers = 6;
+    info.kind = XF_STEP_DEFINE, info.n_out = 0, info.first_number = 3, info.n_numbers = 6;
     numbers(b, 6, (xf_val[]){t, zero, places, m, zero, t});
     step(b, info, "define", (const char *[]){"sizes", NULL});
     operand(b, XF_SPACE_WORK, 0, 0, tok_at);

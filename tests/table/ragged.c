@@ -5,7 +5,7 @@ enum { MOST = 600 };
 
 typedef struct {
     int64_t b, s, block, counts[3];
-    bool first, is_mask;
+    bool first, prefix, is_mask;
     int keep[MOST]; /* 0, 1, or -1: neither */
     int32_t cu[MOST], tok[MOST], inv[MOST], tasks[2 * MOST];
 } expected;
@@ -15,6 +15,8 @@ static void expect(expected *e) {
     e->is_mask = true;
     for (int64_t i = 0; i < e->b; i++) {
         for (int64_t j = 0; j < e->s; j++) e->is_mask = e->is_mask && e->keep[i * e->s + j] >= 0;
+        for (int64_t j = 1; j < e->s && e->prefix; j++)
+            e->is_mask = e->is_mask && e->keep[i * e->s + j] <= e->keep[i * e->s + j - 1];
         if (e->first) e->is_mask = e->is_mask && e->s > 0 && e->keep[i * e->s] == 1;
     }
     memset(e->counts, 0, sizeof e->counts);
@@ -82,6 +84,7 @@ static void seq_offsets(table *t, xfc_dtype dtype, int kind) {
     const int64_t *size = sizes[test_between(&t->seed, 0, (int64_t)XFC_COUNT(sizes) - 1)];
     e.b = size[0], e.s = size[1], e.block = test_between(&t->seed, 0, 2) ? test_between(&t->seed, 1, 9) : 64;
     e.first = test_between(&t->seed, 0, 2) == 0;
+    e.prefix = test_between(&t->seed, 0, 2) == 0;
     random_keep(t, &e, dtype == XFC_BOOL && kind == 3 ? 0 : kind);
     expect(&e);
     table_next(t, "seq_offsets");
@@ -91,7 +94,7 @@ static void seq_offsets(table *t, xfc_dtype dtype, int kind) {
     xfc_value *mask = xfc_graph_add_input(g, "mask", xfc_type_make(dtype, 2, dim));
     xfc_builder b = {.graph = g};
     xfc_ragged r;
-    if (!CHECK(xfc_b_seq_offsets(&b, mask, e.first, e.block, &r))) return;
+    if (!CHECK(xfc_b_seq_offsets(&b, mask, e.first, e.prefix, e.block, &r))) return;
     xfc_value *all[] = {r.counts, r.cu, r.tok, r.inv, r.tasks};
     xfc_graph_set_outputs(g, all, NULL, 5);
     xfc_array in = array_of(t->arena, dtype, 2, (int64_t[]){e.b, e.s}), out[5];

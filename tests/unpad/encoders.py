@@ -24,11 +24,12 @@ class Model:
     """What a test must know of a model beside the file.
 
     reads: None, or (mask, ids) -> the position of each text that the pooled output reads, so that only masks with a one there are packed.
-    reads_padding: the model itself lets ids in front of a token (left padding, holes) matter, because it derives positions from
-    them. ends: the last token of a text has an id of its own, the largest."""
+    reads_padding: the model itself lets ids in front of a token (left padding, holes) matter, because it derives positions or lengths
+    from them. prefix: the mask is read as lengths, so that only masks whose padding comes last are packed. ends: the last token of a
+    text has an id of its own, the largest."""
 
-    def __init__(self, reads=None, reads_padding=False, ends=False, pad=0, vocabulary=200, longest=64, made=None):
-        self.reads, self.reads_padding, self.ends, self.pad, self.made = reads, reads_padding, ends, pad, made
+    def __init__(self, reads=None, reads_padding=False, prefix=False, ends=False, pad=0, vocabulary=200, longest=64, made=None):
+        self.reads, self.reads_padding, self.prefix, self.ends, self.pad, self.made = reads, reads_padding, prefix, ends, pad, made
         self.vocabulary, self.longest = vocabulary, longest
 
     def file(self, name, folder):
@@ -57,7 +58,8 @@ def any_token(mask, ids):
 
 
 def made(reads, ends=False, **options):
-    return Model(reads, ends=ends, vocabulary=100, longest=256, made=dict(vocab=100, positions=256, **options))
+    lengths = options.get("attention") == "fused"
+    return Model(reads, lengths, lengths, ends, vocabulary=100, longest=256, made=dict(vocab=100, positions=256, **options))
 
 
 ALL = {
@@ -65,6 +67,8 @@ ALL = {
     "made_cls": made(first, layers=2, width=64, heads=2, pooling="cls"),
     "made_mean": made(None, layers=2, width=72, heads=3, pooling="mean", norm="spelled", mask="bool"),
     "made_tokens": made(None, layers=3, width=60, heads=3, pooling="none", mask="float32"),
+    "made_lengths": made(None, layers=2, width=64, heads=2, pooling="mean", attention="fused"),
+    "made_lengths_cls": made(first, layers=1, width=48, heads=4, pooling="cls", mask="bool", attention="fused"),
     "made_int32": made(first, layers=1, width=48, heads=1, pooling="cls", norm="spelled", mask="int32"),
     "made_last": made(last, layers=2, width=48, heads=2, pooling="last"),
     "made_last_bool": made(last, layers=1, width=40, heads=2, pooling="last", mask="bool"),
