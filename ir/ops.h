@@ -45,6 +45,9 @@ xfc_status decompose_rmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_crmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_gelu(xfc_builder *, const xfc_op *, xfc_value **);
 xfc_status decompose_attention(xfc_builder *, const xfc_op *, xfc_value **);
+/* The same op in f32, with casts around: what f16 and bf16 mean here, and what targets have code for. */
+bool xfc_op_is_narrow(const xfc_op *);
+xfc_status xfc_decompose_wide(xfc_builder *, const xfc_op *, xfc_value **);
 
 /* .push: where an input element lands. */
 void push_reshape(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);

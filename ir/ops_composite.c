@@ -10,6 +10,8 @@
 
 static xfc_dtype wide_of(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t; }
 
+bool xfc_op_is_narrow(const xfc_op *op) { return wide_of(op->out[0].type.dtype) != op->out[0].type.dtype; }
+
 static xfc_status need_float(xfc_infer *inf) {
     xfc_dtype t = xfc_op_in(inf->op, 0)->dtype;
     if (xfc_dtype_is_float(t)) return XFC_OK;
@@ -54,6 +56,17 @@ static xfc_status finish(xfc_builder *b, const xfc_op *op, xfc_value *value, xfc
 static xfc_value *operand(xfc_builder *b, const xfc_op *op, uint32_t i) {
     xfc_value *value = op->in[i].value;
     return xfc_b_cast(b, value, wide_of(value->type.dtype));
+}
+
+xfc_status xfc_decompose_wide(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    xfc_value *in[8] = {NULL};
+    xfc_assert(op->n_out == 1 && op->n_in <= XFC_COUNT(in));
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (!op->in[i].value) continue;
+        in[i] = operand(b, op, i);
+        if (!in[i]) return XFC_ERR_INPUT;
+    }
+    return finish(b, op, xfc_build_opt(b, op->code, in, op->n_in, op->attr, op->n_attr), result);
 }
 
 /* NULL after a failure, like every builder function. */
@@ -242,6 +255,7 @@ xfc_status infer_attention(xfc_infer *inf) {
 
 xfc_status decompose_attention(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     static const int64_t swap[] = {0, 1, 3, 2};
+    if (xfc_op_is_narrow(op)) return xfc_decompose_wide(b, op, result);
     xfc_value *q = operand(b, op, 0), *k = operand(b, op, 1), *v = operand(b, op, 2);
     xfc_value *kt = xfc_b_transpose(b, k, swap);
     xfc_value *s = xfc_b_matmul(b, q, kt);

@@ -159,8 +159,7 @@ static xfc_value *content_bias(xfc_builder *b, const xfc_op *op, uint32_t i) {
 static xfc_value *add_biases(xfc_builder *b, const xfc_op *op, xfc_value *s, xfc_value *sequence) {
     for (uint32_t i = BIAS; i < N_OPERANDS; i++) {
         if (!xfc_op_has_in(op, i)) continue;
-        xfc_value *bias = i == BIAS ? bias_of(b, op, sequence) : content_bias(b, op, i);
-        s = xfc_b_binary(b, XFC_OP_ADD, s, xfc_b_cast(b, bias, s ? s->type.dtype : XFC_F32));
+        s = xfc_b_binary(b, XFC_OP_ADD, s, i == BIAS ? bias_of(b, op, sequence) : content_bias(b, op, i));
     }
     return s;
 }
@@ -172,9 +171,8 @@ static xfc_value *softmax(xfc_builder *b, xfc_value *scores) {
 
 xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     static const int64_t swap[] = {0, 2, 1};
-    xfc_dtype t = op->out[0].type.dtype, wide = t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t;
-    xfc_value *q = xfc_b_cast(b, op->in[Q].value, wide), *k = xfc_b_cast(b, op->in[K].value, wide);
-    xfc_value *v = xfc_b_cast(b, op->in[V].value, wide);
+    if (xfc_op_is_narrow(op)) return xfc_decompose_wide(b, op, result);
+    xfc_value *q = op->in[Q].value, *k = op->in[K].value, *v = op->in[V].value;
     xfc_value *sequence = sequence_of(b, op->in[CU].value, op->in[Q].value->type.dim[1]);
     xfc_value *s = xfc_b_matmul(b, q, xfc_b_transpose(b, k, swap));
     s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_f(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
@@ -183,7 +181,7 @@ xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_valu
     xfc_value *p = softmax(b, xfc_b_select(b, same, s, scalar_f(b, s, -(double)INFINITY)));
     if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
         p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_f(b, p, 0), p);
-    result[0] = xfc_b_cast(b, xfc_b_matmul(b, p, v), t);
+    result[0] = xfc_b_matmul(b, p, v);
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }
 

@@ -21,6 +21,7 @@
 enum { MAX_VISITS = 4000, MAX_SCAN = 1 << 16, MAX_LETS = 16, MAX_CHOICES = 4 };
 #define FORBIDDEN (-9000.0)
 #define UNKNOWN 1e6
+#define LARGEST_HALF 65504.0
 
 typedef struct {
     double lo, hi;
@@ -51,8 +52,21 @@ static fact exactly(double v) { return (fact){.lo = v, .hi = v}; }
 static fact between(double lo, double hi) { return (fact){.lo = lo, .hi = hi}; }
 static const fact BAD = {.bad = true};
 
+static double rounded(xfc_dtype t, double v) {
+    double bits = 0;
+    const xfc_tensor one = {.dtype = t, .rank = 1, .count = 1, .data = &bits};
+    xfc_element_set_f(t, &bits, 0, v);
+    return xfc_tensor_get_f(&one, 0);
+}
+
+/* As the type holds it: rounding keeps the order, and what is too large becomes infinite. */
+static fact held(xfc_dtype t, fact f) {
+    return f.bad || !xfc_dtype_is_float(t) ? f : between(rounded(t, f.lo), rounded(t, f.hi));
+}
+
 static fact unknown(xfc_dtype t) {
     if (t == XFC_BOOL) return between(0, 1);
+    if (t == XFC_F16) return between(-LARGEST_HALF, LARGEST_HALF);
     return xfc_dtype_is_float(t) ? between(-UNKNOWN, UNKNOWN) : between(-0x1p62, 0x1p62);
 }
 
@@ -88,6 +102,12 @@ static fact times(fact a, fact b) {
 static fact quotient(fact a, fact b, bool is_float) {
     if (!is_float || (b.lo <= 0 && b.hi >= 0) || isinf(b.lo) || isinf(b.hi)) return BAD;
     return times(a, between(1 / b.hi, 1 / b.lo));
+}
+
+static fact plus(fact a, fact b) {
+    const double inf = (double)INFINITY;
+    bool nan = (a.lo == -inf && b.hi == inf) || (a.hi == inf && b.lo == -inf);
+    return nan ? BAD : between(a.lo + b.lo, a.hi + b.hi);
 }
 
 static bool key_is_padding(const evaluator *ev) { return ev->padding == (ev->u->inverted ? 1 : 0); }
@@ -160,8 +180,8 @@ static xfc_int formula(xfc_ctx *c, xfc_scalar_op op, fact a, fact b) {
 static fact arithmetic(evaluator *ev, const xfc_scalar *s, fact a, fact b) {
     fact r;
     switch ((int)s->op) {
-    case XFC_S_ADD: r = between(a.lo + b.lo, a.hi + b.hi); break;
-    case XFC_S_SUB: r = between(a.lo - b.hi, a.hi - b.lo); break;
+    case XFC_S_ADD: r = plus(a, b); break;
+    case XFC_S_SUB: r = plus(a, between(-b.hi, -b.lo)); break;
     case XFC_S_MUL: r = times(a, b); break;
     case XFC_S_DIV: r = quotient(a, b, xfc_dtype_is_float(s->dtype)); break;
     case XFC_S_MIN: r = between(fmin(a.lo, b.lo), fmin(a.hi, b.hi)); break;
@@ -170,6 +190,7 @@ static fact arithmetic(evaluator *ev, const xfc_scalar *s, fact a, fact b) {
     default: return unknown(s->dtype);
     }
     if (r.bad || isnan(r.lo) || isnan(r.hi)) return BAD;
+    r = held(s->dtype, r);
     r.sym = xfc_dtype_is_int(s->dtype) ? formula(ev->u->ctx, s->op, a, b) : XFC_INT_NONE;
     return r;
 }
@@ -188,7 +209,7 @@ static fact logic(const xfc_scalar *s, fact a, fact b) {
 
 static fact converted(fact a, xfc_dtype to) {
     if (to == XFC_BOOL) return a.lo > 0 || a.hi < 0 ? exactly(1) : a.lo == 0 && a.hi == 0 ? exactly(0) : between(0, 1);
-    if (xfc_dtype_is_float(to)) return between(a.lo, a.hi);
+    if (xfc_dtype_is_float(to)) return held(to, between(a.lo, a.hi));
     return (fact){.lo = trunc(a.lo), .hi = trunc(a.hi), .sym = a.sym};
 }
 

@@ -41,6 +41,13 @@ static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     return true;
 }
 
+/* Over sequences of different lengths, attention has one implementation: that of f32, or of narrower types in f32, with heads of known
+ * widths. */
+static bool has_kernel(const xfc_unpad *u, const xfc_op *op) {
+    const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
+    return q->dtype != XFC_F64 && xfc_int_value(u->ctx, q->dim[3], NULL) && xfc_int_value(u->ctx, v->dim[3], NULL);
+}
+
 static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
     for (uint32_t i = 0; i < 3; i++) {
         const xfc_unpad_value *s = xfc_unpad_of(u, op->in[i].value);
@@ -49,7 +56,7 @@ static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
         if (i == 0) *q = s->token;
         if (!xfc_token_same(q, &s->token)) return false;
     }
-    return op->out[0].type.dtype == XFC_F32 && bias_fits(u, op, q);
+    return has_kernel(u, op) && bias_fits(u, op, q);
 }
 
 /* Keys and values of an attention over other rows (a decoder reading the encoder): padding has no weight there. */
