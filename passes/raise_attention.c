@@ -12,7 +12,9 @@
  * select(mask, fill, s) becomes s + select(mask, fill, 0) only for fill = -inf, where both are -inf for finite s, and
  * for |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to the last bit for every |s| < 1e20: scores are
  * products of normalised activations, and a model whose scores are larger has long lost them to rounding. Other fills
- * (-10000, -65504 in f16) would shift masked rows, so those stay unraised.
+ * (-10000, -65504 in f16) would shift masked rows, so those stay unraised. Casts between f16 or bf16 and f32, which
+ * converters put around the softmax, are peeled where they widen on the way down to the softmax and narrow behind it: all
+ * is computed in f32 then and rounded once, which leaves out roundings and overflow of the model.
  *
  * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
  * must be equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets batch
@@ -42,6 +44,7 @@ typedef struct {
     uint32_t n_biases;
     double scale;
     bool nan_to_zero;
+    bool casts; /* some were peeled: compute in f32 */
 } finder;
 
 static bool is_op(const xfc_value *v, xfc_opcode code) { return v->def && v->def->code == code; }
@@ -72,6 +75,22 @@ static bool peel_scale(xfc_value **v, double *scale) {
     return false;
 }
 
+static bool is_narrow(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16; }
+
+/* A cast to f32 of less. */
+static bool widens(const xfc_value *v) {
+    return is_op(v, XFC_OP_CAST) && v->type.dtype == XFC_F32 && is_narrow(v->def->in[0].value->type.dtype);
+}
+
+static bool peel_cast(finder *f, xfc_value **v, bool widening) {
+    bool narrows =
+        is_op(*v, XFC_OP_CAST) && is_narrow((*v)->type.dtype) && (*v)->def->in[0].value->type.dtype == XFC_F32;
+    if (widening ? !widens(*v) : !narrows) return false;
+    f->casts = true;
+    *v = (*v)->def->in[0].value;
+    return true;
+}
+
 /* Is it the scores, under more layers? Decides which operand of an add is the bias. */
 static bool leads_to_product(const xfc_value *v) {
     for (uint32_t i = 0; i < MAX_PEELS && v->def; i++) {
@@ -79,7 +98,7 @@ static bool leads_to_product(const xfc_value *v) {
         if (op->code == XFC_OP_MATMUL) return true;
         double c;
         const xfc_value *next = NULL;
-        if (op->code == XFC_OP_RESHAPE) {
+        if (op->code == XFC_OP_RESHAPE || widens(v)) {
             v = op->in[0].value;
             continue;
         }
@@ -138,7 +157,7 @@ static bool find_probabilities(finder *f, xfc_value **v) {
     xfc_value *p = *v;
     double zero;
     if (p->type.rank == 4 && !meet_lead(f, &p->type)) return false;
-    while (used_once(p) && peel_regroup(f, &p)) {}
+    while (used_once(p) && (peel_regroup(f, &p) || peel_cast(f, &p, false))) {}
     if (!used_once(p)) return false;
     if (is_op(p, XFC_OP_SELECT)) {
         const xfc_op *op = p->def;
@@ -160,7 +179,9 @@ static bool find_product(finder *f, xfc_value *scores) {
     for (uint32_t i = 0; i < MAX_PEELS; i++) {
         if (!used_once(scores)) return false;
         if (is_op(scores, XFC_OP_MATMUL)) break;
-        if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores)) return false;
+        if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores) &&
+            !peel_cast(f, &scores, true))
+            return false;
     }
     if (!is_op(scores, XFC_OP_MATMUL)) return false;
     f->q = scores->def->in[0].value;
@@ -235,6 +256,7 @@ static xfc_value *strip_expand(xfc_value *v) {
 
 static xfc_value *layer_bias(const finder *f, xfc_builder *b, const bias_layer *l) {
     xfc_value *v = l->fill ? fill_bias(b, l->value) : strip_expand(l->value);
+    if (f->casts) v = xfc_b_cast(b, v, XFC_F32);
     if (v && l->scale != 1) v = xfc_b_binary(b, XFC_OP_MUL, v, xfc_b_scalar_f(b, v->type.dtype, l->scale));
     return l->rank == 3 ? with_lead(f, b, v) : v;
 }
@@ -255,12 +277,14 @@ static bool build(finder *f) {
     uint32_t n = f->n_biases > 0 ? 4 : 3;
     xfc_value *in[4] = {with_lead(f, &b, f->q), with_lead(f, &b, transposed(&b, f->kt)), with_lead(f, &b, f->v),
                         build_bias(f, &b)};
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        if (f->casts) in[i] = xfc_b_cast(&b, in[i], XFC_F32);
         if (!in[i]) return false;
+    }
     xfc_attr attr[2] = {xfc_attr_float(XFC_K_SCALE, f->scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, 1)};
     xfc_value *out = xfc_build(&b, XFC_OP_ATTENTION, in, n, attr, f->nan_to_zero ? 2 : 1);
     const xfc_type *type = &root->out[0].type;
-    if (out) out = xfc_b_reshape(&b, out, type->dim, type->rank);
+    if (out) out = xfc_b_cast(&b, xfc_b_reshape(&b, out, type->dim, type->rank), type->dtype);
     if (!out) return false;
     xfc_value_replace(&root->out[0], out);
     xfc_sweep(f->pass->scratch, root);
