@@ -17,7 +17,8 @@
  * is computed in f32 then and rounded once, which leaves out roundings and overflow of the model.
  *
  * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
- * must be equal where attention wants them so; batch broadcasting stays a product. Rank 3 (batched products) gets batch
+ * must be equal where attention wants them so, but one head of k or of v for all heads of q is expanded; batch
+ * broadcasting stays a product. Rank 3 (batched products) gets batch
  * and heads from a layer of rank 4, or else one head.
  */
 #include "passes/rewrite.h"
@@ -198,6 +199,11 @@ static bool leads(const finder *f, const xfc_type *t) {
     return t->rank == 3 && xfc_int_same(xfc_int_mul(c, f->lead[0], f->lead[1]), t->dim[0]);
 }
 
+/* One head for all. */
+static bool is_shared(const finder *f, const xfc_type *t) {
+    return t->rank == 4 && xfc_int_same(f->lead[0], t->dim[0]) && xfc_int_is(f->pass->graph->ctx, t->dim[1], 1);
+}
+
 /* q [..., s, d], kt [..., d, t], v [..., t, e] and the probabilities in front of v, all with the same batch and heads. */
 static bool dims_fit(finder *f) {
     const xfc_type *q = &f->q->type, *kt = &f->kt->type, *v = &f->v->type, *p = &f->root->in[0].value->type;
@@ -205,7 +211,8 @@ static bool dims_fit(finder *f) {
         f->lead[0] = p->dim[0];
         f->lead[1] = xfc_int_const(f->pass->graph->ctx, 1);
     }
-    if (!leads(f, q) || !leads(f, kt) || !leads(f, v) || !leads(f, p) || !xfc_dtype_is_float(q->dtype)) return false;
+    if (!leads(f, q) || !leads(f, p) || !xfc_dtype_is_float(q->dtype)) return false;
+    if ((!leads(f, kt) && !is_shared(f, kt)) || (!leads(f, v) && !is_shared(f, v))) return false;
     return xfc_int_same(q->dim[q->rank - 1], kt->dim[kt->rank - 2]) &&
            xfc_int_same(kt->dim[kt->rank - 1], v->dim[v->rank - 2]) &&
            xfc_int_same(q->dim[q->rank - 2], p->dim[p->rank - 2]);
@@ -221,6 +228,14 @@ static xfc_value *with_lead(const finder *f, xfc_builder *b, xfc_value *v) {
     xfc_int one = xfc_int_const(c, 1);
     xfc_int dim[4] = {all ? f->lead[0] : one, all ? f->lead[1] : one, v->type.dim[1], v->type.dim[2]};
     return xfc_b_reshape(b, v, dim, 4);
+}
+
+/* k or v, with all heads. */
+static xfc_value *with_heads(const finder *f, xfc_builder *b, xfc_value *v) {
+    v = with_lead(f, b, v);
+    if (!v || leads(f, &v->type)) return v;
+    xfc_int dim[4] = {f->lead[0], f->lead[1], v->type.dim[2], v->type.dim[3]};
+    return xfc_b_expand(b, v, dim, 4);
 }
 
 static xfc_value *transposed(xfc_builder *b, xfc_value *kt) {
@@ -275,7 +290,7 @@ static bool build(finder *f) {
     xfc_op *root = f->root;
     xfc_builder b = {.graph = f->pass->graph, .before = root, .loc = root->loc};
     uint32_t n = f->n_biases > 0 ? 4 : 3;
-    xfc_value *in[4] = {with_lead(f, &b, f->q), with_lead(f, &b, transposed(&b, f->kt)), with_lead(f, &b, f->v),
+    xfc_value *in[4] = {with_lead(f, &b, f->q), with_heads(f, &b, transposed(&b, f->kt)), with_heads(f, &b, f->v),
                         build_bias(f, &b)};
     for (uint32_t i = 0; i < n; i++) {
         if (f->casts) in[i] = xfc_b_cast(&b, in[i], XFC_F32);
