@@ -59,7 +59,7 @@ static xfc_value *operand(xfc_builder *b, const xfc_op *op, uint32_t i) {
 }
 
 xfc_status xfc_decompose_wide(xfc_builder *b, const xfc_op *op, xfc_value **result) {
-    xfc_value *in[8] = {NULL};
+    xfc_value *in[9] = {NULL};
     xfc_assert(op->n_out == 1 && op->n_in <= XFC_COUNT(in));
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!op->in[i].value) continue;

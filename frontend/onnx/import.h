@@ -77,6 +77,7 @@ typedef struct {
     xfc_builder builder;
     uint32_t n_nodes;  /* imported so far, for the limit */
     xfc_map functions; /* domain, name and overload -> index + 1 */
+    bool same_dims;    /* dims that meet in broadcasting are the same (--dim=same) */
     xfc_map alias;     /* id of a dim symbol -> id of what it must be equal to, where an earlier round found that */
 } xfc_importer;
 

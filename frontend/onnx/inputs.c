@@ -1,7 +1,7 @@
 /* inputs.c - graph inputs: their types, and symbols for the dims that are not numbers.
  *
  * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim
- * fixes or bounds a named dim or makes it another one, --shape the dims of one input; a --shape for a named dim holds
+ * fixes or bounds a named dim or makes it another one, or (same) promises that dims differ no more than they must; --shape the dims of one input; a --shape for a named dim holds
  * wherever that name occurs. A dim_param that is an expression over other dims of the model is that expression, so no second unknown comes
  * up for it. Dims that the model needs to be equal are one symbol (unify.c).
  */
@@ -45,11 +45,16 @@ static xfc_status set_other(dims *d, const char *name, const char *other, const 
     return XFC_OK;
 }
 
+static bool is_same(const char *text) { return strcmp(text, "same") == 0; }
+
 static xfc_status read_dim_options(dims *d) {
     for (uint32_t i = 0; i < d->im->opts->n_dims; i++) {
         const char *text = d->im->opts->dims[i], *eq = strrchr(text, '=');
         xfc_dim_spec spec;
-        if (!eq || eq == text || !eq[1]) return usage(d, "dim", text, "expected NAME=N or NAME=LO..HI, or NAME=OTHER");
+        d->im->same_dims |= is_same(text);
+        if (is_same(text)) continue;
+        if (!eq || eq == text || !eq[1])
+            return usage(d, "dim", text, "expected NAME=N, NAME=LO..HI or NAME=OTHER, or the word same");
         const char *name = xfc_intern_n(d->im->ctx->strings, text, (size_t)(eq - text));
         bool number = eq[1] >= '0' && eq[1] <= '9', read = xfc_parse_dim_spec(eq + 1, strlen(eq + 1), &spec);
         if (!read && !number)
@@ -228,6 +233,7 @@ static xfc_status check_options_used(dims *d, const Onnx__GraphProto *g) {
 static xfc_status check_dims_used(dims *d) {
     for (uint32_t i = 0; i < d->im->opts->n_dims; i++) {
         const char *text = d->im->opts->dims[i], *eq = strrchr(text, '=');
+        if (is_same(text)) continue;
         const char *name = xfc_intern_n(d->im->ctx->strings, text, (size_t)(eq - text));
         bool has_other = !xfc_map_get_ptr(&d->other, name) || xfc_map_get_ptr(&d->used, xfc_str(d->im->ctx, eq + 1));
         if (xfc_map_get_ptr(&d->used, name) && has_other) continue;

@@ -7,7 +7,7 @@
  * inputs' dims are checked against their types at each call, as those of any dim that occurs twice.
  *
  * Broadcasting forces nothing: sizes that may differ by one of them being 1 stay apart, and a note says which, as the
- * user may know better (--dim A=B).
+ * user may know better (--dim A=B, or --dim same for all of them, which then become one here).
  */
 #include "frontend/onnx/import.h"
 
@@ -55,7 +55,7 @@ static bool try_replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
     return true;
 }
 
-bool xfc_unify_dims(xfc_importer *im) {
+static bool unify_constraints(xfc_importer *im) {
     bool found = false;
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
         xfc_int side[2] = {im->graph->constraint[i].a, im->graph->constraint[i].b};
@@ -71,33 +71,41 @@ bool xfc_unify_dims(xfc_importer *im) {
     return found;
 }
 
-/* --- what stays undecided --- */
+/* --- what broadcasting leaves undecided --- */
 
 enum { MAX_NOTES = 8 };
 
 typedef struct {
     xfc_importer *im;
-    xfc_map seen; /* expressions looked at, and pairs noted */
-    uint32_t n;
-} notes;
+    xfc_map seen; /* expressions looked at */
+    bool unify;   /* or note */
+    uint32_t n;   /* pairs that were */
+} pairs;
 
-static void note_pair(notes *w, const xfc_int_info *max, xfc_loc loc) {
-    const xfc_int_info *a = xfc_int_look(w->im->ctx, max->a), *b = xfc_int_look(w->im->ctx, max->b);
-    if (w->n == MAX_NOTES || !is_dim(w->im->ctx, max->a) || !is_dim(w->im->ctx, max->b)) return;
+static void meet_pair(pairs *w, const xfc_int_info *max, xfc_loc loc) {
     bool swap = max->a.id > max->b.id;
-    w->n++;
-    xfc_graph_note(w->im->graph, "import", loc,
-                   "dims '%s' and '%s' meet in broadcasting and may differ, one of them being 1; if they never do, "
-                   "--dim '%s=%s' makes better code",
-                   (swap ? b : a)->name, (swap ? a : b)->name, (swap ? a : b)->name, (swap ? b : a)->name);
+    xfc_int old = swap ? max->b : max->a, young = swap ? max->a : max->b;
+    xfc_ctx *c = w->im->ctx;
+    if (w->unify) old = xfc_unified(w->im, old), young = xfc_unified(w->im, young);
+    if (!is_dim(c, old) || !is_dim(c, young) || xfc_int_same(old, young)) return;
+    if (w->unify) {
+        w->n += try_replace(w->im, young, old) || try_replace(w->im, old, young);
+    } else if (w->n < MAX_NOTES) {
+        w->n++;
+        const char *a = xfc_int_look(c, old)->name, *b = xfc_int_look(c, young)->name;
+        xfc_graph_note(w->im->graph, "import", loc,
+                       "dims '%s' and '%s' meet in broadcasting and may differ, one of them being 1; if they never do, "
+                       "--dim '%s=%s' makes better code, or --dim same, which says so of all dims",
+                       a, b, b, a);
+    }
 }
 
-static void look_for_pairs(notes *w, xfc_int e, xfc_loc loc) {
+static void look_for_pairs(pairs *w, xfc_int e, xfc_loc loc) {
     if (!xfc_int_known(e) || xfc_map_get(&w->seen, e.id)) return;
     xfc_map_set(&w->seen, e.id, 1);
     const xfc_int_info i = *xfc_int_look(w->im->ctx, e);
     if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SYMBOL) return;
-    if (i.kind == XFC_INT_MAX) note_pair(w, &i, loc);
+    if (i.kind == XFC_INT_MAX) meet_pair(w, &i, loc);
     for (uint32_t t = 0; i.kind == XFC_INT_SUM && t < i.n_terms; t++)
         for (uint32_t k = 0; k < i.term[t].n; k++) look_for_pairs(w, i.term[t].atom[k], loc);
     if (i.kind == XFC_INT_SUM) return;
@@ -105,10 +113,18 @@ static void look_for_pairs(notes *w, xfc_int e, xfc_loc loc) {
     look_for_pairs(w, i.b, loc);
 }
 
-void xfc_note_undecided(xfc_importer *im) {
-    notes w = {.im = im, .seen = {.arena = im->arena}};
+static bool meet_pairs(xfc_importer *im, bool unify) {
+    pairs w = {.im = im, .seen = {.arena = im->arena}, .unify = unify};
     xfc_foreach_op(op, im->graph) {
         if (!(xfc_ops[op->code].traits & (XFC_MAP | XFC_CONTRACT))) continue;
         for (uint32_t d = 0; d < op->out[0].type.rank; d++) look_for_pairs(&w, op->out[0].type.dim[d], op->loc);
     }
+    return w.n > 0;
 }
+
+bool xfc_unify_dims(xfc_importer *im) {
+    bool found = unify_constraints(im);
+    return (im->same_dims && meet_pairs(im, true)) || found;
+}
+
+void xfc_note_undecided(xfc_importer *im) { meet_pairs(im, false); }

@@ -335,6 +335,12 @@ def dim_option_for_a_dim_without_name(_):
 
 
 @case
+def dims_said_to_be_the_same(_):
+    nodes = [NODE("Add", ["a", "b"], ["y"])]
+    return dims_model((None, "m"), ("k", None), nodes), [X, X], [X + X], ["--dim", "same"]
+
+
+@case
 def shape_option(_):
     m = dims_model((2, 3), None)
     m.graph.input[0].type.tensor_type.ClearField("shape")

@@ -28,7 +28,7 @@ class Edit:
 
     def __init__(self, **options):
         self.model = make_bert.make(make_bert.options(["-"], **dict(SMALL, **options)))
-        self.graph = self.model.graph
+        self.graph, self.flags = self.model.graph, []
 
     def constant(self, name, value, dtype=np.int64):
         self.graph.initializer.append(numpy_helper.from_array(np.array(value, dtype), name))
@@ -235,7 +235,20 @@ def last_token_of_ids():
     return e.output("class", ["batch", 3]).drop_output("last_hidden_state")
 
 
+def nameless_dims(*flags):
+    """Every input has dims of its own, which broadcasting alone does not make equal."""
+    def make():
+        e = Edit()
+        for value in list(e.graph.input) + list(e.graph.output):
+            for dim in value.type.tensor_type.shape.dim:
+                dim.ClearField("dim_param")
+        e.flags += flags
+        return e
+    return make
+
+
 REFUSED = {
+    "dims without names": nameless_dims(),
     "mean without mask": tail("ReduceMean", "pooled", ["batch", WIDTH], axes=[1], keepdims=0),
     "largest without mask": tail("ReduceMax", "pooled", ["batch", WIDTH], axes=[1], keepdims=0),
     "sum without mask": tail("ReduceSum", "pooled", ["batch", WIDTH], more=([1],), keepdims=0),
@@ -338,6 +351,7 @@ CONVERTED = {
     "mask by Where of -inf": where_mask,
     "inner output": inner_output,
     "mean of embeddings": embeddings_read_twice,
+    "dims without names, said to be the same": nameless_dims("--dim=same"),
     "tokens last": transposed_output,
 }
 # May be left alone, but then with a reason, and never computed wrongly.
@@ -349,16 +363,16 @@ class Cases(unittest.TestCase):
     def setUpClass(cls):
         cls.folder, cls.made = temporary(), 0
 
-    def compile(self, model, mode):
+    def compile(self, edit, mode):
         type(self).made += 1  # the loader knows files by name
         path, so = (os.path.join(self.folder.name, f"{self.made}.{end}") for end in ("onnx", "so"))
-        onnx.save(model, path)
-        return so, run(XFC, path, "-o", so, f"--unpad={mode}", MARCH)
+        onnx.save(edit.model, path)
+        return so, run(XFC, path, "-o", so, f"--unpad={mode}", MARCH, *edit.flags)
 
-    def sessions(self, model, required=None):
+    def sessions(self, edit, required=None):
         """With what the mode removes (or what --unpad=require has made), and with padding."""
-        made = [(required, None)] if required else [self.compile(model, MODE)]
-        made.append(self.compile(model, "off"))
+        made = [(required, None)] if required else [self.compile(edit, MODE)]
+        made.append(self.compile(edit, "off"))
         for _, done in made:
             self.assertFalse(done and done.returncode, done and done.stderr)
         return [xf.InferenceSession(so, threads=1) for so, _ in made]
@@ -374,14 +388,14 @@ class Cases(unittest.TestCase):
     def test_refused(self):
         for name, make in REFUSED.items():
             with self.subTest(name):
-                model = make().model
-                onnx.checker.check_model(model, full_check=True)
+                edit = make()
+                onnx.checker.check_model(edit.model, full_check=True)
                 if MODE != "off":
-                    so, done = self.compile(model, "require")
+                    so, done = self.compile(edit, "require")
                     self.assertEqual(done.returncode, 1, f"exit code {done.returncode}: {done.stdout}{done.stderr}")
                     self.assertIn("--unpad=require", done.stderr)
                     self.assertFalse(os.path.exists(so))
-                packed, padded = self.sessions(model)
+                packed, padded = self.sessions(edit)
                 for what, _, feed in self.feeds(padded):
                     got, want = run_into(packed, feed), run_into(padded, feed)
                     for node, g, w in zip(padded.get_outputs(), got, want):
@@ -391,17 +405,17 @@ class Cases(unittest.TestCase):
     def test_converted(self):
         for name, make in CONVERTED.items():
             with self.subTest(name):
-                model, required = make().model, None
-                onnx.checker.check_model(model, full_check=True)
+                edit, required = make(), None
+                onnx.checker.check_model(edit.model, full_check=True)
                 if MODE != "off":
-                    required, done = self.compile(model, "require")
+                    required, done = self.compile(edit, "require")
                     if done.returncode and name in EITHER:
                         self.assertRegex(done.stderr, "--unpad=require: .+")
                         print(f"left alone: {name}: {done.stderr.strip()}")
                         required = None
                     else:
                         self.assertEqual(done.returncode, 0, done.stderr)
-                packed, padded = self.sessions(model, required)
+                packed, padded = self.sessions(edit, required)
                 for what, mask, feed in self.feeds(padded):
                     got, want = run_into(packed, feed), run_into(padded, feed)
                     for node, g, w in zip(padded.get_outputs(), got, want):
