@@ -1,10 +1,10 @@
 /* raise_attention.c - finds softmax(q @ k^T * scale + bias) @ v.
  *
  * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one);
- * scores are peeled, outermost first, of added biases, of selects of a fill, of scaling by a constant, and of reshapes
- * that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of q and of kt by
- * constants join the scale; k is kt with its last two dims swapped back, which the views pass merges into the transpose
- * that made kt.
+ * scores are peeled, outermost first, of added and subtracted biases, of selects of a fill, of scaling by a constant,
+ * and of reshapes that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of q
+ * and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges into
+ * the transpose that made kt.
  *
  * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
  * rounding only; a bias that was scaled along with the product is scaled by itself. Biases are added to each other before
@@ -108,6 +108,8 @@ static bool leads_to_product(const xfc_value *v) {
         } else if (op->code == XFC_OP_ADD) {
             bool first = xfc_type_same(&op->in[0].value->type, &v->type) && leads_to_product(op->in[0].value);
             next = op->in[first ? 0 : 1].value;
+        } else if (op->code == XFC_OP_SUB) {
+            next = op->in[0].value;
         } else if (op->code == XFC_OP_SELECT) {
             next = op->in[xfc_splat_value(op->in[1].value, &c) ? 2 : 1].value;
         }
@@ -134,20 +136,20 @@ static bool fill_absorbs(xfc_dtype dtype, double fill) {
     return dtype != XFC_F16 && fabs(fill) >= 1e30;
 }
 
-/* add(s, bias), select(mask, fill, s), select(mask, s, fill) */
+/* add(s, bias), sub(s, bias), select(mask, fill, s), select(mask, s, fill) */
 static bool peel_bias(finder *f, xfc_value **v) {
     const xfc_op *op = (*v)->def;
     if (!op || f->n_biases == MAX_BIASES) return false;
-    bool add = op->code == XFC_OP_ADD;
-    uint32_t first = add ? 0 : 1;
+    bool sub = op->code == XFC_OP_SUB, add = sub || op->code == XFC_OP_ADD;
+    uint32_t first = add ? 0 : 1, end = sub ? 1 : first + 2;
     double fill;
     if (!add && op->code != XFC_OP_SELECT) return false;
-    for (uint32_t i = first; i < first + 2; i++) {
+    for (uint32_t i = first; i < end; i++) {
         xfc_value *scores = op->in[i].value, *other = op->in[2 * first + 1 - i].value;
         if (!xfc_type_same(&scores->type, &(*v)->type) || !leads_to_product(scores)) continue;
         if (!add && (!xfc_splat_value(other, &fill) || !fill_absorbs(other->type.dtype, fill))) continue;
         if (!add && f->scale != 1) continue; /* scaled, it might absorb no longer */
-        f->bias[f->n_biases++] = (bias_layer){add ? other : *v, scores->type.rank, f->scale, !add};
+        f->bias[f->n_biases++] = (bias_layer){add ? other : *v, scores->type.rank, sub ? -f->scale : f->scale, !add};
         *v = scores;
         return true;
     }
