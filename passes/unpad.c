@@ -55,6 +55,11 @@ static void say_no(xfc_pass *p, xfc_loc loc, const char *why) {
         p->status = xfc_fail(p->graph->ctx, XFC_ERR_INPUT, loc, "--unpad=require: padding cannot be removed: %s", why);
 }
 
+static void say_why(xfc_pass *p, xfc_loc loc) {
+    const char *why = xfc_unpad_why(p, &loc);
+    say_no(p, loc, why);
+}
+
 static void say_refusals(xfc_pass *p, const xfc_unpad *u) {
     for (uint32_t i = 0; i < u->n_refusals; i++) say_no(p, u->refused[i]->loc, u->reason[i]);
 }
@@ -108,6 +113,6 @@ bool xfc_unpad_pass(xfc_pass *p) {
     else if (n_attentions == 0)
         say_no(p, whole, "no attention was found");
     else
-        say_no(p, whole, "no attention has a bias that is provably a padding mask [batch, sequence] of its keys");
+        say_why(p, whole);
     return false;
 }

@@ -138,6 +138,10 @@ xfc_op *xfc_unpad_move_up(xfc_unpad *, xfc_op *anchor);
 /* The mask [b, s], or one that is none if a check fails. */
 xfc_value *xfc_unpad_guarded(xfc_unpad *, xfc_builder *, xfc_value *mask);
 
+/* --- unpad_why.c --- */
+/* Of a graph without attention that masks padding: what is in the way; *loc is set where one node is. */
+const char *xfc_unpad_why(xfc_pass *, xfc_loc *loc);
+
 /* --- unpad_region.c --- */
 bool xfc_unpad_find_region(xfc_unpad *); /* false: refused, or no attention whose mask is one of padding */
 
