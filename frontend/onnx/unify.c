@@ -82,9 +82,8 @@ typedef struct {
     uint32_t n;   /* pairs that were */
 } pairs;
 
-static void meet_pair(pairs *w, const xfc_int_info *max, xfc_loc loc) {
-    bool swap = max->a.id > max->b.id;
-    xfc_int old = swap ? max->b : max->a, young = swap ? max->a : max->b;
+static void meet_pair(pairs *w, xfc_int a, xfc_int b, xfc_loc loc) {
+    xfc_int old = a.id < b.id ? a : b, young = a.id < b.id ? b : a;
     xfc_ctx *c = w->im->ctx;
     if (w->unify) old = xfc_unified(w->im, old), young = xfc_unified(w->im, young);
     if (!is_dim(c, old) || !is_dim(c, young) || xfc_int_same(old, young)) return;
@@ -92,11 +91,11 @@ static void meet_pair(pairs *w, const xfc_int_info *max, xfc_loc loc) {
         w->n += try_replace(w->im, young, old) || try_replace(w->im, old, young);
     } else if (w->n < MAX_NOTES) {
         w->n++;
-        const char *a = xfc_int_look(c, old)->name, *b = xfc_int_look(c, young)->name;
+        const char *name = xfc_int_look(c, old)->name, *other = xfc_int_look(c, young)->name;
         xfc_graph_note(w->im->graph, "import", loc,
                        "dims '%s' and '%s' meet in broadcasting and may differ, one of them being 1; if they never do, "
                        "--dim '%s=%s' makes better code, or --dim same, which says so of all dims",
-                       a, b, b, a);
+                       name, other, other, name);
     }
 }
 
@@ -105,7 +104,7 @@ static void look_for_pairs(pairs *w, xfc_int e, xfc_loc loc) {
     xfc_map_set(&w->seen, e.id, 1);
     const xfc_int_info i = *xfc_int_look(w->im->ctx, e);
     if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SYMBOL) return;
-    if (i.kind == XFC_INT_MAX) meet_pair(w, &i, loc);
+    if (i.kind == XFC_INT_MAX) meet_pair(w, i.a, i.b, loc);
     for (uint32_t t = 0; i.kind == XFC_INT_SUM && t < i.n_terms; t++)
         for (uint32_t k = 0; k < i.term[t].n; k++) look_for_pairs(w, i.term[t].atom[k], loc);
     if (i.kind == XFC_INT_SUM) return;
@@ -113,9 +112,19 @@ static void look_for_pairs(pairs *w, xfc_int e, xfc_loc loc) {
     look_for_pairs(w, i.b, loc);
 }
 
+/* The bias of attention broadcasts to the scores, which have no dims of their own there. */
+static void look_at_bias(pairs *w, const xfc_op *op) {
+    if (op->n_in < 4 || !op->in[3].value) return;
+    const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type, *bias = &op->in[3].value->type;
+    const xfc_int scores[4] = {q->dim[0], q->dim[1], q->dim[2], k->dim[2]};
+    for (uint32_t d = 0; d < bias->rank; d++)
+        look_for_pairs(w, xfc_int_max(w->im->ctx, bias->dim[d], scores[d + 4 - bias->rank]), op->loc);
+}
+
 static bool meet_pairs(xfc_importer *im, bool unify) {
     pairs w = {.im = im, .seen = {.arena = im->arena}, .unify = unify};
     xfc_foreach_op(op, im->graph) {
+        if (op->code == XFC_OP_ATTENTION) look_at_bias(&w, op);
         if (!(xfc_ops[op->code].traits & (XFC_MAP | XFC_CONTRACT))) continue;
         for (uint32_t d = 0; d < op->out[0].type.rank; d++) look_for_pairs(&w, op->out[0].type.dim[d], op->loc);
     }

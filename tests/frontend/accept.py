@@ -341,6 +341,20 @@ def dims_said_to_be_the_same(_):
 
 
 @case
+def mask_dims_said_to_be_the_same(_):
+    """The mask of an attention broadcasts to scores that no value has the dims of."""
+    inputs = [value("x", ("n", "m", 4)), value("mask", ("k", "l"), T.INT32), value("w", (4, 12))]
+    m = model_of([h.make_node("Attention", ["x", "w", "", "mask"], ["y"], domain="com.microsoft", num_heads=2)], inputs=inputs,
+                 outputs=[h.make_tensor_value_info("y", T.FLOAT, None)], domains=("com.microsoft",))
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 8
+    w = np.zeros((4, 12), np.float32)
+    w[:, 8:] = np.eye(4, dtype=np.float32)
+    mask = np.array([[1, 1, 0], [1, 0, 0]], np.int32)
+    mean = (x * mask[:, :, None]).sum(1, keepdims=True) / mask.sum(1)[:, None, None]
+    return m, [x, mask, w], [np.broadcast_to(mean, x.shape).astype(np.float32)], ["--dim", "same"]
+
+
+@case
 def shape_option(_):
     m = dims_model((2, 3), None)
     m.graph.input[0].type.tensor_type.ClearField("shape")
