@@ -41,8 +41,8 @@ static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     return true;
 }
 
-/* Over sequences of different lengths, attention has one implementation: that of f32, or of narrower types in f32, with heads of known
- * widths. */
+/* Attention over sequences of different lengths has one implementation: f32, or narrower types in f32, with heads of
+ * known widths. */
 static bool has_kernel(const xfc_unpad *u, const xfc_op *op) {
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     return q->dtype != XFC_F64 && xfc_int_value(u->ctx, q->dim[3], NULL) && xfc_int_value(u->ctx, v->dim[3], NULL);

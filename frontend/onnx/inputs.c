@@ -1,9 +1,10 @@
 /* inputs.c - graph inputs: their types, and symbols for the dims that are not numbers.
  *
  * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim
- * fixes or bounds a named dim or makes it another one, or (same) promises that dims differ no more than they must; --shape the dims of one input; a --shape for a named dim holds
- * wherever that name occurs. A dim_param that is an expression over other dims of the model is that expression, so no second unknown comes
- * up for it. Dims that the model needs to be equal are one symbol (unify.c).
+ * fixes or bounds a named dim or makes it another one, or (same) says that dims which meet in broadcasting are equal;
+ * --shape fixes the dims of one input, and holds wherever the name of such a dim occurs. A dim_param that is an
+ * expression over other dims of the model is that expression, so no second unknown comes up for it. Dims that the model
+ * needs to be equal are one symbol (unify.c).
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
