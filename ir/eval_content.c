@@ -63,6 +63,7 @@ static int less_by_range(const content *c, xfc_int a, xfc_int b) {
     int64_t alo, ahi, blo, bhi;
     xfc_int_range(c->ctx, a, &alo, &ahi);
     xfc_int_range(c->ctx, b, &blo, &bhi);
+    if (ahi < 0 && blo < 0 && xfc_graph_requires_size(c->op->graph, b)) blo = 0; /* a dim beside a -1 */
     if (ahi < blo) return 1;
     return alo >= bhi ? 0 : -1;
 }

@@ -203,6 +203,14 @@ xfc_int xfc_int_symbol(xfc_ctx *ctx, const char *name, int64_t lo, int64_t hi) {
     return s;
 }
 
+xfc_int xfc_int_symbol_from(xfc_ctx *ctx, xfc_int dim, int64_t lo) {
+    const xfc_int_info old = *xfc_int_look(ctx, dim);
+    xfc_assert(old.kind == XFC_INT_SYMBOL && old.sym == XFC_SYM_DIM);
+    xfc_int s = new_symbol(ctx, old.name, xfc_int_const(ctx, lo), old.hi, XFC_SYM_DIM);
+    xfc_map_set(&ctx->ints->symbols, (uint64_t)(uintptr_t)old.name, s.id);
+    return s;
+}
+
 xfc_int xfc_int_axis(xfc_ctx *ctx, const char *name, xfc_int extent) {
     return new_symbol(ctx, name, xfc_int_const(ctx, 0), xfc_int_addc(ctx, extent, -1), XFC_SYM_AXIS);
 }

@@ -22,6 +22,8 @@ static inline bool xfc_int_known(xfc_int a) { return a.id != 0; }
 xfc_int xfc_int_const(xfc_ctx *, int64_t);
 /* A named model dimension (dim_param). The same name gives the same symbol; the first range wins. */
 xfc_int xfc_int_symbol(xfc_ctx *, const char *name, int64_t lo, int64_t hi);
+/* A dimension whose name and upper bound are those of dim, and whose least value is lo. It takes the name over. */
+xfc_int xfc_int_symbol_from(xfc_ctx *, xfc_int dim, int64_t lo);
 /* A fresh symbol in [0, extent - 1] for a loop axis, or in [lo, hi] for a let. name is a hint, never NULL. */
 xfc_int xfc_int_axis(xfc_ctx *, const char *name, xfc_int extent);
 xfc_int xfc_int_let(xfc_ctx *, const char *name, xfc_int lo, xfc_int hi);

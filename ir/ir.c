@@ -92,13 +92,23 @@ bool xfc_graph_add_output(xfc_graph *g, xfc_value *v, const char *name) {
     return true;
 }
 
+static uint64_t pair_of(xfc_int a, xfc_int b) {
+    return a.id < b.id ? (uint64_t)a.id << 32 | b.id : (uint64_t)b.id << 32 | a.id;
+}
+
 void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
     xfc_assert(xfc_int_known(a) && xfc_int_known(b));
-    if (xfc_int_same(a, b)) return;
-    uint64_t lo = a.id < b.id ? a.id : b.id, hi = a.id < b.id ? b.id : a.id;
-    if (xfc_map_find(&g->constraint_of, lo << 32 | hi, NULL)) return;
+    if (xfc_graph_requires_equal(g, a, b)) return;
     xfc_push(g->arena, g->constraint, g->n_constraints, g->cap_constraints) = (xfc_constraint){a, b, loc};
-    xfc_map_set(&g->constraint_of, lo << 32 | hi, g->n_constraints);
+    xfc_map_set(&g->constraint_of, pair_of(a, b), g->n_constraints);
+}
+
+bool xfc_graph_requires_equal(const xfc_graph *g, xfc_int a, xfc_int b) {
+    return xfc_int_same(a, b) || xfc_map_find(&g->constraint_of, pair_of(a, b), NULL);
+}
+
+bool xfc_graph_requires_size(const xfc_graph *g, xfc_int a) {
+    return xfc_graph_requires_equal(g, xfc_int_max(g->ctx, a, xfc_int_const(g->ctx, 0)), a);
 }
 
 /* --- uses --- */

@@ -166,6 +166,8 @@ xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char 
 bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
 xfc_graph *xfc_graph_clone(const xfc_graph *); /* deep, into a new arena of the same context */
 void xfc_graph_require_equal(xfc_graph *, xfc_int a, xfc_int b, xfc_loc); /* no-op if same or already there */
+bool xfc_graph_requires_equal(const xfc_graph *, xfc_int a, xfc_int b);
+bool xfc_graph_requires_size(const xfc_graph *, xfc_int a); /* that a is not negative */
 
 /* Texts are copied. A key that is there gets the new value. */
 void xfc_graph_note(xfc_graph *, const char *pass, xfc_loc, const char *format, ...) XFC_PRINTF(4, 5);

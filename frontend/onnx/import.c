@@ -184,15 +184,22 @@ static xfc_status import_model(xfc_importer *im) {
     return set_outputs(im, body);
 }
 
-/* Rounds: what one finds out about dims that must be equal, the next knows from the start. */
+/* Rounds: what one finds out about dims, the next knows from the start. A size that looks like run-time data may be no
+ * more than a formula of dims that were not known well enough: such errors count only if there is nothing more to know. */
 static bool import_rounds(xfc_importer *im) {
     enum { MAX_ROUNDS = 4 };
+    uint32_t n_diags = im->ctx->n_diags;
     for (int round = 0;; round++) {
-        if (import_model(im) != XFC_OK || im->ctx->n_errors) return false;
-        if (round == MAX_ROUNDS || !xfc_unify_dims(im)) break;
+        bool ok = import_model(im) == XFC_OK && !im->ctx->n_errors;
+        bool may_change = im->graph && im->ctx->n_errors == im->n_unknown && round < MAX_ROUNDS;
+        if (!may_change || !xfc_unify_dims(im)) {
+            if (!ok) return false;
+            break;
+        }
+        im->ctx->n_diags = n_diags;
+        im->ctx->n_errors = im->n_unknown = im->n_nodes = 0;
         xfc_graph_free(im->graph);
         im->graph = NULL;
-        im->n_nodes = 0;
     }
     xfc_note_undecided(im);
     return true;

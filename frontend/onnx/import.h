@@ -75,10 +75,11 @@ typedef struct {
     xfc_onnx_file file;
     const Onnx__ModelProto *model;
     xfc_builder builder;
-    uint32_t n_nodes;  /* imported so far, for the limit */
-    xfc_map functions; /* domain, name and overload -> index + 1 */
-    bool same_dims;    /* dims that meet in broadcasting are the same (--dim=same) */
-    xfc_map alias;     /* id of a dim symbol -> id of what it must be equal to, where an earlier round found that */
+    uint32_t n_nodes;   /* imported so far, for the limit */
+    uint32_t n_unknown; /* errors of this round about sizes that look like run-time data */
+    xfc_map functions;  /* domain, name and overload -> index + 1 */
+    bool same_dims;     /* dims that meet in broadcasting are the same (--dim=same) */
+    xfc_map alias;      /* id of a dim symbol -> id of what it must be equal to, where an earlier round found that */
 } xfc_importer;
 
 struct xfc_node {

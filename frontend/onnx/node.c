@@ -63,6 +63,7 @@ const char *xfc_node_in_name(const xfc_node *n, uint32_t i) { return i < n->n_in
 bool xfc_node_wants(const xfc_node *n, uint32_t out) { return out < n->n_out && *n->proto->output[out]; }
 
 static const xfc_int *unknown_entries(xfc_node *n, uint32_t in) {
+    n->im->n_unknown++;
     xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
                   "shape operand '%s' is computed from run-time data; export with this size fixed or derived from the "
                   "inputs' shapes",

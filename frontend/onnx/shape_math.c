@@ -92,8 +92,7 @@ xfc_int xfc_dim_known(const xfc_graph *g, xfc_int e) {
     if (i->kind != XFC_INT_MAX) return e;
     for (int side = 0; side < 2; side++) {
         xfc_int q = side ? i->a : i->b;
-        uint64_t lo = q.id < e.id ? q.id : e.id, hi = q.id < e.id ? e.id : q.id;
-        if (xfc_int_is(g->ctx, side ? i->b : i->a, 0) && xfc_map_find(&g->constraint_of, lo << 32 | hi, NULL)) return q;
+        if (xfc_int_is(g->ctx, side ? i->b : i->a, 0) && xfc_graph_requires_equal(g, q, e)) return q;
     }
     return e;
 }

@@ -6,10 +6,15 @@
  * one, and the model is imported once more, so that inference, shape arithmetic and branches see one symbol. The
  * inputs' dims are checked against their types at each call, as those of any dim that occurs twice.
  *
+ * Some constraints cannot hold where a dim is small: what is cut off at one end and padded at the other is as long as
+ * before only if there was something to cut off. Then the dim's range begins where they can, which lets the sizes that
+ * were written with min and max be what they are for every valid call.
+ *
  * Broadcasting forces nothing: sizes that may differ by one of them being 1 stay apart, and a note says which, as the
  * user may know better (--dim A=B, or --dim same for all of them, which then become one here).
  */
 #include "frontend/onnx/import.h"
+#include "ir/defined.h"
 
 xfc_int xfc_unified(const xfc_importer *im, xfc_int symbol) {
     uint64_t id = xfc_map_get(&im->alias, symbol.id);
@@ -55,6 +60,47 @@ static bool try_replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
     return true;
 }
 
+/* --- least values --- */
+
+enum { MAX_LEAST = 1024 };
+
+/* A dim of the constraint a == b that cannot have its least value is made one that begins where it can. */
+
+typedef struct {
+    xfc_importer *im;
+    xfc_int a, b;
+    bool found;
+} raiser;
+
+static bool can_be(const raiser *r, xfc_int dim, int64_t value) {
+    xfc_ctx *c = r->im->ctx;
+    xfc_int v = xfc_int_const(c, value);
+    return xfc_int_eq(c, xfc_int_substitute(c, r->a, &dim, &v, 1), xfc_int_substitute(c, r->b, &dim, &v, 1)) != 0;
+}
+
+static void raise_least(void *user, xfc_int dim) {
+    raiser *r = user;
+    xfc_ctx *c = r->im->ctx;
+    int64_t lo, hi, least;
+    if (!is_dim(c, dim) || xfc_map_get(&r->im->alias, dim.id)) return; /* settled in this round */
+    xfc_int_range(c, dim, &lo, &hi);
+    for (least = lo; least < hi && least - lo < MAX_LEAST && !can_be(r, dim, least);) least++;
+    if (least == lo || !can_be(r, dim, least)) return;
+    replace(r->im, dim, xfc_int_symbol_from(c, dim, least));
+    r->found = true;
+}
+
+static bool raise_ranges(xfc_importer *im) {
+    bool found = false;
+    for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
+        raiser r = {.im = im, .a = im->graph->constraint[i].a, .b = im->graph->constraint[i].b};
+        xfc_int_symbols(im->ctx, r.a, raise_least, &r);
+        xfc_int_symbols(im->ctx, r.b, raise_least, &r);
+        found |= r.found;
+    }
+    return found;
+}
+
 static bool unify_constraints(xfc_importer *im) {
     bool found = false;
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
@@ -68,7 +114,7 @@ static bool unify_constraints(xfc_importer *im) {
         found =
             try_replace(im, side[!younger], side[younger]) || try_replace(im, side[younger], side[!younger]) || found;
     }
-    return found;
+    return found || raise_ranges(im);
 }
 
 /* --- what broadcasting leaves undecided --- */

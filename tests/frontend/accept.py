@@ -400,6 +400,77 @@ def last_rows_by_negative_length(_):
     return dims_model(("n", "m"), None, nodes, initializers=consts), [X], [X + table[:, -3:]], []
 
 
+def expand_by_shape_of(name, rank):
+    """y = name + ones expanded to name's shape, as torch writes expand: -1 would mean a dim as it is."""
+    return [
+        NODE("Shape", [name], ["shape"]), NODE("Equal", ["shape", "minus"], ["same"]),
+        NODE("Where", ["same", "ones", "shape"], ["to"]), NODE("Expand", ["unit", "to"], ["e"]),
+        NODE("Add", [name, "e"], ["y"]),
+    ], [const("minus", np.array([-1])), const("ones", np.ones(rank, np.int64)),
+        const("unit", np.ones([1] * rank, np.float32))]
+
+
+@case
+def cut_at_one_end_and_padded_at_the_other(_):
+    """As long as before if there is anything to cut: m is at least 1, since the tensors are joined."""
+    expand, consts = expand_by_shape_of("sum", 2)
+    nodes = [
+        NODE("Slice", ["a", "one", "big", "one"], ["c"]), NODE("Pad", ["c", "pads"], ["p"]),
+        NODE("Concat", ["p", "a"], ["j"], axis=0), NODE("Slice", ["p", "zero", "one", "zero"], ["r"]),
+        NODE("Add", ["r", "a"], ["s"]), NODE("Add", ["s", "a"], ["t"]),
+        NODE("ReduceMax", ["j"], ["most"], axes=[0]), NODE("Add", ["t", "most"], ["sum"]),
+    ]
+    consts += [const("one", [1]), const("zero", [0]), const("big", [2**63 - 1]), const("pads", [0, 0, 0, 1])]
+    moved = np.concatenate([X[:, 1:], np.zeros((2, 1), np.float32)], 1)
+    want = moved[:1] + X + X + np.concatenate([moved, X]).max(0) + 1
+    return dims_model(("n", "m"), None, nodes + expand, initializers=consts), [X], [want], []
+
+
+@case
+def a_size_that_looks_negative(_):
+    """The windows over p / 4 chunks, p a multiple of 8: p / 4 - 1 is a size and not -1, which only the model says."""
+    expand, consts = expand_by_shape_of("w", 3)
+    nodes = [
+        NODE("Shape", ["a"], ["n"]), NODE("Neg", ["n"], ["m"]), NODE("Mod", ["m", "eight"], ["r"]),
+        NODE("Concat", ["zero", "r"], ["pads"], axis=0), NODE("Pad", ["a", "pads"], ["p"]),
+        NODE("Reshape", ["p", "chunks"], ["q"]), NODE("Transpose", ["q"], ["t"]), NODE("Unsqueeze", ["t", "zero"], ["u"]),
+        NODE("MaxPool", ["u"], ["w"], kernel_shape=[2]),
+    ]
+    consts += [const("eight", [8]), const("zero", [0]), const("chunks", [-1, 4])]
+    x = np.arange(1, 14, dtype=np.float32)
+    chunks = np.append(x, np.zeros(3, np.float32)).reshape(4, 4)
+    want = np.maximum(chunks[:-1], chunks[1:]).T[None] + 1
+    return dims_model(("n",), None, nodes + expand, initializers=consts), [x], [want], []
+
+
+def float_range(name, start, limit, step, want, dtype=T.FLOAT):
+    """Range of floats up to, or from, the number of x's columns: m = 3. Text stands for it."""
+    def build(_):
+        kind = h.tensor_dtype_to_np_dtype(dtype)
+        operands = ["f" if isinstance(v, str) else f"c{i}" for i, v in enumerate((start, limit, step))]
+        consts = [const(o, kind.type(v)) for o, v in zip(operands, (start, limit, step)) if o != "f"]
+        nodes = [
+            NODE("Shape", ["a"], ["s"]), NODE("Gather", ["s", "last"], ["g"]), NODE("Cast", ["g"], ["f"], to=dtype),
+            NODE("Range", operands, ["y"]),
+        ]
+        m = dims_model(("n", "m"), None, nodes, initializers=consts + [const("last", np.int64(-1))])
+        m.graph.output[0].type.tensor_type.elem_type = dtype
+        return m, [X], [np.array(want, kind)], []
+
+    build.__name__ = f"range_of_floats_{name}"
+    CASES.append(build)
+
+
+float_range("to_a_size", 0, "m", 1, [0, 1, 2])
+float_range("from_a_half", 0.5, "m", 1, [0.5, 1.5, 2.5])
+float_range("by_two", 0.25, "m", 2, [0.25, 2.25])
+float_range("down_from_a_size", "m", 0.5, -1, [3, 2, 1])
+float_range("from_a_size", "m", 5.5, 1, [3, 4, 5])
+float_range("in_doubles", -0.5, "m", 1, [-0.5, 0.5, 1.5, 2.5], T.DOUBLE)
+float_range("empty", 3, "m", 1, [])
+float_range("by_a_half", 0, 2, 0.5, [0, 0.5, 1, 1.5])
+
+
 # ---- functions ----
 
 @case
