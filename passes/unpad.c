@@ -64,9 +64,18 @@ static void say_refusals(xfc_pass *p, const xfc_unpad *u) {
     for (uint32_t i = 0; i < u->n_refusals; i++) say_no(p, u->refused[i]->loc, u->reason[i]);
 }
 
+/* The input whose elements the atom has; else its own name, if it has one. */
+static const char *name_of(const xfc_value *atom) {
+    const xfc_value *v = atom;
+    while (v->def && v->def->n_in == 1 && (xfc_op_has(v->def, XFC_BIJECT) || v->def->code == XFC_OP_CAST))
+        v = v->def->in[0].value;
+    if (!v->def && v->name) return v->name;
+    return atom->name ? atom->name : "a comparison";
+}
+
 static bool rewrite(xfc_unpad *u) {
     xfc_graph *g = u->g;
-    const char *name = u->atom->name ? u->atom->name : "a comparison";
+    const char *name = name_of(u->atom);
     if (!xfc_unpad_rewrite(u)) {
         u->pass->status = XFC_ERR_UNSUPPORTED;
         return true;

@@ -1,7 +1,8 @@
 /* unpad_atom.c - finds the value that tells tokens from padding, and what a bias is without padding.
  *
- * Candidates are looked for above the bias of an attention: a graph input with the dims of the mask, or, where the model
- * derives the mask from something else (token ids compared with the pad id, positions with lengths), the comparison.
+ * Candidates are looked for above the bias of an attention: a graph input with the dims of the mask, or one that is given
+ * them (the choices of a question as sequences of their own); or, where the model derives the mask from something else
+ * (token ids compared with the pad id, positions with lengths), the comparison.
  * Whether a candidate is right is decided by unpad_mask.c, not here.
  */
 #include "passes/unpad.h"
@@ -21,6 +22,17 @@ static bool is_index(const xfc_value *v, uint32_t hops) {
     return false;
 }
 
+/* A number, or a product of dims other than s: batch, batch * choices. */
+static bool is_product(const xfc_ctx *c, xfc_int b, xfc_int s) {
+    const xfc_int_info *i = xfc_int_look(c, b);
+    if (i->kind == XFC_INT_CONST || i->kind == XFC_INT_SYMBOL) return true;
+    if (i->kind != XFC_INT_SUM || i->n_terms != 1) return false;
+    for (uint32_t k = 0; k < i->term[0].n; k++)
+        if (xfc_int_look(c, i->term[0].atom[k])->kind != XFC_INT_SYMBOL || xfc_int_same(i->term[0].atom[k], s))
+            return false;
+    return true;
+}
+
 /* [.., b, .., s, ..] with ones elsewhere; b = 1 if there is one dim only. */
 static bool has_mask_dims(xfc_ctx *c, const xfc_type *t, xfc_int s, xfc_unpad_atom *out) {
     uint32_t n_s = 0, n_b = 0;
@@ -34,9 +46,8 @@ static bool has_mask_dims(xfc_ctx *c, const xfc_type *t, xfc_int s, xfc_unpad_at
             out->b = t->dim[d];
         }
     }
-    bool b_ok = xfc_int_value(c, out->b, NULL) || xfc_int_look(c, out->b)->kind == XFC_INT_SYMBOL;
     bool s_ok = xfc_int_value(c, s, NULL) || xfc_int_look(c, s)->kind == XFC_INT_SYMBOL;
-    return n_s == 1 && n_b <= 1 && b_ok && s_ok && !xfc_int_same(out->b, s) && !xfc_int_is(c, s, 1);
+    return n_s == 1 && n_b <= 1 && s_ok && is_product(c, out->b, s) && !xfc_int_same(out->b, s) && !xfc_int_is(c, s, 1);
 }
 
 typedef struct {
@@ -57,10 +68,19 @@ static bool from_ids(search *f, const xfc_value *v, uint32_t *visits) {
     return false;
 }
 
+/* The elements of an input that has other dims: [batch, choices, s] as [batch * choices, s]. */
+static bool is_folded_input(const search *f, const xfc_value *v) {
+    xfc_unpad_atom ignored;
+    while (v->def && v->def->n_in == 1 && (xfc_op_has(v->def, XFC_BIJECT) || v->def->code == XFC_OP_CAST))
+        v = v->def->in[0].value;
+    return !v->def && !is_index(v, INDEX_HOPS) && !has_mask_dims(f->ctx, &v->type, f->s, &ignored);
+}
+
 static bool is_candidate(search *f, const xfc_value *v, xfc_unpad_atom *a) {
     uint32_t visits = 0;
     if (!has_mask_dims(f->ctx, &v->type, f->s, a)) return false;
     if (!v->def) return !is_index(v, INDEX_HOPS);
+    if (is_folded_input(f, v)) return true;
     bool compares = v->def->code >= XFC_OP_EQ && v->def->code <= XFC_OP_GE;
     return compares && from_ids(f, v, &visits);
 }

@@ -45,15 +45,23 @@ xf_difference xf_compare(const xfc_tensor *got, const xfc_tensor *want, xf_toler
     return d;
 }
 
+/* Is the value a row for each element of the mask? [6, 7, 32] and a mask [2, 3, 7] fit: dims may have been joined. */
+static bool has_rows(const xfc_tensor *value, const xfc_tensor *mask) {
+    int64_t rows = 1;
+    for (uint32_t d = 0; d < value->rank; d++) {
+        rows *= value->dim[d];
+        if (rows == mask->count && mask->rank > 0 && value->dim[d] == mask->dim[mask->rank - 1]) return true;
+    }
+    return false;
+}
+
 xf_padding xf_padding_of(const xf_runner *r, const char *output, const xfc_tensor *value, const xfc_tensor *const *in,
                          xf_tolerance tol) {
     const char *key = xfc_sprintf(r->ctx->arena, XF_PADDED_OUTPUT "%s", output);
     if (r->given) return (xf_padding){0};
     const char *input = r->packed ? xf_packed_mask_of(r, output) : r->api->metadata(r->model, key);
     int at = input && !tol.strict_padding ? xf_find_input(r, input) : -1;
-    if (at < 0 || in[at]->rank > value->rank) return (xf_padding){0};
-    for (uint32_t i = 0; i < in[at]->rank; i++)
-        if (in[at]->dim[i] != value->dim[i]) return (xf_padding){0};
+    if (at < 0 || !has_rows(value, in[at])) return (xf_padding){0};
     return (xf_padding){in[at], input};
 }
 
