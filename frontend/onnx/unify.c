@@ -62,7 +62,7 @@ static bool try_replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
 
 /* --- least values --- */
 
-enum { MAX_LEAST = 1024 };
+enum { MAX_LEAST = 64 }; /* values tried for each dim of a constraint */
 
 /* A dim of the constraint a == b that cannot have its least value is made one that begins where it can. */
 

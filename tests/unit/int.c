@@ -255,6 +255,13 @@ static void canonical(void) {
     xfc_int b = xfc_int_symbol(c, "batch", 1, XFC_DIM_MAX), s = xfc_int_symbol(c, "seq", 1, 512),
             past = xfc_int_symbol(c, "past", 0, 512);
     SAME(b, xfc_int_symbol(c, "batch", 1, 4));
+    xfc_int later = xfc_int_symbol_from(c, past, 3), one = xfc_int_const(c, 1);
+    SAME(later, xfc_int_symbol(c, "past", 0, 512)); /* the name is its own now */
+    SAME(xfc_int_min(c, later, one), one);
+    CHECK(!xfc_int_same(xfc_int_min(c, past, one), one));
+    int64_t lo, hi;
+    xfc_int_range(c, later, &lo, &hi);
+    CHECK(lo == 3 && hi == 512);
     SAME(xfc_int_add(c, s, past), xfc_int_add(c, past, s));
     SAME(xfc_int_mul(c, b, xfc_int_add(c, s, past)), xfc_int_add(c, xfc_int_mul(c, past, b), xfc_int_mul(c, s, b)));
     SAME(xfc_int_sub(c, xfc_int_add(c, s, past), past), s);
