@@ -181,7 +181,7 @@ static xfc_status give_packed(entry *e) {
     bool first = xfc_op_int(offsets, XFC_K_FIRST, 0), guarded = mask_of(offsets) != offsets->in[0].value;
     if (guarded) { /* offsets that no guard empties */
         xfc_ragged own;
-        if (!xfc_b_seq_offsets(&b, mask_of(offsets), false, 1, &own)) return XFC_ERR_UNSUPPORTED;
+        if (!xfc_b_seq_offsets(&b, mask_of(offsets), false, false, 1, &own)) return XFC_ERR_UNSUPPORTED;
         offsets = own.counts->def;
     }
     for (uint32_t i = 0; i < g->n_out; i++) {

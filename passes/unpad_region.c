@@ -78,8 +78,10 @@ static void visit_attention(xfc_unpad *u, const xfc_op *op) {
         u->n_attentions++;
         return;
     }
-    if (any_tainted(u, op) && !reads_keys_only(u, op))
+    bool tainted = any_tainted(u, op);
+    if (tainted && !reads_keys_only(u, op))
         xfc_unpad_refuse(u, op, "this attention reads padded positions: its mask is not the padding mask alone");
+    u->nonempty |= tainted; /* where no key counts, a finite bias makes all count, padding too */
     set_source(u, &op->out[0]);
 }
 

@@ -141,12 +141,10 @@ typedef struct {
 
 xfc_nest *xfc_unpad_nest(const xfc_unpad *u, const xfc_op *op) {
     xfc_int from[2 * XFC_MAX_RANK], to[2 * XFC_MAX_RANK];
-    xfc_op reads = *op;
     uint32_t n = 0;
-    if (op->code == XFC_OP_REDUCE_MEAN) reads.code = XFC_OP_REDUCE_SUM; /* has no nest; reads what the sum reads */
-    if (!xfc_ops[reads.code].nest) return NULL;
+    if (!xfc_ops[op->code].nest) return NULL;
     xfc_nestb nb = xfc_nestb_new(u->ctx, u->pass->scratch);
-    if (xfc_ops[reads.code].nest(&reads, &nb) != XFC_OK) return NULL;
+    if (xfc_ops[op->code].nest(op, &nb) != XFC_OK) return NULL;
     for (uint32_t i = 0; i < nb.nest->n_axes && n < XFC_COUNT(from); i++) {
         if (!xfc_int_is(u->ctx, nb.nest->axes[i].extent, 1)) continue;
         from[n] = nb.nest->axes[i].symbol;
