@@ -487,23 +487,13 @@ static void poly_divide(xfc_ctx *ctx, const xfc_poly *p, const xfc_poly *d, xfc_
     }
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-    uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
-    while (y) {
-        uint64_t t = x % y;
-        x = y;
-        y = t;
-    }
-    return (int64_t)x;
-}
-
 /* The largest constant dividing the constant divisor d and every non-constant term of r: floor((g x + c) / (g m)) =
  * floor((x + floor(c / g)) / m). *c_mod is c mod g. */
 static int64_t common_factor(const xfc_poly *r, int64_t d, int64_t *c_mod) {
     int64_t g = d;
     *c_mod = 0;
     for (uint32_t i = 0; i < r->n; i++)
-        if (r->term[i].n) g = gcd(g, r->term[i].coeff);
+        if (r->term[i].n) g = xfc_int_gcd(g, r->term[i].coeff);
     for (uint32_t i = 0; i < r->n; i++)
         if (!r->term[i].n) *c_mod = r->term[i].coeff - xfc_int_floor(r->term[i].coeff, g) * g;
     return g;

@@ -22,6 +22,7 @@ struct xfc_ints {
 };
 
 int64_t xfc_int_floor(int64_t a, int64_t b); /* floor(a / b); 0 when b is 0 */
+int64_t xfc_int_gcd(int64_t a, int64_t b);   /* INT64_MIN for that and 0 */
 bool xfc_int_prove_ge0(xfc_ctx *, xfc_int);  /* surely >= 0 */
 
 #endif

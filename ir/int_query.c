@@ -27,15 +27,14 @@ void xfc_int_range(xfc_ctx *ctx, xfc_int a, int64_t *lo, int64_t *hi) {
     *hi = a.id ? ctx->ints->node[a.id].hi : INT64_MAX;
 }
 
-static int64_t gcd64(int64_t a, int64_t b) {
-    if (a < 0) a = a == INT64_MIN ? INT64_MAX : -a;
-    if (b < 0) b = b == INT64_MIN ? INT64_MAX : -b;
-    while (b) {
-        int64_t t = a % b;
-        a = b;
-        b = t;
+int64_t xfc_int_gcd(int64_t a, int64_t b) {
+    uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
+    while (y) {
+        uint64_t t = x % y;
+        x = y;
+        y = t;
     }
-    return a;
+    return (int64_t)x;
 }
 
 int64_t xfc_int_divisor(const xfc_ctx *ctx, xfc_int a) {
@@ -43,7 +42,7 @@ int64_t xfc_int_divisor(const xfc_ctx *ctx, xfc_int a) {
     const xfc_int_info *i = xfc_int_look(ctx, a);
     if (i->kind == XFC_INT_CONST) return i->value < 0 ? (i->value == INT64_MIN ? 1 : -i->value) : i->value;
     if (i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX)
-        return gcd64(xfc_int_divisor(ctx, i->a), xfc_int_divisor(ctx, i->b));
+        return xfc_int_gcd(xfc_int_divisor(ctx, i->a), xfc_int_divisor(ctx, i->b)); /* neither is INT64_MIN */
     if (i->kind != XFC_INT_SUM) return 1;
     int64_t g = 0;
     for (uint32_t k = 0; k < i->n_terms; k++) {
@@ -52,9 +51,9 @@ int64_t xfc_int_divisor(const xfc_ctx *ctx, xfc_int a) {
             int64_t e;
             if (xfc_mul_ok(d, xfc_int_divisor(ctx, i->term[k].atom[j]), &e)) d = e;
         }
-        g = gcd64(g, d);
+        g = xfc_int_gcd(g, d);
     }
-    return g;
+    return g == INT64_MIN ? 1 : g;
 }
 
 /* --- proofs --- */

@@ -2,16 +2,13 @@
 """compare_ort.py - times a compiled model beside onnxruntime on the same inputs and prints a table of ratios.
 
     tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11]
-    [--peak]
+                               [--peak]
 
 Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds
-alternate the peers
-(A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the median of its
-runs. The table
-shows the median over the rounds and the median of the per-round ratios (above 1: the compiled model is faster). --peak:
-the FMA peak of
-one thread (peak.c) is measured in the same rounds. Times on shared machines mean little; ratios do. Both compute all
-outputs.
+alternate the peers (A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the
+median of its runs. The table shows the median over the rounds and the median of the per-round ratios (above 1: the
+compiled model is faster). --peak: the FMA peak of one thread (peak.c) is measured in the same rounds. Times on shared
+machines mean little; ratios do. Both compute all outputs.
 """
 
 import argparse
