@@ -45,7 +45,8 @@ def norms(notes):
 
 
 # what unpad checks at run time, and what the table calls it
-DEMANDS = {"position 0": "position 0 is read", "single tokens": "single tokens are read", "must have a token": "no empty sequence"}
+DEMANDS = {"position 0": "position 0 is read", "single tokens": "single tokens are read", "must have a token": "no empty sequence",
+           "padding must come last": "padding last"}
 
 
 def padding(notes):
@@ -97,7 +98,7 @@ def page(xf_dump, folder, only):
         "`docs/passes.md` explains the passes; `xf-dump --passes model.onnx` says it for any model, node by node.", "",
         "*+ n means*: values whose mean is subtracted at run time, since nothing in front of them has weights that could take it.",
         "*exits*: values that leave the packed program for the padded one. A call in which *position 0* or one of the *single tokens* is padding, or",
-        "a sequence is empty where *no empty sequence* stands, runs padded.", "",
+        "a sequence is empty where *no empty sequence* stands, or padding is not at the end where *padding last* stands, runs padded.", "",
     ] + lines) + "\n"
 
 
