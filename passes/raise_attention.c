@@ -256,14 +256,16 @@ static xfc_value *transposed(xfc_builder *b, xfc_value *kt) {
     return identity ? kt : xfc_b_transpose(b, kt, perm);
 }
 
-/* select(mask, fill, s) as what is added to s. */
-static xfc_value *fill_bias(xfc_builder *b, const xfc_value *select) {
-    const xfc_op *op = select->def;
+/* select(mask, fill, s) as what is added to s: the fill, else what is added below it, or 0. */
+static xfc_value *fill_bias(const finder *f, xfc_builder *b, const bias_layer *l, xfc_value *below) {
+    const xfc_op *op = l->value->def;
+    xfc_dtype dtype = f->casts ? XFC_F32 : l->value->type.dtype;
     double fill;
-    bool filled_first = xfc_splat_value(op->in[1].value, &fill) && fill_absorbs(select->type.dtype, fill);
+    bool filled_first = xfc_splat_value(op->in[1].value, &fill) && fill_absorbs(l->value->type.dtype, fill);
     if (!filled_first && !xfc_splat_value(op->in[2].value, &fill)) return NULL;
-    xfc_value *value = xfc_b_scalar_f(b, select->type.dtype, fill), *zero = xfc_b_scalar_f(b, select->type.dtype, 0);
-    return xfc_b_select(b, op->in[0].value, filled_first ? value : zero, filled_first ? zero : value);
+    xfc_value *value = xfc_b_scalar_f(b, dtype, fill), *other = below ? below : xfc_b_scalar_f(b, dtype, 0);
+    xfc_value *mask = l->rank == 3 ? with_lead(f, b, op->in[0].value) : op->in[0].value;
+    return mask ? xfc_b_select(b, mask, filled_first ? value : other, filled_first ? other : value) : NULL;
 }
 
 static xfc_value *strip_expand(xfc_value *v) {
@@ -271,21 +273,29 @@ static xfc_value *strip_expand(xfc_value *v) {
     return v;
 }
 
-static xfc_value *layer_bias(const finder *f, xfc_builder *b, const bias_layer *l) {
-    xfc_value *v = l->fill ? fill_bias(b, l->value) : strip_expand(l->value);
+static xfc_value *added_bias(const finder *f, xfc_builder *b, const bias_layer *l) {
+    xfc_value *v = strip_expand(l->value);
     if (f->casts) v = xfc_b_cast(b, v, XFC_F32);
     if (v && l->scale != 1) v = xfc_b_binary(b, XFC_OP_MUL, v, xfc_b_scalar_f(b, v->type.dtype, l->scale));
     return l->rank == 3 ? with_lead(f, b, v) : v;
 }
 
-/* Innermost first, as the scores met them. NULL if there is none. */
+/* Innermost first, as the scores met them. NULL if there is none. A fill above others replaces them (-inf below it would
+ * not be what it was). What is added below a fill stays a term of its own and must be finite there, as scores are. */
 static xfc_value *build_bias(const finder *f, xfc_builder *b) {
-    xfc_value *sum = NULL;
+    xfc_value *sum = NULL, *filled = NULL;
     for (uint32_t i = f->n_biases; i > 0; i--) {
-        xfc_value *v = layer_bias(f, b, &f->bias[i - 1]);
+        const bias_layer *l = &f->bias[i - 1];
+        if (l->fill) {
+            filled = fill_bias(f, b, l, filled);
+            if (!filled) return NULL;
+            continue;
+        }
+        xfc_value *v = added_bias(f, b, l);
         sum = sum ? xfc_b_binary(b, XFC_OP_ADD, sum, v) : v;
+        if (!sum) return NULL;
     }
-    return sum;
+    return sum && filled ? xfc_b_binary(b, XFC_OP_ADD, filled, sum) : filled ? filled : sum;
 }
 
 static bool build(finder *f) {
