@@ -119,16 +119,20 @@ static bool leads_to_product(const xfc_value *v) {
     return false;
 }
 
-/* A reshape that leaves the last two dims alone. Every layer of rank 4 must have the same batch and heads. */
-static bool peel_regroup(finder *f, xfc_value **v) {
-    if (!is_op(*v, XFC_OP_RESHAPE)) return false;
-    xfc_value *x = (*v)->def->in[0].value;
-    const xfc_type *from = &x->type, *to = &(*v)->type;
+bool xfc_regroups_heads(const xfc_op *op) {
+    if (op->code != XFC_OP_RESHAPE) return false;
+    const xfc_type *from = &op->in[0].value->type, *to = &op->out[0].type;
     if (from->rank < 3 || from->rank > 4 || to->rank < 3 || to->rank > 4) return false;
     for (uint32_t d = 1; d <= 2; d++)
         if (!xfc_int_same(from->dim[from->rank - d], to->dim[to->rank - d])) return false;
-    *v = x;
-    return from->rank == 3 || meet_lead(f, from);
+    return true;
+}
+
+/* A reshape that leaves the last two dims alone. Every layer of rank 4 must have the same batch and heads. */
+static bool peel_regroup(finder *f, xfc_value **v) {
+    if (!(*v)->def || !xfc_regroups_heads((*v)->def)) return false;
+    *v = (*v)->def->in[0].value;
+    return (*v)->type.rank == 3 || meet_lead(f, &(*v)->type);
 }
 
 static bool fill_absorbs(xfc_dtype dtype, double fill) {

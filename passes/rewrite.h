@@ -115,6 +115,8 @@ void xfc_sweep(xfc_arena *scratch, xfc_op *);
 
 /* raise_attention.c; true iff the graph changed. */
 bool xfc_raise_attention(xfc_pass *);
+/* Does the op join batch and heads of scores, or part them again? */
+bool xfc_regroups_heads(const xfc_op *);
 
 /* legalize.c: replaces an op that has a decomposition by it; answers the first op to look at next, which is the first new
  * one. A failure is in the pass's status. */

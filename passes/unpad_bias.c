@@ -14,16 +14,6 @@
 
 enum { MAX_VISITS = 512 };
 
-/* Does it regroup batch and heads alone? */
-static bool regroups(const xfc_op *op) {
-    if (op->code != XFC_OP_RESHAPE) return false;
-    const xfc_type *from = &op->in[0].value->type, *to = &op->out[0].type;
-    if (from->rank < 3 || from->rank > 4 || to->rank < 3 || to->rank > 4) return false;
-    for (uint32_t d = 1; d <= 2; d++)
-        if (!xfc_int_same(from->dim[from->rank - d], to->dim[to->rank - d])) return false;
-    return true;
-}
-
 /* Is the token's position dim rank - from_end, and the other of the last two the padded one or 1? */
 static bool stands_at(const xfc_unpad *u, const xfc_value *v, const xfc_token *t, uint32_t from_end) {
     const xfc_type *type = &v->type;
@@ -51,8 +41,7 @@ static bool is_computed(const xfc_unpad *u, const xfc_value *v, uint32_t *visits
     if (v == u->atom || !op || op->n_in == 0) return false;
     xfc_nest *nest = ++*visits > MAX_VISITS ? NULL : xfc_unpad_nest(u, op);
     if (!nest) return true;
-    for (uint32_t i = 0; i < nest->n_axes; i++)
-        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return true;
+    if (!xfc_unpad_is_parallel(nest)) return true;
     for (uint32_t i = 0; i < op->n_in; i++)
         if (op->in[i].value && is_computed(u, op->in[i].value, visits)) return true;
     return false;
@@ -66,7 +55,7 @@ static xfc_term_kind kind_of(const xfc_unpad *u, const xfc_value *v) {
 
 static bool takes_apart(const xfc_op *op, uint32_t rank) {
     if (!op) return false;
-    return (op->code == XFC_OP_ADD && op->out[0].type.rank == rank) || regroups(op);
+    return (op->code == XFC_OP_ADD && op->out[0].type.rank == rank) || xfc_regroups_heads(op);
 }
 
 /* A sum of untainted terms of several kinds is a token value too, and a large one: is there a part of another kind? */
@@ -82,7 +71,7 @@ static bool is_mixed(const xfc_unpad *u, const xfc_value *v, xfc_term_kind kind)
 }
 
 bool xfc_unpad_is_pair(const xfc_unpad *u, const xfc_op *op) {
-    if (op->n_out != 1 || (op->code != XFC_OP_ADD && !regroups(op))) return false;
+    if (op->n_out != 1 || (op->code != XFC_OP_ADD && !xfc_regroups_heads(op))) return false;
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_unpad_value *s = xfc_unpad_of(u, op->in[i].value);
         if (s->tainted && !s->pair && form_of(u, op->in[i].value) == XFC_TERM_PLAIN) return false;

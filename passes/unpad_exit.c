@@ -39,9 +39,8 @@ static uint32_t token_operand(const xfc_unpad *u, const xfc_op *op) {
 static const xfc_access *copied_from(const xfc_op *op, const xfc_nest *nest, uint32_t i) {
     if (!nest || nest->n_stores != 1 || nest->stores[0].combine != XFC_S_COUNT) return NULL;
     const xfc_scalar *read = &nest->body[nest->stores[0].value];
-    uint32_t buffer = 0;
-    for (uint32_t k = 0; k < i; k++) buffer += op->in[k].value != NULL;
-    if (read->op != XFC_S_LOAD || read->arg[0] != XFC_NO_ARG || read->u.access->buffer != buffer) return NULL;
+    if (read->op != XFC_S_LOAD || read->arg[0] != XFC_NO_ARG) return NULL;
+    if (read->u.access->buffer != xfc_unpad_buffer(op, i)) return NULL;
     return read->u.access;
 }
 

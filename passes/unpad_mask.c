@@ -18,7 +18,7 @@
 
 #include <math.h>
 
-enum { MAX_VISITS = 4000, MAX_SCAN = 1 << 16, MAX_LETS = 16, MAX_CHOICES = 4 };
+enum { MAX_VISITS = 4000, MAX_OPERANDS = 16, MAX_SCAN = 1 << 16, MAX_LETS = 16, MAX_CHOICES = 4 };
 #define FORBIDDEN (-9000.0)
 #define UNKNOWN 1e6
 #define LARGEST_HALF 65504.0
@@ -261,8 +261,16 @@ typedef struct {
     const xfc_op *op;
     fact *fact;
     xfc_int from[XFC_MAX_RANK + MAX_LETS], to[XFC_MAX_RANK + MAX_LETS];
-    uint32_t n, slot[16];
+    uint32_t n, slot[MAX_OPERANDS];
 } frame;
+
+static frame frame_of(const xfc_op *op) {
+    frame f = {.op = op};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (op->in[i].value) f.slot[n++] = i;
+    return f;
+}
 
 static fact load_at(evaluator *ev, const frame *f, const xfc_scalar *s) {
     const xfc_access *a = s->u.access;
@@ -347,20 +355,15 @@ static fact sum_of(evaluator *ev, const frame *f, const xfc_nest *nest, xfc_dtyp
 }
 
 static bool is_parallel(const xfc_nest *nest) {
-    for (uint32_t i = 0; i < nest->n_axes; i++)
-        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return false;
-    return nest->stores[0].combine == XFC_S_COUNT;
+    return xfc_unpad_is_parallel(nest) && nest->stores[0].combine == XFC_S_COUNT;
 }
 
 /* The op's result at an index: its body, with the index for its axes. No reductions but sums over positions. */
 static fact through_nest(evaluator *ev, const xfc_op *op, const xfc_int *index) {
-    frame f = {.op = op};
-    uint32_t n = 0;
     xfc_dtype t = op->out[0].type.dtype;
-    const xfc_nest *nest = op->n_out == 1 && op->n_in <= XFC_COUNT(f.slot) ? xfc_unpad_nest(ev->u, op) : NULL;
+    const xfc_nest *nest = op->n_out == 1 && op->n_in <= MAX_OPERANDS ? xfc_unpad_nest(ev->u, op) : NULL;
     if (!nest || nest->n_stores != 1) return unknown(t);
-    for (uint32_t i = 0; i < op->n_in; i++)
-        if (op->in[i].value) f.slot[n++] = i;
+    frame f = frame_of(op);
     const xfc_access *to = &nest->stores[0].to;
     for (uint32_t d = 0; d < to->rank; d++) {
         f.from[f.n] = to->index[d];
@@ -507,10 +510,7 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
 
 /* The body's result, with what operand i holds taken for any number. */
 static fact summand(evaluator *ev, const xfc_op *op, const xfc_nest *nest, const xfc_access *read) {
-    frame f = {.op = op};
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < op->n_in; i++)
-        if (op->in[i].value) f.slot[n++] = i;
+    frame f = frame_of(op);
     f.fact = xfc_new_array(ev->u->pass->scratch, fact, nest->n_body);
     for (uint32_t k = 0; k <= nest->stores[0].value; k++) {
         const xfc_scalar *s = &nest->body[k];
@@ -524,10 +524,9 @@ static fact summand(evaluator *ev, const xfc_op *op, const xfc_nest *nest, const
 static bool weighs_nothing(xfc_unpad *u, const xfc_op *op, uint32_t i) {
     const xfc_value *v = op->in[i].value;
     const xfc_unpad_value *s = xfc_unpad_of(u, v);
-    const xfc_nest *nest = op->n_out == 1 && op->n_in <= 16 ? xfc_unpad_nest(u, op) : NULL;
+    const xfc_nest *nest = op->n_out == 1 && op->n_in <= MAX_OPERANDS ? xfc_unpad_nest(u, op) : NULL;
     const xfc_access *read = NULL;
-    uint32_t buffer = 0;
-    for (uint32_t k = 0; k < i; k++) buffer += op->in[k].value != NULL;
+    uint32_t buffer = xfc_unpad_buffer(op, i);
     if (!nest || nest->n_stores != 1 || nest->stores[0].combine != XFC_S_ADD) return false;
     for (uint32_t k = 0; k < nest->n_body; k++) {
         if (nest->body[k].op != XFC_S_LOAD || nest->body[k].u.access->buffer != buffer) continue;
