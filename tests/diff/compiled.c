@@ -29,6 +29,13 @@ const char *diff_how_text(diff_how how, char text[64]) {
     return text;
 }
 
+/* Those of `wanted` that this machine runs; where it runs none of them, the widest that it does run, so that no seed goes
+ * untested on a small machine. */
+static uint32_t chosen_isas(uint32_t wanted) {
+    uint32_t have = diff_cpu_isas();
+    return wanted & have ? wanted & have : have & ~(have >> 1);
+}
+
 /* --- compiling --- */
 
 static xfc_graph *reparsed(const xfc_graph *g) {
@@ -72,7 +79,7 @@ bool compiled_make(compiled *c, const xfc_graph *g, diff_how how) {
     char text[64];
     *c = (compiled){.planned = how.reparse ? reparsed(g) : xfc_graph_clone(g)};
     snprintf(c->path, sizeof c->path, "%s/xfc-diff-%ld.so", base ? base : "/tmp", (long)getpid());
-    uint32_t isas = how.isas & diff_cpu_isas();
+    uint32_t isas = chosen_isas(how.isas);
     for (uint32_t i = 0; i < 3; i++)
         if (isas >> i & 1) c->isa[c->n_isas++] = isa_names[i];
     if (c->planned && make(c, g->ctx, how) == XFC_OK && !g->ctx->n_errors) return true;
