@@ -20,6 +20,9 @@
 /* Errors of calls that have no context to keep them. */
 static _Thread_local xf_error thread_error;
 
+/* The context that last refused a call of this thread because it was running: its own text belongs to that run. */
+static _Thread_local const xf_ctx *refused_by;
+
 xf_error *xf_thread_error(void) { return &thread_error; }
 
 xf_status xf_fail(xf_error *error, xf_status status, const char *fmt, ...) {
@@ -136,8 +139,8 @@ static void api_release(xf_model *m) {
     errno = saved;
 }
 
-static size_t api_num_inputs(const xf_model *m) { return m->plan.head->n_inputs; }
-static size_t api_num_outputs(const xf_model *m) { return m->plan.head->n_outputs; }
+static size_t api_num_inputs(const xf_model *m) { return m ? m->plan.head->n_inputs : 0; }
+static size_t api_num_outputs(const xf_model *m) { return m ? m->plan.head->n_outputs : 0; }
 
 static const xf_io_info *api_input_info(const xf_model *m, size_t i) {
     return i < api_num_inputs(m) ? &m->io[i] : NULL;
@@ -147,15 +150,15 @@ static const xf_io_info *api_output_info(const xf_model *m, size_t i) {
     return i < api_num_outputs(m) ? &m->io[api_num_inputs(m) + i] : NULL;
 }
 
-static const char *api_signature_json(const xf_model *m) { return m->signature; }
+static const char *api_signature_json(const xf_model *m) { return m ? m->signature : NULL; }
 
 static const char *api_metadata(const xf_model *m, const char *key) {
-    if (!key) return NULL;
+    if (!m || !key) return NULL;
     return strcmp(key, "isa") == 0 ? m->variant->name : xf_plan_meta(&m->plan, key);
 }
 
 static size_t api_num_packed_inputs(const xf_model *m) {
-    return m->packed.head ? m->packed.head->n_inputs - XF_PACKED_EXTRA : 0;
+    return m && m->packed.head ? m->packed.head->n_inputs - XF_PACKED_EXTRA : 0;
 }
 
 static const xf_io_info *api_packed_input_info(const xf_model *m, size_t i) {
@@ -163,7 +166,7 @@ static const xf_io_info *api_packed_input_info(const xf_model *m, size_t i) {
 }
 
 static const xf_io_info *api_packed_output_info(const xf_model *m, size_t i) {
-    if (!m->packed.head || i >= m->packed.head->n_outputs) return NULL;
+    if (!m || !m->packed.head || i >= m->packed.head->n_outputs) return NULL;
     return &m->packed_io[m->packed.head->n_inputs + i];
 }
 
@@ -236,6 +239,7 @@ static xf_status answer_shapes(const xf_plan *p, const int64_t *values, void *us
 }
 
 static xf_status infer(const request *r, xf_tensor *out, size_t n_out) {
+    if (!r->model) return xf_fail(xf_thread_error(), XF_E_ARG, "infer_shapes: the model is NULL");
     if (n_out != api_num_outputs(r->model) || (n_out && !out))
         return xf_fail(xf_thread_error(), XF_E_ARG, "%zu outputs given, the model has %zu", n_out,
                        api_num_outputs(r->model));
@@ -256,7 +260,9 @@ static xf_status answer_size(const xf_plan *p, const int64_t *values, void *user
 }
 
 static xf_status size_run(const request *r, int32_t threads, size_t *bytes) {
-    if (!bytes) return xf_fail(xf_thread_error(), XF_E_ARG, "workspace_size: the result pointer is NULL");
+    if (!r->model || !bytes)
+        return xf_fail(xf_thread_error(), XF_E_ARG, "workspace_size: the %s is NULL",
+                       r->model ? "result pointer" : "model");
     return answer(r, answer_size, &(size_of_run){threads, bytes});
 }
 
@@ -290,6 +296,7 @@ static xf_status api_ctx_create(xf_model *m, const xf_ctx_opts *opts, xf_ctx **o
     XF_TRY(xf_read_opts(&o, sizeof o, opts, "xf_ctx_opts", error));
     xf_status status = xf_ctx_create(m, &o, out, error);
     if (status == XF_OK) api_retain(m);
+    if (*out == refused_by) refused_by = NULL; /* another context, where an old one was */
     errno = saved;
     return status;
 }
@@ -303,28 +310,62 @@ static void api_ctx_destroy(xf_ctx *c) {
     errno = saved;
 }
 
-static xf_status api_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
-    if (!c || atomic_exchange(&c->busy, true)) return XF_E_ARG; /* its error text belongs to the running call */
-    int saved = errno;
-    xf_status status = xf_run(c, &c->model->plan, in, n_in, out, n_out);
-    errno = saved;
+/* A context serves one call at a time, and only that call may write into it. */
+static xf_status enter(xf_ctx *c, const char *call) {
+    if (!c) return xf_fail(&thread_error, XF_E_ARG, "%s: the context is NULL", call);
+    if (!atomic_exchange(&c->busy, true)) return XF_OK;
+    refused_by = c;
+    return XF_E_ARG;
+}
+
+static xf_status leave(xf_ctx *c, int saved_errno, xf_status status) {
+    errno = saved_errno;
+    if (refused_by == c) refused_by = NULL; /* by a tap of this call */
     atomic_store(&c->busy, false);
     return status;
+}
+
+static xf_status api_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+    int saved = errno;
+    XF_TRY(enter(c, "run"));
+    return leave(c, saved, xf_run(c, &c->model->plan, in, n_in, out, n_out));
 }
 
 static xf_status api_run_packed(xf_ctx *c, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                                 xf_tensor *out, size_t n_out) {
-    if (!c || atomic_exchange(&c->busy, true)) return XF_E_ARG;
     int saved = errno;
-    xf_status status = xf_run_packed(c, in, n_in, cu_seqlens, n_seq, out, n_out);
-    errno = saved;
-    atomic_store(&c->busy, false);
-    return status;
+    XF_TRY(enter(c, "run_packed"));
+    return leave(c, saved, xf_run_packed(c, in, n_in, cu_seqlens, n_seq, out, n_out));
 }
 
-static const char *api_last_error(const xf_ctx *c) { return c ? c->error.text : thread_error.text; }
+static xf_status api_set_tap(xf_ctx *c, const char *node_glob, xf_tap tap, void *user) {
+    int saved = errno;
+    XF_TRY(enter(c, "set_tap"));
+    return leave(c, saved, xf_set_tap(c, node_glob, tap, user));
+}
 
-static void api_cancel(xf_ctx *c) { atomic_store(&c->cancelled, true); }
+static xf_status api_profile_start(xf_ctx *c) {
+    int saved = errno;
+    XF_TRY(enter(c, "profile_start"));
+    return leave(c, saved, xf_profile_start(c));
+}
+
+static xf_status api_profile_json(xf_ctx *c, char *buf, size_t cap, size_t *len) {
+    int saved = errno;
+    XF_TRY(enter(c, "profile_json"));
+    return leave(c, saved, xf_profile_json(c, buf, cap, len));
+}
+
+static const char *api_last_error(const xf_ctx *c) {
+    if (!c) return thread_error.text;
+    if (c == refused_by)
+        return "the context is already running, in another thread or below a tap; use one for each caller";
+    return c->error.text;
+}
+
+static void api_cancel(xf_ctx *c) {
+    if (c) atomic_store(&c->cancelled, true);
+}
 
 static const xf_api table = {
     .abi_version = XF_ABI_VERSION,
@@ -347,9 +388,9 @@ static const xf_api table = {
     .run_packed = api_run_packed,
     .last_error = api_last_error,
     .cancel = api_cancel,
-    .set_tap = xf_set_tap,
-    .profile_start = xf_profile_start,
-    .profile_json = xf_profile_json,
+    .set_tap = api_set_tap,
+    .profile_start = api_profile_start,
+    .profile_json = api_profile_json,
     .num_packed_inputs = api_num_packed_inputs,
     .packed_input_info = api_packed_input_info,
     .packed_output_info = api_packed_output_info,

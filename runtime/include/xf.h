@@ -16,9 +16,11 @@
  * - Errors: a function that can fail returns an xf_status; the text is in last_error. After any error the model and the
  * context
  *   work as before; outputs are then unspecified, and xf_tensor structs are left as they were.
+ * - Pointers: a model, context, or result pointer that is NULL is XF_E_ARG; functions that have no status answer NULL or
+ *   0, or do nothing.
  * - Threads: a model is immutable and may be used by any number of threads. A context serves one call at a time; use
- * one context
- *   for each concurrent caller. Only cancel may be called on a context while it runs.
+ *   one context for each concurrent caller. Only cancel may be called on a context while it runs: another call is
+ *   refused with XF_E_ARG, and last_error says so to the thread that made it.
  * - Nothing prints, aborts, raises signals, changes errno, the locale or the floating-point environment, or starts
  * threads
  *   other than the OpenMP pool of a context with num_threads > 1.
@@ -180,7 +182,7 @@ typedef struct xf_api {
      *                 valid until its next run or its end (or, of a caller's arena, until the arena is reused). The
      *                 struct may be passed to that next run as it is, which fills it anew.
      * Allocates nothing when the context has an arena, or ran before with dims that needed as much, from the thread
-     * that created it. A context that is already running answers XF_E_ARG. */
+     * that created it. */
     xf_status (*run)(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
     /* Ragged batches that were never padded: the sequences stand one behind another, so that batch and sequence axes
      * become one token axis, and there is no mask. cu_seqlens has n_seq + 1 entries: 0, then where each sequence ends, the

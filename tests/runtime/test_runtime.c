@@ -223,6 +223,7 @@ int main(int argc, char **argv) {
     test_two_models(xf, m);
     xf->release(m);
     test_run(xf);
+    test_misuse(xf);
     CHECK(dlclose(so) == 0);
     test_files();
     test_host();

@@ -19,7 +19,11 @@ extern const char *path_a, *path_b, *path_c, *path_p, *path_pn;
         }                                                                                                              \
     } while (0)
 /* The call gives this status, and its message holds every text of the list "a|b|c". */
-#define EXPECT(call, want, ctx, texts) expect(__FILE__, __LINE__, #call, (call), (want), xf->last_error(ctx), (texts))
+#define EXPECT(call, want, ctx, texts)                                                                                 \
+    do {                                                                                                               \
+        xf_status expect_got_ = (call);                                                                                \
+        expect(__FILE__, __LINE__, #call, expect_got_, (want), xf->last_error(ctx), (texts));                          \
+    } while (0)
 void expect(const char *file, int line, const char *what, xf_status got, xf_status want, const char *message,
             const char *texts);
 
@@ -45,9 +49,10 @@ int32_t thread_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(vo
 /* Calls of malloc and its kin so far; 0 for ever where they cannot be counted. */
 extern long (*count_allocations)(void); /* set by count_alloc.c, if it is linked in */
 
-void test_run(const xf_api *xf); /* test_run.c */
-void test_files(void);           /* test_files.c */
-void test_host(void);            /* test_host.c */
-void test_packed(void);          /* test_packed.c */
+void test_run(const xf_api *xf);    /* test_run.c */
+void test_misuse(const xf_api *xf); /* test_misuse.c */
+void test_files(void);              /* test_files.c */
+void test_host(void);               /* test_host.c */
+void test_packed(void);             /* test_packed.c */
 
 #endif
