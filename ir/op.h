@@ -52,7 +52,9 @@ static inline bool xfc_op_has(const xfc_op *op, uint32_t trait) { return (xfc_op
 /* Row functions, by family (ops_*.c). Element-wise rows share these: */
 xfc_status xfc_infer_map(xfc_infer *);
 xfc_status xfc_nest_map(const xfc_op *, xfc_nestb *);
-/* numpy broadcasting of two dims. Undecidable: records nothing and answers max(a, b) (see xfc_broadcast_index). */
+/* numpy broadcasting of two dims: the size of the result of whatever may meet, 0 for 0 and 1. The one rule there is. */
+xfc_int xfc_broadcast_size(xfc_ctx *, xfc_int a, xfc_int b);
+/* The same where the dims are those of operands: fails where they surely cannot meet. */
 xfc_status xfc_broadcast_dim(xfc_infer *, xfc_int a, xfc_int b, xfc_int *out);
 /* Index into an operand of extent `extent` for output index i of extent `out`: i, 0, or min(i, extent - 1) when
  * undecided. */

@@ -43,28 +43,29 @@ xfc_status xfc_infer_equal(xfc_infer *inf, xfc_int a, xfc_int b, const char *wha
     return XFC_OK;
 }
 
+/* Surely not 1. */
+static bool never_one(xfc_ctx *ctx, xfc_int a) { return xfc_int_eq(ctx, a, xfc_int_const(ctx, 1)) == 0; }
+
 /* Both dims may be 1 or not: the larger, unless the other is 0 (numpy: 1 against 0 is 0). */
 static xfc_int broadcast_unknown(xfc_ctx *ctx, xfc_int a, xfc_int b) {
-    xfc_int larger = xfc_int_max(ctx, a, b);
-    xfc_int smaller = xfc_int_min(ctx, a, b), one = xfc_int_const(ctx, 1);
-    if (xfc_int_le(ctx, one, smaller) == 1) return larger;
-    return xfc_int_mul(ctx, larger, xfc_int_min(ctx, smaller, one));
+    xfc_int one = xfc_int_const(ctx, 1), smaller = xfc_int_min(ctx, a, b);
+    if (xfc_int_le(ctx, a, one) == 1 || xfc_int_le(ctx, b, one) == 1) return xfc_int_mul(ctx, a, b);
+    if (xfc_int_le(ctx, one, smaller) == 1) return xfc_int_max(ctx, a, b);
+    return xfc_int_mul(ctx, xfc_int_max(ctx, a, b), xfc_int_min(ctx, smaller, one));
+}
+
+xfc_int xfc_broadcast_size(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    if (xfc_int_same(a, b) || xfc_int_is(ctx, b, 1)) return a;
+    if (xfc_int_is(ctx, a, 1)) return b;
+    bool a_fixed = never_one(ctx, a), b_fixed = never_one(ctx, b);
+    if (a_fixed && b_fixed) return xfc_int_value(ctx, b, NULL) ? b : a;
+    return a_fixed ? a : b_fixed ? b : broadcast_unknown(ctx, a, b);
 }
 
 xfc_status xfc_broadcast_dim(xfc_infer *inf, xfc_int a, xfc_int b, xfc_int *out) {
-    xfc_ctx *ctx = inf->ctx;
-    xfc_int one = xfc_int_const(ctx, 1);
-    bool a_fixed = xfc_int_eq(ctx, a, one) == 0, b_fixed = xfc_int_eq(ctx, b, one) == 0; /* surely not 1 */
-    *out = a;
-    if (xfc_int_same(a, b) || xfc_int_is(ctx, b, 1)) return XFC_OK;
-    *out = b;
-    if (xfc_int_is(ctx, a, 1)) return XFC_OK;
-    if (a_fixed && b_fixed) {
-        *out = xfc_int_value(ctx, b, &(int64_t){0}) ? b : a;
-        return xfc_infer_equal(inf, a, b, "dims that meet in broadcasting");
-    }
-    *out = a_fixed ? a : b_fixed ? b : broadcast_unknown(ctx, a, b);
-    return XFC_OK;
+    *out = xfc_broadcast_size(inf->ctx, a, b);
+    if (!never_one(inf->ctx, a) || !never_one(inf->ctx, b)) return XFC_OK;
+    return xfc_infer_equal(inf, a, b, "dims that meet in broadcasting");
 }
 
 xfc_int xfc_broadcast_index(xfc_ctx *ctx, xfc_int i, xfc_int extent, xfc_int out) {

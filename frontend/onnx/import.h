@@ -189,7 +189,6 @@ xfc_int xfc_element(xfc_ctx *, const xfc_value *, const xfc_int *index);
 xfc_int xfc_dims_product(xfc_ctx *, const xfc_int *, uint32_t n);
 /* num / den for den that divides num: cancels equal factors, also symbols that may be 0. */
 xfc_int xfc_dims_divide(xfc_ctx *, const xfc_int *num, uint32_t n_num, const xfc_int *den, uint32_t n_den);
-xfc_int xfc_dim_broadcast(xfc_ctx *, xfc_int a, xfc_int b); /* as Expand does it */
 /* The size that truncating divisions stand for: none of their results is negative, which becomes a condition of the
  * model. */
 xfc_int xfc_dim_settle(xfc_graph *, xfc_int, xfc_loc);

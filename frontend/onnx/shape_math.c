@@ -32,15 +32,6 @@ xfc_int xfc_dims_divide(xfc_ctx *c, const xfc_int *num, uint32_t n_num, const xf
     return xfc_int_exact(c, a, b, &q) ? q : xfc_int_floordiv(c, a, b);
 }
 
-xfc_int xfc_dim_broadcast(xfc_ctx *c, xfc_int a, xfc_int b) {
-    int64_t x, y;
-    if (xfc_int_same(a, b) || xfc_int_is(c, b, 1)) return a;
-    if (xfc_int_is(c, a, 1)) return b;
-    if (xfc_int_value(c, a, &x)) return a;
-    if (xfc_int_value(c, b, &y)) return b;
-    return xfc_int_max(c, a, b);
-}
-
 /* max(q, 0) or max(q, min(0, ..)) where q holds a quotient: how the content of a Div of what may be negative looks. */
 static bool is_truncation(const xfc_ctx *c, const xfc_int_info *max, xfc_int *quotient) {
     for (int side = 0; side < 2; side++) {

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Sizes that are known at run time only: models whose dims meet, vanish or are 1 for some calls, run for many sizes.
+
+dims.py EVAL_ONNX [XFC XF_RUN]: each call of each model must give what numpy does, or end with a message that names what
+is wrong; first in the interpreter, then compiled. Exit code 0, 1, or 77 (skipped) where the onnx package is missing.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    from onnx import TensorProto as T
+    from onnx import helper as h
+    from onnx import numpy_helper
+
+    from cases import write_model, write_set
+except ImportError:
+    print("SKIP: the onnx package (onnx==1.22.0) is not installed")
+    sys.exit(77)
+
+CASES = []
+RANDOM = np.random.default_rng(7)
+NODE = h.make_node
+
+
+def case(*arguments):
+    """Declares a case: a function that returns a model and its calls, each (inputs, outputs, or a pattern of the error)."""
+
+    def add(function):
+        CASES.append((function, list(arguments)))
+        return function
+
+    return add
+
+
+def value(name, *dims, dtype=T.FLOAT):
+    return h.make_tensor_value_info(name, dtype, dims)
+
+
+def const(name, data, dtype=np.int64):
+    return numpy_helper.from_array(np.asarray(data, dtype), name)
+
+
+def noise(*dims):
+    return RANDOM.standard_normal(dims).astype(np.float32)
+
+
+def model_of(nodes, inputs, outputs, initializers=(), opset=17):
+    graph = h.make_graph(nodes, "g", inputs, outputs, list(initializers))
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=11 if opset > 22 else 8)
+
+
+# --- a size that may be 0 meets one that may be 1 ---
+
+
+@case()
+def expand_to_nothing():
+    nodes = [
+        NODE("Shape", ["r"], ["s"]),
+        NODE("Mod", ["s", "three"], ["k"]),
+        NODE("Concat", ["k", "width"], ["es"], axis=0),
+        NODE("Expand", ["x", "es"], ["y"]),
+    ]
+    model = model_of(nodes, [value("x", "m", 4), value("r", "n")], [value("y", "k", 4)],
+                     [const("three", [3]), const("width", [4])])
+    x = noise(1, 4)
+    return model, [([x, noise(n)], [np.repeat(x, n % 3, 0)]) for n in (0, 1, 2, 3, 5)]
+
+
+def padded_to_pairs(frame):
+    """Zipformer's downsampling: copies of the last frame pad the time to a multiple, pairs are weighed; later the result
+    is repeated and cut to the old length."""
+    t, d = "t", 4
+    nodes = [
+        NODE("Shape", ["x"], ["s"]),
+        NODE("Gather", ["s", "i0"], ["t"]),
+        NODE("Add", [t, "less"], ["t1"]),
+        NODE("Div", ["t1", "frame"], ["groups"]),
+        NODE("Mul", ["groups", "frame"], ["whole"]),
+        NODE("Sub", ["whole", t], ["pad"]),
+        NODE("Slice", ["x", "minus1", "end", "a0"], ["last"]),
+        NODE("Unsqueeze", ["pad", "a0"], ["pad1"]),
+        NODE("Concat", ["pad1", "width"], ["es"], axis=0),
+        NODE("Expand", ["last", "es"], ["extra"]),
+        NODE("Concat", ["x", "extra"], ["xp"], axis=0),
+        NODE("Unsqueeze", ["groups", "a0"], ["groups1"]),
+        NODE("Concat", ["groups1", "frames", "width"], ["rs"], axis=0),
+        NODE("Reshape", ["xp", "rs"], ["xr"]),
+        NODE("Mul", ["xr", "w"], ["xw"]),
+        NODE("ReduceSum", ["xw", "a1"], ["down"], keepdims=0),
+        NODE("Unsqueeze", ["down", "a1"], ["u"]),
+        NODE("Expand", ["u", "rs"], ["ue"]),
+        NODE("Reshape", ["ue", "flat"], ["up"]),
+        NODE("Unsqueeze", [t, "a0"], ["tv"]),
+        NODE("Slice", ["up", "a0", "tv", "a0"], ["cut"]),
+        NODE("Add", ["cut", "x"], ["y"]),
+    ]
+    w = noise(1, frame, 1)
+    constants = [
+        const("i0", 0), const("less", frame - 1), const("frame", frame), const("frames", [frame]), const("width", [d]),
+        const("minus1", [-1]), const("end", [2**63 - 1]), const("a0", [0]), const("a1", [1]), const("flat", [-1, d]),
+        const("w", w, np.float32),
+    ]
+    model = model_of(nodes, [value("x", "T", d)], [value("down", "D", d), value("y", "T", d)], constants)
+    calls = []
+    for length in (1, 2, 3, 4, 5, 8, 9):
+        x = noise(length, d)
+        whole = np.concatenate([x, np.repeat(x[-1:], -length % frame, 0)])
+        down = (whole.reshape(-1, frame, d) * w).sum(1)
+        calls.append(([x], [down, np.repeat(down, frame, 0)[:length] + x]))
+    return model, calls
+
+
+@case()
+def pairs_of_frames():
+    return padded_to_pairs(2)
+
+
+@case()
+def groups_of_frames():
+    return padded_to_pairs(4)
+
+
+@case()
+def windows_of_a_padded_image():
+    """Swin's partition: both sides are padded to a multiple of the window with zeros, joined again and cut back."""
+    window = 3
+
+    def size_of(side, axis):
+        return [
+            NODE("Gather", ["s", f"i{axis}"], [side]),
+            NODE("Mod", [side, "w"], [side + "m"]),
+            NODE("Sub", ["w", side + "m"], [side + "r"]),
+            NODE("Mod", [side + "r", "w"], [side + "p"]),
+            NODE("Add", [side, side + "p"], [side + "w"]),
+            NODE("Div", [side + "w", "w"], [side + "n"]),
+        ]
+
+    nodes = [NODE("Shape", ["x"], ["s"]), *size_of("h", 0), *size_of("v", 1)]
+    nodes += [
+        NODE("Concat", ["zero", "zero", "zero", "hp", "vp", "zero"], ["pads"], axis=0),
+        NODE("Pad", ["x", "pads"], ["p"]),
+        NODE("Concat", ["hn", "w", "vn", "w", "two"], ["split"], axis=0),
+        NODE("Reshape", ["p", "split"], ["q"]),
+        NODE("Transpose", ["q"], ["t"], perm=[0, 2, 1, 3, 4]),
+        NODE("ReduceMax", ["t"], ["m"], axes=[2, 3], keepdims=1),
+        NODE("Sub", ["t", "m"], ["d"]),
+        NODE("Transpose", ["d"], ["b"], perm=[0, 2, 1, 3, 4]),
+        NODE("Concat", ["hw", "vw", "two"], ["joined"], axis=0),
+        NODE("Reshape", ["b", "joined"], ["j"]),
+        NODE("Concat", ["h", "v"], ["ends"], axis=0),
+        NODE("Slice", ["j", "zeros", "ends"], ["y"]),
+    ]
+    constants = [const("i0", [0]), const("i1", [1]), const("w", [window]), const("zero", [0]), const("two", [2]),
+                 const("zeros", [0, 0])]
+    model = model_of(nodes, [value("x", "h", "v", 2)], [value("y", "h", "v", 2)], constants)
+    calls = []
+    for h_, v in ((3, 6), (1, 1), (4, 2), (6, 5), (7, 9)):
+        x = noise(h_, v, 2)
+        p = np.pad(x, ((0, -h_ % window), (0, -v % window), (0, 0)))
+        t = p.reshape(p.shape[0] // window, window, -1, window, 2)
+        calls.append(([x], [(t - t.max((1, 3), keepdims=True)).reshape(p.shape)[:h_, :v]]))
+    return model, calls
+
+
+def outcome(command, want):
+    """None, or what is wrong. want: None for success, or the pattern of the error."""
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    text = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
+    if want is None:
+        return None if done.returncode == 0 else f"exit code {done.returncode}: {text[:300]}"
+    fine = done.returncode in (1, 3) and re.search(want, text)
+    return None if fine else f"exit code {done.returncode}, not /{want}/: {text[:300]}"
+
+
+def run_case(tools, make, arguments):
+    problems = []
+    with tempfile.TemporaryDirectory() as folder:
+        model, calls = make()
+        path, so = write_model(folder, model), os.path.join(folder, "model.so")
+        options = [a for argument in arguments for a in argument.split("=", 1)]
+        if len(tools) == 3:
+            problems.append(outcome([tools[1], path, "-o", so, *arguments], None))
+        for i, (inputs, outputs) in enumerate(calls):
+            refused = isinstance(outputs, str)
+            data = write_set(folder, f"set_{i}", inputs, [] if refused else outputs)
+            want = outputs if refused else None
+            problems.append(outcome([tools[0], "--verify", *options, path, data], want))
+            if len(tools) == 3 and not problems[0]:
+                problems.append(outcome([tools[2], so, "--test-data=" + data, "--rtol=1e-4", "--atol=1e-5"], want))
+    problems = [p for p in problems if p]
+    for p in problems:
+        print(f"FAIL {make.__name__}: {p}")
+    return not problems
+
+
+def main():
+    if len(sys.argv) not in (2, 4):
+        print(__doc__)
+        return 2
+    passed = sum(run_case(sys.argv[1:], *c) for c in CASES)
+    print(f"{passed} of {len(CASES)} models are right for every size")
+    return 0 if passed == len(CASES) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
