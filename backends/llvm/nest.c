@@ -14,8 +14,9 @@
  * lanes blocks of it are read row by row and turned in registers instead of gathered.
  *
  * Reductions live in accumulators (allocas that LLVM turns into registers), one a store. On a reduce VECTOR axis each
- * lane has its own, and cheap bodies four sets of them to hide latency; they are combined in one fixed tree. Dead
- * lanes of the tail keep their accumulator.
+ * lane has its own, and cheap bodies four banks of them to hide latency. Vector v belongs to bank v mod 4 wherever the
+ * axis ends, and the tree that combines banks and lanes is fixed, so elements at the end that add nothing (padding)
+ * change no bit. Dead lanes of the tail keep their accumulator.
  */
 #include "backends/llvm/llvm.h"
 
@@ -305,7 +306,14 @@ static xfc_dtype store_dtype(const loops *n, const xfc_store *st) { return n->ne
 static LLVMValueRef *accumulator(loops *n, uint32_t bank, uint32_t store) {
     return &n->accumulator[bank * n->nest->n_stores + store];
 }
-static bool wide_accumulator(const loops *n, const xfc_store *st) { return n->lanes_reduce || n->varies[st->value]; }
+static LLVMTypeRef accumulator_type(const loops *n, const xfc_store *st) {
+    LLVMTypeRef type = xfc_emit_type(n->e, store_dtype(n, st));
+    return n->lanes_reduce || n->varies[st->value] ? LLVMVectorType(type, n->e->lanes) : type;
+}
+static LLVMValueRef load_bank(loops *n, uint32_t bank, uint32_t store) {
+    LLVMTypeRef type = accumulator_type(n, &n->nest->stores[store]);
+    return LLVMBuildLoad2(n->e->b, type, *accumulator(n, bank, store), "");
+}
 
 static void start_reductions(loops *n) {
     xfc_emit *e = n->e;
@@ -313,7 +321,7 @@ static void start_reductions(loops *n) {
         const xfc_store *st = &n->nest->stores[i];
         if (st->combine == XFC_S_COUNT) continue;
         LLVMValueRef start = xfc_emit_identity(e, st->combine, store_dtype(n, st));
-        if (wide_accumulator(n, st)) start = xfc_emit_splat(e, start, e->lanes);
+        if (LLVMTypeOf(start) != accumulator_type(n, st)) start = xfc_emit_splat(e, start, e->lanes);
         for (uint32_t b = 0; b < n->banks; b++) {
             LLVMValueRef *a = accumulator(n, b, i);
             if (!*a) *a = xfc_emit_alloca(e, LLVMTypeOf(start), 0, "sum");
@@ -325,13 +333,24 @@ static void start_reductions(loops *n) {
 static void accumulate(loops *n, uint32_t i) {
     xfc_emit *e = n->e;
     const xfc_store *st = &n->nest->stores[i];
-    LLVMValueRef a = *accumulator(n, n->bank, i), v = n->value[st->value];
-    LLVMTypeRef type = xfc_emit_type(e, store_dtype(n, st));
-    if (wide_accumulator(n, st)) type = LLVMVectorType(type, e->lanes);
-    LLVMValueRef before = LLVMBuildLoad2(e->b, type, a, "");
+    LLVMValueRef before = load_bank(n, n->bank, i), v = n->value[st->value];
     LLVMValueRef after = xfc_emit_combine(e, st->combine, store_dtype(n, st), before, v);
     if (n->mask && n->lanes_reduce) after = LLVMBuildSelect(e->b, n->mask, after, before, "");
-    LLVMBuildStore(e->b, after, a);
+    LLVMBuildStore(e->b, after, *accumulator(n, n->bank, i));
+}
+
+/* Bank b becomes what bank b + by was; with a condition, where it holds. */
+static void turn_banks(loops *n, uint32_t by, LLVMValueRef when) {
+    LLVMValueRef part[BANKS];
+    for (uint32_t i = 0; i < n->nest->n_stores; i++) {
+        if (n->nest->stores[i].combine == XFC_S_COUNT) continue;
+        for (uint32_t b = 0; b < n->banks; b++) part[b] = load_bank(n, b, i);
+        for (uint32_t b = 0; b < n->banks; b++) {
+            LLVMValueRef v = part[(b + by) % n->banks];
+            if (when) v = LLVMBuildSelect(n->e->b, when, v, part[b], "");
+            LLVMBuildStore(n->e->b, v, *accumulator(n, b, i));
+        }
+    }
 }
 
 /* Halves are combined until one lane is left. */
@@ -364,13 +383,11 @@ static void finish_reductions(loops *n) {
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
         const xfc_store *st = &n->nest->stores[i];
         if (st->combine == XFC_S_COUNT) continue;
-        LLVMTypeRef type = xfc_emit_type(e, store_dtype(n, st));
-        if (wide_accumulator(n, st)) type = LLVMVectorType(type, e->lanes);
         LLVMValueRef part[BANKS];
-        for (uint32_t b = 0; b < n->banks; b++) part[b] = LLVMBuildLoad2(e->b, type, *accumulator(n, b, i), "");
-        for (uint32_t left = n->banks; left > 1; left /= 2)
-            for (uint32_t b = 0; b < left / 2; b++)
-                part[b] = xfc_emit_combine(e, st->combine, store_dtype(n, st), part[2 * b], part[2 * b + 1]);
+        for (uint32_t b = 0; b < n->banks; b++) part[b] = load_bank(n, b, i);
+        for (uint32_t half = n->banks / 2; half > 0; half /= 2) /* the same wherever the banks were turned to */
+            for (uint32_t b = 0; b < half; b++)
+                part[b] = xfc_emit_combine(e, st->combine, store_dtype(n, st), part[b], part[b + half]);
         write_store(n, st, n->lanes_reduce ? combine_lanes(n, st, part[0]) : part[0]);
     }
 }
@@ -497,7 +514,18 @@ static void emit_vectors(loops *n, uint32_t depth, LLVMValueRef lo, LLVMValueRef
         emit_level(n, depth + 1);
     }
     n->bank = 0;
+    if (banks < n->banks) turn_banks(n, 1, NULL);
     xfc_emit_loop_end(e, &l);
+}
+
+/* Behind `vectors` vectors that came one by one: back to where the banks stood before them. */
+static void turn_back(loops *n, LLVMValueRef vectors) {
+    xfc_emit *e = n->e;
+    LLVMValueRef missing = LLVMBuildNeg(e->b, vectors, "");
+    for (uint32_t by = 1; by < n->banks; by *= 2) {
+        LLVMValueRef bit = LLVMBuildAnd(e->b, missing, xfc_emit_const(e, by), "");
+        turn_banks(n, by, LLVMBuildICmp(e->b, LLVMIntNE, bit, xfc_emit_const(e, 0), ""));
+    }
 }
 
 static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
@@ -525,6 +553,8 @@ static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
         n->mask = NULL;
         if (done) xfc_emit_if_end(e, done);
     }
+    if (n->banks > 1 && n->n_loops - n->n_outer > 1) /* the next iteration of the loop around begins with bank 0, too */
+        turn_back(n, LLVMBuildUDiv(e->b, LLVMBuildSub(e->b, whole, turns, ""), xfc_emit_const(e, e->lanes), ""));
     xfc_map_set(&e->symbols, axis->symbol.id, 0);
 }
 
