@@ -71,45 +71,52 @@ static void and_keep(xfc_node *n, attention *a, xfc_value *condition) {
     a->keep = a->keep ? xfc_n2(n, XFC_OP_AND, a->keep, condition) : condition;
 }
 
-/* A mask may cover fewer keys than there are: the others are masked out. */
+/* The mask over `more` keys behind those that it covers: they are masked out. */
+static xfc_value *pad_mask(xfc_node *n, xfc_value *mask, xfc_int more) {
+    xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(n->ctx, 0);
+    uint32_t rank = mask->type.rank;
+    for (uint32_t i = 0; i < rank; i++) before[i] = after[i] = zero;
+    after[rank - 1] = more;
+    xfc_graph_require_equal(n->im->graph, xfc_int_max(n->ctx, more, zero), more, n->loc);
+    double fill = mask->type.dtype == XFC_BOOL ? 0 : (double)-INFINITY;
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, rank), xfc_attr_dims(XFC_K_AFTER, after, rank),
+                       xfc_attr_float(XFC_K_FILL, fill)};
+    return xfc_build(n->b, XFC_OP_PAD, &mask, 1, attr, XFC_COUNT(attr));
+}
+
+/* Since opset 24 a mask may cover fewer keys than there are, also one key; before, one was broadcast. */
 static void read_mask(xfc_node *n, attention *a, xfc_int keys) {
     xfc_value *mask = n->in[3];
     if (!mask->type.rank) {
         xfc_node_fail(n, XFC_ERR_INPUT, "the mask has rank 0; export the model again");
         return;
     }
-    uint32_t last = mask->type.rank - 1;
-    xfc_int have = mask->type.dim[last];
-    bool shorter = !xfc_int_same(have, keys) && !xfc_int_is(n->ctx, have, 1) && xfc_int_lt(n->ctx, have, keys) == 1;
-    if (shorter) {
-        xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK];
-        for (uint32_t i = 0; i <= last; i++) before[i] = after[i] = xfc_int_const(n->ctx, 0);
-        after[last] = xfc_int_sub(n->ctx, keys, have);
-        double fill = mask->type.dtype == XFC_BOOL ? 0 : (double)-INFINITY;
-        xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, last + 1), xfc_attr_dims(XFC_K_AFTER, after, last + 1),
-                           xfc_attr_float(XFC_K_FILL, fill)};
-        mask = xfc_build(n->b, XFC_OP_PAD, &mask, 1, attr, XFC_COUNT(attr));
-    }
+    xfc_int have = mask->type.dim[mask->type.rank - 1];
+    if (n->opset >= 24 && !xfc_int_same(have, keys)) mask = pad_mask(n, mask, xfc_int_sub(n->ctx, keys, have));
     if (mask && mask->type.dtype == XFC_BOOL)
         and_keep(n, a, mask);
     else
         a->add = mask ? xfc_b_cast(n->b, mask, a->q->type.dtype) : NULL;
 }
 
-static xfc_value *index_along(xfc_node *n, xfc_int size, xfc_int start, uint32_t axis, uint32_t rank) {
-    return xfc_n_along(n, xfc_n_iota(n, size, start, 1, XFC_I64), axis, rank);
+static xfc_value *index_along(xfc_node *n, xfc_int size, xfc_int start, uint32_t axis) {
+    return xfc_n_along(n, xfc_n_iota(n, size, start, 1, XFC_I64), axis, 4);
 }
 
+/* Key j is seen by row i when j <= past + i; where the cache is outside of the operator, its last `rows` valid keys are
+ * those of the rows themselves, so the past is length - rows, for each sequence. */
 static void read_masks(xfc_node *n, attention *a) {
     xfc_int zero = xfc_int_const(n->ctx, 0), rows = a->q->type.dim[2], keys = a->k->type.dim[2];
-    a->may_be_empty = xfc_node_has(n, 3) || xfc_node_has(n, 6);
+    bool causal = xfc_node_flag(n, "is_causal", false), outside = xfc_node_has(n, 6);
+    a->may_be_empty = xfc_node_has(n, 3) || outside;
     if (xfc_node_has(n, 3)) read_mask(n, a, keys);
-    if (xfc_node_flag(n, "is_causal", false)) /* key j is seen by row i when j <= past + i */
-        and_keep(n, a, xfc_n2(n, XFC_OP_LE, index_along(n, keys, zero, 1, 2), index_along(n, rows, a->past, 0, 2)));
-    if (!xfc_node_has(n, 6)) return;
-    xfc_value *length = xfc_n_along(n, n->in[6], 0, 4);
-    if (length)
-        and_keep(n, a, xfc_n2(n, XFC_OP_LT, index_along(n, keys, zero, 3, 4), xfc_b_cast(n->b, length, XFC_I64)));
+    if (!causal && !outside) return;
+    xfc_value *key = index_along(n, keys, zero, 3), *length = NULL, *last;
+    if (outside) length = xfc_n_along(n, xfc_b_cast(n->b, n->in[6], XFC_I64), 0, 4);
+    last = length;
+    if (causal) last = index_along(n, rows, outside ? xfc_int_sub(n->ctx, zero, rows) : a->past, 2);
+    if (causal && outside) last = xfc_n2(n, XFC_OP_ADD, last, length);
+    if (key && last) and_keep(n, a, xfc_n2(n, causal ? XFC_OP_LE : XFC_OP_LT, key, last));
 }
 
 static xfc_value *bias_of(xfc_node *n, const attention *a) {
@@ -126,6 +133,8 @@ static bool read_operands(xfc_node *n, attention *a) {
     a->past = xfc_int_const(n->ctx, 0);
     if (xfc_node_has(n, 4) != xfc_node_has(n, 5))
         return xfc_node_fail(n, XFC_ERR_INPUT, "has one of past_key and past_value; both or none are allowed"), false;
+    if (xfc_node_has(n, 4) && xfc_node_has(n, 6))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has past_key and nonpad_kv_seqlen; leave one of them out"), false;
     if (xfc_node_has(n, 4)) {
         if (n->in[4]->type.rank != 4) return xfc_node_fail(n, XFC_ERR_INPUT, "past_key must have rank 4"), false;
         a->past = n->in[4]->type.dim[2];

@@ -1,5 +1,8 @@
-"""cases.py - a model and sets of its inputs and expected outputs, in ONNX's layout, as eval_onnx and xf-run read them."""
+"""cases.py - a model and sets of its inputs and expected outputs, in ONNX's layout, as eval_onnx and xf-run read them; and runs of
+both."""
 import os
+import re
+import subprocess
 
 import numpy as np
 from onnx import numpy_helper
@@ -25,3 +28,32 @@ def write_set(folder, name, inputs, outputs):
 def write_case(folder, model, inputs, outputs):
     """The paths of the model and of the set."""
     return write_model(folder, model), write_set(folder, "set", inputs, outputs)
+
+
+def outcome(command, want):
+    """None, or what is wrong. want: None for success, or the pattern of the error."""
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    text = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
+    if want is None:
+        return None if done.returncode == 0 else f"exit code {done.returncode}: {text[:300]}"
+    fine = done.returncode in (1, 3) and re.search(want, text)
+    return None if fine else f"exit code {done.returncode}, not /{want}/: {text[:300]}"
+
+
+def run_calls(tools, folder, model, calls, arguments=()):
+    """What is wrong with the calls of a model, each (inputs, outputs or a pattern of the error): first in the interpreter,
+    then compiled, if tools are EVAL_ONNX, XFC and XF_RUN."""
+    path, so, problems = write_model(folder, model), os.path.join(folder, "model.so"), []
+    limits = ["--rtol=1e-4", "--atol=1e-5"]
+    options = [part for argument in [*limits, *arguments] for part in argument.split("=", 1)]
+    compiled = len(tools) == 3
+    if compiled:
+        problems.append(outcome([tools[1], path, "-o", so, *arguments], None))
+        compiled = not problems[0]
+    for i, (inputs, outputs) in enumerate(calls):
+        want = outputs if isinstance(outputs, str) else None
+        data = write_set(folder, f"set_{i}", inputs, [] if want else outputs)
+        problems.append(outcome([tools[0], "--verify", *options, path, data], want))
+        if compiled:
+            problems.append(outcome([tools[2], so, "--test-data=" + data, *limits], want))
+    return [p for p in problems if p]

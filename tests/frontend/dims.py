@@ -5,9 +5,6 @@ dims.py EVAL_ONNX [XFC XF_RUN]: each call of each model must give what numpy doe
 is wrong; first in the interpreter, then compiled. Exit code 0, 1, or 77 (skipped) where the onnx package is missing.
 """
 
-import os
-import re
-import subprocess
 import sys
 import tempfile
 
@@ -17,7 +14,7 @@ try:
     from onnx import helper as h
     from onnx import numpy_helper
 
-    from cases import write_model, write_set
+    from cases import run_calls
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -167,32 +164,9 @@ def windows_of_a_padded_image():
     return model, calls
 
 
-def outcome(command, want):
-    """None, or what is wrong. want: None for success, or the pattern of the error."""
-    done = subprocess.run(command, capture_output=True, timeout=120)
-    text = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
-    if want is None:
-        return None if done.returncode == 0 else f"exit code {done.returncode}: {text[:300]}"
-    fine = done.returncode in (1, 3) and re.search(want, text)
-    return None if fine else f"exit code {done.returncode}, not /{want}/: {text[:300]}"
-
-
 def run_case(tools, make, arguments):
-    problems = []
     with tempfile.TemporaryDirectory() as folder:
-        model, calls = make()
-        path, so = write_model(folder, model), os.path.join(folder, "model.so")
-        options = [a for argument in arguments for a in argument.split("=", 1)]
-        if len(tools) == 3:
-            problems.append(outcome([tools[1], path, "-o", so, *arguments], None))
-        for i, (inputs, outputs) in enumerate(calls):
-            refused = isinstance(outputs, str)
-            data = write_set(folder, f"set_{i}", inputs, [] if refused else outputs)
-            want = outputs if refused else None
-            problems.append(outcome([tools[0], "--verify", *options, path, data], want))
-            if len(tools) == 3 and not problems[0]:
-                problems.append(outcome([tools[2], so, "--test-data=" + data, "--rtol=1e-4", "--atol=1e-5"], want))
-    problems = [p for p in problems if p]
+        problems = run_calls(tools, folder, *make(), arguments)
     for p in problems:
         print(f"FAIL {make.__name__}: {p}")
     return not problems
