@@ -2,10 +2,21 @@
  *
  * Exporters write dims such as "past_sequence_length + sequence_length", "2*s0" or "Max(1, s0//2)". Grammar: sums of
  * products of numbers, names, parentheses, and Min, Max, floor. A name may hold any character but operators and blanks,
- * so "seq-len" is seq minus len only if both are dims of the model; else the caller takes the whole text for one name.
+ * so "seq-len" is seq minus len only if both are dims of the model; else the caller takes the whole text for one name. What
+ * exporters write for a dim that they know nothing of is no name: no two of those need be equal.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
+#include <strings.h>
+
+bool xfc_is_dim_name(const char *text) {
+    static const char *const unknown[] = {"none", "null", "nan", "unk", "unknown", "undefined", "dynamic"};
+    static const char marks[] = " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+    for (size_t i = 0; i < XFC_COUNT(unknown); i++)
+        if (!strcasecmp(text, unknown[i])) return false;
+    bool negative = text[0] == '-' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1);
+    return !negative && text[strspn(text, marks)];
+}
 
 static bool read_number(const char **at, const char *end, int64_t *out) {
     const char *s = *at;

@@ -133,6 +133,7 @@ typedef struct {
     enum { XFC_DIM_ANY, XFC_DIM_FIXED, XFC_DIM_RANGE } kind;
     int64_t lo, hi;
 } xfc_dim_spec;
+bool xfc_is_dim_name(const char *dim_param); /* not "?", "None", "-1" and the like */
 bool xfc_parse_dim_spec(const char *text, size_t n, xfc_dim_spec *out);
 /* An expression over names for which symbol(user, name) knows a value; NONE when it is not one. */
 xfc_int xfc_parse_dim_expr(xfc_ctx *, const char *text, xfc_int (*symbol)(void *user, const char *name, size_t n),

@@ -2,7 +2,8 @@
  *
  * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim
  * fixes or bounds a named dim or makes it another one, or (same) says that dims which meet in broadcasting are equal;
- * --shape fixes the dims of one input, and holds wherever the name of such a dim occurs. A dim_param that is an
+ * --shape fixes the dims of one input, and holds wherever the name of such a dim occurs; "?" twice says that a name which
+ * an exporter gave to two dims of one input means nothing. A dim_param that is an
  * expression over other dims of the model is that expression, so no second unknown comes up for it. Dims that the model
  * needs to be equal are one symbol (unify.c).
  */
@@ -13,7 +14,7 @@ typedef struct {
     xfc_importer *im;
     xfc_map spec;   /* interned dim name -> xfc_dim_spec * (from --dim and --shape) */
     xfc_map other;  /* interned dim name -> interned name of the dim that it is (from --dim) */
-    xfc_map plain;  /* interned dim name that occurs alone as a dim_param -> non-zero */
+    xfc_map names;  /* interned dim_params -> non-zero */
     xfc_map symbol; /* interned name as printed -> interned dim name it stands for */
     xfc_map used;   /* interned dim names that occur in the model */
 } dims;
@@ -75,7 +76,7 @@ static const Onnx__TensorShapeProto *shape_of(const Onnx__ValueInfoProto *v) {
 }
 
 static const char *param_of(const Onnx__DimensionProto *dim) {
-    return dim->dim_param && *dim->dim_param ? dim->dim_param : NULL;
+    return dim->dim_param && xfc_is_dim_name(dim->dim_param) ? dim->dim_param : NULL;
 }
 
 /* A symbol's name is printed and parsed: what is no letter, digit, '_' or '.' becomes '_', and clashes get a number. */
@@ -112,7 +113,7 @@ static xfc_int named_dim(dims *d, const char *name) { return spec_dim(d, name, N
 static xfc_int lookup_plain(void *user, const char *name, size_t n) {
     dims *d = user;
     const char *key = xfc_intern_n(d->im->ctx->strings, name, n);
-    return xfc_map_get_ptr(&d->plain, key) || xfc_map_get_ptr(&d->spec, key) ? named_dim(d, key) : XFC_INT_NONE;
+    return xfc_map_get_ptr(&d->names, key) || xfc_map_get_ptr(&d->spec, key) ? named_dim(d, key) : XFC_INT_NONE;
 }
 
 static bool is_number(const char *s) { return *s && strspn(s, "0123456789") == strlen(s); }
@@ -148,7 +149,7 @@ static xfc_status parse_shape_option(dims *d, const char *text, xfc_dim_spec *ou
     return XFC_OK;
 }
 
-/* First look at every input: which names occur alone, and what --shape says of named dims. */
+/* First look at every input: which names there are, and what --shape says of named dims. */
 static xfc_status survey(dims *d, const Onnx__ValueInfoProto *v) {
     const Onnx__TensorShapeProto *shape = shape_of(v);
     const char *text = shape_option(d, v->name);
@@ -160,19 +161,35 @@ static xfc_status survey(dims *d, const Onnx__ValueInfoProto *v) {
         const char *name = param_of(shape->dim[i]);
         if (!name) continue;
         const char *key = xfc_str(d->im->ctx, name);
-        if (!strpbrk(name, "+-*/( ")) xfc_map_set_ptr(&d->plain, key, key);
+        xfc_map_set_ptr(&d->names, key, key);
         if (text && spec[i].kind != XFC_DIM_ANY) XFC_TRY(set_spec(d, name, spec[i], "shape", text));
     }
     return XFC_OK;
 }
 
-static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, const xfc_dim_spec *given,
-                           xfc_int *out) {
+/* A name that no dim of the model has. */
+static const char *own_name(const dims *d, const char *input, uint32_t i) {
+    const char *name = xfc_str(d->im->ctx, xfc_sprintf(d->im->arena, "%s_dim%u", input, i));
+    while (xfc_map_get_ptr(&d->names, name)) name = xfc_str(d->im->ctx, xfc_sprintf(d->im->arena, "%s_", name));
+    return name;
+}
+
+/* Does --shape take this dim and another one of the same name apart? */
+static bool is_apart(const Onnx__TensorShapeProto *shape, const char *name, uint32_t i, const xfc_dim_spec *given) {
+    for (uint32_t k = 0; given && given[i].kind == XFC_DIM_ANY && k < shape->n_dim; k++) {
+        const char *other = k != i && given[k].kind == XFC_DIM_ANY ? param_of(shape->dim[k]) : NULL;
+        if (other && !strcmp(other, name)) return true;
+    }
+    return false;
+}
+
+static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, const xfc_dim_spec *all, xfc_int *out) {
     xfc_ctx *c = d->im->ctx;
     const Onnx__TensorShapeProto *shape = shape_of(v);
     const Onnx__DimensionProto *dim = shape ? shape->dim[i] : NULL;
+    const xfc_dim_spec *given = all ? &all[i] : NULL;
     const char *name = dim ? param_of(dim) : NULL;
-    if (name) return *out = param_dim(d, name), XFC_OK;
+    if (name && !is_apart(shape, name, i, all)) return *out = param_dim(d, name), XFC_OK;
     bool fixed = dim && dim->has_dim_value && dim->dim_value != -1; /* old exporters wrote -1 for a dynamic dim */
     if (fixed && (dim->dim_value < 0 || dim->dim_value > XFC_DIM_MAX))
         return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = d->im->file.path},
@@ -180,7 +197,7 @@ static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, c
     if (fixed && given && given->kind != XFC_DIM_ANY && (dim->dim_value < given->lo || dim->dim_value > given->hi))
         return usage(d, "shape", v->name, "the model fixes a dim at another value");
     if (fixed) return *out = xfc_int_const(c, dim->dim_value), XFC_OK;
-    *out = spec_dim(d, xfc_sprintf(d->im->arena, "%s_dim%u", v->name, i), given);
+    *out = spec_dim(d, own_name(d, v->name, i), given);
     return XFC_OK;
 }
 
@@ -214,7 +231,7 @@ static xfc_status read_type(dims *d, const Onnx__ValueInfoProto *v, xfc_type *ou
         return xfc_fail(c, XFC_ERR_LIMIT, loc, "input '%s' has rank %zu; the limit is %d", v->name, shape->n_dim,
                         XFC_MAX_RANK);
     if (shape) out->rank = (uint32_t)shape->n_dim;
-    for (uint32_t i = 0; i < out->rank; i++) XFC_TRY(read_dim(d, v, i, text ? &spec[i] : NULL, &out->dim[i]));
+    for (uint32_t i = 0; i < out->rank; i++) XFC_TRY(read_dim(d, v, i, text ? spec : NULL, &out->dim[i]));
     return XFC_OK;
 }
 
@@ -266,7 +283,7 @@ xfc_status xfc_import_inputs(xfc_importer *im, xfc_body *body) {
     dims d = {.im = im,
               .spec = {.arena = im->arena},
               .other = {.arena = im->arena},
-              .plain = {.arena = im->arena},
+              .names = {.arena = im->arena},
               .symbol = {.arena = im->arena},
               .used = {.arena = im->arena}};
     xfc_loc loc = {.file = im->file.path};

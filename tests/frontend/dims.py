@@ -164,6 +164,68 @@ def windows_of_a_padded_image():
     return model, calls
 
 
+# --- names of dims that are none ---
+
+
+def open_image(*dims):
+    nodes = [NODE("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])]
+    x = noise(3, 1, 4, 6)
+    pooled = x.reshape(3, 1, 2, 2, 3, 2).max((3, 5))
+    return model_of(nodes, [value("x", *dims)], [value("y", *[None] * 4)]), [([x], [pooled])]
+
+
+@case()
+def unknown_dims():
+    return open_image("?", 1, "?", "?")
+
+
+@case()
+def unknown_dims_by_a_word():
+    return open_image("None", 1, "none", "None")
+
+
+@case()
+def unknown_dims_by_a_number():
+    return open_image("-1", 1, "-1", "-1")
+
+
+@case()
+def unknown_dims_without_text():
+    return open_image("", 1, "", "")
+
+
+@case()
+def a_word_for_all_dims():
+    return open_image("Dynamic", 1, "Dynamic", "Dynamic")
+
+
+@case("--shape=x=?x1x?x?")
+def one_name_taken_apart():
+    return open_image("d", 1, "d", "d")
+
+
+@case("--dim=x_dim2=4", "--dim=x_dim3=2..8", "--shape=x=?x1x?x?")
+def unknown_dims_have_names_of_their_own():
+    return open_image("?", 1, "?", "?")
+
+
+@case()
+def unknown_dim_beside_one_with_its_name():
+    """The name that xfc would give to x's first dim is that of another dim."""
+    nodes = [NODE("Neg", ["x"], ["y"]), NODE("Neg", ["r"], ["z"])]
+    model = model_of(nodes, [value("x", "?", 2), value("r", "x_dim0")], [value("y", "?", 2), value("z", "?")])
+    x, r = noise(3, 2), noise(4)
+    return model, [([x, r], [-x, -r])]
+
+
+@case("--shape=x=?x1..8")
+def a_name_still_binds():
+    nodes = [NODE("Add", ["x", "r"], ["y"])]
+    model = model_of(nodes, [value("x", "n", "m"), value("r", "n", "m")], [value("y", "n", "m")])
+    x, r = noise(3, 2), noise(3, 2)
+    return model, [([x, r], [x + r]), ([x, noise(2, 2)], "3"), ([noise(3, 9), noise(3, 9)], r"limit of 8|1\.\.8")]
+
+
 def run_case(tools, make, arguments):
     with tempfile.TemporaryDirectory() as folder:
         problems = run_calls(tools, folder, *make(), arguments)
