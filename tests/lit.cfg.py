@@ -5,11 +5,14 @@ Started by ctest (tests/CMakeLists.txt), one case a folder, or by hand:
 Tools are those of the build and no others: a tool that was not built fails its tests.
 """
 import os
+import shlex
+import sys
 
-import lit.formats
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lit_format
 
 config.name = "xfc"
-config.test_format = lit.formats.ShTest(execute_external=False)
+config.test_format = lit_format.QuotedShTest(execute_external=False)
 config.suffixes = [".xf", ".test"]
 config.excludes = ["Inputs", "CMakeLists.txt"]
 config.test_source_root = os.path.dirname(os.path.abspath(__file__))
@@ -29,9 +32,9 @@ for folder, tools in (
     (llvm_tools, ("FileCheck", "not", "llvm-objdump", "llvm-nm", "llvm-readelf")),
 ):
     for tool in tools:
-        config.substitutions.append((r"(?<![-\w/.%])" + tool + r"(?![-\w/.])", os.path.join(folder, tool)))
-config.substitutions.append(("%bin", bin_dir))
-config.substitutions.append(("%root", os.path.dirname(config.test_source_root)))
+        config.substitutions.append((r"(?<![-\w/.%])" + tool + r"(?![-\w/.])", shlex.quote(os.path.join(folder, tool))))
+config.substitutions.append(("%bin", shlex.quote(bin_dir)))
+config.substitutions.append(("%root", shlex.quote(os.path.dirname(config.test_source_root))))
 
 # Messages and golden files must not depend on who runs the tests.
 config.environment["LC_ALL"] = "C"
