@@ -114,6 +114,6 @@ int main(int argc, char **argv) {
     free(ptx.data);
     xfc_ctx_free(ctx);
     if (failed) return 1;
-    if (skip) printf("SKIP assembling: there is no ptxas\n");
+    if (skip) puts("SKIP: ptxas is not installed, so nothing has assembled the PTX; pip install nvidia-cuda-nvcc");
     return skip ? 77 : 0;
 }

@@ -80,6 +80,6 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) check_file(ptxas, argv[i]);
     int failed = test_end();
     if (failed || ptxas) return failed;
-    puts("SKIP: ptxas is not installed, so nothing has assembled the PTX; install the CUDA toolkit");
+    puts("SKIP: ptxas is not installed, so nothing has assembled the PTX; pip install nvidia-cuda-nvcc");
     return 77;
 }
