@@ -158,6 +158,11 @@ const uint8_t *xfc_external_data(xfc_onnx_file *f, const Onnx__TensorProto *t, s
     const xfc_mapping *m = find_or_map(f, e.location, loc);
     if (!m) return NULL;
     if (e.offset > m->n || bytes > m->n - e.offset) {
+        const char *foreign = xfc_foreign_file(f->arena, *m);
+        if (foreign) {
+            xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "%s: external data '%s' is %s", what, e.location, foreign);
+            return NULL;
+        }
         xfc_fail(f->ctx, XFC_ERR_INPUT, loc,
                  "%s: needs bytes %llu..%llu of external data '%s', which has only %zu; copy it again", what,
                  (unsigned long long)e.offset, (unsigned long long)e.offset + bytes, e.location, m->n);

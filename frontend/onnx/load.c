@@ -20,6 +20,7 @@ static void unmap(void *user) {
 static xfc_status map_open_file(xfc_ctx *ctx, xfc_loc loc, int fd, const char *path, xfc_mapping *out) {
     struct stat st;
     if (fstat(fd, &st) != 0) return xfc_fail(ctx, XFC_ERR_IO, loc, "cannot read '%s': %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) return xfc_fail(ctx, XFC_ERR_IO, loc, "'%s' is a folder; give the file in it", path);
     if (!S_ISREG(st.st_mode)) return xfc_fail(ctx, XFC_ERR_IO, loc, "'%s' is not a regular file", path);
     *out = (xfc_mapping){.data = (const uint8_t *)"", .n = (size_t)st.st_size};
     if (!out->n) return XFC_OK;
@@ -55,6 +56,11 @@ static ProtobufCMessage *unpack(xfc_onnx_file *f, xfc_mapping m, xfc_pb_root roo
     xfc_loc loc = {.file = f->path};
     if (!m.n) {
         xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "the file is empty; copy or export it again");
+        return NULL;
+    }
+    const char *foreign = xfc_foreign_file(f->arena, m);
+    if (foreign) {
+        xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "not a readable ONNX file: it is %s", foreign);
         return NULL;
     }
     if (xfc_onnx_scan(f->ctx, f->arena, loc, root, m.data, m.n, &f->scan) != XFC_OK) return NULL;

@@ -26,6 +26,9 @@ typedef struct {
 /* Maps a regular file. Messages name loc.file. A size of 0 gives a valid pointer. */
 xfc_status xfc_map_path(xfc_ctx *, xfc_loc, const char *path, xfc_mapping *out);
 
+/* foreign.c: what the file is if it surely is no ONNX file, and what to do: "a zip archive; unpack it"; else NULL. */
+const char *xfc_foreign_file(xfc_arena *, xfc_mapping);
+
 /* Scans and unpacks; NULL after an error. bytes must outlive the context. */
 Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *, xfc_mapping);
 Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);

@@ -106,7 +106,7 @@ def missing_file(folder):
     return os.path.join(folder, "missing.onnx")
 
 
-@case(4, r"not a regular file")
+@case(4, r"is a folder; give the file in it")
 def directory(folder):
     path = os.path.join(folder, "directory.onnx")
     os.mkdir(path)
