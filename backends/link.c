@@ -102,7 +102,6 @@ static char **arguments(linker *l, const char *program) {
     for (uint32_t i = 0; i < XFC_COUNT(flags); i++) v[n++] = xfc_sprintf(l->arena, "%s", flags[i]);
     v[n++] = xfc_sprintf(l->arena, "-Wl,--version-script=%s", l->map);
     for (uint32_t i = 0; i < l->n_objects; i++) v[n++] = xfc_sprintf(l->arena, "%s", l->object[i]);
-    v[n++] = xfc_sprintf(l->arena, "-lgomp");
     v[n++] = xfc_sprintf(l->arena, "-lm");
     v[n] = NULL;
     return v;

@@ -132,19 +132,26 @@ xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_erro
     c->plan = &m->plan;
     c->threads = xf_thread_count(o->num_threads);
     c->flags = o->flags;
-    c->parallel = o->parallel_for ? o->parallel_for : xf_team_parallel;
-    c->pool = o->parallel_for ? o->pool : NULL;
+    c->parallel = o->parallel_for ? o->parallel_for : xf_pool_parallel;
+    if (!o->parallel_for && c->threads > 1) {
+        c->own_pool = xf_pool_create(c->threads);
+        if (!c->own_pool) {
+            free(c);
+            return xf_fail(error, XF_E_NOMEM, "out of memory");
+        }
+    }
+    c->pool = o->parallel_for ? o->pool : c->own_pool;
     c->arena = o->arena;
     c->arena_bytes = o->arena_size;
     c->own_arena = !o->arena;
     atomic_init(&c->cancelled, false);
     atomic_init(&c->busy, false);
-    if (!o->parallel_for && c->threads > 1) xf_parallel_warm_up(c->threads);
     *out = c;
     return XF_OK;
 }
 
 void xf_ctx_destroy(xf_ctx *c) {
+    xf_pool_destroy(c->own_pool);
     if (c->own_arena) free(c->arena);
     free(c->times);
     free(c);

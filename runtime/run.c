@@ -159,27 +159,8 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
     return status != 0 || c->range_error != 0 ? step_failed(c, s, status) : XF_OK;
 }
 
-/* Is this the first step that other threads should help with? Until then the caller runs alone, so small inputs wake
- * nobody. */
-static bool needs_team(const xf_ctx *c, uint32_t index) {
-    const xf_step_info *s = &c->plan->steps[index];
-    return c->threads > 1 && c->parallel == xf_team_parallel && !c->pool && c->values[s->tasks] > c->values[s->grain];
-}
-
-static xf_status run_steps(xf_ctx *c);
-
-static void lead_steps(void *user) {
-    xf_ctx *c = user;
-    c->steps_end = run_steps(c);
-}
-
 static xf_status run_steps(xf_ctx *c) {
-    for (; c->step < c->plan->head->n_steps; c->step++) {
-        uint32_t i = c->step;
-        if (needs_team(c, i)) {
-            xf_team_run(c->threads, lead_steps, c, &c->pool);
-            return c->steps_end;
-        }
+    for (uint32_t i = 0; i < c->plan->head->n_steps; i++) {
         if (atomic_load_explicit(&c->cancelled, memory_order_relaxed))
             return xf_fail(&c->error, XF_E_CANCELLED, "the run was cancelled");
         uint64_t start = c->times ? xf_now_ns() : 0;
@@ -201,8 +182,9 @@ xf_status xf_run(xf_ctx *c, const xf_plan *plan, const xf_tensor *in, size_t n_i
     XF_TRY(xf_bind(plan, in, n_in, true, c->values, &c->error));
     XF_TRY(prepare(c, in, out));
     c->range_error = 0;
-    c->step = 0;
-    XF_TRY(run_steps(c));
+    xf_status status = run_steps(c);
+    if (c->own_pool) xf_pool_end_run(c->own_pool);
+    XF_TRY(status);
     c->runs++;
     if (c->flags & XF_CHECK_FINITE) XF_TRY(check_finite(c));
     report_outputs(c, out);

@@ -4,7 +4,7 @@
  *   weights.c    finds and maps the weights                 shape.c   checks inputs, binds symbols, evaluates sizes
  *   signature.c  what the model declares, structs and JSON  run.c     one run: outputs, memory, the step loop
  *   cpuid.c      which code variants can run here           observe.c taps and profile
- *   parallel.c   the default parallel_for                   threads.c how many threads by default
+ *   pool.c       the default parallel_for                   threads.c how many threads by default
  *   host.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *
@@ -33,6 +33,8 @@ typedef struct {
     char text[512];
 } xf_error;
 
+typedef struct xf_pool xf_pool; /* pool.c */
+
 struct xf_model {
     atomic_uint refs;
     xf_plan plan;
@@ -58,10 +60,9 @@ struct xf_ctx {
     int32_t threads;
     uint32_t flags;
     xf_parallel_for parallel;
-    void *pool;
+    void *pool;        /* its first argument */
+    xf_pool *own_pool; /* the same, unless the host brought its own; NULL with one thread */
     atomic_bool cancelled, busy;
-    uint32_t step;       /* next step of the current run */
-    xf_status steps_end; /* how the steps that a team led ended */
 
     /* the arena: the caller's, or own memory that grows */
     char *arena;
@@ -109,12 +110,13 @@ enum { XF_MAX_THREADS = 1024 };
 int32_t xf_default_threads(void);
 int32_t xf_thread_count(int32_t wanted); /* 0: the default; clamped */
 
-/* parallel.c: a run's threads. xf_team_run calls lead(user) on this thread with *pool set, others waiting to help;
- * within it, xf_team_parallel is an xf_parallel_for on that pool (without a pool: it does all itself). */
-void xf_team_run(int32_t threads, void (*lead)(void *user), void *user, void **pool);
-int32_t xf_team_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
+/* pool.c: threads that help the one that calls run. NULL: out of memory; with fewer threads than asked for it is slower.
+ * xf_pool_parallel is an xf_parallel_for, called with n > grain > 0; end_run lets the threads sleep. */
+xf_pool *xf_pool_create(int32_t threads);
+void xf_pool_destroy(xf_pool *);
+int32_t xf_pool_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
                          void *arg);
-void xf_parallel_warm_up(int32_t threads); /* starts the calling thread's pool and keeps libgomp loaded */
+void xf_pool_end_run(xf_pool *);
 
 /* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
 xf_status xf_bind(const xf_plan *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);

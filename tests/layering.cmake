@@ -20,7 +20,6 @@ set(may_tools ir/ frontend/ passes/ backends/ runtime/ tools/ xf.h xfc/abi.h)
 # What one place alone may see: pattern of the include, pattern of the files, their name.
 set(only_llvm "^llvm-c/" "^backends/llvm/llvm\\.h$" "backends/llvm/llvm.h")
 set(only_protobuf "^(protobuf-c/|onnx\\.pb-c\\.h)" "^frontend/onnx/" "frontend/onnx")
-set(only_openmp "^omp\\.h$" "^runtime/parallel\\.c$" "runtime/parallel.c")
 # the interpreter runs the C of the kernels, the runtime its routines
 set(only_kernels "^runtime/kernels/" "^(ir/eval[^/]*\\.[ch]$|runtime/)" "ir/eval* and runtime")
 
@@ -70,7 +69,7 @@ foreach(file IN LISTS files)
     endif()
     set(quoted ${CMAKE_MATCH_1})
     set(name ${CMAKE_MATCH_2})
-    foreach(rule llvm protobuf openmp kernels)
+    foreach(rule llvm protobuf kernels)
       list(GET only_${rule} 0 what)
       list(GET only_${rule} 1 where)
       list(GET only_${rule} 2 who)

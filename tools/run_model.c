@@ -83,7 +83,7 @@ xfc_status xf_runner_open(xf_runner *r, xfc_ctx *ctx, const char *path, const xf
 
 void xf_runner_close(xf_runner *r) {
     if (r->model) r->api->release(r->model);
-    /* The code stays: a libgomp that was loaded for it would be unloaded with it, and lose what it has allocated. */
+    /* The code stays: who closes it last would have to know of every pointer into it. */
     *r = (xf_runner){0};
 }
 

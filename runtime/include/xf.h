@@ -22,8 +22,9 @@
  *   one context for each concurrent caller. Only cancel may be called on a context while it runs: another call is
  *   refused with XF_E_ARG, and last_error says so to the thread that made it.
  * - Nothing prints, aborts, raises signals, changes errno, the locale or the floating-point environment, or starts
- * threads
- *   other than the OpenMP pool of a context with num_threads > 1.
+ *   threads other than those of a context with num_threads > 1. Where the system starts no more, it has fewer.
+ * - fork: a child may use models and contexts that are not in use at that moment. Contexts start threads of their own
+ *   there.
  * - Options structs start with struct_size = sizeof(the struct); zero every other field for the default. NULL means all
  * defaults.
  * - Pointers returned from a model live until its last release; from a context, until ctx_destroy unless said
@@ -110,7 +111,7 @@ typedef int32_t (*xf_parallel_for)(void *pool, int64_t n, int64_t grain,
 typedef struct {
     size_t struct_size;           /* = sizeof(xf_ctx_opts) */
     int32_t num_threads;          /* 0: XF_NUM_THREADS, OMP_NUM_THREADS, then the CPUs allowed; at most 1024 */
-    xf_parallel_for parallel_for; /* the host's own pool; NULL: OpenMP (with 1 thread: none) */
+    xf_parallel_for parallel_for; /* the host's own pool; NULL: the context's (with 1 thread: none) */
     void *pool;                   /* first argument of parallel_for */
     void *arena;                  /* caller's memory, of any alignment; NULL: the context's own, which grows */
     size_t arena_size;            /* see workspace_size */
@@ -168,8 +169,7 @@ typedef struct xf_api {
 
     /* --- execution --- */
 
-    /* Starts the OpenMP pool of the calling thread, so that run finds it warm. *ctx is NULL on failure; text:
-     * last_error(NULL). */
+    /* Starts the context's threads; they sleep between runs. *ctx is NULL on failure; text: last_error(NULL). */
     xf_status (*ctx_create)(xf_model *, const xf_ctx_opts *opts, xf_ctx **ctx);
     void (*ctx_destroy)(xf_ctx *); /* NULL is allowed; not while it runs */
     /* Runs the model. in: every input in order, checked completely before anything is written. out: every output in
@@ -181,8 +181,7 @@ typedef struct xf_api {
      *   and stay
      *                 valid until its next run or its end (or, of a caller's arena, until the arena is reused). The
      *                 struct may be passed to that next run as it is, which fills it anew.
-     * Allocates nothing when the context has an arena, or ran before with dims that needed as much, from the thread
-     * that created it. */
+     * Allocates nothing when the context has an arena, or ran before with dims that needed as much. */
     xf_status (*run)(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
     /* Ragged batches that were never padded: the sequences stand one behind another, so that batch and sequence axes
      * become one token axis, and there is no mask. cu_seqlens has n_seq + 1 entries: 0, then where each sequence ends, the

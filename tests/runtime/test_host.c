@@ -120,7 +120,6 @@ void test_host(void) {
     CHECK(!strstr(xf->signature_json(m), "\"T\""));
     for (int32_t threads = 1; threads <= 3; threads += 2) {
         xf_ctx_opts o = {.struct_size = sizeof o, .num_threads = threads};
-        if (threads > 1 && !with_openmp) o.parallel_for = thread_parallel;
         xf_ctx *ctx;
         CHECK(xf->ctx_create(m, &o, &ctx) == XF_OK);
         test_sizes(xf, ctx);

@@ -8,7 +8,6 @@
 static xf_model *model;
 static xf_ctx_opts options(int32_t threads) {
     xf_ctx_opts o = {.struct_size = sizeof o, .num_threads = threads};
-    if (threads > 1 && !with_openmp) o.num_threads = 3, o.parallel_for = thread_parallel;
     return o;
 }
 
@@ -211,7 +210,6 @@ static void test_arena(const xf_api *xf) {
 static void test_no_allocation(const xf_api *xf, int32_t threads, bool own) {
     static char arena[1 << 20];
     xf_ctx_opts o = options(threads);
-    if (o.parallel_for) return; /* the test's own pool allocates */
     if (!own) o.arena = arena, o.arena_size = sizeof arena;
     xf_ctx *ctx = context(xf, o);
     call large, small;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 int failures;
-bool with_openmp = true;
 const char *path_a, *path_b, *path_c, *path_p, *path_pn;
 static long no_count(void) { return 0; }
 long (*count_allocations)(void) = no_count;
@@ -184,8 +183,7 @@ static void test_two_models(const xf_api *xf, xf_model *a) {
     xf_model *b;
     xf_ctx *cb, *ca;
     CHECK(other->open(NULL, &b) == XF_OK && other->num_inputs(b) == 1 && !strcmp(other->metadata(b, "model"), "b"));
-    CHECK(other->ctx_create(b, &(xf_ctx_opts){.struct_size = sizeof(xf_ctx_opts), .num_threads = with_openmp ? 2 : 1},
-                            &cb) == XF_OK);
+    CHECK(other->ctx_create(b, &(xf_ctx_opts){.struct_size = sizeof(xf_ctx_opts), .num_threads = 2}, &cb) == XF_OK);
     CHECK(xf->ctx_create(a, &(xf_ctx_opts){.struct_size = sizeof(xf_ctx_opts), .num_threads = 1}, &ca) == XF_OK);
     float x[4] = {1, 2, 3, 4}, y[4] = {0};
     int64_t four = 4;
@@ -204,9 +202,8 @@ static void test_two_models(const xf_api *xf, xf_model *a) {
 
 int main(int argc, char **argv) {
     int i = 1;
-    if (argc > i && !strcmp(argv[i], "--no-openmp")) with_openmp = false, i++;
     if (argc != i + 5) {
-        fprintf(stderr, "usage: test_runtime [--no-openmp] FAKE_A.so FAKE_B.so FAKE_C.so FAKE_P.so FAKE_PN.so\n");
+        fprintf(stderr, "usage: test_runtime FAKE_A.so FAKE_B.so FAKE_C.so FAKE_P.so FAKE_PN.so\n");
         return 2;
     }
     path_a = argv[i], path_b = argv[i + 1], path_c = argv[i + 2], path_p = argv[i + 3], path_pn = argv[i + 4];
@@ -225,6 +222,7 @@ int main(int argc, char **argv) {
     test_run(xf);
     test_misuse(xf);
     CHECK(dlclose(so) == 0);
+    test_threads();
     test_files();
     test_host();
     test_packed();

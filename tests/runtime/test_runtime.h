@@ -8,7 +8,6 @@
 #include <string.h>
 
 extern int failures;
-extern bool with_openmp;
 extern const char *path_a, *path_b, *path_c, *path_p, *path_pn;
 
 #define CHECK(cond)                                                                                                    \
@@ -51,6 +50,7 @@ extern long (*count_allocations)(void); /* set by count_alloc.c, if it is linked
 
 void test_run(const xf_api *xf);    /* test_run.c */
 void test_misuse(const xf_api *xf); /* test_misuse.c */
+void test_threads(void);            /* test_threads.c */
 void test_files(void);              /* test_files.c */
 void test_host(void);               /* test_host.c */
 void test_packed(void);             /* test_packed.c */

@@ -1,2 +1,1 @@
 #include "ir/ir.h"
-#include <omp.h>
