@@ -252,7 +252,8 @@ static bool check_signature(xfc_node *n) {
     const xfc_onnx_row *r = n->row;
     for (uint32_t i = 0; i < n->attrs.n; i++)
         if (!attr_allowed(r->attrs, n->attrs.attr[i]->name))
-            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "attribute '%s' is not known for this operator",
+            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                                 "attribute '%s' is not known for this operator; export the model without it",
                                  n->attrs.attr[i]->name),
                    false;
     uint32_t given = n->n_in;
@@ -286,8 +287,8 @@ static bool find_row(xfc_node *n) {
         return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
                              "this operator is not supported in opset %u; convert the model to a newer one", n->opset),
                false;
-    return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operator %s is not supported%s", *op ? n->loc.op : "''",
-                         *domain ? "; export the model without operators of this domain" : ""),
+    return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operator %s is not supported; %s", *op ? n->loc.op : "''",
+                         xfc_onnx_advice(domain, op)),
            false;
 }
 

@@ -35,6 +35,25 @@ const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t o
     return NULL;
 }
 
+/* '*' stands for anything, once. */
+static bool fits(const char *pattern, const char *name) {
+    const char *star = strchr(pattern, '*');
+    if (!star) return strcmp(pattern, name) == 0;
+    size_t before = (size_t)(star - pattern), behind = strlen(star + 1), n = strlen(name);
+    return n >= before + behind && !strncmp(pattern, name, before) && !strcmp(star + 1, name + n - behind);
+}
+
+const char *xfc_onnx_advice(const char *domain, const char *op) {
+    static const char *const advice[][3] = {
+#define X(domain, op, text) {domain, op, text},
+#include "frontend/onnx/unsupported.def"
+#undef X
+    };
+    size_t i = 0;
+    while (!fits(advice[i][0], domain) || !fits(advice[i][1], op)) i++; /* the last one fits all */
+    return advice[i][2];
+}
+
 const char *xfc_onnx_domain(const char *domain) { return !domain || !strcmp(domain, "ai.onnx") ? "" : domain; }
 
 static xfc_status check_opsets(xfc_importer *im, Onnx__OperatorSetIdProto *const *opset, size_t n, const char *where) {

@@ -26,7 +26,8 @@ typedef struct { /* a row of onnx_ops.def */
     xfc_opcode code;   /* for importers shared by several operators; else XFC_OP_COUNT */
 } xfc_onnx_row;
 const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset,
-                                  bool *known); /* known: in another opset */
+                                  bool *known);                  /* known: in another opset */
+const char *xfc_onnx_advice(const char *domain, const char *op); /* what to do about an operator without a row */
 
 /* What a name stands for in one body. */
 typedef enum {
@@ -186,6 +187,9 @@ xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim,
 
 /* element.c: the integer that a value holds at a position, which may be symbolic; NONE where it depends on data. */
 xfc_int xfc_element(xfc_ctx *, const xfc_value *, const xfc_int *index);
+/* behind.c: why a value is not known and what to do, as the rest of a sentence with "is": the dims that decide it, with
+ * --dim; or `otherwise`, where data does. */
+const char *xfc_remedy(const xfc_node *, const xfc_value *, const char *otherwise);
 /* shape_math.c */
 xfc_int xfc_dims_product(xfc_ctx *, const xfc_int *, uint32_t n);
 /* num / den for den that divides num: cancels equal factors, also symbols that may be 0. */

@@ -89,9 +89,9 @@ static void select_outputs(xfc_node *n, xfc_value *cond, xfc_value **yes, xfc_va
         if (!yes[i] || !no[i]) continue;
         if (!same_shape(n, &yes[i]->type, &no[i]->type)) {
             xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                          "its condition is known at run time only, and output %u is %s in one branch and %s in the "
-                          "other; export with the condition fixed",
-                          i, shape_text(n, &yes[i]->type), shape_text(n, &no[i]->type));
+                          "output %u is %s in one branch and %s in the other, and its condition is %s", i,
+                          shape_text(n, &yes[i]->type), shape_text(n, &no[i]->type),
+                          xfc_remedy(n, n->in[0], "known at run time only; export with the condition fixed"));
             return;
         }
         n->out[i] = yes[i] == no[i] ? yes[i] : xfc_b_select(n->b, cond, yes[i], no[i]);

@@ -39,7 +39,8 @@ static bool read_fill(xfc_node *n, double *out) {
     const xfc_tensor *t;
     if (n->opset < 11 || !xfc_node_has(n, 2)) return true;
     if (!xfc_value_is_const(n->in[2], &t) || t->count != 1)
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the border value '%s' must be constant", xfc_node_in_name(n, 2)),
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the border value '%s' must be constant; export with it fixed",
+                             xfc_node_in_name(n, 2)),
                false;
     *out = xfc_tensor_get_f(t, 0);
     if (xfc_dtype_is_int(t->dtype) && (*out >= 9007199254740992.0 || *out <= -9007199254740992.0))

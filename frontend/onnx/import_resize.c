@@ -164,9 +164,9 @@ static bool read_sizes(xfc_node *n, resize *r) {
     const xfc_tensor *t;
     if (!has_elements(n, scales)) return bad_count(n, r);
     if (xfc_value_is_const(n->in[scales], &t)) return use_scales(n, r, t);
-    return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                         "the scales '%s' are computed at run time; export the model with sizes or constant scales",
-                         xfc_node_in_name(n, scales)),
+    return xfc_node_fail(
+               n, XFC_ERR_UNSUPPORTED, "operand '%s', the scales, is %s", xfc_node_in_name(n, scales),
+               xfc_remedy(n, n->in[scales], "computed at run time; export the model with sizes or constant scales")),
            false;
 }
 

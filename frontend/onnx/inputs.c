@@ -8,7 +8,10 @@
  * needs to be equal are one symbol (unify.c).
  */
 #include "frontend/onnx/import.h"
+#include "ir/base/nearest.h"
 #include <string.h>
+
+enum { MAX_LISTED = 200 }; /* bytes of names in a message */
 
 typedef struct {
     xfc_importer *im;
@@ -125,12 +128,16 @@ static xfc_int param_dim(dims *d, const char *name) {
     return xfc_int_known(value) ? value : named_dim(d, name);
 }
 
+static bool names(const char *text, const char *end, const char *input) {
+    return (size_t)(end - text) == strlen(input) && !strncmp(text, input, (size_t)(end - text));
+}
+
 /* "INPUT=1x128" for this input; NULL if there is none. */
 static const char *shape_option(const dims *d, const char *input) {
     const char *found = NULL;
     for (uint32_t i = 0; i < d->im->opts->n_shapes; i++) {
         const char *text = d->im->opts->shapes[i], *eq = strrchr(text, '=');
-        if (eq && (size_t)(eq - text) == strlen(input) && !strncmp(text, input, (size_t)(eq - text))) found = text;
+        if (eq && names(text, eq, input)) found = text;
     }
     return found;
 }
@@ -156,7 +163,8 @@ static xfc_status survey(dims *d, const Onnx__ValueInfoProto *v) {
     xfc_dim_spec spec[XFC_MAX_RANK];
     uint32_t rank = 0;
     if (text) XFC_TRY(parse_shape_option(d, text, spec, &rank));
-    if (text && shape && rank != shape->n_dim) return usage(d, "shape", text, "the input has another rank");
+    if (text && shape && rank != shape->n_dim)
+        return usage(d, "shape", text, xfc_sprintf(d->im->arena, "the input has %zu dims, not %u", shape->n_dim, rank));
     for (size_t i = 0; shape && i < shape->n_dim; i++) {
         const char *name = param_of(shape->dim[i]);
         if (!name) continue;
@@ -195,7 +203,8 @@ static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, c
         return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = d->im->file.path},
                         "input '%s': dim %u is %lld; export the model again", v->name, i, (long long)dim->dim_value);
     if (fixed && given && given->kind != XFC_DIM_ANY && (dim->dim_value < given->lo || dim->dim_value > given->hi))
-        return usage(d, "shape", v->name, "the model fixes a dim at another value");
+        return usage(d, "shape", v->name,
+                     xfc_sprintf(d->im->arena, "the model fixes dim %u at %lld", i, (long long)dim->dim_value));
     if (fixed) return *out = xfc_int_const(c, dim->dim_value), XFC_OK;
     *out = spec_dim(d, own_name(d, v->name, i), given);
     return XFC_OK;
@@ -235,14 +244,30 @@ static xfc_status read_type(dims *d, const Onnx__ValueInfoProto *v, xfc_type *ou
     return XFC_OK;
 }
 
+/* What to say about a name that no input has. */
+static const char *no_such_input(const dims *d, const Onnx__GraphProto *g, const char *name, size_t n) {
+    xfc_nearest near = {.wanted = name, .n = n};
+    xfc_buf b = {.arena = d->im->arena};
+    xfc_buf_str(&b, "the model has no such input; it has ");
+    for (size_t k = 0; k < g->n_input; k++) {
+        if (!g->input[k]->name) continue;
+        xfc_nearest_offer(&near, g->input[k]->name);
+        if (b.n < MAX_LISTED) xfc_buf_printf(&b, "%s'%.60s'", k ? ", " : "", g->input[k]->name);
+    }
+    xfc_buf_str(&b, xfc_did_you_mean(d->im->arena, &near, ""));
+    return b.text;
+}
+
 static xfc_status check_options_used(dims *d, const Onnx__GraphProto *g) {
     for (uint32_t i = 0; i < d->im->opts->n_shapes; i++) {
         const char *text = d->im->opts->shapes[i], *eq = strrchr(text, '=');
         if (!eq || eq == text) return usage(d, "shape", text, "expected INPUT=DIMxDIM...");
-        bool found = false;
+        const char *used = NULL;
         for (size_t k = 0; k < g->n_input; k++)
-            found = found || (g->input[k]->name && shape_option(d, g->input[k]->name) == text);
-        if (!found) return usage(d, "shape", text, "the model has no such input, or it was given twice");
+            if (g->input[k]->name && names(text, eq, g->input[k]->name)) used = shape_option(d, g->input[k]->name);
+        if (used == text) continue;
+        if (used) return usage(d, "shape", text, "the input's shape was given before");
+        return usage(d, "shape", text, no_such_input(d, g, text, (size_t)(eq - text)));
     }
     return XFC_OK;
 }
@@ -255,12 +280,18 @@ static xfc_status check_dims_used(dims *d) {
         const char *name = xfc_intern_n(d->im->ctx->strings, text, (size_t)(eq - text));
         bool has_other = !xfc_map_get_ptr(&d->other, name) || xfc_map_get_ptr(&d->used, xfc_str(d->im->ctx, eq + 1));
         if (xfc_map_get_ptr(&d->used, name) && has_other) continue;
+        bool is_other = xfc_map_get_ptr(&d->used, name) != NULL; /* which it is then said to be */
+        xfc_nearest near = {.wanted = is_other ? eq + 1 : text, .n = is_other ? strlen(eq + 1) : (size_t)(eq - text)};
         xfc_buf b = {.arena = d->im->arena};
-        for (uint32_t k = 0; k < d->used.n && b.n < 200; k++)
-            xfc_buf_printf(&b, "%s'%.60s'", k ? ", " : "", (const char *)(uintptr_t)d->used.entry[k].key);
+        for (uint32_t k = 0; k < d->used.n; k++) {
+            const char *have = (const char *)(uintptr_t)d->used.entry[k].key;
+            xfc_nearest_offer(&near, have);
+            if (b.n < MAX_LISTED) xfc_buf_printf(&b, "%s'%.60s'", k ? ", " : "", have);
+        }
+        if (!b.n) return usage(d, "dim", text, "all dims of the model are fixed");
         return usage(d, "dim", text,
-                     b.n ? xfc_sprintf(d->im->arena, "the model has no such dim; it has %s", b.text)
-                         : "all dims of the model are fixed");
+                     xfc_sprintf(d->im->arena, "the model has no such dim; it has %s%s", b.text,
+                                 xfc_did_you_mean(d->im->arena, &near, "")));
     }
     return XFC_OK;
 }

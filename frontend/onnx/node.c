@@ -64,10 +64,10 @@ bool xfc_node_wants(const xfc_node *n, uint32_t out) { return out < n->n_out && 
 
 static const xfc_int *unknown_entries(xfc_node *n, uint32_t in) {
     n->im->n_unknown++;
-    xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                  "shape operand '%s' is computed from run-time data; export with this size fixed or derived from the "
-                  "inputs' shapes",
-                  xfc_node_in_name(n, in));
+    xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "shape operand '%s' is %s", xfc_node_in_name(n, in),
+                  xfc_remedy(n, n->in[in],
+                             "computed from run-time data; export with this size fixed or derived from the inputs' "
+                             "shapes"));
     return NULL;
 }
 
@@ -112,8 +112,8 @@ const int64_t *xfc_node_const_ints(xfc_node *n, uint32_t in, uint32_t *count) {
     int64_t *out = xfc_new_array(n->im->arena, int64_t, *count + 1u);
     for (uint32_t i = 0; i < *count; i++) {
         if (xfc_int_value(n->ctx, entry[i], &out[i])) continue;
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' must be constant; export with it fixed",
-                      xfc_node_in_name(n, in));
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' must be constant and is %s", xfc_node_in_name(n, in),
+                      xfc_remedy(n, n->in[in], "not; export with it fixed"));
         return NULL;
     }
     return out;

@@ -490,7 +490,7 @@ def slice_step_zero(_):
 
 # ---- options: a case may return (model, arguments) ----
 
-@case(1, r"--dim 'btach=4': the model has no such dim; it has 'batch', 'seq'")
+@case(1, r"--dim 'btach=4': the model has no such dim; it has 'batch', 'seq'; did you mean 'batch'\?")
 def dim_unknown(_):
     return model_of([relu()], inputs=[value("x", shape=("batch", "seq"))]), ["--dim", "btach=4"]
 
@@ -500,17 +500,17 @@ def dim_range_reversed(_):
     return model_of([relu()], inputs=[value("x", shape=("batch", "seq"))]), ["--dim", "batch=9..2"]
 
 
-@case(1, r"--shape 'x=1x2x3': the input has another rank")
+@case(1, r"--shape 'x=1x2x3': the input has 2 dims, not 3")
 def shape_rank(_):
     return model_of([relu()]), ["--shape", "x=1x2x3"]
 
 
-@case(1, r"--shape 'z=1x2': the model has no such input")
+@case(1, r"--shape 'z=1x2': the model has no such input; it has 'x'")
 def shape_of_nothing(_):
     return model_of([relu()]), ["--shape", "z=1x2"]
 
 
-@case(1, r"--shape 'x': the model fixes a dim at another value")
+@case(1, r"--shape 'x': the model fixes dim 1 at 3")
 def shape_against_model(_):
     return model_of([relu()]), ["--shape", "x=2x4"]
 
