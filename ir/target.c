@@ -29,7 +29,7 @@ const xfc_target xfc_target_cpu_generic = {
     .cpu = "x86-64-v3",
     .features = "",
     .vector_bytes = 32,
-    .panel = 48,
+    .panel = XFC_PANEL,
     .has_fma = true,
     .claims = cpu_claims,
 };

@@ -31,7 +31,7 @@ bool xfc_vf_type(xfc_verifier *, const xfc_type *, const char *what);
 void xfc_vf_kernel(xfc_verifier *, const xfc_op *);
 void xfc_vf_plan(xfc_verifier *);
 
-/* --- between verify_kernel.c and verify_nest.c --- */
+/* --- between verify_kernel.c, verify_nest.c and verify_tile.c --- */
 
 typedef struct {
     xfc_verifier *v;
@@ -46,6 +46,10 @@ typedef struct {
 bool xfc_vf_open(xfc_verifier *, xfc_int symbol, const char *what);
 void xfc_vf_close(xfc_verifier *, xfc_int symbol);
 void xfc_vf_nest(xfc_kernel_check *, const xfc_nest *);
+void xfc_vf_tile(xfc_kernel_check *, const xfc_tile *);
+/* The value of e that some iteration of the task (and of the nest, unless NULL) reaches and none exceeds; false: cannot
+ * tell. */
+bool xfc_vf_extreme(const xfc_kernel_check *, const xfc_nest *, xfc_int *e, bool largest);
 /* Buffer, rank, symbols. */
 bool xfc_vf_access(xfc_kernel_check *, const xfc_access *, const char *what);
 /* Does e depend on the symbol, directly or through the kernel's lets? */

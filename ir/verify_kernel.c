@@ -1,4 +1,4 @@
-/* verify_kernel.c - kernels: buffers, outer axes, lets, tiles, and that every output is stored exactly once.
+/* verify_kernel.c - kernels: buffers, outer axes, lets, and that every output is stored exactly once.
  *
  * Coverage is counted, not traced: the elements a store writes are the product of the extents of the axes its index
  * depends on; over all stores they must add up to the buffer. Where a count depends on data or on ragged extents
@@ -128,37 +128,6 @@ static void check_lets(xfc_kernel_check *c) {
     }
 }
 
-/* --- tiles --- */
-
-static void check_tile(xfc_kernel_check *c, const xfc_tile *t) {
-    xfc_verifier *v = c->v;
-    bool ok = xfc_vf_access(c, &t->a, "a tile's left operand");
-    ok = xfc_vf_access(c, &t->b, "a tile's right operand") && ok;
-    ok = xfc_vf_access(c, &t->c, "a tile's result") && ok;
-    xfc_vf_int(v, t->a_row, "a tile's row distance");
-    xfc_vf_int(v, t->c_row, "a tile's row distance");
-    xfc_vf_int(v, t->rows, "a tile's rows");
-    xfc_vf_int(v, t->depth, "a tile's depth");
-    xfc_vf_int(v, t->columns, "a tile's columns");
-    xfc_vf_int(v, xfc_tile_apart(v->ctx, t), "the distance of a tile's panels");
-    if (t->panel == 0) xfc_vf_defect(v, "step %u: a tile's panel has no columns", (unsigned)c->step);
-    if (!ok) return;
-    const xfc_buffer *a = &c->k->buffers[t->a.buffer], *b = &c->k->buffers[t->b.buffer],
-                     *r = &c->k->buffers[t->c.buffer];
-    if (r->kind != XFC_BUF_TEMP)
-        xfc_vf_defect(v, "step %u: a tile writes a temporary, nothing else", (unsigned)c->step);
-    if (a->type.dtype != b->type.dtype || !xfc_dtype_is_float(a->type.dtype) || !xfc_dtype_is_float(r->type.dtype))
-        xfc_vf_defect(v, "step %u: a tile multiplies floats of one type", (unsigned)c->step);
-    const xfc_access *read[] = {&t->a, &t->b};
-    for (size_t i = 0; i < XFC_COUNT(read); i++) {
-        bool made = c->k->buffers[read[i]->buffer].kind == XFC_BUF_IN || c->stored[read[i]->buffer];
-        if (!made)
-            xfc_vf_defect(v, "step %u: a tile reads buffer %u before it is stored", (unsigned)c->step,
-                          (unsigned)read[i]->buffer);
-    }
-    c->stored[t->c.buffer] = true;
-}
-
 /* --- the kernel --- */
 
 static void check_outputs(xfc_kernel_check *c) {
@@ -196,7 +165,7 @@ void xfc_vf_kernel(xfc_verifier *v, const xfc_op *op) {
         if (s->kind == XFC_STEP_NEST)
             xfc_vf_nest(&c, s->u.nest);
         else
-            check_tile(&c, s->u.tile);
+            xfc_vf_tile(&c, s->u.tile);
     }
     if (v->ok) check_outputs(&c); /* a broken body would only repeat itself here */
     v->ok = v->ok && before;

@@ -76,16 +76,16 @@ static bool push_axis(xfc_ctx *ctx, xfc_int *e, const xfc_axis *a, bool largest)
     return true;
 }
 
-/* The value of e that some iteration reaches and none exceeds; false: cannot tell. */
-static bool extreme(nest_check *w, xfc_int *e, bool largest) {
-    const xfc_kernel *k = w->c->k;
-    for (uint32_t i = w->n->n_axes; i-- > 0;)
-        if (!push_axis(w->v->ctx, e, &w->n->axes[i], largest)) return false;
+bool xfc_vf_extreme(const xfc_kernel_check *c, const xfc_nest *n, xfc_int *e, bool largest) {
+    const xfc_kernel *k = c->k;
+    xfc_ctx *ctx = c->v->ctx;
+    for (uint32_t i = n ? n->n_axes : 0; i-- > 0;)
+        if (!push_axis(ctx, e, &n->axes[i], largest)) return false;
     for (uint32_t i = k->n_lets; i-- > 0;)
-        if (!k->lets[i].load) *e = xfc_int_substitute(w->v->ctx, *e, &k->lets[i].symbol, &k->lets[i].value, 1);
+        if (!k->lets[i].load) *e = xfc_int_substitute(ctx, *e, &k->lets[i].symbol, &k->lets[i].value, 1);
     for (uint32_t i = k->n_axes; i-- > 0;)
-        if (!push_axis(w->v->ctx, e, &k->axes[i], largest)) return false;
-    return xfc_int_known(*e) && !has_let(w->v, *e);
+        if (!push_axis(ctx, e, &k->axes[i], largest)) return false;
+    return xfc_int_known(*e) && !has_let(c->v, *e);
 }
 
 static void check_bounds(nest_check *w, const xfc_access *a, const char *what) {
@@ -98,9 +98,9 @@ static void check_bounds(nest_check *w, const xfc_access *a, const char *what) {
         xfc_int_range(ctx, lo, &least, &most);
         xfc_int_range(ctx, t->dim[d], &dim_least, &dim_most);
         if (least >= 0 && most < dim_least) continue;
-        if (least < 0 && extreme(w, &lo, false) && xfc_int_lt(ctx, lo, xfc_int_const(ctx, 0)) == 1)
+        if (least < 0 && xfc_vf_extreme(w->c, w->n, &lo, false) && xfc_int_lt(ctx, lo, xfc_int_const(ctx, 0)) == 1)
             say(w, "%s: index %u can be negative", what, (unsigned)d);
-        if (extreme(w, &hi, true) && xfc_int_le(ctx, t->dim[d], hi) == 1)
+        if (xfc_vf_extreme(w->c, w->n, &hi, true) && xfc_int_le(ctx, t->dim[d], hi) == 1)
             say(w, "%s: index %u can reach beyond the buffer", what, (unsigned)d);
     }
 }

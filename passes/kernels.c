@@ -127,29 +127,43 @@ static xfc_status nest_kernel(xfc_op *op) {
     return XFC_OK;
 }
 
-/* Tiles multiply f32 with panels of the target's width, and there must be something to multiply: the indices of an
- * empty operand have no rows and columns. Any other packed product is a plain nest. */
-static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
-    if (op->code != XFC_OP_MATMUL_PACKED || op->out[0].type.dtype != XFC_F32) return false;
-    xfc_ctx *c = op->graph->ctx;
-    const xfc_type *b = &op->in[1].value->type, *out = &op->out[0].type;
-    if (!xfc_int_is(c, b->dim[b->rank - 1], p->target->panel)) return false;
-    bool empty = xfc_int_is(c, xfc_type_count(c, out), 0);
-    for (uint32_t i = 0; i < 2; i++) empty = empty || xfc_int_is(c, xfc_type_count(c, &op->in[i].value->type), 0);
-    return !empty;
+static bool is_attention(xfc_opcode code) {
+    return code == XFC_OP_ATTENTION_PACKED || code == XFC_OP_ATTENTION_RAGGED_PACKED;
 }
 
-/* Packing at run time of what only packed products read: they ask for real rows and columns alone. */
-static bool packs_for_tiles(const xfc_op *op) {
+/* Operand i of a packed product or of packed attention is packed. */
+static bool is_panels(xfc_opcode code, uint32_t i) {
+    return (code == XFC_OP_MATMUL_PACKED && i == 1) || (is_attention(code) && (i == 1 || i == 2));
+}
+
+/* Panels as tiles take them: f32, of the target's width. */
+static bool fits_tiles(const xfc_pass *p, const xfc_type *t) {
+    xfc_ctx *c = p->graph->ctx;
+    return t->dtype == XFC_F32 && p->target->panel && xfc_int_is(c, t->dim[t->rank - 1], p->target->panel);
+}
+
+/* There must be something to multiply, too: the indices of an empty operand have no rows and columns. Any other packed
+ * product is a plain nest. */
+static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
+    if (op->code != XFC_OP_MATMUL_PACKED && !is_attention(op->code)) return false;
+    xfc_ctx *c = op->graph->ctx;
+    bool ok = !xfc_int_is(c, xfc_type_count(c, &op->out[0].type), 0);
+    for (uint32_t i = 0; ok && i < (is_attention(op->code) ? 3 : 2); i++) {
+        const xfc_type *t = &op->in[i].value->type;
+        ok = !is_panels(op->code, i) || fits_tiles(p, t);
+        ok = ok && t->dtype == XFC_F32 && !xfc_int_is(c, xfc_type_count(c, t), 0);
+    }
+    return ok;
+}
+
+/* Packing at run time of what is read as panels only: real rows and columns are all that is asked for. */
+static bool packs_for_tiles(const xfc_pass *p, const xfc_op *op) {
     const xfc_value *out = &op->out[0];
     if (op->code != XFC_OP_PACK && op->code != XFC_OP_PACK_RAGGED) return false;
-    if (out->type.rank == 3 || out->type.dtype != XFC_F32) return false;
+    if (out->type.rank == 3 || !fits_tiles(p, &out->type)) return false;
     if (xfc_int_is(op->graph->ctx, xfc_type_count(op->graph->ctx, &out->type), 0)) return false;
-    xfc_foreach_use(u, out) {
-        xfc_opcode code = u->user->code;
-        if (code != XFC_OP_MATMUL_PACKED && code != XFC_OP_ATTENTION_PACKED && code != XFC_OP_ATTENTION_RAGGED_PACKED)
-            return false;
-    }
+    xfc_foreach_use(u, out)
+        if (!is_panels(u->user->code, (uint32_t)(u - u->user->in))) return false;
     return true;
 }
 
@@ -157,10 +171,8 @@ static bool packs_for_tiles(const xfc_op *op) {
 static xfc_op *convert(xfc_pass *p, xfc_op *op) {
     xfc_op *next = op->next, *made = NULL;
     if (takes_tiles(p, op))
-        made = xfc_kernel_contract(p, op);
-    else if (op->code == XFC_OP_ATTENTION_PACKED || op->code == XFC_OP_ATTENTION_RAGGED_PACKED)
-        made = xfc_kernel_attention(p, op);
-    else if (packs_for_tiles(op))
+        made = is_attention(op->code) ? xfc_kernel_attention(p, op) : xfc_kernel_contract(p, op);
+    else if (packs_for_tiles(p, op))
         made = xfc_kernel_pack(p, op);
     else
         p->status = nest_kernel(op);

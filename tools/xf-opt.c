@@ -64,7 +64,8 @@ static xfc_graph *read_graph(options *o, const char *path) {
             .dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
         return xfc_import_file(o->ctx, path, &import);
     }
-    return xf_parse_file(o->ctx, path, false); /* looked at with --verify */
+    /* A text is shown as it is, but passes and the interpreter take none that is malformed; --verify tells later. */
+    return xf_parse_file(o->ctx, path, !o->verify && (o->passes || o->level || o->eval || o->eval_both));
 }
 
 /* --- inputs --- */

@@ -5,7 +5,7 @@
 
 enum {
     XFC_TILE_LINE = 64,                      /* bytes of a cache line */
-    XFC_TILE_PANEL = 48,                     /* columns of a panel of b */
+    XFC_TILE_PANEL = XFC_PANEL,              /* columns of a panel of b */
     XFC_TILE_PANEL_ROW = XFC_TILE_PANEL * 4, /* bytes from k to k + 1 in a panel */
     XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW,  /* distance at which b is prefetched ahead of its loads ... */
     XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW,  /* ... and when it streams through once */

@@ -107,7 +107,7 @@ static void step(state *s, uint32_t u, bool fetching) {
     LLVMValueRef b[MAX_VECTORS];
     for (uint32_t v = 0; v < n; v++) {
         uint32_t offset = u * s->panel_row + v % s->micro->vectors * vb;
-        b[v] = load(e, s->vector, at_const(e, s->b[v / s->micro->vectors], offset), vb);
+        b[v] = load(e, s->vector, at_const(e, s->b[v / s->micro->vectors], offset), 4); /* an input has any alignment */
     }
     if (fetching) prefetches(s, u);
     for (uint32_t r = 0; r < s->micro->rows; r++) {
