@@ -182,13 +182,20 @@ static void add_signature(blob *b) {
     for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
 }
 
-static void add_checks(blob *b) {
+/* Of what is known since symbols first .. end - 1 have been defined (see xfc_constraint_known), by `step`. */
+static void add_checks(blob *b, uint32_t first, uint32_t end, uint32_t step) {
     for (uint32_t i = 0; i < b->g->n_constraints; i++) {
         const xfc_constraint *c = &b->g->constraint[i];
+        uint32_t known = xfc_constraint_known(&b->defined, c);
+        if (known < first || known >= end) continue;
         xfc_buf what = {.arena = b->arena};
         if (c->loc.node) xfc_buf_printf(&what, "%s", c->loc.node);
         if (c->loc.op) xfc_buf_printf(&what, "%s%s", what.n ? " " : "", c->loc.op);
-        xf_check check = {.a = value_of(b, c->a), .b = value_of(b, c->b), .what = string(b, what.text)};
+        xf_check check = {.a = value_of(b, c->a),
+                          .b = value_of(b, c->b),
+                          .what = string(b, what.text),
+                          .ones = c->ones,
+                          .step = step};
         xfc_push(b->arena, b->checks, b->n_checks, b->cap_checks) = check;
     }
 }
@@ -248,7 +255,8 @@ static void add_step(blob *b, const xfc_op *op, uint32_t number) {
 
 static void add_number(blob *b, xf_val v) { xfc_push(b->arena, b->numbers, b->n_numbers, b->cap_numbers) = v; }
 
-static void add_ranges(blob *b, const xfc_op *op) {
+/* Ranges of the symbols, and what must hold between sizes that are known now. */
+static void add_defines(blob *b, const xfc_op *op) {
     const xfc_int *symbol;
     uint32_t n = xfc_op_defines(op, &symbol);
     for (uint32_t i = 0; i < n; i++) {
@@ -257,6 +265,8 @@ static void add_ranges(blob *b, const xfc_op *op) {
         add_number(b, value_of(b, info.lo));
         add_number(b, value_of(b, info.hi));
     }
+    uint32_t first = (uint32_t)xfc_map_get(&b->defined.position, symbol[0].id);
+    add_checks(b, first, first + n, b->n_steps + 1);
 }
 
 /* A define, or an op that calls a routine. */
@@ -275,7 +285,7 @@ static void add_host_step(blob *b, const xfc_op *op) {
         for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type);
     } else {
         s.kernel = 0;
-        add_ranges(b, op);
+        add_defines(b, op);
     }
     s.n_numbers = b->n_numbers - s.first_number;
     s.first_out_arg = b->n_args;
@@ -389,7 +399,7 @@ static xfc_status make(const xfc_graph *g, uint32_t first_kernel, const xfc_blob
     add_symbols(&b);
     if (b.status == XFC_OK) {
         add_signature(&b);
-        add_checks(&b);
+        add_checks(&b, 0, 1, 0);
         add_steps(&b);
         b.head.work_bytes = value_of(&b, g->plan->work_bytes);
         for (uint32_t i = 0; meta && meta[i] && meta[i + 1]; i += 2) {

@@ -172,6 +172,24 @@ bool xfc_defined_at_start(const xfc_defined *d, xfc_int e) {
     return !q.found;
 }
 
+typedef struct {
+    const xfc_defined *defined;
+    uint32_t last;
+} latest;
+
+static void find_latest(void *user, xfc_int symbol) {
+    latest *l = user;
+    uint32_t at = (uint32_t)xfc_map_get(&l->defined->position, symbol.id);
+    if (at > l->last) l->last = at;
+}
+
+uint32_t xfc_constraint_known(const xfc_defined *d, const xfc_constraint *k) {
+    latest l = {.defined = d};
+    if (d->n) xfc_int_symbols(d->ctx, k->a, find_latest, &l);
+    if (d->n) xfc_int_symbols(d->ctx, k->b, find_latest, &l);
+    return l.last;
+}
+
 /* --- bounds --- */
 
 static bool may_be_negative(xfc_ctx *ctx, xfc_int e) {

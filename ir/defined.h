@@ -39,6 +39,9 @@ bool xfc_defined_in(const xfc_defined *, xfc_int e);
 /* Is e known when a kernel starts: nothing in it but numbers, dims and these symbols? */
 bool xfc_defined_at_start(const xfc_defined *, xfc_int e);
 
+/* When all that a constraint names is known: behind the define of symbol n - 1, or (0) when a run begins. */
+uint32_t xfc_constraint_known(const xfc_defined *, const xfc_constraint *);
+
 /* Calls visit with every expression of the op: types of its results, attributes, its kernel; not with what is inside an
  * expression. */
 typedef void xfc_int_visit(void *user, xfc_int);

@@ -163,6 +163,7 @@ typedef struct {
     xfc_array *value; /* by value id */
     uint32_t *uses;   /* left, by value id */
     xfc_map defined;  /* id of a symbol that a define defined -> value + 1; values are >= 0 */
+    xfc_defined symbols;
 } graph_run;
 
 static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
@@ -170,6 +171,26 @@ static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
     uint64_t v = xfc_map_get(&r->defined, symbol_id);
     *out = (int64_t)v - 1;
     return v != 0 || r->env->lookup(r->env->user, symbol_id, out);
+}
+
+/* Those that are known since symbols first .. end - 1 have been defined (see xfc_constraint_known). */
+static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env, uint32_t first, uint32_t end) {
+    const xfc_graph *g = r->graph;
+    for (uint32_t i = 0; i < g->n_constraints; i++) {
+        const xfc_constraint *k = &g->constraint[i];
+        int64_t a, b;
+        uint32_t since = xfc_constraint_known(&r->symbols, k);
+        if (since < first || since >= end) continue;
+        if (!xfc_int_evaluate(g->ctx, k->a, env->lookup, env->user, &a) ||
+            !xfc_int_evaluate(g->ctx, k->b, env->lookup, env->user, &b))
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
+                            "sizes that this node needs have no value: give every input its shape");
+        if (a == b || (k->ones & XFC_A_MAY_BE_1 && a == 1) || (k->ones & XFC_B_MAY_BE_1 && b == 1)) continue;
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
+                        "sizes that must be equal are %lld and %lld: correct the shapes of the inputs", (long long)a,
+                        (long long)b);
+    }
+    return XFC_OK;
 }
 
 /* The symbols take their numbers, which must lie in their ranges. */
@@ -187,7 +208,8 @@ static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env
                             info.name, (long long)v);
         xfc_map_set(&r->defined, symbol[i].id, (uint64_t)v + 1);
     }
-    return XFC_OK;
+    uint32_t first = (uint32_t)xfc_map_get(&r->symbols.position, symbol[0].id);
+    return check_constraints(r, env, first, first + n);
 }
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
@@ -258,7 +280,9 @@ static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xf
         r.value[g->in[i]->id] = in[i];
         r.uses[g->in[i]->id] = xfc_value_n_uses(g->in[i]);
     }
-    xfc_status status = run_all(&r, out);
+    r.symbols = xfc_defined_of(g, r.store.arena);
+    xfc_status status = check_constraints(&r, env, 0, 1);
+    if (status == XFC_OK) status = run_all(&r, out);
     xfc_arena_free(r.store.arena);
     return status;
 }
@@ -360,23 +384,6 @@ static xfc_status check_input(const xfc_graph *g, const xfc_eval_env *env, uint3
     return XFC_OK;
 }
 
-static xfc_status check_constraints(const xfc_graph *g, const xfc_eval_env *env) {
-    for (uint32_t i = 0; i < g->n_constraints; i++) {
-        const xfc_constraint *c = &g->constraint[i];
-        int64_t a, b;
-        bool known = xfc_int_evaluate(g->ctx, c->a, env->lookup, env->user, &a) &&
-                     xfc_int_evaluate(g->ctx, c->b, env->lookup, env->user, &b);
-        if (known && a == b) continue;
-        if (!known)
-            return xfc_fail(g->ctx, XFC_ERR_INPUT, c->loc,
-                            "sizes that this node needs have no value: give every input its shape");
-        return xfc_fail(g->ctx, XFC_ERR_INPUT, c->loc,
-                        "sizes that must be equal are %lld and %lld: correct the shapes of the inputs", (long long)a,
-                        (long long)b);
-    }
-    return XFC_OK;
-}
-
 xfc_status xfc_eval_graph(const xfc_graph *g, const xfc_array *in, uint32_t n_in, xfc_array *out,
                           const xfc_eval_opts *opts) {
     xfc_loc loc = {.file = g->source};
@@ -390,7 +397,6 @@ xfc_status xfc_eval_graph(const xfc_graph *g, const xfc_array *in, uint32_t n_in
     bind_symbols(g, in, &b);
     xfc_status status = XFC_OK;
     for (uint32_t i = 0; status == XFC_OK && i < n_in; i++) status = check_input(g, &env, i, &in[i]);
-    if (status == XFC_OK) status = check_constraints(g, &env);
     if (status == XFC_OK) status = eval_ops(g, &env, in, out, opts);
     xfc_arena_free(scratch);
     return status;

@@ -92,19 +92,51 @@ bool xfc_graph_add_output(xfc_graph *g, xfc_value *v, const char *name) {
     return true;
 }
 
+/* --- constraints --- */
+
 static uint64_t pair_of(xfc_int a, xfc_int b) {
     return a.id < b.id ? (uint64_t)a.id << 32 | b.id : (uint64_t)b.id << 32 | a.id;
 }
 
-void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
-    xfc_assert(xfc_int_known(a) && xfc_int_known(b));
-    if (xfc_graph_requires_equal(g, a, b)) return;
-    xfc_push(g->arena, g->constraint, g->n_constraints, g->cap_constraints) = (xfc_constraint){a, b, loc};
-    xfc_map_set(&g->constraint_of, pair_of(a, b), g->n_constraints);
+static xfc_constraint *constraint_of(const xfc_graph *g, xfc_int a, xfc_int b) {
+    uint64_t at = xfc_map_get(&g->constraint_of, pair_of(a, b));
+    return at ? &g->constraint[at - 1] : NULL;
 }
 
-bool xfc_graph_requires_equal(const xfc_graph *g, xfc_int a, xfc_int b) {
-    return xfc_int_same(a, b) || xfc_map_find(&g->constraint_of, pair_of(a, b), NULL);
+static bool surely_holds(const xfc_ctx *c, xfc_int a, xfc_int b, unsigned ones) {
+    return xfc_int_same(a, b) || (ones & XFC_A_MAY_BE_1 && xfc_int_is(c, a, 1)) ||
+           (ones & XFC_B_MAY_BE_1 && xfc_int_is(c, b, 1));
+}
+
+static bool never_one(xfc_ctx *c, xfc_int a) { return xfc_int_eq(c, a, xfc_int_const(c, 1)) == 0; }
+
+/* The same of the pair the other way round. */
+static unsigned swapped(unsigned ones) {
+    return (ones & XFC_A_MAY_BE_1 ? XFC_B_MAY_BE_1 : 0u) | (ones & XFC_B_MAY_BE_1 ? XFC_A_MAY_BE_1 : 0u);
+}
+
+/* "Equal, or one of these is 1" and "equal, or one of those is 1" together say "equal, or one that is among both is 1":
+ * if both sides were 1 they would be equal. */
+bool xfc_graph_require(xfc_graph *g, xfc_int a, xfc_int b, unsigned ones, xfc_loc loc) {
+    xfc_assert(xfc_int_known(a) && xfc_int_known(b));
+    if (xfc_graph_requires(g, a, b, ones)) return true;
+    if (never_one(g->ctx, a)) ones &= ~(unsigned)XFC_A_MAY_BE_1;
+    if (never_one(g->ctx, b)) ones &= ~(unsigned)XFC_B_MAY_BE_1;
+    xfc_constraint *k = constraint_of(g, a, b);
+    if (k) {
+        k->ones &= xfc_int_same(k->a, a) ? ones : swapped(ones);
+        k->loc = loc;
+    } else {
+        xfc_push(g->arena, g->constraint, g->n_constraints, g->cap_constraints) = (xfc_constraint){a, b, ones, loc};
+        xfc_map_set(&g->constraint_of, pair_of(a, b), g->n_constraints);
+    }
+    return ones || xfc_int_eq(g->ctx, a, b) != 0;
+}
+
+bool xfc_graph_requires(const xfc_graph *g, xfc_int a, xfc_int b, unsigned ones) {
+    if (surely_holds(g->ctx, a, b, ones)) return true;
+    const xfc_constraint *k = constraint_of(g, a, b);
+    return k && !(k->ones & ~(xfc_int_same(k->a, a) ? ones : swapped(ones)));
 }
 
 bool xfc_graph_requires_size(const xfc_graph *g, xfc_int a) {
@@ -333,7 +365,8 @@ xfc_graph *xfc_graph_clone(const xfc_graph *from) {
     g->n_out = from->n_out;
     g->last = from->last ? g->tail : NULL;
     for (uint32_t i = 0; i < from->n_constraints; i++)
-        xfc_graph_require_equal(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].loc);
+        xfc_graph_require(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].ones,
+                          from->constraint[i].loc);
     xfc_graph_copy_notes(g, from);
     if (from->plan) g->plan = clone_plan(g->arena, from->plan);
     xfc_arena_free(scratch);

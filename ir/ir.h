@@ -102,10 +102,14 @@ typedef enum {
 } xfc_stage;
 const char *xfc_stage_name(xfc_stage);
 
+/* What must hold at run time: a == b, or one of those that may be 1 is 1. Over dims it is checked at entry, over sizes
+ * that data defines as soon as they all are known. */
+enum { XFC_A_MAY_BE_1 = 1, XFC_B_MAY_BE_1 = 2, XFC_BROADCAST = 3 };
 typedef struct {
     xfc_int a, b;
+    unsigned ones; /* which may be 1 */
     xfc_loc loc;
-} xfc_constraint; /* a == b must hold at run time; checked at entry */
+} xfc_constraint;
 
 /* Where the planned value lives. offset is in bytes from the start of its space. */
 typedef enum { XFC_SPACE_NONE, XFC_SPACE_INPUT, XFC_SPACE_OUTPUT, XFC_SPACE_WEIGHT, XFC_SPACE_WORK } xfc_space;
@@ -142,7 +146,7 @@ struct xfc_graph {
     uint32_t next_value_id;
     xfc_constraint *constraint;
     uint32_t n_constraints, cap_constraints;
-    xfc_map constraint_of;                         /* pair of ids -> place in constraint, + 1 */
+    xfc_map constraint_of;                         /* pair of ids -> place in constraint, + 1; one a pair */
     xfc_plan *plan;                                /* PLANNED only */
     const char *source;                            /* model file name, for messages */
     xfc_note *note;                                /* what passes did or refused, in order */
@@ -165,8 +169,16 @@ xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char 
  * are too many. */
 bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
 xfc_graph *xfc_graph_clone(const xfc_graph *); /* deep, into a new arena of the same context */
-void xfc_graph_require_equal(xfc_graph *, xfc_int a, xfc_int b, xfc_loc); /* no-op if same or already there */
-bool xfc_graph_requires_equal(const xfc_graph *, xfc_int a, xfc_int b);
+/* No-op where it surely holds or is required already; what is required of the pair so far becomes stronger. False where it
+ * surely cannot hold: required all the same, but the caller may say so. */
+bool xfc_graph_require(xfc_graph *, xfc_int a, xfc_int b, unsigned ones, xfc_loc);
+bool xfc_graph_requires(const xfc_graph *, xfc_int a, xfc_int b, unsigned ones);
+static inline void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
+    xfc_graph_require(g, a, b, 0, loc);
+}
+static inline bool xfc_graph_requires_equal(const xfc_graph *g, xfc_int a, xfc_int b) {
+    return xfc_graph_requires(g, a, b, 0);
+}
 bool xfc_graph_requires_size(const xfc_graph *, xfc_int a); /* that a is not negative */
 
 /* Texts are copied. A key that is there gets the new value. */

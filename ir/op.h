@@ -54,7 +54,7 @@ xfc_status xfc_infer_map(xfc_infer *);
 xfc_status xfc_nest_map(const xfc_op *, xfc_nestb *);
 /* numpy broadcasting of two dims: the size of the result of whatever may meet, 0 for 0 and 1. The one rule there is. */
 xfc_int xfc_broadcast_size(xfc_ctx *, xfc_int a, xfc_int b);
-/* The same where the dims are those of operands: fails where they surely cannot meet. */
+/* The same where the dims are those of operands: that they may meet is required of the graph. */
 xfc_status xfc_broadcast_dim(xfc_infer *, xfc_int a, xfc_int b, xfc_int *out);
 /* Index into an operand of extent `extent` for output index i of extent `out`: i, 0, or min(i, extent - 1) when
  * undecided. */

@@ -73,9 +73,17 @@ static inline const xfc_type *xfc_op_in(const xfc_op *op, uint32_t i) { return &
 static inline bool xfc_op_has_in(const xfc_op *op, uint32_t i) { return i < op->n_in && op->in[i].value; }
 /* The attribute as an axis of a tensor of this rank: 0 .. rank - 1, else a message. */
 xfc_status xfc_infer_axis(xfc_infer *, int64_t value, uint32_t rank, uint32_t *out);
-/* a and b must be the same number: constants that differ fail (what: "the inner dims of matmul"), unknown ones become a
- * constraint of the graph. */
-xfc_status xfc_infer_equal(xfc_infer *, xfc_int a, xfc_int b, const char *what);
+/* Sizes of operands that must agree: what surely does not fails (what: "the inner dims of matmul"), what may not becomes
+ * a requirement of the graph. a and b must be the same number, or one of those that `ones` names be 1 (ir.h). */
+xfc_status xfc_infer_meet(xfc_infer *, xfc_int a, xfc_int b, unsigned ones, const char *what);
+static inline xfc_status xfc_infer_equal(xfc_infer *inf, xfc_int a, xfc_int b, const char *what) {
+    return xfc_infer_meet(inf, a, b, 0, what);
+}
+xfc_status xfc_infer_at_most(xfc_infer *, xfc_int a, xfc_int b, const char *what); /* a <= b */
+/* n dims, aligned at the right, broadcast with dim[0 .. rank), which becomes what they give. */
+xfc_status xfc_infer_broadcast(xfc_infer *, const xfc_int *in, uint32_t n, xfc_int *dim, uint32_t rank);
+/* The type broadcasts to `to` without changing it; what: "the bias". */
+xfc_status xfc_infer_fits(xfc_infer *, const xfc_type *, const xfc_type *to, const char *what);
 /* Opens one parallel axis a dim of the type. */
 void xfc_nb_axes_of(xfc_nestb *, const xfc_type *, xfc_int *index);
 /* A DIMS attribute as a type's dims: at most XFC_MAX_RANK, all known, none surely negative. */

@@ -31,19 +31,9 @@ static xfc_status need_one_type(xfc_infer *inf) {
     return XFC_OK;
 }
 
-/* Operand i broadcasts to `out` without changing it. */
+/* Operand i, if it is there, broadcasts to `out` without changing it. */
 static xfc_status need_broadcast(xfc_infer *inf, uint32_t i, const xfc_type *out, const char *what) {
-    if (!xfc_op_has_in(inf->op, i)) return XFC_OK;
-    const xfc_type *in = xfc_op_in(inf->op, i);
-    bool fits = in->rank <= out->rank;
-    for (uint32_t d = 0; fits && d < in->rank; d++) {
-        xfc_int to = out->dim[out->rank - in->rank + d];
-        fits = xfc_int_is(inf->ctx, in->dim[d], 1) || xfc_int_eq(inf->ctx, in->dim[d], to) != 0;
-    }
-    if (fits) return XFC_OK;
-    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                    "%s of %s has type %s, which does not broadcast to %s: correct its shape", what,
-                    xfc_ops[inf->op->code].name, xfc_type_text(inf->ctx, in), xfc_type_text(inf->ctx, out));
+    return xfc_op_has_in(inf->op, i) ? xfc_infer_fits(inf, xfc_op_in(inf->op, i), out, what) : XFC_OK;
 }
 
 /* Ends a decomposition: the result in the type that the op promised, or the failure that the builder recorded. */

@@ -16,12 +16,9 @@ xfc_status infer_matmul(xfc_infer *inf) {
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul"));
     uint32_t rank = a->rank > b->rank ? a->rank : b->rank;
     xfc_int dim[XFC_MAX_RANK];
-    for (uint32_t d = 0; d + 2 < rank; d++) {
-        bool in_a = d + a->rank >= rank, in_b = d + b->rank >= rank;
-        xfc_int from_a = in_a ? a->dim[d + a->rank - rank] : xfc_int_const(inf->ctx, 1);
-        xfc_int from_b = in_b ? b->dim[d + b->rank - rank] : xfc_int_const(inf->ctx, 1);
-        XFC_TRY(xfc_broadcast_dim(inf, from_a, from_b, &dim[d]));
-    }
+    for (uint32_t d = 0; d + 2 < rank; d++) dim[d] = xfc_int_const(inf->ctx, 1);
+    XFC_TRY(xfc_infer_broadcast(inf, a->dim, a->rank - 2, dim, rank - 2));
+    XFC_TRY(xfc_infer_broadcast(inf, b->dim, b->rank - 2, dim, rank - 2));
     dim[rank - 2] = a->dim[a->rank - 2];
     dim[rank - 1] = b->dim[b->rank - 1];
     inf->out[0] = xfc_type_make(a->dtype, rank, dim);

@@ -60,12 +60,8 @@ xfc_status infer_gather_elements(xfc_infer *inf) {
                         "indices have %u dims and data has %u: gather_elements needs one rank", (unsigned)where->rank,
                         (unsigned)data->rank);
     }
-    for (uint32_t d = 0; d < data->rank; d++) {
-        if (d == axis || xfc_int_lt(inf->ctx, data->dim[d], where->dim[d]) != 1) continue;
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "dim %u of the indices is %s, more than the %s of data: shorten the indices", (unsigned)d,
-                        xfc_dim_text(inf->ctx, where->dim[d]), xfc_dim_text(inf->ctx, data->dim[d]));
-    }
+    for (uint32_t d = 0; d < data->rank; d++)
+        if (d != axis) XFC_TRY(xfc_infer_at_most(inf, where->dim[d], data->dim[d], "dims of the indices and of data"));
     inf->out[0] = xfc_type_make(data->dtype, where->rank, where->dim);
     return XFC_OK;
 }

@@ -32,15 +32,34 @@ const char *xfc_dim_text(xfc_ctx *ctx, xfc_int dim) {
     return buf.text;
 }
 
-xfc_status xfc_infer_equal(xfc_infer *inf, xfc_int a, xfc_int b, const char *what) {
-    if (xfc_int_same(a, b)) return XFC_OK;
-    if (xfc_int_eq(inf->ctx, a, b) == 0) {
+/* --- sizes that must agree --- */
+
+xfc_status xfc_infer_meet(xfc_infer *inf, xfc_int a, xfc_int b, unsigned ones, const char *what) {
+    if (xfc_graph_require(inf->graph, a, b, ones, inf->op->loc)) return XFC_OK;
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                    "%s are %s and %s but must be equal: correct the shapes of its operands", what,
+                    xfc_dim_text(inf->ctx, a), xfc_dim_text(inf->ctx, b));
+}
+
+xfc_status xfc_infer_at_most(xfc_infer *inf, xfc_int a, xfc_int b, const char *what) {
+    int holds = xfc_int_le(inf->ctx, a, b);
+    if (holds == 0)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "%s are %s and %s but must be equal: correct the shapes of its operands", what,
+                        "%s are %s and %s, but the first must not be larger: correct the shapes of its operands", what,
                         xfc_dim_text(inf->ctx, a), xfc_dim_text(inf->ctx, b));
-    }
-    xfc_graph_require_equal(inf->graph, a, b, inf->op->loc);
+    if (holds < 0) xfc_graph_require_equal(inf->graph, xfc_int_min(inf->ctx, a, b), a, inf->op->loc);
     return XFC_OK;
+}
+
+xfc_status xfc_infer_fits(xfc_infer *inf, const xfc_type *in, const xfc_type *to, const char *what) {
+    bool fits = in->rank <= to->rank;
+    for (uint32_t d = 0; fits && d < in->rank; d++)
+        fits =
+            xfc_graph_require(inf->graph, in->dim[d], to->dim[to->rank - in->rank + d], XFC_A_MAY_BE_1, inf->op->loc);
+    if (fits) return XFC_OK;
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                    "%s of %s has type %s, which does not broadcast to %s: correct its shape", what,
+                    xfc_ops[inf->op->code].name, xfc_type_text(inf->ctx, in), xfc_type_text(inf->ctx, to));
 }
 
 /* Surely not 1. */
@@ -64,8 +83,12 @@ xfc_int xfc_broadcast_size(xfc_ctx *ctx, xfc_int a, xfc_int b) {
 
 xfc_status xfc_broadcast_dim(xfc_infer *inf, xfc_int a, xfc_int b, xfc_int *out) {
     *out = xfc_broadcast_size(inf->ctx, a, b);
-    if (!never_one(inf->ctx, a) || !never_one(inf->ctx, b)) return XFC_OK;
-    return xfc_infer_equal(inf, a, b, "dims that meet in broadcasting");
+    return xfc_infer_meet(inf, a, b, XFC_BROADCAST, "dims that meet in broadcasting");
+}
+
+xfc_status xfc_infer_broadcast(xfc_infer *inf, const xfc_int *in, uint32_t n, xfc_int *dim, uint32_t rank) {
+    for (uint32_t d = 0; d < n; d++) XFC_TRY(xfc_broadcast_dim(inf, dim[rank - n + d], in[d], &dim[rank - n + d]));
+    return XFC_OK;
 }
 
 xfc_int xfc_broadcast_index(xfc_ctx *ctx, xfc_int i, xfc_int extent, xfc_int out) {
@@ -138,12 +161,8 @@ xfc_status xfc_infer_map(xfc_infer *inf) {
     for (uint32_t i = 0; i < op->n_in; i++) rank = xfc_op_in(op, i)->rank > rank ? xfc_op_in(op, i)->rank : rank;
     xfc_int dim[XFC_MAX_RANK];
     for (uint32_t d = 0; d < rank; d++) dim[d] = xfc_int_const(inf->ctx, 1);
-    for (uint32_t i = 0; i < op->n_in; i++) {
-        const xfc_type *in = xfc_op_in(op, i);
-        uint32_t shift = rank - in->rank;
-        for (uint32_t d = 0; d < in->rank; d++)
-            XFC_TRY(xfc_broadcast_dim(inf, dim[d + shift], in->dim[d], &dim[d + shift]));
-    }
+    for (uint32_t i = 0; i < op->n_in; i++)
+        XFC_TRY(xfc_infer_broadcast(inf, xfc_op_in(op, i)->dim, xfc_op_in(op, i)->rank, dim, rank));
     inf->out[0] = xfc_type_make(dtype, rank, dim);
     return XFC_OK;
 }

@@ -20,8 +20,7 @@ xfc_status infer_matmul_packed(xfc_infer *inf) {
                         "run layout on matmul");
     *inf->out = *a;
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul_packed"));
-    for (uint32_t d = 0; b->rank != 3 && d + 2 < a->rank; d++)
-        XFC_TRY(xfc_broadcast_dim(inf, a->dim[d], b->dim[d], &inf->out->dim[d]));
+    if (b->rank != 3) XFC_TRY(xfc_infer_broadcast(inf, b->dim, a->rank - 2, inf->out->dim, a->rank - 2));
     inf->out->dim[a->rank - 1] = size->u.dims[0];
     return XFC_OK;
 }

@@ -83,19 +83,7 @@ xfc_status infer_expand(xfc_infer *inf) {
     const xfc_type *in = xfc_op_in(inf->op, 0);
     xfc_type *out = &inf->out[0];
     XFC_TRY(xfc_infer_shape(inf, XFC_K_SHAPE, in->dtype, out));
-    if (out->rank < in->rank) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "%s cannot be expanded to the lower rank of %s: give every dim", xfc_type_text(inf->ctx, in),
-                        xfc_type_text(inf->ctx, out));
-    }
-    xfc_int one = xfc_int_const(inf->ctx, 1);
-    for (uint32_t d = 0; d < in->rank; d++) {
-        xfc_int from = in->dim[d], to = out->dim[out->rank - in->rank + d];
-        bool repeats = xfc_int_is(inf->ctx, from, 1),
-             fixed = xfc_int_eq(inf->ctx, from, one) == 0 || xfc_int_is(inf->ctx, to, 1);
-        if (!repeats && fixed) XFC_TRY(xfc_infer_equal(inf, from, to, "a dim and what it is expanded to"));
-    }
-    return XFC_OK;
+    return xfc_infer_fits(inf, in, out, "the operand");
 }
 
 xfc_status nest_expand(const xfc_op *op, xfc_nestb *nb) {

@@ -100,14 +100,21 @@ static bool header(xfc_parser *p, outputs *o) {
     return xfc_ps_need(p, '{');
 }
 
-/* require a == b */
+/* require a == b, or: require a == b or a == 1 or b == 1 */
 static bool constraint(xfc_parser *p) {
     xfc_loc loc = xfc_ps_here(p);
-    xfc_int a, b;
+    xfc_int a, b, side, one;
+    unsigned ones = 0;
     if (!xfc_ps_int(p, &a) || !xfc_ps_need(p, XFC_P_EQUAL) || !xfc_ps_int(p, &b)) return false;
+    while (xfc_ps_take_word(p, "or")) {
+        if (!xfc_ps_int(p, &side) || !xfc_ps_need(p, XFC_P_EQUAL) || !xfc_ps_int(p, &one)) return false;
+        if (!xfc_int_is(p->ctx, one, 1) || (!xfc_int_same(side, a) && !xfc_int_same(side, b)))
+            return xfc_ps_fail(p, "behind 'or' stands that one of the two sides == 1");
+        ones |= xfc_int_same(side, a) ? XFC_A_MAY_BE_1 : XFC_B_MAY_BE_1;
+    }
     if (xfc_ps_take(p, '@') && !xfc_ps_location(p, &loc)) return false;
     if (p->failed) return false;
-    xfc_graph_require_equal(p->graph, a, b, loc);
+    xfc_graph_require(p->graph, a, b, ones, loc);
     return true;
 }
 
@@ -402,10 +409,8 @@ static bool graph(xfc_parser *p) {
     outputs o = {0};
     xfc_ps_next(p);
     if (!header(p, &o)) return false;
-    while (xfc_ps_take_word(p, "require"))
-        if (!constraint(p)) return false;
     while (!xfc_ps_take_word(p, "return"))
-        if (!op(p)) return false;
+        if (!(xfc_ps_take_word(p, "require") ? constraint(p) : op(p))) return false;
     if (!read_return(p, &o)) return false;
     if (xfc_ps_take_word(p, "plan") && !read_plan(p)) return false;
     if (!xfc_ps_need(p, '}')) return false;

@@ -449,6 +449,32 @@ static void print_plan(xfc_printer *p) {
     xfc_buf_str(p->out, "  }\n");
 }
 
+/* --- what must hold --- */
+
+static void print_constraint(xfc_printer *p, const xfc_constraint *k) {
+    const xfc_int side[] = {k->a, k->b};
+    xfc_buf_str(p->out, "  require ");
+    xfc_pr_int(p, k->a);
+    xfc_buf_str(p->out, " == ");
+    xfc_pr_int(p, k->b);
+    for (unsigned i = 0; i < XFC_COUNT(side); i++) {
+        if (!(k->ones >> i & 1)) continue;
+        xfc_buf_str(p->out, " or ");
+        xfc_pr_int(p, side[i]);
+        xfc_buf_str(p->out, " == 1");
+    }
+    print_location(p, &k->loc);
+    xfc_buf_char(p->out, '\n');
+}
+
+/* Those that are known where symbols first .. end - 1 have been defined (see xfc_constraint_known). */
+static void print_constraints(xfc_printer *p, const xfc_defined *d, uint32_t first, uint32_t end) {
+    for (uint32_t i = 0; i < p->graph->n_constraints; i++) {
+        uint32_t known = xfc_constraint_known(d, &p->graph->constraint[i]);
+        if (known >= first && known < end) print_constraint(p, &p->graph->constraint[i]);
+    }
+}
+
 /* --- entry points --- */
 
 void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opts) {
@@ -457,18 +483,17 @@ void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opt
     p.values.arena = p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.scratch;
     name_values(&p);
     print_header(&p);
-    for (uint32_t i = 0; i < g->n_constraints; i++) {
-        xfc_buf_str(out, "  require ");
-        xfc_pr_int(&p, g->constraint[i].a);
-        xfc_buf_str(out, " == ");
-        xfc_pr_int(&p, g->constraint[i].b);
-        print_location(&p, &g->constraint[i].loc);
-        xfc_buf_char(out, '\n');
-    }
+    const xfc_defined defined = xfc_defined_of(g, p.scratch);
+    uint32_t n_defined = 0;
+    print_constraints(&p, &defined, 0, 1);
     xfc_foreach_op(op, g) {
+        const xfc_int *symbol;
+        uint32_t n = xfc_op_defines(op, &symbol);
         xfc_buf_str(out, "  ");
         print_op(&p, op);
         xfc_buf_char(out, '\n');
+        if (n) print_constraints(&p, &defined, n_defined + 1, n_defined + n + 1);
+        n_defined += n;
     }
     if (g->plan) print_plan(&p);
     xfc_buf_str(out, "}\n");

@@ -245,16 +245,6 @@ static bool check_attrs(xfc_verifier *v, const xfc_op *op) {
     return ok;
 }
 
-static bool has_constraint(const xfc_graph *g, const xfc_constraint *c) {
-    for (uint32_t i = 0; i < g->n_constraints; i++) {
-        const xfc_constraint *k = &g->constraint[i];
-        if ((xfc_int_same(k->a, c->a) && xfc_int_same(k->b, c->b)) ||
-            (xfc_int_same(k->a, c->b) && xfc_int_same(k->b, c->a)))
-            return true;
-    }
-    return false;
-}
-
 static void check_inference(xfc_verifier *v, const xfc_op *op) {
     xfc_type out[MAX_OUT];
     xfc_graph probe = *v->g; /* constraints that inference asks for land here */
@@ -278,9 +268,12 @@ static void check_inference(xfc_verifier *v, const xfc_op *op) {
         xfc_print_type(v->ctx, &should, &out[i]);
         xfc_vf_defect(v, "result %u is %s, but inference says %s", (unsigned)i, is.text, should.text);
     }
-    for (uint32_t i = 0; i < probe.n_constraints; i++)
-        if (!has_constraint(v->g, &probe.constraint[i]))
-            xfc_vf_defect(v, "needs two dims to be equal that the graph does not require to be");
+    for (uint32_t i = 0; i < probe.n_constraints; i++) {
+        const xfc_constraint *k = &probe.constraint[i];
+        if (!xfc_graph_requires(v->g, k->a, k->b, k->ones))
+            xfc_vf_defect(v, "needs two dims to %s that the graph does not require to",
+                          k->ones ? "fit for broadcasting" : "be equal");
+    }
 }
 
 static void check_content(xfc_verifier *v, const xfc_op *op) {
@@ -383,6 +376,10 @@ static void check_inputs(xfc_verifier *v, const values *t) {
         const xfc_value *x = v->g->in[i];
         if (!xfc_vf_type(v, &x->type, "an input") && x->id < v->g->next_value_id) t->untyped[x->id] = true;
     }
+}
+
+/* What ops define may stand in them. */
+static void check_constraints(xfc_verifier *v) {
     for (uint32_t i = 0; i < v->g->n_constraints; i++) {
         xfc_vf_size(v, v->g->constraint[i].a, "a constraint");
         xfc_vf_size(v, v->g->constraint[i].b, "a constraint");
@@ -402,6 +399,7 @@ static void check_graph(xfc_verifier *v) {
         check_op(v, &t, op);
     }
     check_return(v);
+    check_constraints(v);
     if (before != g->last) xfc_vf_defect(v, "the list of ops does not end where the graph says");
     for (uint32_t i = 0; i < g->n_in; i++) check_uses(v, &t, g->in[i]);
     for (const xfc_op *op = g->first; op; op = op->next) {

@@ -2,7 +2,7 @@
  *
  * Every op but `return` and `define` is pure, so an op none of whose outputs is used has no effect. Uses precede
  * definitions in a walk from the end, so one walk removes whole chains. A define goes when nothing behind it names one
- * of its symbols. Run it after any pass that leaves replaced ops behind.
+ * of its symbols, and no constraint does. Run it after any pass that leaves replaced ops behind.
  *
  *   %0 = erf %x          |
  *   %1 = neg %x          |  %1 = neg %x
@@ -38,8 +38,13 @@ static void note_int(void *user, xfc_int e) {
 }
 
 static names names_of(xfc_pass *pass) {
-    names n = {.ctx = pass->graph->ctx, .named = {.arena = pass->scratch}};
-    n.any = xfc_defined_of(pass->graph, pass->scratch).n > 0;
+    const xfc_graph *g = pass->graph;
+    names n = {.ctx = g->ctx, .named = {.arena = pass->scratch}};
+    n.any = xfc_defined_of(g, pass->scratch).n > 0;
+    for (uint32_t i = 0; n.any && i < g->n_constraints; i++) {
+        note_int(&n, g->constraint[i].a);
+        note_int(&n, g->constraint[i].b);
+    }
     return n;
 }
 

@@ -64,13 +64,7 @@ bool xfc_views_progression_of(xfc_ctx *c, const xfc_value *v, xfc_views_progress
 /* The graph requires end <= extent at entry: min(end, extent) == end. Slicing a table of positions by the sequence's
  * length does. */
 static bool required_inside(const xfc_graph *g, xfc_int end, xfc_int extent) {
-    xfc_int least = xfc_int_min(g->ctx, end, extent);
-    for (uint32_t i = 0; i < g->n_constraints; i++) {
-        const xfc_constraint *k = &g->constraint[i];
-        if (xfc_int_same(k->a, least) && xfc_int_same(k->b, end)) return true;
-        if (xfc_int_same(k->b, least) && xfc_int_same(k->a, end)) return true;
-    }
-    return false;
+    return xfc_graph_requires_equal(g, xfc_int_min(g->ctx, end, extent), end);
 }
 
 /* Every index surely lies in [0, extent); negative ones are moved up by the extent first (ONNX). */

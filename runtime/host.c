@@ -33,7 +33,7 @@ static xf_status define(xf_ctx *c, const xf_step_info *s) {
         int64_t v = c->values[number[i]];
         fits = v >= 0 && v >= c->values[number[i + 1]] && v <= c->values[number[i + 2]];
     }
-    if (fits) return XF_OK;
+    if (fits) return xf_check_sizes(p, (uint32_t)(s - p->steps) + 1, c->values, &c->error);
     char nodes[400] = "";
     xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, p, s);
     return xf_fail(&c->error, XF_E_INTERNAL, "a size that comes from data is out of range in node %s", nodes);

@@ -120,6 +120,8 @@ void xf_pool_end_run(xf_pool *);
 
 /* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
 xf_status xf_bind(const xf_plan *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);
+/* What must hold between sizes: at entry (step 0), or behind step - 1. */
+xf_status xf_check_sizes(const xf_plan *, uint32_t step, const int64_t *values, xf_error *);
 void xf_arg_shape(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
 /* Bytes of a dense argument; false: a negative dim or overflow. */
 bool xf_arg_size(const xf_plan *, const xf_arg *, const int64_t *values, size_t *bytes);

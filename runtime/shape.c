@@ -2,7 +2,7 @@
  *
  * The caller is not trusted: nothing is read through a tensor, and no size is used, before it was checked here. A
  * message names the input, says what came and what was expected. Order: each tensor alone; symbols and their ranges;
- * derived dims; constraints.
+ * derived dims; what must hold between sizes, as far as it does not depend on data.
  */
 #include "runtime/runtime.h"
 
@@ -123,11 +123,19 @@ static xf_status check_dims(const xf_plan *p, const xf_tensor *in, const int64_t
             int64_t want = values[p->dims[p->args[i].first_dim + d].value];
             if (in[i].shape[d] != want) return wrong_dim(p, i, d, in[i].shape[d], want, error);
         }
+    return xf_check_sizes(p, 0, values, error);
+}
+
+xf_status xf_check_sizes(const xf_plan *p, uint32_t step, const int64_t *values, xf_error *error) {
+    static const char *const unless[] = {"", ", and the first is not 1", ", and the second is not 1",
+                                         ", and neither is 1"};
     for (uint32_t i = 0; i < p->head->n_checks; i++) {
         const xf_check *c = &p->checks[i];
-        if (values[c->a] != values[c->b])
-            return xf_fail(error, XF_E_SHAPE, "the input dims do not fit together: %s: %lld against %lld",
-                           xf_plan_str(p, c->what), (long long)values[c->a], (long long)values[c->b]);
+        int64_t a = values[c->a], b = values[c->b];
+        if (c->step != step || a == b || (c->ones & 1 && a == 1) || (c->ones & 2 && b == 1)) continue;
+        return xf_fail(error, XF_E_SHAPE, "%s do not fit together: %s: %lld against %lld%s",
+                       step ? "sizes that come from data" : "the input dims", xf_plan_str(p, c->what), (long long)a,
+                       (long long)b, unless[c->ones]);
     }
     return XF_OK;
 }

@@ -115,7 +115,7 @@ xfc_status xfc_bind_initializers(xfc_importer *im, xfc_body *body, const Onnx__G
     return XFC_OK;
 }
 
-/* A size that data decides is no size of an output, as callers cannot prepare for it; nor can it be checked at entry. */
+/* A size that data decides is no size of an output, as callers cannot prepare for it. */
 static bool has_found_size(const xfc_ctx *c, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(c, e);
     if (i->kind == XFC_INT_CONST || i->kind == XFC_INT_SYMBOL)
@@ -127,7 +127,6 @@ static bool has_found_size(const xfc_ctx *c, xfc_int e) {
 }
 
 static void check_found_sizes(xfc_importer *im, xfc_value *const *value, const char *const *name, size_t n) {
-    const xfc_graph *g = im->graph;
     for (size_t i = 0; i < n; i++) {
         bool found = false;
         for (uint32_t d = 0; d < value[i]->type.rank; d++)
@@ -137,10 +136,6 @@ static void check_found_sizes(xfc_importer *im, xfc_value *const *value, const c
                      "a dim of output '%s' depends on the values of the inputs; make an output of fixed size of it",
                      name[i]);
     }
-    for (uint32_t i = 0; i < g->n_constraints; i++)
-        if (has_found_size(im->ctx, g->constraint[i].a) || has_found_size(im->ctx, g->constraint[i].b))
-            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, g->constraint[i].loc,
-                     "needs a size that depends on the values of the inputs to be equal to another");
 }
 
 static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {

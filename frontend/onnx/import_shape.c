@@ -144,6 +144,7 @@ void xfc_import_expand(xfc_node *n) {
         xfc_int want = i + n_entry >= rank ? entry[i + n_entry - rank] : one(n);
         if (xfc_int_is(n->ctx, want, -1)) want = have; /* torch's "keep", which some exporters let through */
         dim[i] = xfc_broadcast_size(n->ctx, have, want);
+        xfc_graph_require(n->im->graph, have, want, XFC_BROADCAST, n->loc);
         same = same && xfc_int_same(dim[i], have);
     }
     n->out[0] = same ? n->in[0] : xfc_b_expand(n->b, n->in[0], dim, rank);

@@ -93,6 +93,7 @@ static void raise_least(void *user, xfc_int dim) {
 static bool raise_ranges(xfc_importer *im) {
     bool found = false;
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
+        if (im->graph->constraint[i].ones) continue;
         raiser r = {.im = im, .a = im->graph->constraint[i].a, .b = im->graph->constraint[i].b};
         xfc_int_symbols(im->ctx, r.a, raise_least, &r);
         xfc_int_symbols(im->ctx, r.b, raise_least, &r);
@@ -105,6 +106,7 @@ static bool unify_constraints(xfc_importer *im) {
     bool found = false;
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
         xfc_int side[2] = {im->graph->constraint[i].a, im->graph->constraint[i].b};
+        if (im->graph->constraint[i].ones) continue;
         for (uint32_t k = 0; k < im->alias.n; k++) { /* as this round left it */
             xfc_int from = {(uint32_t)im->alias.entry[k].key}, to = {(uint32_t)im->alias.entry[k].value};
             for (int s = 0; s < 2; s++) side[s] = xfc_int_substitute(im->ctx, side[s], &from, &to, 1);
@@ -121,60 +123,30 @@ static bool unify_constraints(xfc_importer *im) {
 
 enum { MAX_NOTES = 8 };
 
-typedef struct {
-    xfc_importer *im;
-    xfc_map seen; /* expressions looked at */
-    bool unify;   /* or note */
-    uint32_t n;   /* pairs that were */
-} pairs;
-
-static void meet_pair(pairs *w, xfc_int a, xfc_int b, xfc_loc loc) {
-    xfc_int old = a.id < b.id ? a : b, young = a.id < b.id ? b : a;
-    xfc_ctx *c = w->im->ctx;
-    if (w->unify) old = xfc_unified(w->im, old), young = xfc_unified(w->im, young);
-    if (!is_dim(c, old) || !is_dim(c, young) || xfc_int_same(old, young)) return;
-    if (w->unify) {
-        w->n += try_replace(w->im, young, old) || try_replace(w->im, old, young);
-    } else if (w->n < MAX_NOTES) {
-        w->n++;
-        const char *name = xfc_int_look(c, old)->name, *other = xfc_int_look(c, young)->name;
-        xfc_graph_note(w->im->graph, "import", loc,
-                       "dims '%s' and '%s' meet in broadcasting and may differ, one of them being 1; if they never do, "
-                       "--dim '%s=%s' makes better code, or --dim same, which says so of all dims",
-                       name, other, other, name);
-    }
+static void note_pair(xfc_importer *im, xfc_int a, xfc_int b, xfc_loc loc) {
+    const char *name = xfc_int_look(im->ctx, a.id < b.id ? a : b)->name;
+    const char *other = xfc_int_look(im->ctx, a.id < b.id ? b : a)->name;
+    xfc_graph_note(im->graph, "import", loc,
+                   "dims '%s' and '%s' meet in broadcasting and may differ, one of them being 1; if they never do, "
+                   "--dim '%s=%s' makes better code, or --dim same, which says so of all dims",
+                   name, other, other, name);
 }
 
-static void look_for_pairs(pairs *w, xfc_int e, xfc_loc loc) {
-    if (!xfc_int_known(e) || xfc_map_get(&w->seen, e.id)) return;
-    xfc_map_set(&w->seen, e.id, 1);
-    const xfc_int_info i = *xfc_int_look(w->im->ctx, e);
-    if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SYMBOL) return;
-    if (i.kind == XFC_INT_MAX) meet_pair(w, i.a, i.b, loc);
-    for (uint32_t t = 0; i.kind == XFC_INT_SUM && t < i.n_terms; t++)
-        for (uint32_t k = 0; k < i.term[t].n; k++) look_for_pairs(w, i.term[t].atom[k], loc);
-    if (i.kind == XFC_INT_SUM) return;
-    look_for_pairs(w, i.a, loc);
-    look_for_pairs(w, i.b, loc);
-}
-
-/* The bias of attention broadcasts to the scores, which have no dims of their own there. */
-static void look_at_bias(pairs *w, const xfc_op *op) {
-    if (op->n_in < 4 || !op->in[3].value) return;
-    const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type, *bias = &op->in[3].value->type;
-    const xfc_int scores[4] = {q->dim[0], q->dim[1], q->dim[2], k->dim[2]};
-    for (uint32_t d = 0; d < bias->rank; d++)
-        look_for_pairs(w, xfc_int_max(w->im->ctx, bias->dim[d], scores[d + 4 - bias->rank]), op->loc);
-}
-
+/* The dims of what is required with exceptions: unified, or noted. */
 static bool meet_pairs(xfc_importer *im, bool unify) {
-    pairs w = {.im = im, .seen = {.arena = im->arena}, .unify = unify};
-    xfc_foreach_op(op, im->graph) {
-        if (op->code == XFC_OP_ATTENTION) look_at_bias(&w, op);
-        if (!(xfc_ops[op->code].traits & (XFC_MAP | XFC_CONTRACT))) continue;
-        for (uint32_t d = 0; d < op->out[0].type.rank; d++) look_for_pairs(&w, op->out[0].type.dim[d], op->loc);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
+        const xfc_constraint *k = &im->graph->constraint[i];
+        if (!k->ones || !is_dim(im->ctx, k->a) || !is_dim(im->ctx, k->b)) continue;
+        xfc_int a = unify ? xfc_unified(im, k->a) : k->a, b = unify ? xfc_unified(im, k->b) : k->b;
+        if (xfc_int_same(a, b)) continue;
+        xfc_int old = a.id < b.id ? a : b, young = a.id < b.id ? b : a;
+        if (unify)
+            n += try_replace(im, young, old) || try_replace(im, old, young);
+        else if (n++ < MAX_NOTES)
+            note_pair(im, a, b, k->loc);
     }
-    return w.n > 0;
+    return n > 0;
 }
 
 bool xfc_unify_dims(xfc_importer *im) {

@@ -176,6 +176,38 @@ static void indices(void) {
                 check_fused, "gather of a fused value");
 }
 
+/* --- sizes that come from data --- */
+
+/* The first c of x plus y, summed: c and the size of y meet. */
+static void check_found(loaded *l, const char *what) {
+    static const float x[] = {1, 2, 3, 4, 5}, y[] = {10, 20, 30};
+    static const int64_t counts[] = {3, 1, 2, 0};
+    static const struct {
+        int64_t m;
+        float want;
+    } cases[] = {{3, 66}, {3, 63}, {3, -1}, {1, 0}, {1, 23}};
+    static const int count_of[] = {0, 1, 2, 3, 2};
+    for (int i = 0; i < 5; i++) {
+        operand in[3] = {{XFC_F32, {5}, 1, x}, {XFC_F32, {cases[i].m}, 1, y}, {XFC_I64, {1}, 1, &counts[count_of[i]]}};
+        xf_tensor t[3], out[1] = {{0}};
+        if (cases[i].want >= 0) {
+            run(l, in, 3, &cases[i].want, sizeof(float), NULL, what);
+            continue;
+        }
+        for (int k = 0; k < 3; k++) fill(&t[k], &in[k]);
+        CHECK(l->xf->run(l->ctx, t, 3, out, 1) == XF_E_SHAPE);
+        CHECK_CONTAINS(l->xf->last_error(l->ctx), "kept/Add Add: 2 against 3, and neither is 1");
+    }
+}
+
+static void found(void) {
+    compile_and("graph @g[n, m](%x: f32[n], %y: f32[m], %c: i64[1]) -> (f32[] \"z\") stage imported {\n"
+                "  define T in 0..n = %c\n  require T == m or T == 1 or m == 1 @ \"kept/Add\" \"Add\" 17\n"
+                "  %t = slice %x {start = [0], size = [T], step = [1]}\n"
+                "  %s = add %t, %y\n  %z = reduce_sum %s {axes = [0]}\n  return %z\n}\n",
+                check_found, "sizes that come from data");
+}
+
 /* --- integers --- */
 
 static void check_div(loaded *l, const char *what) {
@@ -266,6 +298,7 @@ static void corners(void) {
 int main(void) {
     ctx = xfc_ctx_new();
     indices();
+    found();
     integers();
     corners();
     xfc_ctx_free(ctx);

@@ -101,6 +101,7 @@ static void test_contents(xfc_ctx *ctx) {
     if (!CHECK(p.n_values <= 256 && xf_plan_eval(&p, values))) return;
     CHECK_INT(values[h->work_bytes], 72 + 128);
     CHECK_INT(values[p.checks[0].a], values[p.checks[0].b]);
+    CHECK(p.checks[0].ones == 0 && p.checks[0].step == 0);
     CHECK_INT(h->n_steps, 3);
     static const uint32_t space[3][3] = {{XF_SPACE_INPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK},
                                          {XF_SPACE_WORK, XF_SPACE_WEIGHT, XF_SPACE_WORK},

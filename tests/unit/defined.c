@@ -215,12 +215,26 @@ static void outputs(void) {
     tear_down(&f);
 }
 
-static void constraints(void) { /* checked before the run, when T has no value */
+/* They hold from where all they name is defined; a symbol that nobody defines may not stand in one. */
+static void constraints(void) {
     fixture f;
     set_up(&f);
-    xfc_graph_require_equal(f.graph, f.t, f.s, (xfc_loc){0});
+    xfc_int late = xfc_int_let(f.ctx, "late", xfc_int_const(f.ctx, 0), f.batch);
+    xfc_graph_require(f.graph, late, f.t, XFC_BROADCAST, (xfc_loc){0});
+    xfc_graph_require_equal(f.graph, f.s, xfc_int_add(f.ctx, f.t, f.n), (xfc_loc){0});
+    xfc_graph_require_equal(f.graph, f.s, f.batch, (xfc_loc){0});
     xfc_graph_set_outputs(f.graph, &f.x, (const char *[]){"y"}, 1);
-    refuses(&f, "a constraint uses 'T'");
+    refuses(&f, "a constraint uses 'late'");
+    xfc_int one = xfc_int_const(f.ctx, 1);
+    f.b.before = f.graph->last;
+    xfc_value *count = xfc_b_slice(&f.b, f.counts, &one, &one, (const int64_t[]){1});
+    CHECK(xfc_b_define(&f.b, count, &late, 1) != NULL);
+    xfc_defined d = xfc_defined_of(f.graph, f.graph->arena);
+    CHECK_INT(xfc_constraint_known(&d, &f.graph->constraint[0]), 3);
+    CHECK_INT(xfc_constraint_known(&d, &f.graph->constraint[1]), 2);
+    CHECK_INT(xfc_constraint_known(&d, &f.graph->constraint[2]), 0);
+    xfc_buf text = {.arena = f.graph->arena};
+    CHECK(xfc_verify(f.graph, &text));
     tear_down(&f);
 }
 

@@ -126,6 +126,33 @@ static void constraints(xfc_ctx *c) {
     xfc_graph_free(g);
 }
 
+/* Requirements of one pair are one: what each allows in the place of equality, all allow. */
+static void broadcasts(xfc_ctx *c) {
+    static const unsigned A = XFC_A_MAY_BE_1, B = XFC_B_MAY_BE_1, both = XFC_BROADCAST;
+    xfc_graph *g = xfc_graph_new(c, "broadcasts");
+    xfc_int n = xfc_int_symbol(c, "n", 0, 9), m = xfc_int_symbol(c, "m", 0, 9), one = xfc_int_const(c, 1),
+            few = xfc_int_symbol(c, "few", 2, 9), many = xfc_int_symbol(c, "many", 20, 90);
+    CHECK(xfc_graph_require(g, one, n, A, (xfc_loc){0}) && xfc_graph_require(g, n, one, both, (xfc_loc){0}));
+    CHECK_INT(g->n_constraints, 0); /* hold whatever n is */
+    CHECK(!xfc_graph_requires(g, n, m, both) && !xfc_graph_requires(g, one, n, B));
+    CHECK(xfc_graph_require(g, n, m, both, (xfc_loc){.node = "first"}));
+    CHECK(xfc_graph_requires(g, n, m, both) && xfc_graph_requires(g, m, n, both));
+    CHECK(!xfc_graph_requires(g, n, m, A) && !xfc_graph_requires_equal(g, n, m));
+    CHECK(xfc_graph_require(g, m, n, A, (xfc_loc){.node = "second"})); /* m may be 1, n may not */
+    CHECK(xfc_graph_requires(g, m, n, A) && xfc_graph_requires(g, n, m, B) && !xfc_graph_requires(g, n, m, A));
+    CHECK(g->n_constraints == 1 && xfc_int_same(g->constraint[0].a, n) && g->constraint[0].ones == B);
+    CHECK_STR(g->constraint[0].loc.node, "second");
+    CHECK(xfc_graph_require(g, n, m, A, (xfc_loc){0})); /* if both were 1 they would be equal */
+    CHECK(g->n_constraints == 1 && xfc_graph_requires_equal(g, m, n));
+    CHECK(xfc_graph_require(g, n, few, both, (xfc_loc){0}) && g->constraint[1].ones == A); /* few is not 1 */
+    CHECK(xfc_graph_require(g, n, many, both, (xfc_loc){0}));                              /* n may be 1 */
+    CHECK(!xfc_graph_require(g, few, many, both, (xfc_loc){0}));
+    xfc_graph *h = xfc_graph_clone(g);
+    CHECK(h->n_constraints == 4 && h->constraint[1].ones == A && xfc_graph_requires(h, few, n, B));
+    xfc_graph_free(h);
+    xfc_graph_free(g);
+}
+
 /* One layer with a composite, a constant, a dims op and an optional operand left out. */
 static xfc_graph *small_model(xfc_ctx *c) {
     xfc_graph *g = xfc_graph_new(c, "model");
@@ -360,6 +387,7 @@ int main(void) {
     edits(c);
     attributes(c);
     constraints(c);
+    broadcasts(c);
     clones(c);
     refusals();
     builders(c);

@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 3u
+#define XF_CODE_ABI 4u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
@@ -79,8 +79,11 @@ typedef struct {          /* a graph input or output */
 } xf_arg;
 typedef struct {
     xf_val a, b;
-    uint32_t what, pad;
-} xf_check; /* a == b must hold; what: node, for messages */
+    uint32_t what; /* node, for messages */
+    uint32_t ones; /* bit 0: or a is 1; bit 1: or b is 1 */
+    uint32_t step; /* 0: checked at entry; else behind step - 1, a DEFINE */
+    uint32_t pad;
+} xf_check; /* a == b must hold */
 
 enum { XF_SPACE_INPUT = 1, XF_SPACE_OUTPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK };
 typedef struct {
