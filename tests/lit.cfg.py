@@ -33,6 +33,8 @@ for folder, tools in (
 ):
     for tool in tools:
         config.substitutions.append((r"(?<![-\w/.%])" + tool + r"(?![-\w/.])", shlex.quote(os.path.join(folder, tool))))
+# The interpreter that runs lit: the one of PATH may be a wrapper, and a slow one.
+config.substitutions.append((r"(?<![-\w/.%])python3(?![-\w/.])", shlex.quote(sys.executable)))
 config.substitutions.append(("%bin", shlex.quote(bin_dir)))
 config.substitutions.append(("%root", shlex.quote(os.path.dirname(config.test_source_root))))
 
