@@ -178,8 +178,11 @@ static double sigmoid_d(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) /
         }                                                                                                              \
     }
 
+static float sin_f32(float x) { return xk_is_far_f32(x) ? xk_sin_f32_far(x) : xk_sin_f32(x); }
+static float cos_f32(float x) { return xk_is_far_f32(x) ? xk_cos_f32_far(x) : xk_cos_f32(x); }
+
 FLOAT_OP(float_op, float, f, sqrtf, floorf, ceilf, rintf, fabsf, fmaf, xk_exp_f32, xk_log_f32, xk_erf_f32, xk_tanh_f32,
-         xk_sigmoid_f32, xk_sin_f32, xk_cos_f32, xk_pow_f32)
+         xk_sigmoid_f32, sin_f32, cos_f32, xk_pow_f32)
 FLOAT_OP(double_op, double, d, sqrt, floor, ceil, rint, fabs, fma, exp, log, erf, tanh, sigmoid_d, sin, cos, pow)
 
 static bool is_test(xfc_scalar_op op) {

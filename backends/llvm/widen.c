@@ -4,7 +4,7 @@
  * called: instruction by instruction, on the shape of the arguments at hand (every operand that is a constant is
  * splatted, every intrinsic declared anew on the wide type). A vector lane thus computes exactly what the scalar does,
  * and what the interpreter does with the same C on a machine with the same instructions. Multiply-adds (llvm.fma,
- * llvm.fmuladd) stay fused only if the target fuses.
+ * llvm.fmuladd) stay fused only if the target fuses. Where a function has a far one (xk.h), a branch leads around it.
  *
  * No lookup tables, no branches, no calls but intrinsics: anything else is a bug in math.c and ends the compiler.
  */
@@ -102,22 +102,44 @@ static LLVMValueRef copy_instruction(copier *c, LLVMValueRef in) {
     }
 }
 
-LLVMValueRef xfc_emit_math_f32(xfc_emit *e, const char *name, const LLVMValueRef *arg, uint32_t n) {
-    char symbol[64];
-    xfc_assert(strlen(name) + sizeof "xk__f32" <= sizeof symbol && n <= 2);
-    strcat(strcat(strcpy(symbol, "xk_"), name), "_f32");
-    LLVMValueRef fn = LLVMGetNamedFunction(math_module(e), symbol);
-    if (!fn || LLVMCountBasicBlocks(fn) != 1 || LLVMCountParams(fn) != n)
-        xfc_bug(__FILE__, __LINE__, "math.c has no function %s of %u arguments in one block", symbol, n);
-    LLVMValueRef v[2];
-    for (uint32_t i = 0; i < n; i++) v[i] = arg[i];
-    xfc_emit_unify(e, v, n);
-    copier c = {e, {.arena = e->arena}, xfc_is_vector(v[0]) ? LLVMGetVectorSize(LLVMTypeOf(v[0])) : 0, symbol};
-    for (uint32_t i = 0; i < n; i++) xfc_map_set_ptr(&c.values, LLVMGetParam(fn, i), v[i]);
+static LLVMValueRef copy_function(xfc_emit *e, LLVMValueRef fn, const LLVMValueRef *arg) {
+    copier c = {.e = e, .values = {.arena = e->arena}, .name = LLVMGetValueName2(fn, &(size_t){0})};
+    if (LLVMCountBasicBlocks(fn) != 1) xfc_bug(__FILE__, __LINE__, "%s has branches", c.name);
+    if (xfc_is_vector(arg[0])) c.lanes = LLVMGetVectorSize(LLVMTypeOf(arg[0]));
+    for (uint32_t i = 0; i < LLVMCountParams(fn); i++) xfc_map_set_ptr(&c.values, LLVMGetParam(fn, i), arg[i]);
     LLVMValueRef in = LLVMGetFirstInstruction(LLVMGetEntryBasicBlock(fn));
     for (; LLVMGetInstructionOpcode(in) != LLVMRet; in = LLVMGetNextInstruction(in))
         xfc_map_set_ptr(&c.values, in, copy_instruction(&c, in));
     return operand(&c, in, 0);
+}
+
+/* near where the argument is not far; the block that computes the others runs only if there are some. */
+static LLVMValueRef with_far(xfc_emit *e, LLVMValueRef far_fn, LLVMValueRef near, const LLVMValueRef *arg) {
+    LLVMValueRef far = copy_function(e, LLVMGetNamedFunction(math_module(e), "xk_is_far_f32"), arg), some;
+    far = some = LLVMBuildICmp(e->b, LLVMIntNE, far, LLVMConstNull(LLVMTypeOf(far)), "");
+    LLVMTypeRef flags = LLVMTypeOf(far);
+    if (xfc_is_vector(far)) some = xfc_emit_intrinsic(e, "llvm.vector.reduce.or", &flags, 1, &far, 1);
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(e->b)}, done = xfc_emit_if_begin(e, some, "far");
+    LLVMValueRef in[2] = {near, LLVMBuildSelect(e->b, far, copy_function(e, far_fn, arg), near, "")};
+    from[1] = LLVMGetInsertBlock(e->b);
+    xfc_emit_if_end(e, done);
+    LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(near), "");
+    LLVMAddIncoming(phi, in, from, 2);
+    return phi;
+}
+
+LLVMValueRef xfc_emit_math_f32(xfc_emit *e, const char *name, const LLVMValueRef *arg, uint32_t n) {
+    char symbol[64];
+    xfc_assert(strlen(name) + sizeof "xk__f32_far" <= sizeof symbol && n <= 2);
+    strcat(strcat(strcpy(symbol, "xk_"), name), "_f32");
+    LLVMValueRef fn = LLVMGetNamedFunction(math_module(e), symbol);
+    if (!fn || LLVMCountParams(fn) != n)
+        xfc_bug(__FILE__, __LINE__, "math.c has no function %s of %u arguments", symbol, n);
+    LLVMValueRef v[2];
+    for (uint32_t i = 0; i < n; i++) v[i] = arg[i];
+    xfc_emit_unify(e, v, n);
+    LLVMValueRef near = copy_function(e, fn, v), far = LLVMGetNamedFunction(math_module(e), strcat(symbol, "_far"));
+    return far ? with_far(e, far, near, v) : near;
 }
 
 static LLVMValueRef call_libm(xfc_emit *e, const char *name, LLVMValueRef *arg, uint32_t n) {

@@ -3,13 +3,12 @@
  *
  * Coefficients are minimax fits of our own (weighted for relative error, rounded to float). Constants that are
  * multiplied by an integer have few bits, so arguments reduce as exactly without a fused multiply-add as with one.
- * Measured maxima, in ulp, over every 997th float: exp 1.1, log 0.8, erf 2.8, tanh 2.5, sigmoid 2.2, sin and cos 1.5
- * for |x| <= 2^20, pow 0.51.
+ * Measured maxima, in ulp, over every 997th float: exp 1.1, log 0.8, erf 2.8, tanh 2.5, sigmoid 2.2, sin and cos 1.5,
+ * pow 0.51.
  *
  *   exp      results below the least normal float are 0
- *   sin, cos reduce in double, exactly for |x| <= 2^20; beyond, the absolute error grows as |x| * 2^-53, and from 2^50
- * on the result is some number in [-1, 1] pow      works in double: correct for denormals, infinities, signed zeros and
- * odd integers, as C99 says
+ *   sin, cos reduce in double, exactly for |x| <= 2^20; the far ones exactly for all x, at four times the cost
+ *   pow      works in double: correct for denormals, infinities, signed zeros and odd integers, as C99 says
  */
 #include "runtime/kernels/xk.h"
 
@@ -128,14 +127,8 @@ float xk_tanh_f32(float x) {
 /* For very negative x this is 1 / e^-x: as exact as exp until the result is no normal float. */
 float xk_sigmoid_f32(float x) { return 1.0f / (1.0f + xk_exp_f32(-x)); }
 
-/* sin(x + quarters * pi / 2). */
-XK float sine(float x, xk_u32 quarters) {
-    double t = (double)x * 0.63661977236758134308 + XK_MAGIC_D, n = t - XK_MAGIC_D;
-    double d = ((double)x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a626331p-34;
-    xk_u32 k = (xk_u32)bits_of_d(t) + quarters;
-    float r = (float)d;
-    r = r > 1.0f ? 1.0f : r; /* not reduced any more: stay in [-1, 1]; NaN stays */
-    r = r < -1.0f ? -1.0f : r;
+/* sin((d + k) pi / 2) for r = d pi / 2, |d| <= 1/2. */
+XK float sine(float r, xk_u32 k) {
     float z = r * r;
     float s = XK_FMA(0x1.6cd1b0p-19f, z, -0x1.a00f7ep-13f);
     s = XK_FMA(s, z, 0x1.111108p-7f);
@@ -149,8 +142,41 @@ XK float sine(float x, xk_u32 quarters) {
     return float_of(bits_of(y) ^ (k & 2) << 30);
 }
 
-float xk_sin_f32(float x) { return sine(x, 0); }
-float xk_cos_f32(float x) { return sine(x, 1); }
+XK float sine_near(float x, xk_u32 quarters) {
+    double t = (double)x * 0.63661977236758134308 + XK_MAGIC_D, n = t - XK_MAGIC_D;
+    double d = ((double)x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a626331p-34;
+    return sine((float)d, (xk_u32)bits_of_d(t) + quarters);
+}
+
+/* Adds x c to d + n, without multiples of 4, d in [-1/2, 1/2], n whole. */
+XK void add_quarters(double x, double c, double *d, double *n) {
+    double p = x * c, sum = *d + (p - 4.0 * __builtin_rint(p * 0.25)), whole = __builtin_rint(sum);
+    *d = sum - whole;
+    *n += whole;
+}
+
+/* x 2 / pi, with 2 / pi in pieces of 28 bits, from the largest: each product is exact, and so is each sum as long as it
+ * is not small against what comes next. */
+XK float sine_far(float x, xk_u32 quarters) {
+    double d = 0.0, n = 0.0, wide = (double)x;
+    add_quarters(wide, 0xa2f9836.0p-28, &d, &n);
+    add_quarters(wide, 0xe4e4415.0p-56, &d, &n);
+    add_quarters(wide, 0x29fc275.0p-84, &d, &n);
+    add_quarters(wide, 0x7d1f534.0p-112, &d, &n);
+    add_quarters(wide, 0xddc0db6.0p-140, &d, &n);
+    add_quarters(wide, 0x295993c.0p-168, &d, &n);
+    add_quarters(wide, 0x439041f.0p-196, &d, &n);
+    return sine((float)(d * 1.5707963267948966), (xk_u32)bits_of_d(n + XK_MAGIC_D) + quarters);
+}
+
+int xk_is_far_f32(float x) { return float_of(bits_of(x) & 0x7fffffffu) > 1048576.0f; }
+float xk_sin_f32(float x) {
+    float y = sine_near(x, 0);
+    return x == 0.0f ? x : y; /* -0 */
+}
+float xk_cos_f32(float x) { return sine_near(x, 1); }
+float xk_sin_f32_far(float x) { return sine_far(x, 0); }
+float xk_cos_f32_far(float x) { return sine_far(x, 1); }
 
 /* log2 of a positive double that a float can hold: m in [sqrt(1/2), sqrt 2), log2 m = s R(s^2), s = (m - 1) / (m + 1).
  */

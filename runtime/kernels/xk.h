@@ -9,6 +9,9 @@
  * contraction is left to the compiler (-ffp-contract=off): a fused multiply-add is written XK_FMA; where a target has
  * none, the emitter multiplies and adds, and accuracy holds as well. Names: xk_<what>_<type>.
  *
+ * A function with a second one, named _far, holds where xk_is_far_f32 is 0, and the far one where it is not: such
+ * arguments are rare and dear, so the caller branches around it, once for all lanes of a vector.
+ *
  * Accuracy, over all floats: within 4 ulp of the exact result (tests/kernels measures it); NaN in gives NaN out.
  */
 #ifndef XK_H
@@ -40,6 +43,9 @@ float xk_tanh_f32(float);
 float xk_sigmoid_f32(float);
 float xk_sin_f32(float);
 float xk_cos_f32(float);
+float xk_sin_f32_far(float);
+float xk_cos_f32_far(float);
 float xk_pow_f32(float, float);
+int xk_is_far_f32(float); /* also infinity; not NaN */
 
 #endif

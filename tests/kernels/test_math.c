@@ -15,6 +15,12 @@
 
 float xk_exp_f32_plain(float), xk_log_f32_plain(float), xk_erf_f32_plain(float), xk_tanh_f32_plain(float);
 float xk_sigmoid_f32_plain(float), xk_sin_f32_plain(float), xk_cos_f32_plain(float), xk_pow_f32_plain(float, float);
+float xk_sin_f32_far_plain(float), xk_cos_f32_far_plain(float);
+
+static float sin_f32(float x) { return xk_is_far_f32(x) ? xk_sin_f32_far(x) : xk_sin_f32(x); }
+static float cos_f32(float x) { return xk_is_far_f32(x) ? xk_cos_f32_far(x) : xk_cos_f32(x); }
+static float sin_f32_plain(float x) { return xk_is_far_f32(x) ? xk_sin_f32_far_plain(x) : xk_sin_f32_plain(x); }
+static float cos_f32_plain(float x) { return xk_is_far_f32(x) ? xk_cos_f32_far_plain(x) : xk_cos_f32_plain(x); }
 
 static int failures;
 
@@ -42,18 +48,18 @@ typedef struct {
     const char *name;
     float (*f)(float), (*plain)(float);
     double (*want)(double);
-    double most, limit; /* ulps; |x| */
+    double most; /* ulps */
     bool flushes;
 } unary;
 
 static const unary unaries[] = {
-    {"exp", xk_exp_f32, xk_exp_f32_plain, exp, 4, HUGE_VAL, true},
-    {"log", xk_log_f32, xk_log_f32_plain, log, 4, HUGE_VAL, false},
-    {"erf", xk_erf_f32, xk_erf_f32_plain, erf, 4, HUGE_VAL, false},
-    {"tanh", xk_tanh_f32, xk_tanh_f32_plain, tanh, 4, HUGE_VAL, false},
-    {"sigmoid", xk_sigmoid_f32, xk_sigmoid_f32_plain, sigmoid, 4, HUGE_VAL, true},
-    {"sin", xk_sin_f32, xk_sin_f32_plain, sin, 4, 1 << 20, false},
-    {"cos", xk_cos_f32, xk_cos_f32_plain, cos, 4, 1 << 20, false},
+    {"exp", xk_exp_f32, xk_exp_f32_plain, exp, 4, true},
+    {"log", xk_log_f32, xk_log_f32_plain, log, 4, false},
+    {"erf", xk_erf_f32, xk_erf_f32_plain, erf, 4, false},
+    {"tanh", xk_tanh_f32, xk_tanh_f32_plain, tanh, 4, false},
+    {"sigmoid", xk_sigmoid_f32, xk_sigmoid_f32_plain, sigmoid, 4, true},
+    {"sin", sin_f32, sin_f32_plain, sin, 4, false},
+    {"cos", cos_f32, cos_f32_plain, cos, 4, false},
 };
 
 typedef struct {
@@ -78,26 +84,12 @@ static void test_unary(const unary *t, uint32_t stride) {
     worst fused = {0, 0}, plain = {0, 0};
     for (uint64_t u = 0; u <= UINT32_MAX; u += stride) {
         float x = from_bits((uint32_t)u);
-        if (fabs((double)x) > t->limit && isfinite(x)) continue;
         double want = t->want((double)x);
         measure(&fused, x, t->f(x), want, t->flushes);
         measure(&plain, x, t->plain(x), want, t->flushes);
     }
     report(t->name, "fused", fused, t->most);
     report(t->name, "plain", plain, t->most);
-}
-
-/* Far arguments of sin and cos: the absolute error that math.c promises, and results that stay in [-1, 1]. */
-static void test_far(const unary *t) {
-    for (uint32_t u = 0x49800000u; u < 0x7f800000u; u += 99991) {
-        float x = from_bits(u), got = t->f(x);
-        double allowed = 0x1p-23 + (double)x * 0x1p-52;
-        if (fabs((double)got) <= 1.0000002 && (x > 0x1p49f || fabs((double)got - t->want((double)x)) <= allowed))
-            continue;
-        printf("%s(%a) = %a FAIL\n", t->name, (double)x, (double)got);
-        failures++;
-        return;
-    }
 }
 
 static bool same(float got, double want) {
@@ -162,8 +154,10 @@ static void test_special(void) {
     expect("tanh(-0)", xk_tanh_f32(-0.0f), -0.0);
     expect("sigmoid(-inf)", xk_sigmoid_f32(-INFINITY), 0);
     expect("sigmoid(inf)", xk_sigmoid_f32(INFINITY), 1);
-    expect("sin(inf)", xk_sin_f32(INFINITY), (double)NAN);
-    expect("cos(0)", xk_cos_f32(0), 1);
+    expect("sin(inf)", sin_f32(INFINITY), (double)NAN);
+    expect("cos(-inf)", cos_f32(-INFINITY), (double)NAN);
+    expect("sin(-0)", sin_f32(-0.0f), -0.0);
+    expect("cos(0)", cos_f32(0), 1);
     for (uint32_t u = 0x7f800001u; u < 0x80000000u; u += 104729) {
         for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++) {
             expect(unaries[i].name, unaries[i].f(from_bits(u)), (double)NAN);
@@ -175,8 +169,6 @@ static void test_special(void) {
 int main(int argc, char **argv) {
     uint32_t stride = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 997;
     for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++) test_unary(&unaries[i], stride ? stride : 997);
-    test_far(&unaries[5]);
-    test_far(&unaries[6]);
     test_pow();
     test_special();
     if (failures) printf("%d failures\n", failures);
