@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "backends/artefact.h"
-#include "runtime/include/xfc/abi.h"
+#include "runtime/include/xfc/check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,31 +26,68 @@ static xfc_status io_error(xfc_ctx *ctx, const char *path, const char *what, con
 
 /* --- sections --- */
 
-static xfc_status zeros(xfc_ctx *ctx, const char *path, int fd, uint64_t n) {
-    static const char block[PAGE] = {0};
-    for (; n; n -= n < PAGE ? n : PAGE) XFC_TRY(xfc_write_all(ctx, path, fd, block, n < PAGE ? (size_t)n : PAGE));
+/* Weights on their way to a file; the checksums of their blocks come behind them. */
+typedef struct {
+    xfc_ctx *ctx;
+    const char *path;
+    int fd;
+    uint64_t at; /* bytes of weights written */
+    uint32_t *sum;
+} weight_stream;
+
+static uint64_t n_blocks(uint64_t bytes) { return bytes / XF_WEIGHTS_BLOCK + (bytes % XF_WEIGHTS_BLOCK != 0); }
+
+static uint64_t weights_section_bytes(const xfc_plan *plan) {
+    return PAGE + plan->weight_bytes + n_blocks(plan->weight_bytes) * sizeof(uint32_t);
+}
+
+static xfc_status put_weights(weight_stream *w, const void *data, size_t n) {
+    XFC_TRY(xfc_write_all(w->ctx, w->path, w->fd, data, n));
+    for (const char *p = data; n;) {
+        uint64_t room = XF_WEIGHTS_BLOCK - w->at % XF_WEIGHTS_BLOCK;
+        size_t k = n < room ? n : (size_t)room;
+        uint32_t *sum = &w->sum[w->at / XF_WEIGHTS_BLOCK];
+        *sum = xf_crc32c(*sum, p, k);
+        p += k, n -= k, w->at += k;
+    }
     return XFC_OK;
+}
+
+/* Zeros up to this place. */
+static xfc_status pad_weights(weight_stream *w, uint64_t to) {
+    static const char block[PAGE] = {0};
+    xfc_assert(to >= w->at);
+    while (w->at < to) XFC_TRY(put_weights(w, block, to - w->at < PAGE ? (size_t)(to - w->at) : PAGE));
+    return XFC_OK;
+}
+
+static xfc_status write_head(weight_stream *w, const xfc_link_job *job) {
+    union {
+        xf_weights_header h;
+        char page[PAGE];
+    } head = {.h = {.magic = XF_WEIGHTS_MAGIC,
+                    .abi = XF_CODE_ABI,
+                    .data_offset = PAGE,
+                    .bytes = job->graph->plan->weight_bytes,
+                    .block = XF_WEIGHTS_BLOCK}};
+    memcpy(head.h.build_id, ((const xf_plan_header *)job->plan->data)->build_id, sizeof head.h.build_id);
+    head.h.check = xf_weights_check(&head, sizeof head);
+    return xfc_write_all(w->ctx, w->path, w->fd, &head, sizeof head);
 }
 
 static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
     const xfc_link_job *job = user;
     const xfc_plan *plan = job->graph->plan;
-    const xf_plan_header *head = job->plan->data;
-    xf_weights_header h = {
-        .magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = PAGE, .bytes = plan->weight_bytes};
-    memcpy(h.build_id, head->build_id, sizeof h.build_id);
-    XFC_TRY(xfc_write_all(ctx, job->output, fd, &h, sizeof h));
-    XFC_TRY(zeros(ctx, job->output, fd, PAGE - sizeof h));
-    uint64_t at = 0;
+    uint64_t blocks = n_blocks(plan->weight_bytes);
+    weight_stream w = {.ctx = ctx, .path = job->output, .fd = fd, .sum = xfc_new_array(ctx->arena, uint32_t, blocks)};
+    XFC_TRY(write_head(&w, job));
     for (uint32_t i = 0; i < plan->n_weights; i++) {
         const xfc_tensor *t = plan->weight[i];
-        xfc_assert(plan->weight_offset[i] >= at);
-        XFC_TRY(zeros(ctx, job->output, fd, plan->weight_offset[i] - at));
-        XFC_TRY(xfc_write_all(ctx, job->output, fd, t->data, t->bytes));
-        at = plan->weight_offset[i] + t->bytes;
+        XFC_TRY(pad_weights(&w, plan->weight_offset[i]));
+        XFC_TRY(put_weights(&w, t->data, t->bytes));
     }
-    xfc_assert(at <= plan->weight_bytes);
-    return zeros(ctx, job->output, fd, plan->weight_bytes - at);
+    XFC_TRY(pad_weights(&w, plan->weight_bytes));
+    return xfc_write_all(ctx, job->output, fd, w.sum, blocks * sizeof *w.sum);
 }
 
 /* 8 bytes of length, then the deflate stream. */
@@ -91,7 +128,7 @@ static xfc_status write_object(xfc_ctx *ctx, int fd, const content *c) {
     uint32_t k = 0;
     if (job->graph && !job->sidecar)
         section[k++] =
-            (xfc_elf_section){XF_SECTION_WEIGHTS, PAGE + job->graph->plan->weight_bytes, PAGE, write_weights, job};
+            (xfc_elf_section){XF_SECTION_WEIGHTS, weights_section_bytes(job->graph->plan), PAGE, write_weights, job};
     if (job->ir_text) {
         XFC_TRY(compress_text(ctx, c->arena, job, &text.blob));
         section[k++] = (xfc_elf_section){XF_SECTION_IR, text.blob.n, 8, write_text, &text};

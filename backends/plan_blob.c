@@ -8,7 +8,7 @@
 #include "backends/artefact.h"
 #include "ir/defined.h"
 #include "ir/eval.h"
-#include "runtime/include/xfc/abi.h"
+#include "runtime/include/xfc/check.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -358,6 +358,8 @@ static void identify(blob *b, const xfc_blob *with, xfc_buf *out) {
         xfc_sha256_add(&s, &hash, sizeof hash);
     }
     xfc_sha256_end(&s, b->head.build_id);
+    memcpy(out->text, &b->head, sizeof b->head);
+    b->head.check = xf_plan_check((const xf_plan_header *)(const void *)out->text);
     memcpy(out->text, &b->head, sizeof b->head);
 }
 

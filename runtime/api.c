@@ -5,6 +5,7 @@
  * errno restores it.
  */
 #include "runtime/runtime.h"
+#include "xfc/check.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static const char *api_status_string(xf_status status) {
     case XF_E_DTYPE: return "wrong element type";
     case XF_E_SHAPE: return "wrong shape";
     case XF_E_NOMEM: return "not enough memory";
-    case XF_E_IO: return "weights cannot be read";
+    case XF_E_IO: return "file damaged or missing";
     case XF_E_CPU: return "no code for this CPU";
     case XF_E_DEVICE: return "device not served";
     case XF_E_RANGE: return "value out of range";
@@ -67,6 +68,18 @@ static uint32_t most_operands(const xf_plan *p, uint32_t most) {
     return most;
 }
 
+static xf_status plan_failed(const xf_plan_header *h, const char *section, const char *why, xf_error *error) {
+    bool version = h->magic == XF_PLAN_MAGIC && h->abi != XF_CODE_ABI;
+    return xf_fail(error, version ? XF_E_ABI : XF_E_IO, "the plan of the model (section %s) cannot be used: %s",
+                   section, why);
+}
+
+static bool variants_damaged(const xf_variant *v) {
+    uint64_t check = xf_variants_check(v);
+    while (v->name) v++;
+    return v->level != check;
+}
+
 static xf_status open_packed(xf_model *m, xf_error *error) {
     const xf_plan_header *h = (const void *)xf_packed_plan;
     if (!h) return XF_OK;
@@ -74,21 +87,23 @@ static xf_status open_packed(xf_model *m, xf_error *error) {
     if (!why) why = xf_packed_check(&m->packed);
     if (!why && m->packed.head->n_outputs != m->plan.head->n_outputs) why = "its outputs are others";
     if (!why && m->packed.head->weight_bytes != m->plan.head->weight_bytes) why = "its weights are others";
-    return why ? xf_fail(error, XF_E_ABI, "the packed plan inside the model cannot be used: %s", why) : XF_OK;
+    return why ? plan_failed(h, XF_SECTION_PACKED, why, error) : XF_OK;
 }
 
 static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error) {
     const xf_plan_header *h = (const void *)xf_plan_blob;
     const char *why = xf_plan_open(&m->plan, h, h->size);
-    if (why) return xf_fail(error, XF_E_ABI, "the plan inside the model cannot be used: %s", why);
+    if (why) return plan_failed(h, XF_SECTION_PLAN, why, error);
     XF_TRY(open_packed(m, error));
+    if (variants_damaged(xf_variants))
+        return xf_fail(error, XF_E_IO, "the file is damaged: its table of code variants is not what xfc wrote");
     m->max_operands = most_operands(&m->plan, 1);
     if (m->packed.head) m->max_operands = most_operands(&m->packed, m->max_operands);
     if (o->device.device_type != 0 && o->device.device_type != 1)
         return xf_fail(error, XF_E_DEVICE, "device type %d: this artefact has CPU code only",
                        (int)o->device.device_type);
-    if (o->flags)
-        return xf_fail(error, XF_E_ARG, "xf_open_opts.flags is %#x, but no flag is defined", (unsigned)o->flags);
+    if (o->flags & ~XF_OPEN_VERIFY)
+        return xf_fail(error, XF_E_ARG, "xf_open_opts.flags is %#x, which has unknown flags", (unsigned)o->flags);
     const char *forced = o->isa && *o->isa ? o->isa : getenv("XF_ISA");
     XF_TRY(xf_variant_pick(xf_variants, forced && *forced ? forced : NULL, &m->variant, error));
     XF_TRY(xf_weights_open(m, o, error));

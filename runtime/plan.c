@@ -1,12 +1,13 @@
 /* plan.c - checks and reads the plan blob (xfc/abi.h).
  *
- * A blob is checked once, table by table and then index by index; the rest of the runtime and the tools follow indices
+ * A blob is checked once: its checksum, for accidents, then table by table and index by index, for everything else; the rest of the runtime and the tools follow indices
  * without looking back. Sizes are evaluated by running the instructions in order, each with overflow checks: dims come
  * from the caller and may be anything.
  * Not here: binding of symbols to input dims (shape.c).
  */
 #include "runtime/plan.h"
 #include "runtime/kernels/routines.h"
+#include "xfc/check.h"
 #include <string.h>
 
 /* One table: its place in the blob, checked. */
@@ -169,7 +170,9 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
     if (n < sizeof *h || (uintptr_t)blob % 8 != 0) return "it is too short";
     if (h->magic != XF_PLAN_MAGIC) return "it is not a plan of xfc";
     if (h->abi != XF_CODE_ABI) return "it was made by another version of xfc";
-    if (h->size < sizeof *h || h->size > n || !tables_ok(h)) return "its tables do not fit";
+    if (h->size < sizeof *h || h->size > n) return "it is cut off";
+    if (xf_plan_check(h) != h->check) return "the file is damaged, its checksum is not the one that xfc wrote";
+    if (!tables_ok(h)) return "its tables do not fit";
     const unsigned char *base = blob;
     *p = (xf_plan){
         .head = h,
@@ -250,4 +253,37 @@ const char *xf_plan_meta(const xf_plan *p, const char *key) {
     for (uint32_t i = 0; i < p->head->n_meta; i++)
         if (strcmp(xf_plan_str(p, p->meta[i].key), key) == 0) return xf_plan_str(p, p->meta[i].value);
     return NULL;
+}
+
+/* --- weights --- */
+
+static uint64_t n_blocks(const xf_weights_header *h) { return h->bytes / h->block + (h->bytes % h->block != 0); }
+
+const char *xf_weights_look(const xf_plan_header *plan, const unsigned char *section, size_t n, xf_weights_header *h) {
+    static const char cut_off[] = "the weights are cut off";
+    if (n < sizeof *h) return cut_off;
+    memcpy(h, section, sizeof *h);
+    if (h->magic != XF_WEIGHTS_MAGIC) return "these are not weights of xfc";
+    if (h->abi != XF_CODE_ABI) return "the weights were made by another version of xfc";
+    if (h->data_offset < sizeof *h || h->data_offset > n) return cut_off;
+    if (xf_weights_check(section, h->data_offset) != h->check || h->block == 0)
+        return "the file is damaged in the header of the weights";
+    if (memcmp(h->build_id, plan->build_id, sizeof h->build_id) != 0)
+        return "the weights belong to another build of the model (was the file replaced since it was loaded?)";
+    if (h->bytes != plan->weight_bytes || h->bytes > n - h->data_offset ||
+        n_blocks(h) > (n - h->data_offset - h->bytes) / sizeof(uint32_t))
+        return cut_off;
+    return NULL;
+}
+
+bool xf_weights_damage(const unsigned char *section, const xf_weights_header *h, size_t *from, size_t *to) {
+    const unsigned char *sums = section + h->data_offset + h->bytes;
+    size_t end = h->data_offset + h->bytes;
+    for (*from = h->data_offset; *from < end; *from = *to, sums += sizeof(uint32_t)) {
+        uint32_t sum;
+        memcpy(&sum, sums, sizeof sum);
+        *to = end - *from < h->block ? end : *from + h->block;
+        if (xf_crc32c(0, section + *from, *to - *from) != sum) return true;
+    }
+    return false;
 }

@@ -45,6 +45,12 @@ bool xf_plan_eval_again(const xf_plan *, int64_t *values);
 /* The value of a key of the compiler's metadata, or NULL. */
 const char *xf_plan_meta(const xf_plan *, const char *key);
 
+/* Looks at a section of weights of n bytes, which any address may hold, and fills the header. NULL, or a constant text
+ * of why they cannot be used with this plan. */
+const char *xf_weights_look(const xf_plan_header *, const unsigned char *section, size_t n, xf_weights_header *);
+/* After that: reads all weights. True: bytes *from to *to of the section hold something that xfc did not write. */
+bool xf_weights_damage(const unsigned char *section, const xf_weights_header *, size_t *from, size_t *to);
+
 /* --- files --- */
 
 typedef struct {

@@ -7,6 +7,7 @@
  *   pool.c       the default parallel_for                   threads.c how many threads by default
  *   host.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
+ *   check.c      checksums
  *
  * The only mutable state outside models and contexts is the calling thread's error text (api.c).
  */
@@ -42,6 +43,7 @@ struct xf_model {
     const unsigned char *weights; /* 64-byte aligned; NULL if the model has none */
     xf_file file;                 /* mapping behind them, */
     void *copy;                   /* or an aligned copy */
+    bool verify;                  /* read them all when opened */
     xf_io_info *io;               /* inputs, then outputs; one block with all their dims */
     xf_plan packed;               /* of run_packed; head NULL: built without */
     xf_io_info *packed_io;        /* with the two inputs that run_packed adds */

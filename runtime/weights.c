@@ -77,19 +77,15 @@ static bool maps_path(char path[static PATH_BYTES]) {
 
 /* data, n: the header and what follows it. Sets m->weights, copying if the data is not aligned. */
 static xf_status use(xf_model *m, const unsigned char *data, size_t n, const char *from, xf_error *error) {
-    const xf_plan_header *plan = m->plan.head;
-    xf_weights_header h;
-    if (n < sizeof h) return xf_fail(error, XF_E_IO, "%s: the weights are cut off", from);
-    memcpy(&h, data, sizeof h);
-    if (h.magic != XF_WEIGHTS_MAGIC) return xf_fail(error, XF_E_IO, "%s: these are not weights of xfc", from);
-    if (h.abi != XF_CODE_ABI)
-        return xf_fail(error, XF_E_ABI, "%s: the weights were made by another version of xfc", from);
-    if (memcmp(h.build_id, plan->build_id, sizeof h.build_id) != 0)
-        return xf_fail(
-            error, XF_E_IO,
-            "%s: the weights belong to another build of the model (was the file replaced since it was loaded?)", from);
-    if (h.bytes != plan->weight_bytes || h.data_offset < sizeof h || h.data_offset > n || h.bytes > n - h.data_offset)
-        return xf_fail(error, XF_E_IO, "%s: the weights are cut off", from);
+    xf_weights_header h = {0};
+    size_t start, end, base = m->file.data ? (size_t)(data - m->file.data) : 0;
+    const char *why = xf_weights_look(m->plan.head, data, n, &h);
+    bool version = why && h.magic == XF_WEIGHTS_MAGIC && h.abi != XF_CODE_ABI;
+    if (why) return xf_fail(error, version ? XF_E_ABI : XF_E_IO, "%s: %s", from, why);
+    if (m->verify && xf_weights_damage(data, &h, &start, &end))
+        return xf_fail(error, XF_E_IO,
+                       "%s: the file is damaged: the weights in bytes %zu to %zu are not what xfc wrote", from,
+                       base + start, base + end);
     m->weights = data + h.data_offset;
     if ((uintptr_t)m->weights % XF_ALIGN == 0) return XF_OK;
     if (h.bytes > SIZE_MAX - XF_ALIGN) return xf_fail(error, XF_E_NOMEM, "out of memory for the weights");
@@ -134,6 +130,7 @@ static xf_status use_own(xf_model *m, const char *path, xf_error *error) {
 
 xf_status xf_weights_open(xf_model *m, const xf_open_opts *o, xf_error *error) {
     if (m->plan.head->weight_bytes == 0) return XF_OK;
+    m->verify = (o->flags & XF_OPEN_VERIFY) != 0;
     if (o->weights) return use(m, o->weights, o->weights_size, "xf_open_opts.weights", error);
     bool missing = false;
     if (o->weights_path) return use_file(m, o->weights_path, &missing, error);

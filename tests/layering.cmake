@@ -12,10 +12,10 @@ set(may_ir/base ir/base/)
 set(may_ir ir/)
 set(may_frontend ir/ frontend/ onnx.pb-c.h)
 set(may_passes ir/ passes/)
-set(may_backends ir/ backends/ runtime/include/xfc/abi.h xfc/abi.h)
+set(may_backends ir/ backends/ runtime/include/xfc/ xfc/)
 set(may_runtime/kernels runtime/kernels/ xk.h)
-set(may_runtime runtime/ xf.h xfc/abi.h)
-set(may_tools ir/ frontend/ passes/ backends/ runtime/ tools/ xf.h xfc/abi.h)
+set(may_runtime runtime/ xf.h xfc/)
+set(may_tools ir/ frontend/ passes/ backends/ runtime/ tools/ xf.h xfc/)
 
 # What one place alone may see: pattern of the include, pattern of the files, their name.
 set(only_llvm "^llvm-c/" "^backends/llvm/llvm\\.h$" "backends/llvm/llvm.h")

@@ -30,7 +30,7 @@ void xf_cell(xf_table *, const char *fmt, ...) XFC_PRINTF(2, 3);
 void xf_table_end(xf_table *);
 
 typedef struct {
-    bool ops, signature, plan, weights, isa, meta, ir, passes, assembly, json, locations;
+    bool ops, signature, plan, weights, isa, meta, ir, passes, assembly, verify, json, locations;
     bool packed_entry;                     /* of a model: what xfc --packed-entry makes of it */
     const char *ir_stage, *kernel, *march; /* "": not given */
     xfc_pass_opts pass_opts;

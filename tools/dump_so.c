@@ -106,6 +106,66 @@ static xfc_status dump_weights(xf_dump *d, const char *path, const xf_file *f, c
     return XFC_OK;
 }
 
+/* --- damage --- */
+
+static void verified(xf_table *t, const char *what, size_t bytes) {
+    xf_cell(t, "%s", what);
+    xf_cell(t, "%zu", bytes);
+    xf_cell(t, "as xfc wrote it");
+}
+
+static xfc_status verify_weights(xf_dump *d, const char *path, const unsigned char *section, size_t n, size_t base,
+                                 const xf_plan *p, xf_table *t) {
+    xf_weights_header h;
+    size_t from, to;
+    const char *why = xf_weights_look(p->head, section, n, &h);
+    if (why) return damaged(d, path, why);
+    if (xf_weights_damage(section, &h, &from, &to))
+        return damaged(d, path,
+                       xfc_sprintf(d->arena,
+                                   "the file is damaged: the weights in bytes %zu to %zu are not what xfc wrote",
+                                   base + from, base + to));
+    verified(t, XF_SECTION_WEIGHTS, n);
+    return XFC_OK;
+}
+
+/* The weights beside a model that has none inside. */
+static xfc_status verify_sidecar(xf_dump *d, const char *path, const xf_plan *p, xf_table *t) {
+    xf_file f;
+    path = xfc_sprintf(d->ctx->arena, "%s.weights", path);
+    int number = xf_file_map(path, &f);
+    if (number)
+        return xfc_fail(d->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "%s; the weights of the model are in this file",
+                        strerror(number));
+    xfc_status s = verify_weights(d, path, f.data, f.size, 0, p, t);
+    xf_file_unmap(&f);
+    return s;
+}
+
+/* All that has a checksum; the plan's was compared when it was opened. */
+static xfc_status verify(xf_dump *d, const char *path, const xf_file *f, const xf_plan *p) {
+    static const char *const head[] = {"section", "#bytes", "is"};
+    xf_table t = xf_table_begin(d, "verified", head, 3);
+    xf_plan packed;
+    bool found;
+    size_t at, n;
+    const char *text;
+    verified(&t, XF_SECTION_PLAN, p->head->size);
+    XFC_TRY(open_section(d, path, f, XF_SECTION_PACKED, &packed, &found));
+    if (found) verified(&t, XF_SECTION_PACKED, packed.head->size);
+    if (xf_elf_section(f->data, f->size, XF_SECTION_WEIGHTS, &at, &n))
+        XFC_TRY(verify_weights(d, path, f->data + at, n, at, p, &t));
+    else if (p->head->weight_bytes)
+        XFC_TRY(verify_sidecar(d, path, p, &t));
+    if (xf_elf_section(f->data, f->size, XF_SECTION_IR, &at, &n)) {
+        size_t length;
+        XFC_TRY(read_ir(d, path, f, &text, &length));
+        verified(&t, XF_SECTION_IR, n);
+    }
+    xf_table_end(&t);
+    return XFC_OK;
+}
+
 static void dump_forms(xf_dump *d, const xf_plan *p) {
     static const char *const head[] = {"form", "#steps"};
     xf_table t = xf_table_begin(d, "steps by form", head, 2);
@@ -134,6 +194,7 @@ xfc_status xf_dump_so(xf_dump *d, const char *path, const xf_file *f, const xf_d
     if (what->plan) XFC_TRY(dump_plans(d, path, f, &plan));
     if (what->meta) xf_dump_meta(d, &plan);
     if (what->weights) XFC_TRY(dump_weights(d, path, f, &plan));
+    if (what->verify) XFC_TRY(verify(d, path, f, &plan));
     if (what->ir) {
         const char *text;
         size_t n;

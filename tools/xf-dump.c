@@ -23,7 +23,8 @@ static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const options *o) {
 
 /* Without any part named: what most people look for first. */
 static void default_parts(xf_dump_what *w, bool is_so) {
-    if (w->ops || w->signature || w->plan || w->weights || w->isa || w->meta || w->ir || w->passes || w->assembly)
+    if (w->ops || w->signature || w->plan || w->weights || w->isa || w->meta || w->ir || w->passes || w->assembly ||
+        w->verify)
         return;
     w->signature = w->ops = true;
     w->isa = w->meta = is_so;
@@ -38,7 +39,10 @@ static xfc_status dump(xf_dump *d, const char *path, options *o) {
     bool is_so = xf_elf_is(f.data, f.size);
     default_parts(&o->what, is_so);
     xfc_status s = XFC_ERR_INPUT;
-    if (is_so) {
+    if (!is_so && o->what.verify) {
+        s = xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                     "is no .so, which alone has checksums; give --verify what xfc compiled");
+    } else if (is_so) {
         s = xf_dump_so(d, path, &f, &o->what);
     } else {
         xfc_graph *g = read_graph(d->ctx, path, o);
@@ -89,6 +93,8 @@ int main(int argc, char **argv) {
          "also N@ISA",
          &o.what.kernel},
         {XF_CLI_FLAG, "meta", NULL, "metadata and build id of a .so", &o.what.meta},
+        {XF_CLI_FLAG, "verify", NULL,
+         "is a .so what xfc wrote? reads plan, weights (also those beside\nit) and IR text", &o.what.verify},
         {XF_CLI_SECTION, "how", NULL, NULL, NULL},
         {XF_CLI_FLAG, "json", NULL, "one JSON object", &o.what.json},
         {XF_CLI_FLAG, "v", NULL, "IR with the ONNX node of every op", &o.what.locations},

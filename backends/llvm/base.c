@@ -4,7 +4,7 @@
  * name. */
 #include "backends/artefact.h"
 #include "backends/llvm/llvm.h"
-#include "runtime/include/xfc/abi.h"
+#include "runtime/include/xfc/check.h"
 #include <string.h>
 
 static LLVMValueRef constant(xfc_emit *e, const char *name, LLVMValueRef value) {
@@ -34,6 +34,7 @@ static LLVMValueRef kernels_of(xfc_emit *e, const char *isa) {
 static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
     LLVMTypeRef field[3] = {e->ptr, e->i64, e->ptr}, row = LLVMStructTypeInContext(e->llvm, field, 3, false);
     LLVMValueRef *rows = xfc_new_array(e->arena, LLVMValueRef, n + 1);
+    xf_variant *table = xfc_new_array(e->arena, xf_variant, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         size_t length = strlen(isas[i]);
         unsigned level = length && isas[i][length - 1] >= '0' && isas[i][length - 1] <= '9'
@@ -41,8 +42,12 @@ static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
                              : 0;
         LLVMValueRef value[3] = {text(e, isas[i]), LLVMConstInt(e->i64, level, false), kernels_of(e, isas[i])};
         rows[i] = LLVMConstStructInContext(e->llvm, value, 3, false);
+        table[i] = (xf_variant){.name = isas[i], .level = level};
     }
-    rows[n] = LLVMConstNull(row);
+    table[n] = (xf_variant){0};
+    LLVMValueRef last[3] = {LLVMConstNull(e->ptr), LLVMConstInt(e->i64, xf_variants_check(table), false),
+                            LLVMConstNull(e->ptr)};
+    rows[n] = LLVMConstStructInContext(e->llvm, last, 3, false);
     return LLVMConstArray2(row, rows, n + 1);
 }
 

@@ -50,7 +50,7 @@ typedef enum xf_status {
     XF_E_DTYPE = 2,     /* a tensor's element type is not the declared one */
     XF_E_SHAPE = 3,     /* rank, a dim, its range, dims that must agree, strides that are not dense, overflow */
     XF_E_NOMEM = 4,     /* out of memory; an arena or buffer too small (the message says what is needed) */
-    XF_E_IO = 5,        /* the weights cannot be read, or do not belong to this code */
+    XF_E_IO = 5,        /* the file is damaged; the weights cannot be read, or do not belong to this code */
     XF_E_CPU = 6,       /* no code variant for this CPU, or the forced one cannot run here */
     XF_E_DEVICE = 7,    /* a device or stream that this artefact does not serve */
     XF_E_RANGE = 8,     /* an index in the data outside its range; bad cu_seqlens; NaN under XF_CHECK_FINITE */
@@ -99,8 +99,12 @@ typedef struct {
     size_t weights_size;
     const char *isa;  /* "x86-64-v3" ... forces a variant; NULL: environment XF_ISA, else the best */
     xf_device device; /* {0, 0} = CPU */
-    uint32_t flags;   /* none defined: 0 */
+    uint32_t flags;   /* XF_OPEN_VERIFY */
 } xf_open_opts;
+
+/* Reads all weights and compares them with the checksums that xfc wrote; a damaged file is then XF_E_IO, with the place.
+ * Without it the plan, and what stands before the weights, are compared. */
+#define XF_OPEN_VERIFY 1u
 
 /* Calls body(arg, begin, end, worker) on ranges that cover [0, n) once, about `grain` items each, and returns when all
  * are done: 0, or the first status that was not 0. 0 <= worker < num_threads of the context; never two calls at once

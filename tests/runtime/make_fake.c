@@ -15,6 +15,7 @@
  *   step 2  rows[i] = tok[i] + 1 for i < T                    "rows"    output 0, i32[b * s]; tapped as i32[2 * T]
  *   step 3  T, M, counts[0], counts[2]                        "report"  output 1, i64[4]
  */
+#include "crc.h"
 #include "xfc/abi.h"
 #include <stdbool.h>
 #include <stdio.h>
@@ -286,21 +287,33 @@ static void finish(builder *b, FILE *f) {
     h->strings = place(blob, &at, b->strings, h->string_bytes);
     h->size = at;
     memcpy(blob, h, sizeof *h);
+    h->check = slow_crc(0, blob, at);
+    memcpy(blob, h, sizeof *h);
     fwrite(blob, 1, at, f);
 }
 
 static void write_weights(const builder *b, FILE *f) {
-    static unsigned char page[4096];
-    float table[TABLE_ROWS * TABLE_COLUMNS];
-    xf_weights_header w = {
-        .magic = XF_WEIGHTS_MAGIC, .abi = XF_CODE_ABI, .data_offset = sizeof page, .bytes = b->h.weight_bytes};
+    enum { BLOCK = 1024 };
+    static unsigned char page[4096], data[64 + TABLE_ROWS * TABLE_COLUMNS * sizeof(float)];
+    xf_weights_header w = {.magic = XF_WEIGHTS_MAGIC,
+                           .abi = XF_CODE_ABI,
+                           .data_offset = sizeof page,
+                           .bytes = b->h.weight_bytes,
+                           .block = BLOCK};
     memcpy(w.build_id, b->h.build_id, sizeof w.build_id);
     memcpy(page, &w, sizeof w);
+    w.check = slow_crc(0, page, sizeof page);
+    memcpy(page, &w, sizeof w);
     fwrite(page, 1, sizeof page, f);
-    memset(page, 0, sizeof page);
-    fwrite(page, 1, 64, f);
-    for (size_t i = 0; i < TABLE_ROWS * TABLE_COLUMNS; i++) table[i] = (float)i * 0.5f;
-    fwrite(table, 1, sizeof table, f);
+    for (size_t i = 0; i < TABLE_ROWS * TABLE_COLUMNS; i++) {
+        float x = (float)i * 0.5f;
+        memcpy(data + 64 + i * sizeof x, &x, sizeof x);
+    }
+    fwrite(data, 1, sizeof data, f);
+    for (size_t at = 0; at < sizeof data; at += BLOCK) {
+        uint32_t sum = slow_crc(0, data + at, sizeof data - at < BLOCK ? sizeof data - at : BLOCK);
+        fwrite(&sum, 1, sizeof sum, f);
+    }
 }
 
 int main(int argc, char **argv) {

@@ -1,6 +1,7 @@
 /* test_files.c - where weights come from: the section, a file beside, a path, memory; moved, truncated, foreign and
  * replaced files. */
 #define _GNU_SOURCE
+#include "crc.h"
 #include "test_runtime.h"
 #include "xfc/abi.h"
 #include <dlfcn.h>
@@ -38,7 +39,7 @@ static size_t find_weights(bytes so) {
     exit(1);
 }
 
-enum { WEIGHTS = 4096 + 64 + 1600 };
+enum { PAGE = 4096, WEIGHTS = PAGE + 64 + 1600 + 2 * 4 }; /* two blocks */
 
 /* dlopens a copy, opens the model with these options, expects this, and runs it once if it should work. */
 static void try_open(const char *path, const xf_open_opts *o, xf_status want, const char *texts) {
@@ -71,6 +72,10 @@ static void test_given_weights(const char *copy, bytes so, size_t at) {
     try_open(copy, &o, XF_E_IO, "cut off");
     o.weights_size = WEIGHTS;
     shifted[1 + 31] ^= 1; /* build id */
+    try_open(copy, &o, XF_E_IO, "damaged in the header");
+    memset(shifted + 1 + offsetof(xf_weights_header, check), 0, 4);
+    uint32_t check = slow_crc(0, shifted + 1, PAGE);
+    memcpy(shifted + 1 + offsetof(xf_weights_header, check), &check, 4);
     try_open(copy, &o, XF_E_IO, "another build");
     shifted[1 + 8] ^= 1; /* abi */
     try_open(copy, &o, XF_E_ABI, "version");
@@ -80,6 +85,47 @@ static void test_given_weights(const char *copy, bytes so, size_t at) {
     memset(shifted + 1 + 12, 0xff, 4); /* data_offset */
     try_open(copy, &o, XF_E_IO, "cut off");
     free(shifted);
+}
+
+/* Every bit of the section: what stands before the weights is always looked at, they themselves only when asked for. */
+static void test_damage(const char *copy, bytes so, size_t at) {
+    void *handle;
+    const xf_api *xf = load(copy, &handle);
+    unsigned char *w = aligned_alloc(64, (WEIGHTS + 63) / 64 * 64);
+    xf_open_opts o = {.struct_size = sizeof o, .weights = w, .weights_size = WEIGHTS};
+    xf_model *m;
+    memcpy(w, so.data + at, WEIGHTS);
+    for (size_t i = 0; i < WEIGHTS; i++) {
+        w[i] ^= (unsigned char)(1u << i % 8);
+        for (o.flags = 0; o.flags <= XF_OPEN_VERIFY; o.flags++) {
+            xf_status want = i < PAGE || o.flags ? XF_E_IO : XF_OK, got = xf->open(&o, &m);
+            CHECK(got == want || (i >= 8 && i < 12 && got == XF_E_ABI));
+            if (got == XF_OK) xf->release(m);
+        }
+        w[i] ^= (unsigned char)(1u << i % 8);
+    }
+    o.flags = XF_OPEN_VERIFY;
+    CHECK(xf->open(&o, &m) == XF_OK);
+    xf->release(m);
+    w[PAGE + 1024] ^= 1;
+    EXPECT(xf->open(&o, &m), XF_E_IO, NULL, "xf_open_opts.weights: the file is damaged|bytes 5120 to 5760");
+    o.weights = NULL;
+    CHECK(xf->open(&o, &m) == XF_OK);
+    xf->release(m);
+    free(w);
+    dlclose(handle);
+}
+
+/* The plan inside a file that is loaded. */
+static void test_damaged_plan(bytes so) {
+    const xf_plan_header want = {.magic = XF_PLAN_MAGIC, .abi = XF_CODE_ABI}; /* code holds the magic too */
+    size_t at = 0;
+    while (memcmp(so.data + at, &want, 12) != 0) at += 64;
+    so.data[at + 200] ^= 4;
+    write_file("damaged.so", so.data, so.n);
+    so.data[at + 200] ^= 4;
+    try_open("./damaged.so", NULL, XF_E_IO, "section .xf.plan|the file is damaged");
+    remove("damaged.so");
 }
 
 static void test_paths(const char *copy, bytes so, size_t at) {
@@ -166,6 +212,8 @@ void test_files(void) {
     write_file("copy.so", so.data, so.n);
     try_open("./copy.so", NULL, XF_OK, "");
     test_given_weights("./copy.so", so, at);
+    test_damage("./copy.so", so, at);
+    test_damaged_plan(so);
     test_paths("./copy.so", so, at);
     test_no_section(so, at);
     test_moved(so);

@@ -157,7 +157,7 @@ static void test_open(const xf_api *xf) {
            "z80|x86-64-v2");
     EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .device = {2, 0}}, &m), XF_E_DEVICE, NULL,
            "2");
-    EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .flags = 1}, &m), XF_E_ARG, NULL, "flag");
+    EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .flags = 2}, &m), XF_E_ARG, NULL, "flag");
     CHECK(xf->open(&(xf_open_opts){.struct_size = sizeof(size_t)}, &m) == XF_OK); /* a caller that knew no field yet */
     xf->release(m);
     setenv("XF_ISA", "x86-64-v1", 1);

@@ -104,9 +104,10 @@ class File(Case):
         weights = content(self.so, ".xf.weights")
         self.assertEqual(weights[:8], bytes.fromhex("5846574549474831"))
         self.assertEqual(int.from_bytes(weights[12:16], "little"), 4096)
-        self.assertEqual(int.from_bytes(weights[16:24], "little"), len(weights) - 4096)
+        self.assertEqual(int.from_bytes(weights[16:24], "little"), len(weights) - 4096 - 4)  # one block
         self.assertEqual(weights[24:56], content(self.so, ".xf.plan")[16:48])  # the build id
-        self.assertEqual(weights[56:4096], bytes(4040))
+        self.assertEqual(int.from_bytes(weights[56:60], "little"), 1 << 20)
+        self.assertEqual(weights[64:4096], bytes(4032))
         self.assertNotEqual(weights[4096:], bytes(len(weights) - 4096))
 
     def test_what_it_needs(self):

@@ -28,7 +28,8 @@ typedef struct xf_frame {  /* what a kernel sees of one step */
 /* Runs tasks begin <= i < end. Has exactly the signature of a parallel_for body, arg being the frame. Returns 0. */
 typedef int32_t (*xf_kernel_fn)(void *frame, int64_t begin, int64_t end, int32_t worker);
 
-typedef struct {                 /* one ISA's code; a NULL-terminated (name == 0) array `xf_variants`, worst first */
+typedef struct
+{ /* one ISA's code; an array `xf_variants`, worst first; then name NULL and for level the check.h of it */
     const char *name;            /* "x86-64-v3" */
     uint64_t level;              /* 2, 3, 4: what cpuid must offer */
     const xf_kernel_fn *kernels; /* by kernel number */
@@ -123,23 +124,26 @@ typedef struct {
     uint32_t symbols, instrs, dims, args, checks, operands, steps, numbers /* xf_val */, nodes,
         meta /* strings: key, value */, strings;
     xf_val work_bytes; /* workspace without scratch and without context-owned outputs */
-    uint32_t pad;
+    uint32_t check;    /* of the blob (check.h) */
 } xf_plan_header;
 
 /* --- sections of the .so that the dynamic loader does not map --- */
-#define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, then weight_bytes */
+#define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, weight_bytes, sums */
 #define XF_SECTION_IR ".xf.ir"           /* zlib: 8 bytes little-endian length of the text, then the deflate stream */
 #define XF_SECTION_PLAN ".xf.plan"       /* the blob itself, loaded; tools find it by the section table */
 #define XF_SECTION_PACKED ".xf.packed"   /* the plan of run_packed, if there is one; loaded */
 /* The section's bytes may also be a file of their own (weights_path, FILE.so.weights). data_offset is from the start of
  * the header. The runtime copies data that is not aligned to 64 bytes, so keep header and data page-aligned in the
- * file. */
+ * file. Behind the data stands the CRC-32C of each of its blocks, 4 bytes each: damage is looked for on demand. */
 #define XF_WEIGHTS_MAGIC 0x3148474945574658ull
 typedef struct {
     uint64_t magic;
     uint32_t abi, data_offset;
     uint64_t bytes;
     uint8_t build_id[32];
+    uint32_t block; /* bytes; the last may be shorter */
+    uint32_t check; /* of all bytes before the data (check.h) */
 } xf_weights_header;
+#define XF_WEIGHTS_BLOCK (1u << 20)
 
 #endif
