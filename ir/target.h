@@ -10,6 +10,7 @@ typedef struct xfc_target {
     uint32_t vector_bytes; /* 64, 32, 16; 0: scalar code, one thread an element */
     uint32_t panel;        /* columns of a packed panel: 48 on every CPU; 0: contractions become plain nests */
     bool has_fma;
+    bool checked; /* tests: code traps where an address lies outside its buffer */
     /* Composites kept whole; everything else is decomposed by legalize. NULL: none. */
     bool (*claims)(const struct xfc_target *, const xfc_op *);
 } xfc_target;

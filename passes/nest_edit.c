@@ -200,6 +200,22 @@ bool xfc_nest_append(xfc_edit e, xfc_nest *into, uint32_t store, const xfc_nest 
     return true;
 }
 
+xfc_nest *xfc_nest_copy(xfc_edit e, const xfc_nest *n, const xfc_int *from, const xfc_int *to, uint32_t count) {
+    xfc_nest *out = xfc_dup_array(e.arena, xfc_nest, n, 1);
+    copier c = {.e = e, .fresh_lets = true};
+    uint32_t *place = xfc_new_array(e.arena, uint32_t, n->n_body);
+    for (uint32_t i = 0; i < count; i++) bind(&c, from[i], to[i]);
+    out->axes = xfc_dup_array(e.arena, xfc_axis, n->axes, n->n_axes);
+    out->stores = xfc_dup_array(e.arena, xfc_store, n->stores, n->n_stores);
+    out->cap_axes = n->n_axes;
+    out->cap_stores = n->n_stores;
+    out->body = NULL;
+    out->n_body = out->cap_body = 0;
+    for (uint32_t i = 0; i < n->n_body; i++) place[i] = copy_scalar(&c, out, &n->body[i], place, XFC_NO_ARG);
+    for (uint32_t s = 0; s < n->n_stores; s++) out->stores[s].to = copy_access(&c, &n->stores[s].to);
+    return out;
+}
+
 /* --- tidying --- */
 
 static bool same_access(const xfc_access *a, const xfc_access *b) {

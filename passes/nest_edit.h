@@ -26,6 +26,8 @@ bool xfc_nest_inline(xfc_edit, xfc_nest *into, uint32_t load, const xfc_nest *ma
 bool xfc_nest_append(xfc_edit, xfc_nest *into, uint32_t store, const xfc_nest *map, uint32_t from,
                      const uint32_t *buffer_map, bool drop);
 
+/* A copy in which symbols are replaced: from[i] by to[i]. Its axes keep their symbols, its lets are fresh. */
+xfc_nest *xfc_nest_copy(xfc_edit, const xfc_nest *, const xfc_int *from, const xfc_int *to, uint32_t n);
 /* Value-numbers the body, drops what no store needs, keeps order. */
 void xfc_nest_tidy(xfc_edit, xfc_nest *);
 /* Renumbers buffers of every load and store. */

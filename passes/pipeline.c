@@ -35,7 +35,7 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
 #define RAISING                                                                                                        \
     "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"                                    \
     "pre-crmsnorm,pre-rmsnorm,unpad,"
-#define LOWERING "legalize,simplify,views,cse,fold,dce,layout,cse,fold,dce,kernels,fuse,dce,schedule,plan"
+#define LOWERING "legalize,simplify,views,cse,fold,dce,layout,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
 const char *const xfc_pipeline_default[4] = {
     "fold,dce,legalize,layout,fold,dce,kernels,schedule,plan",
     RAISING LOWERING,

@@ -2,19 +2,21 @@
  *
  * Parallel axes whose elements lie next to one another are first collapsed, so that [b, s, n] element-wise work is one
  * long axis. Then each nest gets its vector axis: the one along which most accesses are contiguous. A kernel that has
- * no outer axes yet gets all its other parallel axes as tasks; a lone axis is cut into chunks. The grain of a kernel is
- * the number of tasks that amounts to TASK_CYCLES: fewer tasks than that run on the calling thread.
+ * no outer axes yet gets all its other parallel axes as tasks; a lone axis is cut into chunks, and so is one that
+ * seams.c will split, since a task is on one side of a seam only if its loops are. The grain of a kernel is the number of
+ * tasks that amounts to TASK_CYCLES: fewer tasks than that run on the calling thread.
  *
  *   kernel { nest i in b, j in s, k in 384 }
  *   =>  kernel { axis c in ceil(b s 384 / 4096) : threads  nest k in min(4096, ..) : vector }
  *
  * The choice depends on the graph alone, never on the ISA or the number of threads, so results do not either.
  */
+#include "passes/schedule.h"
 #include "ir/defined.h"
 #include "passes/draft.h"
 #include "passes/pass.h"
 
-enum { CHUNK = 4096, TASK_CYCLES = 20000 };
+enum { CHUNK = 4096, LEAST_CHUNK = 16, TASK_CYCLES = 20000 };
 
 typedef struct {
     xfc_ctx *ctx;
@@ -134,6 +136,12 @@ static uint32_t choose_vector(const scheduler *s, xfc_nest *n) {
     return best;
 }
 
+uint32_t xfc_schedule_nest(xfc_edit e, xfc_kernel *k, xfc_nest *n, bool merge) {
+    scheduler s = {e.ctx, e.arena, k, NULL};
+    if (merge) collapse(&s, n);
+    return choose_vector(&s, n);
+}
+
 /* --- tasks --- */
 
 static void push_outer(scheduler *s, xfc_axis axis) {
@@ -141,10 +149,10 @@ static void push_outer(scheduler *s, xfc_axis axis) {
     xfc_push(s->arena, s->k->axes, s->k->n_axes, s->k->cap_axes) = axis;
 }
 
-static void chunk_axis(scheduler *s, xfc_nest *n, uint32_t a) {
+static void chunk_axis(scheduler *s, xfc_nest *n, uint32_t a, int64_t length) {
     xfc_ctx *ctx = s->ctx;
     xfc_axis *axis = &n->axes[a];
-    xfc_int chunk = xfc_int_const(ctx, CHUNK), n_chunks = xfc_int_ceildiv(ctx, axis->extent, chunk);
+    xfc_int chunk = xfc_int_const(ctx, length), n_chunks = xfc_int_ceildiv(ctx, axis->extent, chunk);
     if (xfc_int_is(ctx, n_chunks, 1) || xfc_int_is(ctx, n_chunks, 0)) return;
     xfc_int c = xfc_int_axis(ctx, "chunk", n_chunks), from = axis->symbol, first = xfc_int_mul(ctx, c, chunk);
     push_outer(s, (xfc_axis){.name = "chunk", .symbol = c, .extent = n_chunks});
@@ -154,22 +162,37 @@ static void chunk_axis(scheduler *s, xfc_nest *n, uint32_t a) {
     xfc_nest_substitute(ctx, s->arena, n, &from, &to, 1);
 }
 
+/* How many indices of an axis make CHUNK elements, if the vector axis stays inside. */
+static int64_t chunk_around(const scheduler *s, const xfc_nest *n, uint32_t vector) {
+    int64_t inside = 1;
+    if (vector != XFC_NO_ARG && !xfc_int_value(s->ctx, n->axes[vector].extent, &inside)) inside = LEAST_CHUNK;
+    int64_t length = inside > 0 ? CHUNK / inside : CHUNK;
+    return length < LEAST_CHUNK ? LEAST_CHUNK : length;
+}
+
 static void choose_tasks(scheduler *s, xfc_nest *n, uint32_t vector) {
     bool lone = true;
     for (uint32_t a = 0; a < n->n_axes; a++)
         if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL && !xfc_int_is(s->ctx, n->axes[a].extent, 1))
             lone = false;
     if (lone) {
-        if (vector != XFC_NO_ARG && n->axes[vector].kind == XFC_AXIS_PARALLEL) chunk_axis(s, n, vector);
+        if (vector != XFC_NO_ARG && n->axes[vector].kind == XFC_AXIS_PARALLEL) chunk_axis(s, n, vector, CHUNK);
         return;
     }
     uint32_t kept = 0;
+    int64_t length = chunk_around(s, n, vector);
+    bool *stays = xfc_new_array(s->arena, bool, n->n_axes);
+    for (uint32_t a = 0; a < n->n_axes; a++)
+        stays[a] = a == vector || n->axes[a].kind != XFC_AXIS_PARALLEL ||
+                   xfc_has_seam((xfc_edit){s->ctx, s->arena}, s->k, n, a);
     for (uint32_t a = 0; a < n->n_axes; a++) {
-        if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL)
+        if (!stays[a])
             push_outer(s, n->axes[a]);
-        else
-            n->axes[kept++] = n->axes[a];
+        else if (a != vector && n->axes[a].kind == XFC_AXIS_PARALLEL)
+            chunk_axis(s, n, a, length);
     }
+    for (uint32_t a = 0; a < n->n_axes; a++)
+        if (stays[a]) n->axes[kept++] = n->axes[a];
     n->n_axes = kept;
 }
 

@@ -59,6 +59,14 @@ LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
     return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), xfc_emit_int(e, linear));
 }
 
+xfc_place_value xfc_emit_place(xfc_emit *e, xfc_lane_kind kind, const xfc_access *a, LLVMValueRef address) {
+    LLVMValueRef base = e->buffer[a->buffer], end = NULL;
+    const xfc_type *t = &e->kernel->buffers[a->buffer].type;
+    if (e->target->checked)
+        end = xfc_emit_offset(e, base, xfc_emit_mem_type(e, t->dtype), xfc_emit_int(e, xfc_type_count(e->ctx, t)));
+    return (xfc_place_value){kind, address, base, end};
+}
+
 /* --- frame --- */
 
 static LLVMValueRef frame_field(xfc_emit *e, LLVMTypeRef type, size_t offset, const char *name) {
@@ -104,14 +112,35 @@ static void report_range(xfc_emit *e) {
 
 /* --- steps --- */
 
-/* May the nest run on the rows of the tile in parts, as they become complete? Its first axis must be those rows, and
- * whatever it writes to a temporary, or reads of one that it or the tile writes, must belong to the row at hand. */
-static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s) {
+/* Nests that run on the rows of a tile in parts, as they become complete. */
+typedef struct {
+    const xfc_step *first;
+    uint32_t n;
+} followers;
+
+static bool stores_to(const xfc_nest *n, uint32_t buffer) {
+    for (uint32_t i = 0; i < n->n_stores; i++)
+        if (n->stores[i].to.buffer == buffer) return true;
+    return false;
+}
+
+static bool reads_from(const xfc_nest *n, const xfc_nest *writer) {
+    for (uint32_t i = 0; i < n->n_body; i++)
+        if (n->body[i].op == XFC_S_LOAD && stores_to(writer, n->body[i].u.access->buffer)) return true;
+    return false;
+}
+
+/* May the last of them? Its first axis must be the rows, and whatever it writes to a temporary, or reads of one that it or
+ * the tile writes, must belong to the row at hand; and none of them reads what another one writes. */
+static bool follows_rows(const xfc_emit *e, const xfc_tile *t, followers f) {
+    const xfc_step *s = &f.first[f.n - 1];
     if (s->kind != XFC_STEP_NEST || s->u.nest->n_axes == 0) return false;
     const xfc_nest *n = s->u.nest;
     const xfc_axis *rows = &n->axes[0];
     if (rows->kind != XFC_AXIS_PARALLEL || rows->how == XFC_HOW_VECTOR) return false;
     if (!xfc_int_same(rows->extent, t->rows)) return false;
+    for (uint32_t i = 0; i + 1 < f.n; i++)
+        if (reads_from(n, f.first[i].u.nest) || reads_from(f.first[i].u.nest, n)) return false;
     for (uint32_t i = 0; i < n->n_body + n->n_stores; i++) {
         const xfc_access *a = NULL;
         if (i >= n->n_body)
@@ -119,21 +148,21 @@ static bool follows_rows(const xfc_emit *e, const xfc_tile *t, const xfc_step *s
         else if (n->body[i].op == XFC_S_LOAD)
             a = n->body[i].u.access;
         if (!a || e->kernel->buffers[a->buffer].kind != XFC_BUF_TEMP) continue;
-        bool changes = a->buffer == t->c.buffer;
-        for (uint32_t k = 0; k < n->n_stores && !changes; k++) changes = n->stores[k].to.buffer == a->buffer;
-        if (!changes) continue;
+        if (a->buffer != t->c.buffer && !stores_to(n, a->buffer)) continue;
         if (a->rank == 0 || !xfc_int_same(a->index[0], rows->symbol)) return false;
     }
     return true;
 }
 
-static xfc_status emit_rows(xfc_emit *e, void *nest, LLVMValueRef first, LLVMValueRef end) {
-    return xfc_emit_nest_rows(e, nest, first, end);
+static xfc_status emit_rows(xfc_emit *e, void *user, LLVMValueRef first, LLVMValueRef end) {
+    const followers *f = user;
+    for (uint32_t i = 0; i < f->n; i++) XFC_TRY(xfc_emit_nest_rows(e, f->first[i].u.nest, first, end));
+    return XFC_OK;
 }
 
-/* Where the nest's first store writes in row `row`, or its first load that moves with the rows reads. */
-static LLVMValueRef row_place(xfc_emit *e, void *nest, bool write, LLVMValueRef row) {
-    const xfc_nest *n = nest;
+/* Where the first nest's first store writes in row `row`, or its first load that moves with the rows reads. */
+static LLVMValueRef row_place(xfc_emit *e, void *user, bool write, LLVMValueRef row) {
+    const xfc_nest *n = ((const followers *)user)->first->u.nest;
     const xfc_access *found = NULL;
     for (uint32_t i = 0; i < n->n_body; i++) {
         if (n->body[i].op == XFC_S_LET) return NULL; /* its symbol has no value out here */
@@ -150,12 +179,36 @@ static LLVMValueRef row_place(xfc_emit *e, void *nest, bool write, LLVMValueRef 
     return place;
 }
 
-static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, xfc_nest *after) {
+/* A target that checks: `extent` elements from the access on, of which some must exist, end inside the buffer. */
+static void check_span(xfc_emit *e, const xfc_tile *t, const xfc_access *a, xfc_int extent) {
+    const xfc_int count = xfc_type_count(e->ctx, &e->kernel->buffers[a->buffer].type);
+    const xfc_int first = xfc_access_linear(e->ctx, e->kernel, a), none = xfc_int_const(e->ctx, 0);
+    const xfc_int room = xfc_int_sub(e->ctx, count, xfc_int_add(e->ctx, first, extent));
+    const xfc_int work = xfc_int_mul(e->ctx, t->rows, xfc_int_mul(e->ctx, t->depth, t->columns));
+    LLVMValueRef zero = xfc_emit_int(e, none), least = xfc_emit_int(e, xfc_int_min(e->ctx, first, room));
+    LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSGT, xfc_emit_int(e, work), zero, "");
+    xfc_emit_trap_if(e, LLVMBuildAnd(e->b, some, LLVMBuildICmp(e->b, LLVMIntSLT, least, zero, ""), ""));
+}
+
+static void check_tile(xfc_emit *e, const xfc_tile *t) {
+    xfc_ctx *c = e->ctx;
+    const xfc_int panel = xfc_int_const(c, t->panel), lanes = xfc_int_const(c, e->lanes);
+    const xfc_int above = xfc_int_addc(c, t->rows, -1);
+    const xfc_int before = xfc_int_addc(c, xfc_int_ceildiv(c, t->columns, panel), -1);
+    const xfc_int columns = xfc_int_mul(c, xfc_int_ceildiv(c, t->columns, lanes), lanes);
+    check_span(e, t, &t->a, xfc_int_add(c, xfc_int_mul(c, above, t->a_row), t->depth));
+    check_span(e, t, &t->c, xfc_int_add(c, xfc_int_mul(c, above, t->c_row), columns));
+    check_span(e, t, &t->b,
+               xfc_int_add(c, xfc_int_mul(c, before, xfc_tile_apart(c, t)), xfc_int_mul(c, t->depth, panel)));
+}
+
+static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, followers after) {
     if (e->gpu) {
         xfc_loc loc = e->kernel->n_fused ? e->kernel->fused[0] : (xfc_loc){0};
         return xfc_fail(e->ctx, XFC_ERR_UNSUPPORTED, loc,
                         "a contraction tile has no GPU code; run the passes with the target cuda");
     }
+    if (e->target->checked) check_tile(e, t);
     xfc_tile_values v = {.a = xfc_emit_address(e, &t->a),
                          .b = xfc_emit_address(e, &t->b),
                          .c = xfc_emit_address(e, &t->c),
@@ -166,8 +219,8 @@ static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, xfc_nest *after
     v.depth = xfc_emit_int(e, t->depth);
     v.columns = xfc_emit_int(e, t->columns);
     v.apart = xfc_int_known(t->apart) ? xfc_emit_int(e, t->apart) : NULL;
-    const xfc_tile_follow follow = {.user = after, .rows = emit_rows, .place = row_place};
-    return xfc_emit_tile(e, &v, after ? &follow : NULL);
+    const xfc_tile_follow follow = {.user = &after, .rows = emit_rows, .place = row_place};
+    return xfc_emit_tile(e, &v, after.n ? &follow : NULL);
 }
 
 static void split_task(xfc_emit *e, LLVMValueRef task) {
@@ -187,8 +240,8 @@ static void split_task(xfc_emit *e, LLVMValueRef task) {
 /* Answers the block behind the rest of the task if the let's range may be empty, else NULL. */
 static LLVMBasicBlockRef emit_loaded(xfc_emit *e, const xfc_let *l) {
     xfc_dtype type = e->kernel->buffers[l->load->buffer].type.dtype;
-    xfc_place_value at = {XFC_LANES_SAME, xfc_emit_address(e, l->load)};
-    LLVMValueRef v = xfc_emit_cast(e, XFC_I64, type, xfc_emit_load(e, type, at, NULL));
+    xfc_place_value at = xfc_emit_place(e, XFC_LANES_SAME, l->load, xfc_emit_address(e, l->load));
+    LLVMValueRef v = xfc_emit_cast(e, XFC_I64, type, xfc_emit_load(e, type, at, NULL, NULL));
     LLVMValueRef some;
     xfc_emit_let(e, l->symbol, v, false, NULL, &some);
     return some ? xfc_emit_if_begin(e, some, "some") : NULL;
@@ -202,9 +255,10 @@ static xfc_status emit_steps(xfc_emit *e) {
             XFC_TRY(xfc_emit_nest(e, s->u.nest));
             continue;
         }
-        bool follows = i + 1 < k->n_steps && follows_rows(e, s->u.tile, &s[1]);
-        XFC_TRY(emit_tile_step(e, s->u.tile, follows ? s[1].u.nest : NULL));
-        i += follows;
+        followers after = {&s[1], 0};
+        while (i + after.n + 1 < k->n_steps && follows_rows(e, s->u.tile, (followers){&s[1], after.n + 1})) after.n++;
+        XFC_TRY(emit_tile_step(e, s->u.tile, after));
+        i += after.n;
     }
     return XFC_OK;
 }

@@ -86,7 +86,7 @@ void xfc_emit_loop_end(xfc_emit *, xfc_loop *);
 LLVMBasicBlockRef xfc_emit_if_begin(xfc_emit *, LLVMValueRef cond, const char *name);
 void xfc_emit_if_end(xfc_emit *, LLVMBasicBlockRef done);
 
-/* value.c: register types, splats, loads and stores. */
+/* value.c: register types, constants, splats. */
 LLVMTypeRef xfc_emit_type(xfc_emit *, xfc_dtype);     /* in registers */
 LLVMTypeRef xfc_emit_mem_type(xfc_emit *, xfc_dtype); /* in memory */
 bool xfc_is_vector(LLVMValueRef);
@@ -98,15 +98,20 @@ LLVMValueRef xfc_emit_number(xfc_emit *, LLVMTypeRef like, int64_t); /* constant
 LLVMValueRef xfc_emit_real(xfc_emit *, LLVMTypeRef like, double);    /* constant of a float (vector) type */
 LLVMValueRef xfc_emit_lane(xfc_emit *, LLVMValueRef vector, uint32_t lane);
 LLVMValueRef xfc_emit_lane_numbers(xfc_emit *); /* <0, 1, ... lanes - 1> of i64 */
-/* How a place moves from lane to lane. address: lane 0's (SAME, NEXT), or a vector of them (EACH). */
+
+/* place.c: loads and stores. How a place moves from lane to lane; address: lane 0's (SAME, NEXT), or a vector of them
+ * (EACH). */
 typedef enum { XFC_LANES_SAME, XFC_LANES_NEXT, XFC_LANES_EACH } xfc_lane_kind;
 typedef struct {
     xfc_lane_kind kind;
-    LLVMValueRef address;
+    LLVMValueRef address, base, end; /* base, end: of the buffer; end is NULL unless addresses are checked */
 } xfc_place_value;
-/* mask: i1 or vector of i1, NULL for all; dead lanes read 0 and write nothing. */
-LLVMValueRef xfc_emit_load(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef mask);
-void xfc_emit_store(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef value, LLVMValueRef mask);
+/* mask: i1 or vector of i1, NULL for all; lanes that are off read 0 and write nothing. live: the lanes of a last, partial
+ * vector, among which lane 0 always is; NULL: all. */
+LLVMValueRef xfc_emit_load(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef mask, LLVMValueRef live);
+void xfc_emit_store(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef value, LLVMValueRef mask, LLVMValueRef live);
+
+void xfc_emit_trap_if(xfc_emit *, LLVMValueRef bad);
 
 /* cast.c */
 LLVMValueRef xfc_emit_cast(xfc_emit *, xfc_dtype to, xfc_dtype from, LLVMValueRef);
@@ -150,6 +155,7 @@ xfc_status xfc_emit_nest_rows(xfc_emit *, const xfc_nest *, LLVMValueRef first, 
 xfc_status xfc_emit_kernel(xfc_emit *, const xfc_kernel *, const char *symbol_name, LLVMValueRef *fn);
 /* Address of an access, lane 0 of a vector symbol bound to a scalar. */
 LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
+xfc_place_value xfc_emit_place(xfc_emit *, xfc_lane_kind, const xfc_access *, LLVMValueRef address);
 
 /* graph.c: all kernels of a planned graph; table: NULL, or the name of a hidden array of their addresses. */
 xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *const *graphs, uint32_t n, const char *what,

@@ -212,9 +212,9 @@ static xfc_place_value place_of(loops *n, const xfc_access *a) {
     int64_t stride;
     xfc_int linear = xfc_access_linear(n->e->ctx, n->e->kernel, a);
     bool known = lane_stride(n, linear, &stride);
-    if (known && stride == 0) return (xfc_place_value){XFC_LANES_SAME, xfc_emit_address(n->e, a)};
-    if (known && stride == 1) return (xfc_place_value){XFC_LANES_NEXT, xfc_emit_address(n->e, a)};
-    return (xfc_place_value){XFC_LANES_EACH, each_lane(n, emit_address, a)};
+    if (!known || (stride != 0 && stride != 1))
+        return xfc_emit_place(n->e, XFC_LANES_EACH, a, each_lane(n, emit_address, a));
+    return xfc_emit_place(n->e, stride ? XFC_LANES_NEXT : XFC_LANES_SAME, a, xfc_emit_address(n->e, a));
 }
 
 static LLVMValueRef both(xfc_emit *e, LLVMValueRef a, LLVMValueRef b) {
@@ -239,9 +239,7 @@ static LLVMValueRef where_not_empty(loops *n, const xfc_access *a, LLVMValueRef 
 static LLVMValueRef load_value(loops *n, const xfc_scalar *s, bool varies) {
     LLVMValueRef mask = s->arg[0] == XFC_NO_ARG ? NULL : n->value[s->arg[0]];
     mask = where_not_empty(n, s->u.access, mask);
-    xfc_place_value place = place_of(n, s->u.access);
-    if (varies && n->mask && (place.kind != XFC_LANES_SAME || mask)) mask = both(n->e, mask, n->mask);
-    return xfc_emit_load(n->e, s->dtype, place, mask);
+    return xfc_emit_load(n->e, s->dtype, place_of(n, s->u.access), mask, varies ? n->mask : NULL);
 }
 
 LLVMValueRef xfc_emit_let(xfc_emit *e, xfc_int symbol, LLVMValueRef value, bool wrap, LLVMValueRef mask,
@@ -371,11 +369,8 @@ static LLVMValueRef combine_lanes(loops *n, const xfc_store *st, LLVMValueRef v)
 }
 
 static void write_store(loops *n, const xfc_store *st, LLVMValueRef v) {
-    LLVMValueRef mask = where_not_empty(n, &st->to, NULL);
-    xfc_place_value place = place_of(n, &st->to);
-    if (place.kind != XFC_LANES_SAME) mask = both(n->e, mask, n->mask);
-    xfc_emit_store(n->e, n->e->kernel->buffers[st->to.buffer].type.dtype, place, v,
-                   mask); /* rounds an f32 sum to f16 */
+    xfc_dtype type = n->e->kernel->buffers[st->to.buffer].type.dtype; /* an f32 sum may be rounded to f16 */
+    xfc_emit_store(n->e, type, place_of(n, &st->to), v, where_not_empty(n, &st->to, NULL), n->mask);
 }
 
 static void finish_reductions(loops *n) {
@@ -443,8 +438,8 @@ static void emit_block(loops *n) {
     xfc_emit_bind(e, around, start);
     for (uint32_t l = 0; l < e->lanes; l++) {
         xfc_emit_bind(e, symbol, LLVMBuildAdd(e->b, first, xfc_emit_const(e, l), ""));
-        xfc_place_value place = {XFC_LANES_NEXT, xfc_emit_address(e, s->u.access)};
-        row[l] = xfc_emit_load(e, s->dtype, place, NULL);
+        LLVMValueRef address = xfc_emit_address(e, s->u.access);
+        row[l] = xfc_emit_load(e, s->dtype, xfc_emit_place(e, XFC_LANES_NEXT, s->u.access, address), NULL, NULL);
     }
     xfc_emit_bind(e, symbol, first);
     transpose(e, row);

@@ -24,8 +24,8 @@ uint32_t diff_cpu_isas(void) {
 }
 
 const char *diff_how_text(diff_how how, char text[64]) {
-    snprintf(text, 64, "-O%d%s%s%s", how.level, how.reparse ? ", reparsed" : "", how.roundtrip ? ", round trips" : "",
-             how.clone ? ", clones" : "");
+    snprintf(text, 64, "-O%d%s%s%s%s", how.level, how.reparse ? ", reparsed" : "", how.roundtrip ? ", round trips" : "",
+             how.clone ? ", clones" : "", how.checked ? ", checked" : "");
     return text;
 }
 
@@ -49,6 +49,7 @@ static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_blob *ob
     for (uint32_t i = 0; i < c->n_isas; i++) {
         xfc_target target;
         XFC_TRY(cpu->configure(ctx, &target, c->isa[i]));
+        target.checked = how.checked;
         XFC_TRY(cpu->emit(ctx, &target, c->planned, "obj", how.level, &objects[i]));
     }
     return xfc_plan_blob(c->planned, (const char *const[]){NULL}, plan);

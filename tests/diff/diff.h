@@ -100,6 +100,7 @@ typedef struct {
     bool reparse;   /* compile parse(print(graph)) */
     bool roundtrip; /* and print and parse, or clone, after each pass */
     bool clone;
+    bool checked;  /* code that traps where an address lies outside its buffer, be it of a lane that is off */
     uint32_t isas; /* bits: v2, v3, v4 */
 } diff_how;
 typedef struct {

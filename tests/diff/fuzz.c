@@ -46,6 +46,7 @@ static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
     choose_outputs(&m, made, n);
     snprintf(what, sizeof what, "fuzz %llu", (unsigned long long)seed);
     const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3},
+                             {.level = 2, .isas = 6, .checked = true},
                              {.level = 2, .reparse = true, .roundtrip = seed % 2, .clone = !(seed % 2), .isas = 7}};
     bool ok = maker_end(&m);
     if (print) diff_print(&m, what, 0, "as built");

@@ -68,7 +68,9 @@ static bool run_part(void *arg, diff_counts *counts) {
     char what[80];
     snprintf(what, sizeof what, "%s, %s, %s", xfc_dtype_name(p->dtype), p->dynamic ? "dynamic" : "static",
              p->scalars ? "scalars" : "others");
-    const diff_how hows[] = {{.level = 2, .isas = 7}, {.level = 0, .isas = 1u << p->dtype % 3}};
+    const diff_how hows[] = {{.level = 2, .isas = 7},
+                             {.level = 2, .isas = 6, .checked = true},
+                             {.level = 0, .isas = 1u << p->dtype % 3, .checked = true}};
     bool ok = maker_end(&m) && diff_case(&m, hows, XFC_COUNT(hows), what, counts) && all_built(&with);
     maker_free(&m);
     return ok;

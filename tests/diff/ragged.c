@@ -105,7 +105,8 @@ static void check_graph(const char *text, const diff_how *hows, uint32_t n_hows,
 
 /* All tables are outputs themselves, and rows are moved there and back. */
 static void tables(xfc_dtype t, bool first) {
-    const diff_how hows[] = {{.level = 2, .isas = 2}, {.level = 0, .isas = 1}};
+    const diff_how hows[] = {
+        {.level = 2, .isas = 2}, {.level = 2, .isas = 2, .checked = true}, {.level = 0, .isas = 1}};
     char text[2048];
     snprintf(text, sizeof text,
              "graph @tables[b in 0..64, s in 0..512](%%x: f32[b, s, 12], %%mask: %s[b, s]) -> (i64[3] \"counts\", "
