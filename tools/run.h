@@ -108,7 +108,7 @@ void xf_histogram_print(const xf_histogram *);
 
 /* An element is right if |a - b| <= atol + rtol |b|; with in_ulps, if it is at most max_ulps values of its type away. */
 typedef struct {
-    double rtol, atol;
+    double rtol, atol;                       /* negative: what its type is commonly held to */
     bool show_ulps, in_ulps, strict_padding; /* show_ulps: print the distances too */
     uint64_t max_ulps;
 } xf_tolerance;
@@ -120,12 +120,13 @@ typedef struct {
 } xf_padding;
 typedef struct {
     int64_t bad, count, left_out, rows; /* left_out of rows */
-    double max_abs, max_rel;
+    int64_t worst_at;                   /* the element furthest beyond the tolerance, if bad */
+    double max_abs, max_rel, worst;
     bool same_type;
     xf_histogram ulps;
 } xf_difference;
 xf_difference xf_compare(const xfc_tensor *got, const xfc_tensor *want, xf_tolerance, xf_padding);
-/* Prints one line; false if they differ. */
+/* Prints one line, and one for the worst element if they differ; false then. */
 bool xf_report(const char *what, const char *name, const xfc_tensor *got, const xfc_tensor *want, xf_tolerance,
                xf_padding);
 /* What the model says of its output: 0 where an input is. No mask if it says nothing, if a tensor of this shape cannot

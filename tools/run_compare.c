@@ -13,23 +13,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What people accept of a whole model: sums in another order, in the precision of the type. Others are exact. */
+static xf_tolerance tolerance_of(xfc_dtype t, xf_tolerance tol) {
+    double rtol = 0, atol = 0;
+    if (t == XFC_F32 || t == XFC_F64) rtol = 1e-3, atol = 1e-5;
+    if (t == XFC_F16) rtol = atol = 1e-2;
+    if (t == XFC_BF16) rtol = atol = 5e-2;
+    if (tol.rtol < 0) tol.rtol = rtol;
+    if (tol.atol < 0) tol.atol = atol;
+    return tol;
+}
+
+static void add_bad(xf_difference *d, int64_t i, double beyond) {
+    if (isnan(beyond)) beyond = HUGE_VAL;
+    if (d->bad++ && beyond <= d->worst) return;
+    d->worst = beyond;
+    d->worst_at = i;
+}
+
 /* One pair of elements; counts and maxima. */
 static void compare_one(xf_difference *d, const xfc_tensor *got, const xfc_tensor *want, int64_t i, xf_tolerance tol) {
     bool floats = xfc_dtype_is_float(want->dtype);
     uint64_t ulps = tol.show_ulps || tol.in_ulps ? xf_ulps(got, want, i) : 0;
     if (tol.show_ulps) xf_histogram_add(&d->ulps, ulps, i);
-    if (tol.in_ulps) d->bad += ulps > tol.max_ulps;
+    if (tol.in_ulps && ulps > tol.max_ulps) add_bad(d, i, (double)ulps);
     /* int64 beyond 2^53 must not compare equal by rounding */
     if (!floats && xfc_tensor_get_i(got, i) == xfc_tensor_get_i(want, i)) return;
     double a = xfc_tensor_get_f(got, i), b = xfc_tensor_get_f(want, i), e = fabs(a - b);
     if (floats && (a == b || (isnan(a) && isnan(b)))) return;
-    if (!tol.in_ulps) d->bad += !(e <= tol.atol + tol.rtol * fabs(b)) || isinf(b);
+    double limit = tol.atol + tol.rtol * fabs(b);
+    if (!tol.in_ulps && (!(e <= limit) || isinf(b) || limit == 0)) add_bad(d, i, e - limit);
     if (!(e <= d->max_abs)) d->max_abs = e;
     if (b != 0 && !(e / fabs(b) <= d->max_rel)) d->max_rel = e / fabs(b);
 }
 
 xf_difference xf_compare(const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol, xf_padding padding) {
     xf_difference d = {.same_type = got->dtype == want->dtype && got->rank == want->rank};
+    tol = tolerance_of(want->dtype, tol);
     for (uint32_t i = 0; i < want->rank && d.same_type; i++) d.same_type = got->dim[i] == want->dim[i];
     if (!d.same_type) return d;
     d.rows = padding.mask ? padding.mask->count : 1;
@@ -75,8 +95,33 @@ static void print_bad(const xf_difference *d, xf_tolerance tol) {
     printf(", %lld of %lld beyond ", (long long)d->bad, (long long)d->count);
     if (tol.in_ulps)
         printf("%llu ulp", (unsigned long long)tol.max_ulps);
+    else if (tol.rtol == 0 && tol.atol == 0)
+        printf("equality");
     else
         printf("%g + %g |b|", tol.atol, tol.rtol);
+}
+
+static void print_element(const xfc_tensor *t, int64_t i) {
+    if (xfc_dtype_is_float(t->dtype))
+        printf("%.9g", xfc_tensor_get_f(t, i));
+    else if (t->dtype == XFC_U64)
+        printf("%llu", (unsigned long long)xfc_tensor_get_i(t, i));
+    else
+        printf("%lld", (long long)xfc_tensor_get_i(t, i));
+}
+
+/* Its place, both values, both errors. */
+static void print_worst(const xfc_tensor *got, const xfc_tensor *want, int64_t i) {
+    int64_t index[XFC_MAX_RANK], rest = i;
+    double a = xfc_tensor_get_f(got, i), b = xfc_tensor_get_f(want, i);
+    for (uint32_t d = want->rank; d-- > 0; rest /= want->dim[d]) index[d] = rest % want->dim[d];
+    printf("  worst at [");
+    for (uint32_t d = 0; d < want->rank; d++) printf("%s%lld", d ? ", " : "", (long long)index[d]);
+    printf("]: ");
+    print_element(got, i);
+    printf(", expected ");
+    print_element(want, i);
+    printf(": |a - b| %.3g, relative %.3g\n", fabs(a - b), fabs(a - b) / fabs(b));
 }
 
 bool xf_report(const char *what, const char *name, const xfc_tensor *got, const xfc_tensor *want, xf_tolerance tol,
@@ -91,10 +136,11 @@ bool xf_report(const char *what, const char *name, const xfc_tensor *got, const 
         return false;
     }
     printf(": %s, max |a - b| %.3g, relative %.3g", d.bad ? "DIFFERS" : "ok", d.max_abs, d.max_rel);
-    if (d.bad) print_bad(&d, tol);
+    if (d.bad) print_bad(&d, tolerance_of(want->dtype, tol));
     if (d.left_out)
         printf(", without %lld of %lld rows where %s is 0", (long long)d.left_out, (long long)d.rows, padding.name);
     printf("\n");
+    if (d.bad) print_worst(got, want, d.worst_at);
     if (tol.show_ulps) xf_histogram_print(&d.ulps);
     return d.bad == 0;
 }

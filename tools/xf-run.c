@@ -57,9 +57,10 @@ static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf
          "a test_data_set_N folder (input_0.pb ... output_0.pb; .npy; inputs.npz\nand outputs.npz), or a folder of "
          "several",
          &o->test_data},
-        {XF_CLI_TEXT, "rtol", "X", "results are right if |a - b| <= atol + rtol |b| (default 1e-3);\nNaN equals NaN",
+        {XF_CLI_TEXT, "rtol", "X",
+         "results are right if |a - b| <= atol + rtol |b|; default 1e-3,\n1e-2 of f16, 5e-2 of bf16, 0 of integers; NaN equals NaN",
          &o->rtol},
-        {XF_CLI_TEXT, "atol", "X", "(default 1e-7; with --compare 1e-5)", &o->atol},
+        {XF_CLI_TEXT, "atol", "X", "(default 1e-5; 1e-2 of f16, 5e-2 of bf16, 0 of integers)", &o->atol},
         {XF_CLI_TEXT, "ulp", "?N",
          "print distances in units of the last place, the largest and how many of each\nsize; with N: results are right "
          "if at most so far, whatever rtol and atol",
@@ -132,9 +133,7 @@ static bool parse_int(const char *text, long long absent, long long lo, long lon
 
 static bool parse_numbers(run *x) {
     long long threads, seed, max_id, pad_id, contexts;
-    if (!parse_double(x->o.rtol, 1e-3, &x->tol.rtol) ||
-        !parse_double(x->o.atol, x->o.compare ? 1e-5 : 1e-7, &x->tol.atol))
-        return false;
+    if (!parse_double(x->o.rtol, -1, &x->tol.rtol) || !parse_double(x->o.atol, -1, &x->tol.atol)) return false;
     long long ulps;
     if (!parse_int(x->o.ulp && *x->o.ulp ? x->o.ulp : NULL, 0, 0, INT64_MAX, &ulps)) return false;
     x->tol.show_ulps = x->o.ulp != NULL;

@@ -259,6 +259,9 @@ class Runner(unittest.TestCase):
         self.assertEqual((code, "ok" in out), (0, True))
         code, out, _ = run(FAKE_A, *self.inputs(f), "--expected", f"y=@{self.path('y.npy')}", "--rtol=0", "--atol=1e-4")
         self.assertEqual((code, "DIFFERS" in out), (5, True))
+        for by, want in (1 + 9e-4, 0), (1 + 2e-3, 5):
+            np.save(self.path("y.npy"), y * np.float32(by))
+            self.assertEqual(run(FAKE_A, *self.inputs(f), "--expected", f"y=@{self.path('y.npy')}")[0], want)
 
     def test_npy_variants(self):
         f = feed(3, 5)
@@ -330,6 +333,7 @@ class Runner(unittest.TestCase):
         self.write_set("test_data_set_1", f, (wrong, total), "npy")
         code, out, _ = run(FAKE_A, "--test-data", self.path("data", "test_data_set_1"))
         self.assertEqual((code, "1 of 12 beyond" in out), (5, True), out)
+        self.assertIn(f"  worst at [1, 1]: {y[1, 1]:.9g}, expected 77: |a - b| {abs(77 - y[1, 1]):.3g}, relative ", out)
         code, out, _ = run(FAKE_A, "--list")
         self.assertIn("output  \"y\": f32[batch in 0..64, seq in 1..512], 0 where 'mask' is 0\n", out)
 
