@@ -85,6 +85,7 @@ static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
         const xfc_tensor *t = plan->weight[i];
         XFC_TRY(pad_weights(&w, plan->weight_offset[i]));
         XFC_TRY(put_weights(&w, t->data, t->bytes));
+        xfc_storage_rest(t->storage);
     }
     XFC_TRY(pad_weights(&w, plan->weight_bytes));
     return xfc_write_all(ctx, job->output, fd, w.sum, blocks * sizeof *w.sum);

@@ -39,8 +39,16 @@ xfc_graph *xfc_graph_new(xfc_ctx *c, const char *name) {
     return g;
 }
 
+/* Holds or lets go of what the op's attributes name. */
+static void each_storage(const xfc_op *op, void (*fn)(xfc_storage *)) {
+    for (uint32_t i = 0; i < op->n_attr; i++)
+        if (xfc_key_kind(op->attr[i].key) == XFC_ATTR_TENSOR) fn(op->attr[i].u.tensor->storage);
+}
+
 void xfc_graph_free(xfc_graph *g) {
-    if (g) xfc_arena_free(g->arena);
+    if (!g) return;
+    xfc_foreach_op(op, g) each_storage(op, xfc_storage_let_go);
+    xfc_arena_free(g->arena);
 }
 
 static void init_value(xfc_graph *g, xfc_value *v, xfc_op *def, uint32_t out) {
@@ -261,6 +269,7 @@ xfc_op *xfc_op_new(xfc_graph *g, xfc_op *before, xfc_opcode code, xfc_value *con
     op->in = xfc_new_array(g->arena, xfc_use, n_in);
     op->out = xfc_new_array(g->arena, xfc_value, n_out);
     op->attr = own_attrs(g->ctx, g->arena, attr, n_attr);
+    each_storage(op, xfc_storage_hold);
     for (uint32_t i = 0; i < n_in; i++) {
         op->in[i].user = op;
         link_use(&op->in[i], in[i]);
@@ -273,6 +282,7 @@ xfc_op *xfc_op_new(xfc_graph *g, xfc_op *before, xfc_opcode code, xfc_value *con
 void xfc_op_remove(xfc_op *op) {
     for (uint32_t i = 0; i < op->n_out; i++) xfc_assert(!op->out[i].uses);
     for (uint32_t i = 0; i < op->n_in; i++) unlink_use(&op->in[i]);
+    each_storage(op, xfc_storage_let_go);
     if (op->graph->last == op) op->graph->last = NULL;
     unlink_op(op);
 }

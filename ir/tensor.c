@@ -273,7 +273,10 @@ static uint64_t hash_of(const xfc_tensor *t) {
 uint64_t xfc_tensor_hash(xfc_ctx *c, const xfc_tensor *t) {
     xfc_tensors *pool = c->tensors;
     xfc_assert(t->id < pool->n && pool->at[t->id] == t);
-    if (!pool->hash[t->id]) pool->hash[t->id] = hash_of(t);
+    if (!pool->hash[t->id]) {
+        pool->hash[t->id] = hash_of(t);
+        xfc_storage_rest(t->storage);
+    }
     return pool->hash[t->id];
 }
 
@@ -302,6 +305,11 @@ static const xfc_tensor *find_shared(xfc_tensors *pool, const xfc_tensor *t, uin
     return NULL;
 }
 
+static void *alloc(xfc_ctx *c, size_t bytes) {
+    if (bytes < XFC_STORAGE_BYTES) return xfc_alloc(c->arena, bytes, DATA_ALIGN);
+    return (void *)(uintptr_t)xfc_storage_new(c, bytes)->data;
+}
+
 static const xfc_tensor *add(xfc_ctx *c, const xfc_tensor *from, bool copy) {
     xfc_tensors *pool = c->tensors;
     bool share = from->bytes <= SHARE_BYTES;
@@ -309,7 +317,8 @@ static const xfc_tensor *add(xfc_ctx *c, const xfc_tensor *from, bool copy) {
     const xfc_tensor *same = share ? find_shared(pool, from, hash) : NULL;
     if (same) return same;
     xfc_tensor *t = xfc_dup_array(c->arena, xfc_tensor, from, 1);
-    if (copy && t->bytes) t->data = xfc_memdup(c->arena, t->data, t->bytes, DATA_ALIGN);
+    if (copy && t->bytes) t->data = memcpy(alloc(c, t->bytes), t->data, t->bytes);
+    if (t->bytes >= XFC_STORAGE_BYTES && !t->storage) t->storage = xfc_storage_at(c, t->data);
     t->name = xfc_str(c, t->name);
     t->id = pool->n;
     uint32_t n = pool->n, before = share ? (uint32_t)xfc_map_get(&pool->shared, hash) : 0;
@@ -335,9 +344,16 @@ const xfc_tensor *xfc_tensor_copy(xfc_ctx *c, xfc_dtype dtype, uint32_t rank, co
     return add(c, &t, true);
 }
 
+const xfc_tensor *xfc_tensor_map(xfc_ctx *c, xfc_dtype dtype, uint32_t rank, const int64_t *dim, const void *data,
+                                 const char *name) {
+    xfc_tensor t = describe(dtype, rank, dim, data, name);
+    if (t.bytes >= XFC_STORAGE_BYTES) t.storage = xfc_storage_map(c, data, t.bytes);
+    return add(c, &t, false);
+}
+
 void *xfc_tensor_alloc(xfc_ctx *c, xfc_dtype dtype, uint32_t rank, const int64_t *dim) {
     size_t bytes = 0;
     bool fits = xfc_tensor_count(dtype, rank, dim, NULL, &bytes);
     xfc_assert(fits);
-    return xfc_alloc(c->arena, bytes, DATA_ALIGN);
+    return alloc(c, bytes);
 }

@@ -1,12 +1,13 @@
 /* tensor.h - constant data: weights, initializers, folded values.
  *
- * A tensor is immutable once made. Its data may lie in the memory-mapped model file (never copied) or in the context's
- * arena; it is always aligned to its element size and dense row-major. The pool gives equal small constants (<= 4 KiB)
+ * A tensor is immutable once made. Its data may lie in the memory-mapped model file (never copied), in a storage that
+ * goes when no op names it any longer (storage.h), or, if it is small, in the context's arena; it is always aligned to
+ * its element size and dense row-major. The pool gives equal small constants (<= 4 KiB)
  * one tensor; larger ones are compared by hash on demand.
  */
 #ifndef XFC_TENSOR_H
 #define XFC_TENSOR_H
-#include "ir/base/diag.h"
+#include "ir/storage.h"
 
 typedef enum {
 #define X(id, ...) XFC_##id,
@@ -33,17 +34,21 @@ typedef struct xfc_tensor {
     int64_t dim[XFC_MAX_RANK];
     int64_t count; /* elements */
     size_t bytes;
-    const void *data; /* valid pointer even when bytes is 0 */
-    const char *name; /* initializer name or NULL */
+    const void *data;     /* valid pointer even when bytes is 0 */
+    const char *name;     /* initializer name or NULL */
+    xfc_storage *storage; /* that data lies in; NULL: it lives as long as the context */
 } xfc_tensor;
 
-/* data is borrowed and must outlive the context (arena or mapping); use xfc_tensor_copy for anything else.
+/* data is borrowed and must outlive the context, or is of xfc_tensor_alloc; use xfc_tensor_copy for anything else.
  * The caller checked that dims are >= 0 and their product fits (xfc_tensor_count). */
 const xfc_tensor *xfc_tensor_new(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data,
                                  const char *name);
 const xfc_tensor *xfc_tensor_copy(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data,
                                   const char *name);
-/* zeroed, 64-byte aligned, for the two above */
+/* data lies in a file that stays mapped. */
+const xfc_tensor *xfc_tensor_map(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim, const void *data,
+                                 const char *name);
+/* zeroed, 64-byte aligned, for xfc_tensor_new */
 void *xfc_tensor_alloc(xfc_ctx *, xfc_dtype, uint32_t rank, const int64_t *dim);
 /* false: negative or overflow */
 bool xfc_tensor_count(xfc_dtype, uint32_t rank, const int64_t *dim, int64_t *count, size_t *bytes);

@@ -116,6 +116,25 @@ static bool worth_it(folder *f, const xfc_op *op, int64_t count_out, int64_t byt
     return true;
 }
 
+/* Constants that only op used go with it, and their memory at once: of a model's weights there is one copy, and at most
+ * one weight in two. */
+static void replace_whole(folder *f, xfc_op *op, xfc_value *with) {
+    xfc_value **in = xfc_new_array(f->temp, xfc_value *, op->n_in + 1u);
+    for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
+    uint32_t n = op->n_in;
+    replace(op, with);
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_tensor *t;
+        if (!in[i] || !xfc_value_is_const(in[i], &t)) continue;
+        xfc_storage_rest(t->storage);
+        if (in[i]->uses) continue;
+        for (uint32_t j = i + 1; j < n; j++)
+            if (in[j] == in[i]) in[j] = NULL;
+        xfc_op_remove(in[i]->def);
+        xfc_storage_release(f->pass->graph->ctx, t->storage);
+    }
+}
+
 /* Operands as arrays; false unless all are constants. */
 static bool constant_operands(const xfc_op *op, xfc_array *in, int64_t *bytes) {
     *bytes = 0;
@@ -153,14 +172,17 @@ static bool fold_constants(folder *f, xfc_op *op) {
     xfc_array *in = xfc_new_array(f->temp, xfc_array, op->n_in + 1u);
     if (!constant_operands(op, in, &bytes_in) || bytes_out > INT64_MAX) return false;
     if (!worth_it(f, op, count, (int64_t)bytes_out, bytes_in)) return false;
-    xfc_array out = {0};
-    xfc_status status = xfc_eval_op(op, in, &out, f->temp, NULL, NULL);
+    bool large = bytes_out >= XFC_STORAGE_BYTES; /* evaluated where it stays */
+    xfc_array out = {.data = large ? xfc_tensor_alloc(ctx, type->dtype, type->rank, dim) : NULL};
+    xfc_status status = xfc_eval_op(op, in, &out, large ? NULL : f->temp, NULL, NULL);
     if (status != XFC_OK) {
         f->pass->status = status;
         return false;
     }
     xfc_builder b = {.graph = f->pass->graph, .before = op, .loc = op->loc};
-    replace(op, xfc_b_const(&b, xfc_tensor_copy(ctx, type->dtype, type->rank, dim, out.data, NULL)));
+    replace_whole(
+        f, op,
+        xfc_b_const(&b, (large ? xfc_tensor_new : xfc_tensor_copy)(ctx, type->dtype, type->rank, dim, out.data, NULL)));
     return true;
 }
 

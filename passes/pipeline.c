@@ -291,6 +291,7 @@ static xfc_status run_one(runner *r, uint32_t i) {
     r->changed[i] = info->run(&pass);
     r->seconds[i] = now() - start;
     xfc_arena_free(pass.scratch);
+    xfc_storage_sweep(ctx_of(r));
     XFC_TRY(status_after(r, &pass, errors));
     if (info->kind == XFC_KIND_LOWERS) (*r->graph)->stage = info->to;
     bool verify = r->opts->verify;

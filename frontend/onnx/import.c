@@ -219,15 +219,18 @@ static bool import_rounds(xfc_importer *im) {
     return true;
 }
 
-static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes, const xfc_import_opts *opts) {
+/* borrowed: no mapped file, but memory of the caller. */
+static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes, bool borrowed,
+                               const xfc_import_opts *opts) {
     static const xfc_import_opts defaults = {0};
     xfc_arena *arena = xfc_arena_new();
     xfc_importer im = {.ctx = ctx,
                        .arena = arena,
                        .opts = opts ? opts : &defaults,
                        .alias = {.arena = arena},
-                       .file = {.ctx = ctx, .arena = arena, .path = name, .external = {.arena = arena}}};
+                       .file = xfc_onnx_file_new(ctx, arena, name)};
     im.file.follow_links = im.opts->follow_links;
+    im.file.borrowed = borrowed;
     uint32_t errors = ctx->n_errors;
     ctx->n_errors = 0; /* errors of this import alone decide */
     im.model = xfc_unpack_model(&im.file, bytes);
@@ -243,17 +246,19 @@ xfc_graph *xfc_import_file(xfc_ctx *ctx, const char *path, const xfc_import_opts
     const char *name = xfc_str(ctx, path);
     xfc_mapping bytes;
     if (xfc_map_path(ctx, (xfc_loc){.file = name}, path, &bytes) != XFC_OK) return NULL;
-    return import_bytes(ctx, name, bytes, opts);
+    xfc_graph *g = import_bytes(ctx, name, bytes, false, opts);
+    xfc_drop_pages(bytes.data, bytes.n);
+    return g;
 }
 
 xfc_graph *xfc_import_memory(xfc_ctx *ctx, const char *name, const void *data, size_t n, const xfc_import_opts *opts) {
-    return import_bytes(ctx, xfc_str(ctx, name), (xfc_mapping){.data = data, .n = n}, opts);
+    return import_bytes(ctx, xfc_str(ctx, name), (xfc_mapping){.data = data, .n = n}, true, opts);
 }
 
 xfc_status xfc_read_tensor_pb(xfc_ctx *ctx, const char *path, const xfc_tensor **out) {
     xfc_arena *arena = xfc_arena_new();
     const char *name = xfc_str(ctx, path);
-    xfc_onnx_file file = {.ctx = ctx, .arena = arena, .path = name, .external = {.arena = arena}};
+    xfc_onnx_file file = xfc_onnx_file_new(ctx, arena, name);
     xfc_loc loc = {.file = name};
     xfc_mapping bytes;
     xfc_status status = xfc_map_path(ctx, loc, path, &bytes);

@@ -3,7 +3,7 @@
  * protobuf-c allocates from the import's arena and never frees: everything goes at once when the import ends. What it
  * gets has passed the scan, so its size is bounded and its depth harmless.
  */
-#define _DEFAULT_SOURCE /* madvise */
+#define _POSIX_C_SOURCE 200809L
 #include "frontend/onnx/load.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -37,12 +37,6 @@ xfc_status xfc_map_path(xfc_ctx *ctx, xfc_loc loc, const char *path, xfc_mapping
     xfc_status status = map_open_file(ctx, loc, fd, path, out);
     close(fd);
     return status;
-}
-
-void xfc_drop_pages(const uint8_t *data, size_t n) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page,
-              end = ((uintptr_t)data + n) / page * page;
-    if (end > begin) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 static void *arena_alloc(void *user, size_t size) { return xfc_alloc(user, size, _Alignof(max_align_t)); }

@@ -18,10 +18,15 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena; /* messages and scan: freed after the import */
     const char *path;
-    bool follow_links;
+    bool follow_links, borrowed; /* borrowed: the model's bytes are memory of the caller, no mapped file */
     xfc_scan scan;
     xfc_map external; /* interned location -> xfc_mapping * */
+    xfc_map tensors;  /* Onnx__TensorProto * -> xfc_tensor *: an import may ask more than once */
 } xfc_onnx_file;
+
+static inline xfc_onnx_file xfc_onnx_file_new(xfc_ctx *c, xfc_arena *a, const char *path) {
+    return (xfc_onnx_file){.ctx = c, .arena = a, .path = path, .external = {.arena = a}, .tensors = {.arena = a}};
+}
 
 /* Maps a regular file. Messages name loc.file. A size of 0 gives a valid pointer. */
 xfc_status xfc_map_path(xfc_ctx *, xfc_loc, const char *path, xfc_mapping *out);
@@ -33,13 +38,11 @@ const char *xfc_foreign_file(xfc_arena *, xfc_mapping);
 Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *, xfc_mapping);
 Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);
 
-/* The constant a TensorProto describes; NULL after an error at loc. what: how messages call it ("initializer 'w'"). */
+/* The constant a TensorProto describes, made once; NULL after an error at loc. what: how messages call it ("initializer 'w'"). */
 const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what);
 const char *xfc_onnx_dtype_name(int32_t elem_type); /* "float8e4m3fn"; "unknown type 99" as "unknown" */
 
 /* external.c: the bytes that external_data entries point at, exactly `bytes` of them; NULL after an error. */
 const uint8_t *xfc_external_data(xfc_onnx_file *, const Onnx__TensorProto *, size_t bytes, xfc_loc, const char *what);
-/* Gives mapped pages that lie wholly inside back to the system; they are read again if touched. */
-void xfc_drop_pages(const uint8_t *data, size_t n);
 
 #endif

@@ -79,8 +79,9 @@ static bool field_fits(xfc_payload_field f, xfc_dtype t) {
     return false;
 }
 
-/* A dense run of bytes of the tensor's own type: used in place if aligned, else copied. Bools are made 0 or 1. */
-static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t n) {
+/* A dense run of bytes of the tensor's own type: used in place if aligned, else copied. Bools are made 0 or 1.
+ * borrowed: the bytes are no part of a mapped file. */
+static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t n, bool borrowed) {
     if (n != s->bytes) {
         xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc,
                  "%s has %zu bytes of data, but its shape needs %zu; export the model again", s->what, n, s->bytes);
@@ -94,9 +95,9 @@ static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t
         return xfc_tensor_new(c, s->dtype, s->rank, s->dim, copy, name);
     }
     if ((uintptr_t)data % xfc_dtype_bytes(s->dtype) == 0)
-        return xfc_tensor_new(c, s->dtype, s->rank, s->dim, data, name);
+        return (borrowed ? xfc_tensor_new : xfc_tensor_map)(c, s->dtype, s->rank, s->dim, data, name);
     const xfc_tensor *t = xfc_tensor_copy(c, s->dtype, s->rank, s->dim, data, name);
-    if (n >= DROP_BYTES) xfc_drop_pages(data, n);
+    if (n >= DROP_BYTES && !borrowed) xfc_drop_pages(data, n);
     return t;
 }
 
@@ -157,21 +158,28 @@ static const xfc_tensor *from_payloads(const source *s) {
     const uint8_t *data = s->file->scan.data + last->offset;
     bool same_layout = last->field == XFC_PAYLOAD_FLOAT || last->field == XFC_PAYLOAD_DOUBLE;
     if (last->field == XFC_PAYLOAD_RAW || (same_layout && last->packed && s->n_payloads == 1))
-        return from_bytes(s, data, (size_t)last->bytes); /* of a singular field given twice the last one counts */
+        /* of a singular field given twice the last one counts */
+        return from_bytes(s, data, (size_t)last->bytes, s->file->borrowed);
     return from_values(s);
 }
 
-const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *f, const Onnx__TensorProto *p, xfc_loc loc, const char *what) {
+static const xfc_tensor *make(xfc_onnx_file *f, const Onnx__TensorProto *p, xfc_loc loc, const char *what) {
     source s = {.file = f, .proto = p, .loc = loc, .what = what};
     if (!read_type(&s)) return NULL;
     if (!find_payloads(&s)) return bad(&s, XFC_ERR_INPUT, "is malformed");
     if (p->data_location == 1) {
         if (s.n_payloads) return bad(&s, XFC_ERR_INPUT, "has its data both inside and outside the file");
         const uint8_t *data = xfc_external_data(f, p, s.bytes, loc, what);
-        return data ? from_bytes(&s, data, s.bytes) : NULL;
+        return data ? from_bytes(&s, data, s.bytes, false) : NULL;
     }
     if (p->data_location != 0) return bad(&s, XFC_ERR_INPUT, "has an unknown data location");
     if (s.n_payloads) return from_payloads(&s);
     if (s.count) return bad(&s, XFC_ERR_INPUT, "has no data; export the model again");
-    return from_bytes(&s, (const uint8_t *)"", 0);
+    return from_bytes(&s, (const uint8_t *)"", 0, true);
+}
+
+const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *f, const Onnx__TensorProto *p, xfc_loc loc, const char *what) {
+    const xfc_tensor *t = xfc_map_get_ptr(&f->tensors, p);
+    if (!t && (t = make(f, p, loc, what)) != NULL) xfc_map_set_ptr(&f->tensors, p, t);
+    return t;
 }

@@ -24,14 +24,16 @@ typedef struct {
     const char *text;
 } xfc_diag;
 
-typedef struct xfc_ints xfc_ints;       /* ir/int.h: the table of symbolic integers */
-typedef struct xfc_tensors xfc_tensors; /* ir/tensor.h: the pool of constants */
+typedef struct xfc_ints xfc_ints;         /* ir/int.h: the table of symbolic integers */
+typedef struct xfc_tensors xfc_tensors;   /* ir/tensor.h: the pool of constants */
+typedef struct xfc_storages xfc_storages; /* ir/storage.h: their memory */
 typedef struct xfc_at_exit xfc_at_exit;
 typedef struct xfc_ctx {
     xfc_arena *arena; /* lives as long as the context */
     xfc_interner *strings;
     xfc_ints *ints;
     xfc_tensors *tensors;
+    xfc_storages *storages;
     xfc_diag *diags;
     uint32_t n_diags, cap_diags, n_errors;
     xfc_at_exit *at_exit;

@@ -1,5 +1,5 @@
 /* Tests of ir/tensor: element types, 16-bit floats over all their values, the pool, element access at the edges. */
-#include "ir/tensor.h"
+#include "ir/build.h"
 
 #include "tests/unit/test.h"
 #include <float.h>
@@ -178,6 +178,42 @@ static void splats(xfc_ctx *c) {
     CHECK(!xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){2}, zeros, NULL), &v));
 }
 
+/* Large constants go when the last op that names them does, and not before one did. */
+static void storages(xfc_ctx *c) {
+    enum { MANY = XFC_STORAGE_BYTES / 4 };
+    int64_t dim = MANY;
+    float *x = xfc_tensor_alloc(c, XFC_F32, 1, &dim);
+    x[MANY - 1] = 7;
+    const xfc_tensor *t = xfc_tensor_new(c, XFC_F32, 1, &dim, x, NULL),
+                     *same = xfc_tensor_new(c, XFC_F32, 1, &dim, x, NULL);
+    xfc_storage *s = t->storage;
+    CHECK(s && s == same->storage && s->data == x && s == xfc_storage_at(c, x) && !s->mapped);
+    xfc_storage_sweep(c);
+    CHECK(xfc_storage_at(c, x) == s && xfc_tensor_get_f(t, MANY - 1) == 7); /* no op named it so far */
+    xfc_graph *g = xfc_graph_new(c, "g"), *clone;
+    xfc_builder b = {.graph = g};
+    xfc_value *v = xfc_b_const(&b, t), *w = xfc_b_const(&b, same);
+    clone = xfc_graph_clone(g);
+    CHECK_INT(s->holds, 4);
+    xfc_op_remove(v->def);
+    xfc_op_remove(w->def);
+    CHECK_INT(s->holds, 2);
+    xfc_storage_sweep(c);
+    CHECK(xfc_storage_at(c, x) == s);
+    xfc_graph_free(clone);
+    xfc_storage_sweep(c);
+    CHECK(!xfc_storage_at(c, x));
+    const xfc_tensor *copied = xfc_tensor_copy(c, XFC_F32, 1, &dim, xfc_alloc(c->arena, MANY * 4, 4), NULL);
+    CHECK(copied->storage && copied->storage->data == copied->data); /* freed with the context */
+    dim = 4;
+    CHECK(!xfc_tensor_copy(c, XFC_F32, 1, &dim, copied->data, NULL)->storage);
+    xfc_storage_hold(NULL);
+    xfc_storage_let_go(NULL);
+    xfc_storage_rest(NULL);
+    xfc_storage_release(c, NULL);
+    xfc_graph_free(g);
+}
+
 int main(void) {
     xfc_ctx *c = xfc_ctx_new();
     dtypes();
@@ -187,6 +223,7 @@ int main(void) {
     elements(c);
     pool(c);
     splats(c);
+    storages(c);
     xfc_ctx_free(c);
     return test_end();
 }
