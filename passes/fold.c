@@ -8,7 +8,8 @@
  * What is not folded: results that blow up (over 64 KiB and over 4x the operands: an expand, an iota of a table's
  * size); products of two constants larger than their factors (factors are cheaper to store and to read); anything past
  * a budget of growth and of work for the whole graph, so that a hostile file cannot make the compiler run for hours.
- * pack always folds: its result replaces its operand. It does not simplify: an op with one unknown operand stays.
+ * pack always folds: its result replaces its operand. Views of panels that a packed product reads stay views: share made
+ * them. It does not simplify: an op with one unknown operand stays.
  *
  *   %0 = dims {values = [batch, 64], shape = [2]}              |
  *   %1 = slice %0 {start = [1], size = [1], step = [1]}        |  %3 = const : f32[1] = [8.0]
@@ -101,9 +102,18 @@ static int64_t work_of(const xfc_ctx *ctx, const xfc_op *op, int64_t count_out, 
     return count_out + bytes_in;
 }
 
+/* A view of what is stored for a product already. */
+static bool views_panels(const xfc_op *op) {
+    if (!xfc_op_has(op, XFC_VIEW) || op->code == XFC_OP_PACK) return false;
+    xfc_foreach_use(use, op->in[0].value)
+        if (use->user->code == XFC_OP_MATMUL_PACKED && use == &use->user->in[1]) return true;
+    return false;
+}
+
 /* Is the result worth keeping? Charges the budgets if so. */
 static bool worth_it(folder *f, const xfc_op *op, int64_t count_out, int64_t bytes_out, int64_t bytes_in) {
     if (op->code == XFC_OP_PACK) return true;
+    if (op->n_in && views_panels(op)) return false;
     if (op->n_in == 0 && bytes_out > SOURCE_BYTES) return false;
     if (bytes_out > FREE_BYTES && bytes_out / 4 > bytes_in) return false;
     bool product = xfc_op_has(op, XFC_CONTRACT) || op->code == XFC_OP_LINEAR;

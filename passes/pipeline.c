@@ -31,11 +31,12 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
  * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; merge
  * wants linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
  * attention whole and every constant folded; what merge and legalize built is folded, merged and shared again. layout
- * leaves pack ops on weights: shared, then folded. */
+ * leaves pack ops on weights: shared, then folded; a table among them is dead by then. */
 #define RAISING                                                                                                        \
     "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"                                    \
     "pre-crmsnorm,pre-rmsnorm,unpad,"
-#define LOWERING "legalize,simplify,views,cse,fold,dce,layout,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
+#define LOWERING                                                                                                       \
+    "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
 const char *const xfc_pipeline_default[4] = {
     "fold,dce,legalize,layout,fold,dce,kernels,schedule,plan",
     RAISING LOWERING,

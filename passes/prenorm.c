@@ -14,6 +14,7 @@
  */
 #include "passes/prenorm.h"
 
+#include "passes/share.h"
 #include <inttypes.h>
 
 #define MAX_TABLE_BYTES ((uint64_t)16 << 20) /* of new embedding tables for one norm */
@@ -147,6 +148,7 @@ static void note_converted(const xfc_webs *w, bool crms, const xfc_converted *to
 static bool run(xfc_pass *pass, bool crms, xfc_choice choice) {
     xfc_webs w = {.pass = pass};
     if (choice == XFC_OFF) return false;
+    w.shared = crms ? (xfc_map){.arena = pass->scratch} : xfc_shared_tables(pass->graph, pass->scratch);
     xfc_webs_find(&w);
     if (crms) forbid_what_does_not_fold(&w);
     xfc_webs_count(&w);

@@ -85,6 +85,7 @@ typedef struct {
     xfc_web *web;
     uint32_t n_nodes, cap_nodes, n_readers, cap_readers, n_webs;
     xfc_map node_of, reader_of; /* by value id, + 1; reader_of by the id of the norm's result */
+    xfc_map shared;             /* ids of tensors that stay as they are: tables that are also weights */
 } xfc_webs;
 
 xfc_web_node *xfc_web_node_of(const xfc_webs *, const xfc_value *); /* NULL: not in a stream */

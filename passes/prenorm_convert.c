@@ -66,11 +66,11 @@ typedef struct { /* what reads a norm, if that is nothing but linears */
     int64_t columns;
 } trace;
 
-static bool trace_use(trace *t, const traced *from, const xfc_use *u) {
+static bool trace_use(const xfc_webs *w, trace *t, const traced *from, const xfc_use *u) {
     xfc_channels out;
     uint32_t i = (uint32_t)(u - u->user->in);
     if (xfc_has_constant_weights(u->user) && i == 0 && from->at.axis + 1 == from->value->type.rank) {
-        if (t->n_linears == MAX_TRACE) return false;
+        if (t->n_linears == MAX_TRACE || xfc_map_find(&w->shared, constant(u->user, 1)->id, NULL)) return false;
         t->columns += constant(u->user, 1)->dim[1];
         t->linear[t->n_linears++] = u->user;
         return t->columns < INT32_MAX;
@@ -81,14 +81,14 @@ static bool trace_use(trace *t, const traced *from, const xfc_use *u) {
     return true;
 }
 
-static bool trace_norm(trace *t, const xfc_web_reader *r) {
+static bool trace_norm(const xfc_webs *w, trace *t, const xfc_web_reader *r) {
     t->n_linears = 0;
     t->n_views = 1;
     t->columns = 0;
     t->view[0] = (traced){&r->op->out[0], r->at};
     for (uint32_t i = 0; i < t->n_views; i++)
         xfc_foreach_use(u, t->view[i].value)
-            if (!trace_use(t, &t->view[i], u)) return false;
+            if (!trace_use(w, t, &t->view[i], u)) return false;
     return t->n_linears > 0;
 }
 
@@ -104,7 +104,7 @@ bool xfc_web_folds(const xfc_webs *w, uint32_t web, const xfc_op **op) {
     trace *t = xfc_new(w->pass->scratch, trace);
     for (uint32_t i = 0; i < w->n_readers; i++) {
         *op = w->reader[i].op;
-        if (w->reader[i].web == web && (!affine_is_constant(&w->reader[i]) || !trace_norm(t, &w->reader[i])))
+        if (w->reader[i].web == web && (!affine_is_constant(&w->reader[i]) || !trace_norm(w, t, &w->reader[i])))
             return false;
     }
     return true;
@@ -117,7 +117,8 @@ static bool is_splat(const xfc_tensor *t, double value) {
 
 static void plan_reader(converter *c, trace *t, const xfc_web_reader *r, xfc_converted *total) {
     bool keep = c->w->pass->opts->keep_ln_affine && !c->crms;
-    bool fold = !keep && affine_is_constant(r) && trace_norm(t, r) && (c->crms || t->columns <= MAX_WIDTH * r->at.d);
+    bool fold =
+        !keep && affine_is_constant(r) && trace_norm(c->w, t, r) && (c->crms || t->columns <= MAX_WIDTH * r->at.d);
     const xfc_tensor *gamma = constant(r->op, 1), *beta = constant(r->op, 2);
     fold &= c->crms || !is_splat(gamma, 1) || !is_splat(beta, 0); /* else there is nothing to fold */
     total->norms++;

@@ -44,6 +44,15 @@ static void find_readers(finder *f) {
     }
 }
 
+/* R of such a table would be another matrix beside it. */
+static bool reads_shared(const finder *f, const xfc_op *op) {
+    const xfc_tensor *t;
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (op->in[i].value && xfc_value_is_const(op->in[i].value, &t) && xfc_map_find(&f->w->shared, t->id, NULL))
+            return true;
+    return false;
+}
+
 static void visit(finder *f, xfc_value *v, xfc_channels at, bool inner) {
     if (xfc_value_is_const(v, NULL)) return;
     xfc_web_node *old = xfc_web_node_of(f->w, v);
@@ -52,7 +61,8 @@ static void visit(finder *f, xfc_value *v, xfc_channels at, bool inner) {
         if (!inner || old->source == XFC_SOURCE_NONE) return;
         old->source = XFC_SOURCE_NONE;
     } else {
-        bool commutes = v->def && xfc_commutes_backward(v->def) && xfc_commutes_all(v->def, at);
+        bool commutes =
+            v->def && xfc_commutes_backward(v->def) && xfc_commutes_all(v->def, at) && !reads_shared(f, v->def);
         xfc_source source = inner || commutes ? XFC_SOURCE_NONE : XFC_SOURCE_OPAQUE;
         xfc_push(f->arena, f->w->node, f->w->n_nodes, f->w->cap_nodes) =
             (xfc_web_node){.value = v, .at = at, .source = source};
