@@ -316,10 +316,22 @@ static void replace(converter *c, xfc_value *old, xfc_value *with) {
     build_opaque(c, with, old->def, old->def->loc);
 }
 
+/* The old linear, which is dead by the end of the walk, takes the new weight as well: the old one is freed now, or a
+ * model's weights would all be there twice. */
+static void let_go_of_weight(xfc_op *old, xfc_value *with) {
+    xfc_value *w = old->in[1].value;
+    const xfc_tensor *t = constant(old, 1);
+    xfc_op_set_in(old, 1, with);
+    if (w->uses) return;
+    xfc_op_remove(w->def);
+    xfc_storage_release(old->graph->ctx, t->storage);
+}
+
 static void build_linear(converter *c, xfc_builder *b, const xfc_linear_edit *e) {
     xfc_value *old = &e->op->out[0], *x = e->op->in[0].value;
     xfc_value *y = xfc_linear_edited(b, &c->cache, e, e->normed ? new_of(c, x) : x);
     if (!y) return;
+    let_go_of_weight(e->op, y->def->in[1].value);
     if (e->in_stream)
         set_new(c, old, y);
     else
