@@ -191,6 +191,10 @@ static void add_checks(blob *b, uint32_t first, uint32_t end, uint32_t step) {
         xfc_buf what = {.arena = b->arena};
         if (c->loc.node) xfc_buf_printf(&what, "%s", c->loc.node);
         if (c->loc.op) xfc_buf_printf(&what, "%s%s", what.n ? " " : "", c->loc.op);
+        if (c->ones == XFC_UNEQUAL) {
+            xfc_buf_str(&what, ": ");
+            xfc_int_print(b->g->ctx, &what, c->a, NULL, NULL);
+        }
         xf_check check = {.a = value_of(b, c->a),
                           .b = value_of(b, c->b),
                           .what = string(b, what.text),

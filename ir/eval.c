@@ -8,6 +8,7 @@
 
 #include "ir/build.h"
 #include "ir/defined.h"
+#include "ir/ops.h"
 #include <string.h>
 
 /* --- arrays --- */
@@ -185,7 +186,11 @@ static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env,
             !xfc_int_evaluate(g->ctx, k->b, env->lookup, env->user, &b))
             return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
                             "sizes that this node needs have no value: give every input its shape");
-        if (a == b || (k->ones & XFC_A_MAY_BE_1 && a == 1) || (k->ones & XFC_B_MAY_BE_1 && b == 1)) continue;
+        if (xfc_constraint_holds(k, a, b)) continue;
+        if (k->ones == XFC_UNEQUAL)
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
+                            "%s is %lld, and the graph is made for any size but that: fix it with --dim",
+                            xfc_dim_text(g->ctx, k->a), (long long)a);
         return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
                         "sizes that must be equal are %lld and %lld: correct the shapes of the inputs", (long long)a,
                         (long long)b);

@@ -102,16 +102,19 @@ bool xfc_graph_add_output(xfc_graph *g, xfc_value *v, const char *name) {
 
 /* --- constraints --- */
 
-static uint64_t pair_of(xfc_int a, xfc_int b) {
-    return a.id < b.id ? (uint64_t)a.id << 32 | b.id : (uint64_t)b.id << 32 | a.id;
+/* Apart for what must be equal and what must not; ids are far from 32 bits. */
+static uint64_t key_of(xfc_int a, xfc_int b, unsigned ones) {
+    uint64_t pair = a.id < b.id ? (uint64_t)a.id << 32 | b.id : (uint64_t)b.id << 32 | a.id;
+    return ones == XFC_UNEQUAL ? ~pair : pair;
 }
 
-static xfc_constraint *constraint_of(const xfc_graph *g, xfc_int a, xfc_int b) {
-    uint64_t at = xfc_map_get(&g->constraint_of, pair_of(a, b));
+static xfc_constraint *constraint_of(const xfc_graph *g, xfc_int a, xfc_int b, unsigned ones) {
+    uint64_t at = xfc_map_get(&g->constraint_of, key_of(a, b, ones));
     return at ? &g->constraint[at - 1] : NULL;
 }
 
-static bool surely_holds(const xfc_ctx *c, xfc_int a, xfc_int b, unsigned ones) {
+static bool surely_holds(xfc_ctx *c, xfc_int a, xfc_int b, unsigned ones) {
+    if (ones == XFC_UNEQUAL) return xfc_int_eq(c, a, b) == 0;
     return xfc_int_same(a, b) || (ones & XFC_A_MAY_BE_1 && xfc_int_is(c, a, 1)) ||
            (ones & XFC_B_MAY_BE_1 && xfc_int_is(c, b, 1));
 }
@@ -120,7 +123,8 @@ static bool never_one(xfc_ctx *c, xfc_int a) { return xfc_int_eq(c, a, xfc_int_c
 
 /* The same of the pair the other way round. */
 static unsigned swapped(unsigned ones) {
-    return (ones & XFC_A_MAY_BE_1 ? XFC_B_MAY_BE_1 : 0u) | (ones & XFC_B_MAY_BE_1 ? XFC_A_MAY_BE_1 : 0u);
+    return (ones & XFC_A_MAY_BE_1 ? XFC_B_MAY_BE_1 : 0u) | (ones & XFC_B_MAY_BE_1 ? XFC_A_MAY_BE_1 : 0u) |
+           (ones & XFC_UNEQUAL);
 }
 
 /* "Equal, or one of these is 1" and "equal, or one of those is 1" together say "equal, or one that is among both is 1":
@@ -130,21 +134,26 @@ bool xfc_graph_require(xfc_graph *g, xfc_int a, xfc_int b, unsigned ones, xfc_lo
     if (xfc_graph_requires(g, a, b, ones)) return true;
     if (never_one(g->ctx, a)) ones &= ~(unsigned)XFC_A_MAY_BE_1;
     if (never_one(g->ctx, b)) ones &= ~(unsigned)XFC_B_MAY_BE_1;
-    xfc_constraint *k = constraint_of(g, a, b);
+    xfc_constraint *k = constraint_of(g, a, b, ones);
     if (k) {
         k->ones &= xfc_int_same(k->a, a) ? ones : swapped(ones);
         k->loc = loc;
     } else {
         xfc_push(g->arena, g->constraint, g->n_constraints, g->cap_constraints) = (xfc_constraint){a, b, ones, loc};
-        xfc_map_set(&g->constraint_of, pair_of(a, b), g->n_constraints);
+        xfc_map_set(&g->constraint_of, key_of(a, b, ones), g->n_constraints);
     }
-    return ones || xfc_int_eq(g->ctx, a, b) != 0;
+    return ones == XFC_UNEQUAL ? xfc_int_eq(g->ctx, a, b) != 1 : ones || xfc_int_eq(g->ctx, a, b) != 0;
 }
 
 bool xfc_graph_requires(const xfc_graph *g, xfc_int a, xfc_int b, unsigned ones) {
     if (surely_holds(g->ctx, a, b, ones)) return true;
-    const xfc_constraint *k = constraint_of(g, a, b);
+    const xfc_constraint *k = constraint_of(g, a, b, ones);
     return k && !(k->ones & ~(xfc_int_same(k->a, a) ? ones : swapped(ones)));
+}
+
+bool xfc_constraint_holds(const xfc_constraint *k, int64_t a, int64_t b) {
+    if (k->ones == XFC_UNEQUAL) return a != b;
+    return a == b || (k->ones & XFC_A_MAY_BE_1 && a == 1) || (k->ones & XFC_B_MAY_BE_1 && b == 1);
 }
 
 bool xfc_graph_requires_size(const xfc_graph *g, xfc_int a) {

@@ -102,12 +102,12 @@ typedef enum {
 } xfc_stage;
 const char *xfc_stage_name(xfc_stage);
 
-/* What must hold at run time: a == b, or one of those that may be 1 is 1. Over dims it is checked at entry, over sizes
- * that data defines as soon as they all are known. */
-enum { XFC_A_MAY_BE_1 = 1, XFC_B_MAY_BE_1 = 2, XFC_BROADCAST = 3 };
+/* What must hold at run time: a == b, or one of those that may be 1 is 1; or a != b. Over dims it is checked at entry, over
+ * sizes that data defines as soon as they all are known. */
+enum { XFC_A_MAY_BE_1 = 1, XFC_B_MAY_BE_1 = 2, XFC_BROADCAST = 3, XFC_UNEQUAL = 4 };
 typedef struct {
     xfc_int a, b;
-    unsigned ones; /* which may be 1 */
+    unsigned ones; /* which may be 1; UNEQUAL stands alone */
     xfc_loc loc;
 } xfc_constraint;
 
@@ -179,6 +179,7 @@ static inline void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, x
 static inline bool xfc_graph_requires_equal(const xfc_graph *g, xfc_int a, xfc_int b) {
     return xfc_graph_requires(g, a, b, 0);
 }
+bool xfc_constraint_holds(const xfc_constraint *, int64_t a, int64_t b);
 bool xfc_graph_requires_size(const xfc_graph *, xfc_int a); /* that a is not negative */
 
 /* Texts are copied. A key that is there gets the new value. */

@@ -100,13 +100,16 @@ static bool header(xfc_parser *p, outputs *o) {
     return xfc_ps_need(p, '{');
 }
 
-/* require a == b, or: require a == b or a == 1 or b == 1 */
+/* require a == b, or: require a == b or a == 1 or b == 1, or: require a != b */
 static bool constraint(xfc_parser *p) {
     xfc_loc loc = xfc_ps_here(p);
     xfc_int a, b, side, one;
     unsigned ones = 0;
-    if (!xfc_ps_int(p, &a) || !xfc_ps_need(p, XFC_P_EQUAL) || !xfc_ps_int(p, &b)) return false;
-    while (xfc_ps_take_word(p, "or")) {
+    if (!xfc_ps_int(p, &a)) return false;
+    bool unequal = xfc_ps_take(p, XFC_P_UNEQUAL);
+    if (unequal) ones = XFC_UNEQUAL;
+    if ((!unequal && !xfc_ps_need(p, XFC_P_EQUAL)) || !xfc_ps_int(p, &b)) return false;
+    while (!unequal && xfc_ps_take_word(p, "or")) {
         if (!xfc_ps_int(p, &side) || !xfc_ps_need(p, XFC_P_EQUAL) || !xfc_ps_int(p, &one)) return false;
         if (!xfc_int_is(p->ctx, one, 1) || (!xfc_int_same(side, a) && !xfc_int_same(side, b)))
             return xfc_ps_fail(p, "behind 'or' stands that one of the two sides == 1");

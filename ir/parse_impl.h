@@ -19,7 +19,7 @@ typedef enum {
     XFC_TOK_POS,    /* #3; bits */
     XFC_TOK_PUNCT,  /* punct */
 } xfc_tok_kind;
-enum { XFC_P_ARROW = 256, XFC_P_EQUAL, XFC_P_RANGE }; /* -> == .. */
+enum { XFC_P_ARROW = 256, XFC_P_EQUAL, XFC_P_UNEQUAL, XFC_P_RANGE }; /* -> == != .. */
 
 typedef struct {
     xfc_tok_kind kind;

@@ -154,6 +154,7 @@ static void lex_punct(xfc_parser *p, xfc_token *t, char c) {
     t->n = 1;
     if (c == '-' && d == '>') t->punct = XFC_P_ARROW;
     if (c == '=' && d == '=') t->punct = XFC_P_EQUAL;
+    if (c == '!' && d == '=') t->punct = XFC_P_UNEQUAL;
     if (c == '.' && d == '.') t->punct = XFC_P_RANGE;
     if (t->punct >= 256)
         t->n = 2;

@@ -455,7 +455,7 @@ static void print_constraint(xfc_printer *p, const xfc_constraint *k) {
     const xfc_int side[] = {k->a, k->b};
     xfc_buf_str(p->out, "  require ");
     xfc_pr_int(p, k->a);
-    xfc_buf_str(p->out, " == ");
+    xfc_buf_str(p->out, k->ones == XFC_UNEQUAL ? " != " : " == ");
     xfc_pr_int(p, k->b);
     for (unsigned i = 0; i < XFC_COUNT(side); i++) {
         if (!(k->ones >> i & 1)) continue;

@@ -60,7 +60,8 @@ static const char *check_sizes(const xf_plan *p) {
         if (!value_ok(p, p->dims[i].value) || !string_ok(p, p->dims[i].name)) return "a dim is damaged";
     for (uint32_t i = 0; i < h->n_checks; i++) {
         const xf_check *c = &p->checks[i];
-        if (!value_ok(p, c->a) || !value_ok(p, c->b) || !string_ok(p, c->what) || c->ones > 3 || c->step > h->n_steps)
+        if (!value_ok(p, c->a) || !value_ok(p, c->b) || !string_ok(p, c->what) || c->ones > XF_CHECK_UNEQUAL ||
+            c->step > h->n_steps)
             return "a check is damaged";
     }
     return NULL;

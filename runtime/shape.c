@@ -132,7 +132,14 @@ xf_status xf_check_sizes(const xf_plan *p, uint32_t step, const int64_t *values,
     for (uint32_t i = 0; i < p->head->n_checks; i++) {
         const xf_check *c = &p->checks[i];
         int64_t a = values[c->a], b = values[c->b];
-        if (c->step != step || a == b || (c->ones & 1 && a == 1) || (c->ones & 2 && b == 1)) continue;
+        if (c->step == step && c->ones == XF_CHECK_UNEQUAL && a == b)
+            return xf_fail(error, XF_E_SHAPE,
+                           "%s is %lld, and the model was compiled for any size but that; fix it with --dim when "
+                           "compiling",
+                           xf_plan_str(p, c->what), (long long)a);
+        if (c->step != step || c->ones == XF_CHECK_UNEQUAL || a == b || (c->ones & 1 && a == 1) ||
+            (c->ones & 2 && b == 1))
+            continue;
         return xf_fail(error, XF_E_SHAPE, "%s do not fit together: %s: %lld against %lld%s",
                        step ? "sizes that come from data" : "the input dims", xf_plan_str(p, c->what), (long long)a,
                        (long long)b, unless[c->ones]);

@@ -107,7 +107,7 @@ static bool tied_value(binding *b, xfc_int symbol, int64_t *out) {
     for (uint32_t i = 0; i < b->graph->n_constraints; i++) {
         const xfc_constraint *k = &b->graph->constraint[i];
         bool first = xfc_int_same(k->a, symbol), second = xfc_int_same(k->b, symbol);
-        if (!first && !second) continue;
+        if ((!first && !second) || k->ones == XFC_UNEQUAL) continue;
         xfc_int other = first ? k->b : k->a;
         uint64_t known = xfc_map_get(&b->value, other.id);
         if (!known && !xfc_int_value(b->opts->ctx, other, out)) continue;

@@ -1,7 +1,8 @@
 /* import_shape.c - operators that only rearrange: reshapes of all kinds, transposition, expansion, joining.
  *
  * Shape operands may hold symbolic dims. A symbolic entry of Reshape's shape is that dim, even where it might be 0 at
- * run time (ONNX would then copy the operand's dim): no exporter means that.
+ * run time (ONNX would then copy the operand's dim): no exporter means that. Squeeze without axes drops the dims that are 1
+ * for every call; for others the graph requires that they never are, as the rank cannot depend on sizes.
  */
 #include "frontend/onnx/import.h"
 
@@ -68,6 +69,7 @@ void xfc_import_squeeze(xfc_node *n) {
     uint32_t rank = 0;
     for (uint32_t i = 0; i < t->rank; i++) {
         if (!has) drop[i] = xfc_int_is(n->ctx, t->dim[i], 1);
+        if (!has && !drop[i]) xfc_graph_require(n->im->graph, t->dim[i], one(n), XFC_UNEQUAL, n->loc);
         if (!drop[i])
             dim[rank++] = t->dim[i];
         else if (xfc_int_eq(n->ctx, t->dim[i], one(n)) < 0)

@@ -164,6 +164,49 @@ def windows_of_a_padded_image():
     return model, calls
 
 
+# --- a rank that hangs on sizes ---
+
+
+def squeezed_everywhere(*shapes):
+    """Squeeze without axes, and the result with a dim in front."""
+    nodes = [NODE("Squeeze", ["x"], ["s"], name="the_squeeze"), NODE("Unsqueeze", ["s", "zero"], ["y"])]
+    model = model_of(nodes, [value("x", "n", 1, "m")], [value("y", *[None] * 3)], [const("zero", [0])])
+    calls = []
+    for shape in shapes:
+        x = noise(*shape)
+        calls.append(([x], [np.squeeze(x)[None]]))
+    return model, calls
+
+
+ONE = "the_squeeze.*%s is 1.*--dim"
+
+
+@case()
+def squeeze_of_what_is_not_one():
+    model, calls = squeezed_everywhere((2, 1, 3), (5, 1, 2), (0, 1, 4))
+    calls += [([noise(1, 1, 3)], ONE % "n"), ([noise(2, 1, 1)], ONE % "m"), ([noise(1, 1, 1)], ONE % "[nm]")]
+    return model, calls
+
+
+@case("--dim=n=1", "--dim=m=2..9")
+def squeeze_of_a_dim_fixed_at_one():
+    return squeezed_everywhere((1, 1, 3), (1, 1, 9))
+
+
+@case("--dim=n=1..9", "--dim=m=2..9")
+def squeeze_within_a_range():
+    model, calls = squeezed_everywhere((2, 1, 3), (9, 1, 2))
+    return model, calls + [([noise(1, 1, 3)], ONE % "n")]
+
+
+@case()
+def squeeze_of_a_size_that_is_computed():
+    nodes = [NODE("Concat", ["x", "x", "z"], ["c"], axis=0), NODE("Squeeze", ["c"], ["y"], name="the_squeeze")]
+    model = model_of(nodes, [value("x", "n"), value("z", "m")], [value("y", None)])
+    x, z = noise(3), noise(2)
+    return model, [([x, z], [np.concatenate([x, x, z])]), ([noise(0), noise(1)], ONE % ".*")]
+
+
 # --- names of dims that are none ---
 
 

@@ -147,8 +147,14 @@ static void broadcasts(xfc_ctx *c) {
     CHECK(xfc_graph_require(g, n, few, both, (xfc_loc){0}) && g->constraint[1].ones == A); /* few is not 1 */
     CHECK(xfc_graph_require(g, n, many, both, (xfc_loc){0}));                              /* n may be 1 */
     CHECK(!xfc_graph_require(g, few, many, both, (xfc_loc){0}));
+    CHECK(xfc_graph_require(g, one, n, XFC_UNEQUAL, (xfc_loc){0}) && !xfc_graph_requires_equal(g, one, n));
+    CHECK(xfc_graph_requires(g, n, one, XFC_UNEQUAL) && xfc_graph_requires(g, few, one, XFC_UNEQUAL));
+    CHECK(!xfc_graph_requires(g, m, one, XFC_UNEQUAL) && !xfc_graph_require(g, one, one, XFC_UNEQUAL, (xfc_loc){0}));
+    const xfc_constraint *differ = &g->constraint[4];
+    CHECK(xfc_constraint_holds(differ, 0, 1) && !xfc_constraint_holds(differ, 1, 1));
     xfc_graph *h = xfc_graph_clone(g);
-    CHECK(h->n_constraints == 4 && h->constraint[1].ones == A && xfc_graph_requires(h, few, n, B));
+    CHECK(h->n_constraints == 6 && xfc_graph_requires(h, one, n, XFC_UNEQUAL) && h->constraint[1].ones == A &&
+          xfc_graph_requires(h, few, n, B));
     xfc_graph_free(h);
     xfc_graph_free(g);
 }

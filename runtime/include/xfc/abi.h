@@ -81,10 +81,11 @@ typedef struct {          /* a graph input or output */
 typedef struct {
     xf_val a, b;
     uint32_t what; /* node, for messages */
-    uint32_t ones; /* bit 0: or a is 1; bit 1: or b is 1 */
+    uint32_t ones; /* bit 0: or a is 1; bit 1: or b is 1; or XF_CHECK_UNEQUAL */
     uint32_t step; /* 0: checked at entry; else behind step - 1, a DEFINE */
     uint32_t pad;
-} xf_check; /* a == b must hold */
+} xf_check; /* a == b must hold, or a != b; then what ends in ": " and a's text */
+enum { XF_CHECK_UNEQUAL = 4 };
 
 enum { XF_SPACE_INPUT = 1, XF_SPACE_OUTPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK };
 typedef struct {
