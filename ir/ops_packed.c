@@ -8,6 +8,13 @@
 
 static bool is_packed(const xfc_type *t, uint32_t rank) { return t->rank == rank + 1; }
 
+/* As many panels as n columns fill. */
+static xfc_status enough_panels(xfc_infer *inf, const xfc_type *packed, xfc_int n) {
+    xfc_int panels = xfc_int_ceildiv(inf->ctx, n, packed->dim[packed->rank - 1]);
+    return xfc_infer_equal(inf, packed->dim[packed->rank - 3], panels,
+                           "the panels and the columns of a packed operand");
+}
+
 /* matmul_packed: a [..., m, k], b [..., panels, k, panel], size = [n] -> [..., m, n]; batch dims of b: none, or as many
  * as a's. */
 xfc_status infer_matmul_packed(xfc_infer *inf) {
@@ -20,6 +27,7 @@ xfc_status infer_matmul_packed(xfc_infer *inf) {
                         "run layout on matmul");
     *inf->out = *a;
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul_packed"));
+    XFC_TRY(enough_panels(inf, b, size->u.dims[0]));
     if (b->rank != 3) XFC_TRY(xfc_infer_broadcast(inf, b->dim, a->rank - 2, inf->out->dim, a->rank - 2));
     inf->out->dim[a->rank - 1] = size->u.dims[0];
     return XFC_OK;
@@ -68,7 +76,11 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
         XFC_TRY(xfc_infer_equal(inf, q->dim[d], k->dim[d], "the batch dims of q and k"));
         XFC_TRY(xfc_infer_equal(inf, q->dim[d], v->dim[d], "the batch dims of q and v"));
     }
-    return XFC_OK;
+    XFC_TRY(enough_panels(inf, k, size->u.dims[0]));
+    XFC_TRY(enough_panels(inf, v, size->u.dims[1]));
+    xfc_type scores = *q;
+    scores.dim[3] = size->u.dims[0];
+    return xfc_op_has_in(inf->op, 3) ? xfc_infer_fits(inf, xfc_op_in(inf->op, 3), &scores, "the bias") : XFC_OK;
 }
 
 /* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request. layout makes this op

@@ -182,6 +182,15 @@ xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of lik
 xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 extern const int64_t xfc_swap_rows_heads[4];
 xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
+/* Sizes that the operator needs to be equal, or a at most b: required of the model. False: they surely are not, and the
+ * node has failed; what: "bias and weights". */
+bool xfc_n_equal(xfc_node *, xfc_int a, xfc_int b, const char *what);
+bool xfc_n_at_most(xfc_node *, xfc_int a, xfc_int b, const char *what);
+/* v, where the operator says that it broadcasts to `onto` and not the other way round: required of the model, or NULL and
+ * the node has failed. what: "the slope". */
+xfc_value *xfc_n_fitting(xfc_node *, xfc_value *v, const xfc_value *onto, const char *what);
+/* v[size], one number a channel, along axis 1 of a tensor of this rank; NULL: as above. */
+xfc_value *xfc_n_per_channel(xfc_node *, xfc_value *v, xfc_int size, uint32_t rank, const char *what);
 xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc_dtype);
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 

@@ -172,7 +172,7 @@ static xfc_value *spelled_out(xfc_node *n, const attention *a, xfc_value *bias) 
         score = xfc_n2(n, XFC_OP_MUL, xfc_n1(n, XFC_OP_TANH, xfc_n2(n, XFC_OP_DIV, score, cap)), cap);
     }
     stage[1] = score;
-    stage[2] = score = bias ? xfc_n2(n, XFC_OP_ADD, score, bias) : score;
+    stage[2] = score = bias ? xfc_n2(n, XFC_OP_ADD, score, xfc_n_fitting(n, bias, score, "the mask")) : score;
     if (!score) return NULL;
     xfc_value *x = xfc_b_cast(n->b, score, wide);
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 3);
@@ -218,6 +218,7 @@ static xfc_value *rotary_table(xfc_node *n, xfc_value *cache, uint32_t head_axis
         return xfc_node_fail(n, XFC_ERR_INPUT,
                              "the tables of angles must have rank 3 for each position; export the model again"),
                NULL;
+    if (!xfc_n_at_most(n, half, cache->type.dim[2], "the width of a head and the tables of angles")) return NULL;
     cache = slice_last(n, cache, xfc_int_const(n->ctx, 0), half, 1);
     const xfc_int *d = n->in[0]->type.dim;
     xfc_int one = xfc_int_const(n->ctx, 1), rows = cache ? cache->type.dim[1] : one,

@@ -6,7 +6,10 @@
 #include "frontend/onnx/import.h"
 #include <string.h>
 
-static xfc_value *add(xfc_node *n, xfc_value *a, xfc_value *b) { return xfc_n2(n, XFC_OP_ADD, a, b); }
+/* a + b, where b broadcasts to a. */
+static xfc_value *add(xfc_node *n, xfc_value *a, xfc_value *b) {
+    return xfc_n2(n, XFC_OP_ADD, a, xfc_n_fitting(n, b, a, "an operand"));
+}
 
 static xfc_value *gelu(xfc_node *n, xfc_value *x, bool by_tanh) {
     xfc_attr attr = xfc_attr_int(XFC_K_APPROXIMATE, by_tanh);

@@ -115,7 +115,7 @@ void xfc_import_ms_attention(xfc_node *n) {
     }
     xfc_ctx *c = n->ctx;
     xfc_value *all = xfc_b_matmul(n->b, n->in[0], n->in[1]);
-    if (xfc_node_has(n, 2)) all = xfc_n2(n, XFC_OP_ADD, all, n->in[2]);
+    if (xfc_node_has(n, 2)) all = xfc_n2(n, XFC_OP_ADD, all, xfc_n_fitting(n, n->in[2], all, "the bias"));
     xfc_int third = xfc_int_floordiv(c, n->in[1]->type.dim[1], xfc_int_const(c, 3)), at = xfc_int_const(c, 0);
     xfc_value *part[3];
     for (uint32_t i = 0; i < 3; i++) {
@@ -123,6 +123,7 @@ void xfc_import_ms_attention(xfc_node *n) {
         part[i] = xfc_n_split_heads(n, last_part(n, all, at, size), count);
         at = xfc_int_add(c, at, size);
     }
+    if (!xfc_n_equal(n, at, n->in[1]->type.dim[1], "the columns of the weights and the widths of q, k and v")) return;
     heads a = {.q = part[0], .k = part[1], .v = part[2]};
     if (a.q && a.k && a.v && add_masks(n, &a, 3, 5)) n->out[0] = attend(n, &a);
 }
@@ -146,6 +147,8 @@ void xfc_import_multi_head_attention(xfc_node *n) {
         }
         part[i] = xfc_n_split_heads(n, part[i], count);
     }
+    if (xfc_node_has(n, 3) && !xfc_n_equal(n, at, n->in[3]->type.dim[0], "the bias and the widths of q, k and v"))
+        return;
     heads a = {.q = part[0], .k = part[1], .v = part[2]};
     if (a.q && a.k && a.v && add_masks(n, &a, 4, 5)) n->out[0] = attend(n, &a);
 }

@@ -22,13 +22,6 @@ typedef struct {
 
 static xfc_int constant(const xfc_node *n, int64_t v) { return xfc_int_const(n->ctx, v); }
 
-static bool must_be_equal(xfc_node *n, xfc_int a, xfc_int b, const char *what) {
-    int equal = xfc_int_eq(n->ctx, a, b);
-    if (equal == 0) return xfc_node_fail(n, XFC_ERR_INPUT, "%s do not agree; export the model again", what), false;
-    if (equal < 0) xfc_graph_require_equal(n->im->graph, a, b, n->loc);
-    return true;
-}
-
 static bool read_operands(xfc_node *n, conv *c) {
     *c = (conv){.groups = xfc_node_int(n, "group", 1), .x = n->in[0], .weight = n->in[1], .bias = xfc_node_in(n, 2)};
     const xfc_type *x = &c->x->type, *w = &c->weight->type;
@@ -172,9 +165,8 @@ void xfc_import_conv(xfc_node *n) {
     const xfc_type *w = &c.weight->type;
     c.in = w->dim[1];
     if (!divide_groups(n, w->dim[0], c.groups, &c.out) ||
-        !must_be_equal(n, c.x->type.dim[1], xfc_int_mulc(n->ctx, c.in, c.groups),
-                       "the channels of image and weights") ||
-        (c.bias && !must_be_equal(n, c.bias->type.dim[0], w->dim[0], "bias and weights")))
+        !xfc_n_equal(n, c.x->type.dim[1], xfc_int_mulc(n->ctx, c.in, c.groups), "the channels of image and weights") ||
+        (c.bias && !xfc_n_equal(n, c.bias->type.dim[0], w->dim[0], "bias and weights")))
         return;
     xfc_window_same(n, c.x->type.dim + 2, &c.w);
     n->out[0] = convolve(n, &c);
@@ -294,8 +286,8 @@ void xfc_import_conv_transpose(xfc_node *n) {
     const xfc_type *w = &c.weight->type;
     c.out = w->dim[1];
     if (!divide_groups(n, w->dim[0], c.groups, &c.in) ||
-        !must_be_equal(n, c.x->type.dim[1], w->dim[0], "the channels of image and weights") ||
-        (c.bias && !must_be_equal(n, c.bias->type.dim[0], xfc_int_mulc(n->ctx, c.out, c.groups), "bias and weights")) ||
+        !xfc_n_equal(n, c.x->type.dim[1], w->dim[0], "the channels of image and weights") ||
+        (c.bias && !xfc_n_equal(n, c.bias->type.dim[0], xfc_int_mulc(n->ctx, c.out, c.groups), "bias and weights")) ||
         !read_cut(n, &c))
         return;
     if (c.groups == 1 && nothing_is_cut(n, &c.w)) {

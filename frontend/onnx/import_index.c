@@ -36,6 +36,7 @@ void xfc_import_one_hot(xfc_node *n) {
         xfc_node_fail(n, XFC_ERR_INPUT, "needs one depth, two values and indices below rank %d", XFC_MAX_RANK);
         return;
     }
+    if (!xfc_n_equal(n, values->dim[0], xfc_int_const(n->ctx, 2), "the values and their number, 2,")) return;
     xfc_int dim[XFC_MAX_RANK], start[1] = {xfc_int_const(n->ctx, 0)}, one[1] = {xfc_int_const(n->ctx, 1)};
     for (uint32_t i = 0, k = 0; i <= t->rank; i++) dim[i] = i == axis ? one[0] : t->dim[k++];
     xfc_value *index = xfc_b_reshape(n->b, xfc_b_cast(n->b, n->in[0], XFC_I64), dim, t->rank + 1);

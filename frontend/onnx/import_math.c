@@ -71,7 +71,8 @@ void xfc_import_leaky_relu(xfc_node *n) {
 
 void xfc_import_prelu(xfc_node *n) {
     xfc_value *x = n->in[0];
-    n->out[0] = select_value(n, compare(n, XFC_OP_LT, x, 0), xfc_n2(n, XFC_OP_MUL, x, n->in[1]), x);
+    n->out[0] = select_value(n, compare(n, XFC_OP_LT, x, 0),
+                             xfc_n2(n, XFC_OP_MUL, x, xfc_n_fitting(n, n->in[1], x, "the slope")), x);
 }
 
 void xfc_import_thresholded_relu(xfc_node *n) {

@@ -37,7 +37,10 @@ void xfc_import_gemm(xfc_node *n) {
     xfc_value *a = xfc_node_flag(n, "transA", false) ? xfc_b_transpose(n->b, n->in[0], swap) : n->in[0];
     xfc_value *b = xfc_node_flag(n, "transB", false) ? xfc_b_transpose(n->b, n->in[1], swap) : n->in[1];
     xfc_value *v = scaled(n, xfc_b_matmul(n->b, a, b), xfc_node_float(n, "alpha", 1));
-    if (xfc_node_has(n, 2)) v = xfc_n2(n, XFC_OP_ADD, v, scaled(n, n->in[2], xfc_node_float(n, "beta", 1)));
+    if (xfc_node_has(n, 2)) {
+        xfc_value *c = xfc_n_fitting(n, n->in[2], v, "C");
+        v = xfc_n2(n, XFC_OP_ADD, v, scaled(n, c, xfc_node_float(n, "beta", 1)));
+    }
     n->out[0] = v;
 }
 
@@ -112,8 +115,8 @@ static xfc_value *norm_value(xfc_node *n, xfc_opcode code, const norm *m) {
         return xfc_build_opt(n->b, code, (xfc_value *[]){x, scale, bias}, bias ? 3 : 2, attr, 2);
     xfc_value *v = xfc_build_opt(n->b, code, &wide, 1, attr, 2);
     if (v) v = xfc_b_cast(n->b, v, scale->type.dtype);
-    v = xfc_n2(n, XFC_OP_MUL, v, scale);
-    return bias ? xfc_n2(n, XFC_OP_ADD, v, bias) : v;
+    v = xfc_n2(n, XFC_OP_MUL, v, xfc_n_fitting(n, scale, v, "the scale"));
+    return bias ? xfc_n2(n, XFC_OP_ADD, v, xfc_n_fitting(n, bias, v, "the bias")) : v;
 }
 
 void xfc_import_layer_norm(xfc_node *n) {
@@ -148,10 +151,19 @@ void xfc_import_batch_norm(xfc_node *n) {
         xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 2 or more; export the model again");
         return;
     }
-    for (uint32_t i = 0; i < 4; i++) p[i] = xfc_n_along(n, n->in[i + 1], 1, rank); /* scale, bias, mean, variance */
+    for (uint32_t i = 0; i < 4; i++) /* scale, bias, mean, variance */
+        p[i] = xfc_n_per_channel(n, n->in[i + 1], x->type.dim[1], rank, "the channels of the image and a parameter");
+    if (n->status != XFC_OK) return;
     xfc_value *factor =
         xfc_n2(n, XFC_OP_MUL, p[0], p[3] ? inverse_root(n, p[3], xfc_node_float(n, "epsilon", (double)1e-5f)) : NULL);
     n->out[0] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_SUB, x, p[2]), factor), p[1]);
+}
+
+/* v * scale + bias, operands 1 and 2: one number for each of `size` channels. */
+static xfc_value *scaled_channels(xfc_node *n, xfc_value *v, xfc_int size, uint32_t rank) {
+    xfc_value *scale = xfc_n_per_channel(n, n->in[1], size, rank, "the channels and the scale"),
+              *bias = xfc_n_per_channel(n, n->in[2], size, rank, "the channels and the bias");
+    return xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, v, scale), bias);
 }
 
 /* (x - mean) / sqrt(var + eps) over the axes from 2 on. */
@@ -166,9 +178,8 @@ void xfc_import_instance_norm(xfc_node *n) {
         xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 3 or more; export the model again");
         return;
     }
-    xfc_value *v = whitened(n, x, xfc_node_float(n, "epsilon", (double)1e-5f)),
-              *scale = xfc_n_along(n, n->in[1], 1, x->type.rank);
-    n->out[0] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, v, scale), xfc_n_along(n, n->in[2], 1, x->type.rank));
+    xfc_value *v = whitened(n, x, xfc_node_float(n, "epsilon", (double)1e-5f));
+    n->out[0] = scaled_channels(n, v, x->type.dim[1], x->type.rank);
 }
 
 /* [batch, groups, channels of a group * space] is normalised by rows. Scale and bias are per channel from opset 21,
@@ -190,8 +201,6 @@ void xfc_import_group_norm(xfc_node *n) {
     v = xfc_b_cast(n->b, v, t.dtype);
     bool per_group = n->opset < 21;
     if (!per_group) v = xfc_b_reshape(n->b, v, t.dim, t.rank);
-    uint32_t rank = per_group ? 3 : t.rank;
-    v = xfc_n2(n, XFC_OP_MUL, v, xfc_n_along(n, n->in[1], 1, rank));
-    v = xfc_n2(n, XFC_OP_ADD, v, xfc_n_along(n, n->in[2], 1, rank));
+    v = scaled_channels(n, v, per_group ? g : t.dim[1], per_group ? 3 : t.rank);
     n->out[0] = v ? xfc_b_reshape(n->b, v, t.dim, t.rank) : NULL;
 }

@@ -379,12 +379,13 @@ void xfc_import_resize(xfc_node *n) {
     if (!read_attributes(n, &r) || !read_axes(n, &r) || !read_sizes(n, &r)) return;
     if (r.from == TF_CROP) {
         r.roi = xfc_node_in(n, 1);
-        if (!r.roi || r.roi->type.rank != 1 || !xfc_dtype_is_float(r.roi->type.dtype) ||
-            xfc_int_eq(n->ctx, r.roi->type.dim[0], xfc_int_const(n->ctx, 2 * (int64_t)r.n)) == 0) {
+        if (!r.roi || r.roi->type.rank != 1 || !xfc_dtype_is_float(r.roi->type.dtype)) {
             xfc_node_fail(n, XFC_ERR_INPUT,
                           "tf_crop_and_resize needs a region of two numbers a resized dim; correct the model");
             return;
         }
+        xfc_int numbers = xfc_int_const(n->ctx, 2 * (int64_t)r.n);
+        if (!xfc_n_equal(n, r.roi->type.dim[0], numbers, "the region and two numbers a resized dim")) return;
     }
     resize_axes(n, &r);
 }

@@ -50,13 +50,8 @@ static bool read_size(xfc_node *n, const xfc_int *kernel, xfc_window *w) {
     for (uint32_t d = 0; d < w->n; d++) {
         w->size[d] = kernel ? kernel[d] : xfc_int_const(n->ctx, size[d]);
         if (!given || !kernel) continue;
-        xfc_int want = xfc_int_const(n->ctx, size[d]);
-        if (xfc_int_eq(n->ctx, kernel[d], want) == 0)
-            return xfc_node_fail(n, XFC_ERR_INPUT,
-                                 "'kernel_shape' is not the shape of the weights '%s'; export the model again",
-                                 xfc_node_in_name(n, 1)),
-                   false;
-        if (!xfc_int_same(kernel[d], want)) xfc_graph_require_equal(n->im->graph, kernel[d], want, n->loc);
+        if (!xfc_n_equal(n, kernel[d], xfc_int_const(n->ctx, size[d]), "'kernel_shape' and the shape of the weights"))
+            return false;
     }
     return true;
 }

@@ -174,6 +174,35 @@ xfc_value *xfc_n_along(xfc_node *n, xfc_value *v, uint32_t axis, uint32_t rank) 
     return xfc_b_reshape(n->b, v, dim, rank);
 }
 
+bool xfc_n_equal(xfc_node *n, xfc_int a, xfc_int b, const char *what) {
+    if (xfc_graph_require(n->im->graph, a, b, 0, n->loc)) return true;
+    return xfc_node_fail(n, XFC_ERR_INPUT, "%s do not agree; export the model again", what), false;
+}
+
+bool xfc_n_at_most(xfc_node *n, xfc_int a, xfc_int b, const char *what) {
+    return xfc_n_equal(n, xfc_int_min(n->ctx, a, b), a, what);
+}
+
+xfc_value *xfc_n_fitting(xfc_node *n, xfc_value *v, const xfc_value *onto, const char *what) {
+    if (!v || !onto) return NULL;
+    const xfc_type *from = &v->type, *to = &onto->type;
+    bool fits = from->rank <= to->rank;
+    for (uint32_t d = 0; fits && d < from->rank; d++)
+        fits =
+            xfc_graph_require(n->im->graph, from->dim[d], to->dim[to->rank - from->rank + d], XFC_A_MAY_BE_1, n->loc);
+    if (fits) return v;
+    return xfc_node_fail(n, XFC_ERR_INPUT, "%s does not broadcast to what it meets; export the model again", what),
+           NULL;
+}
+
+xfc_value *xfc_n_per_channel(xfc_node *n, xfc_value *v, xfc_int size, uint32_t rank, const char *what) {
+    if (!v) return NULL;
+    if (v->type.rank != 1)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "%s must be a list, one number a channel; export the model again", what),
+               NULL;
+    return xfc_n_equal(n, v->type.dim[0], size, what) ? xfc_n_along(n, v, 1, rank) : NULL;
+}
+
 xfc_value *xfc_n_iota(xfc_node *n, xfc_int size, xfc_int start, int64_t step, xfc_dtype dtype) {
     int64_t steps[1] = {step};
     xfc_attr attr[] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_dims(XFC_K_START, &start, 1),

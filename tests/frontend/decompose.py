@@ -204,6 +204,52 @@ def sequences():
         run(f"sequence: {name}", model_of(nodes, info, 1, [const("two", np.int64(2))]), [], [], code=code, message=message)
 
 
+# ---- sizes that an operator needs to agree ----
+
+def clash(name, nodes, inputs, sizes, opset=18):
+    """Each dim of each input is a symbol of its own. The node refuses these inputs and says these two sizes; where it needs
+    two dims to be one, they have become one, and the input does."""
+    infos = [tensor(k, v, [f"{k}_{i}" for i in range(v.ndim)]) for k, v in inputs.items()]
+    run(f"clash: {name}", model_of(nodes, infos, 1, opset=opset), list(inputs.values()), [], code=1, data=True,
+        message="|".join(rf"{nodes[-1].op_type}.*must be equal are {a} and {b}:|of input .* is {a} but must be {b}:" for a, b in (sizes, sizes[::-1])))
+
+
+def clashes():
+    f = lambda *s: np.ones(s, np.float32)
+    ms = {"domain": "com.microsoft"}
+    clash("Expand", [NODE("Shape", ["s"], ["d"]), NODE("Expand", ["x", "d"], ["y0"])], {"x": f(6), "s": f(5)}, (5, 6))
+    clash("Where", [NODE("Where", ["c", "x", "z"], ["y0"])], {"c": np.ones(4, bool), "x": f(4), "z": f(3)}, (3, 4))
+    clash("Sum of three", [NODE("Sum", ["a", "b", "c"], ["y0"])], {"a": f(4), "b": f(1), "c": f(3)}, (3, 4))
+    clash("Gemm, C of more rows", [NODE("Gemm", ["a", "b", "c"], ["y0"])], {"a": f(1, 3), "b": f(3, 2), "c": f(5, 2)}, (1, 5))
+    clash("PRelu, more slopes", [NODE("PRelu", ["x", "s"], ["y0"])], {"x": f(2, 1), "s": f(3)}, (1, 3))
+    clash("LayerNormalization", [NODE("LayerNormalization", ["x", "s"], ["y0"])], {"x": f(2, 1), "s": f(3)}, (1, 3))
+    for size in (1, 4):
+        p = f(size)
+        clash(f"BatchNormalization, {size}", [NODE("BatchNormalization", ["x", "s", "s", "s", "s"], ["y0"])], {"x": f(1, 3, 5), "s": p}, (3, size))
+        clash(f"InstanceNormalization, {size}", [NODE("InstanceNormalization", ["x", "s", "s"], ["y0"])], {"x": f(1, 3, 5), "s": p}, (3, size))
+        clash(f"GroupNormalization, {size}", [NODE("GroupNormalization", ["x", "s", "s"], ["y0"], num_groups=3)], {"x": f(1, 6, 5), "s": p}, (3, size))
+        clash(f"GroupNormalization 21, {size}", [NODE("GroupNormalization", ["x", "s", "s"], ["y0"], num_groups=3)], {"x": f(1, 6, 5), "s": p},
+              (6, size), opset=21)
+    clash("Concat", [NODE("Concat", ["a", "b"], ["y0"], axis=0)], {"a": f(2, 3), "b": f(2, 4)}, (3, 4))
+    clash("Einsum", [NODE("Einsum", ["a", "b"], ["y0"], equation="ij,jk->ik")], {"a": f(2, 3), "b": f(4, 2)}, (3, 4))
+    clash("Einsum of a batch", [NODE("Einsum", ["a", "b"], ["y0"], equation="bij,bjk->bik")], {"a": f(2, 2, 3), "b": f(4, 3, 2)}, (2, 4))
+    clash("GatherElements", [NODE("GatherElements", ["x", "i"], ["y0"], axis=1)], {"x": f(2, 3), "i": np.zeros((4, 1), np.int64)}, (2, 4))
+    clash("BiasGelu", [NODE("BiasGelu", ["x", "b"], ["y0"], **ms)], {"x": f(2, 1), "b": f(3)}, (1, 3))
+    clash("SkipLayerNormalization", [NODE("SkipLayerNormalization", ["x", "s", "g"], ["y0"], **ms)],
+          {"x": f(1, 2, 4), "s": f(3, 2, 4), "g": f(4)}, (1, 3))
+    qkv = {"q": f(1, 3, 8), "k": f(1, 5, 8), "v": f(1, 5, 8)}
+    mha = lambda *more: [NODE("MultiHeadAttention", ["q", "k", "v", *more], ["y0"], num_heads=2, scale=0.5, **ms)]
+    clash("MultiHeadAttention, mask", mha("", "m"), {**qkv, "m": np.ones((1, 4), np.int32)}, (4, 5))
+    clash("MultiHeadAttention, values", mha(), {**qkv, "v": f(1, 4, 8)}, (4, 5))
+    clash("MultiHeadAttention, bias", mha("b"), {**qkv, "b": f(23)}, (23, 24))
+    clash("MultiHeadAttention, added bias", mha("", "", "b"), {**qkv, "b": f(1, 2, 4, 5)}, (3, 4))
+    past = {"q": f(1, 2, 1, 4), "k": f(1, 2, 1, 4), "v": f(1, 2, 1, 4), "m": f(1, 1, 1, 5), "pk": f(1, 2, 3, 4), "pv": f(1, 2, 3, 4)}
+    attention = lambda **kw: [NODE("Attention", ["q", "k", "v", "m", "pk", "pv"], ["y0"], scale=0.5, **kw)]
+    clash("Attention, mask over a past", attention(), past, (4, 5), opset=23)
+    clash("Attention, a past of fewer values", attention(), {**past, "m": f(1, 1, 1, 4), "pv": f(1, 2, 2, 4)}, (4, 3), opset=23)
+    clash("Attention, mask of a capped softmax", attention(softcap=2.0), {**past, "m": f(1, 1, 5, 4)}, (1, 5), opset=23)
+
+
 # ---- NonZero, scatters ----
 
 def places():
@@ -220,9 +266,10 @@ def places():
     run("nonzero as an output", model_of([NODE("NonZero", ["x"], ["y0"])], [tensor("x", x, ("n", "m"))], 1), [], [], code=3,
         message="a dim of output 'y0' depends on the values")
     x = RNG.standard_normal((3, 2)).astype(np.float32)
-    run("as many as there are rows", model_of([NODE("NonZero", ["k"], ["i"]), NODE("Squeeze", ["i", "zero"], ["j"]), NODE("Gather", ["x", "j"], ["r"]), NODE("Transpose", ["x"], ["t"]),
-        NODE("MatMul", ["t", "r"], ["y0"])], [tensor("x", x, ("n", 2)), h.make_tensor_value_info("k", T.BOOL, ("n",))], 1, [const("zero", np.int64([0]))]), [], [], code=3,
-        message="MatMul.*needs a size that depends on the values")
+    rows = model_of([NODE("NonZero", ["k"], ["i"]), NODE("Squeeze", ["i", "zero"], ["j"]), NODE("Gather", ["x", "j"], ["r"]), NODE("Transpose", ["x"], ["t"]),
+        NODE("MatMul", ["t", "r"], ["y0"])], [tensor("x", x, ("n", 2)), h.make_tensor_value_info("k", T.BOOL, ("n",))], 1, [const("zero", np.int64([0]))])
+    run("as many as there are rows", rows, [x, np.array([True] * 3)], [x.T @ x])
+    run("fewer than there are rows", rows, [x, np.array([True, False, True])], [], code=1, data=True, message="MatMul.*must be equal are 3 and 2")
     both("nonzero of a constant", [NODE("NonZero", ["w"], ["a"]), NODE("Gather", ["a", "one"], ["i"]), NODE("Gather", ["x", "i"], ["y0"], axis=1)],
          {"x": x}, [x[:, [1, 0]]], [const("w", np.float32([[0, 2], [3, 0]])), const("one", np.int64(1))])
     both("a range spelled as nonzero", [NODE("Shape", ["x"], ["s"]), NODE("ConstantOfShape", ["s"], ["o"], value=const("", np.int64([1]))),
@@ -378,7 +425,7 @@ def main():
     if not TOOL:
         print(__doc__)
         return 2
-    for group in (einsums, ifs, sequences, places, assignments, sizes, equal_dims, contrib):
+    for group in (einsums, ifs, sequences, places, assignments, sizes, equal_dims, clashes, contrib):
         group()
     print(f"{ran - failed} of {ran} models are taken apart rightly")
     return 1 if failed else 0
