@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""decode.py - one step of decoding with a cache: compiled models beside onnxruntime.
+
+    tests/bench/decode.py XFC [--cases gpt2:896,whisper:200,t5:200] [--threads 1] [--rounds 11] [--slice 0.5]
+                          [--folder DIR] [--small] [--flags=...] [--cpu-time] [--json FILE]
+
+The models are make_decoder.py's, at full size unless --small; a case is a family and how many tokens the cache holds.
+The step has batch 1 and one new token.
+
+Method. As compare_ort.py: every program measured is a process of its own, never two at once, rounds alternate their
+order, a measurement repeats the step for --slice seconds and gives the median. What is compiled is measured twice, on
+one build. fenced: no memory is mapped around the inputs and outputs, as behind a fresh allocation. touched: they lie in
+the middle of memory that was written to. The two should be equal: no code looks outside of a tensor. Tables show
+medians over the rounds, and median and range of the ratios within a round: onnxruntime's time through xfc's (fenced),
+and fenced through touched. What the programs compute is compared before anything is printed. --cpu-time measures what
+a step takes of all its threads' CPUs instead of what passes until it is done, which says more on a machine that others use.
+"""
+import argparse
+import ctypes
+import importlib.util
+import json
+import mmap
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+sys.path.insert(0, HERE)
+import make_decoder
+
+GAP = 1 << 20
+ENCODER = {"whisper": 1500, "t5": 128}
+SMALL = {"layers": 2, "width": 96, "heads": 3, "inner": 128, "vocab": 300}
+TOLERANCE = 1e-3  # of the largest value of an output
+
+
+# --- memory ----------------------------------------------------------------------------------------
+
+class Fenced:
+    """Arrays that end where a page without access begins, with another one in front."""
+
+    def __init__(self):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.mmap.restype = ctypes.c_void_p
+        self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
+                                   ctypes.c_long]
+        self.libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+    def array(self, shape, dtype):
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        fence = 16 * GAP
+        start = self.libc.mmap(None, pages + 2 * fence, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        if start in (None, ctypes.c_void_p(-1).value) or self.libc.mprotect(start + fence, pages, 3):
+            sys.exit(f"decode: no memory: {os.strerror(ctypes.get_errno())}")
+        data = (ctypes.c_char * size).from_address(start + fence + pages - size)
+        return np.frombuffer(data, dtype).reshape(shape)
+
+
+class Touched:
+    """Arrays in one block that was written to, GAP apart."""
+
+    def __init__(self):
+        self.block, self.at = np.ones(512 * GAP, np.uint8), 16 * GAP
+
+    def array(self, shape, dtype):
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        data = self.block[self.at:self.at + size]
+        self.at += -(-(size + GAP) // 64) * 64
+        return data.view(dtype).reshape(shape)
+
+
+# --- what is measured ------------------------------------------------------------------------------
+
+def make_inputs(nodes, family, past, place):
+    """One new token behind `past` ones; the same numbers wherever they lie."""
+    sizes = {"batch": 1, "sequence": 1, "past": past, "encoder": ENCODER.get(family, 0), "past + sequence": past + 1,
+             None: past + 1}  # xf.py names no dim that is a sum
+    random, out = np.random.default_rng(0), {}
+    for node in nodes:
+        shape = [sizes.get(d, d) for d in node.shape]
+        if node.name == "position_ids":
+            values = np.full(shape, past, np.int64)
+        elif "mask" in node.name:
+            values = np.ones(shape, np.int64)
+        elif node.name == "input_ids":
+            values = random.integers(0, 200, shape, dtype=np.int64)
+        else:
+            values = random.standard_normal(shape, dtype=np.float32)
+        out[node.name] = place.array(shape, values.dtype) if place else np.empty(shape, values.dtype)
+        out[node.name][...] = values
+    return out
+
+
+def open_session(kind, path, threads):
+    if kind == "ort":
+        import onnxruntime as ort
+
+        opts = ort.SessionOptions()
+        opts.intra_op_num_threads, opts.inter_op_num_threads = threads, 1
+        return ort.InferenceSession(path, opts, providers=["CPUExecutionProvider"])
+    import xf
+
+    return xf.InferenceSession(path, threads=threads)
+
+
+def worker(kind, path, threads, family, past, clock):
+    """Writes the outputs to the file in the first line; then each line is seconds, answered by the median in ms."""
+    clock = getattr(time, clock)
+    place = {"fenced": Fenced, "touched": Touched}.get(kind, lambda: None)()
+    session = open_session(kind, path, threads)
+    inputs = make_inputs(session.get_inputs(), family, past, place)
+    first, more = session.run(None, inputs), {}
+    if place:
+        more["out"] = {node.name: place.array(x.shape, x.dtype) for node, x in zip(session.get_outputs(), first)}
+        first = session.run(None, inputs, **more)
+    np.savez(sys.stdin.readline().strip(), *first)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        times, stop = [], time.perf_counter() + float(line)
+        while time.perf_counter() < stop or len(times) < 3:
+            start = clock()
+            session.run(None, inputs, **more)
+            times.append(clock() - start)
+        print(statistics.median(times) * 1e3, flush=True)
+
+
+class Peer:
+    """A worker that is stopped while another one measures."""
+
+    def __init__(self, kind, path, results, *how):
+        command = [sys.executable, os.path.abspath(__file__), "--worker", kind, path, *map(str, how)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ask(results)
+        with np.load(results) as saved:
+            self.outputs = [saved[name] for name in saved.files]
+
+    def ask(self, line):
+        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit("decode: a program that is measured ended; its message is above")
+        os.kill(self.process.pid, signal.SIGSTOP)
+        return answer
+
+    def close(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def check(peers):
+    """All compute the same, fenced and touched to the bit."""
+    want = peers["ort" if "ort" in peers else "touched"].outputs
+    for name, peer in peers.items():
+        for i, (got, right) in enumerate(zip(peer.outputs, want)):
+            if np.abs(got - right).max(initial=0) > TOLERANCE * np.abs(right).max(initial=1):
+                sys.exit(f"decode: output {i} of {name} is wrong")
+    if any(a.tobytes() != b.tobytes() for a, b in zip(peers["fenced"].outputs, peers["touched"].outputs)):
+        sys.exit("decode: results depend on where the tensors lie")
+
+
+def run_case(a, folder, family, past, threads):
+    model, so = (os.path.join(folder, f"{family}.{end}") for end in ("onnx", "so"))
+    kinds = ["ort"] * bool(importlib.util.find_spec("onnxruntime")) + ["fenced", "touched"]
+    results = os.path.join(folder, "results.npz")
+    how = threads, family, past, "process_time" if a.cpu_time else "perf_counter"
+    peers = {kind: Peer(kind, model if kind == "ort" else so, results, *how) for kind in kinds}
+    check(peers)
+    rounds = [{kind: float(peers[kind].ask(a.slice)) for kind in (kinds if i % 2 else kinds[::-1])}
+              for i in range(a.rounds)]
+    for peer in peers.values():
+        peer.close()
+    return rounds
+
+
+def build(a, folder, family):
+    model = os.path.join(folder, f"{family}.onnx")
+    if not os.path.exists(model):
+        more = {"family": family, **(SMALL if a.small else {})}
+        make_decoder.onnx.save(make_decoder.make(make_decoder.options([model], **more)), model)
+    subprocess.run([a.xfc, model, "-o", os.path.join(folder, f"{family}.so"), *a.flags.split()], check=True)
+
+
+# --- tables ----------------------------------------------------------------------------------------
+
+def spread(rounds, over, under):
+    if over not in rounds[0]:
+        return "-", "-"
+    ratios = sorted(r[over] / r[under] for r in rounds)
+    return f"{statistics.median(ratios):.2f}", f"{ratios[0]:.2f}..{ratios[-1]:.2f}"
+
+
+def row(case, threads, rounds):
+    middle = [f"{statistics.median(r[k] for r in rounds):.2f}" if k in rounds[0] else "-"
+              for k in ("ort", "fenced", "touched")]
+    return [case, str(threads), *middle, *spread(rounds, "ort", "fenced"), *spread(rounds, "fenced", "touched")]
+
+
+def options():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("xfc")
+    p.add_argument("--cases", default="gpt2:896,whisper:200,t5:200")
+    p.add_argument("--threads", default="1")
+    p.add_argument("--rounds", type=int, default=11)
+    p.add_argument("--slice", type=float, default=0.5)
+    p.add_argument("--folder", help="keep the models there, and use those that are")
+    p.add_argument("--small", action="store_true")
+    p.add_argument("--flags", default="", help="more options for xfc")
+    p.add_argument("--cpu-time", action="store_true")
+    p.add_argument("--json", help="write every measurement there")
+    return p.parse_args()
+
+
+def main():
+    if len(sys.argv) > 1 and sys.argv[1] == "--worker":
+        kind, path, threads, family, past, clock = sys.argv[2:]
+        return worker(kind, path, int(threads), family, int(past), clock)
+    a = options()
+    with tempfile.TemporaryDirectory() as own:
+        folder, everything = a.folder or own, {}
+        cases = [(case, *case.split(":")) for case in a.cases.split(",")]
+        for family in sorted({family for _, family, _ in cases}):
+            build(a, folder, family)
+        print("| case | threads | onnxruntime ms | fenced ms | touched ms | onnxruntime / fenced | range | "
+              "fenced / touched | range |\n|---|--:|--:|--:|--:|--:|---|--:|---|")
+        for threads in map(int, a.threads.split(",")):
+            for case, family, past in cases:
+                rounds = everything[f"{case} {threads}"] = run_case(a, folder, family, int(past), threads)
+                print(f"| {' | '.join(row(case, threads, rounds))} |", flush=True)
+    if a.json:
+        with open(a.json, "w", encoding="utf-8") as f:
+            json.dump(everything, f)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
