@@ -59,10 +59,11 @@ LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
     return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), xfc_emit_int(e, linear));
 }
 
-xfc_place_value xfc_emit_place(xfc_emit *e, xfc_lane_kind kind, const xfc_access *a, LLVMValueRef address) {
+xfc_place_value xfc_emit_place(xfc_emit *e, xfc_lane_kind kind, const xfc_access *a, LLVMValueRef address,
+                               bool bounded) {
     LLVMValueRef base = e->buffer[a->buffer], end = NULL;
     const xfc_type *t = &e->kernel->buffers[a->buffer].type;
-    if (e->target->checked)
+    if (bounded || e->target->checked)
         end = xfc_emit_offset(e, base, xfc_emit_mem_type(e, t->dtype), xfc_emit_int(e, xfc_type_count(e->ctx, t)));
     return (xfc_place_value){kind, address, base, end};
 }
@@ -240,7 +241,7 @@ static void split_task(xfc_emit *e, LLVMValueRef task) {
 /* Answers the block behind the rest of the task if the let's range may be empty, else NULL. */
 static LLVMBasicBlockRef emit_loaded(xfc_emit *e, const xfc_let *l) {
     xfc_dtype type = e->kernel->buffers[l->load->buffer].type.dtype;
-    xfc_place_value at = xfc_emit_place(e, XFC_LANES_SAME, l->load, xfc_emit_address(e, l->load));
+    xfc_place_value at = xfc_emit_place(e, XFC_LANES_SAME, l->load, xfc_emit_address(e, l->load), false);
     LLVMValueRef v = xfc_emit_cast(e, XFC_I64, type, xfc_emit_load(e, type, at, NULL, NULL));
     LLVMValueRef some;
     xfc_emit_let(e, l->symbol, v, false, NULL, &some);

@@ -104,7 +104,7 @@ LLVMValueRef xfc_emit_lane_numbers(xfc_emit *); /* <0, 1, ... lanes - 1> of i64 
 typedef enum { XFC_LANES_SAME, XFC_LANES_NEXT, XFC_LANES_EACH } xfc_lane_kind;
 typedef struct {
     xfc_lane_kind kind;
-    LLVMValueRef address, base, end; /* base, end: of the buffer; end is NULL unless addresses are checked */
+    LLVMValueRef address, base, end; /* base, end: of the buffer; end may be NULL where a load has no condition */
 } xfc_place_value;
 /* mask: i1 or vector of i1, NULL for all; lanes that are off read 0 and write nothing. live: the lanes of a last, partial
  * vector, among which lane 0 always is; NULL: all. */
@@ -155,7 +155,8 @@ xfc_status xfc_emit_nest_rows(xfc_emit *, const xfc_nest *, LLVMValueRef first, 
 xfc_status xfc_emit_kernel(xfc_emit *, const xfc_kernel *, const char *symbol_name, LLVMValueRef *fn);
 /* Address of an access, lane 0 of a vector symbol bound to a scalar. */
 LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
-xfc_place_value xfc_emit_place(xfc_emit *, xfc_lane_kind, const xfc_access *, LLVMValueRef address);
+/* bounded: with its end */
+xfc_place_value xfc_emit_place(xfc_emit *, xfc_lane_kind, const xfc_access *, LLVMValueRef address, bool bounded);
 
 /* graph.c: all kernels of a planned graph; table: NULL, or the name of a hidden array of their addresses. */
 xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *const *graphs, uint32_t n, const char *what,

@@ -208,13 +208,13 @@ static LLVMValueRef index_value(loops *n, const xfc_scalar *s, bool varies) {
     return LLVMBuildAdd(e->b, first, LLVMBuildMul(e->b, lane, step, ""), "");
 }
 
-static xfc_place_value place_of(loops *n, const xfc_access *a) {
+static xfc_place_value place_of(loops *n, const xfc_access *a, bool bounded) {
     int64_t stride;
     xfc_int linear = xfc_access_linear(n->e->ctx, n->e->kernel, a);
     bool known = lane_stride(n, linear, &stride);
     if (!known || (stride != 0 && stride != 1))
-        return xfc_emit_place(n->e, XFC_LANES_EACH, a, each_lane(n, emit_address, a));
-    return xfc_emit_place(n->e, stride ? XFC_LANES_NEXT : XFC_LANES_SAME, a, xfc_emit_address(n->e, a));
+        return xfc_emit_place(n->e, XFC_LANES_EACH, a, each_lane(n, emit_address, a), false);
+    return xfc_emit_place(n->e, stride ? XFC_LANES_NEXT : XFC_LANES_SAME, a, xfc_emit_address(n->e, a), bounded);
 }
 
 static LLVMValueRef both(xfc_emit *e, LLVMValueRef a, LLVMValueRef b) {
@@ -239,7 +239,8 @@ static LLVMValueRef where_not_empty(loops *n, const xfc_access *a, LLVMValueRef 
 static LLVMValueRef load_value(loops *n, const xfc_scalar *s, bool varies) {
     LLVMValueRef mask = s->arg[0] == XFC_NO_ARG ? NULL : n->value[s->arg[0]];
     mask = where_not_empty(n, s->u.access, mask);
-    return xfc_emit_load(n->e, s->dtype, place_of(n, s->u.access), mask, varies ? n->mask : NULL);
+    xfc_place_value place = place_of(n, s->u.access, mask && xfc_is_vector(mask));
+    return xfc_emit_load(n->e, s->dtype, place, mask, varies ? n->mask : NULL);
 }
 
 LLVMValueRef xfc_emit_let(xfc_emit *e, xfc_int symbol, LLVMValueRef value, bool wrap, LLVMValueRef mask,
@@ -370,7 +371,7 @@ static LLVMValueRef combine_lanes(loops *n, const xfc_store *st, LLVMValueRef v)
 
 static void write_store(loops *n, const xfc_store *st, LLVMValueRef v) {
     xfc_dtype type = n->e->kernel->buffers[st->to.buffer].type.dtype; /* an f32 sum may be rounded to f16 */
-    xfc_emit_store(n->e, type, place_of(n, &st->to), v, where_not_empty(n, &st->to, NULL), n->mask);
+    xfc_emit_store(n->e, type, place_of(n, &st->to, false), v, where_not_empty(n, &st->to, NULL), n->mask);
 }
 
 static void finish_reductions(loops *n) {
@@ -439,7 +440,7 @@ static void emit_block(loops *n) {
     for (uint32_t l = 0; l < e->lanes; l++) {
         xfc_emit_bind(e, symbol, LLVMBuildAdd(e->b, first, xfc_emit_const(e, l), ""));
         LLVMValueRef address = xfc_emit_address(e, s->u.access);
-        row[l] = xfc_emit_load(e, s->dtype, xfc_emit_place(e, XFC_LANES_NEXT, s->u.access, address), NULL, NULL);
+        row[l] = xfc_emit_load(e, s->dtype, xfc_emit_place(e, XFC_LANES_NEXT, s->u.access, address, false), NULL, NULL);
     }
     xfc_emit_bind(e, symbol, first);
     transpose(e, row);

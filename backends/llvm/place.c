@@ -8,8 +8,9 @@
  * nothing is mapped the processor takes a hundred times as long to find that out. So
  *   - a condition that all lanes share is a branch around the access;
  *   - of a last, partial vector the first lanes are alive, so that it begins inside;
- *   - under any other condition a contiguous vector is accessed as one if its first lane is on, else lane by lane;
- *   - where lanes go their own way, those that are off point to the start of the buffer.
+ *   - under any other condition a contiguous vector is loaded as one if it begins inside, else lane by lane;
+ *   - where lanes go their own way, those that are off point to the start of the buffer. Without AVX-512 LLVM makes
+ *     scalar accesses of them, under a branch each: there they may point anywhere.
  * That lanes which are on lie inside follows from the verifier's bounds and from the ranges of lets; a target with
  * `checked` set tests every address that an instruction gets, and traps.
  */
@@ -26,7 +27,7 @@ void xfc_emit_trap_if(xfc_emit *e, LLVMValueRef bad) {
 /* Traps unless the `bytes` at the address (at each lane's) lie inside. A lane at the buffer's start may be off, and the
  * buffer empty. */
 static void check(xfc_emit *e, const xfc_place_value *p, LLVMValueRef address, uint32_t bytes) {
-    if (!p->end) return;
+    if (!e->target->checked) return;
     LLVMValueRef v[3] = {address, p->base, p->end};
     xfc_emit_unify(e, v, 3);
     LLVMTypeRef integers = xfc_emit_like(e->i64, v[0]);
@@ -92,21 +93,22 @@ static LLVMValueRef any(xfc_emit *e, LLVMValueRef mask) {
     return xfc_emit_intrinsic(e, "llvm.vector.reduce.or", &over, 1, &mask, 1);
 }
 
-/* The address of each lane; those that are off have the buffer's. */
+/* The address of each lane; those that are off have the buffer's, where that matters. */
 static LLVMValueRef lane_addresses(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef mask) {
     LLVMValueRef each = p.address;
     if (p.kind == XFC_LANES_NEXT) {
         LLVMValueRef lane = xfc_emit_lane_numbers(e);
         each = LLVMBuildGEP2(e->b, xfc_emit_mem_type(e, t), p.address, &lane, 1, "");
     }
-    if (mask) each = LLVMBuildSelect(e->b, mask_of(e, mask), each, xfc_emit_splat(e, p.base, e->lanes), "");
+    if (mask && (e->target->checked || e->target->vector_bytes == 64))
+        each = LLVMBuildSelect(e->b, mask_of(e, mask), each, xfc_emit_splat(e, p.base, e->lanes), "");
     check(e, &p, each, xfc_dtype_bytes(t));
     return each;
 }
 
-/* Of the lanes of mask (NULL: all), of which the first is on, or else its address must lie inside all the same. */
+/* The first lane's address must lie inside, be it on or off; those of the others where mask (NULL: all) is on. */
 static void check_next(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef mask) {
-    if (!p.end) return;
+    if (!e->target->checked) return;
     check(e, &p, p.address, mask ? xfc_dtype_bytes(t) : e->lanes * xfc_dtype_bytes(t));
     if (mask) lane_addresses(e, t, p, mask);
 }
@@ -119,7 +121,7 @@ static LLVMValueRef load_plain(xfc_emit *e, LLVMTypeRef type, xfc_dtype t, LLVMV
     return v;
 }
 
-/* mask: of lanes, the first of which is on; NULL: all. */
+/* mask: the lanes that are on; NULL: all. The address must lie inside. */
 static LLVMValueRef load_next(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef mask) {
     LLVMTypeRef wide = LLVMVectorType(xfc_emit_mem_type(e, t), e->lanes), over[2] = {wide, LLVMTypeOf(p.address)};
     check_next(e, t, p, mask);
@@ -163,11 +165,14 @@ static LLVMValueRef load_if(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMVal
     return end_choice(e, done, before, load_live(e, t, p, live), NULL);
 }
 
-/* The next elements where some lanes are on, and not always the first. */
+/* The next elements where any lanes may be on, wherever the first one points. */
 static LLVMValueRef load_some(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef mask) {
-    LLVMValueRef first = xfc_emit_lane(e, mask, 0);
-    LLVMValueRef v = load_if(e, t, p, first, mask);
-    LLVMValueRef later = LLVMBuildAnd(e->b, any(e, mask), LLVMBuildNot(e->b, first, ""), "");
+    LLVMValueRef at = LLVMBuildPtrToInt(e->b, p.address, e->i64, ""),
+                 base = LLVMBuildPtrToInt(e->b, p.base, e->i64, "");
+    LLVMValueRef size = LLVMBuildSub(e->b, LLVMBuildPtrToInt(e->b, p.end, e->i64, ""), base, "");
+    LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, LLVMBuildSub(e->b, at, base, ""), size, "");
+    LLVMValueRef v = load_if(e, t, p, inside, mask);
+    LLVMValueRef later = LLVMBuildAnd(e->b, LLVMBuildNot(e->b, inside, ""), any(e, mask), "");
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b), done = xfc_emit_if_begin(e, later, "later");
     return end_choice(e, done, before, load_each(e, t, p, mask), v);
 }
