@@ -3,7 +3,7 @@
  * Parallel axes whose elements lie next to one another are first collapsed, so that [b, s, n] element-wise work is one
  * long axis. Then each nest gets its vector axis: the one along which most accesses are contiguous. A kernel that has
  * no outer axes yet gets all its other parallel axes as tasks; a lone axis is cut into chunks, and so is one that
- * seams.c will split, since a task is on one side of a seam only if its loops are. The grain of a kernel is the number of
+ * seams.c will split, unless the target has a thread for each element anyway. The grain of a kernel is the number of
  * tasks that amounts to TASK_CYCLES: fewer tasks than that run on the calling thread.
  *
  *   kernel { nest i in b, j in s, k in 384 }
@@ -23,6 +23,7 @@ typedef struct {
     xfc_arena *arena;
     xfc_kernel *k;
     const xfc_defined *defined; /* by ops of the graph */
+    bool has_vectors;           /* of the target: not one thread an element */
 } scheduler;
 
 /* --- collapsing --- */
@@ -137,7 +138,7 @@ static uint32_t choose_vector(const scheduler *s, xfc_nest *n) {
 }
 
 uint32_t xfc_schedule_nest(xfc_edit e, xfc_kernel *k, xfc_nest *n, bool merge) {
-    scheduler s = {e.ctx, e.arena, k, NULL};
+    scheduler s = {.ctx = e.ctx, .arena = e.arena, .k = k};
     if (merge) collapse(&s, n);
     return choose_vector(&s, n);
 }
@@ -184,7 +185,7 @@ static void choose_tasks(scheduler *s, xfc_nest *n, uint32_t vector) {
     bool *stays = xfc_new_array(s->arena, bool, n->n_axes);
     for (uint32_t a = 0; a < n->n_axes; a++)
         stays[a] = a == vector || n->axes[a].kind != XFC_AXIS_PARALLEL ||
-                   xfc_has_seam((xfc_edit){s->ctx, s->arena}, s->k, n, a);
+                   (s->has_vectors && xfc_has_seam((xfc_edit){s->ctx, s->arena}, s->k, n, a));
     for (uint32_t a = 0; a < n->n_axes; a++) {
         if (!stays[a])
             push_outer(s, n->axes[a]);
@@ -237,7 +238,7 @@ bool xfc_schedule(xfc_pass *p) {
     const xfc_defined defined = xfc_defined_of(p->graph, p->scratch);
     xfc_foreach_op(op, p->graph) {
         if (op->code != XFC_OP_KERNEL) continue;
-        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel, &defined};
+        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel, &defined, p->target->vector_bytes > 0};
         bool alone = s.k->n_axes == 0 && s.k->n_steps == 1;
         for (uint32_t i = 0; i < s.k->n_steps; i++) {
             if (s.k->steps[i].kind != XFC_STEP_NEST) continue;
