@@ -61,9 +61,9 @@ const char *xfc_remedy(const xfc_node *n, const xfc_value *v, const char *otherw
     xfc_buf text = {.arena = n->im->arena};
     for (uint32_t i = 0; i < b.n_names; i++)
         xfc_buf_printf(&text, "%s'%.80s'", !i ? "" : i + 1 < b.n_names || b.more ? ", " : " and ", b.name[i]);
-    const char *which = b.more ? " and others" : "", *first = b.name[0];
-    return xfc_sprintf(
-        n->im->arena,
-        "not the same for all sizes of %s%s; fix or bound %s, for instance with --dim %.80s=8 or --dim %.80s=2..512",
-        text.text, which, b.n_names > 1 ? "them" : "it", first, first);
+    const char *which = b.more ? " and others" : "", *first = b.name[0], *bound = "";
+    if (v->type.dtype == XFC_BOOL)
+        bound = xfc_sprintf(n->im->arena, " or --dim %.80s=2..512", first); /* may decide it */
+    return xfc_sprintf(n->im->arena, "not the same for all sizes of %s%s; fix %s, for instance with --dim %.80s=8%s",
+                       text.text, which, b.n_names > 1 ? "them" : "it", first, bound);
 }

@@ -169,6 +169,8 @@ bool xfc_node_axes_of(xfc_node *, uint32_t first_operand_opset, uint32_t in, con
 
 /* known.c: contents of a value computed from constant floats; call it where floats become integers. */
 void xfc_node_track(const xfc_node *, xfc_value *);
+/* The elements of a value, also of floats, that constants and known integers alone decide; NULL where others have a say. */
+const xfc_tensor *xfc_node_known(const xfc_node *, const xfc_value *);
 
 /* Building shorthands: operands may be NULL after a failure. */
 static inline xfc_value *xfc_n1(xfc_node *n, xfc_opcode code, xfc_value *a) { return xfc_b_unary(n->b, code, a); }

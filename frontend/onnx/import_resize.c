@@ -161,9 +161,9 @@ static bool has_elements(const xfc_node *n, uint32_t i) {
 static bool read_sizes(xfc_node *n, resize *r) {
     uint32_t scales = n->opset < 11 ? 1 : 2;
     if (n->opset >= 11 && has_elements(n, 3)) return use_sizes(n, r, 3);
-    const xfc_tensor *t;
     if (!has_elements(n, scales)) return bad_count(n, r);
-    if (xfc_value_is_const(n->in[scales], &t)) return use_scales(n, r, t);
+    const xfc_tensor *t = xfc_node_known(n, n->in[scales]);
+    if (t) return use_scales(n, r, t);
     return xfc_node_fail(
                n, XFC_ERR_UNSUPPORTED, "operand '%s', the scales, is %s", xfc_node_in_name(n, scales),
                xfc_remedy(n, n->in[scales], "computed at run time; export the model with sizes or constant scales")),

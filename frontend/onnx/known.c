@@ -1,8 +1,8 @@
 /* known.c - numbers that an exporter computes in floats.
  *
  * Shape arithmetic passes through floats where a model says so: int(math.sqrt(patches)), ceil(height / 2) * 2. Symbolic
- * contents track integers only; so where a float becomes an integer, the ops behind it are run at once if all they
- * read are constants, or integers whose contents are numbers. The result is a content like any other.
+ * contents track integers only; so where a float becomes an integer, or must be known itself, the ops behind it are run at
+ * once if all they read are constants, or integers whose contents are numbers. The result is a content like any other.
  */
 #include "frontend/onnx/import.h"
 #include "ir/eval.h"
@@ -51,15 +51,21 @@ static bool run(evaluator *e, const xfc_value *v, uint32_t depth, xfc_array *out
     return is_small(e->n->ctx, &v->type, out) && xfc_eval_op(op, in, out, e->temp, NULL, NULL) == XFC_OK;
 }
 
-void xfc_node_track(const xfc_node *n, xfc_value *v) {
-    if (!v || v->content || xfc_dtype_is_float(v->type.dtype)) return;
+const xfc_tensor *xfc_node_known(const xfc_node *n, const xfc_value *v) {
+    const xfc_tensor *t = NULL;
+    if (!v || xfc_value_is_const(v, &t)) return t;
     evaluator e = {.n = n, .temp = xfc_arena_new()};
     xfc_array out;
-    if (run(&e, v, 0, &out)) {
-        xfc_int *content = xfc_new_array(n->im->graph->arena, xfc_int, (size_t)out.count + 1);
-        xfc_tensor view = {.dtype = out.dtype, .count = out.count, .data = out.data};
-        for (int64_t i = 0; i < out.count; i++) content[i] = xfc_int_const(n->ctx, xfc_tensor_get_i(&view, i));
-        v->content = content;
-    }
+    if (run(&e, v, 0, &out)) t = xfc_tensor_copy(n->ctx, out.dtype, out.rank, out.dim, out.data, NULL);
     xfc_arena_free(e.temp);
+    return t;
+}
+
+void xfc_node_track(const xfc_node *n, xfc_value *v) {
+    if (!v || v->content || xfc_dtype_is_float(v->type.dtype)) return;
+    const xfc_tensor *t = xfc_node_known(n, v);
+    if (!t || t->count > MAX_ELEMENTS) return;
+    xfc_int *content = xfc_new_array(n->im->graph->arena, xfc_int, (size_t)t->count + 1);
+    for (int64_t i = 0; i < t->count; i++) content[i] = xfc_int_const(n->ctx, xfc_tensor_get_i(t, i));
+    v->content = content;
 }

@@ -207,6 +207,23 @@ def squeeze_of_a_size_that_is_computed():
     return model, [([x, z], [np.concatenate([x, x, z])]), ([noise(0), noise(1)], ONE % ".*")]
 
 
+# --- what is known when dims are fixed ---
+
+
+@case("--dim=h=3", "--dim=w=4")
+def scales_from_fixed_dims():
+    """Exporters below opset 11 divide the size that they want by the one there is."""
+    nodes = [
+        NODE("Shape", ["x"], ["s"]),
+        NODE("Cast", ["s"], ["f"], to=T.FLOAT),
+        NODE("Div", ["wanted", "f"], ["scales"]),
+        NODE("Resize", ["x", "", "scales"], ["y"], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    ]
+    model = model_of(nodes, [value("x", 1, 2, "h", "w")], [value("y", *[None] * 4)], [const("wanted", [1, 2, 6, 8], np.float32)])
+    x = noise(1, 2, 3, 4)
+    return model, [([x], [x.repeat(2, 2).repeat(2, 3)])]
+
+
 # --- names of dims that are none ---
 
 
