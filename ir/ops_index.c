@@ -66,20 +66,13 @@ xfc_status infer_gather_elements(xfc_infer *inf) {
     return XFC_OK;
 }
 
-/* An index below `bound` into a dim of extent `extent`, where bound <= extent is required but may be known at run time
- * only. */
-static xfc_int clamped(xfc_ctx *ctx, xfc_int index, xfc_int bound, xfc_int extent) {
-    if (xfc_int_le(ctx, bound, extent) == 1) return index;
-    return xfc_int_max(ctx, xfc_int_min(ctx, index, xfc_int_addc(ctx, extent, -1)), xfc_int_const(ctx, 0));
-}
-
 xfc_status nest_gather_elements(const xfc_op *op, xfc_nestb *nb) {
     const xfc_type *data = xfc_op_in(op, 0), *where = xfc_op_in(op, 1), *out = &op->out[0].type;
     uint32_t axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
     xfc_int index[XFC_MAX_RANK], at[XFC_MAX_RANK];
     xfc_nb_axes_of(nb, out, index);
     uint32_t loaded = xfc_nb_load(nb, where->dtype, 1, index, where->rank);
-    for (uint32_t d = 0; d < data->rank; d++) at[d] = clamped(nb->ctx, index[d], where->dim[d], data->dim[d]);
+    for (uint32_t d = 0; d < data->rank; d++) at[d] = index[d];
     at[axis] = let_index(nb, loaded, data->dim[axis]);
     xfc_nb_store(nb, xfc_nb_load(nb, data->dtype, 0, at, data->rank), 2, index, out->rank, XFC_S_COUNT);
     return XFC_OK;

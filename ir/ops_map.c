@@ -73,9 +73,25 @@ static xfc_int broadcast_unknown(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     return xfc_int_mul(ctx, xfc_int_max(ctx, a, b), xfc_int_min(ctx, smaller, one));
 }
 
+enum { MAX_LOOKS = 32 }; /* at sizes inside of one, so that a web of them takes no time */
+
+/* Is `whole` what broadcasting gives of `part` and others? Then it is what the two give, too: x + f(x * mask) has the size
+ * of x * mask, however often that is repeated. */
+static bool has_member(xfc_ctx *ctx, xfc_int whole, xfc_int part, uint32_t *looks) {
+    const xfc_int_info sum = *xfc_int_look(ctx, whole);
+    if (sum.kind != XFC_INT_SUM || sum.n_terms != 1 || sum.term[0].n != 2 || (*looks)++ >= MAX_LOOKS) return false;
+    for (uint32_t i = 0; i < 2; i++) {
+        const xfc_int_info max = *xfc_int_look(ctx, sum.term[0].atom[i]);
+        if (max.kind != XFC_INT_MAX || !xfc_int_same(broadcast_unknown(ctx, max.a, max.b), whole)) continue;
+        return xfc_int_same(max.a, part) || xfc_int_same(max.b, part) || has_member(ctx, max.a, part, looks) ||
+               has_member(ctx, max.b, part, looks);
+    }
+    return false;
+}
+
 xfc_int xfc_broadcast_size(xfc_ctx *ctx, xfc_int a, xfc_int b) {
-    if (xfc_int_same(a, b) || xfc_int_is(ctx, b, 1)) return a;
-    if (xfc_int_is(ctx, a, 1)) return b;
+    if (xfc_int_same(a, b) || xfc_int_is(ctx, b, 1) || has_member(ctx, a, b, &(uint32_t){0})) return a;
+    if (xfc_int_is(ctx, a, 1) || has_member(ctx, b, a, &(uint32_t){0})) return b;
     bool a_fixed = never_one(ctx, a), b_fixed = never_one(ctx, b);
     if (a_fixed && b_fixed) return xfc_int_value(ctx, b, NULL) ? b : a;
     return a_fixed ? a : b_fixed ? b : broadcast_unknown(ctx, a, b);
