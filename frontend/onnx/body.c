@@ -361,10 +361,13 @@ static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) 
     finish_node(&n, errors);
 }
 
+xfc_status xfc_too_many_nodes(xfc_importer *im) {
+    return xfc_fail(im->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = im->file.path},
+                    "more than %d nodes after inlining functions; split the model", XFC_MAX_NODES);
+}
+
 xfc_status xfc_import_body(xfc_importer *im, xfc_body *body, char *const *outputs, size_t n_outputs) {
-    if (body->n_nodes > XFC_MAX_NODES - im->n_nodes)
-        return xfc_fail(im->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = im->file.path},
-                        "more than %d nodes after inlining functions; split the model", XFC_MAX_NODES);
+    if (body->n_nodes > XFC_MAX_NODES - im->n_nodes) return xfc_too_many_nodes(im);
     im->n_nodes += body->n_nodes;
     XFC_TRY(bind_producers(im, body));
     walk w;

@@ -1,8 +1,8 @@
-/* function.c - model-local functions: found, proved free of recursion, inlined at each call.
+/* function.c - model-local functions: found, proved free of recursion, counted, inlined at each call.
  *
  * A call is a body of its own: formal operands are bound to the actual ones, attributes are passed by reference names,
  * and what the function's outputs became is handed to the call. The proof of non-recursion walks calls also through
- * subgraphs.
+ * subgraphs, and counts: ten functions of ten calls each are 10^10 nodes, which must be refused before they are made.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>
@@ -25,19 +25,24 @@ const Onnx__FunctionProto *xfc_function_find(xfc_importer *im, const Onnx__NodeP
 
 typedef struct {
     xfc_importer *im;
-    uint8_t *state;
-} checker; /* state by function: 0 new, 1 being walked, 2 done */
+    uint8_t *state;   /* by function: 0 new, 1 being walked, 2 done */
+    uint32_t *weight; /* by function: nodes of a call of it, no more than TOO_MANY */
+} checker;
+enum { TOO_MANY = XFC_MAX_NODES + 1 };
 
 static xfc_status check_function(checker *c, size_t index, uint32_t depth);
 
-static xfc_status check_nodes(checker *c, Onnx__NodeProto *const *node, size_t n, uint32_t depth) {
+static void count(uint32_t *total, uint32_t more) { *total = more > TOO_MANY - *total ? TOO_MANY : *total + more; }
+
+static xfc_status check_nodes(checker *c, Onnx__NodeProto *const *node, size_t n, uint32_t depth, uint32_t *total) {
     for (size_t i = 0; i < n; i++) {
         const char *key = function_key(c->im, node[i]->domain, node[i]->op_type, node[i]->overload);
         uint64_t index = xfc_map_get(&c->im->functions, (uint64_t)(uintptr_t)key);
         if (index) XFC_TRY(check_function(c, (size_t)index - 1, depth + 1));
+        count(total, index ? c->weight[index - 1] : 1);
         for (size_t k = 0; k < node[i]->n_attribute; k++) { /* graphs nest no deeper than the scan allowed */
             const Onnx__GraphProto *g = node[i]->attribute[k]->g;
-            if (g) XFC_TRY(check_nodes(c, g->node, g->n_node, depth));
+            if (g) XFC_TRY(check_nodes(c, g->node, g->n_node, depth, total));
         }
     }
     return XFC_OK;
@@ -54,7 +59,8 @@ static xfc_status check_function(checker *c, size_t index, uint32_t depth) {
     if (depth > MAX_CALL_DEPTH)
         return xfc_fail(c->im->ctx, XFC_ERR_LIMIT, loc, "functions call each other more than %d deep", MAX_CALL_DEPTH);
     c->state[index] = 1;
-    XFC_TRY(check_nodes(c, f->node, f->n_node, depth));
+    c->weight[index] = 1; /* calls of empty functions count, too */
+    XFC_TRY(check_nodes(c, f->node, f->n_node, depth, &c->weight[index]));
     c->state[index] = 2;
     return XFC_OK;
 }
@@ -70,9 +76,14 @@ xfc_status xfc_functions_check(xfc_importer *im) {
                             "function '%s' is defined twice; export the model again", f->name ? f->name : "");
         xfc_map_set(&im->functions, key, i + 1);
     }
-    checker c = {.im = im, .state = xfc_new_array(im->arena, uint8_t, m->n_functions)};
+    if (m->n_functions == 0) return XFC_OK;
+    checker c = {.im = im,
+                 .state = xfc_new_array(im->arena, uint8_t, m->n_functions),
+                 .weight = xfc_new_array(im->arena, uint32_t, m->n_functions)};
+    uint32_t total = 0;
     for (size_t i = 0; i < m->n_functions; i++) XFC_TRY(check_function(&c, i, 0));
-    return XFC_OK;
+    XFC_TRY(check_nodes(&c, m->graph->node, m->graph->n_node, 0, &total));
+    return total < TOO_MANY ? XFC_OK : xfc_too_many_nodes(im);
 }
 
 /* The call's attributes, then the defaults of those it left out. */

@@ -100,6 +100,7 @@ struct xfc_node {
 };
 
 /* body.c: imports every needed node of a body; outputs are the names that must be produced. */
+xfc_status xfc_too_many_nodes(xfc_importer *); /* reports it */
 xfc_status xfc_import_body(xfc_importer *, xfc_body *, char *const *outputs, size_t n_outputs);
 xfc_status xfc_body_bind(xfc_importer *, xfc_body *, const char *name, xfc_bound, xfc_loc); /* INPUT when it is taken */
 xfc_bound *xfc_body_find(xfc_importer *, const xfc_body *, const char *name);               /* NULL: unknown */
