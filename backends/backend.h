@@ -51,8 +51,8 @@ xfc_status xfc_plan_blobs(const xfc_graph *, const xfc_graph *packed, const char
                           xfc_blob *packed_out);
 /* Both plans then speak of the weights of the first, to which those are added that only the second has. */
 void xfc_share_weights(xfc_graph *, xfc_graph *packed);
-/* Symbols a kernel may read from frame->values: the graph's dims, then what ops define, in this order (used by plan
- * blob and emitter alike). */
+/* Symbols a kernel may read from frame->values: the graph's dims, then sizes (each behind those in its formula), then
+ * what ops define, in this order (used by plan blob and emitter alike). */
 uint32_t xfc_graph_symbols(const xfc_graph *, xfc_arena *, xfc_int **out);
 
 /* link.c, artefact.c: objects + runtime archive + sections -> output file, written beside it and renamed. linker NULL: cc, gcc or

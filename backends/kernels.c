@@ -61,11 +61,12 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_map seen;
-    xfc_int *found;
-    uint32_t n, cap;
+    xfc_int *found, *size;
+    uint32_t n, cap, n_sizes, cap_sizes;
 } symbols;
 
-static void visit(symbols *s, xfc_int e) {
+static void visit(void *user, xfc_int e) {
+    symbols *s = user;
     if (!xfc_int_known(e) || xfc_map_find(&s->seen, e.id, NULL)) return;
     xfc_map_set(&s->seen, e.id, 1);
     const xfc_int_info *info = xfc_int_look(s->ctx, e);
@@ -73,6 +74,8 @@ static void visit(symbols *s, xfc_int e) {
     case XFC_INT_CONST: return;
     case XFC_INT_SYMBOL:
         if (info->sym == XFC_SYM_DIM) xfc_push(s->arena, s->found, s->n, s->cap) = e;
+        visit(s, info->sym == XFC_SYM_SIZE ? info->formula : XFC_INT_NONE);
+        if (info->sym == XFC_SYM_SIZE) xfc_push(s->arena, s->size, s->n_sizes, s->cap_sizes) = e;
         return;
     case XFC_INT_SUM:
         for (uint32_t i = 0; i < info->n_terms; i++)
@@ -99,10 +102,10 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
         visit(&s, g->constraint[i].a);
         visit(&s, g->constraint[i].b);
     }
-    xfc_foreach_op(op, g)
-        for (uint32_t i = 0; i < op->n_out; i++) visit_type(&s, &op->out[i].type);
+    xfc_foreach_op(op, g) xfc_op_ints(op, visit, &s);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) visit(&s, g->plan->place[i].offset);
     if (g->plan) visit(&s, g->plan->work_bytes);
+    for (uint32_t i = 0; i < s.n_sizes; i++) xfc_push(arena, s.found, s.n, s.cap) = s.size[i];
     const xfc_defined defined = xfc_defined_of(g, arena);
     for (uint32_t i = 0; i < defined.n; i++) xfc_push(arena, s.found, s.n, s.cap) = defined.symbol[i];
     *out = s.found;

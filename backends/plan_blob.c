@@ -95,7 +95,9 @@ static xf_val compute(blob *b, const xfc_int_info *info) {
         xf_val x = value_of(b, info->a), y = value_of(b, info->b);
         return instr(b, op[info->kind], x, y, 0);
     }
-    case XFC_INT_SYMBOL: break;
+    case XFC_INT_SYMBOL:
+        if (!xfc_int_known(info->formula)) break;
+        return value_of(b, info->formula);
     }
     xfc_bug(__FILE__, __LINE__, "symbol %s is not known at the start of a run", info->name);
 }
@@ -107,13 +109,6 @@ static xf_val value_of(blob *b, xfc_int e) {
     xf_val v = compute(b, xfc_int_look(b->ctx, e));
     xfc_map_set(&b->values, e.id, (uint64_t)v + 1);
     return v;
-}
-
-static bool is_input_dim(const xfc_graph *g, xfc_int symbol) {
-    for (uint32_t i = 0; i < g->n_in; i++)
-        for (uint32_t d = 0; d < g->in[i]->type.rank; d++)
-            if (xfc_int_same(g->in[i]->type.dim[d], symbol)) return true;
-    return false;
 }
 
 /* Most of what an expression can be; NONE where that is not known, which is refused. */
@@ -133,24 +128,45 @@ static void add_defined(blob *b) {
         xfc_int symbol = b->defined.symbol[i];
         uint32_t at = b->n_symbols - b->defined.n + i;
         xf_val most = most_of(b, xfc_int_look(b->ctx, symbol)->hi, &loc);
-        b->symbols[at] = (xf_symbol){.hi = -1, .name = string(b, xfc_int_look(b->ctx, symbol)->name), .defined = 1};
+        b->symbols[at] =
+            (xf_symbol){.hi = -1, .name = string(b, xfc_int_look(b->ctx, symbol)->name), .defined = XF_SYMBOL_DEFINED};
         if (most != XF_VAL_NONE) instr(b, XF_I_DEFINED, most, most, at);
     }
 }
 
+/* A size stands in the place where kernels read it; all else uses the value that is copied there. */
+static void add_size(blob *b, uint32_t at, xfc_int symbol) {
+    xf_val v = value_of(b, xfc_int_look(b->ctx, symbol)->formula);
+    b->symbols[at] = (xf_symbol){.hi = -1, .defined = XF_SYMBOL_SIZE};
+    instr(b, XF_I_SIZE, v, v, at);
+    xfc_map_set(&b->values, symbol.id, (uint64_t)v + 1);
+}
+
+static void add_dims_of_inputs(blob *b, xfc_map *inputs) {
+    for (uint32_t i = 0; i < b->g->n_in; i++)
+        for (uint32_t d = 0; d < b->g->in[i]->type.rank; d++) xfc_map_set(inputs, b->g->in[i]->type.dim[d].id, 1);
+}
+
 static void add_symbols(blob *b) {
     xfc_int *symbol = NULL;
+    xfc_map inputs = {.arena = b->arena};
     b->n_symbols = xfc_graph_symbols(b->g, b->arena, &symbol);
     b->symbols = xfc_new_array(b->arena, xf_symbol, b->n_symbols);
-    for (uint32_t i = 0; i < b->n_symbols; i++) xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
+    add_dims_of_inputs(b, &inputs);
+    for (uint32_t i = 0; i < b->n_symbols; i++)
+        if (!xfc_int_is_size(b->ctx, symbol[i])) xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
     for (uint32_t i = 0; i < b->n_symbols - b->defined.n; i++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, symbol[i]);
         int64_t lo, hi;
+        if (xfc_int_is_size(b->ctx, symbol[i])) {
+            add_size(b, i, symbol[i]);
+            continue;
+        }
         xfc_int_range(b->ctx, symbol[i], &lo, &hi);
         if (lo < 0) lo = 0;
         if (hi >= XFC_DIM_MAX) hi = -1;
         b->symbols[i] = (xf_symbol){.lo = lo, .hi = hi, .name = string(b, info->name)};
-        if (is_input_dim(b->g, symbol[i])) continue;
+        if (xfc_map_get(&inputs, symbol[i].id)) continue;
         b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = b->g->source},
                              "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N",
                              info->name, info->name);
@@ -169,7 +185,7 @@ static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
     for (uint32_t d = 0; d < t->rank; d++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
         xf_dim dim = {.value = value_of(b, t->dim[d]),
-                      .name = info->kind == XFC_INT_SYMBOL ? string(b, info->name) : 0};
+                      .name = info->kind == XFC_INT_SYMBOL && info->sym != XFC_SYM_SIZE ? string(b, info->name) : 0};
         xfc_push(b->arena, b->dims, b->n_dims, b->cap_dims) = dim;
     }
     xfc_push(b->arena, b->args, b->n_args, b->cap_args) = a;

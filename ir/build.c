@@ -6,6 +6,7 @@
 #include "ir/build.h"
 
 #include "ir/eval.h"
+#include "ir/ops.h"
 #include <string.h>
 
 enum { MAX_BUILD_OUT = 16 };
@@ -45,6 +46,15 @@ static bool attr_is_whole(const xfc_attr *a) {
     return false;
 }
 
+static const char *list(xfc_ctx *c, const xfc_attr *a) {
+    xfc_buf b = {.arena = c->arena};
+    xfc_buf_char(&b, '[');
+    for (uint32_t i = 0; i < a->n && a->u.dims; i++)
+        xfc_buf_printf(&b, "%s%s", i ? ", " : "", xfc_dim_text(c, a->u.dims[i]));
+    xfc_buf_char(&b, ']');
+    return b.text;
+}
+
 static xfc_status check_attrs(xfc_builder *b, const xfc_op_info *row, const xfc_attr *attr, uint32_t n_attr) {
     xfc_ctx *c = b->graph->ctx;
     bool seen[XFC_K_COUNT] = {false}, required = false;
@@ -56,11 +66,10 @@ static xfc_status check_attrs(xfc_builder *b, const xfc_op_info *row, const xfc_
             return xfc_fail(c, XFC_ERR_INPUT, b->loc, "%s takes no attribute '%s': remove it", row->name, name);
         if (seen[key])
             return xfc_fail(c, XFC_ERR_INPUT, b->loc, "%s has the attribute '%s' twice: keep one", row->name, name);
-        if (!attr_is_whole(&attr[i]))
-            return xfc_fail(c, XFC_ERR_INPUT, b->loc,
-                            "%s has an unknown value in the attribute '%s': give the shape "
-                            "with --dim or --shape",
-                            row->name, name);
+        if (!attr_is_whole(&attr[i]) && xfc_key_kind(key) == XFC_ATTR_DIMS)
+            return xfc_fail(c, XFC_ERR_LIMIT, b->loc, XFC_INT_UNKNOWN,
+                            xfc_sprintf(c->arena, "an entry of %s, '%s' = %s,", row->name, name, list(c, &attr[i])));
+        xfc_assert(attr_is_whole(&attr[i]));
         seen[key] = true;
     }
     for (unsigned key = 0; key < XFC_K_COUNT; key++)
@@ -112,8 +121,9 @@ xfc_status xfc_infer_op(xfc_op *op) {
         xfc_assert(out[i].rank <= XFC_MAX_RANK);
         xfc_int bytes = xfc_int_mulc(c, xfc_type_count(c, &out[i]), xfc_dtype_bytes(out[i].dtype));
         if (!xfc_int_known(bytes))
-            return xfc_fail(c, XFC_ERR_LIMIT, op->loc, "the sizes of %s exceed 63 bits: lower the bounds with --dim",
-                            row->name);
+            return xfc_fail(
+                c, XFC_ERR_LIMIT, op->loc, XFC_INT_UNKNOWN,
+                xfc_sprintf(c->arena, "the size of the result of %s, %s,", row->name, xfc_type_text(c, &out[i])));
         op->out[i].type = xfc_type_make(out[i].dtype, out[i].rank, out[i].dim);
         op->out[i].content = NULL;
     }

@@ -64,23 +64,33 @@ xfc_defined xfc_defined_of(const xfc_graph *g, xfc_arena *arena) {
 
 /* --- walking --- */
 
-void xfc_int_symbols(const xfc_ctx *ctx, xfc_int e, xfc_int_visit *visit, void *user) {
-    if (!xfc_int_known(e)) return;
+static void visit_symbols(const xfc_ctx *ctx, xfc_int e, xfc_int_visit *visit, void *user) {
+    if (!xfc_int_first(ctx, e)) return;
     const xfc_int_info i = *xfc_int_look(ctx, e);
     switch (i.kind) {
     case XFC_INT_CONST: return;
-    case XFC_INT_SYMBOL: visit(user, e); return;
+    case XFC_INT_SYMBOL:
+        if (xfc_int_known(i.formula))
+            visit_symbols(ctx, i.formula, visit, user);
+        else
+            visit(user, e);
+        return;
     case XFC_INT_SUM:
         for (uint32_t k = 0; k < i.n_terms; k++)
-            for (uint32_t j = 0; j < i.term[k].n; j++) xfc_int_symbols(ctx, i.term[k].atom[j], visit, user);
+            for (uint32_t j = 0; j < i.term[k].n; j++) visit_symbols(ctx, i.term[k].atom[j], visit, user);
         return;
     case XFC_INT_FLOORDIV:
     case XFC_INT_MOD:
     case XFC_INT_MIN:
     case XFC_INT_MAX: break;
     }
-    xfc_int_symbols(ctx, i.a, visit, user);
-    xfc_int_symbols(ctx, i.b, visit, user);
+    visit_symbols(ctx, i.a, visit, user);
+    visit_symbols(ctx, i.b, visit, user);
+}
+
+void xfc_int_symbols(const xfc_ctx *ctx, xfc_int e, xfc_int_visit *visit, void *user) {
+    xfc_int_walk(ctx);
+    if (xfc_int_known(e)) visit_symbols(ctx, e, visit, user);
 }
 
 static void type_ints(const xfc_type *t, xfc_int_visit *visit, void *user) {

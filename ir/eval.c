@@ -323,7 +323,7 @@ static bool learn(binding *b, xfc_int dim, xfc_int symbol, int64_t actual) {
 /* Every symbol of e that is not bound, in `out`; as many as fit. */
 static uint32_t symbols_of(const xfc_ctx *ctx, xfc_int e, xfc_int *out, uint32_t n, uint32_t cap) {
     const xfc_int_info info = *xfc_int_look(ctx, e);
-    if (info.kind == XFC_INT_SYMBOL && n < cap) out[n++] = e;
+    if (info.kind == XFC_INT_SYMBOL && info.sym == XFC_SYM_DIM && n < cap) out[n++] = e;
     for (uint32_t i = 0; i < info.n_terms && info.kind == XFC_INT_SUM; i++) {
         for (uint32_t j = 0; j < info.term[i].n; j++) n = symbols_of(ctx, info.term[i].atom[j], out, n, cap);
     }

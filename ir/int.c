@@ -8,8 +8,9 @@
  * Divisors are taken to be non-zero: an expression that divides by a dimension is only evaluated where that dimension
  * has elements (the run-time bytecode and the emitter define x floordiv 0 = 0).
  *
- * Polynomials under construction live in a scratch arena that is emptied when the outermost operation returns.
- * Queries (range, proofs, evaluation, printing) are in int_query.c.
+ * Polynomials under construction live in a scratch arena that is emptied when the outermost operation returns; its
+ * result gets a name if it is large (int_size.c), so that no operand is. Queries (range, proofs, evaluation, printing)
+ * are in int_query.c.
  */
 #include "ir/int_impl.h"
 
@@ -23,18 +24,15 @@ xfc_ints *xfc_ints_new(xfc_ctx *ctx) {
     xfc_ctx_at_exit(ctx, free_scratch, t->scratch);
     t->index = (xfc_map){.arena = ctx->arena};
     t->symbols = (xfc_map){.arena = ctx->arena};
-    xfc_push(ctx->arena, t->node, t->n, t->cap) = (xfc_int_node){0}; /* id 0: none */
+    t->sizes = (xfc_map){.arena = ctx->arena};
+    /* id 0, none, looks like a symbol of which nothing is known, so that who looks need not ask first */
+    xfc_push(ctx->arena, t->node, t->n, t->cap) =
+        (xfc_int_node){.info = {.kind = XFC_INT_SYMBOL, .name = "?", .sym = XFC_SYM_LET},
+                       .lo = INT64_MIN,
+                       .hi = INT64_MAX,
+                       .symbols = UINT64_MAX,
+                       .local = true};
     return t;
-}
-
-static int64_t sat_add(int64_t a, int64_t b) {
-    int64_t r;
-    return xfc_add_ok(a, b, &r) ? r : a < 0 ? INT64_MIN : INT64_MAX;
-}
-
-static int64_t sat_mul(int64_t a, int64_t b) {
-    int64_t r;
-    return xfc_mul_ok(a, b, &r) ? r : (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
 }
 
 static bool unknown(xfc_int a, xfc_int b) { return !xfc_int_known(a) || !xfc_int_known(b); }
@@ -83,80 +81,6 @@ static bool same_info(const xfc_int_info *a, const xfc_int_info *b) {
     return a->a.id == b->a.id && a->b.id == b->b.id;
 }
 
-static void term_range(const xfc_ints *t, const xfc_int_term *term, int64_t *lo, int64_t *hi) {
-    int64_t l = term->coeff, h = term->coeff;
-    for (uint32_t i = 0; i < term->n; i++) {
-        const xfc_int_node *a = &t->node[term->atom[i].id];
-        int64_t p[4] = {sat_mul(l, a->lo), sat_mul(l, a->hi), sat_mul(h, a->lo), sat_mul(h, a->hi)};
-        l = h = p[0];
-        for (int k = 1; k < 4; k++) {
-            if (p[k] < l) l = p[k];
-            if (p[k] > h) h = p[k];
-        }
-    }
-    *lo = l;
-    *hi = h;
-}
-
-int64_t xfc_int_floor(int64_t a, int64_t b) {
-    if (b == 0) return 0;
-    if (b == -1) return a == INT64_MIN ? INT64_MAX : -a;
-    int64_t q = a / b;
-    return q - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-static void divide_range(const xfc_int_node *a, const xfc_int_node *b, int64_t *lo, int64_t *hi) {
-    if (b->lo < 0) { /* the sign of the divisor is not known: |a floordiv b| <= |a| */
-        int64_t most = a->hi > sat_mul(a->lo, -1) ? a->hi : sat_mul(a->lo, -1);
-        *hi = most;
-        *lo = sat_mul(most, -1);
-        return;
-    }
-    int64_t bl = b->lo < 1 ? 1 : b->lo, bh = b->hi < 1 ? 1 : b->hi;
-    int64_t p[4] = {xfc_int_floor(a->lo, bl), xfc_int_floor(a->lo, bh), xfc_int_floor(a->hi, bl),
-                    xfc_int_floor(a->hi, bh)};
-    *lo = *hi = b->lo < 1 ? 0 : p[0]; /* division by zero gives 0 */
-    for (int k = 0; k < 4; k++) {
-        if (p[k] < *lo) *lo = p[k];
-        if (p[k] > *hi) *hi = p[k];
-    }
-}
-
-static void set_range(const xfc_ints *t, xfc_int_node *n) {
-    const xfc_int_info *i = &n->info;
-    const xfc_int_node *a = &t->node[i->a.id], *b = &t->node[i->b.id];
-    switch (i->kind) {
-    case XFC_INT_CONST: n->lo = n->hi = i->value; break;
-    case XFC_INT_SYMBOL:
-        n->lo = t->node[i->lo.id].lo;
-        n->hi = t->node[i->hi.id].hi;
-        if (n->hi < n->lo) n->hi = n->lo; /* an axis that may be empty: an index exists only if it is not */
-        break;
-    case XFC_INT_SUM:
-        for (uint32_t k = 0; k < i->n_terms; k++) {
-            int64_t lo, hi;
-            term_range(t, &i->term[k], &lo, &hi);
-            n->lo = sat_add(n->lo, lo);
-            n->hi = sat_add(n->hi, hi);
-        }
-        break;
-    case XFC_INT_FLOORDIV: divide_range(a, b, &n->lo, &n->hi); break;
-    case XFC_INT_MOD:
-        n->lo = b->lo < 0 ? b->lo + 1 : 0; /* the sign of the divisor */
-        n->hi = b->hi < 1 ? 0 : b->hi - 1;
-        if (a->lo >= 0 && b->lo >= 0 && a->hi < n->hi) n->hi = a->hi;
-        break;
-    case XFC_INT_MIN:
-        n->lo = a->lo < b->lo ? a->lo : b->lo;
-        n->hi = a->hi < b->hi ? a->hi : b->hi;
-        break;
-    case XFC_INT_MAX:
-        n->lo = a->lo > b->lo ? a->lo : b->lo;
-        n->hi = a->hi > b->hi ? a->hi : b->hi;
-        break;
-    }
-}
-
 static xfc_int intern(xfc_ctx *ctx, const xfc_int_info *info) {
     xfc_ints *t = ctx->ints;
     uint64_t h = hash_info(info);
@@ -172,8 +96,8 @@ static xfc_int intern(xfc_ctx *ctx, const xfc_int_info *info) {
             if (term[k].n) term[k].atom = xfc_dup_array(ctx->arena, xfc_int, term[k].atom, term[k].n);
         n.info.term = term;
     }
-    set_range(t, &n);
     xfc_int r = {t->n};
+    xfc_int_measure(t, &n, r.id);
     xfc_map_set(&t->index, h, r.id);
     xfc_push(ctx->arena, t->node, t->n, t->cap) = n;
     return r;
@@ -184,13 +108,14 @@ xfc_int xfc_int_const(xfc_ctx *ctx, int64_t v) {
     return intern(ctx, &i);
 }
 
-static xfc_int new_symbol(xfc_ctx *ctx, const char *name, xfc_int lo, xfc_int hi, xfc_sym_kind kind) {
+xfc_int xfc_int_new_symbol(xfc_ctx *ctx, const char *name, xfc_int lo, xfc_int hi, xfc_sym_kind kind, xfc_int formula) {
     xfc_int_info i = {.kind = XFC_INT_SYMBOL,
                       .value = ++ctx->ints->n_symbols,
                       .name = xfc_str(ctx, name),
                       .lo = lo,
                       .hi = hi,
-                      .sym = kind};
+                      .sym = kind,
+                      .formula = formula};
     return intern(ctx, &i);
 }
 
@@ -198,7 +123,8 @@ xfc_int xfc_int_symbol(xfc_ctx *ctx, const char *name, int64_t lo, int64_t hi) {
     name = xfc_str(ctx, name);
     uint64_t id = xfc_map_get(&ctx->ints->symbols, (uint64_t)(uintptr_t)name);
     if (id) return (xfc_int){(uint32_t)id};
-    xfc_int s = new_symbol(ctx, name, xfc_int_const(ctx, lo), xfc_int_const(ctx, hi), XFC_SYM_DIM);
+    xfc_int s =
+        xfc_int_new_symbol(ctx, name, xfc_int_const(ctx, lo), xfc_int_const(ctx, hi), XFC_SYM_DIM, XFC_INT_NONE);
     xfc_map_set(&ctx->ints->symbols, (uint64_t)(uintptr_t)name, s.id);
     return s;
 }
@@ -206,21 +132,22 @@ xfc_int xfc_int_symbol(xfc_ctx *ctx, const char *name, int64_t lo, int64_t hi) {
 xfc_int xfc_int_symbol_from(xfc_ctx *ctx, xfc_int dim, int64_t lo) {
     const xfc_int_info old = *xfc_int_look(ctx, dim);
     xfc_assert(old.kind == XFC_INT_SYMBOL && old.sym == XFC_SYM_DIM);
-    xfc_int s = new_symbol(ctx, old.name, xfc_int_const(ctx, lo), old.hi, XFC_SYM_DIM);
+    xfc_int s = xfc_int_new_symbol(ctx, old.name, xfc_int_const(ctx, lo), old.hi, XFC_SYM_DIM, XFC_INT_NONE);
     xfc_map_set(&ctx->ints->symbols, (uint64_t)(uintptr_t)old.name, s.id);
     return s;
 }
 
 xfc_int xfc_int_axis(xfc_ctx *ctx, const char *name, xfc_int extent) {
-    return new_symbol(ctx, name, xfc_int_const(ctx, 0), xfc_int_addc(ctx, extent, -1), XFC_SYM_AXIS);
+    return xfc_int_new_symbol(ctx, name, xfc_int_const(ctx, 0), xfc_int_addc(ctx, extent, -1), XFC_SYM_AXIS,
+                              XFC_INT_NONE);
 }
 
 xfc_int xfc_int_let(xfc_ctx *ctx, const char *name, xfc_int lo, xfc_int hi) {
-    return new_symbol(ctx, name, lo, hi, XFC_SYM_LET);
+    return xfc_int_new_symbol(ctx, name, lo, hi, XFC_SYM_LET, XFC_INT_NONE);
 }
 
 const xfc_int_info *xfc_int_look(const xfc_ctx *ctx, xfc_int a) {
-    xfc_assert(a.id != 0 && a.id < ctx->ints->n);
+    xfc_assert(a.id < ctx->ints->n);
     return &ctx->ints->node[a.id].info;
 }
 
@@ -229,8 +156,9 @@ const xfc_int_info *xfc_int_look(const xfc_ctx *ctx, xfc_int a) {
 static void enter(xfc_ctx *ctx) { ctx->ints->depth++; }
 
 static xfc_int leave(xfc_ctx *ctx, xfc_int r) {
-    if (--ctx->ints->depth == 0) xfc_arena_reset(ctx->ints->scratch);
-    return r;
+    if (--ctx->ints->depth > 0) return r;
+    xfc_arena_reset(ctx->ints->scratch);
+    return xfc_int_settle(ctx, r);
 }
 
 static xfc_poly poly_of(xfc_ctx *ctx, xfc_int a) {
@@ -454,7 +382,22 @@ xfc_int xfc_int_sub(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     return leave(ctx, from_poly(ctx, poly_sub(ctx, &pa, &pb)));
 }
 
+static uint32_t terms_of(const xfc_ctx *ctx, xfc_int a) {
+    const xfc_int_info *i = xfc_int_look(ctx, a);
+    return i->kind == XFC_INT_SUM ? i->n_terms : 1;
+}
+
+/* Many terms times many: the longer sum by its name. */
+static void bound_product(xfc_ctx *ctx, xfc_int *a, xfc_int *b) {
+    uint32_t na = terms_of(ctx, *a), nb = terms_of(ctx, *b);
+    if ((uint64_t)na * nb <= XFC_INT_TERMS) return;
+    xfc_int *longer = na < nb ? b : a;
+    if (!ctx->ints->node[longer->id].local) *longer = xfc_int_size(ctx, *longer);
+}
+
 xfc_int xfc_int_mul(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    if (unknown(a, b)) return XFC_INT_NONE;
+    bound_product(ctx, &a, &b);
     if (unknown(a, b)) return XFC_INT_NONE;
     enter(ctx);
     xfc_poly pa = poly_of(ctx, a), pb = poly_of(ctx, b);
@@ -568,8 +511,8 @@ static xfc_int division_op(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b
             return want_div ? xfc_int_const(ctx, q) : xfc_int_addc(ctx, a, multiple);
     }
     xfc_int_range(ctx, b, &lo, &hi);
-    if (lo < 0 || hi < 1) return opaque(ctx, kind, a, b);
     enter(ctx);
+    if (lo < 0 || hi < 1) return leave(ctx, opaque(ctx, kind, a, b));
     division d = divide(ctx, a, b);
     return leave(ctx, want_div ? d.quotient : d.remainder);
 }
@@ -578,13 +521,15 @@ xfc_int xfc_int_floordiv(xfc_ctx *ctx, xfc_int a, xfc_int b) { return division_o
 xfc_int xfc_int_mod(xfc_ctx *ctx, xfc_int a, xfc_int b) { return division_op(ctx, XFC_INT_MOD, a, b); }
 
 xfc_int xfc_int_ceildiv(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    int64_t x, y;
+    if (xfc_int_value(ctx, a, &x) && xfc_int_value(ctx, b, &y) && y > 0) /* a + b - 1 may exceed 64 bits */
+        return xfc_int_const(ctx, xfc_int_floor(x, y) + (x % y != 0));
     return xfc_int_floordiv(ctx, xfc_int_addc(ctx, xfc_int_add(ctx, a, b), -1), b);
 }
 
 /* --- minimum and maximum --- */
 
 static xfc_int extremum(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b) {
-    if (unknown(a, b)) return XFC_INT_NONE;
     int le = xfc_int_le(ctx, a, b), ge = le == 1 ? 0 : xfc_int_le(ctx, b, a);
     if (le == 1) return kind == XFC_INT_MIN ? a : b;
     if (ge == 1) return kind == XFC_INT_MIN ? b : a;
@@ -594,5 +539,11 @@ static xfc_int extremum(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b) {
     return a.id < b.id ? opaque(ctx, kind, a, b) : opaque(ctx, kind, b, a);
 }
 
-xfc_int xfc_int_min(xfc_ctx *ctx, xfc_int a, xfc_int b) { return extremum(ctx, XFC_INT_MIN, a, b); }
-xfc_int xfc_int_max(xfc_ctx *ctx, xfc_int a, xfc_int b) { return extremum(ctx, XFC_INT_MAX, a, b); }
+static xfc_int extremum_op(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b) {
+    if (unknown(a, b)) return XFC_INT_NONE;
+    enter(ctx);
+    return leave(ctx, extremum(ctx, kind, a, b));
+}
+
+xfc_int xfc_int_min(xfc_ctx *ctx, xfc_int a, xfc_int b) { return extremum_op(ctx, XFC_INT_MIN, a, b); }
+xfc_int xfc_int_max(xfc_ctx *ctx, xfc_int a, xfc_int b) { return extremum_op(ctx, XFC_INT_MAX, a, b); }

@@ -71,7 +71,9 @@ typedef enum {
     XFC_INT_MIN,
     XFC_INT_MAX
 } xfc_int_kind;
-typedef enum { XFC_SYM_DIM, XFC_SYM_AXIS, XFC_SYM_LET } xfc_sym_kind;
+/* SIZE: names the formula `formula` of dims and older sizes. Made by every operation whose result would exceed
+ * XFC_INT_LARGE nodes, so that no formula is larger than what two such make, however sizes build on sizes. */
+typedef enum { XFC_SYM_DIM, XFC_SYM_AXIS, XFC_SYM_LET, XFC_SYM_SIZE } xfc_sym_kind;
 /* coeff * atom[0] * ... ; n = 0: the constant */
 typedef struct {
     int64_t coeff;
@@ -84,14 +86,37 @@ typedef struct {
     const char *name;
     xfc_int lo, hi;
     xfc_sym_kind sym; /* SYMBOL */
+    xfc_int formula;  /* of a SIZE */
     const xfc_int_term *term;
     uint32_t n_terms; /* SUM: at least two terms, or one that is not a bare atom */
     xfc_int a, b;     /* FLOORDIV, MOD, MIN, MAX */
 } xfc_int_info;
+/* NONE looks like a let that is called "?" and may be anything. */
 const xfc_int_info *xfc_int_look(const xfc_ctx *, xfc_int);
 /* name as printed: dims by name; axes and lets as name + local number given by the printer's own table. */
 void xfc_int_print(const xfc_ctx *, xfc_buf *, xfc_int, const char *(*symbol_name)(void *user, xfc_int symbol),
                    void *user);
+
+/* --- large formulas (ir/int_size.c) --- */
+
+/* Message, of what it says %s: why an operation on known numbers answered NONE. */
+#define XFC_INT_UNKNOWN                                                                                                \
+    "%s exceeds 63 bits, or is a formula of formulas more than 1000 deep: correct the numbers of the model, or lower " \
+    "the bounds of its dims with --dim NAME=LO..HI"
+enum {
+    XFC_INT_LARGE = 64,    /* nodes of a formula, beyond which it gets a name */
+    XFC_INT_TERMS = 128,   /* terms of a product, beyond which the longer factor gets one */
+    XFC_INT_LOCAL = 1024,  /* nodes of one that has axes or lets, which no name can stand for: beyond it is NONE */
+    XFC_INT_LEVELS = 1000, /* sizes in sizes; beyond it is NONE */
+};
+uint32_t xfc_int_weight(const xfc_ctx *, xfc_int); /* nodes of the formula as a tree, sizes by name */
+bool xfc_int_is_size(const xfc_ctx *, xfc_int);    /* a symbol that names a formula */
+xfc_int xfc_int_size(xfc_ctx *, xfc_int formula);  /* the symbol that names it, for good */
+xfc_int xfc_int_settle(xfc_ctx *, xfc_int);        /* by its name if it is large, as operations answer */
+bool xfc_int_as_written(xfc_ctx *, bool on);       /* no names are given from here on; answers what was */
+/* Walks that visit each node once: begin, then ask at each node. One walk at a time. */
+void xfc_int_walk(const xfc_ctx *);
+bool xfc_int_first(const xfc_ctx *, xfc_int);
 xfc_ints *xfc_ints_new(xfc_ctx *);
 
 #endif

@@ -23,8 +23,8 @@ bool xfc_int_is(const xfc_ctx *ctx, xfc_int a, int64_t value) {
 
 void xfc_int_range(xfc_ctx *ctx, xfc_int a, int64_t *lo, int64_t *hi) {
     xfc_assert(a.id < ctx->ints->n);
-    *lo = a.id ? ctx->ints->node[a.id].lo : INT64_MIN;
-    *hi = a.id ? ctx->ints->node[a.id].hi : INT64_MAX;
+    *lo = ctx->ints->node[a.id].lo;
+    *hi = ctx->ints->node[a.id].hi;
 }
 
 int64_t xfc_int_gcd(int64_t a, int64_t b) {
@@ -43,6 +43,7 @@ int64_t xfc_int_divisor(const xfc_ctx *ctx, xfc_int a) {
     if (i->kind == XFC_INT_CONST) return i->value < 0 ? (i->value == INT64_MIN ? 1 : -i->value) : i->value;
     if (i->kind == XFC_INT_MIN || i->kind == XFC_INT_MAX)
         return xfc_int_gcd(xfc_int_divisor(ctx, i->a), xfc_int_divisor(ctx, i->b)); /* neither is INT64_MIN */
+    if (xfc_int_is_size(ctx, a)) return ctx->ints->node[a.id].divisor;
     if (i->kind != XFC_INT_SUM) return 1;
     int64_t g = 0;
     for (uint32_t k = 0; k < i->n_terms; k++) {
@@ -131,12 +132,8 @@ static bool prove_quotient(xfc_ctx *ctx, xfc_int e, int fuel) {
     return false;
 }
 
-static bool prove(xfc_ctx *ctx, xfc_int e, int fuel) {
+static bool search(xfc_ctx *ctx, xfc_int e, int fuel) {
     int64_t lo, hi, clo, chi;
-    if (!xfc_int_known(e)) return false;
-    xfc_int_range(ctx, e, &lo, &hi);
-    if (lo >= 0) return true;
-    if (hi < 0 || fuel == 0) return false;
     if (prove_quotient(ctx, e, fuel)) return true;
     xfc_int atom = youngest_atom(ctx, e), coeff, rest;
     if (!xfc_int_known(atom) || !linear_in_atom(ctx, e, atom, &coeff, &rest)) return false;
@@ -162,13 +159,32 @@ static bool prove(xfc_ctx *ctx, xfc_int e, int fuel) {
     return false;
 }
 
-bool xfc_int_prove_ge0(xfc_ctx *ctx, xfc_int e) { return prove(ctx, e, 8); }
+/* What is found is kept with e: ranges do not change, and formulas share their parts. */
+static bool prove(xfc_ctx *ctx, xfc_int e, int fuel) {
+    if (!xfc_int_known(e)) return false;
+    const xfc_int_node *n = &ctx->ints->node[e.id];
+    if (n->lo >= 0 || n->tried == XFC_INT_PROVEN) return true;
+    if (n->hi < 0 || fuel == 0 || n->tried > fuel) return false;
+    bool proven = search(ctx, e, fuel);
+    ctx->ints->node[e.id].tried = proven ? XFC_INT_PROVEN : (uint8_t)(fuel + 1);
+    return proven;
+}
+
+enum { FUEL = 8 };
+
+bool xfc_int_prove_ge0(xfc_ctx *ctx, xfc_int e) { return prove(ctx, e, FUEL); }
+
+static int compare(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    if (prove(ctx, xfc_int_sub(ctx, b, a), FUEL)) return 1;
+    return prove(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, a, b), -1), FUEL) ? 0 : -1;
+}
 
 int xfc_int_le(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     if (!xfc_int_known(a) || !xfc_int_known(b)) return -1;
-    xfc_int d = xfc_int_sub(ctx, b, a);
-    if (prove(ctx, d, 8)) return 1;
-    return prove(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, a, b), -1), 8) ? 0 : -1;
+    bool was = xfc_int_as_written(ctx, true); /* what a proof makes on its way needs no names */
+    int result = compare(ctx, a, b);
+    xfc_int_as_written(ctx, was);
+    return result;
 }
 
 int xfc_int_lt(xfc_ctx *ctx, xfc_int a, xfc_int b) {
@@ -188,24 +204,29 @@ int xfc_int_eq(xfc_ctx *ctx, xfc_int a, xfc_int b) {
 
 /* --- structure --- */
 
-bool xfc_int_uses(const xfc_ctx *ctx, xfc_int e, xfc_int symbol) {
+static bool uses(const xfc_ctx *ctx, xfc_int e, xfc_int symbol) {
     if (xfc_int_same(e, symbol)) return true;
-    if (!xfc_int_known(e)) return false;
+    if (!(ctx->ints->node[e.id].symbols >> symbol.id % 64 & 1) || !xfc_int_first(ctx, e)) return false;
     const xfc_int_info *i = xfc_int_look(ctx, e);
     switch (i->kind) {
-    case XFC_INT_CONST:
-    case XFC_INT_SYMBOL: return false;
+    case XFC_INT_CONST: return false;
+    case XFC_INT_SYMBOL: return xfc_int_known(i->formula) && uses(ctx, i->formula, symbol);
     case XFC_INT_SUM:
         for (uint32_t k = 0; k < i->n_terms; k++)
             for (uint32_t j = 0; j < i->term[k].n; j++)
-                if (xfc_int_uses(ctx, i->term[k].atom[j], symbol)) return true;
+                if (uses(ctx, i->term[k].atom[j], symbol)) return true;
         return false;
     case XFC_INT_FLOORDIV:
     case XFC_INT_MOD:
     case XFC_INT_MIN:
     case XFC_INT_MAX: break;
     }
-    return xfc_int_uses(ctx, i->a, symbol) || xfc_int_uses(ctx, i->b, symbol);
+    return uses(ctx, i->a, symbol) || uses(ctx, i->b, symbol);
+}
+
+bool xfc_int_uses(const xfc_ctx *ctx, xfc_int e, xfc_int symbol) {
+    xfc_int_walk(ctx);
+    return xfc_int_known(e) && uses(ctx, e, symbol);
 }
 
 bool xfc_int_linear_in(xfc_ctx *ctx, xfc_int e, xfc_int symbol, xfc_int *coeff, xfc_int *rest) {
@@ -213,26 +234,62 @@ bool xfc_int_linear_in(xfc_ctx *ctx, xfc_int e, xfc_int symbol, xfc_int *coeff, 
            !xfc_int_uses(ctx, *rest, symbol);
 }
 
+/* Values of sizes that a walk has met: a size may stand in many others. */
+typedef struct {
+    xfc_arena *arena; /* NULL: none met */
+    xfc_map map;
+} memo;
+
+static void remember(memo *m, xfc_int size, uint64_t value) {
+    if (!m->arena) m->map.arena = m->arena = xfc_arena_new();
+    xfc_map_set(&m->map, size.id, value);
+}
+
+static bool recall(const memo *m, xfc_int size, uint64_t *value) {
+    return m->arena && xfc_map_find(&m->map, size.id, value);
+}
+
+static void forget(memo *m) {
+    if (m->arena) xfc_arena_free(m->arena);
+}
+
 typedef struct {
     const xfc_int *from, *to;
     size_t n;
+    uint64_t symbols; /* a bit for each of from */
+    memo sizes;
 } substitution;
 
-static xfc_int substitute(xfc_ctx *ctx, xfc_int e, const substitution *s) {
+static xfc_int substitute(xfc_ctx *ctx, xfc_int e, substitution *s);
+
+static xfc_int substitute_sum(xfc_ctx *ctx, const xfc_int_info *i, substitution *s) {
+    xfc_int sum = xfc_int_const(ctx, 0);
+    for (uint32_t k = 0; k < i->n_terms; k++) {
+        xfc_int part = xfc_int_const(ctx, i->term[k].coeff);
+        for (uint32_t j = 0; j < i->term[k].n; j++)
+            part = xfc_int_mul(ctx, part, substitute(ctx, i->term[k].atom[j], s));
+        sum = xfc_int_add(ctx, sum, part);
+    }
+    return sum;
+}
+
+static xfc_int substitute_size(xfc_ctx *ctx, xfc_int e, xfc_int formula, substitution *s) {
+    uint64_t id;
+    if (recall(&s->sizes, e, &id)) return (xfc_int){(uint32_t)id};
+    xfc_int r = substitute(ctx, formula, s);
+    if (xfc_int_same(r, formula)) r = e;
+    remember(&s->sizes, e, r.id);
+    return r;
+}
+
+static xfc_int substitute(xfc_ctx *ctx, xfc_int e, substitution *s) {
+    if (!(ctx->ints->node[e.id].symbols & s->symbols)) return e;
     for (size_t k = 0; k < s->n; k++)
         if (xfc_int_same(e, s->from[k])) return s->to[k];
     xfc_int_info i = *xfc_int_look(ctx, e);
-    if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SYMBOL) return e;
-    if (i.kind == XFC_INT_SUM) {
-        xfc_int sum = xfc_int_const(ctx, 0);
-        for (uint32_t k = 0; k < i.n_terms; k++) {
-            xfc_int part = xfc_int_const(ctx, i.term[k].coeff);
-            for (uint32_t j = 0; j < i.term[k].n; j++)
-                part = xfc_int_mul(ctx, part, substitute(ctx, i.term[k].atom[j], s));
-            sum = xfc_int_add(ctx, sum, part);
-        }
-        return sum;
-    }
+    if (i.kind == XFC_INT_CONST) return e;
+    if (i.kind == XFC_INT_SYMBOL) return xfc_int_known(i.formula) ? substitute_size(ctx, e, i.formula, s) : e;
+    if (i.kind == XFC_INT_SUM) return substitute_sum(ctx, &i, s);
     xfc_int a = substitute(ctx, i.a, s), b = substitute(ctx, i.b, s);
     if (xfc_int_same(a, i.a) && xfc_int_same(b, i.b)) return e;
     return i.kind == XFC_INT_FLOORDIV ? xfc_int_floordiv(ctx, a, b)
@@ -243,32 +300,60 @@ static xfc_int substitute(xfc_ctx *ctx, xfc_int e, const substitution *s) {
 
 xfc_int xfc_int_substitute(xfc_ctx *ctx, xfc_int e, const xfc_int *from, const xfc_int *to, size_t n) {
     if (!xfc_int_known(e) || n == 0) return e;
-    substitution s = {from, to, n};
-    return substitute(ctx, e, &s);
+    substitution s = {.from = from, .to = to, .n = n};
+    for (size_t k = 0; k < n; k++) s.symbols |= UINT64_C(1) << from[k].id % 64;
+    xfc_int r = substitute(ctx, e, &s);
+    forget(&s.sizes);
+    return r;
 }
 
-bool xfc_int_evaluate(const xfc_ctx *ctx, xfc_int e, xfc_int_lookup *lookup, void *user, int64_t *out) {
-    if (!xfc_int_known(e)) return false;
-    const xfc_int_info *i = xfc_int_look(ctx, e);
-    if (i->kind == XFC_INT_CONST) {
-        *out = i->value;
+typedef struct {
+    const xfc_ctx *ctx;
+    xfc_int_lookup *lookup;
+    void *user;
+    memo sizes;
+} evaluation;
+
+static bool evaluate(evaluation *v, xfc_int e, int64_t *out);
+
+static bool evaluate_size(evaluation *v, xfc_int e, xfc_int formula, int64_t *out) {
+    uint64_t have;
+    if (recall(&v->sizes, e, &have)) {
+        *out = (int64_t)have;
         return true;
     }
-    if (i->kind == XFC_INT_SYMBOL) return lookup && lookup(user, e.id, out);
-    if (i->kind == XFC_INT_SUM) {
-        int64_t sum = 0;
-        for (uint32_t k = 0; k < i->n_terms; k++) {
-            int64_t part = i->term[k].coeff, v;
-            for (uint32_t j = 0; j < i->term[k].n; j++)
-                if (!xfc_int_evaluate(ctx, i->term[k].atom[j], lookup, user, &v) || !xfc_mul_ok(part, v, &part))
-                    return false;
-            if (!xfc_add_ok(sum, part, &sum)) return false;
-        }
-        *out = sum;
-        return true;
+    if (!evaluate(v, formula, out)) return false;
+    remember(&v->sizes, e, (uint64_t)*out);
+    return true;
+}
+
+static bool evaluate_sum(evaluation *v, const xfc_int_info *i, int64_t *out) {
+    int64_t sum = 0;
+    for (uint32_t k = 0; k < i->n_terms; k++) {
+        int64_t part = i->term[k].coeff, atom;
+        for (uint32_t j = 0; j < i->term[k].n; j++)
+            if (!evaluate(v, i->term[k].atom[j], &atom) || !xfc_mul_ok(part, atom, &part)) return false;
+        if (!xfc_add_ok(sum, part, &sum)) return false;
     }
+    *out = sum;
+    return true;
+}
+
+static bool evaluate(evaluation *v, xfc_int e, int64_t *out) {
+    const xfc_int_info *i = xfc_int_look(v->ctx, e);
     int64_t a, b;
-    if (!xfc_int_evaluate(ctx, i->a, lookup, user, &a) || !xfc_int_evaluate(ctx, i->b, lookup, user, &b)) return false;
+    switch (i->kind) {
+    case XFC_INT_CONST: *out = i->value; return true;
+    case XFC_INT_SYMBOL:
+        if (xfc_int_known(i->formula)) return evaluate_size(v, e, i->formula, out);
+        return v->lookup && v->lookup(v->user, e.id, out);
+    case XFC_INT_SUM: return evaluate_sum(v, i, out);
+    case XFC_INT_FLOORDIV:
+    case XFC_INT_MOD:
+    case XFC_INT_MIN:
+    case XFC_INT_MAX: break;
+    }
+    if (!evaluate(v, i->a, &a) || !evaluate(v, i->b, &b)) return false;
     if (i->kind == XFC_INT_MIN)
         *out = a < b ? a : b;
     else if (i->kind == XFC_INT_MAX)
@@ -280,12 +365,20 @@ bool xfc_int_evaluate(const xfc_ctx *ctx, xfc_int e, xfc_int_lookup *lookup, voi
     return true;
 }
 
+bool xfc_int_evaluate(const xfc_ctx *ctx, xfc_int e, xfc_int_lookup *lookup, void *user, int64_t *out) {
+    evaluation v = {.ctx = ctx, .lookup = lookup, .user = user};
+    bool ok = xfc_int_known(e) && evaluate(&v, e, out);
+    forget(&v.sizes);
+    return ok;
+}
+
 /* --- printing --- */
 
 typedef struct {
     xfc_buf *buf;
     const char *(*name)(void *, xfc_int);
     void *user;
+    xfc_int whole; /* a size as a whole is its formula, in which others are not */
 } printer;
 
 static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level); /* level: 0 sum, 1 product, 2 atom */
@@ -321,7 +414,12 @@ static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level)
     case XFC_INT_CONST:
         xfc_buf_printf(p->buf, level == 2 && i->value < 0 ? "(%lld)" : "%lld", (long long)i->value);
         break;
-    case XFC_INT_SYMBOL: xfc_buf_str(p->buf, p->name ? p->name(p->user, e) : i->name); break;
+    case XFC_INT_SYMBOL:
+        if (xfc_int_known(i->formula) && !p->name && xfc_int_same(e, p->whole))
+            print_at(ctx, p, i->formula, level);
+        else
+            xfc_buf_str(p->buf, p->name ? p->name(p->user, e) : xfc_int_known(i->formula) ? "(...)" : i->name);
+        break;
     case XFC_INT_SUM:
         if (level) xfc_buf_str(p->buf, "(");
         for (uint32_t k = 0; k < i->n_terms; k++) print_term(ctx, p, &i->term[k], k == 0);
@@ -342,7 +440,7 @@ static void print_at(const xfc_ctx *ctx, const printer *p, xfc_int e, int level)
 
 void xfc_int_print(const xfc_ctx *ctx, xfc_buf *buf, xfc_int e, const char *(*symbol_name)(void *, xfc_int),
                    void *user) {
-    printer p = {buf, symbol_name, user};
+    printer p = {buf, symbol_name, user, e};
     print_at(ctx, &p, e, 0);
 }
 

@@ -130,7 +130,10 @@ static unsigned swapped(unsigned ones) {
 /* "Equal, or one of these is 1" and "equal, or one of those is 1" together say "equal, or one that is among both is 1":
  * if both sides were 1 they would be equal. */
 bool xfc_graph_require(xfc_graph *g, xfc_int a, xfc_int b, unsigned ones, xfc_loc loc) {
-    xfc_assert(xfc_int_known(a) && xfc_int_known(b));
+    if (!xfc_int_known(a) || !xfc_int_known(b)) {
+        xfc_fail(g->ctx, XFC_ERR_LIMIT, loc, XFC_INT_UNKNOWN, "a size that is compared here");
+        return true;
+    }
     if (xfc_graph_requires(g, a, b, ones)) return true;
     if (never_one(g->ctx, a)) ones &= ~(unsigned)XFC_A_MAY_BE_1;
     if (never_one(g->ctx, b)) ones &= ~(unsigned)XFC_B_MAY_BE_1;

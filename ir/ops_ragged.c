@@ -55,8 +55,7 @@ xfc_status infer_seq_offsets(xfc_infer *inf) {
     xfc_int three = xfc_int_const(ctx, 3), starts = xfc_int_addc(ctx, b, 1);
     const xfc_int pairs[] = {tasks, xfc_int_const(ctx, 2)};
     if (!xfc_int_known(places) || !xfc_int_known(tasks) || !xfc_int_known(starts))
-        return xfc_fail(ctx, XFC_ERR_LIMIT, inf->op->loc,
-                        "the sizes of seq_offsets exceed 63 bits: lower the bounds with --dim");
+        return xfc_fail(ctx, XFC_ERR_LIMIT, inf->op->loc, XFC_INT_UNKNOWN, "a size of seq_offsets");
     inf->out[0] = xfc_type_make(XFC_I64, 1, &three);
     inf->out[1] = xfc_type_make(XFC_I32, 1, &starts);
     inf->out[2] = xfc_type_make(XFC_I32, 1, &places);

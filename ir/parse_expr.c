@@ -40,7 +40,19 @@ void xfc_ps_end_scope(xfc_parser *p, uint32_t n_scope) {
     while (p->n_scope > n_scope) xfc_map_set(&p->locals, key(p->scope[--p->n_scope].name), 0);
 }
 
-/* NAME [in LO..HI] */
+/* NAME = EXPR */
+static bool size(xfc_parser *p, const char *name) {
+    xfc_int formula;
+    bool inside = xfc_int_as_written(p->ctx, true), ok = xfc_ps_int(p, &formula);
+    xfc_int_as_written(p->ctx, inside);
+    if (!ok) return false;
+    xfc_int s = xfc_int_size(p->ctx, formula);
+    if (!xfc_int_known(s)) return xfc_ps_fail(p, "'%s' has no formula of dims, or one nested too deep", name);
+    xfc_map_set(&p->dims, key(name), s.id);
+    return true;
+}
+
+/* NAME [in LO..HI] or NAME = EXPR */
 static bool symbol(xfc_parser *p) {
     int64_t lo = 0, hi = XFC_DIM_MAX;
     bool word = p->tok.kind == XFC_TOK_WORD && !xfc_is_expr_word(p->tok.text);
@@ -53,6 +65,7 @@ static bool symbol(xfc_parser *p) {
     }
     if (lo < 0 || lo > hi) return xfc_ps_fail(p, "dim '%s' has no value in its range; write 0 <= LO <= HI", name);
     if (xfc_map_get(&p->dims, key(name))) return xfc_ps_fail(p, "dim '%s' is declared twice", name);
+    if (xfc_ps_take(p, '=')) return size(p, name);
     xfc_int s = xfc_int_symbol(p->ctx, name, lo, hi);
     const xfc_int_info *i = xfc_int_look(p->ctx, s);
     if (!xfc_int_is(p->ctx, i->lo, lo) || !xfc_int_is(p->ctx, i->hi, hi))
@@ -101,10 +114,10 @@ static uint32_t degree(const xfc_parser *p, xfc_int e) {
 
 static bool small(xfc_parser *p, xfc_int a, xfc_int b, bool product) {
     uint32_t na = n_terms(p, a), nb = n_terms(p, b);
-    bool ok = product ? na * nb <= XFC_PARSE_TERMS && degree(p, a) + degree(p, b) <= XFC_PARSE_DEPTH
+    bool ok = product ? na * nb <= XFC_PARSE_TERMS && degree(p, a) + degree(p, b) <= XFC_PARSE_FACTORS
                       : na + nb <= XFC_PARSE_TERMS;
     return ok || xfc_ps_fail(p, "an expression has more than %d terms or %d factors; simplify it", (int)XFC_PARSE_TERMS,
-                             (int)XFC_PARSE_DEPTH);
+                             (int)XFC_PARSE_FACTORS);
 }
 
 static bool settled(xfc_parser *p, xfc_int e) {
@@ -179,7 +192,7 @@ static bool product(xfc_parser *p, xfc_int *out) {
     }
 }
 
-bool xfc_ps_int(xfc_parser *p, xfc_int *out) {
+static bool sum(xfc_parser *p, xfc_int *out) {
     if (!product(p, out)) return false;
     while (xfc_ps_is(p, '+') || xfc_ps_is(p, '-')) {
         bool plus = xfc_ps_is(p, '+');
@@ -190,6 +203,15 @@ bool xfc_ps_int(xfc_parser *p, xfc_int *out) {
         if (!settled(p, *out)) return false;
     }
     return !p->failed;
+}
+
+/* Names of sizes are the text's: parts of a formula get none while it is read. */
+bool xfc_ps_int(xfc_parser *p, xfc_int *out) {
+    bool inside = xfc_int_as_written(p->ctx, true), ok = sum(p, out);
+    xfc_int_as_written(p->ctx, inside);
+    if (!ok) return false;
+    *out = xfc_int_settle(p->ctx, *out);
+    return xfc_int_known(*out) || xfc_ps_fail(p, "an expression has more than %d parts", (int)XFC_INT_LOCAL);
 }
 
 /* --- types --- */

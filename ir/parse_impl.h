@@ -69,6 +69,7 @@ typedef struct { /* one op as written, up to its body */
 /* Limits on hostile text. */
 enum {
     XFC_PARSE_DEPTH = 64,           /* parentheses in an expression */
+    XFC_PARSE_FACTORS = 128,        /* of one term */
     XFC_PARSE_TERMS = 128,          /* terms of a sum */
     XFC_PARSE_LIST = 4096,          /* entries of an attribute list */
     XFC_PARSE_LOCALS = 1024,        /* axes and lets in scope at once */

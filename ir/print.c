@@ -288,6 +288,8 @@ typedef struct {
     xfc_printer *p;
     xfc_map seen; /* expression id -> 1 */
     uint32_t n;
+    xfc_int *size; /* each after those in its formula */
+    uint32_t n_sizes, cap_sizes;
 } symbols;
 
 static void note(symbols *s, xfc_int e) {
@@ -307,6 +309,11 @@ static void note(symbols *s, xfc_int e) {
     case XFC_INT_MAX:
         note(s, i->a);
         note(s, i->b);
+        return;
+    }
+    if (i->sym == XFC_SYM_SIZE) {
+        note(s, i->formula);
+        xfc_push(s->p->scratch, s->size, s->n_sizes, s->cap_sizes) = e;
         return;
     }
     if (i->sym != XFC_SYM_DIM) { /* an axis' or let's bounds appear in its definition */
@@ -330,6 +337,24 @@ static void note_type(symbols *s, const xfc_type *t) {
     for (uint32_t d = 0; d < t->rank; d++) note(s, t->dim[d]);
 }
 
+/* A name that no dim and no other symbol has: hint, or hint and a number. */
+static void name_symbol(xfc_printer *p, xfc_int symbol, const char *hint, uint32_t number) {
+    const char *name = xfc_str(p->ctx, number ? xfc_sprintf(p->scratch, "%s%u", hint, (unsigned)number) : hint);
+    for (uint32_t k = number + 1; xfc_map_get(&p->dim_names, (uint64_t)(uintptr_t)name); k++)
+        name = xfc_str(p->ctx, xfc_sprintf(p->scratch, "%s%u", hint, (unsigned)k));
+    xfc_map_set_ptr(&p->dim_names, name, p);
+    xfc_map_set(&p->defined, symbol.id, (uint64_t)(uintptr_t)name);
+}
+
+/* Sizes stand behind all dims, so that their names are known not to be dims'. */
+static void print_size(xfc_printer *p, xfc_int size, uint32_t number) {
+    name_symbol(p, size, "size", number + 1);
+    xfc_buf_str(p->out, ", ");
+    xfc_pr_int(p, size);
+    xfc_buf_str(p->out, " = ");
+    xfc_pr_int(p, xfc_int_look(p->ctx, size)->formula);
+}
+
 static void print_symbols(xfc_printer *p) {
     const xfc_graph *g = p->graph;
     symbols s = {.p = p, .seen = {.arena = p->scratch}};
@@ -341,6 +366,7 @@ static void print_symbols(xfc_printer *p) {
     xfc_foreach_op(op, g) xfc_op_ints(op, note_any, &s);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) note(&s, g->plan->place[i].offset);
     if (g->plan) note(&s, g->plan->work_bytes);
+    for (uint32_t i = 0; i < s.n_sizes; i++) print_size(p, s.size[i], i);
     if (s.n) xfc_buf_char(p->out, ']');
 }
 
@@ -355,11 +381,7 @@ static void name_defined(xfc_printer *p) {
         uint32_t n = xfc_op_defines(op, &symbol);
         for (uint32_t i = 0; i < n; i++) {
             if (!is_symbol(p->ctx, symbol[i]) || xfc_map_get(&p->defined, symbol[i].id)) continue;
-            const char *hint = xfc_int_look(p->ctx, symbol[i])->name, *name = xfc_str(p->ctx, hint);
-            for (uint32_t k = 1; xfc_map_get(&p->dim_names, (uint64_t)(uintptr_t)name); k++)
-                name = xfc_str(p->ctx, xfc_sprintf(p->scratch, "%s%u", hint, (unsigned)k));
-            xfc_map_set_ptr(&p->dim_names, name, p);
-            xfc_map_set(&p->defined, symbol[i].id, (uint64_t)(uintptr_t)name);
+            name_symbol(p, symbol[i], xfc_int_look(p->ctx, symbol[i])->name, 0);
         }
     }
 }

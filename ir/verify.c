@@ -51,7 +51,15 @@ void xfc_vf_defect(xfc_verifier *v, const char *fmt, ...) {
 
 /* --- symbols --- */
 
+static bool symbols_ok(xfc_verifier *v, xfc_int e, const char *what, bool locals);
+
 static bool symbol_ok(xfc_verifier *v, xfc_int e, const xfc_int_info *i, const char *what, bool locals) {
+    if (i->sym == XFC_SYM_SIZE) {
+        if (xfc_map_get(&v->bound, e.id)) return true;
+        if (!symbols_ok(v, i->formula, what, locals)) return false;
+        xfc_map_set(&v->bound, e.id, 1);
+        return true;
+    }
     if (i->sym == XFC_SYM_DIM && !xfc_map_get(&v->bound, e.id) && !xfc_int_same(i->lo, i->hi)) {
         xfc_vf_defect(v, "%s uses the dim '%s', which no input determines", what, i->name);
         return false;
@@ -114,7 +122,9 @@ bool xfc_vf_type(xfc_verifier *v, const xfc_type *t, const char *what) {
 static void bind_dims(xfc_verifier *v, xfc_int e) {
     if (!xfc_int_known(e)) return;
     const xfc_int_info *i = xfc_int_look(v->ctx, e);
-    if (i->kind == XFC_INT_SYMBOL && i->sym == XFC_SYM_DIM) xfc_map_set(&v->bound, e.id, 1);
+    if (xfc_map_get(&v->bound, e.id)) return;
+    if (i->kind == XFC_INT_SYMBOL && (i->sym == XFC_SYM_DIM || i->sym == XFC_SYM_SIZE)) xfc_map_set(&v->bound, e.id, 1);
+    if (i->kind == XFC_INT_SYMBOL) bind_dims(v, i->formula);
     for (uint32_t k = 0; i->kind == XFC_INT_SUM && k < i->n_terms; k++)
         for (uint32_t j = 0; j < i->term[k].n; j++) bind_dims(v, i->term[k].atom[j]);
     bool pair =

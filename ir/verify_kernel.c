@@ -10,7 +10,7 @@ bool xfc_vf_open(xfc_verifier *v, xfc_int symbol, const char *what) {
     bool fit = xfc_int_known(symbol);
     if (fit) {
         const xfc_int_info *i = xfc_int_look(v->ctx, symbol);
-        fit = i->kind == XFC_INT_SYMBOL && i->sym != XFC_SYM_DIM;
+        fit = i->kind == XFC_INT_SYMBOL && (i->sym == XFC_SYM_AXIS || i->sym == XFC_SYM_LET);
     }
     if (!fit)
         xfc_vf_defect(v, "%s has no symbol of its own", what);

@@ -30,28 +30,33 @@ static bool range_ok(uint32_t first, uint64_t n, uint32_t limit) { return first 
 static bool value_ok(const xf_plan *p, xf_val v) { return v < p->n_values; }
 static bool string_ok(const xf_plan *p, uint32_t s) { return s < p->head->string_bytes; }
 
-/* Each defined symbol has one DEFINED, in the order of both tables. */
-static const char *check_symbols(const xf_plan *p) {
+/* Each symbol of this kind has one instruction that sets it, in the order of both tables. */
+static const char *check_set(const xf_plan *p, uint32_t kind, uint32_t op) {
     const xf_plan_header *h = p->head;
     uint32_t next = 0;
-    for (uint32_t i = 0; i < h->n_symbols; i++)
-        if (!string_ok(p, p->symbols[i].name) || p->symbols[i].lo < 0 || p->symbols[i].defined > 1)
-            return "a symbol is damaged";
     for (uint32_t i = 0; i < h->n_instrs; i++) {
-        if (p->instrs[i].op != XF_I_DEFINED) continue;
-        while (next < h->n_symbols && !p->symbols[next].defined) next++;
+        if (p->instrs[i].op != op) continue;
+        while (next < h->n_symbols && p->symbols[next].defined != kind) next++;
         if (next == h->n_symbols || p->instrs[i].value != (int64_t)next) return "a symbol is defined in disorder";
         next++;
     }
-    while (next < h->n_symbols && !p->symbols[next].defined) next++;
+    while (next < h->n_symbols && p->symbols[next].defined != kind) next++;
     return next < h->n_symbols ? "a symbol has no bound" : NULL;
+}
+
+static const char *check_symbols(const xf_plan *p) {
+    for (uint32_t i = 0; i < p->head->n_symbols; i++)
+        if (!string_ok(p, p->symbols[i].name) || p->symbols[i].lo < 0 || p->symbols[i].defined > XF_SYMBOL_SIZE)
+            return "a symbol is damaged";
+    const char *why = check_set(p, XF_SYMBOL_SIZE, XF_I_SIZE);
+    return why ? why : check_set(p, XF_SYMBOL_DEFINED, XF_I_DEFINED);
 }
 
 static const char *check_sizes(const xf_plan *p) {
     const xf_plan_header *h = p->head;
     for (uint32_t i = 0; i < h->n_instrs; i++) {
         const xf_instr *in = &p->instrs[i];
-        if (in->op > XF_I_DEFINED) return "an instruction is unknown";
+        if (in->op > XF_I_SIZE) return "an instruction is unknown";
         /* Only earlier values: the order is the evaluation order. */
         if (in->op != XF_I_CONST && (in->a >= h->n_symbols + i || in->b >= h->n_symbols + i))
             return "an instruction is damaged";
@@ -103,7 +108,7 @@ static bool define_ok(const xf_plan *p, const xf_step_info *s) {
     if (s->n_in != 1 || s->n_out != 0 || s->n_numbers % 3 != 0) return false;
     for (uint32_t i = 0; i < s->n_numbers; i += 3) {
         const xf_val *n = &p->numbers[s->first_number + i];
-        if (n[0] >= p->head->n_symbols || !p->symbols[n[0]].defined) return false;
+        if (n[0] >= p->head->n_symbols || p->symbols[n[0]].defined != XF_SYMBOL_DEFINED) return false;
         if (!value_ok(p, n[1]) || !value_ok(p, n[2])) return false;
     }
     return true;
@@ -153,7 +158,7 @@ static const char *check_bindings(const xf_plan *p) {
     for (uint32_t first = 0; first < p->head->n_symbols; first += GROUP) {
         uint32_t n = p->head->n_symbols - first < GROUP ? p->head->n_symbols - first : GROUP, n_bound = 0;
         bool bound[GROUP] = {false};
-        for (uint32_t s = 0; s < n; s++) n_bound += bound[s] = p->symbols[first + s].defined;
+        for (uint32_t s = 0; s < n; s++) n_bound += bound[s] = p->symbols[first + s].defined != XF_SYMBOL_DIM;
         for (uint32_t i = 0; i < p->head->n_inputs; i++)
             for (uint32_t d = 0; d < p->args[i].n_dims; d++) {
                 xf_val v = p->dims[p->args[i].first_dim + d].value;
@@ -239,6 +244,7 @@ static bool evaluate(const xf_plan *p, int64_t *values, bool bounds) {
         case XF_I_MUL: ok = !__builtin_mul_overflow(a, b, out); break;
         case XF_I_FLOORDIV: ok = floordiv(a, b, out); break;
         case XF_I_MOD: ok = mod(a, b, out); break;
+        case XF_I_SIZE: *out = values[in->value] = a; break;
         case XF_I_MIN: *out = a < b ? a : b; break;
         case XF_I_MAX: *out = a > b ? a : b; break;
         }

@@ -30,8 +30,8 @@ static void emit_table(xfc_emit *e, LLVMValueRef *fn, uint32_t n) {
 static xfc_status emit_kernels(xfc_emit *e, const xfc_graph *g, LLVMValueRef **fn, uint32_t *n, uint32_t *cap) {
     xfc_kernel_set set = xfc_plan_kernels(g, e->arena);
     xfc_int *symbols = NULL;
-    e->n_graph_symbols = xfc_graph_symbols(g, e->arena, &symbols);
-    e->graph_symbols = symbols;
+    uint32_t n_symbols = xfc_graph_symbols(g, e->arena, &symbols);
+    xfc_emit_symbols(e, symbols, n_symbols);
     for (uint32_t i = 0; i < set.n_kernels; i++) {
         char name[NAME];
         LLVMValueRef one;

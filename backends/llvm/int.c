@@ -11,16 +11,26 @@ void xfc_emit_bind(xfc_emit *e, xfc_int symbol, LLVMValueRef v) {
         xfc_map_set_ptr(&e->symbols, (void *)(uintptr_t)symbol.id, v);
 }
 
-/* A graph symbol at its first use: loaded at the end of the entry block, so that it dominates everything. */
+void xfc_emit_symbols(xfc_emit *e, const xfc_int *symbol, uint32_t n) {
+    e->graph_symbols = (xfc_map){.arena = e->arena};
+    for (uint32_t i = 0; i < n; i++) xfc_map_set(&e->graph_symbols, symbol[i].id, i + 1u);
+}
+
+/* A graph symbol at its first use: loaded at the end of the entry block, so that it dominates everything. A size that
+ * was made during emission is computed there. */
 static LLVMValueRef load_graph_symbol(xfc_emit *e, xfc_int symbol) {
-    uint32_t position = 0;
-    while (position < e->n_graph_symbols && !xfc_int_same(e->graph_symbols[position], symbol)) position++;
-    if (position == e->n_graph_symbols)
-        xfc_bug(__FILE__, __LINE__, "symbol %s is not in scope", xfc_int_look(e->ctx, symbol)->name);
+    uint64_t position = xfc_map_get(&e->graph_symbols, symbol.id);
+    const xfc_int_info info = *xfc_int_look(e->ctx, symbol);
+    if (!position && !xfc_int_known(info.formula)) xfc_bug(__FILE__, __LINE__, "symbol %s is not in scope", info.name);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
     LLVMPositionBuilderBefore(e->b, LLVMGetBasicBlockTerminator(e->entry));
-    LLVMValueRef at = xfc_emit_offset(e, e->values, e->i64, xfc_emit_const(e, position));
-    LLVMValueRef v = LLVMBuildLoad2(e->b, e->i64, at, xfc_int_look(e->ctx, symbol)->name);
+    LLVMValueRef v;
+    if (position) {
+        LLVMValueRef at = xfc_emit_offset(e, e->values, e->i64, xfc_emit_const(e, (int64_t)position - 1));
+        v = LLVMBuildLoad2(e->b, e->i64, at, info.name);
+    } else {
+        v = xfc_emit_int(e, info.formula);
+    }
     LLVMPositionBuilderAtEnd(e->b, here);
     xfc_emit_bind(e, symbol, v);
     return v;

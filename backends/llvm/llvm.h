@@ -38,11 +38,10 @@ typedef struct xfc_emit {
     void *wide;        /* the module of scalar math (widen.c) */
     xfc_status status; /* first failure that was recorded while emitting: values after it mean nothing */
 
-    uint32_t lanes;               /* elements of a vector: vector_bytes / 4; 1 on targets without */
-    bool gpu;                     /* PTX: no libm, one task a thread */
-    bool native_half;             /* f16 conversions are instructions; else integer code */
-    const xfc_int *graph_symbols; /* position in frame->values of every symbol a kernel may use */
-    uint32_t n_graph_symbols;
+    uint32_t lanes;        /* elements of a vector: vector_bytes / 4; 1 on targets without */
+    bool gpu;              /* PTX: no libm, one task a thread */
+    bool native_half;      /* f16 conversions are instructions; else integer code */
+    xfc_map graph_symbols; /* xfc_int id of every symbol a kernel may use -> its position in frame->values, + 1 */
 
     /* The kernel under construction (kernel.c). */
     const xfc_kernel *kernel;
@@ -136,6 +135,7 @@ LLVMValueRef xfc_emit_libm(xfc_emit *, const char *name, const LLVMValueRef *arg
 /* int.c: i64, or a vector of i64 when the expression uses a vector symbol. */
 LLVMValueRef xfc_emit_int(xfc_emit *, xfc_int);
 void xfc_emit_bind(xfc_emit *, xfc_int symbol, LLVMValueRef);
+void xfc_emit_symbols(xfc_emit *, const xfc_int *symbol, uint32_t n); /* what frame->values begins with */
 /* How e moves along `lane` (a symbol that steps by `lanes`, a power of two, from 0): true iff e = e(lane 0) + stride *
  * l on every lane l of one step. varies(user, symbol): whether another symbol differs from lane to lane. */
 typedef bool xfc_varies_fn(void *user, xfc_int symbol);

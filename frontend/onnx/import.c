@@ -119,7 +119,7 @@ xfc_status xfc_bind_initializers(xfc_importer *im, xfc_body *body, const Onnx__G
 static bool has_found_size(const xfc_ctx *c, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(c, e);
     if (i->kind == XFC_INT_CONST || i->kind == XFC_INT_SYMBOL)
-        return i->kind == XFC_INT_SYMBOL && i->sym != XFC_SYM_DIM;
+        return i->kind == XFC_INT_SYMBOL && i->sym == XFC_SYM_LET;
     for (uint32_t t = 0; i->kind == XFC_INT_SUM && t < i->n_terms; t++)
         for (uint32_t k = 0; k < i->term[t].n; k++)
             if (has_found_size(c, i->term[t].atom[k])) return true;

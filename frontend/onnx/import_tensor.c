@@ -1,5 +1,6 @@
 /* import_tensor.c - constants, copies, ranges, and values made of shapes. */
 #include "frontend/onnx/import.h"
+#include "ir/ops.h"
 #include <math.h>
 #include <string.h>
 
@@ -151,6 +152,11 @@ void xfc_import_range(xfc_node *n) {
     }
     xfc_int length = step > 0 ? xfc_int_sub(n->ctx, limit, start) : xfc_int_sub(n->ctx, start, limit);
     xfc_int size = xfc_int_ceildiv(n->ctx, length, xfc_int_const(n->ctx, step > 0 ? step : -step));
+    if (!xfc_int_known(size)) {
+        xfc_node_fail(n, XFC_ERR_LIMIT, "the range from %s to %s exceeds 63 bits; correct its bounds",
+                      xfc_dim_text(n->ctx, start), xfc_dim_text(n->ctx, limit));
+        return;
+    }
     size = xfc_dim_known(n->im->graph, xfc_int_max(n->ctx, size, xfc_int_const(n->ctx, 0)));
     n->out[0] = xfc_n_iota(n, size, start, step, dtype);
 }

@@ -363,8 +363,7 @@ static int print_one(xfc_ctx *ctx, const test_kernel *t, const xfc_int *size, co
         LLVMValueRef fn;
         if (xfc_backend_find("cpu")->configure(ctx, &target, isa) != XFC_OK) return 1;
         if (xfc_emit_begin(&e, ctx, &target, opt_level, "diff") != XFC_OK) return 1;
-        e.graph_symbols = size;
-        e.n_graph_symbols = 2;
+        xfc_emit_symbols(&e, size, 2);
         if (xfc_emit_kernel(&e, t->op->kernel, "kernel", &fn) != XFC_OK) return 1;
         LLVMSetLinkage(fn, LLVMExternalLinkage);
         if (xfc_emit_finish(&e, i ? "asm" : "llvm", &text) != XFC_OK) return 1;
@@ -383,8 +382,7 @@ static int run_isa(xfc_ctx *ctx, const test_kernel *t, uint32_t n, const xfc_int
     char name[32];
     if (xfc_backend_find("cpu")->configure(ctx, &target, isa) != XFC_OK) return 1;
     if (xfc_emit_begin(&e, ctx, &target, opt_level, "diff") != XFC_OK) return 1;
-    e.graph_symbols = size;
-    e.n_graph_symbols = 2;
+    xfc_emit_symbols(&e, size, 2);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef fn;
         snprintf(name, sizeof name, "kernel_%u", i);

@@ -59,8 +59,7 @@ int main(int argc, char **argv) {
     xfc_status s = g ? xfc_backend_find(gpu ? "cuda" : "cpu")->configure(ctx, &target, argv[1]) : XFC_ERR_INPUT;
     if (s == XFC_OK) {
         s = xfc_emit_begin(&e, ctx, &target, 2, "test");
-        e.graph_symbols = symbols;
-        e.n_graph_symbols = input_symbols(g, symbols, 16);
+        xfc_emit_symbols(&e, symbols, input_symbols(g, symbols, 16));
     }
     clock_t start = clock();
     if (s == XFC_OK) s = emit_all(&e, g);

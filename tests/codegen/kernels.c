@@ -232,8 +232,7 @@ static xfc_status compile(program *p, const char *isa, xfc_blob *object) {
     int number = 0;
     XFC_TRY(xfc_backend_find("cpu")->configure(p->ctx, &target, isa));
     XFC_TRY(xfc_emit_begin(&e, p->ctx, &target, 2, "test"));
-    e.graph_symbols = p->symbol;
-    e.n_graph_symbols = 2;
+    xfc_emit_symbols(&e, p->symbol, 2);
     xfc_foreach_op(op, p->graph) {
         LLVMValueRef fn;
         if (op->code != XFC_OP_KERNEL) continue;

@@ -76,8 +76,7 @@ static xfc_status compile(xfc_ctx *ctx, const char *isa, int level, xfc_blob *ob
     const xfc_int s = xfc_int_symbol(ctx, "s", 0, 0);
     XFC_TRY(xfc_backend_find("cpu")->configure(ctx, &target, isa));
     XFC_TRY(xfc_emit_begin(&e, ctx, &target, level, "test"));
-    e.graph_symbols = &s;
-    e.n_graph_symbols = 1;
+    xfc_emit_symbols(&e, &s, 1);
     XFC_TRY(xfc_emit_kernel(&e, g->first->kernel, "kernel", &fn));
     LLVMSetLinkage(fn, LLVMExternalLinkage);
     XFC_TRY(xfc_emit_finish(&e, "obj", object));

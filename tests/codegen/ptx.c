@@ -55,8 +55,7 @@ static xfc_status compile(xfc_ctx *ctx, const char *source, xfc_blob *out) {
     int number = 0;
     XFC_TRY(xfc_backend_find("cuda")->configure(ctx, &target, "sm_80"));
     XFC_TRY(xfc_emit_begin(&e, ctx, &target, 2, "gpu"));
-    e.graph_symbols = symbol;
-    e.n_graph_symbols = 2;
+    xfc_emit_symbols(&e, symbol, 2);
     xfc_status s = XFC_OK;
     xfc_foreach_op(op, g) {
         LLVMValueRef fn;

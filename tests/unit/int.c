@@ -347,10 +347,73 @@ static void overflow(void) {
     xfc_ctx_free(c);
 }
 
+static bool is_1000(void *user, uint32_t symbol_id, int64_t *out) {
+    (void)user, (void)symbol_id;
+    *out = 1000;
+    return true;
+}
+
+/* The size of x[1:-1], which names that of x twice. */
+static xfc_int cut(xfc_ctx *c, xfc_int e) {
+    xfc_int zero = xfc_int_const(c, 0);
+    xfc_int end = xfc_int_max(c, xfc_int_addc(c, e, -1), zero), start = xfc_int_min(c, e, xfc_int_const(c, 1));
+    return xfc_int_max(c, xfc_int_sub(c, end, start), zero);
+}
+
+/* Sizes that build on sizes get names, so that none is a large formula, and still are what they are. */
+static void sizes_of_sizes(void) {
+    xfc_ctx *c = xfc_ctx_new();
+    xfc_int s = xfc_int_symbol(c, "s", 0, XFC_DIM_MAX), t = xfc_int_symbol(c, "t", 0, XFC_DIM_MAX), e = s, again = s;
+    xfc_int thousand = xfc_int_const(c, 1000);
+    int64_t v, most = 0;
+    for (int k = 0; k < 200; k++) {
+        e = cut(c, e), again = cut(c, again);
+        if (xfc_int_weight(c, e) > most) most = xfc_int_weight(c, e);
+    }
+    CHECK(most <= XFC_INT_LARGE);
+    SAME(e, again);
+    CHECK(xfc_int_evaluate(c, e, is_1000, NULL, &v));
+    CHECK_INT(v, 600);
+    CHECK(xfc_int_is(c, xfc_int_substitute(c, e, &s, &thousand, 1), 600));
+    SAME(xfc_int_substitute(c, e, &t, &thousand, 1), e);
+    CHECK(xfc_int_uses(c, e, s) && !xfc_int_uses(c, e, t));
+    CHECK_INT(xfc_int_lt(c, xfc_int_axis(c, "i", e), e), 1);
+    SAME(xfc_int_addc(c, xfc_int_addc(c, e, -7), 7), e);
+    for (int k = 0; k < 20000 && xfc_int_known(e); k++) e = cut(c, e);
+    CHECK(!xfc_int_known(e)); /* so deep that walks would need too much stack */
+    SAME(cut(c, e), e);
+    xfc_ctx_free(c);
+}
+
+/* A product of sums of n terms is not multiplied out where it would have n * n of them. */
+static void long_sums(void) {
+    xfc_ctx *c = xfc_ctx_new();
+    xfc_int a = xfc_int_const(c, 0), b = a, product;
+    int64_t v;
+    for (int k = 0; k < 60; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "a%d", k);
+        a = xfc_int_add(c, a, xfc_int_symbol(c, name, 0, XFC_DIM_MAX));
+        snprintf(name, sizeof name, "b%d", k);
+        b = xfc_int_add(c, b, xfc_int_symbol(c, name, 0, XFC_DIM_MAX));
+    }
+    product = xfc_int_mul(c, a, b);
+    CHECK(xfc_int_is_size(c, product));
+    const xfc_int_info *formula = xfc_int_look(c, xfc_int_look(c, product)->formula);
+    CHECK(formula->kind == XFC_INT_SUM && formula->n_terms <= XFC_INT_TERMS);
+    CHECK(xfc_int_evaluate(c, product, is_1000, NULL, &v));
+    CHECK_INT(v, 60000LL * 60000LL);
+    for (int k = 0; k < 3000; k++) a = xfc_int_add(c, a, xfc_int_mulc(c, xfc_int_symbol(c, "a0", 0, 1), k + 2));
+    CHECK(xfc_int_weight(c, a) <= XFC_INT_LARGE);
+    xfc_ctx_free(c);
+}
+
 int main(void) {
     constants();
     canonical();
     overflow();
+    sizes_of_sizes();
+    long_sums();
     for (uint64_t seed = 1; seed <= 24; seed++) random_expressions(seed);
     return test_end();
 }

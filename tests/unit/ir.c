@@ -246,7 +246,8 @@ static void refusals(void) {
     REFUSED("needs the attribute 'axis'", xfc_build(&b, XFC_OP_SOFTMAX, &x, 1, NULL, 0));
     REFUSED("takes no attribute 'eps'", xfc_build(&b, XFC_OP_SOFTMAX, &x, 1, (xfc_attr[]){axis[0], eps}, 2));
     REFUSED("'axis' twice", xfc_build(&b, XFC_OP_SOFTMAX, &x, 1, axis, 2));
-    REFUSED("unknown value in the attribute 'shape'", xfc_build(&b, XFC_OP_EXPAND, &x, 1, &unknown_dim, 1));
+    REFUSED("an entry of expand, 'shape' = [unknown], exceeds 63 bits",
+            xfc_build(&b, XFC_OP_EXPAND, &x, 1, &unknown_dim, 1));
     REFUSED("must have one type", xfc_b_binary(&b, XFC_OP_ADD, x, k));
     REFUSED("not defined for i32", xfc_b_unary(&b, XFC_OP_EXP, k));
     CHECK_STR(c->diags[c->n_diags - 1].loc.node, "n");

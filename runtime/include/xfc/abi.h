@@ -52,10 +52,21 @@ typedef uint32_t xf_val;
 /* values[0 .. n_symbols) are the symbols. Most come from input shapes: such a one is the plain value of at least one
  * dim of an input, which binds it; input dims of any other value are compared with what that evaluates to. A `defined`
  * one comes from data: DEFINED sets symbol `value` to its upper bound a when a run begins, and a step of kind DEFINE to
- * the true number, after which all instructions run again (DEFINED then changes nothing). Value n_symbols + i is
+ * the true number, after which all instructions run again (DEFINED then changes nothing). A size
+ * is there for kernels to read: SIZE sets symbol `value` to a. Value n_symbols + i is
  * computed by instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod are
  * Python's; by zero they give 0. */
-typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX, XF_I_DEFINED } xf_instr_op;
+typedef enum {
+    XF_I_CONST,
+    XF_I_ADD,
+    XF_I_MUL,
+    XF_I_FLOORDIV,
+    XF_I_MOD,
+    XF_I_MIN,
+    XF_I_MAX,
+    XF_I_DEFINED,
+    XF_I_SIZE
+} xf_instr_op;
 typedef struct {
     uint32_t op;
     xf_val a, b;
@@ -66,8 +77,9 @@ typedef struct {
 /* Strings are offsets into the table of strings; offset 0 is "". */
 typedef struct {
     int64_t lo, hi;
-    uint32_t name, defined; /* defined: 1 if it comes from data; lo and hi are then 0 and -1 */
+    uint32_t name, defined; /* XF_SYMBOL_*; lo and hi are 0 and -1 unless it is a DIM */
 } xf_symbol;                /* inclusive range; hi -1: none */
+enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED, XF_SYMBOL_SIZE };
 typedef struct {
     xf_val value;
     uint32_t name;
