@@ -81,20 +81,27 @@ static bool read_axes(xfc_node *n, resize *r) {
     return n->status == XFC_OK;
 }
 
+/* As a cast does it, also of what no integer can hold: a scale may be any number above 0. */
+static int64_t whole(double v) {
+    int64_t i = 0;
+    xfc_element_set_f(XFC_I64, &i, 0, v);
+    return i;
+}
+
 /* The simplest fraction that rounds to the scale: 0.7f times 10 is meant to be 7. The last one is the scale itself. */
 static void fraction_of(float scale, int64_t *num, int64_t *den) {
     for (*den = 1; *den <= 4096; (*den)++) {
         double p = nearbyint((double)scale * (double)*den);
-        *num = (int64_t)p;
+        *num = whole(p);
         if ((float)(p / (double)*den) == scale) return;
     }
     *den = 1 << 20;
-    *num = (int64_t)floor((double)scale * (double)*den);
+    *num = whole(floor((double)scale * (double)*den));
 }
 
 static xfc_int scaled(xfc_node *n, xfc_int extent, float scale) {
     int64_t value, num, den;
-    if (xfc_int_value(n->ctx, extent, &value)) return xfc_int_const(n->ctx, (int64_t)((float)value * scale));
+    if (xfc_int_value(n->ctx, extent, &value)) return xfc_int_const(n->ctx, whole((double)((float)value * scale)));
     fraction_of(scale, &num, &den);
     return xfc_int_floordiv(n->ctx, xfc_int_mulc(n->ctx, extent, num), xfc_int_const(n->ctx, den));
 }
@@ -133,7 +140,7 @@ static bool keep_ratio(xfc_node *n, resize *r, bool larger) {
     }
     for (uint32_t i = 0; i < r->n; i++) {
         r->scale[i] = (float)best;
-        r->out[i] = xfc_int_const(n->ctx, (int64_t)floor(best * (double)in[i] + 0.5));
+        r->out[i] = xfc_int_const(n->ctx, whole(floor(best * (double)in[i] + 0.5)));
     }
     return true;
 }

@@ -162,8 +162,7 @@ bool xfc_node_axes_of(xfc_node *n, uint32_t first_operand_opset, uint32_t in, co
 
 xfc_value *xfc_nf(xfc_node *n, xfc_value *like, double value) {
     if (!like) return NULL;
-    if (xfc_dtype_is_float(like->type.dtype)) return xfc_b_scalar_f(n->b, like->type.dtype, value);
-    return xfc_b_scalar_i(n->b, like->type.dtype, (int64_t)value);
+    return xfc_b_scalar_f(n->b, like->type.dtype, value); /* an integer type takes what a cast would, also of -inf */
 }
 
 xfc_value *xfc_n_along(xfc_node *n, xfc_value *v, uint32_t axis, uint32_t rank) {
