@@ -88,6 +88,14 @@ static bool stage(xfc_parser *p) {
     return xfc_ps_expected(p, "imported, legal, kernels, scheduled or planned");
 }
 
+static bool data_file(xfc_parser *p) {
+    if (!xfc_ps_string(p, &p->data_file)) return false;
+    if (!p->read_beside) return xfc_ps_fail(p, "data files are read for a text that is a file, not here");
+    if (p->read_beside(p->ctx, p->file, p->data_file, &p->data, &p->data_bytes)) return true;
+    p->failed = true; /* as it said itself */
+    return false;
+}
+
 static bool header(xfc_parser *p, outputs *o) {
     if (!xfc_ps_need_word(p, "graph") || !xfc_ps_need(p, '@')) return false;
     if (p->tok.kind != XFC_TOK_WORD && p->tok.kind != XFC_TOK_STRING)
@@ -97,7 +105,7 @@ static bool header(xfc_parser *p, outputs *o) {
     if (!xfc_ps_symbols(p) || !inputs(p) || !read_outputs(p, o) || !stage(p)) return false;
     if (xfc_ps_take_word(p, "source") && !xfc_ps_string(p, &p->source)) return false;
     p->graph->source = p->source ? p->source : p->file;
-    return xfc_ps_need(p, '{');
+    return (!xfc_ps_take_word(p, "data") || data_file(p)) && xfc_ps_need(p, '{');
 }
 
 /* require a == b, or: require a == b or a == 1 or b == 1, or: require a != b */
@@ -421,7 +429,12 @@ static bool graph(xfc_parser *p) {
 }
 
 xfc_graph *xfc_parse_graph(xfc_ctx *ctx, const char *text, size_t n, const char *file) {
+    return xfc_parse_graph_beside(ctx, text, n, file, NULL);
+}
+
+xfc_graph *xfc_parse_graph_beside(xfc_ctx *ctx, const char *text, size_t n, const char *file, xfc_read_beside *read) {
     xfc_parser p = {.ctx = ctx, .scratch = xfc_arena_new(), .at = text, .end = text + n, .line = 1};
+    p.read_beside = read;
     p.file = xfc_str(ctx, file);
     p.dims.arena = p.locals.arena = p.values.arena = p.scratch;
     bool ok = graph(&p);

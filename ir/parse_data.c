@@ -1,7 +1,8 @@
 /* parse_data.c - the data of constants: literal lists, references to the pool, and data made up for tests.
  *
- *   1.5   [1, 2, -inf, 0x7fc00001]   data 17   zeros   random 42      (hash 0123 is refused: it names data that is
- * elsewhere)
+ *   1.5   [1, 2, -inf, 0x7fc00001]   data 17   file 64 0x0123   zeros   random 42
+ *
+ * (hash 0123 is refused: it names data that is nowhere.)
  *
  * Nothing is allocated for a size that the text cannot fill; what zeros and random make is bounded for the whole text.
  */
@@ -87,6 +88,27 @@ static bool from_pool(xfc_parser *p, const xfc_type *t, const int64_t *dim, cons
     return true;
 }
 
+static bool data_number(xfc_parser *p, const char *what, uint64_t *out) {
+    if (p->tok.kind != XFC_TOK_INT || p->tok.big) return xfc_ps_expected(p, what);
+    *out = p->tok.bits;
+    xfc_ps_next(p);
+    return !p->failed;
+}
+
+/* In place: however often a text names the same bytes, they are there once. */
+static bool from_file(xfc_parser *p, const xfc_type *t, const int64_t *dim, size_t bytes, const char *name,
+                      const xfc_tensor **out) {
+    uint64_t offset = 0, hash = 0;
+    if (!data_number(p, "an offset", &offset) || !data_number(p, "a hash", &hash)) return false;
+    if (!p->data_file) return xfc_ps_fail(p, "the text names no data file; write `data \"FILE\"` in front of '{'");
+    if (offset % 64 || offset > p->data_bytes || bytes > p->data_bytes - offset)
+        return xfc_ps_fail(p, "%llu holds no constant of %zu bytes in the data file '%s' of %zu",
+                           (unsigned long long)offset, bytes, p->data_file, p->data_bytes);
+    *out = xfc_tensor_new(p->ctx, t->dtype, t->rank, dim, (const char *)p->data + offset, name);
+    if (xfc_tensor_hash(p->ctx, *out) == hash) return true;
+    return xfc_ps_fail(p, "the data file '%s' is not the one that was written with this text", p->data_file);
+}
+
 static bool made(xfc_parser *p, const xfc_type *t, const int64_t *dim, int64_t count, size_t bytes, void **data) {
     uint64_t seed = 0;
     bool random = xfc_ps_is_word(p, "random");
@@ -112,9 +134,10 @@ bool xfc_ps_data(xfc_parser *p, const xfc_type *t, const char *name, const xfc_t
         if (!xfc_int_value(p->ctx, t->dim[d], &dim[d])) return xfc_ps_fail(p, "a constant needs numbers for dims");
     if (!xfc_tensor_count(t->dtype, t->rank, dim, &count, &bytes)) return xfc_ps_fail(p, "a constant is too large");
     if (xfc_ps_take_word(p, "data")) return from_pool(p, t, dim, out);
+    if (xfc_ps_take_word(p, "file")) return from_file(p, t, dim, bytes, name, out);
     if (xfc_ps_is_word(p, "hash"))
         return xfc_ps_fail(
-            p, "`hash` stands for data that is not in the text; print with data, or write zeros or random N");
+            p, "`hash` stands for data that is not in the text; write it with --data=inline or --data=FILE");
     if (xfc_ps_is_word(p, "zeros") || xfc_ps_is_word(p, "random")) {
         if (!made(p, t, dim, count, bytes, &data)) return false;
     } else {

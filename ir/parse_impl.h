@@ -52,6 +52,10 @@ typedef struct {
     xfc_map values;    /* interned name -> xfc_value */
     uint32_t depth;    /* of the expression being read */
     size_t made_bytes; /* by zeros and random */
+    xfc_read_beside *read_beside;
+    const char *data_file; /* its bytes, if the text names one */
+    const void *data;
+    size_t data_bytes;
     uint32_t n_ops;
 } xfc_parser;
 

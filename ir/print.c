@@ -81,10 +81,24 @@ static void print_element(xfc_buf *out, const xfc_tensor *t, int64_t i) {
     }
 }
 
+/* Each tensor once, at a multiple of 64. */
+static void print_beside(xfc_printer *p, const xfc_tensor *t) {
+    uint64_t at = xfc_map_get(&p->data_at, t->id);
+    if (!at) {
+        while (p->opts.beside->n % 64) xfc_buf_char(p->opts.beside, '\0');
+        at = p->opts.beside->n + 1;
+        xfc_buf_bytes(p->opts.beside, t->data, t->bytes);
+        xfc_map_set(&p->data_at, t->id, at);
+    }
+    xfc_buf_printf(p->out, "file %" PRIu64 " 0x%016" PRIx64, at - 1, xfc_tensor_hash(p->ctx, t));
+}
+
 static void print_data(xfc_printer *p, const xfc_tensor *t) {
-    if (t->count > MAX_LITERAL) {
+    if (t->count > MAX_LITERAL && !p->opts.data_inline) {
         if (p->opts.data_by_id)
             xfc_buf_printf(p->out, "data %u", (unsigned)t->id);
+        else if (p->opts.data_file)
+            print_beside(p, t);
         else
             xfc_buf_printf(p->out, "hash %016" PRIx64, xfc_tensor_hash(p->ctx, t));
         return;
@@ -419,6 +433,10 @@ static void print_header(xfc_printer *p) {
         xfc_buf_str(out, " source ");
         xfc_buf_quoted(out, g->source);
     }
+    if (p->opts.data_file) {
+        xfc_buf_str(out, " data ");
+        xfc_buf_quoted(out, p->opts.data_file);
+    }
     xfc_buf_str(out, " {\n");
 }
 
@@ -503,6 +521,7 @@ void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opt
     xfc_printer p = {.ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .graph = g};
     if (opts) p.opts = *opts;
     p.values.arena = p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.scratch;
+    p.data_at.arena = p.scratch;
     name_values(&p);
     print_header(&p);
     const xfc_defined defined = xfc_defined_of(g, p.scratch);

@@ -152,6 +152,40 @@ bool xf_read_file(xfc_arena *arena, const char *path, char **text, size_t *n) {
     return ok;
 }
 
+static bool is_special(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+const char *xf_beside(xfc_arena *arena, const char *path, const char *name) {
+    const char *slash = strrchr(path, '/');
+    return xfc_sprintf(arena, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name);
+}
+
+static bool read_whole(xfc_arena *arena, FILE *f, const void **data, size_t *n) {
+    struct stat st;
+    if (!f || fstat(fileno(f), &st) != 0 || st.st_size < 0) return false;
+    *n = (size_t)st.st_size;
+    void *at = xfc_alloc(arena, *n, 64);
+    *data = at;
+    return fread(at, 1, *n, f) == *n;
+}
+
+static bool read_beside(xfc_ctx *ctx, const char *file, const char *name, const void **data, size_t *n) {
+    const char *path = xf_beside(ctx->arena, file, name);
+    if (strchr(name, '/') || is_special(path)) {
+        xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){.file = file}, "the data file '%s' does not lie beside the text", name);
+        return false;
+    }
+    FILE *f = fopen(path, "rb");
+    bool ok = read_whole(ctx->arena, f, data, n);
+    if (!ok)
+        xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; it is the data of '%s'",
+                 strerror(errno), file);
+    if (f) fclose(f);
+    return ok;
+}
+
 xfc_graph *xf_parse_file(xfc_ctx *ctx, const char *path, bool verify) {
     char *text;
     size_t n;
@@ -159,7 +193,7 @@ xfc_graph *xf_parse_file(xfc_ctx *ctx, const char *path, bool verify) {
         xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
         return NULL;
     }
-    xfc_graph *g = xfc_parse_graph(ctx, text, n, path);
+    xfc_graph *g = xfc_parse_graph_beside(ctx, text, n, path, read_beside);
     xfc_buf defects = {.arena = ctx->arena};
     if (!g || !verify || xfc_verify(g, &defects)) return g;
     xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "the graph is not well-formed: %s", defects.text);
@@ -174,11 +208,6 @@ int xf_report_diags(const xfc_ctx *ctx, bool as_json) {
         if (!d->is_note && (worst == XFC_OK || d->status == XFC_ERR_UNSUPPORTED)) worst = d->status;
     }
     return xfc_exit_code(worst);
-}
-
-static bool is_special(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
 static bool write_all(FILE *f, const void *data, size_t n) {

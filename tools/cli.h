@@ -37,6 +37,7 @@ int xf_report_diags(const xfc_ctx *, bool as_json);
 bool xf_has_suffix(const char *, const char *suffix);
 double xf_seconds(void);                                                  /* of a clock that only goes forward */
 bool xf_read_file(xfc_arena *, const char *path, char **text, size_t *n); /* NUL-terminated; false: errno says why */
+const char *xf_beside(xfc_arena *, const char *path, const char *name);   /* name in the folder of path */
 /* A file of IR text; verified if wanted. NULL: recorded. */
 xfc_graph *xf_parse_file(xfc_ctx *, const char *path, bool verify);
 /* Writes beside path, then renames: never a partial file. "-" is stdout; a device or a pipe is written to as it is. */

@@ -23,7 +23,7 @@ enum { EXIT_USAGE = 2, EXIT_IO = 4, EXIT_DIFFERS = 5, MAX_PRINTED = 1024 };
 #define MAX_INPUT_BYTES ((size_t)1 << 30)
 
 typedef struct {
-    const char *passes, *level, *target, *output, *print_before, *print_after, *disable, *checks;
+    const char *passes, *level, *target, *output, *data, *print_before, *print_after, *disable, *checks;
     const char *bisect_text, *seed_text, *rounds_text, *rtol_text, *atol_text;
     int64_t bisect, seed, rounds;
     double rtol, atol;
@@ -74,7 +74,7 @@ static xfc_graph *read_graph(options *o, const char *path) {
 typedef struct {
     const options *opts;
     const xfc_graph *graph;
-    uint64_t random;
+    uint64_t random, most_id;
     xfc_map value;               /* symbol id -> value + 1 */
     bool *dim_used, *input_used; /* which --dim and --input named something */
 } binding;
@@ -137,13 +137,14 @@ static bool look_up(void *user, uint32_t id, int64_t *out) {
     return true;
 }
 
-static void fill_random(xfc_array *a, uint64_t *random) {
+/* Integers are 0..most: where they number the rows of a small table, a smaller one is tried (eval_round). */
+static void fill_random(xfc_array *a, uint64_t *random, uint64_t most) {
     for (int64_t i = 0; i < a->count; i++) {
         uint64_t r = next_random(random) >> 11; /* 53 bits */
         if (xfc_dtype_is_float(a->dtype))
             xfc_element_set_f(a->dtype, a->data, i, (double)r * 0x1p-52 - 1);
         else
-            xfc_element_set_i(a->dtype, a->data, i, (int64_t)(r >> 20 & (a->dtype == XFC_BOOL ? 1 : 3)));
+            xfc_element_set_i(a->dtype, a->data, i, (int64_t)(r >> 20 & (a->dtype == XFC_BOOL ? 1 : most)));
     }
 }
 
@@ -181,7 +182,7 @@ static xfc_status make_array(binding *b, const xfc_value *v, xfc_arena *arena, x
     out->data = xfc_alloc(arena, bytes, 64);
     const char *values = option_for(&b->opts->inputs, v->name, b->input_used);
     if (values) return fill_list(c, out, v->name, values);
-    fill_random(out, &b->random);
+    fill_random(out, &b->random, b->most_id);
     return XFC_OK;
 }
 
@@ -195,8 +196,10 @@ static xfc_status all_used(xfc_ctx *c, const char *option, const xf_cli_list *li
     return XFC_OK;
 }
 
-static xfc_status make_inputs(const options *o, const xfc_graph *g, uint64_t seed, xfc_arena *arena, xfc_array **out) {
-    binding b = {.opts = o, .graph = g, .random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15), .value = {.arena = arena}};
+static xfc_status make_inputs(const options *o, const xfc_graph *g, uint64_t seed, uint64_t most_id, xfc_arena *arena,
+                              xfc_array **out) {
+    binding b = {.opts = o, .graph = g, .most_id = most_id, .value = {.arena = arena}};
+    b.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
     if (b.random == 0) b.random = 1;
     b.dim_used = xfc_new_array(arena, bool, o->dims.n);
     b.input_used = xfc_new_array(arena, bool, o->inputs.n);
@@ -292,9 +295,17 @@ static int eval_round(const options *o, const xfc_graph *before, const xfc_graph
                       tolerance *tol) {
     xfc_arena *arena = xfc_arena_new();
     xfc_array *in, *was = NULL, *is = NULL;
-    xfc_status status = make_inputs(o, after, seed, arena, &in);
-    if (status == XFC_OK && before) status = run(before, in, arena, &was);
-    if (status == XFC_OK) status = run(after, in, arena, &is);
+    const xfc_graph *first = before ? before : after;
+    xfc_status status = XFC_OK;
+    for (uint64_t most = 3;; most /= 2) {
+        uint32_t errors = o->ctx->n_errors, diags = o->ctx->n_diags;
+        status = make_inputs(o, after, seed, most, arena, &in);
+        if (status == XFC_OK) status = run(first, in, arena, before ? &was : &is);
+        bool failed = status != XFC_OK && o->ctx->n_diags > diags;
+        if (!failed || most == 0 || !strstr(o->ctx->diags[diags].text, "index")) break;
+        o->ctx->n_errors = errors, o->ctx->n_diags = diags;
+    }
+    if (status == XFC_OK && before) status = run(after, in, arena, &is);
     bool same = true;
     for (uint32_t i = 0; i < after->n_out && status == XFC_OK; i++) {
         const char *name = after->out_name[i];
@@ -352,11 +363,18 @@ static bool verified(const options *o, const xfc_graph *g, const char *when) {
 }
 
 static int print_result(const options *o, const xfc_graph *g) {
-    xfc_buf b = {.arena = o->ctx->arena};
-    xfc_print_graph(&b, g, &(xfc_print_opts){.locations = o->locations});
-    if (xf_write_file(o->output ? o->output : "-", b.text, b.n)) return 0;
-    fprintf(stderr, "xf-opt: error: '%s' cannot be written: %s; choose another -o\n", o->output ? o->output : "-",
-            strerror(errno));
+    xfc_buf b = {.arena = o->ctx->arena}, beside = {.arena = o->ctx->arena};
+    bool in_text = o->data && !strcmp(o->data, "inline");
+    const char *name = in_text ? NULL : o->data, *output = o->output ? o->output : "-";
+    const char *data = name ? xf_beside(o->ctx->arena, output, name) : NULL;
+    xfc_print_graph(
+        &b, g,
+        &(xfc_print_opts){.locations = o->locations, .data_inline = in_text, .data_file = name, .beside = &beside});
+    if (data && !xf_write_file(data, beside.text, beside.n))
+        output = data;
+    else if (xf_write_file(output, b.text, b.n))
+        return 0;
+    fprintf(stderr, "xf-opt: error: '%s' cannot be written: %s; choose another -o\n", output, strerror(errno));
     return EXIT_IO;
 }
 
@@ -406,6 +424,8 @@ static int opt(options *o, const char *path) {
     const char *names = o->passes;
     if (o->level && (o->level[0] < '0' || o->level[0] > '3' || o->level[1]))
         return usage_error("-O goes from 0 to 3, not", o->level);
+    if (o->data && strcmp(o->data, "inline") != 0 && (!o->output || !strcmp(o->output, "-") || strchr(o->data, '/')))
+        return usage_error("--data is inline, or the name of a file that lies beside the -o FILE; got", o->data);
     if (o->level && names) return usage_error("-O names passes itself: leave out -p", names);
     if (o->level) names = xfc_pipeline_default[o->level[0] - '0'];
     xfc_graph *g = read_graph(o, path);
@@ -416,7 +436,7 @@ static int opt(options *o, const char *path) {
 
 static const char examples[] =
     "  xf-opt -p fold,simplify model.xf              two passes, result on stdout\n"
-    "  xf-opt model.onnx -o model.xf                 a model as text\n"
+    "  xf-opt model.onnx -o m.xf --data=m.bin        a model as text, and its weights\n"
     "  xf-opt -O2 --eval-both --rounds=20 model.xf   does the whole pipeline keep the meaning?\n"
     "  xf-opt -p raise --print-ir-after=change m.xf  what did it find?\n"
     "  xf-opt -O2 --check=clone,roundtrip m.xf       are clone, printer and parser faithful?\n"
@@ -441,6 +461,10 @@ int main(int argc, char **argv) {
         {XF_CLI_FLAG, "explain", NULL, "print what passes did and what they refused, on stderr", &o.explain},
         {XF_CLI_FLAG, "locations", NULL, "print the ONNX node of each op", &o.locations},
         {XF_CLI_TEXT, "o", "FILE", "write the graph there instead of to stdout", &o.output},
+        {XF_CLI_TEXT, "data", "inline|FILE",
+         "so that the text can be read again: constants of more than 64 elements\ngo into it, or into FILE beside "
+         "it; default: only a hash of each",
+         &o.data},
         {XF_CLI_SECTION, "checking", NULL, NULL, NULL},
         {XF_CLI_FLAG, "verify", NULL, "check the graph as read, after every pass, and at the end", &o.verify},
         {XF_CLI_TEXT, "check", "LIST", "after every pass: clone, roundtrip (print and parse), verify", &o.checks},
