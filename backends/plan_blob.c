@@ -41,6 +41,9 @@ typedef struct {
     uint32_t n_numbers, cap_numbers;
     uint32_t *nodes;
     uint32_t n_nodes, cap_nodes;
+    xf_range *ranges;
+    uint32_t n_ranges, cap_ranges;
+    xfc_map known; /* xfc_int id -> 1 + can it be computed before the first step? */
     uint32_t *meta;
     uint32_t n_meta, cap_meta;
 } blob;
@@ -121,6 +124,48 @@ static xf_val most_of(blob *b, xfc_int e, const xfc_loc *loc) {
     return XF_VAL_NONE;
 }
 
+static uint32_t asker(blob *b, const xfc_constraint *c) {
+    xfc_buf what = {.arena = b->arena};
+    if (c->loc.node) xfc_buf_printf(&what, "%s", c->loc.node);
+    if (c->loc.op) xfc_buf_printf(&what, "%s%s", what.n ? " " : "", c->loc.op);
+    if (c->ones == XFC_UNEQUAL) {
+        xfc_buf_str(&what, ": ");
+        xfc_int_print(b->ctx, &what, c->a, NULL, NULL);
+    }
+    return string(b, what.text);
+}
+
+/* min(s, most) == s bounds the dim s, as max(s, least) == s does: then it is no check of its own, but in the signature.
+ * Answers s's entry, or NULL. */
+static xf_symbol *bounded(blob *b, const xfc_constraint *c, int64_t *lo, int64_t *hi) {
+    for (int side = 0; side < 2 && !c->ones; side++) {
+        xfc_int symbol = side ? c->a : c->b;
+        const xfc_int_info *by = xfc_int_look(b->ctx, side ? c->b : c->a);
+        uint64_t at = xfc_map_get(&b->values, symbol.id); /* 1 and more */
+        int64_t bound;
+        if (at == 0 || at > b->n_symbols - b->defined.n || b->symbols[at - 1].defined) continue;
+        if (by->kind != XFC_INT_MIN && by->kind != XFC_INT_MAX) continue;
+        if (!xfc_int_same(by->a, symbol) && !xfc_int_same(by->b, symbol)) continue;
+        if (!xfc_int_value(b->ctx, xfc_int_same(by->a, symbol) ? by->b : by->a, &bound)) continue;
+        *lo = by->kind == XFC_INT_MAX ? bound : 0;
+        *hi = by->kind == XFC_INT_MIN ? bound : INT64_MAX;
+        if (*hi >= 0) return &b->symbols[at - 1];
+    }
+    return NULL;
+}
+
+static void add_bounds(blob *b) {
+    for (uint32_t i = 0; i < b->g->n_constraints; i++) {
+        const xfc_constraint *c = &b->g->constraint[i];
+        int64_t lo, hi;
+        xf_symbol *s = bounded(b, c, &lo, &hi);
+        if (!s || (lo <= s->lo && (hi == INT64_MAX || (s->hi >= 0 && s->hi <= hi)))) continue;
+        if (lo > s->lo) s->lo = lo;
+        if (hi != INT64_MAX && (s->hi < 0 || hi < s->hi)) s->hi = hi;
+        s->why = asker(b, c);
+    }
+}
+
 /* The bounds come first, so that no other instruction runs before them. */
 static void add_defined(blob *b) {
     const xfc_loc loc = {.file = b->g->source};
@@ -171,6 +216,7 @@ static void add_symbols(blob *b) {
                              "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N",
                              info->name, info->name);
     }
+    add_bounds(b);
     add_defined(b);
 }
 
@@ -203,19 +249,10 @@ static void add_checks(blob *b, uint32_t first, uint32_t end, uint32_t step) {
     for (uint32_t i = 0; i < b->g->n_constraints; i++) {
         const xfc_constraint *c = &b->g->constraint[i];
         uint32_t known = xfc_constraint_known(&b->defined, c);
-        if (known < first || known >= end) continue;
-        xfc_buf what = {.arena = b->arena};
-        if (c->loc.node) xfc_buf_printf(&what, "%s", c->loc.node);
-        if (c->loc.op) xfc_buf_printf(&what, "%s%s", what.n ? " " : "", c->loc.op);
-        if (c->ones == XFC_UNEQUAL) {
-            xfc_buf_str(&what, ": ");
-            xfc_int_print(b->g->ctx, &what, c->a, NULL, NULL);
-        }
-        xf_check check = {.a = value_of(b, c->a),
-                          .b = value_of(b, c->b),
-                          .what = string(b, what.text),
-                          .ones = c->ones,
-                          .step = step};
+        int64_t lo, hi;
+        if (known < first || known >= end || bounded(b, c, &lo, &hi)) continue;
+        xf_check check = {
+            .a = value_of(b, c->a), .b = value_of(b, c->b), .what = asker(b, c), .ones = c->ones, .step = step};
         xfc_push(b->arena, b->checks, b->n_checks, b->cap_checks) = check;
     }
 }
@@ -255,6 +292,53 @@ static void add_nodes(blob *b, const xfc_loc *fused, uint32_t n_fused, xf_step_i
     step->n_nodes = b->n_nodes - step->first_node;
 }
 
+/* Has e no symbol of a kernel's axes or lets? */
+static bool knowable(blob *b, xfc_int e) {
+    if (xfc_map_get(&b->values, e.id)) return true;
+    uint64_t have = xfc_map_get(&b->known, e.id);
+    if (have) return have == 2;
+    const xfc_int_info *info = xfc_int_look(b->ctx, e);
+    bool yes = info->kind != XFC_INT_SYMBOL;
+    for (uint32_t i = 0; i < info->n_terms && info->kind == XFC_INT_SUM; i++)
+        for (uint32_t k = 0; k < info->term[i].n && yes; k++) yes = knowable(b, info->term[i].atom[k]);
+    if (yes && info->kind != XFC_INT_CONST && info->kind != XFC_INT_SUM)
+        yes = knowable(b, info->a) && knowable(b, info->b);
+    xfc_map_set(&b->known, e.id, 1u + yes);
+    return yes;
+}
+
+/* The operand that is read for the table that `index` chooses a row of; NULL: none with a name. */
+static const char *table_of(const blob *b, const xfc_op *op, const xfc_nest *n, xfc_int index) {
+    for (uint32_t i = 0; i < n->n_body; i++) {
+        if (n->body[i].op != XFC_S_LOAD || n->body[i].u.access->buffer >= op->n_in) continue;
+        if (xfc_access_uses(b->ctx, n->body[i].u.access, index)) return op->in[n->body[i].u.access->buffer].value->name;
+    }
+    return NULL;
+}
+
+static void add_range(blob *b, const xfc_op *op, const xfc_nest *n, const xfc_scalar *let) {
+    const xfc_scalar *from = &n->body[let->arg[0]];
+    while (from->op == XFC_S_CAST) from = &n->body[from->arg[0]];
+    const xfc_int_info info = *xfc_int_look(b->ctx, let->u.index);
+    /* Of what is read under a condition only some elements count. */
+    if (from->op != XFC_S_LOAD || from->arg[0] != XFC_NO_ARG || from->u.access->buffer >= op->n_in) return;
+    if (!knowable(b, info.lo) || !knowable(b, info.hi) || xfc_dtype_is_float(from->dtype)) return;
+    const xfc_value *v = op->in[from->u.access->buffer].value;
+    xf_range r = {.step = b->n_steps, .operand = from->u.access->buffer, .arg = add_arg(b, v->name, &v->type)};
+    r.lo = value_of(b, info.lo), r.hi = value_of(b, info.hi), r.wrap = let->wrap;
+    r.node = string(b, let->node), r.table = string(b, table_of(b, op, n, let->u.index));
+    xfc_push(b->arena, b->ranges, b->n_ranges, b->cap_ranges) = r;
+}
+
+static void add_step_ranges(blob *b, const xfc_op *op) {
+    const xfc_kernel *k = op->kernel;
+    for (uint32_t i = 0; i < k->n_steps; i++) {
+        const xfc_nest *n = k->steps[i].kind == XFC_STEP_NEST ? k->steps[i].u.nest : NULL;
+        for (uint32_t s = 0; n && s < n->n_body; s++)
+            if (n->body[s].op == XFC_S_LET) add_range(b, op, n, &n->body[s]);
+    }
+}
+
 static void add_step(blob *b, const xfc_op *op, uint32_t number) {
     const xfc_kernel *k = op->kernel;
     xf_step_info s = {.kernel = number, .first_operand = b->n_operands, .n_in = op->n_in, .n_out = op->n_out};
@@ -270,6 +354,7 @@ static void add_step(blob *b, const xfc_op *op, uint32_t number) {
     s.first_out_arg = b->n_args;
     for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
     add_nodes(b, k->fused, k->n_fused, &s);
+    add_step_ranges(b, op);
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
 }
 
@@ -349,7 +434,7 @@ static void lay_out(blob *b, xfc_buf *out) {
     h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args,
     h->n_checks = b->n_checks;
     h->n_inputs = b->g->n_in, h->n_outputs = b->g->n_out, h->n_operands = b->n_operands, h->n_steps = b->n_steps;
-    h->n_numbers = b->n_numbers, h->n_nodes = b->n_nodes, h->n_meta = b->n_meta / 2,
+    h->n_numbers = b->n_numbers, h->n_nodes = b->n_nodes, h->n_ranges = b->n_ranges, h->n_meta = b->n_meta / 2,
     h->string_bytes = (uint32_t)b->text.n;
     xfc_buf_bytes(out, h, sizeof *h);
     h->symbols = table(out, b->symbols, b->n_symbols, sizeof *b->symbols);
@@ -361,6 +446,7 @@ static void lay_out(blob *b, xfc_buf *out) {
     h->steps = table(out, b->steps, b->n_steps, sizeof *b->steps);
     h->numbers = table(out, b->numbers, b->n_numbers, sizeof *b->numbers);
     h->nodes = table(out, b->nodes, b->n_nodes, sizeof *b->nodes);
+    h->ranges = table(out, b->ranges, b->n_ranges, sizeof *b->ranges);
     h->meta = table(out, b->meta, b->n_meta, sizeof *b->meta);
     h->strings = table(out, b->text.text, h->string_bytes, 1);
     h->size = (uint32_t)out->n;
@@ -414,6 +500,7 @@ static xfc_status make(const xfc_graph *g, uint32_t first_kernel, const xfc_blob
               .arena = arena,
               .first_kernel = first_kernel,
               .values = {.arena = arena},
+              .known = {.arena = arena},
               .strings = {.arena = arena},
               .text = {.arena = arena}};
     b.defined = xfc_defined_of(g, arena);

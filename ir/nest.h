@@ -51,9 +51,10 @@ typedef enum {
 
 typedef struct {
     xfc_scalar_op op;
-    xfc_dtype dtype; /* of the result */
-    uint32_t arg[3]; /* earlier instructions */
-    bool wrap;       /* LET: a negative value counts from the end (ONNX indices) */
+    xfc_dtype dtype;  /* of the result */
+    uint32_t arg[3];  /* earlier instructions */
+    bool wrap;        /* LET: a negative value counts from the end (ONNX indices) */
+    const char *node; /* LET: who asks for it, for the message when it is out of range; NULL: nobody says */
     union {
         double f;
         int64_t i;

@@ -131,6 +131,7 @@ static bool body_let(reader *r, xfc_scalar *s) {
         return false;
     s->dtype = XFC_I64;
     s->wrap = xfc_ps_take_word(p, "wrap");
+    if (xfc_ps_take(p, '@') && !xfc_ps_string(p, &s->node)) return false;
     s->u.index = xfc_int_let(p->ctx, hint, lo, hi);
     return xfc_ps_define(p, name, s->u.index);
 }

@@ -108,6 +108,8 @@ static xfc_status nest_kernel(xfc_op *op) {
     xfc_draft d = xfc_draft_new(g, reduces ? "reduce" : (info->traits & XFC_VIEW) ? "view" : "map");
     xfc_nestb nb = xfc_nestb_new(g->ctx, g->arena);
     XFC_TRY(info->nest(op, &nb));
+    for (uint32_t i = 0; i < nb.nest->n_body; i++)
+        if (nb.nest->body[i].op == XFC_S_LET) nb.nest->body[i].node = op->loc.node ? op->loc.node : op->loc.op;
     uint32_t *map = xfc_new_array(g->arena, uint32_t, op->n_in + op->n_out + 1u), n = 0;
     uint32_t *operand = xfc_new_array(g->arena, uint32_t, op->n_in + 1u); /* of each buffer: absent ones have none */
     for (uint32_t i = 0; i < op->n_in; i++) {

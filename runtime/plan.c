@@ -22,7 +22,8 @@ static bool tables_ok(const xf_plan_header *h) {
            table_ok(h, h->operands, h->n_operands, sizeof(xf_operand)) &&
            table_ok(h, h->steps, h->n_steps, sizeof(xf_step_info)) &&
            table_ok(h, h->numbers, h->n_numbers, sizeof(xf_val)) &&
-           table_ok(h, h->nodes, h->n_nodes, sizeof(uint32_t)) && table_ok(h, h->meta, h->n_meta, sizeof(xf_meta)) &&
+           table_ok(h, h->nodes, h->n_nodes, sizeof(uint32_t)) &&
+           table_ok(h, h->ranges, h->n_ranges, sizeof(xf_range)) && table_ok(h, h->meta, h->n_meta, sizeof(xf_meta)) &&
            table_ok(h, h->strings, h->string_bytes, 1);
 }
 
@@ -46,7 +47,8 @@ static const char *check_set(const xf_plan *p, uint32_t kind, uint32_t op) {
 
 static const char *check_symbols(const xf_plan *p) {
     for (uint32_t i = 0; i < p->head->n_symbols; i++)
-        if (!string_ok(p, p->symbols[i].name) || p->symbols[i].lo < 0 || p->symbols[i].defined > XF_SYMBOL_SIZE)
+        if (!string_ok(p, p->symbols[i].name) || !string_ok(p, p->symbols[i].why) || p->symbols[i].lo < 0 ||
+            p->symbols[i].defined > XF_SYMBOL_SIZE)
             return "a symbol is damaged";
     const char *why = check_set(p, XF_SYMBOL_SIZE, XF_I_SIZE);
     return why ? why : check_set(p, XF_SYMBOL_DEFINED, XF_I_DEFINED);
@@ -151,6 +153,17 @@ static const char *check_steps(const xf_plan *p) {
     return operands > h->n_operands || nodes > h->n_nodes ? "steps overlap" : NULL;
 }
 
+static const char *check_ranges(const xf_plan *p) {
+    const xf_plan_header *h = p->head;
+    for (uint32_t i = 0; i < h->n_ranges; i++) {
+        const xf_range *r = &p->ranges[i];
+        if (r->step >= h->n_steps || r->operand >= p->steps[r->step].n_in || r->arg >= h->n_args ||
+            !value_ok(p, r->lo) || !value_ok(p, r->hi) || !string_ok(p, r->node) || !string_ok(p, r->table))
+            return "a range of indices is damaged";
+    }
+    return NULL;
+}
+
 /* Binding needs each symbol that is not defined as the plain dim of some input. Symbols are looked at in groups, one
  * walk over the inputs each, since nothing bounds how many a damaged blob has of both. */
 static const char *check_bindings(const xf_plan *p) {
@@ -191,6 +204,7 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
         .steps = (const void *)(base + h->steps),
         .numbers = (const void *)(base + h->numbers),
         .nodes = (const void *)(base + h->nodes),
+        .ranges = (const void *)(base + h->ranges),
         .meta = (const void *)(base + h->meta),
         .strings = (const void *)(base + h->strings),
         .n_values = h->n_symbols + h->n_instrs, /* cannot wrap: both fit into 4 GiB with 16 bytes or more an entry */
@@ -202,6 +216,7 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
     if (!why) why = check_sizes(p);
     if (!why) why = check_args(p);
     if (!why) why = check_steps(p);
+    if (!why) why = check_ranges(p);
     return why ? why : check_bindings(p);
 }
 
@@ -259,6 +274,16 @@ bool xf_plan_eval_again(const xf_plan *p, int64_t *values) { return evaluate(p, 
 const char *xf_plan_meta(const xf_plan *p, const char *key) {
     for (uint32_t i = 0; i < p->head->n_meta; i++)
         if (strcmp(xf_plan_str(p, p->meta[i].key), key) == 0) return xf_plan_str(p, p->meta[i].value);
+    return NULL;
+}
+
+const char *xf_plan_padding(const xf_plan *p, const char *output) {
+    static const char padded[] = "padded-output:";
+    for (uint32_t i = 0; i < p->head->n_meta; i++) {
+        const char *key = xf_plan_str(p, p->meta[i].key);
+        if (strncmp(key, padded, sizeof padded - 1) != 0) continue;
+        if (!output || strcmp(key + sizeof padded - 1, output) == 0) return xf_plan_str(p, p->meta[i].value);
+    }
     return NULL;
 }
 

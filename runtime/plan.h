@@ -22,6 +22,7 @@ typedef struct { /* views into the blob, which must outlive it */
     const xf_step_info *steps;
     const xf_val *numbers;
     const uint32_t *nodes;
+    const xf_range *ranges;
     const xf_meta *meta;
     const char *strings;
     uint32_t n_values;
@@ -44,6 +45,8 @@ bool xf_plan_eval(const xf_plan *, int64_t *values);
 bool xf_plan_eval_again(const xf_plan *, int64_t *values);
 /* The value of a key of the compiler's metadata, or NULL. */
 const char *xf_plan_meta(const xf_plan *, const char *key);
+/* The input that marks with 0 where this output (NULL: any) is 0, because padding is not computed; or NULL. */
+const char *xf_plan_padding(const xf_plan *, const char *output);
 
 /* Looks at a section of weights of n bytes, which any address may hold, and fills the header. NULL, or a constant text
  * of why they cannot be used with this plan. */

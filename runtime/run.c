@@ -131,10 +131,10 @@ void *xf_step_operand(const xf_ctx *c, const xf_step_info *s, uint32_t i) {
     return operand_address(c, &c->plan->operands[s->first_operand + i]);
 }
 
-static xf_status step_failed(xf_ctx *c, const xf_step_info *s, int32_t status) {
+static xf_status step_failed(xf_ctx *c, uint32_t step, int32_t status) {
     char nodes[400] = "";
-    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, c->plan, s);
-    if (c->range_error) return xf_fail(&c->error, XF_E_RANGE, "an index is out of range in node %s", nodes);
+    if (c->range_error) return xf_blame(c, step);
+    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, c->plan, &c->plan->steps[step]);
     return xf_fail(&c->error, XF_E_INTERNAL, "parallel_for answered %d while running node %s", (int)status, nodes);
 }
 
@@ -156,7 +156,7 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
         status = kernel(&frame, 0, tasks, 0);
     else
         status = c->parallel(c->pool, tasks, grain < 1 ? 1 : grain, kernel, &frame);
-    return status != 0 || c->range_error != 0 ? step_failed(c, s, status) : XF_OK;
+    return status != 0 || c->range_error != 0 ? step_failed(c, index, status) : XF_OK;
 }
 
 static xf_status run_steps(xf_ctx *c) {

@@ -7,7 +7,7 @@
  *   pool.c       the default parallel_for                   threads.c how many threads by default
  *   host.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
- *   check.c      checksums
+ *   check.c      checksums                                  blame.c   which index was out of range
  *
  * The only mutable state outside models and contexts is the calling thread's error text (api.c).
  */
@@ -156,6 +156,9 @@ void xf_ctx_destroy(xf_ctx *);
 void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */
 /* plan: the model's or its packed one. */
 xf_status xf_run(xf_ctx *, const xf_plan *plan, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
+
+/* blame.c: the text for an index out of range in this step of the run; answers XF_E_RANGE. */
+xf_status xf_blame(xf_ctx *, uint32_t step);
 
 /* packed.c: the inputs of the packed plan: the caller's, then the two that cu_seqlens stands for. */
 enum { XF_PACKED_EXTRA = 2 };

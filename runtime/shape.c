@@ -93,10 +93,11 @@ static xf_status bind_symbols(const xf_plan *p, const xf_tensor *in, int64_t *va
         values[s] = in[i].shape[d];
         if (values[s] >= symbol->lo && (symbol->hi < 0 || values[s] <= symbol->hi)) continue;
         char most[32] = "";
+        const char *why = xf_plan_str(p, symbol->why);
         if (symbol->hi >= 0) xf_text_printf(&(xf_text){most, sizeof most, 0}, "%lld", (long long)symbol->hi);
-        return xf_fail(error, XF_E_SHAPE, "input %u '%s': dim %u (%s) is %lld, the model was compiled for %lld..%s", i,
+        return xf_fail(error, XF_E_SHAPE, "input %u '%s': dim %u (%s) is %lld, the model takes %lld..%s%s%s", i,
                        xf_plan_str(p, p->args[i].name), d, xf_plan_str(p, symbol->name), (long long)values[s],
-                       (long long)symbol->lo, most);
+                       (long long)symbol->lo, most, *why ? ", as needed by " : "", why);
     }
     return XF_OK;
 }

@@ -60,14 +60,10 @@ static void write_dim(xf_text *t, const xf_io_info *info, int32_t d) {
 
 /* An output that padding removal leaves 0 where an input is 0. */
 static void write_padding(xf_text *t, const xf_plan *p, const char *name) {
-    static const char padded[] = "padded-output:";
-    for (uint32_t i = 0; i < p->head->n_meta; i++) {
-        const char *key = xf_plan_str(p, p->meta[i].key);
-        if (strncmp(key, padded, sizeof padded - 1) != 0 || strcmp(key + sizeof padded - 1, name) != 0) continue;
-        xf_text_printf(t, ", \"zero_where\": ");
-        xf_text_json(t, xf_plan_str(p, p->meta[i].value));
-        return;
-    }
+    const char *mask = xf_plan_padding(p, name);
+    if (!mask) return;
+    xf_text_printf(t, ", \"zero_where\": ");
+    xf_text_json(t, mask);
 }
 
 static void write_infos(xf_text *t, const xf_plan *p, const xf_io_info *info, size_t first, size_t n) {

@@ -41,6 +41,7 @@ typedef struct {
     xf_step_info steps[16];
     xf_val numbers[16];
     uint32_t nodes[64], meta[16];
+    xf_range ranges[4];
     char strings[4096];
     xf_plan_header h;
 } builder;
@@ -123,6 +124,11 @@ static void model_a(builder *b) {
                         .flops = XF_VAL_NONE,
                         .first_out_arg = h},
          "map", (const char *[]){"emb/Gather", "emb/Mul", NULL});
+    b->ranges[b->h.n_ranges++] = (xf_range){.lo = zero,
+                                            .hi = op(b, XF_I_CONST, 0, 0, 99),
+                                            .wrap = 1,
+                                            .node = str(b, "emb/Gather"),
+                                            .table = str(b, "emb.weight")};
     operand(b, XF_SPACE_WORK, 0, 0, zero);
     operand(b, XF_SPACE_INPUT, 2, 0, 0);
     operand(b, XF_SPACE_INPUT, 3, 0, 0);
@@ -283,6 +289,7 @@ static void finish(builder *b, FILE *f) {
     h->steps = place(blob, &at, b->steps, h->n_steps * sizeof *b->steps);
     h->numbers = place(blob, &at, b->numbers, h->n_numbers * sizeof *b->numbers);
     h->nodes = place(blob, &at, b->nodes, h->n_nodes * sizeof *b->nodes);
+    h->ranges = place(blob, &at, b->ranges, h->n_ranges * sizeof *b->ranges);
     h->meta = place(blob, &at, b->meta, h->n_meta * 2 * sizeof *b->meta);
     h->strings = place(blob, &at, b->strings, h->string_bytes);
     h->size = at;

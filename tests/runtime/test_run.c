@@ -136,7 +136,18 @@ static void test_bad_inputs(const xf_api *xf, xf_ctx *ctx) {
     BAD(c.in[0].strides = strides, XF_E_SHAPE, "input 0 'ids'|strides");
     BAD(c.in[0].device.device_type = 2, XF_E_DEVICE, "input 0 'ids'|device type 2");
     c.ids[7] = 100;
-    EXPECT(xf->run(ctx, c.in, 4, c.out, 2), XF_E_RANGE, ctx, "'emb/Gather'|'emb/Mul'");
+    float keep = c.mask[7];
+    c.mask[7] = 1;
+    EXPECT(
+        xf->run(ctx, c.in, 4, c.out, 2), XF_E_RANGE, ctx,
+        "input 0 'ids' is 100 at [1, 2], but node 'emb/Gather' takes 0 to 99, or -100 to -1 from the end: the size of "
+        "'emb.weight' is 100");
+    c.mask[7] = 0, c.ids[9] = -101,
+    c.mask[9] = 2; /* the mask says that 7 is padding, so 9 is named; then none is left */
+    EXPECT(xf->run(ctx, c.in, 4, c.out, 2), XF_E_RANGE, ctx, "input 0 'ids' is -101 at [1, 4], but node 'emb/Gather'");
+    c.mask[9] = 0;
+    EXPECT(xf->run(ctx, c.in, 4, c.out, 2), XF_E_RANGE, ctx, "input 0 'ids' is 100 at [1, 2]");
+    c.mask[7] = keep;
     CHECK(!c.out[0].data); /* left as it was */
     c.ids[7] = -100, call_free(&c);
     call_make(&c, 2, 5, 3);

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,7 @@ class Session(unittest.TestCase):
             ({"ids": np.zeros((2, 3), np.int32)}, "'ids' is int32, expected int64"),
             ({"ids": np.zeros((2, 3, 1), np.int64)}, "rank 3"),
             ({"mask": np.zeros((2, 4), np.float32)}, "they must be equal"),
-            ({"ids": np.full((2, 3), 100)}, "'emb/Gather'"),
+            ({"ids": np.full((2, 3), 100)}, r"input 0 'ids' is 100 at \[[01], [012]\], but node 'emb/Gather' takes 0 to 99"),
             ({"ids": np.full((2, 3), "a")}, "NumPy type"),
         ]:
             f = {k: v for k, v in (feed() | change).items() if v is not None}
@@ -96,8 +97,11 @@ class Session(unittest.TestCase):
             np.testing.assert_array_equal(s.run(["y"], feed())[0], expected(feed())[0])
         with self.assertRaisesRegex(xf.Error, "no output 'z'"):
             s.run(["z"], feed())
-        with self.assertRaisesRegex(xf.Error, "not a model"):
-            xf.InferenceSession(XF_PY)
+        for path, message in [(XF_PY, "nor any shared object"), (XF_PY + ".no", "there is no such file"),
+                              (os.path.dirname(XF_PY), "is a directory"),
+                              (np._core._multiarray_umath.__file__, "a shared object, but not a model compiled by xfc")]:
+            with self.assertRaisesRegex(xf.Error, message):
+                xf.InferenceSession(path)
         with self.assertRaisesRegex(xf.Error, "z80"):
             xf.InferenceSession(FAKE_A, isa="z80")
 
@@ -106,11 +110,13 @@ class Session(unittest.TestCase):
         self.assertEqual(
             [(n.name, n.type, n.shape) for n in s.get_inputs()][:3],
             [
-                ("ids", "int64", ["batch", "seq"]),
-                ("mask", "float32", ["rows", "seq"]),
-                ("past", "float32", ["batch", None]),
+                ("ids", "tensor(int64)", ["batch", "seq"]),
+                ("mask", "tensor(float)", ["rows", "seq"]),
+                ("past", "tensor(float)", ["batch", None]),
             ],
         )
+        self.assertEqual(s.get_outputs()[1].type, "tensor(double)")
+        self.assertEqual(s.get_inputs()[0].dtype, np.int64)
         self.assertEqual(s.get_inputs()[0].ranges, [(0, 64), (1, 512)])
         self.assertEqual(s.signature["outputs"][1], {"name": "total", "dtype": "float64", "dims": []})
         self.assertEqual([t.get("zero_where") for t in s.signature["inputs"] + s.signature["outputs"]],
@@ -149,6 +155,82 @@ class Session(unittest.TestCase):
         del b
         gc.collect()
         np.testing.assert_array_equal(a.run(["y"], feed())[0], expected(feed())[0])
+
+
+class Life(unittest.TestCase):
+    """Of a session: what onnxruntime's take, the end, other files at the same path, and other processes."""
+
+    def test_as_onnxruntime(self):
+        s = xf.InferenceSession(FAKE_A, providers=["CPUExecutionProvider"], provider_options=[{}])
+        self.assertEqual(s.run("total", feed()), [expected(feed())[1]])
+        with self.assertRaisesRegex(xf.Error, "no output 'tot'"):
+            s.run("tot", feed())
+
+    def test_close(self):
+        with xf.InferenceSession(FAKE_A, threads=2) as s:
+            cancel = s.cancel_handle()
+            worker = threading.Thread(target=s.run, args=(None, feed()))
+            worker.start()
+            worker.join()
+            s.run(None, feed())
+        for use in (lambda: s.run(None, feed()), lambda: s.signature, lambda: s.metadata("isa"), s.profile_start,
+                    lambda: s.workspace_size(feed()), lambda: s.set_tap("*", print)):
+            with self.assertRaisesRegex(xf.Error, "the session is closed"):
+                use()
+        cancel()
+        s.close()
+
+    def test_compiled_again(self):
+        x = np.arange(4, dtype=np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.so")
+            for _ in range(3):
+                write(path + ".new", read(FAKE_A))
+                os.replace(path + ".new", path)
+                a = xf.InferenceSession(path)
+                write(path + ".new", read(FAKE_B))
+                os.replace(path + ".new", path)
+                b, again = xf.InferenceSession(path), xf.InferenceSession(path)
+                np.testing.assert_array_equal(a.run("y", feed())[0], expected(feed())[0])
+                for s in (b, again):
+                    np.testing.assert_array_equal(s.run(None, {"x": x})[0], 2 * x)
+                again.close()
+                a.close()
+                np.testing.assert_array_equal(b.run(None, {"x": x})[0], 2 * x)
+                b.close()
+
+    def test_fork(self):
+        s = xf.InferenceSession(FAKE_A, threads=2)
+        f = feed(12, 50)
+        want = expected(f)[0]
+        np.testing.assert_array_equal(s.run("y", f)[0], want)
+
+        def child():
+            good = np.array_equal(s.run("y", f)[0], want)
+            with xf.InferenceSession(FAKE_A, threads=2) as own:
+                good = good and np.array_equal(own.run("y", f)[0], want)
+            s.close()
+            return good
+
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            os._exit(0 if child() else 1)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+        np.testing.assert_array_equal(s.run("y", f)[0], want)
+
+    def test_verify(self):
+        data = bytearray(read(FAKE_A))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.so")
+            write(path, data)
+            xf.InferenceSession(path, verify=True).close()
+            half = (np.arange(400, dtype=np.float32) / 2).tobytes()
+            data[data.index(half) + 8] ^= 1
+            write(path, data)
+            xf.InferenceSession(path).close()
+            with self.assertRaisesRegex(xf.Error, "damaged: the weights in bytes"):
+                xf.InferenceSession(path, verify=True)
 
 
 class Packed(unittest.TestCase):

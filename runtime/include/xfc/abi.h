@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 4u
+#define XF_CODE_ABI 5u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
@@ -78,6 +78,7 @@ typedef struct {
 typedef struct {
     int64_t lo, hi;
     uint32_t name, defined; /* XF_SYMBOL_*; lo and hi are 0 and -1 unless it is a DIM */
+    uint32_t why, pad;      /* string: the node that bounds it, 0 for the model itself */
 } xf_symbol;                /* inclusive range; hi -1: none */
 enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED, XF_SYMBOL_SIZE };
 typedef struct {
@@ -123,6 +124,14 @@ typedef struct {
     uint32_t first_number, n_numbers; /* into numbers */
 } xf_step_info;
 
+/* A step takes indices from its operand, which arg describes: lo <= v <= hi, where a negative v counts from hi + 1 if
+ * wrap. Kernels check them; this is for the message. table: what is looked up there. */
+typedef struct {
+    uint32_t step, operand, arg;
+    xf_val lo, hi;
+    uint32_t wrap, node, table; /* strings, or 0 */
+} xf_range;
+
 typedef struct {
     uint64_t magic;
     uint32_t abi, size;   /* size of the blob in bytes */
@@ -130,11 +139,11 @@ typedef struct {
     uint64_t weight_bytes;
     uint32_t n_symbols, n_instrs, n_dims, n_inputs, n_outputs;
     uint32_t n_args; /* all: inputs, outputs, then those of taps */
-    uint32_t n_checks, n_operands, n_steps, n_numbers, n_nodes;
+    uint32_t n_checks, n_operands, n_steps, n_numbers, n_nodes, n_ranges;
     uint32_t n_meta;       /* pairs */
     uint32_t string_bytes; /* the last one is a NUL */
     /* Byte offsets of the tables, each aligned to 8, in this order. */
-    uint32_t symbols, instrs, dims, args, checks, operands, steps, numbers /* xf_val */, nodes,
+    uint32_t symbols, instrs, dims, args, checks, operands, steps, numbers /* xf_val */, nodes, ranges,
         meta /* strings: key, value */, strings;
     xf_val work_bytes; /* workspace without scratch and without context-owned outputs */
     uint32_t check;    /* of the blob (check.h) */
