@@ -2,7 +2,7 @@
 
     import numpy as np, xf
     session = xf.InferenceSession("model.so")
-    out, = session.run(None, {"input_ids": ids, "attention_mask": mask})
+    out, = session.run("sentence_embedding", {"input_ids": ids, "attention_mask": mask})
 
 A model compiled with --packed-entry also takes sequences one behind another, without padding:
 
@@ -10,14 +10,18 @@ A model compiled with --packed-entry also takes sequences one behind another, wi
 
 Zero copy both ways: inputs are read where NumPy has them (only arrays that are not C-contiguous are copied), outputs
 are allocated by NumPy and written in place. Errors of the model are exceptions of type xf.Error with its message. One
-session may be used from several threads: each gets a context of its own; the weights are shared.
+session may be used from several threads: each gets a context of its own; the weights are shared. After os.fork the
+child may go on with the sessions of its parent. Where code for onnxruntime would do, it mostly does here: the names of
+methods, the types of inputs, and arguments such as providers, which are ignored.
 """
 
+import _ctypes
 import collections
 import ctypes as C
 import json
 import os
 import threading
+import weakref
 
 import numpy as np
 
@@ -38,6 +42,9 @@ _NAMES = {
     (2, 64): "float64",
     (6, 8): "bool",
 }
+
+
+_ONNX_NAMES = {"float32": "float", "float64": "double"}
 
 
 class _Device(C.Structure):
@@ -140,14 +147,17 @@ class Error(RuntimeError):
 
 
 class Node:
-    """A declared input or output, with the attribute names that users of onnxruntime know.
+    """A declared input or output, as onnxruntime describes it.
 
-    shape: an int, a name, or None (decided at run time, no name) for each dim; ranges: (least, most or None) for each.
+    type: "tensor(int64)", "tensor(float)", ...; shape: an int, a name, or None (decided at run time, no name) for each
+    dim; ranges: (least, most or None) for each.
     """
 
     def __init__(self, info):
         self.name = info.name.decode()
-        self.type = _NAMES.get((info.dtype.code, info.dtype.bits), "bfloat16" if info.dtype.code == 4 else "unknown")
+        kind = _NAMES.get((info.dtype.code, info.dtype.bits), "bfloat16" if info.dtype.code == 4 else "unknown")
+        self.type = f"tensor({_ONNX_NAMES.get(kind, kind)})"
+        self._kind = kind
         dims = range(info.ndim)
         names = [info.dim_name[d].decode() if info.dim_name[d] else None for d in dims]
         self.shape = [info.dim[d] if info.dim[d] >= 0 else names[d] for d in dims]
@@ -157,27 +167,100 @@ class Node:
     @property
     def dtype(self):
         """The NumPy dtype. bfloat16 needs the package ml_dtypes."""
-        if self.type == "bfloat16":
+        if self._kind == "bfloat16":
             import ml_dtypes
             return np.dtype(ml_dtypes.bfloat16)
-        return np.dtype(self.type)
+        return np.dtype(self._kind)
 
     def __repr__(self):
         return f"Node(name={self.name!r}, type={self.type!r}, shape={self.shape!r})"
 
 
+class _Library:
+    """A loaded model.so. The loader takes a path that it has loaded for the same file for ever: a file that was compiled
+    again is loaded under another spelling of its path, as long as somebody uses the old one."""
+
+    _lock = threading.Lock()
+    _loaded = {}  # path: [[file, users], ...]; the place in the list is the spelling
+
+    def __init__(self, path):
+        self.path, self.handle = path, None
+        with self._lock:
+            try:
+                stat = os.stat(path)
+                slots = self._loaded.setdefault(path, [])
+                self.slot = self._find(slots, (stat.st_dev, stat.st_ino))
+                folder, name = os.path.split(path)
+                self.so = C.CDLL(os.path.join(folder, "./" * self.slot + name), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+            except OSError as e:
+                raise Error(_not_a_model(path, e)) from None
+            slots[self.slot][1] += 1
+            self.handle = self.so._handle
+
+    @staticmethod
+    def _find(slots, file):
+        for i, slot in enumerate(slots):
+            if slot[0] == file:
+                return i
+        free = next((i for i, slot in enumerate(slots) if slot[1] == 0), len(slots))
+        slots[free:free + 1] = [[file, 0]]
+        return free
+
+    def close(self):
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            with self._lock:
+                _ctypes.dlclose(handle)
+                self._loaded[self.path][self.slot][1] -= 1
+
+    __del__ = close
+
+
+def _not_a_model(path, error):
+    """Why a file could not be loaded, in the words of somebody who gave the wrong one."""
+    if isinstance(error, FileNotFoundError) or not os.path.exists(path):
+        return f"{path}: there is no such file"
+    if os.path.isdir(path):
+        return f"{path}: is a directory, not a model compiled by xfc"
+    try:
+        with open(path, "rb") as f:
+            magic = f.read(4)
+    except OSError as e:
+        return f"{path}: cannot be read: {e.strerror}"
+    if magic != b"\x7fELF":
+        return f"{path}: not a model compiled by xfc, nor any shared object; compile a model with: xfc model.onnx -o model.so"
+    return f"{path}: cannot be loaded: {error}"
+
+
 class _Context:
-    """An xf_ctx that goes with the thread it serves."""
+    """An xf_ctx that goes with the thread it serves. lock: held while it runs."""
 
     def __init__(self, api, model, threads, check_finite):
         self.api, self.handle = api, C.c_void_p()
+        self.lock, self.process, self.thread = threading.Lock(), os.getpid(), threading.get_ident()
         opts = _CtxOpts(C.sizeof(_CtxOpts), threads or 0, None, None, None, 0, None, 2 if check_finite else 0)
         _check(api, api.ctx_create(model, C.byref(opts), C.byref(self.handle)), None)
 
-    def __del__(self):
-        if self.handle:
-            self.api.ctx_destroy(self.handle)
-            self.handle = None
+    def close(self):
+        """Waits for the run in progress. False: that was in the parent of this process, and will never end here."""
+        if self.lock.locked() and self.thread == threading.get_ident():
+            raise Error("close: called by a tap of a run in progress")
+        if not self.lock.acquire(blocking=self.process == os.getpid()):
+            return False
+        try:
+            if self.handle:
+                self.api.ctx_destroy(self.handle)
+                self.handle = None
+        finally:
+            self.lock.release()
+        return True
+
+    def cancel(self):
+        handle = self.handle
+        if handle:
+            self.api.cancel(handle)
+
+    __del__ = close
 
 
 def _check(api, status, ctx):
@@ -186,23 +269,29 @@ def _check(api, status, ctx):
 
 
 class InferenceSession:
-    """One compiled model. threads: workers of a run (None: the model's default); isa: force a code variant."""
+    """One compiled model, open until close() or the end of a with statement. threads: workers of a run (None: the model's
+    default); isa: force a code variant; weights: a file that holds them; check_finite: refuse NaN and infinity in outputs;
+    verify: read all weights and compare them with their checksums. providers and provider_options are ignored.
+    """
 
-    def __init__(self, path, threads=None, isa=None, weights=None, check_finite=False):
+    def __init__(self, path, threads=None, isa=None, weights=None, check_finite=False, verify=False, providers=None,
+                 provider_options=None):
         path = os.path.abspath(os.fspath(path))
-        self._model, self._local = None, threading.local()
+        self._api = self._model = None
+        self._local, self._contexts = threading.local(), weakref.WeakSet()
+        self._library = _Library(path)
         try:
-            self._so = C.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL)
-            get = self._so.xf_get_api
-        except (OSError, AttributeError) as e:
-            raise Error(f"{path}: not a model compiled by xfc: {e}") from None
+            get = self._library.so.xf_get_api
+        except AttributeError:
+            raise Error(f"{path}: a shared object, but not a model compiled by xfc") from None
         get.restype, get.argtypes = C.POINTER(_Api), [C.c_uint32]
         table = get(_ABI)
         if not table:
             raise Error(f"{path}: does not serve ABI version {_ABI}; use the xf.py that came with its xfc")
         self._api = api = table.contents
         opts = _OpenOpts(
-            C.sizeof(_OpenOpts), os.fsencode(weights) if weights else None, None, 0, isa.encode() if isa else None
+            C.sizeof(_OpenOpts), os.fsencode(weights) if weights else None, None, 0, isa.encode() if isa else None,
+            _Device(0, 0), 1 if verify else 0
         )
         model = C.c_void_p()
         _check(api, api.open(C.byref(opts), C.byref(model)), None)
@@ -216,11 +305,27 @@ class InferenceSession:
                               _nodes(api.packed_output_info, model, count), api.packed_infer_shapes,
                               api.packed_workspace_size, api.run_packed) if packed else None
 
-    def __del__(self):
-        self._local = None  # contexts first
-        if getattr(self, "_model", None):
-            self._api.release(self._model)
-            self._model = None
+    def close(self):
+        """Frees everything, after the runs in progress. The session is of no use afterwards."""
+        contexts = list(getattr(self, "_contexts", ()))
+        self._local, self._contexts = threading.local(), weakref.WeakSet()
+        model, self._model = getattr(self, "_model", None), None  # runs that did not begin yet find it closed
+        if not all([context.close() for context in contexts]):
+            return
+        if model:
+            self._api.release(model)
+        self._api = None
+        library, self._library = getattr(self, "_library", None), None
+        if library:
+            library.close()
+
+    __del__ = close
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def get_inputs(self):
         return list(self._entry.inputs)
@@ -238,11 +343,11 @@ class InferenceSession:
     @property
     def signature(self):
         """The declared inputs and outputs as plain Python data."""
-        return json.loads(self._api.signature_json(self._model))
+        return json.loads(self._open().signature_json(self._model))
 
     def metadata(self, key):
         """"isa", "xfc.version", ...; None if there is no such key."""
-        value = self._api.metadata(self._model, key.encode())
+        value = self._open().metadata(self._model, key.encode())
         return value.decode() if value is not None else None
 
     def workspace_size(self, feed):
@@ -255,7 +360,7 @@ class InferenceSession:
         return self._size(self._packed, feed, starts.ctypes.data, len(starts) - 1)
 
     def run(self, output_names, feed, out=None):
-        """Runs the model. output_names: which outputs and in which order (None: all). feed: {input name: array}. out:
+        """Runs the model. output_names: one name or several, in any order (None: all). feed: {input name: array}. out:
         {output name: array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns
         a list of arrays.
         """
@@ -272,13 +377,13 @@ class InferenceSession:
 
     def cancel_handle(self):
         """A function that stops this thread's run in progress; call it from another thread."""
-        ctx, api = self._context(), self._api
-        keep = self._local.context
-        return lambda: (keep, api.cancel(ctx))[1]
+        self._context()
+        return self._local.context.cancel
 
     def profile_start(self):
         """Starts timing each kernel of this thread's runs."""
-        _check(self._api, self._api.profile_start(self._context()), self._context())
+        ctx = self._context()
+        _check(self._api, self._api.profile_start(ctx), ctx)
 
     def profile(self):
         """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns", ...}]};
@@ -307,9 +412,15 @@ class InferenceSession:
 
     # --- private ----------------------------------------------------------------------------------------------------
 
+    def _open(self):
+        if not self._model:
+            raise Error("the session is closed")
+        return self._api
+
     def _context(self):
         if not hasattr(self._local, "context"):
-            self._local.context = _Context(self._api, self._model, self._threads, self._finite)
+            self._local.context = _Context(self._open(), self._model, self._threads, self._finite)
+            self._contexts.add(self._local.context)
         return self._local.context.handle
 
     def _starts(self, cu_seqlens):
@@ -327,20 +438,32 @@ class InferenceSession:
         return np.require(array, np.int32, ["C", "A"])
 
     def _size(self, entry, feed, *starts):
+        self._open()
         keep, tensors = self._bind(entry, feed)
         n = C.c_size_t()
         _check(self._api, entry.size(self._model, tensors, len(keep), *starts, self._threads or 0, C.byref(n)), None)
         return n.value
 
     def _call(self, entry, output_names, feed, out, *starts):
-        names = [n.name for n in entry.outputs] if output_names is None else list(output_names)
+        if output_names is None:
+            names = [n.name for n in entry.outputs]
+        else:
+            names = [output_names] if isinstance(output_names, str) else list(output_names)
         for name in names + list(out or ()):
             if name not in self._index:
                 raise Error(f"the model has no output {name!r}; it has {', '.join(self._index)}")
-        ctx = self._context()
-        keep, tensors = self._bind(entry, feed)
-        arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
-        _check(self._api, entry.run(ctx, tensors, len(keep), *starts, results, len(arrays)), ctx)
+        self._context()
+        context = self._local.context
+        if not context.lock.acquire(blocking=False):
+            raise Error("the session runs in this thread already: this call comes from a tap, or while it is closed")
+        try:
+            self._open()
+            keep, tensors = self._bind(entry, feed)
+            arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
+            status = entry.run(context.handle, tensors, len(keep), *starts, results, len(arrays))
+            _check(self._api, status, context.handle)
+        finally:
+            context.lock.release()
         return [arrays[self._index[name]] for name in names]
 
     def _bind(self, entry, feed):
@@ -390,8 +513,8 @@ def _describe(tensor, array, node):
     """Points tensor at array. What does not fit the declaration is left for the model to refuse, with its message."""
     kind = {"i": 0, "u": 1, "f": 2, "b": 6}.get(array.dtype.kind)
     if kind is None:
-        if node.type != "bfloat16" or array.dtype != node.dtype:
-            raise Error(f"{node.name!r}: NumPy type {array.dtype} is not {node.type}", 2)
+        if node._kind != "bfloat16" or array.dtype != node.dtype:
+            raise Error(f"{node.name!r}: NumPy type {array.dtype} is not {node._kind}", 2)
         kind = 4
     tensor.data, tensor.device = array.ctypes.data, _Device(1, 0)
     tensor.dtype = _Dtype(kind, array.dtype.itemsize * 8, 1)

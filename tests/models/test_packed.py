@@ -29,7 +29,7 @@ def pad(rows, starts, width):
 
 def make_inputs(session, tokens, rng):
     def values(node):
-        assert len(node.shape) == 1 and node.type in ("int64", "int32"), node
+        assert len(node.shape) == 1 and node.type in ("tensor(int64)", "tensor(int32)"), node
         most = 2 if "type" in node.name else 30
         return rng.integers(0, most, tokens).astype(node.dtype)
 
