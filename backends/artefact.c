@@ -1,17 +1,16 @@
 /* artefact.c - the files that a compile leaves: the linked shared object with weights and IR text added, or with
  * weights in a file beside it.
  *
- * Each file is written beside its target under another name and renamed, so that the target is whole or untouched.
+ * Each file is written beside its target and renamed (ir/base/outfile.h), so that the target is whole or untouched.
  * With a sidecar two renames are needed; if the second fails, the first is undone. In the moment between them, and
  * whenever the two files are mixed up later, the build id that both hold makes `open` refuse the pair.
  */
 #define _GNU_SOURCE
 #include "backends/artefact.h"
+#include "ir/base/outfile.h"
 #include "runtime/include/xfc/check.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,72 +156,64 @@ xfc_status xfc_check_artefact(xfc_ctx *ctx, const xfc_link_job *job) {
     return job->sidecar ? check_target(ctx, sidecar_path(ctx->arena, job)) : XFC_OK;
 }
 
-/* What open would give a new file. umask can only be read by setting it. */
-static mode_t file_mode(mode_t most) {
-    mode_t mask = umask(0);
-    umask(mask);
-    return most & ~mask;
-}
-
-/* Writes a file beside path; *beside is its name, removed again on failure. */
+/* Writes all of a file; it has no name yet, or one beside path. */
 static xfc_status write_beside(xfc_ctx *ctx, const content *c, const char *path, mode_t mode, write_fn *write,
-                               char **beside) {
-    *beside = xfc_sprintf(c->arena, "%s.XXXXXX", path);
-    int fd = mkostemp(*beside, O_CLOEXEC);
-    if (fd < 0) return io_error(ctx, path, "cannot be written", "choose another -o");
-    xfc_status s = write(ctx, fd, c);
-    if (s == XFC_OK && fchmod(fd, file_mode(mode)) != 0)
-        s = io_error(ctx, path, "cannot set its permissions", "choose another -o");
-    if (close(fd) != 0 && s == XFC_OK)
+                               xfc_outfile *out) {
+    if (!xfc_outfile_open(out, c->arena, ctx->leftovers, path, mode))
+        return io_error(ctx, path, "cannot be written", "choose another -o");
+    xfc_status s = write(ctx, out->fd, c);
+    if (s != XFC_OK) xfc_outfile_drop(out);
+    if (s == XFC_OK && !xfc_outfile_done(out))
         s = io_error(ctx, path, "cannot be written", "free some space or choose another -o");
-    if (s != XFC_OK) unlink(*beside);
     return s;
 }
 
-static xfc_status put_in_place(xfc_ctx *ctx, const char *beside, const char *path) {
-    if (rename(beside, path) == 0) return XFC_OK;
-    xfc_status s = io_error(ctx, path, "cannot be replaced", "choose another -o");
-    unlink(beside);
-    return s;
+static xfc_status put_in_place(xfc_ctx *ctx, xfc_outfile *f) {
+    return xfc_outfile_place(f) ? XFC_OK : io_error(ctx, f->path, "cannot be replaced", "choose another -o");
 }
 
 /* A second name for the file that is about to be replaced, if there is one. */
-static char *keep_old(xfc_arena *arena, const char *path) {
-    char *old = xfc_sprintf(arena, "%s.%ld.old", path, (long)getpid());
-    return link(path, old) == 0 ? old : NULL;
+static char *keep_old(xfc_ctx *ctx, xfc_arena *arena, const xfc_outfile *next) {
+    char *old = xfc_sprintf(arena, "%s.old", next->beside);
+    if (link(next->path, old) != 0) return NULL;
+    xfc_leftover_add(ctx->leftovers, old);
+    return old;
+}
+
+static xfc_status put_both(xfc_ctx *ctx, const content *c, xfc_outfile *weights, xfc_outfile *output) {
+    char *old = keep_old(ctx, c->arena, weights);
+    xfc_status s = put_in_place(ctx, weights);
+    if (s != XFC_OK) {
+        xfc_outfile_drop(output);
+    } else {
+        s = put_in_place(ctx, output);
+        if (s != XFC_OK && old) rename(old, weights->path);
+        if (s != XFC_OK && !old) unlink(weights->path);
+    }
+    if (!old) return s;
+    unlink(old);
+    xfc_leftover_drop(ctx->leftovers, old);
+    return s;
 }
 
 static xfc_status write_pair(xfc_ctx *ctx, const content *c) {
-    const char *weights = sidecar_path(c->arena, c->job), *output = c->job->output;
-    char *new_weights, *new_output;
-    XFC_TRY(write_beside(ctx, c, weights, 0666, write_sidecar, &new_weights));
-    xfc_status s = write_beside(ctx, c, output, 0777, write_object, &new_output);
-    if (s != XFC_OK) {
-        unlink(new_weights);
-        return s;
-    }
-    char *old = keep_old(c->arena, weights);
-    s = put_in_place(ctx, new_weights, weights);
-    if (s != XFC_OK) {
-        unlink(new_output);
-    } else {
-        s = put_in_place(ctx, new_output, output);
-        if (s != XFC_OK && old) rename(old, weights);
-        if (s != XFC_OK && !old) unlink(weights);
-    }
-    if (old) unlink(old);
+    xfc_outfile weights, output;
+    XFC_TRY(write_beside(ctx, c, sidecar_path(c->arena, c->job), 0666, write_sidecar, &weights));
+    xfc_status s = write_beside(ctx, c, c->job->output, 0777, write_object, &output);
+    if (s == XFC_OK) return put_both(ctx, c, &weights, &output);
+    xfc_outfile_drop(&weights);
     return s;
 }
 
 xfc_status xfc_write_artefact(xfc_ctx *ctx, const xfc_link_job *job, const void *elf, size_t n) {
     const content c = {.job = job, .arena = xfc_arena_new(), .elf = elf, .n = n};
-    char *beside;
+    xfc_outfile output;
     xfc_status s;
     if (job->sidecar) {
         s = write_pair(ctx, &c);
     } else {
-        s = write_beside(ctx, &c, job->output, 0777, write_object, &beside);
-        if (s == XFC_OK) s = put_in_place(ctx, beside, job->output);
+        s = write_beside(ctx, &c, job->output, 0777, write_object, &output);
+        if (s == XFC_OK) s = put_in_place(ctx, &output);
     }
     xfc_arena_free(c.arena);
     return s;

@@ -2,12 +2,13 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "tools/cli.h"
+#include "ir/base/outfile.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -210,26 +211,27 @@ int xf_report_diags(const xfc_ctx *ctx, bool as_json) {
     return xfc_exit_code(worst);
 }
 
-static bool write_all(FILE *f, const void *data, size_t n) {
-    bool ok = f && fwrite(data, 1, n, f) == n;
-    return (!f || fclose(f) == 0) && ok;
+static bool write_all(int fd, const char *data, size_t n) {
+    while (n) {
+        ssize_t k = write(fd, data, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return false;
+        data += k;
+        n -= (size_t)k;
+    }
+    return true;
 }
 
-bool xf_write_file(const char *path, const void *data, size_t n) {
+bool xf_write_file(xfc_ctx *ctx, const char *path, const void *data, size_t n) {
     if (!strcmp(path, "-")) return fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0;
-    if (is_special(path)) return write_all(fopen(path, "wb"), data, n);
-    size_t len = strlen(path) + 32;
-    char *temp = malloc(len);
-    if (!temp) return false;
-    snprintf(temp, len, "%s.%ld.tmp", path, (long)getpid());
-    FILE *f = fopen(temp, "wb");
-    bool ok = write_all(f, data, n);
-    if (ok && rename(temp, path) != 0) ok = false;
-    if (!ok && f) {
-        int saved = errno;
-        unlink(temp);
-        errno = saved;
+    if (is_special(path)) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        bool ok = fd >= 0 && write_all(fd, data, n);
+        return (fd < 0 || close(fd) == 0) && ok;
     }
-    free(temp);
-    return ok;
+    xfc_outfile f;
+    if (!xfc_outfile_open(&f, ctx->arena, ctx->leftovers, path, 0666)) return false;
+    if (write_all(f.fd, data, n)) return xfc_outfile_done(&f) && xfc_outfile_place(&f);
+    xfc_outfile_drop(&f);
+    return false;
 }

@@ -41,6 +41,6 @@ const char *xf_beside(xfc_arena *, const char *path, const char *name);   /* nam
 /* A file of IR text; verified if wanted. NULL: recorded. */
 xfc_graph *xf_parse_file(xfc_ctx *, const char *path, bool verify);
 /* Writes beside path, then renames: never a partial file. "-" is stdout; a device or a pipe is written to as it is. */
-bool xf_write_file(const char *path, const void *data, size_t n);
+bool xf_write_file(xfc_ctx *, const char *path, const void *data, size_t n);
 
 #endif

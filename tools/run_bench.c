@@ -290,6 +290,6 @@ xfc_status xf_write_profile(xf_runner *r, xf_ctx *ctx, const char *path) {
     char *text = xfc_alloc(r->ctx->arena, n + 1, 1);
     if (status == XF_OK) status = r->api->profile_json(ctx, text, n + 1, &n);
     if (status != XF_OK) return xf_runner_failed(r, ctx, status);
-    if (xf_write_file(path, text, n)) return XFC_OK;
+    if (xf_write_file(r->ctx, path, text, n)) return XFC_OK;
     return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", strerror(errno));
 }

@@ -121,7 +121,7 @@ xfc_status xf_npy_write(xfc_ctx *c, const char *path, const xfc_tensor *t) {
     xfc_buf_bytes(&file, (unsigned char[]){(unsigned char)b.n, (unsigned char)(b.n >> 8)}, 2);
     xfc_buf_bytes(&file, b.text, b.n);
     xfc_buf_bytes(&file, t->data, t->bytes);
-    if (xf_write_file(path, file.text, file.n)) return XFC_OK;
+    if (xf_write_file(c, path, file.text, file.n)) return XFC_OK;
     return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", strerror(errno));
 }
 

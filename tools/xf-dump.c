@@ -2,6 +2,7 @@
 #include "frontend/frontend.h"
 #include "ir/text.h"
 #include "tools/dump.h"
+#include "tools/guard.h"
 #include "tools/pass_cli.h"
 #include <errno.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static xfc_status dump(xf_dump *d, const char *path, options *o) {
     return s;
 }
 
-static int run(xfc_ctx *ctx, const char *path, options *o) {
+static int dump_file(xfc_ctx *ctx, const char *path, options *o) {
     o->what.ir = o->what.ir_stage != NULL;
     o->what.assembly = o->what.kernel != NULL;
     if (!o->what.ir_stage) o->what.ir_stage = "";
@@ -63,7 +64,7 @@ static int run(xfc_ctx *ctx, const char *path, options *o) {
     xfc_status s = dump(&d, path, o);
     if (s == XFC_OK) {
         xf_dump_end(&d);
-        if (!xf_write_file("-", d.out.text ? d.out.text : "", d.out.n))
+        if (!xf_write_file(ctx, "-", d.out.text ? d.out.text : "", d.out.n))
             s = xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){0}, "standard output cannot be written: %s; free some space",
                          strerror(errno));
     }
@@ -71,9 +72,10 @@ static int run(xfc_ctx *ctx, const char *path, options *o) {
     return code ? code : s == XFC_OK ? 0 : xfc_exit_code(s);
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv, xfc_leftovers *leftovers) {
     options o = {0};
     xfc_ctx *ctx = xfc_ctx_new();
+    ctx->leftovers = leftovers;
     const xf_cli_option table[] = {
         {XF_CLI_SECTION, "parts (default: signature and ops; of a .so also variants and metadata)", NULL, NULL, NULL},
         {XF_CLI_FLAG, "signature", NULL, "inputs, outputs and dimensions with their ranges", &o.what.signature},
@@ -123,8 +125,11 @@ int main(int argc, char **argv) {
     } else if (!stop && !xf_pass_words_read("xf-dump", &o.pass_words, &o.what.pass_opts)) {
         code = 2;
     } else if (!stop) {
-        code = run(ctx, files.item[0], &o);
+        code = dump_file(ctx, files.item[0], &o);
     }
     xfc_ctx_free(ctx);
     return code;
 }
+
+/* Assembly comes from LLVM, which ends the process where memory runs out. */
+int main(int argc, char **argv) { return xf_guarded("xf-dump", run, argc, argv); }

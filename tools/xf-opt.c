@@ -370,9 +370,9 @@ static int print_result(const options *o, const xfc_graph *g) {
     xfc_print_graph(
         &b, g,
         &(xfc_print_opts){.locations = o->locations, .data_inline = in_text, .data_file = name, .beside = &beside});
-    if (data && !xf_write_file(data, beside.text, beside.n))
+    if (data && !xf_write_file(o->ctx, data, beside.text, beside.n))
         output = data;
-    else if (xf_write_file(output, b.text, b.n))
+    else if (xf_write_file(o->ctx, output, b.text, b.n))
         return 0;
     fprintf(stderr, "xf-opt: error: '%s' cannot be written: %s; choose another -o\n", output, strerror(errno));
     return EXIT_IO;

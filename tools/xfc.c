@@ -10,6 +10,7 @@
 #include "ir/text.h"
 #include "passes/packed_entry.h"
 #include "tools/cli.h"
+#include "tools/guard.h"
 #include "tools/pass_cli.h"
 
 #include <errno.h>
@@ -93,7 +94,7 @@ static bool split_isas(options *o, const xfc_backend *backend) {
 }
 
 static int write_output(const options *o, const void *data, size_t n) {
-    if (xf_write_file(o->output ? o->output : "-", data, n)) return 0;
+    if (xf_write_file(o->ctx, o->output ? o->output : "-", data, n)) return 0;
     fprintf(stderr, "%s: error: cannot be written: %s; choose another -o\n", o->output, strerror(errno));
     return 4;
 }
@@ -143,6 +144,7 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
     xf_notes_store(g, XF_NOTES_IN_ARTEFACT);
     if (s == XFC_OK) s = packed ? xfc_plan_blobs(g, packed, meta, &plan, &packed_plan) : xfc_plan_blob(g, meta, &plan);
     xfc_buf text = {.arena = o->ctx->arena};
+    g->source = NULL; /* the file's name says nothing of the model: under another it makes the same bytes */
     if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
     xfc_link_job job = {.objects = objects,
                         .n_objects = o->n_isas,
@@ -282,8 +284,9 @@ static int check_options(options *o, const xf_cli_list *files) {
                : 2;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv, xfc_leftovers *leftovers) {
     options o = {.ctx = xfc_ctx_new()};
+    o.ctx->leftovers = leftovers;
     const xf_cli_option table[] = {
         {XF_CLI_SECTION, "output", NULL, NULL, NULL},
         {XF_CLI_TEXT, "o", "FILE", "the output, literally this file", &o.output},
@@ -348,3 +351,5 @@ int main(int argc, char **argv) {
     xfc_ctx_free(o.ctx);
     return code;
 }
+
+int main(int argc, char **argv) { return xf_guarded("xfc", run, argc, argv); }

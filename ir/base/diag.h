@@ -7,6 +7,7 @@
 #ifndef XFC_DIAG_H
 #define XFC_DIAG_H
 #include "ir/base/arena.h"
+#include "ir/base/leftover.h"
 #include "ir/base/map.h"
 #include "ir/base/str.h"
 
@@ -37,6 +38,7 @@ typedef struct xfc_ctx {
     xfc_diag *diags;
     uint32_t n_diags, cap_diags, n_errors;
     xfc_at_exit *at_exit;
+    xfc_leftovers *leftovers; /* NULL: nobody cleans up if the process ends early */
 } xfc_ctx;
 
 xfc_ctx *xfc_ctx_new(void); /* in ir/ir.c: wires strings, ints and tensors together */

@@ -48,11 +48,11 @@ static void check_entries(const xfc_graph *g, const char *ptx, const char *file)
     test_int(entries, set.n_kernels, __FILE__, __LINE__, file);
 }
 
-static void assemble(const char *ptxas, const xfc_blob *ptx, const char *file) {
+static void assemble(xfc_ctx *ctx, const char *ptxas, const xfc_blob *ptx, const char *file) {
     const char *base = getenv("TMPDIR");
     char path[300], command[1024];
     snprintf(path, sizeof path, "%s/xfc-ptx-%ld.ptx", base ? base : "/tmp", (long)getpid());
-    if (!CHECK(xf_write_file(path, ptx->data, ptx->n))) return;
+    if (!CHECK(xf_write_file(ctx, path, ptx->data, ptx->n))) return;
     snprintf(command, sizeof command, "'%s' -arch=sm_80 '%s' -o /dev/null", ptxas, path);
     test_check(system(command) == 0, __FILE__, __LINE__, file);
     unlink(path);
@@ -66,7 +66,7 @@ static void check_file(const char *ptxas, const char *file) {
         char *text = xfc_alloc(ctx->arena, ptx.n + 1, 1);
         memcpy(text, ptx.data, ptx.n);
         check_entries(g, text, file);
-        if (ptxas) assemble(ptxas, &ptx, file);
+        if (ptxas) assemble(ctx, ptxas, &ptx, file);
     } else {
         xfc_diags_print(ctx, stderr, false);
     }

@@ -1,0 +1,94 @@
+/* outfile.c - see outfile.h.
+ *
+ * Names beside the target are made of the process id and a number. Others may know them beforehand; but they are only
+ * taken when nobody has them, and do not grow with the target's, which may be as long as a name can be.
+ */
+#define _GNU_SOURCE /* O_TMPFILE */
+#include "ir/base/outfile.h"
+#include "ir/base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FD_PATH = 32, TRIES = 1000, DIGITS = 24 };
+
+static void fd_path(int fd, char text[FD_PATH]) { snprintf(text, FD_PATH, "/proc/self/fd/%d", fd); }
+
+/* -1: not here. Without /proc it could never be given a name. */
+static int open_nameless(const char *folder, mode_t mode) {
+    char text[FD_PATH];
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (fd < 0) return -1;
+    fd_path(fd, text);
+    if (access(text, F_OK) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* Makes the name: that of a new file, which is answered, or of the open one, which is. -1: errno says why. */
+static int take_name(xfc_outfile *f, int fd, mode_t mode) {
+    char text[FD_PATH], *number = f->beside + strlen(f->beside) - DIGITS;
+    fd_path(fd, text);
+    for (int i = 0; i < TRIES; i++) {
+        snprintf(number, DIGITS + 1, "%0*ld%0*d", DIGITS / 2, (long)getpid(), DIGITS / 2, i);
+        xfc_leftover_add(f->leftovers, f->beside);
+        int got = fd;
+        if (fd < 0)
+            got = open(f->beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        else if (linkat(AT_FDCWD, text, AT_FDCWD, f->beside, AT_SYMLINK_FOLLOW) != 0)
+            got = -1;
+        f->named = got >= 0;
+        if (f->named) return got;
+        xfc_leftover_drop(f->leftovers, f->beside);
+        if (errno != EEXIST) break;
+    }
+    return -1;
+}
+
+bool xfc_outfile_open(xfc_outfile *f, xfc_arena *arena, xfc_leftovers *leftovers, const char *path, mode_t mode) {
+    const char *slash = strrchr(path, '/');
+    int n = slash ? (int)(slash - path) + 1 : 0;
+    *f = (xfc_outfile){.path = path, .leftovers = leftovers};
+    f->beside = xfc_sprintf(arena, "%.*s.xfc-%*s", n, path, DIGITS, "");
+    f->fd = open_nameless(n ? xfc_sprintf(arena, "%.*s", n, path) : ".", mode);
+    if (f->fd < 0) f->fd = take_name(f, -1, mode);
+    return f->fd >= 0;
+}
+
+bool xfc_outfile_done(xfc_outfile *f) {
+    bool ok = f->named || take_name(f, f->fd, 0) >= 0;
+    if (!ok) {
+        xfc_outfile_drop(f);
+        return false;
+    }
+    int fd = f->fd;
+    f->fd = -1;
+    if (close(fd) == 0) return true; /* on NFS writing fails as late as this */
+    xfc_outfile_drop(f);
+    return false;
+}
+
+bool xfc_outfile_place(xfc_outfile *f) {
+    if (rename(f->beside, f->path) != 0) {
+        xfc_outfile_drop(f);
+        return false;
+    }
+    xfc_leftover_drop(f->leftovers, f->beside);
+    f->named = false;
+    return true;
+}
+
+void xfc_outfile_drop(xfc_outfile *f) {
+    int saved = errno;
+    if (f->fd >= 0) close(f->fd);
+    f->fd = -1;
+    if (f->named) {
+        unlink(f->beside);
+        xfc_leftover_drop(f->leftovers, f->beside);
+    }
+    f->named = false;
+    errno = saved;
+}
