@@ -1,14 +1,17 @@
 /* external.c - weights in files beside the model, without letting a model read anything else.
  *
  * A location is a relative path below the model's folder. It is opened component by component, each relative to the one
- * before and, unless links were allowed, without following any: nothing is checked first and opened later. The file
- * must be regular and, because a hard link can alias any file as a symbolic one can, must have one name only. Each file
- * is mapped once.
+ * before and without following links: nothing is checked first and opened later. The file must be regular and, because a
+ * hard link can alias any file as a symbolic one can, must have one name only.
+ * Where links are allowed, what they lead to is found first without opening it (O_PATH), asked where it lies, and only
+ * opened, as the very file that was asked, if that is below the folder. Each file is mapped once.
  */
 #define _GNU_SOURCE /* O_PATH, O_NOFOLLOW */
 #include "frontend/onnx/load.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -50,8 +53,8 @@ static xfc_status read_entries(xfc_ctx *ctx, const Onnx__TensorProto *t, xfc_loc
     return XFC_OK;
 }
 
-/* Opens dir/part, closes dir. */
-static int descend(int dir, const char *part, size_t n, bool last, bool follow) {
+/* Opens dir/part without following a link, closes dir. */
+static int descend(int dir, const char *part, size_t n, bool last) {
     char name[256];
     int fd = -1;
     if (n >= sizeof name) {
@@ -59,11 +62,60 @@ static int descend(int dir, const char *part, size_t n, bool last, bool follow) 
     } else {
         memcpy(name, part, n);
         name[n] = 0;
-        int flags = O_RDONLY | O_CLOEXEC | (last ? O_NONBLOCK : O_DIRECTORY) | (follow ? 0 : O_NOFOLLOW);
-        fd = openat(dir, name, flags);
+        fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | (last ? O_NONBLOCK : O_DIRECTORY));
     }
     int saved = errno;
     close(dir);
+    errno = saved;
+    return fd;
+}
+
+static int open_component_wise(int fd, const char *location) {
+    while (fd >= 0 && *location) {
+        size_t part = strcspn(location, "/"), gap = strspn(location + part, "/");
+        fd = descend(fd, location, part, !location[part + gap]);
+        location += part + gap;
+    }
+    return fd;
+}
+
+/* --- with links --- */
+
+enum { FD_PATH = 32 };
+
+static void fd_path(int fd, char text[FD_PATH]) { snprintf(text, FD_PATH, "/proc/self/fd/%d", fd); }
+
+/* Where an open file lies: no links in it. */
+static bool place_of(int fd, char place[PATH_MAX]) {
+    char text[FD_PATH];
+    fd_path(fd, text);
+    ssize_t n = readlink(text, place, PATH_MAX - 1);
+    if (n < 0) return false;
+    place[n] = 0;
+    return true;
+}
+
+static bool lies_below(int folder, int fd) {
+    char above[PATH_MAX], place[PATH_MAX];
+    if (!place_of(folder, above) || !place_of(fd, place)) return false;
+    size_t n = strlen(above);
+    n -= n == 1; /* "/" */
+    bool below = strncmp(place, above, n) == 0 && place[n] == '/';
+    if (!below) errno = EXDEV;
+    return below;
+}
+
+/* Closes folder. */
+static int open_following(int folder, const char *location) {
+    char text[FD_PATH];
+    int found = openat(folder, location, O_PATH | O_CLOEXEC), fd = -1;
+    if (found >= 0 && lies_below(folder, found)) {
+        fd_path(found, text);
+        fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
+    int saved = errno;
+    if (found >= 0) close(found);
+    close(folder);
     errno = saved;
     return fd;
 }
@@ -91,12 +143,8 @@ static int open_beneath(const char *model_path, const char *location, bool follo
     memcpy(folder, slash ? model_path : "./", n);
     folder[n] = 0;
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (fd >= 0 && *location) {
-        size_t part = strcspn(location, "/"), gap = strspn(location + part, "/");
-        fd = descend(fd, location, part, !location[part + gap], follow);
-        location += part + gap;
-    }
-    return fd;
+    if (fd < 0) return -1;
+    return follow ? open_following(fd, location) : open_component_wise(fd, location);
 }
 
 static void unmap(void *user) {
@@ -132,9 +180,15 @@ static const xfc_mapping *find_or_map(xfc_onnx_file *f, const char *location, xf
     }
     int fd = open_beneath(f->path, location, f->follow_links);
     if (fd < 0) {
-        const char *hint =
-            errno == ELOOP || errno == ENOTDIR ? " (symbolic links are refused unless --follow-links)" : "";
-        xfc_fail(f->ctx, XFC_ERR_IO, loc, "cannot open external data '%s': %s%s", location, strerror(errno), hint);
+        const char *hint = !f->follow_links && (errno == ELOOP || errno == ENOTDIR)
+                               ? " (symbolic links are refused unless --follow-links)"
+                               : "";
+        if (errno == EXDEV)
+            xfc_fail(f->ctx, XFC_ERR_INPUT, loc,
+                     "external data '%s' is a link that leads out of the model's folder; copy the file into it",
+                     location);
+        else
+            xfc_fail(f->ctx, XFC_ERR_IO, loc, "cannot open external data '%s': %s%s", location, strerror(errno), hint);
         return NULL;
     }
     m = xfc_new(f->ctx->arena, xfc_mapping);

@@ -284,6 +284,16 @@ def external_data_by_link(folder):
     return m, inputs, outputs, ["--follow-links"]
 
 
+@case
+def external_data_by_whole_path_of_a_link(folder):
+    t = external(folder, "link/link.bin", 0, file="real.bin")
+    os.rmdir(os.path.join(folder, "link"))
+    os.symlink(".", os.path.join(folder, "link"))
+    os.symlink(os.path.join(folder, "real.bin"), os.path.join(folder, "link.bin"))
+    m, inputs, outputs, _ = add_weight(t)
+    return m, inputs, outputs, ["--follow-links"]
+
+
 # ---- dims ----
 
 def dims_model(x, y, nodes=None, **kw):

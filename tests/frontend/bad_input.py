@@ -301,6 +301,35 @@ def external_symlinked_folder(folder):
     return external(location="link/full.bin")
 
 
+@case(1, r"external data 'link\.bin' is a link that leads out of the model's folder; copy the file into it")
+def external_symlink_out(folder):
+    write(os.path.dirname(folder), "secret.bin", bytes(24))
+    os.symlink("../secret.bin", os.path.join(folder, "link.bin"))
+    return external(location="link.bin"), ["--follow-links"]
+
+
+@case(1, r"external data 'sub/secret\.bin' is a link that leads out of the model's folder")
+def external_symlinked_folder_out(folder):
+    write(os.path.dirname(folder), "secret.bin", bytes(24))
+    os.symlink(os.path.dirname(folder), os.path.join(folder, "sub"))
+    return external(location="sub/secret.bin"), ["--follow-links"]
+
+
+@case(1, r"external data 'next\.bin' is a link that leads out of the model's folder")
+def external_symlink_to_a_like_named_folder(folder):
+    os.mkdir(folder + "2")
+    write(folder + "2", "full.bin", bytes(24))
+    os.symlink(folder + "2/full.bin", os.path.join(folder, "next.bin"))
+    return external(location="next.bin"), ["--follow-links"]
+
+
+@case(4, r"external data 'pipe' is not a regular file")
+def external_symlink_to_a_pipe(folder):
+    os.mkfifo(os.path.join(folder, "real"))
+    os.symlink("real", os.path.join(folder, "pipe"))
+    return external(location="pipe"), ["--follow-links"]
+
+
 @case(4, r"external data 'hard\.bin' is a hard link")
 def external_hard_link(folder):
     write(folder, "full.bin", bytes(24))
