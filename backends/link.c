@@ -68,6 +68,7 @@ static void remove_dir(linker *l) {
 
 static xfc_status write_file(linker *l, const char *name, const void *data, size_t n) {
     const char *path = xfc_str(l->ctx, path_of(l, name));
+    xfc_assert(l->fd >= 0);
     int fd = openat(l->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return io_error(l, path, "cannot be created", "set TMPDIR to a directory that can be written");
     xfc_status s = xfc_write_all(l->ctx, path, fd, data, n);
@@ -244,15 +245,32 @@ static xfc_status link_objects(linker *l) {
     return run_linker(l);
 }
 
+/* A file is rewound when its sections are known, so it is complete before anything reaches standard output. */
+static xfc_status write_to_stdout(linker *l, const void *elf, size_t n) {
+    static const char name[] = "output.so";
+    xfc_link_job job = *l->job;
+    char block[65536];
+    job.output = xfc_str(l->ctx, path_of(l, name));
+    XFC_TRY(xfc_write_artefact(l->ctx, &job, elf, n));
+    int fd = openat(l->fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return io_error(l, job.output, "cannot be read", "try again");
+    xfc_status s = XFC_OK;
+    for (ssize_t k; s == XFC_OK && (k = read(fd, block, sizeof block)) > 0;)
+        s = xfc_write_all(l->ctx, "standard output", STDOUT_FILENO, block, (size_t)k);
+    close(fd);
+    return s;
+}
+
 xfc_status xfc_link(xfc_ctx *ctx, const xfc_link_job *job) {
     linker l = {.ctx = ctx, .arena = xfc_arena_new(), .job = job, .loc = {.file = job->output}, .fd = -1};
     char *elf = NULL;
     size_t n = 0;
-    xfc_status s = xfc_check_artefact(ctx, job);
+    bool to_stdout = strcmp(job->output, "-") == 0;
+    xfc_status s = to_stdout ? XFC_OK : xfc_check_artefact(ctx, job);
     if (s == XFC_OK) s = make_dir(&l);
     if (s == XFC_OK) s = link_objects(&l);
     if (s == XFC_OK) s = read_file(&l, linked_file, &elf, &n);
-    if (s == XFC_OK) s = xfc_write_artefact(ctx, job, elf, n);
+    if (s == XFC_OK) s = to_stdout ? write_to_stdout(&l, elf, n) : xfc_write_artefact(ctx, job, elf, n);
     remove_dir(&l);
     xfc_arena_free(l.arena);
     return s;

@@ -91,7 +91,9 @@ int main(int argc, char **argv) {
     if (argc < 3) return fail("usage", "example MODEL.so TOKEN_ID...");
     for (; n < argc - 2 && n < 512; n++) ids[n] = strtoll(argv[n + 2], NULL, 10);
 
-    void *so = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    char path[4096]; /* dlopen looks for names without a slash in the system's folders */
+    snprintf(path, sizeof path, "%s%s", strchr(argv[1], '/') ? "" : "./", argv[1]);
+    void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!so) return fail(argv[1], dlerror());
     xf_get_api_fn get_api;
     *(void **)&get_api = dlsym(so, "xf_get_api"); /* POSIX's way to make a function of dlsym's answer */

@@ -3,11 +3,12 @@
  *   api.c        the table of xf.h; models; errors          ctx.c     contexts and their memory
  *   weights.c    finds and maps the weights                 shape.c   checks inputs, binds symbols, evaluates sizes
  *   signature.c  what the model declares, structs and JSON  run.c     one run: outputs, memory, the step loop
- *   cpuid.c      which code variants can run here           observe.c taps and profile
+ *   cpuid.c      picks a code variant                       observe.c taps and profile
  *   pool.c       the default parallel_for                   threads.c how many threads by default
  *   host.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *   check.c      checksums                                  blame.c   which index was out of range
+ *   cpu_level.c  what this CPU runs
  *
  * The only mutable state outside models and contexts is the calling thread's error text (api.c).
  */
@@ -104,6 +105,7 @@ void xf_weights_close(xf_model *);
 xf_status xf_signature_make(xf_model *, xf_error *);
 void xf_signature_free(xf_model *);
 
+uint64_t xf_cpu_level(void); /* cpu_level.c */
 /* cpuid.c: NULL name: the best variant that this CPU runs. */
 xf_status xf_variant_pick(const xf_variant *variants, const char *name, const xf_variant **out, xf_error *);
 

@@ -2,49 +2,77 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "tools/cli.h"
+#include "ir/base/nearest.h"
 #include "ir/base/outfile.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-static void print_help(const xf_cli *cli) {
-    printf("usage: %s %s\n\n%s\n", cli->tool, cli->usage, cli->about);
-    for (uint32_t i = 0; i < cli->n_options; i++) {
-        const xf_cli_option *o = &cli->options[i];
-        if (o->kind == XF_CLI_SECTION) {
-            printf("\n%s\n", o->name);
-            continue;
-        }
-        char left[64];
-        const char *dash = strlen(o->name) == 1 ? "-" : "--", *value = o->value ? o->value : "";
-        bool optional = value[0] == '?';
-        snprintf(left, sizeof left, "%s%s%s%s%s", dash, o->name,
-                 !o->value  ? ""
-                 : optional ? "[="
-                 : dash[1]  ? "="
-                            : " ",
-                 optional ? value + 1 : value, optional ? "]" : "");
-        const char *line = o->help;
-        for (bool first = true; line; first = false) {
-            const char *end = strchr(line, '\n');
-            printf("  %-30s %.*s\n", first ? left : "", end ? (int)(end - line) : (int)strlen(line), line);
-            line = end ? end + 1 : NULL;
-        }
-    }
-    if (cli->examples) printf("\nexamples\n%s", cli->examples);
+/* --- usage errors --- */
+
+enum { STOP_USAGE = 1 + 2 };
+
+/* What was typed may hold any byte; one message is one line. A question stands for itself. */
+int xf_cli_wrong(const char *tool, const char *fmt, ...) {
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_buf raw = {.arena = scratch}, line = {.arena = scratch};
+    va_list args;
+    va_start(args, fmt);
+    xfc_buf_vprintf(&raw, fmt, args);
+    va_end(args);
+    xfc_buf_plain(&line, raw.text);
+    bool question = line.n && line.text[line.n - 1] == '?';
+    fprintf(stderr, "%s: error: %s", tool, line.text);
+    if (question)
+        fputc('\n', stderr);
+    else
+        fprintf(stderr, "; see %s --help\n", tool);
+    xfc_arena_free(scratch);
+    return STOP_USAGE - 1;
 }
 
-static int bad_usage(const xf_cli *cli, const char *what, const char *arg) {
-    fprintf(stderr, "%s: error: %s '%s'; see %s --help\n", cli->tool, what, arg, cli->tool);
-    return 3;
+static int bad_usage(const xf_cli *cli, const char *what, const char *arg, const char *hint) {
+    xf_cli_wrong(cli->tool, "%s '%s'%s", what, arg, hint);
+    return STOP_USAGE;
 }
+
+static bool is_number(const char *end, const char *text) { return end != text && !*end && errno == 0; }
+
+bool xf_cli_int(const char *tool, const char *option, const char *text, int64_t least, int64_t most, int64_t *out) {
+    if (!text) return true;
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    if (is_number(end, text) && *out >= least && *out <= most) return true;
+    if (most == INT64_MAX)
+        xf_cli_wrong(tool, "%s '%s': a whole number from %" PRId64 " on is needed", option, text, least);
+    else
+        xf_cli_wrong(tool, "%s '%s': a whole number from %" PRId64 " to %" PRId64 " is needed", option, text, least,
+                     most);
+    return false;
+}
+
+bool xf_cli_tolerance(const char *tool, const char *option, const char *text, double *out) {
+    if (!text) return true;
+    char *end;
+    errno = 0;
+    *out = strtod(text, &end);
+    if (is_number(end, text) && *out >= 0) return true;
+    xf_cli_wrong(tool, "%s '%s': a number that is not negative is needed", option, text);
+    return false;
+}
+
+/* --- options --- */
 
 static const xf_cli_option *find(const xf_cli *cli, const char *name, size_t n) {
     for (uint32_t i = 0; i < cli->n_options; i++) {
@@ -61,6 +89,44 @@ static const xf_cli_option *find_short(const xf_cli *cli, const char *arg, const
     return o && o->value ? o : NULL;
 }
 
+static int unknown_option(const xf_cli *cli, xfc_arena *arena, const char *arg, const char *name, size_t n) {
+    xfc_nearest near = {.wanted = name, .n = n};
+    for (uint32_t i = 0; i < cli->n_options; i++)
+        if (cli->options[i].kind != XF_CLI_SECTION && cli->options[i].name[1])
+            xfc_nearest_offer(&near, cli->options[i].name);
+    xfc_nearest_offer(&near, "help");
+    xfc_nearest_offer(&near, "version");
+    return bad_usage(cli, "unknown option", arg, xfc_did_you_mean(arena, &near, "--"));
+}
+
+/* The words of "auto|off|require", one a call; false: no more, or the value is no choice of words. */
+bool xf_cli_next_word(const char *value, const char **word, size_t *n) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-|";
+    if (!value) return false;
+    value += *value == '?';
+    if (!strchr(value, '|') || value[strspn(value, letters)]) return false;
+    const char *next = *word ? *word + *n + 1 : value;
+    if (next > value + strlen(value)) return false;
+    *word = next;
+    *n = strcspn(next, "|");
+    return true;
+}
+
+static bool check_word(const xf_cli *cli, xfc_arena *arena, const xf_cli_option *o, const char *value) {
+    xfc_nearest near = {.wanted = value, .n = strlen(value)};
+    xfc_buf known = {.arena = arena};
+    const char *word = NULL;
+    for (size_t n = 0; xf_cli_next_word(o->value, &word, &n);) {
+        if (strlen(value) == n && strncmp(value, word, n) == 0) return true;
+        xfc_buf_printf(&known, "%s%.*s", known.n ? ", " : "", (int)n, word);
+        xfc_nearest_offer(&near, xfc_sprintf(arena, "%.*s", (int)n, word));
+    }
+    if (!known.n) return true; /* any value will do */
+    xf_cli_wrong(cli->tool, "unknown --%s=%s; known: %s%s", o->name, value, known.text,
+                 xfc_did_you_mean(arena, &near, ""));
+    return false;
+}
+
 static void store(const xf_cli_option *o, xfc_arena *arena, const char *value) {
     if (o->kind == XF_CLI_FLAG) *(bool *)o->dest = true;
     if (o->kind == XF_CLI_OFF) *(bool *)o->dest = false;
@@ -71,60 +137,71 @@ static void store(const xf_cli_option *o, xfc_arena *arena, const char *value) {
     }
 }
 
-static int parse_one(const xf_cli *cli, xfc_arena *arena, xf_cli_list *args, uint32_t *i, xf_cli_list *rest) {
+static int parse_one(const xf_cli *cli, xfc_arena *arena, xf_cli_list *args, uint32_t *i, bool *words) {
     const char *arg = args->item[*i], *value = NULL;
-    if (arg[0] != '-' || !arg[1]) {
-        xfc_push(arena, rest->item, rest->n, rest->cap) = arg;
-        return 0;
-    }
     const char *name = arg + (arg[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
-    const xf_cli_option *o = find(cli, name, eq ? (size_t)(eq - name) : strlen(name));
+    size_t n = eq ? (size_t)(eq - name) : strlen(name);
+    const xf_cli_option *o = find(cli, name, n);
     if (o)
         value = eq ? eq + 1 : NULL;
     else
         o = find_short(cli, arg, &value);
-    if (!o) return bad_usage(cli, "unknown option", arg);
-    if (!o->value && value) return bad_usage(cli, "this option takes no value:", arg);
+    if (!o) return unknown_option(cli, arena, arg, name, n);
+    if (!o->value && value) return bad_usage(cli, "this option takes no value:", arg, "");
     if (o->value && !value && o->value[0] != '?') {
-        if (*i + 1 >= args->n) return bad_usage(cli, "a value must follow", arg);
+        if (*i + 1 >= args->n) return bad_usage(cli, "a value must follow", arg, "");
         value = args->item[++*i];
     }
+    if (value && !check_word(cli, arena, o, value)) *words = false;
     store(o, arena, value ? value : "");
     return 0;
 }
 
 /* @FILE: one argument a word, quotes group. */
-static bool expand_response(xfc_arena *arena, const char *path, xf_cli_list *args) {
+static bool expand_response(xfc_ctx *ctx, const char *path, xf_cli_list *args) {
     char *text;
     size_t n;
-    if (!xf_read_file(arena, path, &text, &n)) return false;
+    if (!xf_read_file(ctx, path, XF_MAX_RESPONSE, &text, &n)) return false;
     for (char *p = text; *p;) {
         while (*p && strchr(" \t\r\n", *p)) p++;
         if (!*p) break;
         char quote = *p == '"' || *p == '\'' ? *p++ : 0, *start = p;
         while (*p && (quote ? *p != quote : !strchr(" \t\r\n", *p))) p++;
         if (*p) *p++ = 0;
-        xfc_push(arena, args->item, args->n, args->cap) = start;
+        xfc_push(ctx->arena, args->item, args->n, args->cap) = start;
     }
     return true;
 }
 
-int xf_cli_parse(const xf_cli *cli, xfc_arena *arena, int argc, char **argv, xf_cli_list *rest) {
-    xf_cli_list args = {0};
+static int gather(const xf_cli *cli, xfc_ctx *ctx, int argc, char **argv, xf_cli_list *args) {
+    bool literal = false; /* behind -- nothing is special */
     for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '@' && !expand_response(arena, argv[i] + 1, &args))
-            return bad_usage(cli, "cannot read the response file", argv[i] + 1);
-        if (argv[i][0] != '@') xfc_push(arena, args.item, args.n, args.cap) = argv[i];
-    }
-    for (uint32_t i = 0; i < args.n; i++) {
-        if (!strcmp(args.item[i], "--help") || !strcmp(args.item[i], "-h")) {
-            print_help(cli);
-            return 1;
-        }
-        int stop = parse_one(cli, arena, &args, &i, rest);
-        if (stop) return stop;
+        literal = literal || !strcmp(argv[i], "--");
+        if (argv[i][0] != '@' || literal)
+            xfc_push(ctx->arena, args->item, args->n, args->cap) = argv[i];
+        else if (!expand_response(ctx, argv[i] + 1, args))
+            return bad_usage(cli, "cannot read the response file", argv[i] + 1,
+                             xfc_sprintf(ctx->arena, ": %s", strerror(errno)));
     }
     return 0;
+}
+
+int xf_cli_parse(const xf_cli *cli, xfc_ctx *ctx, int argc, char **argv, xf_cli_list *rest) {
+    xf_cli_list args = {0};
+    bool literal = false, words = true;
+    int stop = gather(cli, ctx, argc, argv, &args);
+    for (uint32_t i = 0; i < args.n && !stop; i++) {
+        const char *arg = args.item[i];
+        if (literal || arg[0] != '-' || !arg[1])
+            xfc_push(ctx->arena, rest->item, rest->n, rest->cap) = arg;
+        else if (!strcmp(arg, "--"))
+            literal = true;
+        else if (xf_cli_help(cli, arg))
+            return 1;
+        else
+            stop = parse_one(cli, ctx->arena, &args, &i, &words);
+    }
+    return stop || words ? stop : STOP_USAGE;
 }
 
 bool xf_has_suffix(const char *s, const char *suffix) {
@@ -138,19 +215,42 @@ double xf_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-bool xf_read_file(xfc_arena *arena, const char *path, char **text, size_t *n) {
-    FILE *f = fopen(path, "rb");
-    if (!f) return false;
-    xfc_buf b = {.arena = arena};
+enum { MAX_STREAM = 256 << 20 }; /* of a pipe or a device, which need not end */
+
+static bool read_stream(int fd, size_t most, xfc_buf *b) {
     char chunk[65536];
-    size_t got;
-    while ((got = fread(chunk, 1, sizeof chunk, f)) > 0) xfc_buf_bytes(&b, chunk, got);
-    bool ok = !ferror(f);
-    fclose(f);
+    for (ssize_t got; (got = read(fd, chunk, sizeof chunk)) != 0;) {
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return false;
+        xfc_buf_bytes(b, chunk, (size_t)got);
+        if (b->n <= most) continue;
+        errno = EFBIG;
+        return false;
+    }
+    return true;
+}
+
+bool xf_read_file(xfc_ctx *ctx, const char *path, size_t most, char **text, size_t *n) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0) return false;
+    bool ok = fstat(fd, &st) == 0;
+    if (ok && S_ISREG(st.st_mode) && (uint64_t)st.st_size > most) {
+        ok = false;
+        errno = EFBIG;
+    }
+    if (ok && !S_ISREG(st.st_mode) && most > MAX_STREAM) most = MAX_STREAM;
+    xfc_buf b = {.arena = ctx->arena};
+    ok = ok && read_stream(fd, most, &b);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    if (!ok) return false;
+    xfc_note_read(ctx, &st);
     if (!b.text) xfc_buf_str(&b, "");
     *text = b.text;
     *n = b.n;
-    return ok;
+    return true;
 }
 
 static bool is_special(const char *path) {
@@ -190,7 +290,7 @@ static bool read_beside(xfc_ctx *ctx, const char *file, const char *name, const 
 xfc_graph *xf_parse_file(xfc_ctx *ctx, const char *path, bool verify) {
     char *text;
     size_t n;
-    if (!xf_read_file(ctx->arena, path, &text, &n)) {
+    if (!xf_read_file(ctx, path, XF_MAX_TEXT, &text, &n)) {
         xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
         return NULL;
     }
@@ -223,6 +323,10 @@ static bool write_all(int fd, const char *data, size_t n) {
 }
 
 bool xf_write_file(xfc_ctx *ctx, const char *path, const void *data, size_t n) {
+    if (xfc_was_read(ctx, path)) {
+        errno = EEXIST;
+        return false;
+    }
     if (!strcmp(path, "-")) return fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0;
     if (is_special(path)) {
         int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -235,3 +339,5 @@ bool xf_write_file(xfc_ctx *ctx, const char *path, const void *data, size_t n) {
     xfc_outfile_drop(&f);
     return false;
 }
+
+const char *xf_write_error(void) { return errno == EEXIST ? "it was read, and would be lost" : strerror(errno); }

@@ -82,9 +82,7 @@ static xfc_status advance(xf_dump *d, xfc_graph **g, xfc_stage stage, const xf_d
 
 static xfc_status dump_ir(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
     xfc_stage stage = (*g)->stage;
-    if (*what->ir_stage && !stage_from_name(what->ir_stage, &stage))
-        return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
-                        "unknown stage '%s'; stages are imported, legal, kernels, scheduled, planned", what->ir_stage);
+    if (*what->ir_stage) xfc_assert(stage_from_name(what->ir_stage, &stage)); /* the table of options knows all */
     if (stage < (*g)->stage)
         return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
                         "it is already at stage %s; there is no way back to %s", xfc_stage_name((*g)->stage),

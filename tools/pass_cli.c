@@ -1,5 +1,6 @@
 /* pass_cli.c - see pass_cli.h. */
 #include "tools/pass_cli.h"
+#include "ir/base/nearest.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -10,28 +11,22 @@ typedef struct {
     xfc_choice choice;
 } word;
 
-static bool read_word(const char *tool, const char *option, const char *text, const word *words, uint32_t n,
-                      xfc_choice *out) {
-    if (!text) return true;
-    for (uint32_t i = 0; i < n; i++)
-        if (strcmp(text, words[i].word) == 0) return *out = words[i].choice, true;
-    fprintf(stderr, "%s: error: unknown --%s=%s; known:", tool, option, text);
-    for (uint32_t i = 0; i < n; i++) fprintf(stderr, "%s %s", i ? "," : "", words[i].word);
-    fprintf(stderr, "\n");
-    return false;
+/* The words were checked when the command line was read. */
+static void read_word(const char *text, const word *words, uint32_t n, xfc_choice *out) {
+    for (uint32_t i = 0; text && i < n; i++)
+        if (strcmp(text, words[i].word) == 0) *out = words[i].choice;
 }
 
-bool xf_pass_words_read(const char *tool, const xf_pass_words *w, xfc_pass_opts *out) {
+void xf_pass_words_read(const xf_pass_words *w, xfc_pass_opts *out) {
     static const word unpad[] = {{"auto", XFC_AUTO}, {"off", XFC_OFF}, {"require", XFC_FORCE}},
                       norm[] = {{"off", XFC_OFF}, {"auto", XFC_AUTO}, {"force", XFC_FORCE}},
                       fold[] = {{"on", XFC_AUTO}, {"off", XFC_OFF}}, crms[] = {{"off", XFC_OFF}, {"on", XFC_FORCE}};
     xfc_choice keep = XFC_AUTO;
-    bool ok = read_word(tool, "unpad", w->unpad, unpad, XFC_COUNT(unpad), &out->unpad);
-    ok = read_word(tool, "pre-rmsnorm", w->pre_rmsnorm, norm, XFC_COUNT(norm), &out->pre_rmsnorm) && ok;
-    ok = read_word(tool, "fold-ln-affine", w->fold_ln_affine, fold, XFC_COUNT(fold), &keep) && ok;
-    ok = read_word(tool, "pre-crmsnorm", w->pre_crmsnorm, crms, XFC_COUNT(crms), &out->pre_crmsnorm) && ok;
+    read_word(w->unpad, unpad, XFC_COUNT(unpad), &out->unpad);
+    read_word(w->pre_rmsnorm, norm, XFC_COUNT(norm), &out->pre_rmsnorm);
+    read_word(w->fold_ln_affine, fold, XFC_COUNT(fold), &keep);
+    read_word(w->pre_crmsnorm, crms, XFC_COUNT(crms), &out->pre_crmsnorm);
     out->keep_ln_affine = keep == XFC_OFF;
-    return ok;
 }
 
 /* The next name of a list as the runner reads it: commas and white space separate. */
@@ -44,26 +39,40 @@ static const xfc_pass_info *next_pass(const char **at, const char **name, size_t
     return NULL;
 }
 
+static bool no_such_pass(const char *tool, const char *option, const char *name, size_t n) {
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_nearest near = {.wanted = name, .n = n};
+    for (uint32_t i = 0; i < XFC_PASS_COUNT; i++) xfc_nearest_offer(&near, xfc_passes[i].name);
+    xf_cli_wrong(tool, "%s: no pass is named '%.*s'; --list-passes names all%s", option, (int)(n < 64 ? n : 64), name,
+                 xfc_did_you_mean(scratch, &near, ""));
+    xfc_arena_free(scratch);
+    return false;
+}
+
 static bool check_list(const char *tool, const char *option, const char *list, bool disabled) {
     const char *name;
     size_t n;
     while (list) {
         const xfc_pass_info *p = next_pass(&list, &name, &n);
         if (n == 0) break;
-        if (!p)
-            return fprintf(stderr, "%s: error: %s: no pass is named '%.*s'; see %s --list-passes\n", tool, option,
-                           (int)(n < 64 ? n : 64), name, tool),
-                   false;
+        if (!p) return no_such_pass(tool, option, name, n);
         if (disabled && p->kind != XFC_KIND_OPTIONAL)
-            return fprintf(stderr, "%s: error: %s: '%s' is required; leave it out of the list\n", tool, option,
-                           p->name),
-                   false;
+            return xf_cli_wrong(tool, "%s: '%s' is required; leave it out of the list", option, p->name), false;
     }
     return true;
 }
 
-bool xf_pass_names_check(const char *tool, const char *option, const char *passes, const char *disable) {
-    return check_list(tool, option, passes, false) && check_list(tool, "--disable-pass", disable, true);
+/* One pass, or a word that stands for several. */
+static bool check_print(const char *tool, const char *option, const char *text, const char *several) {
+    if (!text || !strcmp(text, "all") || (several && !strcmp(text, several))) return true;
+    return check_list(tool, option, text, false);
+}
+
+bool xf_pass_names_check(const char *tool, const xf_pass_names *names) {
+    return check_list(tool, names->option, names->passes, false) &&
+           check_list(tool, "--disable-pass", names->disable, true) &&
+           check_print(tool, "--print-ir-before", names->print_before, NULL) &&
+           check_print(tool, "--print-ir-after", names->print_after, "change");
 }
 
 int xf_pass_list(void) {

@@ -24,11 +24,14 @@ typedef struct { /* as given on the command line; NULL: not given */
      "as pre-rmsnorm, with one channel fewer (default off)", &(w)->pre_crmsnorm}
 /* clang-format on */
 
-/* False: a message for the tool is on stderr, and the exit code is 2. */
-bool xf_pass_words_read(const char *tool, const xf_pass_words *, xfc_pass_opts *out);
-/* The same for lists of names: every pass of --passes (called `option`) and of --disable-pass exists, and what is
- * disabled may be. NULL lists are fine. */
-bool xf_pass_names_check(const char *tool, const char *option, const char *passes, const char *disable);
+void xf_pass_words_read(const xf_pass_words *, xfc_pass_opts *out);
+/* Names of passes on the command line; NULL: not given. */
+typedef struct {
+    const char *option; /* how the list of passes to run is called */
+    const char *passes, *disable, *print_before, *print_after;
+} xf_pass_names;
+/* Every one exists, and what is disabled may be. False: a message for the tool is on stderr, and the exit code is 2. */
+bool xf_pass_names_check(const char *tool, const xf_pass_names *);
 int xf_pass_list(void); /* --list-passes: the exit code */
 
 /* One line a note on stderr: FILE: note: [pass] node 'X': text; or one JSON object. */

@@ -158,7 +158,9 @@ xfc_status xf_run_packed_once(xf_runner *, xf_ctx *, const xfc_tensor *const *in
 /* --- run_bench.c --- */
 
 typedef struct {
-    const char *warmup, *duration, *iters, *profile;
+    double warmup, duration; /* seconds */
+    int64_t iters;           /* 0: as many as fit into the duration */
+    const char *profile;
     int32_t threads, contexts;
     bool json;
     xf_fill fill; /* printed if known */

@@ -232,17 +232,6 @@ static void summarize(xf_runner *r, const lane *lanes, const xf_bench_opts *o, s
     print_result(r, &all, o, workspace, (double)all.n / seconds);
 }
 
-static xfc_status read_timing(xf_runner *r, const xf_bench_opts *o, timing *out) {
-    char *end = NULL;
-    unsigned long iters = o->iters ? strtoul(o->iters, &end, 10) : 0;
-    if (!xf_parse_time(o->warmup, &out->warm) || !xf_parse_time(o->duration, &out->duration) ||
-        (o->iters && (*end || iters == 0 || iters > 1u << 30)))
-        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){0},
-                        "--warmup and --duration take times such as 200ms or 3s, --iters a count");
-    out->iters = (uint32_t)iters;
-    return XFC_OK;
-}
-
 typedef struct {
     xf_tensor *in;
     xf_packed packed;
@@ -264,9 +253,8 @@ static xfc_status make_arguments(xf_runner *r, const xfc_tensor *const *in, int3
 }
 
 xfc_status xf_bench(xf_runner *r, xf_ctx *ctx, const xfc_tensor *const *in, const xf_bench_opts *o) {
-    timing t;
+    const timing t = {.warm = o->warmup, .duration = o->duration, .iters = (uint32_t)o->iters};
     arguments a = {0};
-    XFC_TRY(read_timing(r, o, &t));
     XFC_TRY(make_arguments(r, in, o->threads, &a));
     lane *lanes = xfc_new_array(r->ctx->arena, lane, o->contexts);
     for (int32_t i = 0; i < o->contexts; i++) {
@@ -291,5 +279,5 @@ xfc_status xf_write_profile(xf_runner *r, xf_ctx *ctx, const char *path) {
     if (status == XF_OK) status = r->api->profile_json(ctx, text, n + 1, &n);
     if (status != XF_OK) return xf_runner_failed(r, ctx, status);
     if (xf_write_file(r->ctx, path, text, n)) return XFC_OK;
-    return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", strerror(errno));
+    return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", xf_write_error());
 }

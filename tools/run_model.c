@@ -5,11 +5,13 @@
  * executed.
  */
 #define _GNU_SOURCE
+#include "ir/base/outfile.h"
 #include "tools/run.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static xfc_loc at(const char *path) { return (xfc_loc){.file = path}; }
 
@@ -50,6 +52,8 @@ static const char *with_slash(xfc_ctx *c, const char *path) {
 
 static xfc_status load(xf_runner *r) {
     xf_file file;
+    struct stat st;
+    if (stat(r->path, &st) == 0) xfc_note_read(r->ctx, &st);
     int number = xf_file_map(r->path, &file);
     if (number)
         return xfc_fail(r->ctx, XFC_ERR_IO, at(r->path), "cannot be read: %s; check the path", strerror(number));

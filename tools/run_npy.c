@@ -122,7 +122,7 @@ xfc_status xf_npy_write(xfc_ctx *c, const char *path, const xfc_tensor *t) {
     xfc_buf_bytes(&file, b.text, b.n);
     xfc_buf_bytes(&file, t->data, t->bytes);
     if (xf_write_file(c, path, file.text, file.n)) return XFC_OK;
-    return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", strerror(errno));
+    return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be written: %s", xf_write_error());
 }
 
 /* --- .npz --- */
@@ -206,7 +206,7 @@ static const unsigned char *find_end(const unsigned char *zip, size_t n) {
 xfc_status xf_npz_read(xfc_ctx *c, const char *path, xf_named_list *out) {
     char *text;
     size_t n;
-    if (!xf_read_file(c->arena, path, &text, &n))
+    if (!xf_read_file(c, path, XF_MAX_TENSOR, &text, &n))
         return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
     const unsigned char *zip = (const unsigned char *)text, *end = find_end(zip, n);
     if (!end) return bad(c, path, "is not a .npz file");

@@ -5,6 +5,7 @@
  * same seed gives the same numbers everywhere.
  */
 #include "frontend/frontend.h"
+#include "ir/base/nearest.h"
 #include "tools/run.h"
 #include <errno.h>
 #include <stdio.h>
@@ -104,7 +105,7 @@ xfc_status xf_read_tensor(xfc_ctx *c, const char *path, const xfc_tensor **out) 
         return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = path}, "is neither a .npy nor a .pb file");
     char *text;
     size_t n;
-    if (!xf_read_file(c->arena, path, &text, &n))
+    if (!xf_read_file(c, path, XF_MAX_TENSOR, &text, &n))
         return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
     return xf_npy_parse(c, path, text, n, out);
 }
@@ -213,9 +214,12 @@ static xfc_status read_shapes(const xf_runner *r, const xf_cli_list *shapes, int
         const char *eq = strrchr(shapes->item[i], '=');
         int input =
             eq ? xf_find_input(r, xfc_intern_n(r->ctx->strings, shapes->item[i], (size_t)(eq - shapes->item[i]))) : -1;
-        if (input < 0)
-            return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = r->path},
-                            "--shape %s: the model has no such input; see --list", shapes->item[i]);
+        if (input >= 0) continue;
+        xfc_nearest near = {.wanted = shapes->item[i], .n = strcspn(shapes->item[i], "=")};
+        for (uint32_t k = 0; k < r->n_in; k++) xfc_nearest_offer(&near, r->api->input_info(r->model, k)->name);
+        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = r->path},
+                        "--shape %s: the model has no such input; see --list%s", shapes->item[i],
+                        xfc_did_you_mean(r->ctx->arena, &near, ""));
     }
     for (uint32_t i = 0; i < r->n_in; i++) {
         const xf_io_info *info = r->api->input_info(r->model, i);
@@ -256,6 +260,24 @@ static xfc_status complete(const xf_runner *r, uint32_t i, int64_t (*dims)[XFC_M
                     "input '%s' cannot be made up: its size or type is too much", info->name);
 }
 
+/* An input that neither --input nor --shape names may have been forgotten. */
+static void tell_made_up(const xf_runner *r, const xfc_tensor *t, const char *name, const xf_random_opts *o) {
+    static const char *const text[] = {[ROLE_VALUES] = "random numbers in [-1, 1)", [ROLE_TYPES] = "0 everywhere"};
+    const role kind = role_of(name, t->dtype);
+    const char *what = kind == ROLE_IDS ? xfc_sprintf(r->ctx->arena, "random integers below %lld", (long long)o->max_id)
+                       : kind != ROLE_MASK ? text[kind]
+                       : o->lengths        ? "1 up to each length"
+                                           : "1 everywhere";
+    xfc_buf b = {.arena = r->ctx->arena};
+    xfc_buf_printf(&b, "%s[", xfc_dtype_name(t->dtype));
+    for (uint32_t d = 0; d < t->rank; d++) xfc_buf_printf(&b, "%s%lld", d ? ", " : "", (long long)t->dim[d]);
+    xfc_buf_str(&b, "] of input '");
+    xfc_buf_plain(&b, name);
+    fprintf(stderr,
+            "xf-run: note: %s' was not given and is made up: %s; give it with --input, or ask for that with --shape\n",
+            b.text, what);
+}
+
 xfc_status xf_complete_inputs(const xf_runner *r, const xf_cli_list *shapes, const xf_random_opts *o,
                               const xfc_tensor **in, xf_fill *fill) {
     int64_t (*dims)[XFC_MAX_RANK] = xfc_alloc_array(r->ctx->arena, r->n_in + 1, sizeof *dims, _Alignof(int64_t));
@@ -267,8 +289,12 @@ xfc_status xf_complete_inputs(const xf_runner *r, const xf_cli_list *shapes, con
             if (dims[i][d] < 0 && info->dim[d] < 0)
                 dims[i][d] = named_dim(r, info->dim_name[d], in, (const int64_t (*)[XFC_MAX_RANK])dims);
     }
-    for (uint32_t i = 0; i < r->n_in; i++)
-        if (!in[i]) XFC_TRY(complete(r, i, dims, o, in, fill));
+    for (uint32_t i = 0; i < r->n_in; i++) {
+        if (in[i]) continue;
+        const char *name = r->api->input_info(r->model, i)->name;
+        XFC_TRY(complete(r, i, dims, o, in, fill));
+        if (!given_shape(shapes, name)) tell_made_up(r, in[i], name, o);
+    }
     if (o->lengths && !fill->known)
         return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = r->path},
                         "--lengths: no mask is made up that could have them; leave its --input out, or give --pad-id");

@@ -80,9 +80,8 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_SECTION, "parts (default: signature and ops; of a .so also variants and metadata)", NULL, NULL, NULL},
         {XF_CLI_FLAG, "signature", NULL, "inputs, outputs and dimensions with their ranges", &o.what.signature},
         {XF_CLI_FLAG, "ops", NULL, "how often each op occurs; of a .so its steps by form", &o.what.ops},
-        {XF_CLI_TEXT, "ir", "?STAGE",
-         "IR text at a stage: imported, legal, kernels, scheduled,\nplanned (default: as read; of a .so planned)",
-         &o.what.ir_stage},
+        {XF_CLI_TEXT, "ir", "?imported|legal|kernels|scheduled|planned",
+         "IR text at a stage (default: as read; of a .so planned)", &o.what.ir_stage},
         {XF_CLI_FLAG, "passes", NULL, "what passes did and what they refused, with the reasons", &o.what.passes},
         {XF_CLI_FLAG, "plan", NULL,
          "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions; with a packed entry those\nof "
@@ -100,7 +99,8 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_SECTION, "how", NULL, NULL, NULL},
         {XF_CLI_FLAG, "json", NULL, "one JSON object", &o.what.json},
         {XF_CLI_FLAG, "v", NULL, "IR with the ONNX node of every op", &o.what.locations},
-        {XF_CLI_TEXT, "march", "ISA", "for the assembly of a model (default x86-64-v4)", &o.what.march},
+        {XF_CLI_TEXT, "march", "x86-64-v2|x86-64-v3|x86-64-v4", "for the assembly of a model (default x86-64-v4)",
+         &o.what.march},
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension of a model", &o.dims},
         {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input of a model", &o.shapes},
         {XF_CLI_FLAG, "packed-entry", NULL, "of a model: plans and code with the entry for packed batches, as of xfc",
@@ -118,13 +118,11 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         table,
         XFC_COUNT(table)};
     xf_cli_list files = {0};
-    int stop = xf_cli_parse(&cli, ctx->arena, argc, argv, &files), code = stop - 1;
+    int stop = xf_cli_parse(&cli, ctx, argc, argv, &files), code = stop - 1;
     if (!stop && files.n != 1) {
-        fprintf(stderr, "xf-dump: error: give exactly one file, not %u; see xf-dump --help\n", files.n);
-        code = 2;
-    } else if (!stop && !xf_pass_words_read("xf-dump", &o.pass_words, &o.what.pass_opts)) {
-        code = 2;
+        code = xf_cli_wrong("xf-dump", "give exactly one file, not %u", files.n);
     } else if (!stop) {
+        xf_pass_words_read(&o.pass_words, &o.what.pass_opts);
         code = dump_file(ctx, files.item[0], &o);
     }
     xfc_ctx_free(ctx);

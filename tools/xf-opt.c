@@ -6,6 +6,8 @@
  * generated here.
  */
 #include "frontend/frontend.h"
+#include "ir/base/nearest.h"
+#include "ir/base/outfile.h"
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -19,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2, EXIT_IO = 4, EXIT_DIFFERS = 5, MAX_PRINTED = 1024 };
+enum { EXIT_MODEL = 1, EXIT_USAGE = 2, EXIT_DIFFERS = 5, EXIT_BUG = 70, MAX_PRINTED = 1024 };
 #define MAX_INPUT_BYTES ((size_t)1 << 30)
 
 typedef struct {
@@ -33,24 +35,12 @@ typedef struct {
     xfc_ctx *ctx;
 } options;
 
-static int usage_error(const char *what, const char *value) {
-    fprintf(stderr, "xf-opt: error: %s '%s'; see xf-opt --help\n", what, value);
-    return EXIT_USAGE;
-}
-
 static bool read_int(const char *text, int64_t least, int64_t *out) {
     if (!text) return true;
     char *end;
     errno = 0;
     *out = strtoll(text, &end, 10);
     return end != text && !*end && errno == 0 && *out >= least;
-}
-
-static bool read_tolerance(const char *text, double *out) {
-    if (!text) return true;
-    char *end;
-    *out = strtod(text, &end);
-    return end != text && !*end && *out >= 0;
 }
 
 static int report(const options *o) { return xf_report_diags(o->ctx, false); }
@@ -186,13 +176,22 @@ static xfc_status make_array(binding *b, const xfc_value *v, xfc_arena *arena, x
     return XFC_OK;
 }
 
-static xfc_status all_used(xfc_ctx *c, const char *option, const xf_cli_list *list, const bool *used) {
-    for (uint32_t i = 0; i < list->n; i++)
-        if (!used[i])
-            return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0},
-                            "%s '%s' fits nothing in the graph's inputs; check name and "
-                            "value",
-                            option, list->item[i]);
+static xfc_status all_used(const xfc_graph *g, const char *option, const xf_cli_list *list, const bool *used,
+                           bool dims) {
+    for (uint32_t i = 0; i < list->n; i++) {
+        if (used[i]) continue;
+        xfc_nearest near = {.wanted = list->item[i], .n = strcspn(list->item[i], "=")};
+        for (uint32_t k = 0; k < g->n_in; k++) {
+            if (!dims && g->in[k]->name) xfc_nearest_offer(&near, g->in[k]->name);
+            for (uint32_t d = 0; dims && d < g->in[k]->type.rank; d++) {
+                const char *name = xfc_int_look(g->ctx, g->in[k]->type.dim[d])->name;
+                if (name) xfc_nearest_offer(&near, name);
+            }
+        }
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, (xfc_loc){0},
+                        "%s '%s' fits nothing in the graph's inputs; check name and value%s", option, list->item[i],
+                        xfc_did_you_mean(g->ctx->arena, &near, ""));
+    }
     return XFC_OK;
 }
 
@@ -205,8 +204,8 @@ static xfc_status make_inputs(const options *o, const xfc_graph *g, uint64_t see
     b.input_used = xfc_new_array(arena, bool, o->inputs.n);
     *out = xfc_new_array(arena, xfc_array, g->n_in);
     for (uint32_t i = 0; i < g->n_in; i++) XFC_TRY(make_array(&b, g->in[i], arena, &(*out)[i]));
-    if (!o->is_model) XFC_TRY(all_used(o->ctx, "--dim", &o->dims, b.dim_used)); /* the importer checked its own */
-    return all_used(o->ctx, "--input", &o->inputs, b.input_used);
+    if (!o->is_model) XFC_TRY(all_used(g, "--dim", &o->dims, b.dim_used, true)); /* the importer checked its own */
+    return all_used(g, "--input", &o->inputs, b.input_used, false);
 }
 
 /* --- evaluating --- */
@@ -352,7 +351,7 @@ static bool parse_checks(const char *list, xfc_run_opts *run_opts) {
 
 static const xfc_target *find_target(const char *name) {
     if (!name || strcmp(name, "cpu") == 0) return &xfc_target_cpu_generic;
-    return strcmp(name, "cuda") == 0 ? &xfc_target_cuda_generic : NULL;
+    return &xfc_target_cuda_generic;
 }
 
 static bool verified(const options *o, const xfc_graph *g, const char *when) {
@@ -374,61 +373,64 @@ static int print_result(const options *o, const xfc_graph *g) {
         output = data;
     else if (xf_write_file(o->ctx, output, b.text, b.n))
         return 0;
-    fprintf(stderr, "xf-opt: error: '%s' cannot be written: %s; choose another -o\n", output, strerror(errno));
-    return EXIT_IO;
+    xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = output}, "cannot be written: %s; choose another -o",
+             xf_write_error());
+    return report(o);
 }
 
 static int work(const options *o, xfc_graph **g, const xfc_target *target, const char *names,
                 const xfc_run_opts *run_opts) {
-    if (o->verify && !verified(o, *g, "as read")) return EXIT_DIFFERS;
+    if (o->verify && !verified(o, *g, "as read")) return EXIT_MODEL;
     xfc_graph *before = o->eval_both ? xfc_graph_clone(*g) : NULL;
     int code = 0;
     if (names && xfc_run_passes(g, target, names, run_opts) != XFC_OK) code = report(o);
     if (o->explain) xf_notes_print(*g, false);
-    if (!code && o->verify && !verified(o, *g, "after the passes")) code = EXIT_DIFFERS;
+    if (!code && o->verify && !verified(o, *g, "after the passes")) code = EXIT_BUG;
     if (!code && (o->eval || o->eval_both)) code = evaluate(o, before, *g);
     if (!code && ((!o->eval && !o->eval_both) || o->output)) code = print_result(o, *g);
     xfc_graph_free(before);
     return code;
 }
 
-static int read_numbers(options *o) {
+static bool read_numbers(options *o) {
     o->bisect = -1;
     o->rounds = 1;
     o->rtol = 1e-5;
     o->atol = 1e-6;
-    if (!read_int(o->bisect_text, 0, &o->bisect)) return usage_error("--bisect-limit is no count:", o->bisect_text);
-    if (!read_int(o->seed_text, 0, &o->seed)) return usage_error("--seed is no number:", o->seed_text);
-    if (!read_int(o->rounds_text, 1, &o->rounds)) return usage_error("--rounds is at least 1, not", o->rounds_text);
-    if (!read_tolerance(o->rtol_text, &o->rtol)) return usage_error("--rtol is no tolerance:", o->rtol_text);
-    if (!read_tolerance(o->atol_text, &o->atol)) return usage_error("--atol is no tolerance:", o->atol_text);
-    return 0;
+    return xf_cli_int("xf-opt", "--bisect-limit", o->bisect_text, 0, INT64_MAX, &o->bisect) &&
+           xf_cli_int("xf-opt", "--seed", o->seed_text, 0, INT64_MAX, &o->seed) &&
+           xf_cli_int("xf-opt", "--rounds", o->rounds_text, 1, INT64_MAX, &o->rounds) &&
+           xf_cli_tolerance("xf-opt", "--rtol", o->rtol_text, &o->rtol) &&
+           xf_cli_tolerance("xf-opt", "--atol", o->atol_text, &o->atol);
 }
 
 static int opt(options *o, const char *path) {
-    int bad = read_numbers(o);
-    if (bad) return bad;
+    if (!read_numbers(o)) return EXIT_USAGE;
     xfc_run_opts run_opts = {.print_before = o->print_before,
                              .print_after = o->print_after,
                              .disable = o->disable,
                              .verify = o->verify,
                              .time = o->time_passes,
                              .bisect_limit = o->bisect};
-    if (!xf_pass_words_read("xf-opt", &o->pass_words, &run_opts.passes) ||
-        !xf_pass_names_check("xf-opt", "-p", o->passes, o->disable))
-        return EXIT_USAGE;
+    const xf_pass_names pass_names = {"-p", o->passes, o->disable, o->print_before, o->print_after};
+    xf_pass_words_read(&o->pass_words, &run_opts.passes);
+    if (!xf_pass_names_check("xf-opt", &pass_names)) return EXIT_USAGE;
     if (!parse_checks(o->checks, &run_opts))
-        return usage_error("--check knows clone, roundtrip and verify, not", o->checks);
+        return xf_cli_wrong("xf-opt", "--check knows clone, roundtrip and verify, not '%s'", o->checks);
     const xfc_target *target = find_target(o->target);
-    if (!target) return usage_error("--target knows cpu and cuda, not", o->target);
     const char *names = o->passes;
     if (o->level && (o->level[0] < '0' || o->level[0] > '3' || o->level[1]))
-        return usage_error("-O goes from 0 to 3, not", o->level);
+        return xf_cli_wrong("xf-opt", "-O goes from 0 to 3, not '%s'", o->level);
     if (o->data && strcmp(o->data, "inline") != 0 && (!o->output || !strcmp(o->output, "-") || strchr(o->data, '/')))
-        return usage_error("--data is inline, or the name of a file that lies beside the -o FILE; got", o->data);
-    if (o->level && names) return usage_error("-O names passes itself: leave out -p", names);
+        return xf_cli_wrong("xf-opt", "--data is inline, or the name of a file that lies beside the -o FILE; got '%s'",
+                            o->data);
+    if (o->level && names) return xf_cli_wrong("xf-opt", "-O names passes itself: leave out -p '%s'", names);
     if (o->level) names = xfc_pipeline_default[o->level[0] - '0'];
     xfc_graph *g = read_graph(o, path);
+    if (o->output && xfc_was_read(o->ctx, o->output)) {
+        xfc_graph_free(g);
+        return xf_cli_wrong("xf-opt", "-o %s was read and would be lost; choose another -o", o->output);
+    }
     int code = g ? work(o, &g, target, names, &run_opts) : report(o);
     xfc_graph_free(g);
     return code;
@@ -448,7 +450,7 @@ int main(int argc, char **argv) {
         {XF_CLI_SECTION, "passes", NULL, NULL, NULL},
         {XF_CLI_TEXT, "p", "LIST", "run these passes in this order, comma-separated", &o.passes},
         {XF_CLI_TEXT, "O", "LEVEL", "run the default pipeline of -O0, -O1, -O2 or -O3", &o.level},
-        {XF_CLI_TEXT, "target", "NAME", "whose numbers passes see: cpu (default) or cuda", &o.target},
+        {XF_CLI_TEXT, "target", "cpu|cuda", "whose numbers passes see (default cpu)", &o.target},
         {XF_CLI_TEXT, "disable-pass", "LIST", "leave these optional passes out", &o.disable},
         {XF_CLI_TEXT, "bisect-limit", "N", "run only the first N optional passes", &o.bisect_text},
         XF_PASS_OPTIONS(&o.pass_words),
@@ -492,13 +494,13 @@ int main(int argc, char **argv) {
                         .about = "Runs passes on the compiler's intermediate representation and prints the result.",
                         .examples = examples};
     xf_cli_list rest = {0};
-    int stop = xf_cli_parse(&cli, o.ctx->arena, argc, argv, &rest), code;
+    int stop = xf_cli_parse(&cli, o.ctx, argc, argv, &rest), code;
     if (stop)
         code = stop - 1;
     else if (o.list_passes)
         code = xf_pass_list();
     else if (rest.n != 1)
-        code = usage_error("one input file is needed; got", rest.n ? rest.item[1] : "none");
+        code = xf_cli_wrong("xf-opt", "one input file is needed; got '%s'", rest.n ? rest.item[1] : "none");
     else
         code = opt(&o, rest.item[0]);
     xfc_ctx_free(o.ctx);

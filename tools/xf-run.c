@@ -4,6 +4,7 @@
  * Options are one table; each mode is one function. What the model has to be given is checked by the model itself (its
  * messages name the input); here only names and files are resolved.
  */
+#include "ir/base/nearest.h"
 #include "runtime/runtime.h"
 #include "tools/run.h"
 #include <stdio.h>
@@ -24,6 +25,9 @@ typedef struct {
     xf_lengths lengths;
     xf_fill fill;
     int32_t threads, contexts;
+    double warmup, duration; /* of --bench, as iters */
+    int64_t iters;
+    bool tapped; /* --tap matched something */
     xf_runner r;
     xf_ctx *ctx;
     const xfc_tensor **in, **out;
@@ -44,7 +48,7 @@ static const char examples[] =
 
 /* --- options --- */
 
-static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf_cli_list *rest) {
+static int parse_options(options *o, xfc_ctx *ctx, int argc, char **argv, xf_cli_list *rest) {
     const xf_cli_option table[] = {
         {XF_CLI_SECTION, "inputs and outputs", NULL, NULL, NULL},
         {XF_CLI_LIST, "input", "NAME=SPEC",
@@ -116,45 +120,42 @@ static int parse_options(options *o, xfc_arena *arena, int argc, char **argv, xf
         {XF_CLI_LIST, "dim", "NAME=N", "--compare: as given to xfc", &o->dims},
     };
     const xf_cli cli = {"xf-run", "MODEL.so [options]", about, examples, table, (uint32_t)XFC_COUNT(table)};
-    return xf_cli_parse(&cli, arena, argc, argv, rest);
+    return xf_cli_parse(&cli, ctx, argc, argv, rest);
 }
 
-static bool parse_double(const char *text, double absent, double *out) {
-    char *end;
-    *out = text ? strtod(text, &end) : absent;
-    return !text || (end != text && !*end && *out >= 0);
-}
-
-static bool parse_int(const char *text, long long absent, long long lo, long long hi, long long *out) {
-    char *end;
-    *out = text ? strtoll(text, &end, 10) : absent;
-    return !text || (end != text && !*end && *out >= lo && *out <= hi);
+static bool parse_time(const char *option, const char *text, const char *absent, double *out) {
+    if (xf_parse_time(text ? text : absent, out)) return true;
+    return xf_cli_wrong("xf-run", "%s '%s': a time such as 200ms or 3s is needed", option, text), false;
 }
 
 static bool parse_numbers(run *x) {
-    long long threads, seed, max_id, pad_id, contexts;
-    if (!parse_double(x->o.rtol, -1, &x->tol.rtol) || !parse_double(x->o.atol, -1, &x->tol.atol)) return false;
-    long long ulps;
-    if (!parse_int(x->o.ulp && *x->o.ulp ? x->o.ulp : NULL, 0, 0, INT64_MAX, &ulps)) return false;
-    x->tol.show_ulps = x->o.ulp != NULL;
-    x->tol.in_ulps = x->o.ulp && *x->o.ulp;
+    static const char tool[] = "xf-run";
+    const options *o = &x->o;
+    int64_t threads = 0, seed = 1, max_id = 100, pad_id = -1, contexts = 1, ulps = 0;
+    x->tol = (xf_tolerance){.rtol = -1, .atol = -1, .strict_padding = o->strict_padding};
+    x->tol.show_ulps = o->ulp != NULL;
+    x->tol.in_ulps = o->ulp && *o->ulp;
+    bool ok = xf_cli_tolerance(tool, "--rtol", o->rtol, &x->tol.rtol);
+    ok = xf_cli_tolerance(tool, "--atol", o->atol, &x->tol.atol) && ok;
+    ok = xf_cli_int(tool, "--ulp", x->tol.in_ulps ? o->ulp : NULL, 0, INT64_MAX, &ulps) && ok;
+    ok = xf_cli_int(tool, "--threads", o->threads, 1, XF_MAX_THREADS, &threads) && ok;
+    ok = xf_cli_int(tool, "--random-seed", o->seed, 0, INT64_MAX, &seed) && ok;
+    ok = xf_cli_int(tool, "--max-id", o->max_id, 1, INT32_MAX, &max_id) && ok;
+    ok = xf_cli_int(tool, "--pad-id", o->pad_id, 0, INT32_MAX, &pad_id) && ok;
+    ok = xf_cli_int(tool, "--contexts", o->contexts, 1, 1024, &contexts) && ok;
+    ok = xf_cli_int(tool, "--iters", o->iters, 1, INT32_MAX, &x->iters) && ok;
+    ok = parse_time("--warmup", o->warmup, "200ms", &x->warmup) && ok;
+    ok = parse_time("--duration", o->duration, "3s", &x->duration) && ok;
     x->tol.max_ulps = (uint64_t)ulps;
-    x->tol.strict_padding = x->o.strict_padding;
-    if (!parse_int(x->o.threads, 0, 1, XF_MAX_THREADS, &threads) || !parse_int(x->o.seed, 1, 0, INT64_MAX, &seed))
-        return false;
-    if (!parse_int(x->o.max_id, 100, 1, INT32_MAX, &max_id)) return false;
-    if (!parse_int(x->o.pad_id, -1, 0, INT32_MAX, &pad_id) || !parse_int(x->o.contexts, 1, 1, 1024, &contexts))
-        return false;
     x->threads = xf_thread_count((int32_t)threads);
     x->contexts = (int32_t)contexts;
-    x->random = (xf_random_opts){(uint64_t)seed, max_id, pad_id, x->o.lengths ? &x->lengths : NULL};
-    return true;
+    x->random = (xf_random_opts){(uint64_t)seed, max_id, pad_id, o->lengths ? &x->lengths : NULL};
+    return ok;
 }
 
 /* What is wrong with the command line; NULL: nothing. */
 static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *files) {
     if (files->n != 1) return "expected one MODEL.so";
-    if (!parse_numbers(x)) return "an option's number is no number or out of range";
     if (x->o.lengths && !xf_lengths_parse(arena, x->o.lengths, &x->lengths))
         return "--lengths is full, zipf:N, uniform:F with F from 0 to 1, or list:N,N,...";
     if (x->o.packed && x->o.per_node) return "--per-node looks at the padded entry: leave --packed out";
@@ -162,6 +163,8 @@ static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *file
     if (x->o.cu_seqlens && (x->o.shapes.n || x->o.lengths || x->o.compare || x->o.test_data))
         return "--cu-seqlens takes its inputs from --input: leave --shape, --lengths, --compare and --test-data out";
     if (x->o.pad_id && !x->o.lengths) return "--pad-id needs --lengths";
+    if (x->o.tap && (x->o.bench || x->o.compare || x->o.test_data))
+        return "--tap looks at one run: leave --bench, --compare and --test-data out";
     if (x->contexts > 1 && (!x->o.bench || x->o.profile)) return "--contexts needs --bench, and no --profile";
     return NULL;
 }
@@ -170,11 +173,15 @@ static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *file
 
 static xfc_status no_such(run *x, const char *option, const char *text, bool output) {
     xfc_buf b = {.arena = x->r.ctx->arena};
-    for (uint32_t i = 0; i < (output ? x->r.n_out : x->r.n_in); i++)
-        xfc_buf_printf(&b, "%s'%s'", i ? ", " : "",
-                       (output ? x->r.api->output_info : x->r.api->input_info)(x->r.model, i)->name);
-    return xfc_fail(x->r.ctx, XFC_ERR_INPUT, (xfc_loc){.file = x->r.path}, "%s %s: the model has no such %s; it has %s",
-                    option, text, output ? "output" : "input", b.text ? b.text : "none");
+    xfc_nearest near = {.wanted = text, .n = strcspn(text, "=")};
+    for (uint32_t i = 0; i < (output ? x->r.n_out : x->r.n_in); i++) {
+        const char *name = (output ? x->r.api->output_info : x->r.api->input_info)(x->r.model, i)->name;
+        xfc_buf_printf(&b, "%s'%s'", i ? ", " : "", name);
+        xfc_nearest_offer(&near, name);
+    }
+    return xfc_fail(x->r.ctx, XFC_ERR_INPUT, (xfc_loc){.file = x->r.path},
+                    "%s %s: the model has no such %s; it has %s%s", option, text, output ? "output" : "input",
+                    b.text ? b.text : "none", xfc_did_you_mean(x->r.ctx->arena, &near, ""));
 }
 
 /* NAME=REST where NAME is an input or output; names may hold '=', so the longest match wins. */
@@ -209,6 +216,7 @@ static xfc_status read_inputs(run *x) {
 
 static void on_tap(void *user, const char *node, int32_t output, const xf_tensor *value) {
     run *x = user;
+    x->tapped = true;
     const xfc_tensor *t = xf_tensor_copy(x->r.ctx, value, NULL);
     if (t) xf_print_tensor(xfc_sprintf(x->r.ctx->arena, "node output %d of", (int)output), node, t);
 }
@@ -266,6 +274,9 @@ static xfc_status run_once(run *x) {
         for (uint32_t i = 0; i < x->r.n_out; i++)
             xf_print_tensor("output", x->r.api->output_info(x->r.model, i)->name, x->out[i]);
     XFC_TRY(write_outputs(x));
+    if (x->o.tap && !x->tapped)
+        return xfc_fail(x->r.ctx, XFC_ERR_INPUT, (xfc_loc){.file = x->r.path},
+                        "--tap=%s matches no node of the model; xf-dump --plan names them", x->o.tap);
     return check_expected(x);
 }
 
@@ -287,9 +298,9 @@ static xfc_status dispatch(run *x) {
     if (x->o.compare) print_fill(x);
     if (x->o.compare) return xf_compare_model(&x->r, x->ctx, x->o.compare, &x->o.dims, x->o.per_node, x->in, x->tol);
     if (!x->o.bench) return run_once(x);
-    const xf_bench_opts bench = {.warmup = x->o.warmup ? x->o.warmup : "200ms",
-                                 .duration = x->o.duration ? x->o.duration : "3s",
-                                 .iters = x->o.iters,
+    const xf_bench_opts bench = {.warmup = x->warmup,
+                                 .duration = x->duration,
+                                 .iters = x->iters,
                                  .profile = x->o.profile,
                                  .threads = x->threads,
                                  .contexts = x->contexts,
@@ -302,12 +313,10 @@ int main(int argc, char **argv) {
     run x = {0};
     xf_cli_list rest = {0};
     xfc_ctx *ctx = xfc_ctx_new();
-    int stop = parse_options(&x.o, ctx->arena, argc, argv, &rest);
+    int stop = parse_options(&x.o, ctx, argc, argv, &rest);
+    if (!stop && !parse_numbers(&x)) stop = 1 + 2;
     const char *wrong = stop ? NULL : check_usage(&x, ctx->arena, &rest);
-    if (wrong) {
-        fprintf(stderr, "xf-run: error: %s; see xf-run --help\n", wrong);
-        stop = 1 + 2;
-    }
+    if (wrong) stop = 1 + xf_cli_wrong("xf-run", "%s", wrong);
     if (stop) {
         xfc_ctx_free(ctx);
         return stop - 1;

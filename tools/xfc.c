@@ -7,8 +7,10 @@
 
 #include "backends/backend.h"
 #include "frontend/frontend.h"
+#include "ir/base/outfile.h"
 #include "ir/text.h"
 #include "passes/packed_entry.h"
+#include "runtime/runtime.h"
 #include "tools/cli.h"
 #include "tools/guard.h"
 #include "tools/pass_cli.h"
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef XFC_VERSION
 #define XFC_VERSION "0.0.0"
@@ -27,10 +30,10 @@ typedef struct {
     const char *output, *emit, *march, *target, *opt, *passes, *disable, *print_before, *print_after, *bisect, *linker,
         *diagnostics, *checks, *weights;
     xf_cli_list dims, shapes, taps;
-    bool check, list_passes, time_passes, verbose, quiet, version, overridable, follow_links, verify, explain,
-        packed_entry;
+    bool check, list_passes, time_passes, verbose, quiet, overridable, follow_links, verify, explain, packed_entry;
     xf_pass_words pass_words;
     xfc_pass_opts pass_opts;
+    int64_t bisect_limit;
     xfc_ctx *ctx;
     const char *isas[8];
     uint32_t n_isas;
@@ -66,37 +69,56 @@ static bool add_taps(const options *o, xfc_graph *g, const char *path) {
             }
         }
         if (found) continue;
-        fprintf(stderr, "%s: error: --tap=%s matches no node or value; see xf-dump --ops\n", path, o->taps.item[k]);
-        return false;
+        return xf_cli_wrong("xfc", "--tap=%s matches no node or value of %s", o->taps.item[k], path), false;
     }
     return true;
 }
 
+static bool as_sidecar(const options *o) { return o->weights && !strcmp(o->weights, "sidecar"); }
 static bool as_json(const options *o) { return o->diagnostics && !strcmp(o->diagnostics, "json"); }
 static int report(const options *o) { return xf_report_diags(o->ctx, as_json(o)); }
 
-static const xfc_backend *choose_backend(options *o) {
-    const xfc_backend *b = xfc_backend_find(o->target ? o->target : "cpu");
-    if (!b) fprintf(stderr, "xfc: error: unknown target '%s'; known: cpu, cuda\n", o->target);
-    return b;
+/* The best variant that this machine runs; NULL: none. */
+static const char *native_isa(void) {
+    uint64_t level = xf_cpu_level();
+    return level >= 4 ? "x86-64-v4" : level == 3 ? "x86-64-v3" : level == 2 ? "x86-64-v2" : NULL;
+}
+
+static bool add_isa(options *o, const xfc_backend *backend, const char *isa) {
+    if (!strcmp(isa, "native") && !strcmp(backend->name, "cpu")) isa = native_isa();
+    if (!isa) return xf_cli_wrong("xfc", "-march=native: this machine runs none of x86-64-v2, -v3 and -v4"), false;
+    for (uint32_t i = 0; i < o->n_isas; i++)
+        if (!strcmp(o->isas[i], isa)) return true;
+    if (o->n_isas == XFC_COUNT(o->isas)) return xf_cli_wrong("xfc", "-march=%s: too many variants", o->march), false;
+    o->isas[o->n_isas++] = isa;
+    /* before any work: a wrong -march is no error of the model */
+    if (backend->configure(o->ctx, &(xfc_target){0}, isa) == XFC_OK) return true;
+    report(o);
+    return false;
 }
 
 static bool split_isas(options *o, const xfc_backend *backend) {
     const char *list = o->march ? o->march : !strcmp(backend->name, "cuda") ? "sm_80" : "x86-64-v2,x86-64-v3,x86-64-v4";
-    for (const char *p = list; *p && o->n_isas < XFC_COUNT(o->isas);) {
+    for (const char *p = list; *p;) {
         size_t n = strcspn(p, ",");
-        char *isa = xfc_memdup(o->ctx->arena, p, n + 1, 1);
-        isa[n] = 0;
-        if (n) o->isas[o->n_isas++] = isa;
+        if (n && !add_isa(o, backend, xfc_sprintf(o->ctx->arena, "%.*s", (int)n, p))) return false;
         p += n + (p[n] == ',');
     }
-    return o->n_isas > 0;
+    return o->n_isas > 0 || (xf_cli_wrong("xfc", "-march=%s names no variant", list), false);
+}
+
+/* "a,b" */
+static const char *isa_list(const options *o) {
+    xfc_buf b = {.arena = o->ctx->arena};
+    for (uint32_t i = 0; i < o->n_isas; i++) xfc_buf_printf(&b, "%s%s", i ? "," : "", o->isas[i]);
+    return b.text;
 }
 
 static int write_output(const options *o, const void *data, size_t n) {
     if (xf_write_file(o->ctx, o->output ? o->output : "-", data, n)) return 0;
-    fprintf(stderr, "%s: error: cannot be written: %s; choose another -o\n", o->output, strerror(errno));
-    return 4;
+    xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = o->output}, "cannot be written: %s; choose another -o",
+             xf_write_error());
+    return report(o);
 }
 
 static int emit_ir(const options *o, const xfc_graph *g) {
@@ -121,10 +143,7 @@ static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_gra
 
 static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) {
     xfc_blob blob = {0};
-    if (o->n_isas != 1 && o->march) {
-        fprintf(stderr, "xfc: error: --emit=%s writes one ISA; give one in -march\n", o->emit);
-        return 2;
-    }
+    if (o->n_isas != 1 && o->march) return xf_cli_wrong("xfc", "--emit=%s writes one ISA; give one in -march", o->emit);
     if (emit_isa(o, backend, g, NULL, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
     int code = write_output(o, blob.data, blob.n);
     free(blob.data);
@@ -137,10 +156,7 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
     if (packed) xfc_share_weights(g, packed);
     for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++)
         s = emit_isa(o, backend, g, packed, o->isas[i], "obj", &objects[i]);
-    const char *meta[] = {"xfc.version", XFC_VERSION,
-                          "model",       g->name ? g->name : "",
-                          "isa",         o->march ? o->march : "x86-64-v2,x86-64-v3,x86-64-v4",
-                          NULL};
+    const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", isa_list(o), NULL};
     xf_notes_store(g, XF_NOTES_IN_ARTEFACT);
     if (s == XFC_OK) s = packed ? xfc_plan_blobs(g, packed, meta, &plan, &packed_plan) : xfc_plan_blob(g, meta, &plan);
     xfc_buf text = {.arena = o->ctx->arena};
@@ -155,7 +171,7 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
                         .ir_bytes = text.n,
                         .output = o->output,
                         .linker = o->linker,
-                        .sidecar = o->weights && !strcmp(o->weights, "sidecar"),
+                        .sidecar = as_sidecar(o),
                         .isas = o->isas,
                         .n_isas = o->n_isas};
     if (s == XFC_OK) s = xfc_link(o->ctx, &job);
@@ -173,7 +189,7 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **
                         .print_after = o->print_after,
                         .disable = o->disable,
                         .time = o->time_passes,
-                        .bisect_limit = o->bisect ? strtoll(o->bisect, NULL, 10) : -1,
+                        .bisect_limit = o->bisect_limit,
                         .verify = o->verify || strstr(checks, "verify"),
                         .clone = strstr(checks, "clone") != NULL,
                         .roundtrip = strstr(checks, "roundtrip") != NULL,
@@ -197,6 +213,15 @@ static void tell_padding(const options *o, const xfc_graph *g) {
         fprintf(stderr, "xfc: note: %s\n", d.text);
 }
 
+/* The model or its external data, by whatever name. */
+static bool replaces_input(const options *o) {
+    const char *sidecar = o->output ? xfc_sprintf(o->ctx->arena, "%s.weights", o->output) : NULL;
+    const char *lost = o->output && xfc_was_read(o->ctx, o->output) ? o->output : NULL;
+    if (!lost && as_sidecar(o) && xfc_was_read(o->ctx, sidecar)) lost = sidecar;
+    if (lost) xf_cli_wrong("xfc", "-o %s: '%s' was read and would be lost; choose another -o", o->output, lost);
+    return lost != NULL;
+}
+
 /* From a graph as read to what was asked for. */
 static int build(options *o, const xfc_backend *backend, xfc_graph **g, xfc_graph **packed, const char *path) {
     const char *emit = o->emit ? o->emit : "lib";
@@ -215,10 +240,8 @@ static int build(options *o, const xfc_backend *backend, xfc_graph **g, xfc_grap
 }
 
 static int compile(options *o, const char *path) {
-    const xfc_backend *backend = choose_backend(o);
-    if (!backend || !split_isas(o, backend)) return 2;
-    for (uint32_t i = 0; i < o->n_isas; i++) /* before any work: a wrong -march is no error of the model */
-        if (backend->configure(o->ctx, &(xfc_target){0}, o->isas[i]) != XFC_OK) return report(o), 2;
+    const xfc_backend *backend = xfc_backend_find(o->target ? o->target : "cpu");
+    if (!split_isas(o, backend)) return 2;
     if (!strcmp(backend->name, "cuda") && (!o->emit || !strcmp(o->emit, "lib"))) {
         fprintf(stderr, "xfc: error: --target=cuda writes PTX only so far; add --emit=ptx\n");
         return 3;
@@ -227,6 +250,7 @@ static int compile(options *o, const char *path) {
     xfc_graph *g = read_model(o, path), *packed = NULL;
     if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (xf_seconds() - start) * 1e3);
     bool good = g && !o->ctx->n_errors;
+    if (good && replaces_input(o)) return 2;
     int code = good ? build(o, backend, &g, &packed, path) : report(o);
     xfc_graph_free(g);
     xfc_graph_free(packed);
@@ -241,47 +265,44 @@ static bool known_checks(const char *list) {
         for (size_t i = 0; i < XFC_COUNT(checks); i++)
             known = known || (strlen(checks[i]) == n && !strncmp(p, checks[i], n));
         if (!known)
-            return fprintf(stderr, "xfc: error: unknown --check-passes=%.*s; known: verify, clone, roundtrip\n", (int)n,
-                           p),
+            return xf_cli_wrong("xfc", "unknown --check-passes=%.*s; known: verify, clone, roundtrip", (int)n, p),
                    false;
         p += n + (p[n] == ',');
     }
     return true;
 }
 
-static int check_options(options *o, const xf_cli_list *files) {
-    static const char *const emits[] = {"lib", "obj", "asm", "llvm", "ptx", "ir"};
-    bool known = !o->emit;
-    for (size_t i = 0; i < XFC_COUNT(emits) && !known; i++) known = !strcmp(o->emit, emits[i]);
-    if (!known) fprintf(stderr, "xfc: error: unknown --emit=%s; known: lib, obj, asm, llvm, ptx, ir\n", o->emit);
-    bool lib = !o->emit || !strcmp(o->emit, "lib");
-    bool weights = !o->weights || !strcmp(o->weights, "embed") || (lib && !strcmp(o->weights, "sidecar"));
-    if (!weights && lib) fprintf(stderr, "xfc: error: unknown --weights=%s; known: embed, sidecar\n", o->weights);
-    if (!weights && !lib) fprintf(stderr, "xfc: error: --weights=%s needs --emit=lib\n", o->weights);
-    if (o->packed_entry && !lib) fprintf(stderr, "xfc: error: --packed-entry needs --emit=lib\n");
+/* True if wrong, with a message. */
+static bool wrong_if(bool wrong, const char *message) {
+    if (wrong) xf_cli_wrong("xfc", "%s", message);
+    return wrong;
+}
+
+static bool wrong_output(const options *o, bool lib) {
+    bool binary = lib || !strcmp(o->emit, "obj"), to_stdout = o->output && !strcmp(o->output, "-");
+    bool wrong = wrong_if(!o->check && !o->output && binary, "where to? give -o FILE");
+    wrong |= wrong_if(as_sidecar(o) && !lib, "--weights=sidecar needs --emit=lib");
+    wrong |= wrong_if(as_sidecar(o) && to_stdout, "-o -: --weights=sidecar makes two files; give -o FILE");
+    return wrong_if(to_stdout && binary && isatty(1), "-o -: no binary output on a terminal; give -o FILE") || wrong;
+}
+
+static bool check_options(options *o, const xf_cli_list *files) {
+    bool lib = !o->emit || !strcmp(o->emit, "lib"), text = files->n == 1 && xf_has_suffix(files->item[0], ".xf");
+    if (files->n != 1) xf_cli_wrong("xfc", "give exactly one model, not %u", files->n);
+    bool wrong = wrong_output(o, lib);
+    wrong |= wrong_if(o->packed_entry && !lib, "--packed-entry needs --emit=lib");
     bool level = !o->opt || (strlen(o->opt) == 1 && o->opt[0] >= '0' && o->opt[0] <= '3');
-    if (!level) fprintf(stderr, "xfc: error: unknown level -O%s; known: -O0 to -O3\n", o->opt);
-    bool count = !o->bisect || (*o->bisect && strspn(o->bisect, "0123456789") == strlen(o->bisect));
-    if (!count) fprintf(stderr, "xfc: error: --bisect-limit=%s is no number\n", o->bisect);
-    bool form = !o->diagnostics || !strcmp(o->diagnostics, "text") || !strcmp(o->diagnostics, "json");
-    if (!form) fprintf(stderr, "xfc: error: unknown --diagnostics=%s; known: text, json\n", o->diagnostics);
-    bool checks = known_checks(o->checks);
-    bool passes = xf_pass_words_read("xfc", &o->pass_words, &o->pass_opts) &&
-                  xf_pass_names_check("xfc", "--passes", o->passes, o->disable);
-    if (files->n != 1) fprintf(stderr, "xfc: error: give exactly one model, not %u; see xfc --help\n", files->n);
-    bool text = files->n == 1 && xf_has_suffix(files->item[0], ".xf");
-    bool of_model = text && (o->dims.n || o->shapes.n || o->overridable || o->follow_links);
-    if (of_model)
-        fprintf(
-            stderr,
-            "xfc: error: --dim, --shape, --overridable and --follow-links are for ONNX models; IR text says its dims "
-            "itself\n");
-    bool needs_output = !o->check && !o->output && (lib || !strcmp(o->emit, "obj"));
-    if (needs_output) fprintf(stderr, "xfc: error: where to? give -o FILE\n");
-    return known && weights && level && count && form && checks && passes && files->n == 1 && !of_model &&
-                   !needs_output && (lib || !o->packed_entry)
-               ? 0
-               : 2;
+    if (!level) xf_cli_wrong("xfc", "unknown level -O%s; known: -O0 to -O3", o->opt);
+    wrong |= !level || !known_checks(o->checks);
+    o->bisect_limit = -1;
+    wrong |= !xf_cli_int("xfc", "--bisect-limit", o->bisect, 0, INT64_MAX, &o->bisect_limit);
+    xf_pass_words_read(&o->pass_words, &o->pass_opts);
+    const xf_pass_names names = {"--passes", o->passes, o->disable, o->print_before, o->print_after};
+    wrong |= !xf_pass_names_check("xfc", &names);
+    wrong |=
+        wrong_if(text && (o->dims.n || o->shapes.n || o->overridable || o->follow_links),
+                 "--dim, --shape, --overridable and --follow-links are for ONNX models; IR text says its dims itself");
+    return !wrong && files->n == 1;
 }
 
 static int run(int argc, char **argv, xfc_leftovers *leftovers) {
@@ -289,14 +310,14 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
     o.ctx->leftovers = leftovers;
     const xf_cli_option table[] = {
         {XF_CLI_SECTION, "output", NULL, NULL, NULL},
-        {XF_CLI_TEXT, "o", "FILE", "the output, literally this file", &o.output},
-        {XF_CLI_TEXT, "emit", "KIND", "lib (default), obj, asm, llvm, ptx, ir", &o.emit},
+        {XF_CLI_TEXT, "o", "FILE", "the output, literally this file; - is stdout", &o.output},
+        {XF_CLI_TEXT, "emit", "lib|obj|asm|llvm|ptx|ir", "what to write (default lib)", &o.emit},
         {XF_CLI_TEXT, "weights", "embed|sidecar", "inside the .so (default), or in FILE.so.weights beside it",
          &o.weights},
         {XF_CLI_SECTION, "target", NULL, NULL, NULL},
-        {XF_CLI_TEXT, "target", "NAME", "cpu (default) or cuda (PTX text)", &o.target},
+        {XF_CLI_TEXT, "target", "cpu|cuda", "default cpu; cuda is PTX text", &o.target},
         {XF_CLI_TEXT, "march", "LIST",
-         "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: all three)",
+         "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: all three);\nnative: the best that runs here",
          &o.march},
         {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
         {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},
@@ -322,10 +343,9 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_FLAG, "explain", NULL, "print what passes did and what they refused, with the reasons", &o.explain},
         {XF_CLI_LIST, "tap", "GLOB", "keep values whose ONNX name or node matches, as further outputs", &o.taps},
         {XF_CLI_FLAG, "check", NULL, "import and transform only; lists all unsupported nodes", &o.check},
-        {XF_CLI_TEXT, "diagnostics", "FORM", "text (default) or json, one message a line", &o.diagnostics},
+        {XF_CLI_TEXT, "diagnostics", "text|json", "default text; json: one object a line", &o.diagnostics},
         {XF_CLI_FLAG, "v", NULL, "say more: as --explain; --emit=ir with node locations", &o.verbose},
         {XF_CLI_FLAG, "q", NULL, "say nothing but errors", &o.quiet},
-        {XF_CLI_FLAG, "version", NULL, "print the version", &o.version},
     };
     const xf_cli cli = {
         "xfc",
@@ -338,16 +358,14 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         table,
         XFC_COUNT(table)};
     xf_cli_list files = {0};
-    int stop = xf_cli_parse(&cli, o.ctx->arena, argc, argv, &files), code;
+    int stop = xf_cli_parse(&cli, o.ctx, argc, argv, &files), code;
     if (stop)
         code = stop - 1;
-    else if (o.version)
-        code = printf("xfc %s\n", XFC_VERSION) < 0;
     else if (o.list_passes)
         code = xf_pass_list();
     else
-        code = check_options(&o, &files);
-    if (!stop && !code && !o.version && !o.list_passes) code = compile(&o, files.item[0]);
+        code = check_options(&o, &files) ? 0 : 2;
+    if (!stop && !code && !o.list_passes) code = compile(&o, files.item[0]);
     xfc_ctx_free(o.ctx);
     return code;
 }

@@ -109,7 +109,9 @@ static void show_nearest(int n, int query, float **embedding, int64_t width) {
 
 int main(int argc, char **argv) {
     if (argc < 3) return fprintf(stderr, "usage: rank MODEL.so SENTENCES.tsv [QUERY_LINE]\n"), 2;
-    void *so = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    char path[4096]; /* dlopen looks for names without a slash in the system's folders */
+    snprintf(path, sizeof path, "%s%s", strchr(argv[1], '/') ? "" : "./", argv[1]);
+    void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!so) return fprintf(stderr, "%s\n", dlerror()), 1;
     const xf_api *(*get_api)(uint32_t) = NULL;
     *(void **)&get_api = dlsym(so, "xf_get_api");

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE /* O_PATH, O_NOFOLLOW */
 #include "frontend/onnx/load.h"
+#include "ir/base/outfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -70,11 +71,13 @@ static int descend(int dir, const char *part, size_t n, bool last) {
     return fd;
 }
 
-static int open_component_wise(int fd, const char *location) {
-    while (fd >= 0 && *location) {
-        size_t part = strcspn(location, "/"), gap = strspn(location + part, "/");
-        fd = descend(fd, location, part, !location[part + gap]);
-        location += part + gap;
+/* Closes folder. */
+static int open_component_wise(int folder, const char *location) {
+    int fd = folder;
+    for (const char *part = location; fd >= 0 && *part;) {
+        size_t n = strcspn(part, "/"), gap = strspn(part + n, "/");
+        fd = descend(fd, part, n, !part[n + gap]);
+        part += n + gap;
     }
     return fd;
 }
@@ -160,6 +163,7 @@ static xfc_status map_external(xfc_onnx_file *f, int fd, const char *location, x
         return xfc_fail(f->ctx, XFC_ERR_IO, loc,
                         "external data '%s' is a hard link; copy the file, or allow links with --follow-links",
                         location);
+    xfc_note_read(f->ctx, &st);
     *out = (xfc_mapping){.data = (const uint8_t *)"", .n = (size_t)st.st_size};
     if (!out->n) return XFC_OK;
     void *data = mmap(NULL, out->n, PROT_READ, MAP_PRIVATE, fd, 0);

@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "frontend/onnx/load.h"
+#include "ir/base/outfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,6 +23,7 @@ static xfc_status map_open_file(xfc_ctx *ctx, xfc_loc loc, int fd, const char *p
     if (fstat(fd, &st) != 0) return xfc_fail(ctx, XFC_ERR_IO, loc, "cannot read '%s': %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode)) return xfc_fail(ctx, XFC_ERR_IO, loc, "'%s' is a folder; give the file in it", path);
     if (!S_ISREG(st.st_mode)) return xfc_fail(ctx, XFC_ERR_IO, loc, "'%s' is not a regular file", path);
+    xfc_note_read(ctx, &st);
     *out = (xfc_mapping){.data = (const uint8_t *)"", .n = (size_t)st.st_size};
     if (!out->n) return XFC_OK;
     void *data = mmap(NULL, out->n, PROT_READ, MAP_PRIVATE, fd, 0);

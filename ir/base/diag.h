@@ -38,6 +38,8 @@ typedef struct xfc_ctx {
     xfc_diag *diags;
     uint32_t n_diags, cap_diags, n_errors;
     xfc_at_exit *at_exit;
+    struct xfc_file_id *read; /* the files that were read: outfile.h */
+    uint32_t n_read, cap_read;
     xfc_leftovers *leftovers; /* NULL: nobody cleans up if the process ends early */
 } xfc_ctx;
 

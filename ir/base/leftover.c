@@ -28,11 +28,12 @@ xfc_leftovers *xfc_leftovers_new(void) {
 }
 
 void xfc_leftover_add(xfc_leftovers *l, const char *path) {
-    if (!l || strlen(path) >= PATH_MAX) return; /* such a path cannot be opened */
+    size_t n = strlen(path) + 1;
+    if (!l || n > PATH_MAX) return; /* such a path cannot be opened */
     uint32_t i = 0;
     while (i < MOST_PATHS && l->used[i]) i++;
     xfc_assert(i < MOST_PATHS);
-    strcpy(l->path[i], path);
+    memcpy(l->path[i], path, n);
     l->used[i] = 1; /* last: who reads sees a whole path */
 }
 
@@ -49,12 +50,14 @@ static void remove_at(int folder, const char *name, int depth) {
     if (unlinkat(folder, name, 0) == 0 || errno != EISDIR || depth == MOST_DEPTH) return;
     int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return;
-    _Alignas(struct dirent64) char entries[2048];
+    char entries[2048];
     for (ssize_t n; (n = getdents64(fd, entries, sizeof entries)) > 0;) {
         for (ssize_t at = 0; at < n;) {
-            const struct dirent64 *d = (const struct dirent64 *)(const void *)(entries + at);
-            if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0) remove_at(fd, d->d_name, depth + 1);
-            at += d->d_reclen;
+            struct dirent64 d;
+            memcpy(&d, entries + at, offsetof(struct dirent64, d_name));
+            const char *entry = entries + at + offsetof(struct dirent64, d_name);
+            if (strcmp(entry, ".") != 0 && strcmp(entry, "..") != 0) remove_at(fd, entry, depth + 1);
+            at += d.d_reclen;
         }
     }
     close(fd);

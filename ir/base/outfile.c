@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FD_PATH = 32, TRIES = 1000, DIGITS = 24 };
@@ -91,4 +92,24 @@ void xfc_outfile_drop(xfc_outfile *f) {
     }
     f->named = false;
     errno = saved;
+}
+
+/* --- what was read --- */
+
+struct xfc_file_id {
+    dev_t device;
+    ino_t number;
+};
+
+void xfc_note_read(xfc_ctx *ctx, const struct stat *st) {
+    if (!S_ISREG(st->st_mode)) return;
+    xfc_push(ctx->arena, ctx->read, ctx->n_read, ctx->cap_read) = (struct xfc_file_id){st->st_dev, st->st_ino};
+}
+
+bool xfc_was_read(const xfc_ctx *ctx, const char *path) {
+    struct stat st;
+    if (ctx->n_read == 0 || stat(path, &st) != 0) return false;
+    for (uint32_t i = 0; i < ctx->n_read; i++)
+        if (ctx->read[i].device == st.st_dev && ctx->read[i].number == st.st_ino) return true;
+    return false;
 }

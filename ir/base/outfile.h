@@ -5,8 +5,7 @@
  */
 #ifndef XFC_OUTFILE_H
 #define XFC_OUTFILE_H
-#include "ir/base/arena.h"
-#include "ir/base/leftover.h"
+#include "ir/base/diag.h"
 
 #include <sys/types.h>
 
@@ -23,5 +22,10 @@ bool xfc_outfile_open(xfc_outfile *, xfc_arena *, xfc_leftovers *, const char *p
 bool xfc_outfile_done(xfc_outfile *);  /* all is written: gives it a name beside the target */
 bool xfc_outfile_place(xfc_outfile *); /* after done: takes the place of path */
 void xfc_outfile_drop(xfc_outfile *);  /* instead of done or place; keeps errno */
+
+/* What was read must not be replaced by what is made of it, under whatever name. */
+struct stat;
+void xfc_note_read(xfc_ctx *, const struct stat *);
+bool xfc_was_read(const xfc_ctx *, const char *path); /* regular files only */
 
 #endif

@@ -17,7 +17,9 @@ file(MAKE_DIRECTORY ${WORK})
 must(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/first)
 file(RENAME ${WORK}/first ${WORK}/moved)
 set(prefix ${WORK}/moved)
-foreach(file bin/xfc bin/xf-run bin/xf-dump bin/xf-opt include/xf.h share/xfc/xf.py)
+foreach(file bin/xfc bin/xf-run bin/xf-dump bin/xf-opt include/xf.h share/xfc/xf.py
+    share/man/man1/xfc.1 share/man/man1/xf-run.1 share/bash-completion/completions/xf-opt
+    share/zsh/site-functions/_xf-dump)
   if(NOT EXISTS ${prefix}/${file})
     message(FATAL_ERROR "${file} is not installed")
   endif()

@@ -441,7 +441,7 @@ class Runner(unittest.TestCase):
         self.assertEqual((code, "0: 2, 2..3: 2" in out), (5, True), out)  # -0 is 0, denormals count
 
     def test_lengths(self):
-        shapes = ["--shape", "ids=4x16", "--shape", "mask=4x16", "--shape", "past=4x17"]
+        shapes = ["--shape", "ids=4x16", "--shape", "mask=4x16", "--shape", "past=4x17", "--shape", "alpha="]
 
         def mask(*args):
             seen = []

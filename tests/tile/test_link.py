@@ -276,7 +276,7 @@ class Dump(Case):
 
     def test_wrong(self):
         self.built()
-        cases = ((1, "unknown stage", "--ir=foo", self.model), (1, "no code", "--asm=99", self.so),
+        cases = ((2, "unknown --ir=foo", "--ir=foo", self.model), (1, "no code", "--asm=99", self.so),
                  (1, "stage planned only", "--ir=legal", self.so), (4, "cannot be read", "/nonexistent.so"),
                  (1, ".xf.plan", "/bin/sh"), (2, "exactly one", self.so, self.so), (2, "--help", "--nonsense", self.so))
         for code, text, *arguments in cases:

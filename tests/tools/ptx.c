@@ -20,7 +20,7 @@ static xfc_graph *read_graph(xfc_ctx *ctx, const char *file) {
     char *text;
     size_t n;
     if (!has_suffix(file, ".xf")) return xfc_import_file(ctx, file, &(xfc_import_opts){0});
-    return xf_read_file(ctx->arena, file, &text, &n) ? xfc_parse_graph(ctx, text, n, file) : NULL;
+    return xf_read_file(ctx, file, XF_MAX_TEXT, &text, &n) ? xfc_parse_graph(ctx, text, n, file) : NULL;
 }
 
 static xfc_status compile(xfc_ctx *ctx, xfc_graph **g, xfc_blob *out) {

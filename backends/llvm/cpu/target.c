@@ -27,7 +27,8 @@ static xfc_status configure(xfc_ctx *ctx, xfc_target *t, const char *isa) {
         t->has_fma = levels[i].has_fma;
         return XFC_OK;
     }
-    return xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){0}, "unknown ISA '%s'; use x86-64-v2, x86-64-v3 or x86-64-v4", isa);
+    return xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){0}, "-march: unknown ISA '%s'; use x86-64-v2, x86-64-v3 or x86-64-v4",
+                    isa);
 }
 
 static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_graph *g, const char *what, int opt_level,

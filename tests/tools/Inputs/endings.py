@@ -46,7 +46,8 @@ def compile_with(text, ignored=(), most=None):
     if os.path.exists(started):
         os.unlink(started)
     command = [xfc, model, "-q", "-march=x86-64-v2", "-o", os.path.join(out, "m.so"), "--linker=" + linker]
-    environment = {**os.environ, "TMPDIR": temporary}
+    sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"  # it would end in a way of its own
+    environment = {**os.environ, "TMPDIR": temporary, "ASAN_OPTIONS": sanitizer}
     return subprocess.Popen(
         command, env=environment, preexec_fn=prepare, stderr=subprocess.PIPE, text=True, errors="replace"
     )
