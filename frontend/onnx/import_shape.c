@@ -5,6 +5,7 @@
  * for every call; for others the graph requires that they never are, as the rank cannot depend on sizes.
  */
 #include "frontend/onnx/import.h"
+#include "ir/ops.h"
 
 static xfc_int one(const xfc_node *n) { return xfc_int_const(n->ctx, 1); }
 
@@ -146,7 +147,11 @@ void xfc_import_expand(xfc_node *n) {
         xfc_int want = i + n_entry >= rank ? entry[i + n_entry - rank] : one(n);
         if (xfc_int_is(n->ctx, want, -1)) want = have; /* torch's "keep", which some exporters let through */
         dim[i] = xfc_broadcast_size(n->ctx, have, want);
-        xfc_graph_require(n->im->graph, have, want, XFC_BROADCAST, n->loc);
+        if (!xfc_graph_require(n->im->graph, have, want, XFC_BROADCAST, n->loc)) {
+            xfc_node_fail(n, XFC_ERR_INPUT, "has dim %s, which cannot be expanded to %s; export the model again",
+                          xfc_dim_text(n->ctx, have), xfc_dim_text(n->ctx, want));
+            return;
+        }
         same = same && xfc_int_same(dim[i], have);
     }
     n->out[0] = same ? n->in[0] : xfc_b_expand(n->b, n->in[0], dim, rank);

@@ -511,6 +511,18 @@ def bad_reshape(_):
     return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], initializers=[s])
 
 
+@case(1, r"Expand.*has dim 2, which cannot be expanded to 0")
+def expand_to_nothing(_):
+    s = numpy_helper.from_array(np.array([0, 3]), "s")
+    return model_of([h.make_node("Expand", ["x", "s"], ["y"])], initializers=[s])
+
+
+@case(1, r"Expand.*has dim 3, which cannot be expanded to 4")
+def expand_to_more(_):
+    s = numpy_helper.from_array(np.array([5, 1, 4]), "s")
+    return model_of([h.make_node("Expand", ["x", "s"], ["y"])], initializers=[s])
+
+
 @case(1, r"has step 0")
 def slice_step_zero(_):
     c = [numpy_helper.from_array(np.array([v]), n) for n, v in (("a", 0), ("b", 2), ("c", 0), ("d", 0))]
