@@ -5,10 +5,11 @@
  * A primitive becomes one kernel holding its nest, with no outer axes yet: fuse and schedule decide what is shared and
  * what runs in parallel. An op that calls a routine stays as it is. Packed contractions and attention become block
  * kernels (kernels_contract.c, kernels_attention.c), whose left operand is read through views in place and whose result
- * is stored through the views that follow.
+ * is stored through the views that follow. A concat of very many becomes a concat of concats first.
  * When: after layout and fold. Raises the stage to KERNELS.
  */
 #include "passes/kernels.h"
+#include "ir/build.h"
 
 #include <string.h>
 
@@ -129,6 +130,35 @@ static xfc_status nest_kernel(xfc_op *op) {
     return XFC_OK;
 }
 
+/* Operands of one concat. The loop of a concat of n reads n places, and what is split at n seams grows faster than n: so
+ * many at most are joined at a time, at the price of a second copy. Where sizes are symbols the algebra orders seams
+ * only as far as their sums are spelled out. */
+enum { MAX_JOINED = 32, MAX_JOINED_NUMBERS = 256 };
+
+/* A concat of too many becomes a concat of as few as possible, of equally many each; answers the first of those. */
+static xfc_op *split_concat(xfc_op *op) {
+    xfc_ctx *c = op->graph->ctx;
+    int64_t axis = xfc_op_int(op, XFC_K_AXIS, 0);
+    bool numbers = xfc_int_value(c, op->out[0].type.dim[axis], NULL);
+    uint32_t most = numbers ? MAX_JOINED_NUMBERS : MAX_JOINED, n = (op->n_in + most - 1) / most;
+    if (n < 2) return NULL;
+    xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
+    const xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
+    xfc_value **all = xfc_new_array(op->graph->arena, xfc_value *, op->n_in), **part = all;
+    for (uint32_t i = 0; i < op->n_in; i++) all[i] = op->in[i].value;
+    xfc_value **joined = xfc_new_array(op->graph->arena, xfc_value *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        xfc_value **end = all + (uint64_t)op->n_in * (i + 1) / n;
+        joined[i] = xfc_build(&b, XFC_OP_CONCAT, part, (uint32_t)(end - part), &attr, 1);
+        part = end;
+    }
+    xfc_value *whole = xfc_build(&b, XFC_OP_CONCAT, joined, n, &attr, 1);
+    whole->type = op->out[0].type; /* the same sizes, which may be spelled otherwise */
+    xfc_value_replace(&op->out[0], whole);
+    xfc_op_remove(op);
+    return joined[0]->def;
+}
+
 static bool is_attention(xfc_opcode code) {
     return code == XFC_OP_ATTENTION_PACKED || code == XFC_OP_ATTENTION_RAGGED_PACKED;
 }
@@ -171,7 +201,8 @@ static bool packs_for_tiles(const xfc_pass *p, const xfc_op *op) {
 
 /* The op that comes next must be fetched after the kernel was made: views behind it may have been absorbed. */
 static xfc_op *convert(xfc_pass *p, xfc_op *op) {
-    xfc_op *next = op->next, *made = NULL;
+    xfc_op *next = op->next, *made = op->code == XFC_OP_CONCAT ? split_concat(op) : NULL;
+    if (made) return made;
     if (takes_tiles(p, op))
         made = is_attention(op->code) ? xfc_kernel_attention(p, op) : xfc_kernel_contract(p, op);
     else if (packs_for_tiles(p, op))
