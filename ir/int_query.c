@@ -204,9 +204,12 @@ int xfc_int_eq(xfc_ctx *ctx, xfc_int a, xfc_int b) {
 
 /* --- structure --- */
 
+/* The id of a symbol is smaller than those of what was made of it, which answers at once for most of a graph whose
+ * sizes were made before its loops. */
 static bool uses(const xfc_ctx *ctx, xfc_int e, xfc_int symbol) {
     if (xfc_int_same(e, symbol)) return true;
-    if (!(ctx->ints->node[e.id].symbols >> symbol.id % 64 & 1) || !xfc_int_first(ctx, e)) return false;
+    if (e.id < symbol.id || !(ctx->ints->node[e.id].symbols >> symbol.id % 64 & 1) || !xfc_int_first(ctx, e))
+        return false;
     const xfc_int_info *i = xfc_int_look(ctx, e);
     switch (i->kind) {
     case XFC_INT_CONST: return false;
@@ -257,6 +260,7 @@ typedef struct {
     const xfc_int *from, *to;
     size_t n;
     uint64_t symbols; /* a bit for each of from */
+    uint32_t oldest;  /* of from: what has a smaller id uses none of them */
     memo sizes;
 } substitution;
 
@@ -283,7 +287,7 @@ static xfc_int substitute_size(xfc_ctx *ctx, xfc_int e, xfc_int formula, substit
 }
 
 static xfc_int substitute(xfc_ctx *ctx, xfc_int e, substitution *s) {
-    if (!(ctx->ints->node[e.id].symbols & s->symbols)) return e;
+    if (e.id < s->oldest || !(ctx->ints->node[e.id].symbols & s->symbols)) return e;
     for (size_t k = 0; k < s->n; k++)
         if (xfc_int_same(e, s->from[k])) return s->to[k];
     xfc_int_info i = *xfc_int_look(ctx, e);
@@ -300,8 +304,11 @@ static xfc_int substitute(xfc_ctx *ctx, xfc_int e, substitution *s) {
 
 xfc_int xfc_int_substitute(xfc_ctx *ctx, xfc_int e, const xfc_int *from, const xfc_int *to, size_t n) {
     if (!xfc_int_known(e) || n == 0) return e;
-    substitution s = {.from = from, .to = to, .n = n};
-    for (size_t k = 0; k < n; k++) s.symbols |= UINT64_C(1) << from[k].id % 64;
+    substitution s = {.from = from, .to = to, .n = n, .oldest = UINT32_MAX};
+    for (size_t k = 0; k < n; k++) {
+        s.symbols |= UINT64_C(1) << from[k].id % 64;
+        if (from[k].id < s.oldest) s.oldest = from[k].id;
+    }
     xfc_int r = substitute(ctx, e, &s);
     forget(&s.sizes);
     return r;
