@@ -44,19 +44,48 @@ static bool fits(xfc_ctx *c, xfc_int symbol, xfc_int e) {
     return least >= lo && (most <= hi || open);
 }
 
-/* Everywhere e for the symbol, also in what stands for others. */
-static void replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
-    for (uint32_t i = 0; i < im->alias.n; i++) {
-        xfc_int old = {(uint32_t)im->alias.entry[i].value};
-        xfc_map_set(&im->alias, im->alias.entry[i].key, xfc_int_substitute(im->ctx, old, &symbol, &e, 1).id);
+/* --- what stands for a dim: as written first, looked up through what has been replaced since --- */
+
+typedef struct {
+    xfc_importer *im;
+    xfc_int *from, *to;
+    uint32_t n, cap, cap_to;
+} renaming;
+
+/* What a dim stands for now, found in one step the next time. */
+static xfc_int root_of(xfc_importer *im, xfc_int symbol) {
+    xfc_int root = symbol;
+    uint64_t id;
+    while ((id = xfc_map_get(&im->alias, root.id))) root = (xfc_int){(uint32_t)id};
+    while ((id = xfc_map_get(&im->alias, symbol.id)) && id != root.id) {
+        xfc_map_set(&im->alias, symbol.id, root.id);
+        symbol = (xfc_int){(uint32_t)id};
     }
-    xfc_map_set(&im->alias, symbol.id, e.id);
+    return root;
+}
+
+static void note_replaced(void *user, xfc_int symbol) {
+    renaming *r = user;
+    if (!xfc_map_get(&r->im->alias, symbol.id)) return;
+    uint32_t n = r->n;
+    xfc_push(r->im->arena, r->from, n, r->cap) = symbol;
+    xfc_push(r->im->arena, r->to, r->n, r->cap_to) = root_of(r->im, symbol);
+}
+
+/* e without dims that were replaced. Ends: what replaces a dim uses neither it nor one replaced before. */
+static xfc_int settled(xfc_importer *im, xfc_int e) {
+    for (;;) {
+        renaming r = {.im = im};
+        xfc_int_symbols(im->ctx, e, note_replaced, &r);
+        if (r.n == 0) return e;
+        e = xfc_int_substitute(im->ctx, e, r.from, r.to, r.n);
+    }
 }
 
 static bool try_replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
     xfc_ctx *c = im->ctx;
     if (!is_dim(c, symbol) || !is_plain(c, e) || xfc_int_uses(c, e, symbol) || !fits(c, symbol, e)) return false;
-    replace(im, symbol, e);
+    xfc_map_set(&im->alias, symbol.id, e.id);
     return true;
 }
 
@@ -86,7 +115,7 @@ static void raise_least(void *user, xfc_int dim) {
     xfc_int_range(c, dim, &lo, &hi);
     for (least = lo; least < hi && least - lo < MAX_LEAST && !can_be(r, dim, least);) least++;
     if (least == lo || !can_be(r, dim, least)) return;
-    replace(r->im, dim, xfc_int_symbol_from(c, dim, least));
+    xfc_map_set(&r->im->alias, dim.id, xfc_int_symbol_from(c, dim, least).id);
     r->found = true;
 }
 
@@ -105,12 +134,8 @@ static bool raise_ranges(xfc_importer *im) {
 static bool unify_constraints(xfc_importer *im) {
     bool found = false;
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
-        xfc_int side[2] = {im->graph->constraint[i].a, im->graph->constraint[i].b};
         if (im->graph->constraint[i].ones) continue;
-        for (uint32_t k = 0; k < im->alias.n; k++) { /* as this round left it */
-            xfc_int from = {(uint32_t)im->alias.entry[k].key}, to = {(uint32_t)im->alias.entry[k].value};
-            for (int s = 0; s < 2; s++) side[s] = xfc_int_substitute(im->ctx, side[s], &from, &to, 1);
-        }
+        xfc_int side[2] = {settled(im, im->graph->constraint[i].a), settled(im, im->graph->constraint[i].b)};
         if (!xfc_int_known(side[0]) || !xfc_int_known(side[1]) || xfc_int_same(side[0], side[1])) continue;
         bool younger = side[0].id > side[1].id; /* the first to be replaced, if both are dims */
         found =
@@ -138,7 +163,7 @@ static bool meet_pairs(xfc_importer *im, bool unify) {
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
         const xfc_constraint *k = &im->graph->constraint[i];
         if (!k->ones || !is_dim(im->ctx, k->a) || !is_dim(im->ctx, k->b)) continue;
-        xfc_int a = unify ? xfc_unified(im, k->a) : k->a, b = unify ? xfc_unified(im, k->b) : k->b;
+        xfc_int a = unify ? settled(im, k->a) : k->a, b = unify ? settled(im, k->b) : k->b;
         if (xfc_int_same(a, b)) continue;
         xfc_int old = a.id < b.id ? a : b, young = a.id < b.id ? b : a;
         if (unify)
@@ -151,7 +176,12 @@ static bool meet_pairs(xfc_importer *im, bool unify) {
 
 bool xfc_unify_dims(xfc_importer *im) {
     bool found = unify_constraints(im);
-    return (im->same_dims && meet_pairs(im, true)) || found;
+    found = (im->same_dims && meet_pairs(im, true)) || found;
+    for (uint32_t i = 0; i < im->alias.n; i++) {
+        xfc_int old = {(uint32_t)im->alias.entry[i].value};
+        xfc_map_set(&im->alias, im->alias.entry[i].key, settled(im, old).id);
+    }
+    return found;
 }
 
 void xfc_note_undecided(xfc_importer *im) { meet_pairs(im, false); }
