@@ -442,11 +442,15 @@ static void print_header(xfc_printer *p) {
 
 /* --- the plan --- */
 
-static const xfc_value *const_of(const xfc_graph *g, const xfc_tensor *t) {
-    const xfc_tensor *c;
-    xfc_foreach_op(op, g)
-        if (op->code == XFC_OP_CONST && xfc_value_is_const(&op->out[0], &c) && c == t) return &op->out[0];
-    return NULL;
+/* The first constant that holds each tensor, by the tensor's id. */
+static xfc_map consts_of(const xfc_printer *p) {
+    xfc_map found = {.arena = p->scratch};
+    xfc_foreach_op(op, p->graph) {
+        const xfc_tensor *t;
+        if (op->code != XFC_OP_CONST || !xfc_value_is_const(&op->out[0], &t)) continue;
+        if (!xfc_map_get(&found, t->id)) xfc_map_set(&found, t->id, (uint64_t)(uintptr_t)&op->out[0]);
+    }
+    return found;
 }
 
 static void print_place(xfc_printer *p, const xfc_value *v) {
@@ -471,11 +475,12 @@ static void print_place(xfc_printer *p, const xfc_value *v) {
 
 static void print_plan(xfc_printer *p) {
     const xfc_plan *plan = p->graph->plan;
+    const xfc_map consts = consts_of(p);
     xfc_buf_str(p->out, "  plan {\n    work ");
     xfc_pr_int(p, plan->work_bytes);
     xfc_buf_printf(p->out, "\n    weights %" PRIu64 "\n", plan->weight_bytes);
     for (uint32_t i = 0; i < plan->n_weights; i++) {
-        const xfc_value *v = const_of(p->graph, plan->weight[i]);
+        const xfc_value *v = (const xfc_value *)(uintptr_t)xfc_map_get(&consts, plan->weight[i]->id);
         xfc_buf_str(p->out, "    weight ");
         if (v)
             xfc_pr_value(p, v);

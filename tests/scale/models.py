@@ -96,8 +96,7 @@ def dims(n):
 @kind
 def equal_dims(n):
     """n dims that the model needs to be equal, one pair after the other."""
-    nodes = [h.make_node("Mul", ["x", f"w{i}"], [f"t{i}"]) for i in range(0)]
-    nodes += [h.make_node("MatMul", [f"x{i}", f"x{i + 1}"], [f"y{i}"]) for i in range(n)]
+    nodes = [h.make_node("MatMul", [f"x{i}", f"x{i + 1}"], [f"y{i}"]) for i in range(n)]
     return model(nodes, [value(f"x{i}", [f"r{i}", f"c{i}"]) for i in range(n + 1)],
                  [value(f"y{i}", None) for i in range(n)])
 
