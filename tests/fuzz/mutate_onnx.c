@@ -46,10 +46,23 @@ static size_t pick(mutation *m, size_t n) {
 }
 
 static int64_t number(mutation *m) {
-    static const int64_t extreme[] = {
-        INT64_MIN,        INT64_MIN + 1,          INT64_MAX,  INT64_MAX - 1, -((int64_t)1 << 62),
-        (int64_t)1 << 62, (int64_t)3 << 61,       INT32_MIN,  INT32_MAX,     (int64_t)1 << 31,
-        (int64_t)1 << 32, ((int64_t)1 << 32) + 1, 3037000500, 1000003,       65536};
+    static const int64_t extreme[] = {INT64_MIN,
+                                      INT64_MIN + 1,
+                                      INT64_MAX,
+                                      INT64_MAX - 1,
+                                      -((int64_t)1 << 62),
+                                      (int64_t)1 << 62,
+                                      (int64_t)3 << 61,
+                                      (int64_t)1 << 40,
+                                      (int64_t)1 << 59,
+                                      INT32_MIN,
+                                      INT32_MAX,
+                                      (int64_t)1 << 31,
+                                      (int64_t)1 << 32,
+                                      ((int64_t)1 << 32) + 1,
+                                      3037000500,
+                                      1000003,
+                                      65536};
     return pick(m, 2) ? extreme[pick(m, XFC_COUNT(extreme))] : (int64_t)pick(m, 12) - 3;
 }
 
@@ -154,6 +167,22 @@ static bool change_size(mutation *m) { /* of an input or output */
     d->dim_param = name < XFC_COUNT(names) ? names[name] : NULL;
     d->has_dim_value = !d->dim_param;
     d->dim_value = number(m);
+    return true;
+}
+
+static void replace_size(Onnx__ValueInfoProto *v, int64_t from, int64_t to) {
+    const Onnx__TensorTypeProto *t = v->type ? v->type->tensor_type : NULL;
+    for (size_t i = 0; t && t->shape && i < t->shape->n_dim; i++)
+        if (t->shape->dim[i]->dim_value == from) t->shape->dim[i]->dim_value = to;
+}
+
+/* Wherever it stands in an input or output: sizes that must agree still do, and the model gets past inference. */
+static bool change_size_everywhere(mutation *m) {
+    const Onnx__ValueInfoProto *v = SOME(m, info);
+    const Onnx__TensorTypeProto *t = v && v->type ? v->type->tensor_type : NULL;
+    if (!t || !t->shape || !t->shape->n_dim) return false;
+    int64_t from = t->shape->dim[pick(m, t->shape->n_dim)]->dim_value, to = number(m);
+    for (uint32_t i = 0; i < m->n_info; i++) replace_size(m->info[i], from, to);
     return true;
 }
 
@@ -318,9 +347,10 @@ static bool repeat_node(mutation *m) {
     first->output = xfc_dup_array(m->arena, char *, first->output, first->n_output);
     for (size_t i = 0; i < first->n_output; i++) {
         size_t length = strlen(first->output[i]);
-        char *name = first->output[i] = xfc_memdup(m->arena, first->output[i], length + 2, 1);
+        char *name = xfc_alloc(m->arena, length + 2, 1);
+        memcpy(name, first->output[i], length);
         name[length] = '\'';
-        name[length + 1] = 0;
+        first->output[i] = name;
     }
     Onnx__NodeProto *second = all[at + 1];
     second->input[pick(m, second->n_input)] = first->output[0];
@@ -328,10 +358,26 @@ static bool repeat_node(mutation *m) {
 }
 
 typedef bool change(mutation *);
-static change *const changes[] = {
-    change_size, change_size, change_type,  change_tensor_dim, change_tensor_type, change_data_bytes, change_list,
-    change_list, fix_input,   fix_input,    change_attribute,  change_attribute,   drop_attribute,    change_op,
-    change_op,   rewire,      change_opset, drop_node,         repeat_node};
+static change *const changes[] = {change_size,
+                                  change_size_everywhere,
+                                  change_size_everywhere,
+                                  change_type,
+                                  change_tensor_dim,
+                                  change_tensor_type,
+                                  change_data_bytes,
+                                  change_list,
+                                  change_list,
+                                  fix_input,
+                                  fix_input,
+                                  change_attribute,
+                                  change_attribute,
+                                  drop_attribute,
+                                  change_op,
+                                  change_op,
+                                  rewire,
+                                  change_opset,
+                                  drop_node,
+                                  repeat_node};
 
 /* --- the whole --- */
 
