@@ -23,8 +23,10 @@ BASE, NODE = 512 << 20, 100 << 10  # address space: the programs and their libra
 # kind, n, exit code, compiled (else only checked)
 CASES = [
     ("chain", 10000, 0, False),
-    ("fan", 2000, 0, False),
-    ("outputs", 2000, 0, False),
+    ("fan", 4000, 0, True),
+    ("max_of", 4000, 0, True),
+    ("outputs", 4000, 0, True),
+    ("split", 500, 0, True),
     ("slices", 25, 0, True),
     ("slices", 1000, 0, True),
     ("slices", 20000, 1, False),  # deeper than names may stand in names: refused with the node
