@@ -231,7 +231,8 @@ static void choose_grain(scheduler *s) {
         cost = xfc_int_add(s->ctx, cost, xfc_int_floordiv(s->ctx, fma, xfc_int_const(s->ctx, 32)));
     }
     xfc_int grain = xfc_int_floordiv(s->ctx, xfc_int_const(s->ctx, TASK_CYCLES), cost);
-    s->k->grain = xfc_int_max(s->ctx, xfc_int_const(s->ctx, 1), grain);
+    xfc_int one = xfc_int_const(s->ctx, 1); /* also for what costs more than 63 bits hold */
+    s->k->grain = xfc_int_known(grain) ? xfc_int_max(s->ctx, one, grain) : one;
 }
 
 bool xfc_schedule(xfc_pass *p) {
