@@ -292,8 +292,10 @@ static bool find_row(xfc_node *n) {
            false;
 }
 
-/* Operators on sequences say so in their names. */
-static bool takes_sequences(const xfc_node *n) { return n->row && strstr(n->row->op, "Sequence"); }
+/* Operators on sequences say so in their names, and which only make one. It is always the first operand. */
+static bool takes_sequence(const xfc_node *n, uint32_t operand) {
+    return operand == 0 && n->row && strstr(n->row->op, "Sequence") && !strstr(n->row->op, "ToSequence");
+}
 
 /* False: an operand is poisoned (silently) or cannot be made. */
 static bool read_operands(xfc_node *n) {
@@ -305,8 +307,8 @@ static bool read_operands(xfc_node *n) {
         if (b->kind == XFC_BOUND_ABSENT) continue;
         if (b->kind == XFC_BOUND_SEQUENCE) {
             n->in_sequence[i] = b->sequence;
-            ok = ok && takes_sequences(n);
-            if (!takes_sequences(n))
+            ok = ok && takes_sequence(n, i);
+            if (!takes_sequence(n, i))
                 xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' is a sequence, which this operator does not take",
                               name);
             continue;

@@ -500,6 +500,16 @@ def shapes_do_not_fit(_):
     return model_of([h.make_node("MatMul", ["x", "x"], ["y"], name="mm")])
 
 
+@case(3, r"SplitToSequence.*operand 's' is a sequence, which this operator does not take")
+def split_of_sequence(_):
+    return model_of([h.make_node("SplitToSequence", ["x"], ["s"]), h.make_node("SplitToSequence", ["s"], ["y"])])
+
+
+@case(3, r"SplitToSequence.*operand 's' is a sequence, which this operator does not take")
+def split_by_sequence(_):
+    return model_of([h.make_node("SplitToSequence", ["x"], ["s"]), h.make_node("SplitToSequence", ["x", "s"], ["y"])])
+
+
 @case(3, r"shape operand 's' is computed from run-time data")
 def run_time_shape(_):
     return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], inputs=[value("x"), value("s", T.INT64, (2,))])
