@@ -539,6 +539,12 @@ def expand_to_negative(_):
     return model_of([h.make_node("Expand", ["x", "s"], ["y"])], initializers=[s])
 
 
+@case(1, r"Expand.*has dim 1, which cannot be expanded to -9223372036854775808")
+def expand_to_least(_):
+    s = numpy_helper.from_array(np.array([-(2**63), 2, 3]), "s")
+    return model_of([h.make_node("Expand", ["x", "s"], ["y"])], initializers=[s])
+
+
 @case(1, r"has step 0")
 def slice_step_zero(_):
     c = [numpy_helper.from_array(np.array([v]), n) for n, v in (("a", 0), ("b", 2), ("c", 0), ("d", 0))]
