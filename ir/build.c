@@ -108,6 +108,15 @@ static bool operands_present(xfc_builder *b, const xfc_op_info *row, xfc_value *
 
 /* --- inference --- */
 
+/* Bytes from one end of a tensor to the other, dims of 0 left out: nothing stands in a tensor that has one, but indices
+ * are computed from the others all the same. */
+static xfc_int span_of(xfc_ctx *c, const xfc_type *t) {
+    xfc_int bytes = xfc_int_const(c, xfc_dtype_bytes(t->dtype));
+    for (uint32_t d = 0; d < t->rank; d++)
+        if (!xfc_int_is(c, t->dim[d], 0)) bytes = xfc_int_mul(c, bytes, t->dim[d]);
+    return bytes;
+}
+
 xfc_status xfc_infer_op(xfc_op *op) {
     const xfc_op_info *row = &xfc_ops[op->code];
     xfc_ctx *c = op->graph->ctx;
@@ -119,8 +128,7 @@ xfc_status xfc_infer_op(xfc_op *op) {
     XFC_TRY(row->infer(&inf));
     for (uint32_t i = 0; i < op->n_out; i++) {
         xfc_assert(out[i].rank <= XFC_MAX_RANK);
-        xfc_int bytes = xfc_int_mulc(c, xfc_type_count(c, &out[i]), xfc_dtype_bytes(out[i].dtype));
-        if (!xfc_int_known(bytes))
+        if (!xfc_int_known(span_of(c, &out[i])))
             return xfc_fail(
                 c, XFC_ERR_LIMIT, op->loc, XFC_INT_UNKNOWN,
                 xfc_sprintf(c->arena, "the size of the result of %s, %s,", row->name, xfc_type_text(c, &out[i])));

@@ -248,6 +248,10 @@ static void refusals(void) {
     REFUSED("'axis' twice", xfc_build(&b, XFC_OP_SOFTMAX, &x, 1, axis, 2));
     REFUSED("an entry of expand, 'shape' = [unknown], exceeds 63 bits",
             xfc_build(&b, XFC_OP_EXPAND, &x, 1, &unknown_dim, 1));
+    xfc_int empty_dims[3] = {xfc_int_const(c, 0), xfc_int_const(c, INT64_C(1) << 59), xfc_int_const(c, 5)};
+    xfc_attr empty = xfc_attr_dims(XFC_K_SHAPE, empty_dims, 3);
+    xfc_value *one = xfc_graph_add_input(g, "one", xfc_type_make(XFC_F32, 1, (xfc_int[]){xfc_int_const(c, 1)}));
+    REFUSED("exceeds 63 bits", xfc_build(&b, XFC_OP_EXPAND, &one, 1, &empty, 1)); /* though nothing stands in it */
     REFUSED("must have one type", xfc_b_binary(&b, XFC_OP_ADD, x, k));
     REFUSED("not defined for i32", xfc_b_unary(&b, XFC_OP_EXP, k));
     CHECK_STR(c->diags[c->n_diags - 1].loc.node, "n");
