@@ -465,7 +465,7 @@ static void identify(blob *b, const xfc_blob *with, xfc_buf *out) {
     }
     xfc_sha256_end(&s, b->head.build_id);
     memcpy(out->text, &b->head, sizeof b->head);
-    b->head.check = xf_plan_check((const xf_plan_header *)(const void *)out->text);
+    b->head.check = xf_plan_check(out->text);
     memcpy(out->text, &b->head, sizeof b->head);
 }
 

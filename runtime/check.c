@@ -43,10 +43,11 @@ uint32_t xf_crc32c(uint32_t crc, const void *data, size_t n) {
     return ~(n >= SHORT && has_instruction() ? by_instruction(~crc, data, n) : by_table(~crc, data, n));
 }
 
-uint32_t xf_plan_check(const xf_plan_header *h) {
-    xf_plan_header head = *h;
+uint32_t xf_plan_check(const void *plan) {
+    xf_plan_header head;
+    memcpy(&head, plan, sizeof head);
     head.check = 0;
-    return xf_crc32c(xf_crc32c(0, &head, sizeof head), h + 1, h->size - sizeof head);
+    return xf_crc32c(xf_crc32c(0, &head, sizeof head), (const char *)plan + sizeof head, head.size - sizeof head);
 }
 
 uint32_t xf_weights_check(const void *section, size_t data_offset) {

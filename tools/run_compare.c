@@ -112,7 +112,7 @@ static void print_element(const xfc_tensor *t, int64_t i) {
 
 /* Its place, both values, both errors. */
 static void print_worst(const xfc_tensor *got, const xfc_tensor *want, int64_t i) {
-    int64_t index[XFC_MAX_RANK], rest = i;
+    int64_t index[XFC_MAX_RANK] = {0}, rest = i;
     double a = xfc_tensor_get_f(got, i), b = xfc_tensor_get_f(want, i);
     for (uint32_t d = want->rank; d-- > 0; rest /= want->dim[d]) index[d] = rest % want->dim[d];
     printf("  worst at [");

@@ -31,8 +31,10 @@ void xfc_leftover_add(xfc_leftovers *l, const char *path) {
     size_t n = strlen(path) + 1;
     if (!l || n > PATH_MAX) return; /* such a path cannot be opened */
     uint32_t i = 0;
-    while (i < MOST_PATHS && l->used[i]) i++;
-    xfc_assert(i < MOST_PATHS);
+    while (l->used[i]) {
+        i++;
+        xfc_assert(i < MOST_PATHS);
+    }
     memcpy(l->path[i], path, n);
     l->used[i] = 1; /* last: who reads sees a whole path */
 }

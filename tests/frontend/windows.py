@@ -312,7 +312,7 @@ REFUSED = [
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"pads": [1, 1]}, "'pads' must hold 4"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"pads": [-1, 0, 0, 0]}, "'pads' must hold 4"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"pads": [BIG] * 4}, "'pads' must hold 4"),
-    ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"kernel_shape": [3, 2]}, "not the shape of the weights"),
+    ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"kernel_shape": [3, 2]}, "'kernel_shape' and the shape of the weights do not agree"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"auto_pad": "SAME"}, "'auto_pad' must be"),
     ("Conv", [(1, 4, 2, 2), (2, 4, 9, 9)], {}, "does not fit"),
     ("ConvTranspose", [(1, 4, 5, 5), (3, 2, 3, 3)], {}, "channels of image and weights"),
