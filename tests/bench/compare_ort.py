@@ -2,16 +2,17 @@
 """compare_ort.py - times a compiled model beside onnxruntime on the same inputs and prints a table of ratios.
 
     tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11]
-                               [--peak]
+                               [--peak] [--chart FILE.svg]
 
 Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds
 alternate the peers (A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the
 median of its runs. The table shows the median over the rounds and the median of the per-round ratios (above 1: the
 compiled model is faster). --peak: the FMA peak of one thread (peak.c) is measured in the same rounds. Times on shared
-machines mean little; ratios do. Both compute all outputs.
+machines mean little; ratios do. Both compute all outputs. --chart draws how fast each is, onnxruntime being 1.
 """
 
 import argparse
+import importlib.metadata
 import os
 import signal
 import statistics
@@ -20,6 +21,8 @@ import sys
 import time
 
 import numpy as np
+
+import chart
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
@@ -114,6 +117,7 @@ def main():
     p.add_argument("--rounds", type=int, default=11)
     p.add_argument("--slice", type=float, default=0.5)
     p.add_argument("--peak", action="store_true")
+    p.add_argument("--chart", metavar="FILE.svg")
     a = p.parse_args()
     peak = None
     if a.peak:
@@ -124,7 +128,10 @@ def main():
         + (" FMA peak GF/s |" if a.peak else "")
     )
     print("|--:|---|--:|--:|--:|---|" + ("--:|" if a.peak else ""))
+    groups = []
     for threads in map(int, a.threads.split(",")):
+        bars = [("onnxruntime", 1, "1", False)]
+        groups.append((f"{threads} thread{'s' * (threads > 1)}", bars))
         for case in a.cases.split(","):
             batch, length = map(int, case.split("x"))
             rounds = run_case(a.model, a.so, threads, batch, length, a.rounds, a.slice, peak)
@@ -132,6 +139,12 @@ def main():
             med = lambda k: statistics.median(r[k] for r in rounds)
             print(f"| {threads} | {case} | {med('ort'):.2f} | {med('xf'):.2f} | {statistics.median(ratios):.2f} | "
                   f"{ratios[0]:.2f}..{ratios[-1]:.2f} |" + (f" {med('peak'):.0f} |" if a.peak else ""), flush=True)
+            ratio = statistics.median(ratios)
+            bars.append((f"xfc, {case}", ratio, f"{ratio:.2f} ({ratios[0]:.2f}..{ratios[-1]:.2f})", True))
+    print(f"\n{chart.machine()}; onnxruntime {importlib.metadata.version('onnxruntime')}; medians of {a.rounds} rounds")
+    if a.chart:
+        note = f"batch x length; {chart.machine()}; onnxruntime {importlib.metadata.version('onnxruntime')}; median and range"
+        chart.write(a.chart, "Times as fast as onnxruntime, same padded batch, fp32", note, groups)
     return 0
 
 

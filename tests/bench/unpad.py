@@ -3,7 +3,7 @@
 
     tests/bench/unpad.py XFC [--minilm MODEL.onnx] [--cases bert32,uniform,sentences,full]
                          [--rounds 9,bert32=11,uniform:512=3] [--folder DIR] [--cpu N] [--slice 0.5]
-                         [--layers 12 --width 768 --heads 12] [--static]
+                         [--layers 12 --width 768 --heads 12] [--static] [--chart FILE.svg]
 
     bert32          BERT-base, 32 texts of 5 to 256 tokens padded to 256; the peers also get the texts one by one,
                     without padding
@@ -20,7 +20,8 @@ compute all outputs in fp32 (OpenVINO is told so: it would take bf16 where the C
 compared at the valid positions before anything is printed. BERT is make_bert.py's.
 
 --packed and --padded give the options of xfc for the two builds. --static: OpenVINO is given the shape of each case
-when it compiles. A peer that is not installed is named and left out. Times on shared machines mean little; ratios do.
+when it compiles. --chart draws bert32. A peer that is not installed is named and left out. Times on shared machines
+mean little; ratios do.
 """
 import argparse
 import ctypes
@@ -28,7 +29,6 @@ import importlib.util
 import json
 import math
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -37,6 +37,8 @@ import tempfile
 import time
 
 import numpy as np
+
+import chart
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
@@ -294,6 +296,20 @@ def print_bert32(results, peers, a):
                 spread(r.ratios(peer, single)))
         row("the better of both" if len(peers) == 2 else "the only peer", "one by one" if single else "padded", "",
             f"**{r.better(peers, single):.2f}**")
+    if a.chart:
+        draw(r, peers, a)
+
+
+def draw(r, peers, a):
+    bars = [("xfc, padded", 1, f"1 ({r.ms(PACKED):.0f} ms)", True)]
+    for single in (False, True):
+        for peer in peers:
+            times = r.ratios(peer, single)
+            label = f"{PEERS[peer]}, {'one by one' if single else 'padded'}"
+            bars.append((label, statistics.median(times), spread(times), False))
+    versions = ", ".join(f"{PEERS[p]} {importlib.import_module(PEERS[p].lower()).__version__.split('-')[0]}" for p in peers)
+    chart.write(a.chart, f"32 texts of 5 to 256 tokens, BERT of {a.layers} layers: how many times as long as xfc",
+                f"one thread; {chart.machine()}; {versions}; median and range", [("", bars)])
 
 
 def print_uniform(results, peers, a):
@@ -350,11 +366,6 @@ def build(a, models):
     return files
 
 
-def machine():
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
-        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
-
-
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("xfc")
@@ -369,6 +380,7 @@ def parse():
     p.add_argument("--packed", default="--unpad=require")
     p.add_argument("--padded", default="--unpad=off")
     p.add_argument("--static", action="store_true")
+    p.add_argument("--chart", metavar="FILE.svg", help="draws bert32")
     a = p.parse_args()
     chosen = a.cases.split(",")
     known = [c for c in chosen if any(case.startswith(c) for case in CASES) or c.startswith(("full:", "uniform:"))]
@@ -399,7 +411,7 @@ def main():
         files = build(a, sorted({model_of(case) for case in a.cases}))
         os.sched_setaffinity(0, {a.cpu})  # the workers inherit it
         versions = [f"{PEERS[p]} {importlib.import_module(PEERS[p].lower()).__version__.split('-')[0]}" for p in peers]
-        print(f"{machine()}, one thread on CPU {a.cpu}; {'; '.join(versions)}")
+        print(f"{chart.machine()}, one thread on CPU {a.cpu}; {'; '.join(versions)}")
         measure_all(a, files, peers)
     return 0
 
