@@ -16,8 +16,15 @@ import re
 import subprocess
 import sys
 
+REASONS = {}  # text of a reason: its short name in the table, as n1 or p3, which the page explains
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUTPUT = os.path.join(ROOT, "docs", "passes-models.md")
+
+
+def short(letter, reason):
+    """What the table calls a reason: cells are for one look, sentences stand below."""
+    return REASONS.setdefault(reason, f"{letter}{sum(name[0] == letter for name in REASONS.values()) + 1}")
 
 
 def norms(notes):
@@ -40,7 +47,8 @@ def norms(notes):
     if not total:
         return "no layer norms"
     added = f" (+ {means} mean{'s' * (means > 1)})" if means else ""
-    kept = "; ".join(f"{n}: the stream {r}" if r.startswith(("is ", "has ")) else f"{n}: {r}" for r, n in why.items())
+    full = {r: f"the stream {r}" if r.startswith(("is ", "has ")) else r for r in why}
+    kept = ", ".join(f"{n} ({short('n', full[r])})" for r, n in why.items())
     return f"**{done} of {total}**{added}" + (f"; kept {kept}" if kept else "")
 
 
@@ -55,7 +63,8 @@ def padding(notes):
         if found := re.search(r"padding removed: (\d+) attentions? masked by .*?, (\d+) exits?(.*)", note):
             demands = [text for part, text in DEMANDS.items() if part in found[3]]
             return ", ".join([f"**removed**: {found[1]} attentions", f"{found[2]} exit{'s' * (found[2] != '1')}"] + demands)
-    return next((note.split("not removed: ", 1)[1] for note in notes if "not removed: " in note), "")
+    reason = next((note.split("not removed: ", 1)[1] for note in notes if "not removed: " in note), "")
+    return reason and f"kept ({short('p', reason)})"
 
 
 # heading, pass, function of its notes
@@ -96,9 +105,18 @@ def page(xf_dump, folder, only):
         "Written by `tools/gen_passes_table.py` from small models of public architectures (two or three layers), as different exporters",
         f"and tools write them. {compiled} of them compile; {refused} hold something else that does not, and are left out. Do not edit.",
         "`docs/passes.md` explains the passes; `xf-dump --passes model.onnx` says it for any model, node by node.", "",
-        "*+ n means*: values whose mean is subtracted at run time, since nothing in front of them has weights that could take it.",
-        "*exits*: values that leave the packed program for the padded one. A call in which *position 0* or one of the *single tokens* is padding, or",
-        "a sequence is empty where *no empty sequence* stands, or padding is not at the end where *padding last* stands, runs padded.", "",
+        "## How to read the table", "",
+        "**pre-rmsnorm.** `1 of 5; kept 4 (n1)`: the model has 5 layer norms, 1 became an rmsnorm, 4 stay for the reason n1 below.",
+        "`+ 2 means`: two means are subtracted when the model runs, as nothing in front of them has weights that could take them.", "",
+        "**unpad.** `removed`: padding is not computed. An *exit* is a value that leaves the packed program for the padded one. What stands",
+        "behind it must hold in a call, else that call runs padded:", "",
+        "- *position 0 is read*, *single tokens are read*: these tokens must be real, not padding.",
+        "- *no empty sequence*: each sequence must have a token.",
+        "- *padding last*: padding must stand at the end of each sequence.", "",
+        "`kept (p2)`: padding is computed, for the reason p2 below.", "",
+        "## Why something stays as it is", "",
+        *(f"- **{name}**: {reason}." for reason, name in sorted(REASONS.items(), key=lambda r: (r[1][0], int(r[1][1:])))), "",
+        "## The models", "",
     ] + lines) + "\n"
 
 

@@ -3,7 +3,7 @@
 
 Relative links of every page lead somewhere; docs/cli.md names every option that the tools' --help prints, and no other;
 docs/support.md is what
-tools/gen_support.py writes.
+tools/gen_support.py writes; no table cell is over 120 characters.
 """
 
 import os
@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 ROOT, BIN = map(os.path.abspath, sys.argv[1:3])
+EVERY = {"help", "version"}  # options of every tool; the page names them once, before the tools
 TOOLS = ("xfc", "xf-run", "xf-dump", "xf-opt")
 failures = []
 
@@ -39,10 +40,17 @@ def check_links(page):
 
 def check_options(tool, section):
     text = subprocess.run([os.path.join(BIN, tool), "--help"], capture_output=True, text=True, check=True).stdout
-    real = set(re.findall(r"^  --?([\w-]+)", text, re.M)) | {"help"}
-    named = {n for code in re.findall(r"`([^`]+)`", section) for n in re.findall(r"(?:^|\s)--?([a-zA-Z][\w-]*)", code)}
+    real = set(re.findall(r"^  --?([\w-]+)", text, re.M)) - EVERY
+    named = {n for code in re.findall(r"`([^`]+)`", section) for n in re.findall(r"(?:^|\s)--?([a-zA-Z][\w-]*)", code)} - EVERY
     failures.extend(f"docs/cli.md: {tool} --{name} is not described" for name in sorted(real - named))
     failures.extend(f"docs/cli.md: {tool} has no option --{name}" for name in sorted(named - real))
+
+
+def check_tables(page):
+    """People read these pages: what needs more than a line is no table cell."""
+    for line in read(page).splitlines():
+        wide = [cell for cell in line.split("|")[1:-1] if line.startswith("|") and len(cell.strip()) > 120]
+        failures.extend(f"{page}: a table cell of {len(cell.strip())} characters: {cell.strip()[:60]}..." for cell in wide)
 
 
 def main():
@@ -54,6 +62,8 @@ def main():
         for name in files:
             if name.endswith(".md"):
                 check_links(os.path.relpath(os.path.join(folder, name), ROOT))
+                if name != "support.md":  # a reference, generated: its cells are lists
+                    check_tables(os.path.relpath(os.path.join(folder, name), ROOT))
     sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", read("docs/cli.md"), re.M | re.S))
     for tool in TOOLS:
         check_options(tool, sections.get(tool, ""))
