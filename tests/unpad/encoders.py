@@ -143,14 +143,15 @@ def has_tokens(session, node):
     return len(node.shape) >= 2 and node.shape[:2] == input_named(session, "mask").shape
 
 
-def difference(got, want):
-    """The largest difference in units of the row's largest value; of all, where a row is but a value or two."""
+def difference(got, want, usual=0.0):
+    """The largest difference in units of the row's largest value. Where a row is but a value or two, as logits are, in units
+    of the largest of all, or of `usual`: a logit near 0 is a sum whose terms cancelled, and its error is that of the terms."""
     if got.shape != want.shape or got.dtype != want.dtype:
         return float("inf")
     if not want.size:
         return 0.0
     rows = want.ndim >= 2 and want.shape[-1] >= 8
-    scale = np.maximum(np.abs(want).max(axis=-1, keepdims=True) if rows else np.abs(want).max(), np.finfo(want.dtype).tiny)
+    scale = np.maximum(np.abs(want).max(axis=-1, keepdims=True) if rows else max(np.abs(want).max(), usual), np.finfo(want.dtype).tiny)
     worst = (np.abs(got - want) / scale).max()
     return float("inf") if np.isnan(worst) else float(worst)
 

@@ -40,6 +40,8 @@ def first_kept(mask):
 
 
 class Case(unittest.TestCase):
+    usual = {}  # of each output: the largest value that it had so far
+
     @classmethod
     def setUpClass(cls):
         if hasattr(Case, "folder"):
@@ -102,7 +104,8 @@ class Case(unittest.TestCase):
 
     def assertClose(self, feed, got, want, tolerance, what):
         for node, g, w in zip(self.session.get_outputs(), self.valid(feed, got), self.valid(feed, want), strict=True):
-            self.assertLessEqual(difference(g, w), tolerance, f"{node.name}: {what}")
+            Case.usual[node.name] = max(Case.usual.get(node.name, 0), np.abs(w).max(initial=0))
+            self.assertLessEqual(difference(g, w, Case.usual[node.name]), tolerance, f"{node.name}: {what}")
 
     def run_off(self, feed):
         """The padded build; None if it fails, where the other must fail in the same way."""
