@@ -174,9 +174,18 @@ enum { FUEL = 8 };
 
 bool xfc_int_prove_ge0(xfc_ctx *ctx, xfc_int e) { return prove(ctx, e, FUEL); }
 
+/* What is left where a difference is no number of 63 bits. */
+static int compare_ranges(xfc_ctx *ctx, xfc_int a, xfc_int b) {
+    int64_t alo, ahi, blo, bhi;
+    xfc_int_range(ctx, a, &alo, &ahi);
+    xfc_int_range(ctx, b, &blo, &bhi);
+    return ahi <= blo ? 1 : alo > bhi ? 0 : -1;
+}
+
 static int compare(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     if (prove(ctx, xfc_int_sub(ctx, b, a), FUEL)) return 1;
-    return prove(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, a, b), -1), FUEL) ? 0 : -1;
+    if (prove(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, a, b), -1), FUEL)) return 0;
+    return compare_ranges(ctx, a, b);
 }
 
 int xfc_int_le(xfc_ctx *ctx, xfc_int a, xfc_int b) {

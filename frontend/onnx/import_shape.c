@@ -147,9 +147,8 @@ void xfc_import_expand(xfc_node *n) {
         xfc_int want = i + n_entry >= rank ? entry[i + n_entry - rank] : one(n);
         if (xfc_int_is(n->ctx, want, -1)) want = have; /* torch's "keep", which some exporters let through */
         dim[i] = xfc_broadcast_size(n->ctx, have, want);
-        int64_t least, most;
-        xfc_int_range(n->ctx, want, &least, &most);
-        if (most < 0 || !xfc_graph_require(n->im->graph, have, want, XFC_BROADCAST, n->loc)) {
+        bool negative = xfc_int_lt(n->ctx, want, xfc_int_const(n->ctx, 0)) == 1;
+        if (negative || !xfc_graph_require(n->im->graph, have, want, XFC_BROADCAST, n->loc)) {
             xfc_node_fail(n, XFC_ERR_INPUT, "has dim %s, which cannot be expanded to %s; export the model again",
                           xfc_dim_text(n->ctx, have), xfc_dim_text(n->ctx, want));
             return;

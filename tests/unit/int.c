@@ -302,6 +302,9 @@ static void canonical(void) {
     SAME(xfc_int_min(c, s, past), xfc_int_min(c, past, s));
     SAME(xfc_int_ceildiv(c, xfc_int_mulc(c, s, 48), xfc_int_const(c, 48)), s);
     CHECK_INT(xfc_int_lt(c, j, s), 1);
+    CHECK_INT(xfc_int_lt(c, xfc_int_const(c, INT64_MIN), xfc_int_const(c, 1)), 1); /* whose difference is no number */
+    CHECK_INT(xfc_int_le(c, xfc_int_const(c, INT64_MAX), xfc_int_const(c, -2)), 0);
+    CHECK_INT(xfc_int_lt(c, xfc_int_const(c, INT64_MIN), xfc_int_const(c, 0)), 1);
     CHECK_INT(xfc_int_eq(c, s, past), -1);
     CHECK_INT(xfc_int_eq(c, xfc_int_addc(c, s, 1), s), 0);
     CHECK_INT(xfc_int_divisor(c, xfc_int_addc(c, xfc_int_mulc(c, s, 48), 16)), 16);
