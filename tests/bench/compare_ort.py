@@ -14,15 +14,14 @@ machines mean little; ratios do. Both compute all outputs. --chart draws how fas
 import argparse
 import importlib.metadata
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
 
 import chart
+from peer import Peer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
@@ -67,37 +66,12 @@ def worker(kind, path, threads):
         print(statistics.median(times) * 1e3, flush=True)
 
 
-class Peer:
-    """A worker that is stopped (SIGSTOP) while the other one measures, so spinning thread pools cannot disturb."""
-
-    def __init__(self, kind, path, threads):
-        self.process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), "--worker", kind, path, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def measure(self, batch, length, seconds):
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.write(f"{batch} {length} {seconds}\n")
-        self.process.stdin.flush()
-        answer = float(self.process.stdout.readline())
-        os.kill(self.process.pid, signal.SIGSTOP)
-        return answer
-
-    def close(self):
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def run_case(model, so, threads, batch, length, rounds, seconds, peak):
     ort, ours, result = Peer("ort", model, threads), Peer("xf", so, threads), []
     for i in range(rounds):
         pair = {}
         for name, peer in (("ort", ort), ("xf", ours))[:: 1 if i % 2 else -1]:
-            pair[name] = peer.measure(batch, length, seconds)
+            pair[name] = float(peer.ask(f"{batch} {length} {seconds}"))
         if peak:
             pair["peak"] = peak(0.2)
         result.append(pair)

@@ -21,7 +21,6 @@ import importlib.util
 import json
 import mmap
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
 sys.path.insert(0, HERE)
 import make_decoder
+from peer import Peer
 
 GAP = 1 << 20
 ENCODER = {"whisper": 1500, "t5": 128}
@@ -132,30 +132,14 @@ def worker(kind, path, threads, family, past, clock):
         print(statistics.median(times) * 1e3, flush=True)
 
 
-class Peer:
-    """A worker that is stopped while another one measures."""
+class Measured(Peer):
+    """With the outputs of its first step."""
 
     def __init__(self, kind, path, results, *how):
-        command = [sys.executable, os.path.abspath(__file__), "--worker", kind, path, *map(str, how)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(kind, path, *how)
         self.ask(results)
         with np.load(results) as saved:
             self.outputs = [saved[name] for name in saved.files]
-
-    def ask(self, line):
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit("decode: a program that is measured ended; its message is above")
-        os.kill(self.process.pid, signal.SIGSTOP)
-        return answer
-
-    def close(self):
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def check(peers):
@@ -174,7 +158,7 @@ def run_case(a, folder, family, past, threads):
     kinds = ["ort"] * bool(importlib.util.find_spec("onnxruntime")) + ["fenced", "touched"]
     results = os.path.join(folder, "results.npz")
     how = threads, family, past, "process_time" if a.cpu_time else "perf_counter"
-    peers = {kind: Peer(kind, model if kind == "ort" else so, results, *how) for kind in kinds}
+    peers = {kind: Measured(kind, model if kind == "ort" else so, results, *how) for kind in kinds}
     check(peers)
     rounds = [{kind: float(peers[kind].ask(a.slice)) for kind in (kinds if i % 2 else kinds[::-1])}
               for i in range(a.rounds)]

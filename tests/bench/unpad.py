@@ -39,6 +39,7 @@ import time
 import numpy as np
 
 import chart
+from peer import Peer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
@@ -178,35 +179,16 @@ def worker(kind, path):
         print(json.dumps(runner.measure(**json.loads(line))), flush=True)
 
 
-class Peer:
-    """A worker that is stopped (SIGSTOP) while others measure."""
-
+class Measured(Peer):
     def __init__(self, kind, path):
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker", kind, path],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(kind, path)
         self.first = set()
         self.answer()
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"unpad.py: the process of {self.process.args[-2:]} ended: exit code {self.process.wait()}")
-        os.kill(self.process.pid, signal.SIGSTOP)
-        return line
 
     def measure(self, case, single, seconds, static):
         first = (case, single) not in self.first
         self.first.add((case, single))
-        os.kill(self.process.pid, signal.SIGCONT)
-        request = dict(case=case, single=single, seconds=seconds, static=static, first=first)
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.answer())
-
-    def close(self):
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
+        return json.loads(self.ask(json.dumps(dict(case=case, single=single, seconds=seconds, static=static, first=first))))
 
 
 # --- cases -----------------------------------------------------------------------------------------
@@ -425,7 +407,7 @@ def measure_all(a, files, peers):
                 model = model_of(case)
                 for peer in opened.values():
                     peer.close()
-                opened = {label: Peer(label if label in PEERS else "xf", files[model, label])
+                opened = {label: Measured(label if label in PEERS else "xf", files[model, label])
                           for label in dict(entries)}
             rounds = next((n for name, n in a.rounds.items() if case.startswith(name)), a.default)
             results.append(Result(case, run_case(case, opened, entries, rounds, a)))
