@@ -101,12 +101,14 @@ static xfc_map find_weights(const xfc_graph *g, xfc_arena *arena) {
     return weights;
 }
 
-/* The weight that the table is, or NULL; *turned: is its transposition. */
-static const weight *weight_of(const xfc_map *weights, const xfc_tensor *t, bool *turned) {
-    const weight *w = (const weight *)(uintptr_t)xfc_map_get(weights, key_of(t));
+/* If the op makes a table that is a weight, too: that weight, else NULL. *turned: the table is its transposition. */
+static const weight *weight_of(const xfc_op *op, const xfc_map *weights, const xfc_tensor **t, bool *turned) {
+    const xfc_value *v = &op->out[0];
+    if (weights->n == 0 || op->n_out != 1 || !is_large_matrix(v, t) || !is_table(op->graph->ctx, v)) return NULL;
+    const weight *w = (const weight *)(uintptr_t)xfc_map_get(weights, key_of(*t));
     *turned = false;
-    while (w && !xfc_tensor_equal(w->tensor, t) && !(*turned = equals_transposed(w->tensor, t))) w = w->next;
-    xfc_storage_rest(t->storage);
+    while (w && !xfc_tensor_equal(w->tensor, *t) && !(*turned = equals_transposed(w->tensor, *t))) w = w->next;
+    xfc_storage_rest((*t)->storage);
     return w;
 }
 
@@ -115,9 +117,7 @@ xfc_map xfc_shared_tables(const xfc_graph *g, xfc_arena *arena) {
     const xfc_tensor *t;
     bool turned;
     xfc_foreach_op(op, g) {
-        if (weights.n == 0 || op->n_out != 1 || !is_large_matrix(&op->out[0], &t) || !is_table(g->ctx, &op->out[0]))
-            continue;
-        const weight *w = weight_of(&weights, t, &turned);
+        const weight *w = weight_of(op, &weights, &t, &turned);
         if (!w) continue;
         xfc_map_set(&shared, t->id, 1);
         xfc_map_set(&shared, w->tensor->id, 1);
@@ -155,10 +155,7 @@ bool xfc_share(xfc_pass *p) {
     bool changed = false, turned;
     xfc_foreach_op_safe(op, p->graph) {
         const xfc_tensor *t;
-        if (weights.n == 0 || op->n_out != 1 || !is_large_matrix(&op->out[0], &t) ||
-            !is_table(p->graph->ctx, &op->out[0]))
-            continue;
-        const weight *w = weight_of(&weights, t, &turned);
+        const weight *w = weight_of(op, &weights, &t, &turned);
         if (!w || w->op->code != XFC_OP_PACK) continue;
         read_panels(p->graph, &op->out[0], w->op, turned);
         changed = true;
