@@ -7,7 +7,7 @@
  */
 #include "backends/artefact.h"
 #include "ir/defined.h"
-#include "ir/eval.h"
+#include "ir/eval/eval.h"
 #include "runtime/include/xfc/check.h"
 #include <stdlib.h>
 #include <string.h>

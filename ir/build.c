@@ -5,8 +5,8 @@
  */
 #include "ir/build.h"
 
-#include "ir/eval.h"
-#include "ir/ops.h"
+#include "ir/eval/eval.h"
+#include "ir/ops/ops.h"
 #include <string.h>
 
 enum { MAX_BUILD_OUT = 16 };

@@ -6,7 +6,7 @@
  */
 #ifndef XFC_BUILD_H
 #define XFC_BUILD_H
-#include "ir/op.h"
+#include "ir/ops/op.h"
 
 struct xfc_builder {
     xfc_graph *graph;
@@ -40,7 +40,7 @@ xfc_value *xfc_b_slice(xfc_builder *, xfc_value *, const xfc_int *start, const x
 xfc_value *xfc_b_reduce(xfc_builder *, xfc_opcode, xfc_value *, const int64_t *axes, uint32_t n, bool keepdims);
 xfc_value *xfc_b_matmul(xfc_builder *, xfc_value *, xfc_value *);
 
-/* A padded batch without its padding (ops_ragged.c). */
+/* A padded batch without its padding (ops/ragged.c). */
 typedef struct { /* results of seq_offsets */
     xfc_value *counts, *cu, *tok, *inv, *tasks;
 } xfc_ragged;

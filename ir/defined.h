@@ -8,7 +8,7 @@
  */
 #ifndef XFC_DEFINED_H
 #define XFC_DEFINED_H
-#include "ir/op.h"
+#include "ir/ops/op.h"
 
 /* The symbols that op defines; 0 unless it is a `define`. */
 uint32_t xfc_op_defines(const xfc_op *, const xfc_int **out);

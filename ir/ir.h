@@ -6,7 +6,7 @@
  */
 #ifndef XFC_IR_H
 #define XFC_IR_H
-#include "ir/int.h"
+#include "ir/int/int.h"
 #include "ir/tensor.h"
 
 typedef struct {
@@ -22,7 +22,7 @@ typedef struct xfc_kernel xfc_kernel; /* ir/nest.h */
 typedef enum {
 #define XFC_SCALAR(id, ...) XFC_OP_##id,
 #define XFC_OP(id, ...) XFC_OP_##id,
-#include "ir/ops.def"
+#include "ir/ops/ops.def"
 #undef XFC_SCALAR
 #undef XFC_OP
     XFC_OP_COUNT,
@@ -30,7 +30,7 @@ typedef enum {
 
 typedef enum {
 #define X(id, ...) XFC_K_##id,
-#include "ir/attr.def"
+#include "ir/ops/attr.def"
 #undef X
     XFC_K_COUNT,
 } xfc_key;

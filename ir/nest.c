@@ -18,7 +18,7 @@ static const struct {
     [XFC_S_LOAD] = {"load", 0}, /* its predicate is optional and no value operand */
     [XFC_S_LET] = {"let", 1},     [XFC_S_CAST] = {"cast", 1},
 #define XFC_SCALAR(id, name, arity, ...) [XFC_S_##id] = {name, arity},
-#include "ir/scalar.def"
+#include "ir/ops/scalar.def"
 #undef XFC_SCALAR
 };
 

@@ -43,7 +43,7 @@ typedef enum {
     XFC_S_LET,   /* defines symbol u.index := integer arg[0], range from the symbol's bounds; the value itself is i64 */
     XFC_S_CAST,  /* arg[0] converted to dtype */
 #define XFC_SCALAR(id, ...) XFC_S_##id,
-#include "ir/scalar.def"
+#include "ir/ops/scalar.def"
 #undef XFC_SCALAR
     XFC_S_COUNT,
 } xfc_scalar_op;

@@ -1,7 +1,7 @@
 /* target.h - what a pass may know of a machine: numbers only, so that a pass test needs no LLVM. */
 #ifndef XFC_TARGET_H
 #define XFC_TARGET_H
-#include "ir/op.h"
+#include "ir/ops/op.h"
 
 typedef struct xfc_target {
     const char *backend; /* "cpu", "cuda" */

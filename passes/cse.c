@@ -9,7 +9,7 @@
  *   %1 = add %y, %x      |  %0 = add %x, %y
  *   %2 = mul %0, %1      |  %2 = mul %0, %0
  */
-#include "passes/rewrite.h"
+#include "passes/rewrite/rewrite.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  *   return %1            |  return %1
  */
 #include "ir/defined.h"
-#include "passes/rewrite.h"
+#include "passes/rewrite/rewrite.h"
 
 static bool is_dead(const xfc_op *op) {
     if (!xfc_op_has(op, XFC_PURE)) return false;

@@ -16,8 +16,8 @@
  *   %2 = cast %1 {to = f32}                                    |
  *   %3 = sqrt %2                                               |
  */
-#include "ir/eval.h"
-#include "passes/rewrite.h"
+#include "ir/eval/eval.h"
+#include "passes/rewrite/rewrite.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  *   %q = linear %x, %wq, %bq : f32[b, s, 384]                 |  %m = linear %x, %w, %bias : f32[b, s, 768]
  *   %k = linear %x, %wk, %bk : f32[b, s, 384]                 |  %q = slice %m ..0..384, %k = slice %m ..384..768
  */
-#include "passes/rewrite.h"
+#include "passes/rewrite/rewrite.h"
 
 enum { MAX_GROUP = 16, MAX_COLUMNS = 1 << 20 };
 

@@ -6,8 +6,8 @@
  * (XFC_ERR_INPUT); a graph that a pass leaves malformed is ours (xfc_bug). It does not choose passes by cost or repeat
  * them: a pipeline is the list that was given, in that order.
  */
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 #include "passes/pass.h"
 
 #include <inttypes.h>

@@ -11,7 +11,7 @@
  *   %1 = matmul %x, %w                                        |
  *   %2 = add %b, %1                                           |  %2 = linear %x, %w, %b
  */
-#include "passes/rewrite.h"
+#include "passes/rewrite/rewrite.h"
 
 bool xfc_raise(xfc_pass *pass) {
     bool changed = xfc_rules_run(XFC_RULES_RAISE, pass);

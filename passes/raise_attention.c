@@ -21,7 +21,7 @@
  * broadcasting stays a product. Rank 3 (batched products) gets batch
  * and heads from a layer of rank 4, or else one head.
  */
-#include "passes/rewrite.h"
+#include "passes/rewrite/rewrite.h"
 
 #include <math.h>
 

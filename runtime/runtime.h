@@ -5,7 +5,7 @@
  *   signature.c  what the model declares, structs and JSON  run.c     one run: outputs, memory, the step loop
  *   cpuid.c      picks a code variant                       observe.c taps and profile
  *   pool.c       the default parallel_for                   threads.c how many threads by default
- *   host.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
+ *   runtime/step.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *   check.c      checksums                                  blame.c   which index was out of range
  *   cpu_level.c  what this CPU runs
@@ -174,7 +174,7 @@ xf_status xf_packed_inputs(const xf_plan *, const xf_tensor *in, size_t n_in, co
 xf_status xf_run_packed(xf_ctx *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                         xf_tensor *out, size_t n_out);
 
-/* host.c: a step of another kind than KERNEL */
+/* runtime/step.c: a step of another kind than KERNEL */
 xf_status xf_host_step(xf_ctx *, const xf_step_info *);
 
 /* observe.c */

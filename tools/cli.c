@@ -4,8 +4,8 @@
 #include "tools/cli.h"
 #include "ir/base/nearest.h"
 #include "ir/base/outfile.h"
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 
 #include <errno.h>
 #include <fcntl.h>

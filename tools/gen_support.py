@@ -5,7 +5,7 @@
     tools/gen_support.py --write    writes docs/support.md
     tools/gen_support.py --check    exit code 1 if docs/support.md is not what this prints
 
-Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops.def and ir/scalar.def (what they become). Only the standard
+Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops/ops.def and ir/ops/scalar.def (what they become). Only the standard
 library is used.
 """
 
@@ -98,7 +98,7 @@ def limits():
 
 def scalar_table():
     lines = ["| op | operands | of | gives | notes |", "| --- | --- | --- | --- | --- |"]
-    for args, comment in calls(read("ir/scalar.def"), "XFC_SCALAR"):
+    for args, comment in calls(read("ir/ops/scalar.def"), "XFC_SCALAR"):
         if args:
             gives = "bool" if args[4] == "BOOL" else "the same"
             lines.append(f"| {string(args[1])} | {args[2]} | {TYPES[args[3]]} | {gives} | {comment} |")
@@ -107,7 +107,7 @@ def scalar_table():
 
 def op_table():
     lines = ["| op | operands | attributes | meaning | |", "| --- | --- | --- | --- | --- |"]
-    for args, _ in calls(read("ir/ops.def"), "XFC_OP"):
+    for args, _ in calls(read("ir/ops/ops.def"), "XFC_OP"):
         if not args:
             continue
         field = {m[1]: m[2] for m in (re.match(r"\.(\w+) = (.*)", a, re.S) for a in args[2:]) if m}

@@ -1,7 +1,7 @@
 /* xf-dump.c - what is in a model, an IR file or a compiled model. Reads only; a .so is never loaded. */
 #include "frontend/frontend.h"
-#include "ir/text.h"
-#include "tools/dump.h"
+#include "ir/text/text.h"
+#include "tools/dump/dump.h"
 #include "tools/guard.h"
 #include "tools/pass_cli.h"
 #include <errno.h>

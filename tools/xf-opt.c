@@ -8,9 +8,9 @@
 #include "frontend/frontend.h"
 #include "ir/base/nearest.h"
 #include "ir/base/outfile.h"
-#include "ir/eval.h"
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 #include "tools/cli.h"
 #include "tools/pass_cli.h"
 

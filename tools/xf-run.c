@@ -6,7 +6,7 @@
  */
 #include "ir/base/nearest.h"
 #include "runtime/runtime.h"
-#include "tools/run.h"
+#include "tools/run/run.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

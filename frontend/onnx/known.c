@@ -5,7 +5,7 @@
  * once if all they read are constants, or integers whose contents are numbers. The result is a content like any other.
  */
 #include "frontend/onnx/import.h"
-#include "ir/eval.h"
+#include "ir/eval/eval.h"
 
 #include <string.h>
 

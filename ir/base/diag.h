@@ -25,7 +25,7 @@ typedef struct {
     const char *text;
 } xfc_diag;
 
-typedef struct xfc_ints xfc_ints;         /* ir/int.h: the table of symbolic integers */
+typedef struct xfc_ints xfc_ints;         /* ir/int/int.h: the table of symbolic integers */
 typedef struct xfc_tensors xfc_tensors;   /* ir/tensor.h: the pool of constants */
 typedef struct xfc_storages xfc_storages; /* ir/storage.h: their memory */
 typedef struct xfc_at_exit xfc_at_exit;

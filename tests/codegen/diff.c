@@ -7,9 +7,9 @@
  * Memory around every output must stay as it was.
  */
 #include "backends/llvm/llvm.h"
-#include "ir/eval.h"
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 #include "runtime/include/xfc/abi.h"
 #include "tests/codegen/load.h"
 #include <math.h>

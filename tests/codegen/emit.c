@@ -5,7 +5,7 @@
  * the order of their first use in the inputs' dims.
  */
 #include "backends/llvm/llvm.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

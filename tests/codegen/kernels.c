@@ -5,8 +5,8 @@
  * 0, 1, odd and larger.
  */
 #include "backends/llvm/llvm.h"
-#include "ir/eval.h"
-#include "ir/text.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
 #include "runtime/include/xfc/abi.h"
 #include "tests/codegen/load.h"
 #include <math.h>

@@ -5,7 +5,7 @@
  * banks, for one and two reduced axes, for bodies with banks and without, on every ISA of this CPU.
  */
 #include "backends/llvm/llvm.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "runtime/include/xfc/abi.h"
 #include "tests/codegen/load.h"
 #include <math.h>

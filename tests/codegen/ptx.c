@@ -3,7 +3,7 @@
  * ptx [PTXAS]: without the assembler the text is still checked, then the test says so and is skipped (77).
  */
 #include "backends/llvm/llvm.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,8 +17,8 @@
 #ifndef XFC_DIFF_H
 #define XFC_DIFF_H
 #include "ir/build.h"
-#include "ir/eval.h"
-#include "ir/text.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
 #include "xf.h"
 #include <stdio.h>
 #include <stdlib.h>

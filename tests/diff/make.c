@@ -5,7 +5,7 @@
  * which is 1 in some rounds: what broadcasts is then decided at run time.
  */
 #include "tests/diff/make.h"
-#include "ir/verify.h"
+#include "ir/verify/verify.h"
 
 /* --- sizes --- */
 
@@ -82,7 +82,7 @@ xfc_int maker_partner(maker *m, xfc_int dim) {
 
 static make_fn *const makers[XFC_OP_COUNT] = {
 #define XFC_SCALAR(id, ...) [XFC_OP_##id] = make_scalar,
-#include "ir/scalar.def"
+#include "ir/ops/scalar.def"
 #undef XFC_SCALAR
     [XFC_OP_CAST] = make_cast,
     [XFC_OP_COPY] = make_copy,

@@ -19,7 +19,7 @@ enum { EACH = 2 }; /* ops of a row in a graph */
 static bool scalar_takes(xfc_opcode code, xfc_dtype t) {
     static const char operands[XFC_OP_COUNT] = {
 #define XFC_SCALAR(id, name, arity, operands, ...) [XFC_OP_##id] = #operands[0],
-#include "ir/scalar.def"
+#include "ir/ops/scalar.def"
 #undef XFC_SCALAR
     };
     switch (operands[code]) {

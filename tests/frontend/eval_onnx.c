@@ -6,9 +6,9 @@
  * INPUT=.., --print, --verify.
  */
 #include "frontend/frontend.h"
-#include "ir/eval.h"
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

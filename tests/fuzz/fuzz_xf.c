@@ -3,8 +3,8 @@
  * For an accepted text: the verifier must come to an answer, printing must parse again, and the second print must
  * equal the first. Cloning must keep the text too. A violated property aborts, which is what a fuzzer looks for.
  */
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * code 70.
  */
 #include "frontend/frontend.h"
-#include "ir/verify.h"
+#include "ir/verify/verify.h"
 #include "passes/pass.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

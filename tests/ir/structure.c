@@ -3,8 +3,8 @@
  * Each corruption starts from a fresh sound graph, which the verifier must accept, breaks one thing, and expects the
  * verifier to name it.
  */
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 #include "tests/unit/test.h"
 
 static const char ops_text[] = "graph @g[b](%x: f32[b, 4]) -> (f32[b, 4] \"y\") {\n"

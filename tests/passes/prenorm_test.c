@@ -7,7 +7,7 @@
  * Every stream value that a norm reads must have mean 0. Both passes must have converted every norm.
  */
 #include "ir/build.h"
-#include "ir/eval.h"
+#include "ir/eval/eval.h"
 #include "passes/pass.h"
 #include "tests/unit/test.h"
 

@@ -1,4 +1,4 @@
-/* rules_test.c - every row of passes/rules.def is parsed, fires, and means the same on both sides.
+/* rules_test.c - every row of passes/rewrite/rules.def is parsed, fires, and means the same on both sides.
  *
  * For each rule many small graphs of its pattern are made: variables become inputs or constants of random dtype and
  * shape (static and symbolic dims, 1 and 0 among them), alternatives and operand orders are drawn. The rule is applied
@@ -6,10 +6,10 @@
  * being as good as another; ROUNDING rules nearly. A rule that never fires fails the test. Rows with mistakes must be
  * refused with a message that says where.
  */
-#include "ir/eval.h"
-#include "ir/text.h"
-#include "ir/verify.h"
-#include "passes/rewrite.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
+#include "passes/rewrite/rewrite.h"
 #include "tests/unit/test.h"
 
 #include <math.h>

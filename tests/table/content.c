@@ -1,7 +1,7 @@
 /* content.c - symbolic contents: the shape arithmetic of exporters becomes dims, and whatever is said of a tensor is
  * what the interpreter computes for it. */
 #include "ir/build.h"
-#include "ir/eval.h"
+#include "ir/eval/eval.h"
 #include "tests/unit/test.h"
 
 typedef struct {

@@ -1,7 +1,7 @@
 /* kernels.c - the interpreter on kernels as written in text: outer axes, lets, temporaries, tiles, views of operands,
  * scans; and on what must be refused instead of reading or writing where it should not. */
-#include "ir/eval.h"
-#include "ir/text.h"
+#include "ir/eval/eval.h"
+#include "ir/text/text.h"
 #include "tests/unit/test.h"
 #include <math.h>
 

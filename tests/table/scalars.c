@@ -10,7 +10,7 @@ typedef struct {
 } row;
 static const row rows[] = {
 #define XFC_SCALAR(id, name, arity, operands, ...) {name, #operands[0]},
-#include "ir/scalar.def"
+#include "ir/ops/scalar.def"
 #undef XFC_SCALAR
 };
 

@@ -7,7 +7,7 @@
 #ifndef XFC_TABLE_H
 #define XFC_TABLE_H
 #include "ir/build.h"
-#include "ir/eval.h"
+#include "ir/eval/eval.h"
 #include "tests/unit/test.h"
 #include <math.h>
 

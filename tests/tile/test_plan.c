@@ -1,6 +1,6 @@
 /* test_plan.c - from a planned graph to the plan blob: kernels, symbols, flops, hashes, bytes. */
 #include "backends/artefact.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "runtime/plan.h"
 #include "tests/unit/test.h"
 

@@ -6,7 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "backends/backend.h"
 #include "frontend/frontend.h"
-#include "ir/text.h"
+#include "ir/text/text.h"
 #include "passes/pass.h"
 #include "tests/unit/test.h"
 #include "tools/cli.h"

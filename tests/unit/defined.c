@@ -1,8 +1,8 @@
 /* defined.c - symbols that an op defines: bounds of sizes, and what the verifier refuses. */
 #include "ir/defined.h"
 #include "ir/build.h"
-#include "ir/text.h"
-#include "ir/verify.h"
+#include "ir/text/text.h"
+#include "ir/verify/verify.h"
 #include "tests/unit/test.h"
 
 typedef struct {

@@ -4,7 +4,7 @@
  * assignments that respect the symbols' bounds both must have one value, which must lie in the range and be divisible
  * by the divisor; comparisons, substitution and linear forms are checked the same way.
  */
-#include "ir/int.h"
+#include "ir/int/int.h"
 
 #include "tests/unit/test.h"
 

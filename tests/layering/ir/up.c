@@ -1,2 +1,2 @@
-#include "passes/pass.h"
 #include "ir/ir.h"
+#include "passes/pass.h"

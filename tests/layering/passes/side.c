@@ -1,2 +1,2 @@
-#include <protobuf-c/protobuf-c.h>
 #include "frontend/frontend.h"
+#include <protobuf-c/protobuf-c.h>

@@ -1,2 +1,2 @@
-#include <llvm-c/Core.h>
 #include "backends/llvm/llvm.h"
+#include <llvm-c/Core.h>

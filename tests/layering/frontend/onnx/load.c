@@ -1,2 +1,2 @@
-#include <protobuf-c/protobuf-c.h>
 #include "onnx.pb-c.h"
+#include <protobuf-c/protobuf-c.h>

@@ -1,2 +1,2 @@
-#include <math.h>
 #include "runtime/kernels/xk.h"
+#include <math.h>

@@ -1,0 +1,124 @@
+/* contrib.c - what onnxruntime's optimiser makes of transformers (domain com.microsoft), taken apart again.
+ *
+ * Each is the sequence of standard operators that it was fused from, so every pass sees the same graph as in the model
+ * before its optimisation. Outputs that only exist for training are refused.
+ */
+#include "frontend/onnx/import.h"
+#include <string.h>
+
+/* a + b, where b broadcasts to a. */
+static xfc_value *add(xfc_node *n, xfc_value *a, xfc_value *b) {
+    return xfc_n2(n, XFC_OP_ADD, a, xfc_n_fitting(n, b, a, "an operand"));
+}
+
+static xfc_value *gelu(xfc_node *n, xfc_value *x, bool by_tanh) {
+    xfc_attr attr = xfc_attr_int(XFC_K_APPROXIMATE, by_tanh);
+    return x ? xfc_build(n->b, XFC_OP_GELU, &x, 1, &attr, 1) : NULL;
+}
+
+void xfc_import_bias_gelu(xfc_node *n) { n->out[0] = gelu(n, add(n, n->in[0], n->in[1]), false); }
+
+void xfc_import_fast_gelu(xfc_node *n) {
+    n->out[0] = gelu(n, xfc_node_has(n, 1) ? add(n, n->in[0], n->in[1]) : n->in[0], true);
+}
+
+void xfc_import_quick_gelu(xfc_node *n) {
+    xfc_value *x = n->in[0];
+    xfc_value *inner = xfc_n2(n, XFC_OP_MUL, x, xfc_nf(n, x, xfc_node_float(n, "alpha", (double)1.702f)));
+    n->out[0] = xfc_n2(n, XFC_OP_MUL, x, xfc_n1(n, XFC_OP_SIGMOID, inner));
+}
+
+/* code over the last dim; scale and bias may be NULL. */
+static xfc_value *norm(xfc_node *n, xfc_opcode code, xfc_value *x, xfc_value *scale, xfc_value *bias, double eps) {
+    if (!x || !x->type.rank) return NULL;
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, x->type.rank - 1), xfc_attr_float(XFC_K_EPS, eps)};
+    xfc_value *in[] = {x, scale, bias};
+    return xfc_build_opt(n->b, code, in, bias ? 3 : scale ? 2 : 1, attr, XFC_COUNT(attr));
+}
+
+static bool only_for_inference(xfc_node *n) {
+    if (!xfc_node_wants(n, 1) && !xfc_node_wants(n, 2)) return true;
+    return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "its mean and inverse deviation as outputs are not supported"), false;
+}
+
+/* norm(input + skip + bias) * gamma + beta, and the sum itself as output 3. */
+static void skip_norm(xfc_node *n, xfc_opcode code, uint32_t gamma, uint32_t bias) {
+    if (!only_for_inference(n)) return;
+    xfc_value *sum = add(n, n->in[0], n->in[1]), *beta = code == XFC_OP_LAYERNORM ? xfc_node_in(n, gamma + 1) : NULL;
+    if (xfc_node_has(n, bias)) sum = add(n, sum, n->in[bias]);
+    double absent = code == XFC_OP_LAYERNORM ? (double)1e-12f : (double)1e-5f;
+    n->out[0] = norm(n, code, sum, n->in[gamma], beta, xfc_node_float(n, "epsilon", absent));
+    if (xfc_node_wants(n, 3)) n->out[3] = sum;
+}
+
+void xfc_import_skip_layer_norm(xfc_node *n) { skip_norm(n, XFC_OP_LAYERNORM, 2, 4); }
+void xfc_import_skip_rms_norm(xfc_node *n) { skip_norm(n, XFC_OP_RMSNORM, 2, 3); }
+
+static xfc_value *gather(xfc_node *n, xfc_value *table, xfc_value *ids) {
+    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, 0);
+    return table && ids ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, ids}, 2, &attr, 1) : NULL;
+}
+
+/* input_ids, segment_ids, word, position and segment tables, gamma, beta, mask, position_ids. Output 1 counts the
+ * ones of the mask in each row, output 2 is the sum of the embeddings. */
+void xfc_import_embed_layer_norm(xfc_node *n) {
+    xfc_value *ids = n->in[0], *word = xfc_node_in(n, 2), *table = xfc_node_in(n, 3), *gamma = xfc_node_in(n, 5);
+    const xfc_int zero = xfc_int_const(n->ctx, 0);
+    if (!word || !table || !gamma || ids->type.rank != 2 || table->type.rank != 2) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs ids [batch, sequence] and tables of two dims; export the model again");
+        return;
+    }
+    xfc_value *position = xfc_node_in(n, 8);
+    if (!position) position = xfc_n_iota(n, ids->type.dim[1], zero, 1, XFC_I64);
+    xfc_value *sum = add(n, gather(n, word, ids), gather(n, table, position));
+    if (xfc_node_has(n, 1)) sum = add(n, sum, gather(n, xfc_node_in(n, 4), n->in[1]));
+    n->out[0] = norm(n, XFC_OP_LAYERNORM, sum, gamma, xfc_node_in(n, 6), xfc_node_float(n, "epsilon", (double)1e-12f));
+    if (xfc_node_wants(n, 2)) n->out[2] = sum;
+    if (!xfc_node_wants(n, 1)) return;
+    const int64_t axes[1] = {1};
+    xfc_value *mask = xfc_node_in(n, 7);
+    if (mask) {
+        n->out[1] = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, mask, axes, 1, false);
+    } else {
+        const int32_t none = 0;
+        n->out[1] = xfc_n_splat(n, xfc_tensor_copy(n->ctx, XFC_I32, 0, NULL, &none, NULL), ids->type.dim, 1);
+    }
+}
+
+static xfc_value *last_two_swapped(xfc_node *n, xfc_value *v) {
+    int64_t perm[XFC_MAX_RANK];
+    uint32_t rank = v->type.rank;
+    for (uint32_t i = 0; i < rank; i++) perm[i] = i;
+    perm[rank - 2] = rank - 1;
+    perm[rank - 1] = rank - 2;
+    return xfc_b_transpose(n->b, v, perm);
+}
+
+void xfc_import_fused_matmul(xfc_node *n) {
+    bool batch = xfc_node_flag(n, "transBatchA", false) || xfc_node_flag(n, "transBatchB", false);
+    if (batch || n->in[0]->type.rank < 2 || n->in[1]->type.rank < 2) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "takes vectors or moves batch dims, which is not supported");
+        return;
+    }
+    xfc_value *a = xfc_node_flag(n, "transA", false) ? last_two_swapped(n, n->in[0]) : n->in[0];
+    xfc_value *b = xfc_node_flag(n, "transB", false) ? last_two_swapped(n, n->in[1]) : n->in[1];
+    double alpha = xfc_node_float(n, "alpha", 1);
+    xfc_value *v = xfc_b_matmul(n->b, a, b);
+    n->out[0] = v && alpha != 1 ? xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)) : v;
+}
+
+/* Gemm with an activation behind it. */
+void xfc_import_fused_gemm(xfc_node *n) {
+    const char *name = xfc_node_str(n, "activation", "");
+    xfc_import_gemm(n);
+    xfc_value *v = n->out[0];
+    if (!v) return;
+    if (!strcmp(name, "Tanh"))
+        n->out[0] = xfc_n1(n, XFC_OP_TANH, v);
+    else if (!strcmp(name, "Sigmoid"))
+        n->out[0] = xfc_n1(n, XFC_OP_SIGMOID, v);
+    else if (!strcmp(name, "Relu"))
+        n->out[0] = xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, 0));
+    else if (*name)
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "activation '%.80s' is not supported", name);
+}

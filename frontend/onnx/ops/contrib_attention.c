@@ -1,0 +1,175 @@
+/* contrib_attention.c - onnxruntime's attention operators (domain com.microsoft) as projections and the IR's
+ * attention: without a cache, which its optimiser does not write for encoders.
+ *
+ * Masks add a finite filter value where a key is not seen, as onnxruntime does; so a row that sees no key is an average
+ * of all values, not NaN.
+ */
+#include "frontend/onnx/import.h"
+#include <math.h>
+
+typedef struct {
+    xfc_value *q, *k, *v; /* [batch, heads, rows, width] */
+    xfc_value *bias;      /* broadcast to [batch, heads, rows, keys]; NULL: none */
+} heads;
+
+static xfc_value *last_part(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size) {
+    if (!v) return NULL;
+    xfc_int from[XFC_MAX_RANK], extent[XFC_MAX_RANK];
+    int64_t step[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < v->type.rank; d++) {
+        bool last = d + 1 == v->type.rank;
+        from[d] = last ? start : xfc_int_const(n->ctx, 0);
+        extent[d] = last ? size : v->type.dim[d];
+        step[d] = 1;
+    }
+    return xfc_b_slice(n->b, v, from, extent, step);
+}
+
+static void add_bias(xfc_node *n, heads *a, xfc_value *bias) {
+    a->bias = a->bias ? xfc_n2(n, XFC_OP_ADD, a->bias, bias) : bias;
+}
+
+static void add_condition(xfc_node *n, heads *a, xfc_value *seen, double otherwise) {
+    xfc_value *zero = xfc_nf(n, a->q, 0), *filter = xfc_nf(n, a->q, otherwise);
+    add_bias(n, a, seen && zero && filter ? xfc_b_select(n->b, seen, zero, filter) : NULL);
+}
+
+/* Key numbers, broadcast over [batch, heads, rows, keys]. */
+static xfc_value *key_numbers(xfc_node *n, const heads *a) {
+    return xfc_n_along(n, xfc_n_iota(n, a->k->type.dim[2], xfc_int_const(n->ctx, 0), 1, XFC_I64), 3, 4);
+}
+
+/* A mask of [batch] lengths, or of ones and zeros [batch, keys] or [batch, rows, keys]. */
+static bool add_mask(xfc_node *n, heads *a, xfc_value *mask) {
+    const xfc_type *t = &mask->type;
+    xfc_int one = xfc_int_const(n->ctx, 1);
+    double filter = xfc_node_float(n, "mask_filter_value", -10000);
+    if (t->rank < 1 || t->rank > 3 || !xfc_dtype_is_int(t->dtype) ||
+        (t->rank == 1 && xfc_int_eq(n->ctx, t->dim[0], a->q->type.dim[0]) == 0))
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "a mask of this form is not supported"), false;
+    xfc_value *seen;
+    if (t->rank == 1) {
+        xfc_value *length = xfc_n_along(n, xfc_b_cast(n->b, mask, XFC_I64), 0, 4);
+        seen = xfc_n2(n, XFC_OP_LT, key_numbers(n, a), length);
+    } else {
+        xfc_int dim[4] = {t->dim[0], one, t->rank == 3 ? t->dim[1] : one, t->dim[t->rank - 1]};
+        mask = xfc_b_reshape(n->b, mask, dim, 4);
+        seen = xfc_n2(n, XFC_OP_GT, mask, xfc_nf(n, mask, 0));
+    }
+    add_condition(n, a, seen, filter);
+    return a->bias != NULL;
+}
+
+/* The operand at `mask`, the bias at `added`, and the causal flag. */
+static bool add_masks(xfc_node *n, heads *a, uint32_t mask, uint32_t added) {
+    if (xfc_node_has(n, mask) && !add_mask(n, a, n->in[mask])) return false;
+    if (xfc_node_flag(n, "unidirectional", false)) {
+        xfc_value *row = xfc_n_iota(n, a->q->type.dim[2], xfc_int_const(n->ctx, 0), 1, XFC_I64);
+        add_condition(n, a, xfc_n2(n, XFC_OP_LE, key_numbers(n, a), xfc_n_along(n, row, 2, 4)), (double)-INFINITY);
+    }
+    if (xfc_node_has(n, added)) add_bias(n, a, n->in[added]);
+    return n->status == XFC_OK;
+}
+
+static xfc_value *attend(xfc_node *n, const heads *a) {
+    int64_t width;
+    double scale = xfc_node_float(n, "scale", 0);
+    bool known = xfc_int_value(n->ctx, a->q->type.dim[3], &width) && width > 0;
+    if (scale == 0 && !known)
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the width of a head is not constant; fix it with --dim"), NULL;
+    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, scale != 0 ? scale : 1 / sqrt((double)width))};
+    xfc_value *y = xfc_build_opt(n->b, XFC_OP_ATTENTION, (xfc_value *[]){a->q, a->k, a->v, a->bias}, a->bias ? 4 : 3,
+                                 attr, XFC_COUNT(attr));
+    if (!y) return NULL;
+    const xfc_int *d = y->type.dim;
+    xfc_int joined[3] = {d[0], d[2], xfc_int_mul(n->ctx, d[1], d[3])};
+    return xfc_b_reshape(n->b, xfc_b_transpose(n->b, y, xfc_swap_rows_heads), joined, 3);
+}
+
+static bool no_cache(xfc_node *n, uint32_t first, uint32_t last) {
+    bool none = !xfc_node_wants(n, 1) && !xfc_node_wants(n, 2);
+    for (uint32_t i = first; i <= last; i++) none = none && !xfc_node_has(n, i);
+    return none || (xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                                  "a cache of keys and values is not supported here; export without it"),
+                    false);
+}
+
+static int64_t head_count(xfc_node *n) {
+    int64_t count = xfc_node_int(n, "num_heads", 0);
+    if (count <= 0 && n->status == XFC_OK)
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs the attribute num_heads; export the model again");
+    return count;
+}
+
+/* input, weights of q, k and v side by side, their bias, mask, past, bias of the scores */
+void xfc_import_ms_attention(xfc_node *n) {
+    int64_t count = head_count(n);
+    const int64_t *sizes;
+    uint32_t n_sizes;
+    bool given = xfc_node_ints(n, "qkv_hidden_sizes", &sizes, &n_sizes);
+    if (n->status != XFC_OK || !no_cache(n, 4, 4)) return;
+    if (n->in[0]->type.rank != 3 || n->in[1]->type.rank != 2 || (given && n_sizes != 3) ||
+        xfc_node_flag(n, "do_rotary", false)) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "only [batch, rows, width] and one matrix of weights are supported");
+        return;
+    }
+    xfc_ctx *c = n->ctx;
+    xfc_value *all = xfc_b_matmul(n->b, n->in[0], n->in[1]);
+    if (xfc_node_has(n, 2)) all = xfc_n2(n, XFC_OP_ADD, all, xfc_n_fitting(n, n->in[2], all, "the bias"));
+    xfc_int third = xfc_int_floordiv(c, n->in[1]->type.dim[1], xfc_int_const(c, 3)), at = xfc_int_const(c, 0);
+    xfc_value *part[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        xfc_int size = given ? xfc_int_const(c, sizes[i]) : third;
+        part[i] = xfc_n_split_heads(n, last_part(n, all, at, size), count);
+        at = xfc_int_add(c, at, size);
+    }
+    if (!xfc_n_equal(n, at, n->in[1]->type.dim[1], "the columns of the weights and the widths of q, k and v")) return;
+    heads a = {.q = part[0], .k = part[1], .v = part[2]};
+    if (a.q && a.k && a.v && add_masks(n, &a, 3, 5)) n->out[0] = attend(n, &a);
+}
+
+/* query, key, value, their bias, mask of the keys, bias of the scores, past */
+void xfc_import_multi_head_attention(xfc_node *n) {
+    int64_t count = head_count(n);
+    xfc_value *part[3] = {n->in[0], xfc_node_in(n, 1), xfc_node_in(n, 2)};
+    if (n->status != XFC_OK || !no_cache(n, 6, 9)) return;
+    xfc_int at = xfc_int_const(n->ctx, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t rank = part[i] ? part[i]->type.rank : 0;
+        if (rank != 3 && !(rank == 4 && i > 0)) {
+            xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "packed queries, keys and values are not supported");
+            return;
+        }
+        if (xfc_node_has(n, 3) && rank == 3) {
+            xfc_int size = part[i]->type.dim[2];
+            part[i] = xfc_n2(n, XFC_OP_ADD, part[i], last_part(n, n->in[3], at, size));
+            at = xfc_int_add(n->ctx, at, size);
+        }
+        part[i] = xfc_n_split_heads(n, part[i], count);
+    }
+    if (xfc_node_has(n, 3) && !xfc_n_equal(n, at, n->in[3]->type.dim[0], "the bias and the widths of q, k and v"))
+        return;
+    heads a = {.q = part[0], .k = part[1], .v = part[2]};
+    if (a.q && a.k && a.v && add_masks(n, &a, 4, 5)) n->out[0] = attend(n, &a);
+}
+
+/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. */
+void xfc_import_ms_rotary_embedding(xfc_node *n) {
+    xfc_value *x = n->in[0], *position = n->in[1];
+    if (xfc_node_float(n, "scale", 1) != 1 || xfc_node_flag(n, "is_packed_batching", false)) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "scaled or packed rotary embeddings are not supported");
+        return;
+    }
+    if (position->type.rank < 2 && x->type.rank >= 3) {
+        xfc_int one = xfc_int_const(n->ctx, 1), rows = x->type.dim[x->type.rank == 4 ? 2 : 1];
+        position = xfc_b_reshape(n->b, position, &one, 1);
+        position =
+            xfc_n2(n, XFC_OP_ADD, xfc_n_along(n, xfc_n_iota(n, rows, xfc_int_const(n->ctx, 0), 1, XFC_I64), 1, 2),
+                   position ? xfc_b_cast(n->b, position, XFC_I64) : NULL);
+    }
+    xfc_value *in[4] = {x, n->in[2], n->in[3], position};
+    xfc_value **own = n->in;
+    n->in = in;
+    if (position) xfc_import_rotary_embedding(n);
+    n->in = own;
+}

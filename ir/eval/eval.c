@@ -1,0 +1,408 @@
+/* eval.c - the interpreter's frame: arrays, ops, graphs.
+ *
+ * An op runs by its meaning: the nest, the decomposition (into a scratch graph with the op's operand types, which is
+ * then run) or its kernel. A graph binds its symbols from the shapes of the inputs, checks declared dims, ranges and
+ * constraints, and runs ops in order; storage of a value is reused after its last use.
+ */
+#include "ir/eval/eval_impl.h"
+
+#include "ir/build.h"
+#include "ir/defined.h"
+#include "ir/ops/ops.h"
+#include <string.h>
+
+/* --- arrays --- */
+
+xfc_status xfc_array_make(const xfc_eval_env *env, const xfc_type *type, xfc_arena *arena, xfc_array *out) {
+    size_t bytes;
+    out->dtype = type->dtype;
+    out->rank = type->rank;
+    for (uint32_t d = 0; d < type->rank; d++) {
+        if (xfc_int_evaluate(env->ctx, type->dim[d], env->lookup, env->user, &out->dim[d])) continue;
+        return xfc_fail(env->ctx, XFC_ERR_INPUT, env->loc,
+                        "dim %u of a result has no value: give every input its shape", (unsigned)d);
+    }
+    if (!xfc_tensor_count(type->dtype, type->rank, out->dim, &out->count, &bytes) || bytes > XFC_EVAL_MAX_BYTES) {
+        return xfc_fail(env->ctx, XFC_ERR_LIMIT, env->loc,
+                        "a tensor of this shape is too large to evaluate: use smaller inputs");
+    }
+    if (arena) out->data = xfc_alloc(arena, bytes, 64);
+    return XFC_OK;
+}
+
+/* --- one op --- */
+
+static xfc_status eval_ops(const xfc_graph *, const xfc_eval_env *, const xfc_array *in, xfc_array *out,
+                           const xfc_eval_opts *);
+
+static xfc_status eval_nest(const xfc_op *op, const xfc_eval_env *env, const xfc_array *operands, xfc_arena *scratch) {
+    xfc_nestb nb = xfc_nestb_new(env->ctx, scratch);
+    XFC_TRY(xfc_ops[op->code].nest(op, &nb));
+    return xfc_nest_run(xfc_nest_compile(nb.nest, env, scratch), env, operands, op->n_in + op->n_out);
+}
+
+/* A graph that computes what the op does; its inputs are the operands that are there. NULL: failed. */
+static xfc_graph *decomposed(const xfc_op *op, xfc_ctx *ctx) {
+    xfc_graph *g = xfc_graph_new(ctx, xfc_ops[op->code].name);
+    xfc_value **in = xfc_new_array(g->arena, xfc_value *, op->n_in);
+    xfc_value **out = xfc_new_array(g->arena, xfc_value *, op->n_out);
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (op->in[i].value) in[i] = xfc_graph_add_input(g, NULL, op->in[i].value->type);
+    }
+    xfc_op *copy = xfc_op_new(g, NULL, op->code, in, op->n_in, op->n_out, op->attr, op->n_attr, op->loc);
+    for (uint32_t i = 0; i < op->n_out; i++) copy->out[i].type = op->out[i].type;
+    xfc_builder b = {.graph = g, .loc = op->loc};
+    if (xfc_ops[op->code].decompose(&b, copy, out) == XFC_OK) {
+        xfc_op_remove(copy);
+        xfc_graph_set_outputs(g, out, NULL, op->n_out);
+        return g;
+    }
+    xfc_graph_free(g);
+    return NULL;
+}
+
+static xfc_status eval_composite(const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
+                                 xfc_arena *scratch) {
+    xfc_graph *g = decomposed(op, env->ctx);
+    if (!g) return XFC_ERR_INPUT;
+    xfc_array *given = xfc_new_array(scratch, xfc_array, op->n_in),
+              *result = xfc_new_array(scratch, xfc_array, op->n_out);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (op->in[i].value) given[n++] = in[i];
+    }
+    xfc_status status = eval_ops(g, env, given, result, &(xfc_eval_opts){.arena = scratch});
+    for (uint32_t i = 0; status == XFC_OK && i < op->n_out; i++) {
+        xfc_assert(result[i].count == out[i].count && result[i].dtype == out[i].dtype);
+        memcpy(out[i].data, result[i].data, (size_t)out[i].count * xfc_dtype_bytes(out[i].dtype));
+    }
+    xfc_graph_free(g);
+    return status;
+}
+
+static const xfc_tensor *constant_of(const xfc_op *op) {
+    return op->code == XFC_OP_CONST ? xfc_op_attr(op, XFC_K_VALUE)->u.tensor : NULL;
+}
+
+/* Outputs are made already. */
+static xfc_status eval_into(const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out) {
+    const xfc_op_info *info = &xfc_ops[op->code];
+    const xfc_tensor *constant = constant_of(op);
+    if (constant) {
+        memcpy(out->data, constant->data, constant->bytes);
+        return XFC_OK;
+    }
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_array *operands = xfc_new_array(scratch, xfc_array, (size_t)op->n_in + op->n_out);
+    memcpy(operands, in, op->n_in * sizeof *in);
+    memcpy(operands + op->n_in, out, op->n_out * sizeof *out);
+    xfc_status status;
+    if (op->kernel)
+        status = xfc_kernel_run(op->kernel, env, operands, scratch);
+    else if (info->nest)
+        status = eval_nest(op, env, operands, scratch);
+    else if (info->decompose)
+        status = eval_composite(op, env, in, out, scratch);
+    else
+        status = xfc_routine_run(op, env, operands);
+    xfc_arena_free(scratch);
+    return status;
+}
+
+static bool nothing_bound(void *user, uint32_t symbol_id, int64_t *out) {
+    (void)user, (void)symbol_id, (void)out;
+    return false;
+}
+
+xfc_status xfc_eval_op(const xfc_op *op, const xfc_array *in, xfc_array *out, xfc_arena *arena, xfc_int_lookup *lookup,
+                       void *user) {
+    xfc_eval_env env = {.ctx = op->graph->ctx, .loc = op->loc, .lookup = lookup ? lookup : nothing_bound, .user = user};
+    for (uint32_t i = 0; i < op->n_out; i++) { XFC_TRY(xfc_array_make(&env, &op->out[i].type, arena, &out[i])); }
+    return eval_into(op, &env, in, out);
+}
+
+/* --- storage of intermediate values --- */
+
+enum { SIZE_CLASSES = 48 };
+typedef struct block {
+    struct block *next;
+} block;
+typedef struct {
+    xfc_arena *arena;
+    block *free[SIZE_CLASSES];
+} store;
+
+static uint32_t size_class(size_t bytes) {
+    uint32_t c = 6; /* 64 bytes at least */
+    while (((size_t)1 << c) < bytes) c++;
+    return c;
+}
+
+static void *take(store *s, size_t bytes) {
+    uint32_t c = size_class(bytes);
+    xfc_assert(c < SIZE_CLASSES);
+    block *b = s->free[c];
+    if (!b) return xfc_alloc(s->arena, (size_t)1 << c, 64);
+    s->free[c] = b->next;
+    return b;
+}
+
+static void give_back(store *s, void *data, size_t bytes) {
+    uint32_t c = size_class(bytes);
+    block *b = data;
+    b->next = s->free[c];
+    s->free[c] = b;
+}
+
+/* --- a graph --- */
+
+typedef struct {
+    const xfc_graph *graph;
+    const xfc_eval_env *env;
+    const xfc_eval_opts *opts;
+    store store;
+    xfc_array *value; /* by value id */
+    uint32_t *uses;   /* left, by value id */
+    xfc_map defined;  /* id of a symbol that a define defined -> value + 1; values are >= 0 */
+    xfc_defined symbols;
+} graph_run;
+
+static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
+    const graph_run *r = user;
+    uint64_t v = xfc_map_get(&r->defined, symbol_id);
+    *out = (int64_t)v - 1;
+    return v != 0 || r->env->lookup(r->env->user, symbol_id, out);
+}
+
+/* Those that are known since symbols first .. end - 1 have been defined (see xfc_constraint_known). */
+static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env, uint32_t first, uint32_t end) {
+    const xfc_graph *g = r->graph;
+    for (uint32_t i = 0; i < g->n_constraints; i++) {
+        const xfc_constraint *k = &g->constraint[i];
+        int64_t a, b;
+        uint32_t since = xfc_constraint_known(&r->symbols, k);
+        if (since < first || since >= end) continue;
+        if (!xfc_int_evaluate(g->ctx, k->a, env->lookup, env->user, &a) ||
+            !xfc_int_evaluate(g->ctx, k->b, env->lookup, env->user, &b))
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
+                            "sizes that this node needs have no value: give every input its shape");
+        if (xfc_constraint_holds(k, a, b)) continue;
+        if (k->ones == XFC_UNEQUAL)
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
+                            "%s is %lld, and the graph is made for any size but that: fix it with --dim",
+                            xfc_dim_text(g->ctx, k->a), (long long)a);
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
+                        "sizes that must be equal are %lld and %lld: correct the shapes of the inputs", (long long)a,
+                        (long long)b);
+    }
+    return XFC_OK;
+}
+
+/* The symbols take their numbers, which must lie in their ranges. */
+static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *counts) {
+    const xfc_int *symbol;
+    uint32_t n = xfc_op_defines(op, &symbol);
+    xfc_assert(counts->dtype == XFC_I64 && counts->count == n);
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_int_info info = *xfc_int_look(env->ctx, symbol[i]);
+        int64_t v = ((const int64_t *)counts->data)[i], lo, hi;
+        bool known = xfc_int_evaluate(env->ctx, info.lo, env->lookup, env->user, &lo) &&
+                     xfc_int_evaluate(env->ctx, info.hi, env->lookup, env->user, &hi);
+        if (!known || v < lo || v > hi || v < 0)
+            return xfc_fail(env->ctx, XFC_ERR_INPUT, op->loc, "%s is %lld, which lies outside its range: correct it",
+                            info.name, (long long)v);
+        xfc_map_set(&r->defined, symbol[i].id, (uint64_t)v + 1);
+    }
+    uint32_t first = (uint32_t)xfc_map_get(&r->symbols.position, symbol[0].id);
+    return check_constraints(r, env, first, first + n);
+}
+
+static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
+
+static xfc_status run_op(graph_run *r, const xfc_op *op) {
+    const xfc_tensor *constant = constant_of(op); /* read in place */
+    xfc_eval_env env = {.ctx = r->env->ctx, .loc = op->loc, .lookup = lookup, .user = r};
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_array *in = xfc_new_array(scratch, xfc_array, op->n_in), *out = xfc_new_array(scratch, xfc_array, op->n_out);
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (op->in[i].value) in[i] = r->value[op->in[i].value->id];
+    }
+    xfc_status status = XFC_OK;
+    for (uint32_t i = 0; status == XFC_OK && i < op->n_out; i++) {
+        status = xfc_array_make(&env, &op->out[i].type, NULL, &out[i]);
+        if (status == XFC_OK)
+            out[i].data = constant ? (void *)(uintptr_t)constant->data : take(&r->store, bytes_of(&out[i]));
+        r->value[op->out[i].id] = out[i];
+    }
+    if (status == XFC_OK && op->code == XFC_OP_DEFINE)
+        status = define(r, op, &env, in);
+    else if (status == XFC_OK && !constant)
+        status = eval_into(op, &env, in, out);
+    if (status == XFC_OK && r->opts->tap) r->opts->tap(r->opts->user, op, out);
+    xfc_arena_free(scratch);
+    return status;
+}
+
+/* A value without further use frees its storage. Inputs belong to the caller, constants to the pool. */
+static void release_value(graph_run *r, const xfc_value *v) {
+    if (r->uses[v->id] > 0 || !v->def || v->def->code == XFC_OP_CONST) return;
+    give_back(&r->store, r->value[v->id].data, bytes_of(&r->value[v->id]));
+}
+
+static void release(graph_run *r, const xfc_op *op) {
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        const xfc_value *v = op->in[i].value;
+        if (!v) continue;
+        r->uses[v->id]--;
+        release_value(r, v);
+    }
+    for (uint32_t i = 0; i < op->n_out; i++) release_value(r, &op->out[i]);
+}
+
+static xfc_status run_all(graph_run *r, xfc_array *out) {
+    xfc_foreach_op(op, r->graph) {
+        for (uint32_t i = 0; i < op->n_out; i++) r->uses[op->out[i].id] = xfc_value_n_uses(&op->out[i]);
+        if (op->code != XFC_OP_RETURN) {
+            XFC_TRY(run_op(r, op));
+            release(r, op);
+            continue;
+        }
+        for (uint32_t i = 0; i < op->n_in; i++) {
+            out[i] = r->value[op->in[i].value->id];
+            out[i].data = xfc_memdup(r->opts->arena, out[i].data, bytes_of(&out[i]), 64);
+        }
+    }
+    return XFC_OK;
+}
+
+static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
+                           const xfc_eval_opts *opts) {
+    graph_run r = {.graph = g, .env = env, .opts = opts, .store = {.arena = xfc_arena_new()}};
+    r.value = xfc_new_array(r.store.arena, xfc_array, g->next_value_id);
+    r.uses = xfc_new_array(r.store.arena, uint32_t, g->next_value_id);
+    r.defined.arena = r.store.arena;
+    for (uint32_t i = 0; i < g->n_in; i++) {
+        r.value[g->in[i]->id] = in[i];
+        r.uses[g->in[i]->id] = xfc_value_n_uses(g->in[i]);
+    }
+    r.symbols = xfc_defined_of(g, r.store.arena);
+    xfc_status status = check_constraints(&r, env, 0, 1);
+    if (status == XFC_OK) status = run_all(&r, out);
+    xfc_arena_free(r.store.arena);
+    return status;
+}
+
+/* --- binding --- */
+
+typedef struct {
+    xfc_ctx *ctx;
+    xfc_map map;
+} binding; /* symbol id -> value + 1; values are >= 0 */
+
+static bool bound(void *user, uint32_t symbol_id, int64_t *out) {
+    const binding *b = user;
+    uint64_t v = xfc_map_get(&b->map, symbol_id);
+    *out = (int64_t)v - 1;
+    return v != 0;
+}
+
+/* Learns a symbol from dim == actual if exactly one symbol of it is unknown and it stands linearly. */
+static bool learn(binding *b, xfc_int dim, xfc_int symbol, int64_t actual) {
+    xfc_int coeff, rest;
+    int64_t c, r, difference;
+    if (bound(b, symbol.id, &c) || !xfc_int_uses(b->ctx, dim, symbol)) return false;
+    if (!xfc_int_linear_in(b->ctx, dim, symbol, &coeff, &rest)) return false;
+    if (!xfc_int_evaluate(b->ctx, coeff, bound, b, &c) || !xfc_int_evaluate(b->ctx, rest, bound, b, &r) || c == 0)
+        return false;
+    if (!xfc_sub_ok(actual, r, &difference) || (c == -1 && difference == INT64_MIN)) return false;
+    if (difference % c != 0 || difference / c < 0) return false; /* the check that follows reports it */
+    xfc_map_set(&b->map, symbol.id, (uint64_t)(difference / c) + 1);
+    return true;
+}
+
+/* Every symbol of e that is not bound, in `out`; as many as fit. */
+static uint32_t symbols_of(const xfc_ctx *ctx, xfc_int e, xfc_int *out, uint32_t n, uint32_t cap) {
+    const xfc_int_info info = *xfc_int_look(ctx, e);
+    if (info.kind == XFC_INT_SYMBOL && info.sym == XFC_SYM_DIM && n < cap) out[n++] = e;
+    for (uint32_t i = 0; i < info.n_terms && info.kind == XFC_INT_SUM; i++) {
+        for (uint32_t j = 0; j < info.term[i].n; j++) n = symbols_of(ctx, info.term[i].atom[j], out, n, cap);
+    }
+    if (info.kind == XFC_INT_FLOORDIV || info.kind == XFC_INT_MOD || info.kind == XFC_INT_MIN ||
+        info.kind == XFC_INT_MAX) {
+        n = symbols_of(ctx, info.a, out, n, cap);
+        n = symbols_of(ctx, info.b, out, n, cap);
+    }
+    return n;
+}
+
+static void bind_symbols(const xfc_graph *g, const xfc_array *in, binding *b) {
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t i = 0; i < g->n_in; i++) {
+            const xfc_type *t = &g->in[i]->type;
+            for (uint32_t d = 0; d < t->rank && d < in[i].rank; d++) {
+                xfc_int symbols[16];
+                uint32_t n = symbols_of(g->ctx, t->dim[d], symbols, 0, XFC_COUNT(symbols));
+                for (uint32_t s = 0; s < n; s++) more = learn(b, t->dim[d], symbols[s], in[i].dim[d]) || more;
+            }
+        }
+    }
+}
+
+static const char *input_name(const xfc_graph *g, uint32_t i) { return g->in[i]->name ? g->in[i]->name : "?"; }
+
+static xfc_status check_range(const xfc_graph *g, const xfc_eval_env *env, xfc_int symbol) {
+    const xfc_int_info info = *xfc_int_look(g->ctx, symbol);
+    int64_t v, lo, hi;
+    if (!env->lookup(env->user, symbol.id, &v)) return XFC_OK;
+    bool below = xfc_int_evaluate(g->ctx, info.lo, env->lookup, env->user, &lo) && v < lo;
+    bool above = xfc_int_evaluate(g->ctx, info.hi, env->lookup, env->user, &hi) && v > hi;
+    if (!below && !above) return XFC_OK;
+    return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                    "dimension %s is %lld, %s its limit of %lld: use inputs of another size", info.name, (long long)v,
+                    below ? "below" : "above", (long long)(below ? lo : hi));
+}
+
+static xfc_status check_input(const xfc_graph *g, const xfc_eval_env *env, uint32_t i, const xfc_array *in) {
+    const xfc_type *t = &g->in[i]->type;
+    if (in->dtype != t->dtype || in->rank != t->rank) {
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                        "input '%s' is %s with %u dims but must be %s with %u: convert it", input_name(g, i),
+                        xfc_dtype_name(in->dtype), (unsigned)in->rank, xfc_dtype_name(t->dtype), (unsigned)t->rank);
+    }
+    for (uint32_t d = 0; d < t->rank; d++) {
+        int64_t want;
+        xfc_int symbols[16];
+        if (!xfc_int_evaluate(g->ctx, t->dim[d], env->lookup, env->user, &want)) {
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                            "dim %u of input '%s' does not fit its declared shape: correct its size", (unsigned)d,
+                            input_name(g, i));
+        }
+        if (want != in->dim[d]) {
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, env->loc,
+                            "dim %u of input '%s' is %lld but must be %lld: correct its size", (unsigned)d,
+                            input_name(g, i), (long long)in->dim[d], (long long)want);
+        }
+        uint32_t n = symbols_of(g->ctx, t->dim[d], symbols, 0, XFC_COUNT(symbols));
+        for (uint32_t s = 0; s < n; s++) XFC_TRY(check_range(g, env, symbols[s]));
+    }
+    return XFC_OK;
+}
+
+xfc_status xfc_eval_graph(const xfc_graph *g, const xfc_array *in, uint32_t n_in, xfc_array *out,
+                          const xfc_eval_opts *opts) {
+    xfc_loc loc = {.file = g->source};
+    if (n_in != g->n_in) {
+        return xfc_fail(g->ctx, XFC_ERR_INPUT, loc, "%u inputs given, the graph has %u: give every input",
+                        (unsigned)n_in, (unsigned)g->n_in);
+    }
+    xfc_arena *scratch = xfc_arena_new();
+    binding b = {.ctx = g->ctx, .map = {.arena = scratch}};
+    xfc_eval_env env = {.ctx = g->ctx, .loc = loc, .lookup = bound, .user = &b};
+    bind_symbols(g, in, &b);
+    xfc_status status = XFC_OK;
+    for (uint32_t i = 0; status == XFC_OK && i < n_in; i++) status = check_input(g, &env, i, &in[i]);
+    if (status == XFC_OK) status = eval_ops(g, &env, in, out, opts);
+    xfc_arena_free(scratch);
+    return status;
+}

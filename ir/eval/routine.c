@@ -1,0 +1,66 @@
+/* routine.c - ops that call a routine of runtime/kernels: what it is told, and calling it natively.
+ *
+ * A routine sees its operands and results as they lie in memory, and the integer attributes of the op as one list, in
+ * the order of the row's keys: INT is one number (0 if absent), DIMS are as many as there are.
+ */
+#include "ir/eval/eval_impl.h"
+
+#include "runtime/kernels/routines.h"
+#include <string.h>
+
+_Static_assert(sizeof(xk_i64) == sizeof(int64_t) && XK_MAX_NUMBERS >= 1, "numbers are shared with the routines");
+
+static uint32_t find(const char *name) {
+    uint32_t i = 0;
+    while (i < xk_n_routines && strcmp(xk_routines[i].name, name) != 0) i++;
+    return i;
+}
+
+bool xfc_op_routine(const xfc_op *op, uint32_t *number) {
+    const char *name = xfc_ops[op->code].call;
+    *number = name ? find(name) : xk_n_routines;
+    return *number < xk_n_routines;
+}
+
+uint32_t xfc_routine_numbers(const xfc_op *op, xfc_int *out) {
+    xfc_ctx *ctx = op->graph->ctx;
+    uint32_t n = 0;
+    for (const char *at = xfc_ops[op->code].keys; at && *at; at += strspn(at, "! ")) {
+        size_t length = strcspn(at, "! ");
+        xfc_key key;
+        bool found = xfc_key_from_name(xfc_intern_n(ctx->strings, at, length), &key);
+        xfc_assert(found);
+        const xfc_attr *a = xfc_op_attr(op, key);
+        bool is_dims = xfc_key_kind(key) == XFC_ATTR_DIMS;
+        xfc_assert(is_dims || xfc_key_kind(key) == XFC_ATTR_INT);
+        for (uint32_t i = 0; i < (is_dims ? (a ? a->n : 0) : 1); i++) {
+            xfc_assert(n < XFC_ROUTINE_NUMBERS);
+            out[n++] = is_dims ? a->u.dims[i] : xfc_int_const(ctx, a ? a->u.i : 0);
+        }
+        at += length;
+    }
+    return n;
+}
+
+xfc_status xfc_routine_run(const xfc_op *op, const xfc_eval_env *env, const xfc_array *operands) {
+    _Static_assert((int)XFC_ROUTINE_NUMBERS == (int)XK_MAX_NUMBERS, "one limit");
+    xk_array array[XK_MAX_ARRAYS] = {{0}};
+    xk_i64 number[XK_MAX_NUMBERS] = {0};
+    xfc_int value[XFC_ROUTINE_NUMBERS];
+    uint32_t routine, n = xfc_routine_numbers(op, value), n_arrays = (uint32_t)op->n_in + op->n_out;
+    bool known = xfc_op_routine(op, &routine) && n_arrays <= XK_MAX_ARRAYS;
+    xfc_assert(known);
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t v;
+        if (!xfc_int_evaluate(env->ctx, value[i], env->lookup, env->user, &v))
+            return xfc_fail(env->ctx, XFC_ERR_INPUT, op->loc,
+                            "an attribute of %s has no value: give every input its shape", xfc_ops[op->code].name);
+        number[i] = v;
+    }
+    for (uint32_t i = 0; i < n_arrays; i++) {
+        const xfc_array *a = &operands[i];
+        array[i] = (xk_array){.data = a->data, .dim = a->dim, .rank = a->rank, .dtype = xfc_dtype_dlpack(a->dtype)};
+    }
+    xk_routines[routine].run(&(xk_call){array, number});
+    return XFC_OK;
+}

@@ -1,0 +1,95 @@
+/* ops.h - prototypes of the row functions of ops.def. Private to ir: included by op.c (the table) and by the files beside
+ * it (the bodies).
+ *
+ * Names are exactly those of the rows, so that a row reads as a sentence; they carry no prefix because nothing outside
+ * ir sees them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on
+ * scratch copies alike.
+ */
+#ifndef XFC_OPS_H
+#define XFC_OPS_H
+#include "ir/build.h"
+
+/* .infer: checks operands and attributes, fills inf->out[0 .. n_out). A failure was recorded at op->loc. */
+xfc_status infer_const(xfc_infer *), infer_cast(xfc_infer *), infer_same(xfc_infer *);
+xfc_status infer_dims(xfc_infer *), infer_iota(xfc_infer *), infer_splat(xfc_infer *);
+xfc_status infer_reshape(xfc_infer *), infer_transpose(xfc_infer *), infer_expand(xfc_infer *),
+    infer_slice(xfc_infer *), infer_windows(xfc_infer *);
+xfc_status infer_concat(xfc_infer *), infer_pad(xfc_infer *), infer_pack(xfc_infer *);
+xfc_status infer_gather(xfc_infer *), infer_gather_elements(xfc_infer *), infer_gather_nd(xfc_infer *);
+xfc_status infer_scatter_nd(xfc_infer *), nest_scatter_nd(const xfc_op *, xfc_nestb *);
+xfc_status infer_scatter_elements(xfc_infer *), nest_scatter_elements(const xfc_op *, xfc_nestb *);
+xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *),
+    infer_crmsnorm(xfc_infer *);
+xfc_status infer_attention(xfc_infer *), infer_softmax(xfc_infer *), infer_gelu(xfc_infer *), infer_cumsum(xfc_infer *);
+
+/* .nest: appends axes, body and stores; buffers are the operands that are present, in order, then the outputs. */
+xfc_status nest_cast(const xfc_op *, xfc_nestb *), nest_copy(const xfc_op *, xfc_nestb *);
+xfc_status nest_dims(const xfc_op *, xfc_nestb *), nest_iota(const xfc_op *, xfc_nestb *),
+    nest_splat(const xfc_op *, xfc_nestb *);
+xfc_status nest_reshape(const xfc_op *, xfc_nestb *), nest_transpose(const xfc_op *, xfc_nestb *);
+xfc_status nest_expand(const xfc_op *, xfc_nestb *), nest_slice(const xfc_op *, xfc_nestb *);
+xfc_status nest_windows(const xfc_op *, xfc_nestb *);
+xfc_status nest_concat(const xfc_op *, xfc_nestb *), nest_pad(const xfc_op *, xfc_nestb *),
+    nest_pack(const xfc_op *, xfc_nestb *);
+xfc_status nest_gather(const xfc_op *, xfc_nestb *), nest_gather_elements(const xfc_op *, xfc_nestb *);
+xfc_status nest_gather_nd(const xfc_op *, xfc_nestb *);
+xfc_status nest_reduce(const xfc_op *, xfc_nestb *), nest_cumsum(const xfc_op *, xfc_nestb *);
+xfc_status nest_matmul(const xfc_op *, xfc_nestb *);
+
+/* .decompose: result[0 .. n_out) receives values of the builder's graph equal to the op's outputs. */
+xfc_status decompose_mean(xfc_builder *, const xfc_op *, xfc_value **),
+    decompose_linear(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_softmax(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_layernorm(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_rmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_crmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_gelu(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status decompose_attention(xfc_builder *, const xfc_op *, xfc_value **);
+/* The same op in f32, with casts around: what f16 and bf16 mean here, and what targets have code for. */
+bool xfc_op_is_narrow(const xfc_op *);
+xfc_status xfc_decompose_wide(xfc_builder *, const xfc_op *, xfc_value **);
+
+/* .push: where an input element lands. */
+void push_reshape(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);
+void push_transpose(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);
+
+/* ops/packed.c */
+xfc_status infer_matmul_packed(xfc_infer *), nest_matmul_packed(const xfc_op *, xfc_nestb *);
+xfc_status infer_attention_packed(xfc_infer *), decompose_attention_packed(xfc_builder *, const xfc_op *, xfc_value **);
+
+/* ops/ragged_attention.c */
+xfc_status infer_attention_ragged(xfc_infer *), decompose_attention_ragged(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status infer_pack_ragged(xfc_infer *), decompose_pack_ragged(xfc_builder *, const xfc_op *, xfc_value **);
+xfc_status infer_attention_ragged_packed(xfc_infer *);
+xfc_status decompose_attention_ragged_packed(xfc_builder *, const xfc_op *, xfc_value **);
+
+/* ops/ragged.c */
+xfc_status infer_define(xfc_infer *), infer_seq_offsets(xfc_infer *), infer_unpack(xfc_infer *);
+xfc_status nest_unpack(const xfc_op *, xfc_nestb *);
+
+/* Helpers shared by the families. */
+static inline const xfc_type *xfc_op_in(const xfc_op *op, uint32_t i) { return &op->in[i].value->type; }
+/* An operand that is there: optional ones may be absent at the end of the list or NULL in its middle. */
+static inline bool xfc_op_has_in(const xfc_op *op, uint32_t i) { return i < op->n_in && op->in[i].value; }
+/* The attribute as an axis of a tensor of this rank: 0 .. rank - 1, else a message. */
+xfc_status xfc_infer_axis(xfc_infer *, int64_t value, uint32_t rank, uint32_t *out);
+/* Sizes of operands that must agree: what surely does not fails (what: "the inner dims of matmul"), what may not becomes
+ * a requirement of the graph. a and b must be the same number, or one of those that `ones` names be 1 (ir.h). */
+xfc_status xfc_infer_meet(xfc_infer *, xfc_int a, xfc_int b, unsigned ones, const char *what);
+static inline xfc_status xfc_infer_equal(xfc_infer *inf, xfc_int a, xfc_int b, const char *what) {
+    return xfc_infer_meet(inf, a, b, 0, what);
+}
+xfc_status xfc_infer_at_most(xfc_infer *, xfc_int a, xfc_int b, const char *what); /* a <= b */
+/* n dims, aligned at the right, broadcast with dim[0 .. rank), which becomes what they give. */
+xfc_status xfc_infer_broadcast(xfc_infer *, const xfc_int *in, uint32_t n, xfc_int *dim, uint32_t rank);
+/* The type broadcasts to `to` without changing it; what: "the bias". */
+xfc_status xfc_infer_fits(xfc_infer *, const xfc_type *, const xfc_type *to, const char *what);
+/* Opens one parallel axis a dim of the type. */
+void xfc_nb_axes_of(xfc_nestb *, const xfc_type *, xfc_int *index);
+/* A DIMS attribute as a type's dims: at most XFC_MAX_RANK, all known, none surely negative. */
+xfc_status xfc_infer_shape(xfc_infer *, xfc_key, xfc_dtype, xfc_type *out);
+const char *xfc_dim_text(xfc_ctx *, xfc_int); /* "2 * seq", for messages */
+/* "f32[2, seq]" in the context's arena, for messages. */
+const char *xfc_type_text(xfc_ctx *, const xfc_type *);
+
+#endif

@@ -1,0 +1,310 @@
+/* ragged_attention.c - attention over sequences of different lengths stored one behind the other.
+ *
+ * Sequence i is rows cu[i] .. cu[i + 1] of every head of q, k and v; a row attends to those of its own sequence only.
+ * tasks lists (sequence, first row) of blocks of rows: it tells a kernel how to divide the work and means nothing else.
+ * pos gives each row's position in its sequence before rows were taken out; biases are indexed by it. Besides the bias, which
+ * knows sequences and positions, there may be two that were computed from rows (relative attention): row_bias of a query's
+ * row and its key's position, column_bias of a query's position and its key's row. All are added.
+ * Meaning: attention of all rows with -inf between different sequences, the number of a row's sequence being the number
+ * of starts that do not lie behind it. Sequences without rows are never chosen by that, and no rows at all compute
+ * nothing. (A NaN or infinity in v therefore reaches other sequences here; the kernel of the packed form never reads
+ * them.)
+ * The packed form has k transposed and in panels, sequence by sequence, and the rows of v in panels as they stand; both
+ * grow with the number of rows and not with that of sequences times the longest. Only what belongs to real rows is ever
+ * read, so a kernel need write nothing else.
+ */
+#include "ir/ops/ops.h"
+#include <math.h>
+
+enum { Q, K, V, CU, TASKS, POS, BIAS, ROW_BIAS, COLUMN_BIAS, N_OPERANDS };
+
+static bool is_list(const xfc_type *t, uint32_t rank) { return t->dtype == XFC_I32 && t->rank == rank; }
+
+static xfc_int sequences(xfc_ctx *ctx, const xfc_type *cu) { return xfc_int_addc(ctx, cu->dim[0], -1); }
+
+static xfc_status check_bias(xfc_infer *inf, const xfc_type *bias, const xfc_int *full) {
+    const xfc_op *op = inf->op;
+    if (bias->rank != 4 || bias->dtype != xfc_op_in(op, Q)->dtype)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "a bias of %s is %s but must have 4 dims and q's type",
+                        xfc_ops[op->code].name, xfc_type_text(inf->ctx, bias));
+    for (uint32_t d = 0; d < 4; d++)
+        if (!xfc_int_is(inf->ctx, bias->dim[d], 1))
+            XFC_TRY(xfc_infer_equal(inf, bias->dim[d], full[d], "a bias and the scores of ragged attention"));
+    return XFC_OK;
+}
+
+/* Of pack_ragged; see there. Without rows there are none, and sizes show it. */
+static xfc_int ragged_panels(xfc_ctx *ctx, xfc_int rows, const xfc_type *cu, int64_t panel) {
+    xfc_int n = xfc_int_mul(ctx, sequences(ctx, cu), xfc_int_min(ctx, rows, xfc_int_const(ctx, 1)));
+    return xfc_int_add(ctx, xfc_int_floordiv(ctx, rows, xfc_int_const(ctx, panel)), n);
+}
+
+/* cu, tasks, pos and biases, the same in both forms. */
+static xfc_status check_lists(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    const xfc_type *q = xfc_op_in(op, Q), *cu = xfc_op_in(op, CU), *tasks = xfc_op_in(op, TASKS),
+                   *pos = xfc_op_in(op, POS);
+    xfc_ctx *ctx = inf->ctx;
+    if (!is_list(cu, 1) || xfc_int_is(ctx, cu->dim[0], 0) || !is_list(tasks, 2) || !is_list(pos, 1))
+        return xfc_fail(ctx, XFC_ERR_INPUT, op->loc,
+                        "%s needs cu i32[n + 1], tasks i32[tasks, 2] and pos i32[rows], not %s, %s and %s",
+                        xfc_ops[op->code].name, xfc_type_text(ctx, cu), xfc_type_text(ctx, tasks),
+                        xfc_type_text(ctx, pos));
+    XFC_TRY(xfc_infer_equal(inf, tasks->dim[1], xfc_int_const(ctx, 2), "the numbers of a task of ragged attention"));
+    XFC_TRY(xfc_infer_equal(inf, pos->dim[0], q->dim[1], "the positions and rows of ragged attention"));
+    xfc_int one = xfc_int_const(ctx, 1), n = sequences(ctx, cu), rows = q->dim[1];
+    xfc_int size = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
+    const xfc_int full[3][4] = {{n, q->dim[0], size, size}, {one, q->dim[0], rows, size}, {one, q->dim[0], size, rows}};
+    for (uint32_t i = BIAS; i < N_OPERANDS; i++)
+        if (xfc_op_has_in(op, i)) XFC_TRY(check_bias(inf, xfc_op_in(op, i), full[i - BIAS]));
+    return XFC_OK;
+}
+
+xfc_status infer_attention_ragged(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    const xfc_type *q = xfc_op_in(op, Q), *k = xfc_op_in(op, K), *v = xfc_op_in(op, V);
+    bool ok = q->rank == 3 && k->rank == 3 && v->rank == 3 && q->dtype == k->dtype && q->dtype == v->dtype;
+    if (!ok || !xfc_dtype_is_float(q->dtype) || xfc_op_attr(op, XFC_K_SIZE)->n != 1)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                        "ragged attention of %s, %s and %s: needs floats of one type, [heads, rows, width], and size = "
+                        "[rows of the longest sequence]",
+                        xfc_type_text(inf->ctx, q), xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
+    for (uint32_t d = 0; d < 2; d++) {
+        XFC_TRY(xfc_infer_equal(inf, q->dim[d], k->dim[d], "heads and rows of q and k"));
+        XFC_TRY(xfc_infer_equal(inf, q->dim[d], v->dim[d], "heads and rows of q and v"));
+    }
+    XFC_TRY(xfc_infer_equal(inf, q->dim[2], k->dim[2], "the widths of q and k"));
+    XFC_TRY(check_lists(inf));
+    *inf->out = *q;
+    inf->out->dim[2] = v->dim[2];
+    return XFC_OK;
+}
+
+/* --- decomposition --- */
+
+static xfc_value *scalar_f(xfc_builder *b, const xfc_value *like, double x) {
+    return like ? xfc_b_scalar_f(b, like->type.dtype, x) : NULL;
+}
+
+static xfc_value *gather(xfc_builder *b, xfc_value *table, xfc_value *index) {
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    return xfc_build(b, XFC_OP_GATHER, (xfc_value *[]){table, index}, 2, &axis, 1);
+}
+
+/* i64[n]: 0, 1, .. */
+static xfc_value *numbers(xfc_builder *b, xfc_int n) {
+    xfc_attr attr[2] = {xfc_attr_dims(XFC_K_SIZE, &n, 1), xfc_attr_dtype(XFC_K_TO, XFC_I64)};
+    return xfc_build(b, XFC_OP_IOTA, NULL, 0, attr, 2);
+}
+
+/* i64[n]: for each of 0 .. n - 1 the place of the last of the ascending starts that is not larger; -1: none. */
+static xfc_value *count_up_to(xfc_builder *b, xfc_value *starts, xfc_int n) {
+    const int64_t first = 0;
+    if (!starts) return NULL;
+    const xfc_int column[2] = {starts->type.dim[0], xfc_int_const(b->graph->ctx, 1)};
+    starts = xfc_b_reshape(b, starts, column, 2);
+    xfc_value *begun = xfc_b_cast(b, xfc_b_binary(b, XFC_OP_LE, starts, numbers(b, n)), XFC_I64);
+    xfc_value *count = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, begun, &first, 1, false);
+    return xfc_b_binary(b, XFC_OP_SUB, count, xfc_b_scalar_i(b, XFC_I64, 1));
+}
+
+/* i64[rows]: the number of each row's sequence. */
+static xfc_value *sequence_of(xfc_builder *b, xfc_value *cu, xfc_int rows) {
+    return count_up_to(b, xfc_b_cast(b, cu, XFC_I64), rows);
+}
+
+/* v[rows] as [rows, 1] or [1, rows] */
+static xfc_value *across(xfc_builder *b, xfc_value *v, bool column) {
+    if (!v) return NULL;
+    xfc_int one = xfc_int_const(b->graph->ctx, 1), dim[2] = {one, one};
+    dim[column ? 0 : 1] = v->type.dim[0];
+    return xfc_b_reshape(b, v, dim, 2);
+}
+
+/* at * extent + index; an extent of 1 has one index only. */
+static xfc_value *step_into(xfc_builder *b, xfc_value *at, xfc_int extent, xfc_value *index) {
+    if (xfc_int_is(b->graph->ctx, extent, 1)) return at;
+    return xfc_b_binary(b, XFC_OP_ADD, xfc_b_binary(b, XFC_OP_MUL, at, xfc_b_dims(b, &extent, -1)), index);
+}
+
+/* The bias of each pair of rows, [1 or heads, rows, rows] where it is not constant along them. */
+static xfc_value *bias_of(xfc_builder *b, const xfc_op *op, xfc_value *sequence) {
+    static const int64_t heads_last[] = {0, 2, 3, 1}, heads_first[] = {2, 0, 1};
+    xfc_value *bias = op->in[BIAS].value, *pos = xfc_b_cast(b, op->in[POS].value, XFC_I64);
+    const xfc_int *dim = bias->type.dim;
+    xfc_ctx *ctx = b->graph->ctx;
+    const xfc_int flat[2] = {xfc_int_mul(ctx, xfc_int_mul(ctx, dim[0], dim[2]), dim[3]), dim[1]};
+    xfc_value *at = xfc_b_scalar_i(b, XFC_I64, 0);
+    at = step_into(b, at, dim[0], across(b, sequence, true));
+    at = step_into(b, at, dim[2], across(b, pos, true));
+    at = step_into(b, at, dim[3], across(b, pos, false));
+    if (!at) return NULL;
+    const xfc_int rank2[2] = {at->type.rank ? at->type.dim[0] : xfc_int_const(ctx, 1),
+                              at->type.rank ? at->type.dim[1] : xfc_int_const(ctx, 1)};
+    xfc_value *table = xfc_b_reshape(b, xfc_b_transpose(b, bias, heads_last), flat, 2);
+    return xfc_b_transpose(b, gather(b, table, xfc_b_reshape(b, at, rank2, 2)), heads_first);
+}
+
+/* The bias of each pair of rows, made from one of them and the position of the other: [1 or heads, 1 or rows, 1 or rows]. */
+static xfc_value *content_bias(xfc_builder *b, const xfc_op *op, uint32_t i) {
+    xfc_value *bias = op->in[i].value;
+    uint32_t by_position = i == ROW_BIAS ? 2 : 1;
+    const xfc_int dim[3] = {bias->type.dim[1], bias->type.dim[2], bias->type.dim[3]};
+    bias = xfc_b_reshape(b, bias, dim, 3);
+    if (xfc_int_is(b->graph->ctx, dim[by_position], 1)) return bias;
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, by_position);
+    return xfc_build(b, XFC_OP_GATHER, (xfc_value *[]){bias, op->in[POS].value}, 2, &axis, 1);
+}
+
+static xfc_value *add_biases(xfc_builder *b, const xfc_op *op, xfc_value *s, xfc_value *sequence) {
+    for (uint32_t i = BIAS; i < N_OPERANDS; i++) {
+        if (!xfc_op_has_in(op, i)) continue;
+        s = xfc_b_binary(b, XFC_OP_ADD, s, i == BIAS ? bias_of(b, op, sequence) : content_bias(b, op, i));
+    }
+    return s;
+}
+
+static xfc_value *softmax(xfc_builder *b, xfc_value *scores) {
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 2);
+    return xfc_build(b, XFC_OP_SOFTMAX, &scores, 1, &axis, 1);
+}
+
+xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    static const int64_t swap[] = {0, 2, 1};
+    if (xfc_op_is_narrow(op)) return xfc_decompose_wide(b, op, result);
+    xfc_value *q = op->in[Q].value, *k = op->in[K].value, *v = op->in[V].value;
+    xfc_value *sequence = sequence_of(b, op->in[CU].value, op->in[Q].value->type.dim[1]);
+    xfc_value *s = xfc_b_matmul(b, q, xfc_b_transpose(b, k, swap));
+    s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_f(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
+    s = add_biases(b, op, s, sequence);
+    xfc_value *same = xfc_b_binary(b, XFC_OP_EQ, across(b, sequence, true), across(b, sequence, false));
+    xfc_value *p = softmax(b, xfc_b_select(b, same, s, scalar_f(b, s, -(double)INFINITY)));
+    if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
+        p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_f(b, p, 0), p);
+    result[0] = xfc_b_matmul(b, p, v);
+    return result[0] ? XFC_OK : XFC_ERR_INPUT;
+}
+
+/* --- the packed form --- */
+
+/* The rows of all sequences become columns, in panels; each sequence begins with a panel of its own, number cu[i]
+ * floordiv panel + i. A sequence of n rows needs ceil(n / panel) of them and has no less until the next one begins, so
+ * there are rows floordiv panel + sequences at most, whatever the lengths; none without rows. */
+xfc_status infer_pack_ragged(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    const xfc_type *x = xfc_op_in(op, 0), *cu = xfc_op_in(op, 1);
+    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
+    int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0);
+    if (x->rank != 3 || !is_list(cu, 1) || xfc_int_is(inf->ctx, cu->dim[0], 0) || size->n != 1 || panel < 1 ||
+        panel > 4096)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                        "pack_ragged needs x [heads, rows, width], cu i32[n + 1], size = [rows of the longest "
+                        "sequence] and a panel of 1 to 4096 columns, not %s and %s",
+                        xfc_type_text(inf->ctx, x), xfc_type_text(inf->ctx, cu));
+    const xfc_int dim[4] = {x->dim[0], ragged_panels(inf->ctx, x->dim[1], cu, panel), x->dim[2],
+                            xfc_int_const(inf->ctx, panel)};
+    *inf->out = xfc_type_make(x->dtype, 4, dim);
+    return XFC_OK;
+}
+
+/* i64[n]: the first panel of each sequence. */
+static xfc_value *first_panels(xfc_builder *b, xfc_value *cu, xfc_int panel) {
+    const xfc_int zero = xfc_int_const(b->graph->ctx, 0), n = sequences(b->graph->ctx, &cu->type);
+    const int64_t one = 1;
+    xfc_value *starts = xfc_b_cast(b, xfc_b_slice(b, cu, &zero, &n, &one), XFC_I64);
+    starts = xfc_b_binary(b, XFC_OP_DIV, starts, xfc_b_dims(b, &panel, -1));
+    return xfc_b_binary(b, XFC_OP_ADD, starts, numbers(b, n));
+}
+
+/* i32[panels, panel]: the row that each column of op's result is, -1 for none. */
+static xfc_value *rows_of_columns(xfc_builder *b, const xfc_op *op) {
+    const xfc_int *dim = op->out[0].type.dim;
+    xfc_value *cu = xfc_b_cast(b, op->in[1].value, XFC_I64), *first = first_panels(b, op->in[1].value, dim[3]);
+    xfc_value *sequence = count_up_to(b, first, dim[1]), *one = xfc_b_scalar_i(b, XFC_I64, 1);
+    xfc_value *start = gather(b, cu, sequence), *end = gather(b, cu, xfc_b_binary(b, XFC_OP_ADD, sequence, one));
+    xfc_value *skipped = xfc_b_binary(b, XFC_OP_SUB, numbers(b, dim[1]), gather(b, first, sequence));
+    start = xfc_b_binary(b, XFC_OP_ADD, start, xfc_b_binary(b, XFC_OP_MUL, skipped, xfc_b_dims(b, &dim[3], -1)));
+    xfc_value *row = xfc_b_binary(b, XFC_OP_ADD, across(b, start, true), across(b, numbers(b, dim[3]), false));
+    xfc_value *real = xfc_b_binary(b, XFC_OP_LT, row, across(b, end, true));
+    return xfc_b_cast(b, xfc_b_select(b, real, row, xfc_b_scalar_i(b, XFC_I64, -1)), XFC_I32);
+}
+
+xfc_status decompose_pack_ragged(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    static const int64_t rows_first[] = {1, 0, 2}, heads_first[] = {2, 0, 3, 1};
+    xfc_value *rows = xfc_b_transpose(b, op->in[0].value, rows_first), *index = rows_of_columns(b, op);
+    result[0] = rows && index ? xfc_b_transpose(b, xfc_b_unpack(b, rows, index, NULL, 0), heads_first) : NULL;
+    return result[0] ? XFC_OK : XFC_ERR_INPUT;
+}
+
+/* k from pack_ragged, v from pack. */
+static xfc_status check_panels(xfc_infer *inf, const xfc_type *q, const xfc_type *k, const xfc_type *v) {
+    const xfc_int *size = xfc_op_attr(inf->op, XFC_K_SIZE)->u.dims;
+    int64_t panel;
+    bool known = xfc_int_value(inf->ctx, k->dim[3], &panel) && xfc_int_value(inf->ctx, v->dim[3], NULL);
+    if (!known)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "attention_ragged_packed needs panels of a known width, not %s and %s",
+                        xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
+    xfc_int panels = ragged_panels(inf->ctx, q->dim[1], xfc_op_in(inf->op, CU), panel);
+    XFC_TRY(xfc_infer_equal(inf, q->dim[0], k->dim[0], "the heads of q and packed k"));
+    XFC_TRY(xfc_infer_equal(inf, q->dim[0], v->dim[0], "the heads of q and packed v"));
+    XFC_TRY(xfc_infer_equal(inf, panels, k->dim[1], "the panels of packed k"));
+    XFC_TRY(xfc_infer_equal(inf, xfc_int_ceildiv(inf->ctx, size[1], v->dim[3]), v->dim[1], "the panels of packed v"));
+    XFC_TRY(xfc_infer_equal(inf, q->dim[2], k->dim[2], "the widths of q and k"));
+    return xfc_infer_equal(inf, q->dim[1], v->dim[2], "the rows of q and v");
+}
+
+xfc_status infer_attention_ragged_packed(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    const xfc_type *q = xfc_op_in(op, Q), *k = xfc_op_in(op, K), *v = xfc_op_in(op, V);
+    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
+    bool ok = q->rank == 3 && k->rank == 4 && v->rank == 4 && q->dtype == k->dtype && q->dtype == v->dtype;
+    if (!ok || q->dtype != XFC_F32 || size->n != 2)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                        "attention_ragged_packed of %s, %s and %s: needs f32, q [heads, rows, width], k from "
+                        "pack_ragged, v from pack, and size = [rows of the longest sequence, width of v]",
+                        xfc_type_text(inf->ctx, q), xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
+    XFC_TRY(check_lists(inf));
+    XFC_TRY(check_panels(inf, q, k, v));
+    *inf->out = *q;
+    inf->out->dim[2] = size->u.dims[1];
+    return XFC_OK;
+}
+
+/* The rows [h, t, w] that pack_ragged made k of. */
+static xfc_value *rows_of_k(xfc_builder *b, const xfc_op *op) {
+    static const int64_t columns_first[] = {1, 3, 0, 2}, heads_first[] = {1, 0, 2};
+    xfc_value *k = op->in[K].value, *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64);
+    const xfc_int *dim = k->type.dim, rows = op->in[Q].value->type.dim[1];
+    const xfc_int flat[3] = {xfc_int_mul(b->graph->ctx, dim[1], dim[3]), dim[0], dim[2]};
+    xfc_value *sequence = sequence_of(b, op->in[CU].value, rows);
+    xfc_value *first = gather(b, first_panels(b, op->in[CU].value, dim[3]), sequence);
+    xfc_value *index = xfc_b_binary(b, XFC_OP_SUB, numbers(b, rows), gather(b, cu, sequence));
+    index = xfc_b_binary(b, XFC_OP_ADD, index, xfc_b_binary(b, XFC_OP_MUL, first, xfc_b_dims(b, &dim[3], -1)));
+    k = gather(b, xfc_b_reshape(b, xfc_b_transpose(b, k, columns_first), flat, 3), index);
+    return xfc_b_transpose(b, k, heads_first);
+}
+
+/* The rows [h, t, w] that pack made v of. */
+static xfc_value *rows_of_v(xfc_builder *b, const xfc_op *op) {
+    static const int64_t rows_first[] = {0, 2, 1, 3}, ones[] = {1, 1, 1};
+    xfc_ctx *ctx = b->graph->ctx;
+    xfc_value *v = op->in[V].value;
+    const xfc_int *dim = v->type.dim, zero = xfc_int_const(ctx, 0), start[3] = {zero, zero, zero};
+    const xfc_int flat[3] = {dim[0], dim[2], xfc_int_mul(ctx, dim[1], dim[3])};
+    const xfc_int size[3] = {dim[0], dim[2], xfc_op_attr(op, XFC_K_SIZE)->u.dims[1]};
+    return xfc_b_slice(b, xfc_b_reshape(b, xfc_b_transpose(b, v, rows_first), flat, 3), start, size, ones);
+}
+
+/* attention_ragged of what was packed. */
+xfc_status decompose_attention_ragged_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    xfc_value *in[N_OPERANDS] = {NULL};
+    for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
+    in[K] = rows_of_k(b, op);
+    in[V] = rows_of_v(b, op);
+    xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
+                        xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
+                        xfc_attr_dims(XFC_K_SIZE, xfc_op_attr(op, XFC_K_SIZE)->u.dims, 1)};
+    result[0] = in[K] && in[V] ? xfc_build_opt(b, XFC_OP_ATTENTION_RAGGED, in, op->n_in, attr, 3) : NULL;
+    return result[0] ? XFC_OK : XFC_ERR_INPUT;
+}

@@ -1,0 +1,313 @@
+/* make_attention.c - the fused attention kernel, dense and ragged.
+ *
+ * Tasks are (batch, head, block of RB query rows), or (block, head) where the blocks of ragged sequences come from a
+ * list. A task holds the scores of its rows in a temporary (RB x keys floats), takes a full softmax of each row there,
+ * and multiplies by v; neither scores nor probabilities ever reach memory that another task sees. k^T and v were packed
+ * once per (batch or sequence, head) by kernels of their own. Division by the row's sum is applied to the result.
+ * softmax((q k^T) * scale + bias): the exponent is taken of score - row maximum, as in softmax's own decomposition.
+ *
+ * Ragged: a row's keys are those of its sequence, so the order of its sums depends on the sequence's length alone: the
+ * bits are the same alone and in any batch. What the biases of one key are is looked up once a task (`keys_bias`),
+ * where they are the same for all rows.
+ */
+#include "passes/lower/make_kernels.h"
+
+enum { RB = 64 };
+
+typedef struct {
+    xfc_draft d;
+    xfc_ctx *ctx;
+    xfc_op *op;
+    bool ragged;
+    xfc_int b, h;                              /* b: batch, or sequence */
+    xfc_int first, rows;                       /* the block's first row in q and in the result */
+    xfc_int start;                             /* ragged: the sequence's first row */
+    xfc_int keys, values, key_row, value_row;  /* *_row: row distance of the temporaries */
+    uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
+} attention;
+
+static xfc_value *operand(const attention *t, uint32_t i) { return i < t->op->n_in ? t->op->in[i].value : NULL; }
+static xfc_value *bias_of(const attention *t) { return operand(t, t->ragged ? 6 : 3); }
+static xfc_value *row_bias(const attention *t) { return operand(t, 7); }
+static xfc_value *column_bias(const attention *t) { return operand(t, 8); }
+
+/* The columns of whole panels. */
+static xfc_int rounded(xfc_ctx *ctx, xfc_int columns, const xfc_type *packed) {
+    xfc_int panel = packed->dim[packed->rank - 1];
+    return xfc_int_mul(ctx, xfc_int_ceildiv(ctx, columns, panel), panel);
+}
+
+static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int columns) {
+    return xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, rank, (xfc_int[]){rows, columns}));
+}
+
+static xfc_int outer(attention *t, const char *name, xfc_int extent) {
+    xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
+    xfc_draft_axis(&t->d, name, symbol, extent);
+    return symbol;
+}
+
+static void set_dense(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    const xfc_type *q = &t->op->in[0].value->type;
+    xfc_int block = xfc_int_const(ctx, RB);
+    t->b = outer(t, "b", q->dim[0]);
+    t->h = outer(t, "h", q->dim[1]);
+    t->first = xfc_int_mul(ctx, outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block)), block);
+    t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->first));
+    t->keys = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
+}
+
+static void set_ragged(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *cu = operand(t, 3), *tasks = operand(t, 4);
+    const xfc_type *q = &t->op->in[0].value->type;
+    xfc_int zero = xfc_int_const(ctx, 0), task = outer(t, "task", tasks->type.dim[0]);
+    t->h = outer(t, "h", q->dim[0]);
+    const xfc_int sequence[2] = {task, zero}, row[2] = {task, xfc_int_const(ctx, 1)};
+    t->b = xfc_draft_let_of(&t->d, "sequence", tasks, sequence, zero, xfc_int_addc(ctx, cu->type.dim[0], -2));
+    xfc_int size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
+    xfc_sequence s = xfc_draft_sequence(&t->d, cu, t->b, q->dim[1], size);
+    xfc_int r0 = xfc_draft_let_of(&t->d, "row", tasks, row, zero, xfc_int_addc(ctx, s.length, -1));
+    t->start = s.start;
+    t->keys = s.length;
+    t->first = xfc_int_add(ctx, s.start, r0);
+    xfc_int left = xfc_int_sub(ctx, s.length, r0), block = xfc_int_const(ctx, RB);
+    t->rows = xfc_draft_let(&t->d, "rows", xfc_int_min(ctx, block, left), xfc_int_const(ctx, 1), block);
+}
+
+static void set_up(attention *t) {
+    xfc_int block = xfc_int_const(t->ctx, RB);
+    if (t->ragged)
+        set_ragged(t);
+    else
+        set_dense(t);
+    const xfc_int *size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims;
+    t->values = size[1];
+    t->key_row = rounded(t->ctx, size[0], &operand(t, 1)->type);
+    t->value_row = rounded(t->ctx, size[1], &operand(t, 2)->type);
+    t->scores = temporary(t, 2, block, t->key_row);
+    t->top = temporary(t, 1, block, block);
+    t->sum = temporary(t, 1, block, block);
+    t->mix = temporary(t, 2, block, t->value_row);
+    t->keys_bias = XFC_NO_ARG;
+}
+
+/* Index of (row i of the block, column) in q or in the result. */
+static void index_of(const attention *t, xfc_int row, xfc_int column, xfc_int *index) {
+    uint32_t n = 0;
+    if (!t->ragged) index[n++] = t->b;
+    index[n++] = t->h;
+    index[n++] = row;
+    index[n] = column;
+}
+
+/* From panel and row of the panel on; ragged operands have no dim of sequences. */
+static xfc_access packed_access(attention *t, xfc_value *v, xfc_int panel, xfc_int row) {
+    xfc_access a = {.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type), .rank = v->type.rank};
+    xfc_int *at = a.index;
+    if (!t->ragged) *at++ = t->b;
+    at[0] = t->h, at[1] = panel, at[2] = row, at[3] = xfc_int_const(t->ctx, 0);
+    return a;
+}
+
+static int64_t panel_of(const attention *t, const xfc_value *v) {
+    int64_t panel;
+    bool known = xfc_int_value(t->ctx, v->type.dim[v->type.rank - 1], &panel);
+    xfc_assert(known);
+    return panel;
+}
+
+static void add_scores(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *q = t->op->in[0].value, *k = t->op->in[1].value;
+    xfc_int row = xfc_int_axis(ctx, "row", q->type.dim[q->type.rank - 2]), depth = q->type.dim[q->type.rank - 1];
+    xfc_int zero = xfc_int_const(ctx, 0), kk = xfc_int_axis(ctx, "k", depth), index[XFC_MAX_RANK] = {{0}};
+    index_of(t, row, kk, index);
+    xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->first);
+    int64_t panel = panel_of(t, k);
+    xfc_int first = zero; /* as pack_ragged places them */
+    if (t->ragged) first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
+    xfc_tile s = {.a_row = r.stride,
+                  .c_row = t->key_row,
+                  .rows = t->rows,
+                  .depth = depth,
+                  .columns = t->keys,
+                  .panel = (uint32_t)panel};
+    s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type),
+                       .rank = r.source->type.rank};
+    for (uint32_t d = 0; d < s.a.rank; d++) s.a.index[d] = r.index[d];
+    s.b = packed_access(t, k, first, zero);
+    s.c = (xfc_access){.buffer = t->scores, .rank = 2, .index = {zero, zero}};
+    xfc_draft_tile(&t->d, s);
+}
+
+/* The position in its padded sequence that row `at` of all had: a let. */
+static xfc_int position(attention *t, xfc_nestb *nb, xfc_int at) {
+    xfc_value *pos = operand(t, 5);
+    xfc_int size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
+    uint32_t v = xfc_nb_load(nb, XFC_I32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, pos, pos->type), &at, 1);
+    return xfc_nb_let(nb, "position", v, xfc_int_const(t->ctx, 0), xfc_int_addc(t->ctx, size, -1), false);
+}
+
+/* Ragged bias of (row i of the block, key j); a dim of 1 has one index and asks for no position. */
+static uint32_t load_ragged_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *bias = bias_of(t);
+    xfc_int zero = xfc_int_const(ctx, 0), index[4] = {t->b, t->h, zero, zero};
+    for (uint32_t d = 0; d < 2; d++)
+        if (xfc_int_is(ctx, bias->type.dim[d], 1)) index[d] = zero;
+    if (!xfc_int_is(ctx, bias->type.dim[2], 1)) index[2] = position(t, nb, xfc_int_add(ctx, t->first, i));
+    if (!xfc_int_is(ctx, bias->type.dim[3], 1)) index[3] = position(t, nb, xfc_int_add(ctx, t->start, j));
+    return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type), index, 4);
+}
+
+/* keys_bias: the bias of each key, where it is the same for all rows and not for all keys. */
+static void add_keys_bias(attention *t) {
+    xfc_value *bias = bias_of(t);
+    if (!t->ragged || !bias || !xfc_int_is(t->ctx, bias->type.dim[2], 1) || xfc_int_is(t->ctx, bias->type.dim[3], 1))
+        return;
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_PARALLEL);
+    t->keys_bias = temporary(t, 1, t->key_row, t->key_row);
+    uint32_t v = load_ragged_bias(t, &nb, xfc_int_const(t->ctx, 0), j);
+    xfc_nb_store(&nb, v, t->keys_bias, &j, 1, XFC_S_COUNT);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+/* A ragged bias that was computed from rows: operand 7 from the query's, 8 from the key's. */
+static uint32_t load_content_bias(attention *t, xfc_nestb *nb, uint32_t from, xfc_int i, xfc_int j) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *bias = operand(t, from);
+    xfc_int zero = xfc_int_const(ctx, 0), row = xfc_int_add(ctx, t->first, i), key = xfc_int_add(ctx, t->start, j);
+    xfc_int index[4] = {zero, xfc_int_is(ctx, bias->type.dim[1], 1) ? zero : t->h, row, key};
+    uint32_t by_position = from == 7 ? 3 : 2;
+    bool varies = !xfc_int_is(ctx, bias->type.dim[by_position], 1);
+    index[by_position] = varies ? position(t, nb, index[by_position]) : zero;
+    return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type), index, 4);
+}
+
+static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *bias = bias_of(t);
+    if (t->keys_bias != XFC_NO_ARG) return xfc_nb_load(nb, XFC_F32, t->keys_bias, &j, 1);
+    if (t->ragged) return load_ragged_bias(t, nb, i, j);
+    const xfc_type *q = &t->op->in[0].value->type;
+    const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->first, i), j};
+    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], t->keys};
+    xfc_int index[XFC_MAX_RANK];
+    uint32_t skip = 4 - bias->type.rank;
+    for (uint32_t d = 0; d < bias->type.rank; d++)
+        index[d] = xfc_broadcast_index(ctx, full[d + skip], bias->type.dim[d], out[d + skip]);
+    uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type);
+    return xfc_nb_load(nb, XFC_F32, buffer, index, bias->type.rank);
+}
+
+/* With a positive scale and no bias, the largest score is that of the largest product: the scale waits for the exponent
+ * and the first pass writes nothing back. */
+static bool scales_late(const attention *t) {
+    return !bias_of(t) && !row_bias(t) && !column_bias(t) && xfc_op_float(t->op, XFC_K_SCALE, 1) > 0;
+}
+
+static uint32_t plus(xfc_nestb *nb, uint32_t a, uint32_t b) {
+    return xfc_nb_op(nb, XFC_S_ADD, XFC_F32, a, b, XFC_NO_ARG);
+}
+
+/* scores = scores * scale + bias, unless that waits; top = their maximum. */
+static void add_maximum(attention *t) {
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
+    uint32_t v = xfc_nb_load(&nb, XFC_F32, t->scores, (xfc_int[]){i, j}, 2);
+    if (!scales_late(t)) {
+        uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
+        v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
+        if (bias_of(t)) v = plus(&nb, v, load_bias(t, &nb, i, j));
+        if (row_bias(t)) v = plus(&nb, v, load_content_bias(t, &nb, 7, i, j));
+        if (column_bias(t)) v = plus(&nb, v, load_content_bias(t, &nb, 8, i, j));
+        xfc_nb_store(&nb, v, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
+    }
+    xfc_nb_store(&nb, v, t->top, &i, 1, XFC_S_MAX);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+/* scores = exp(scores - top), both times the scale if it waited; sum = their sum. */
+static void add_exponent(attention *t) {
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
+    uint32_t s = xfc_nb_load(&nb, XFC_F32, t->scores, (xfc_int[]){i, j}, 2),
+             top = xfc_nb_load(&nb, XFC_F32, t->top, &i, 1), x;
+    if (scales_late(t)) {
+        uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
+        top = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, top, scale, XFC_NO_ARG);
+        top = xfc_nb_op(&nb, XFC_S_NEG, XFC_F32, top, XFC_NO_ARG, XFC_NO_ARG);
+        x = xfc_nb_op(&nb, XFC_S_FMA, XFC_F32, s, scale, top);
+    } else {
+        x = xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, s, top, XFC_NO_ARG);
+    }
+    uint32_t e = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, x, XFC_NO_ARG, XFC_NO_ARG);
+    xfc_nb_store(&nb, e, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
+    xfc_nb_store(&nb, e, t->sum, &i, 1, XFC_S_ADD);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+static void add_mix(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *v = t->op->in[2].value;
+    const xfc_int *dim = &v->type.dim[v->type.rank - 2];
+    xfc_int zero = xfc_int_const(ctx, 0);
+    xfc_tile s = {.a = {.buffer = t->scores, .rank = 2, .index = {zero, zero}},
+                  .b = packed_access(t, v, zero, t->ragged ? t->start : zero),
+                  .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}},
+                  .a_row = t->key_row,
+                  .c_row = t->value_row,
+                  .rows = t->rows,
+                  .depth = t->keys,
+                  .columns = t->values,
+                  .apart = t->ragged ? xfc_int_mul(ctx, dim[0], dim[1]) : XFC_INT_NONE,
+                  .panel = (uint32_t)panel_of(t, v)};
+    xfc_draft_tile(&t->d, s);
+}
+
+/* out = mix * (1 / sum), one division a row. The sum is 0 only without keys (the product is then 0), NaN only if every
+ * probability is. */
+static xfc_value *add_store(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
+            j = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
+    xfc_int index[XFC_MAX_RANK] = {{0}};
+    index_of(t, xfc_int_add(ctx, t->first, i), j, index);
+    xfc_value *out = xfc_absorb_views(ctx, &t->op->out[0], index);
+    uint32_t m = xfc_nb_load(&nb, XFC_F32, t->mix, (xfc_int[]){i, j}, 2),
+             sum = xfc_nb_load(&nb, XFC_F32, t->sum, &i, 1);
+    uint32_t zero = xfc_nb_const_f(&nb, XFC_F32, 0), one = xfc_nb_const_f(&nb, XFC_F32, 1);
+    uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, sum, zero, XFC_NO_ARG);
+    uint32_t part = xfc_nb_op(&nb, XFC_S_DIV, XFC_F32, one, sum, XFC_NO_ARG);
+    part = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, none, zero, part);
+    uint32_t v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, m, part, XFC_NO_ARG);
+    if (xfc_op_int(t->op, XFC_K_NAN_TO_ZERO, 0)) {
+        uint32_t nan = xfc_nb_op(&nb, XFC_S_ISNAN, XFC_BOOL, sum, XFC_NO_ARG, XFC_NO_ARG);
+        v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, nan, zero, v);
+    }
+    xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, out, out->type), index, out->type.rank, XFC_S_COUNT);
+    xfc_draft_nest(&t->d, nb.nest);
+    return out;
+}
+
+xfc_op *xfc_kernel_attention(xfc_pass *p, xfc_op *op) {
+    attention t = {.d = xfc_draft_new(p->graph, "attention"),
+                   .ctx = p->graph->ctx,
+                   .op = op,
+                   .ragged = op->code == XFC_OP_ATTENTION_RAGGED_PACKED};
+    set_up(&t);
+    add_keys_bias(&t);
+    add_scores(&t);
+    add_maximum(&t);
+    add_exponent(&t);
+    add_mix(&t);
+    add_store(&t);
+    xfc_draft_loc(&t.d, &op->loc, 1);
+    xfc_op *made = xfc_draft_commit(&t.d, op, op->loc);
+    xfc_absorbed_remove(op);
+    return made;
+}

@@ -1,0 +1,327 @@
+/* token.c - where tokens stand in a value, and which ops keep them apart.
+ *
+ * An op keeps tokens apart if the index maps of its nest say so: each read of a token operand, at the index of an output
+ * element, has the sequence number and position of that output element. That covers element-wise ops, views that split,
+ * merge and permute dims, gathers of table rows, reductions and products over channels without naming any. Composite
+ * rows (linear, norms, softmax) say by their trait that they act on rows, or on each element (gelu).
+ */
+#include "passes/unpad/unpad.h"
+
+/* --- the factors of dims --- */
+
+static bool push_piece(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t dim, xfc_int size) {
+    if (kind == XFC_PIECE_OTHER && xfc_int_is(u->ctx, size, 1)) return true;
+    if (p->n == XFC_COUNT(p->piece)) return false;
+    p->piece[p->n++] = (xfc_piece){kind, dim, size};
+    return true;
+}
+
+/* dim = outer * size * inner, the middle one of this kind; *inner is left for more. */
+static bool split_outer(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t d, xfc_int dim, xfc_int size,
+                        xfc_int inner) {
+    xfc_int outer;
+    return xfc_int_exact(u->ctx, dim, xfc_int_mul(u->ctx, size, inner), &outer) &&
+           push_piece(u, p, XFC_PIECE_OTHER, d, outer) && push_piece(u, p, kind, d, size);
+}
+
+static bool split_dim(const xfc_unpad *u, const xfc_token *t, xfc_pieces *p, uint32_t d, xfc_int dim) {
+    xfc_int rest;
+    bool b = t->has_b && t->b_dim == d, s = t->has_s && t->s_dim == d;
+    if (b && s && xfc_int_exact(u->ctx, t->b_inner, xfc_int_mul(u->ctx, u->s, t->s_inner), &rest))
+        return split_outer(u, p, XFC_PIECE_B, d, dim, u->b, t->b_inner) &&
+               split_outer(u, p, XFC_PIECE_S, d, t->b_inner, u->s, t->s_inner) &&
+               push_piece(u, p, XFC_PIECE_OTHER, d, t->s_inner);
+    if (b && s)
+        return split_outer(u, p, XFC_PIECE_S, d, dim, u->s, t->s_inner) &&
+               split_outer(u, p, XFC_PIECE_B, d, t->s_inner, u->b, t->b_inner) &&
+               push_piece(u, p, XFC_PIECE_OTHER, d, t->b_inner);
+    if (b)
+        return split_outer(u, p, XFC_PIECE_B, d, dim, u->b, t->b_inner) &&
+               push_piece(u, p, XFC_PIECE_OTHER, d, t->b_inner);
+    if (s)
+        return split_outer(u, p, XFC_PIECE_S, d, dim, u->s, t->s_inner) &&
+               push_piece(u, p, XFC_PIECE_OTHER, d, t->s_inner);
+    if (t->has_b && !t->has_s && t->s_dim == d) return push_piece(u, p, XFC_PIECE_S, d, dim); /* 1 */
+    return push_piece(u, p, XFC_PIECE_OTHER, d, dim);
+}
+
+bool xfc_token_split(const xfc_unpad *u, const xfc_type *type, const xfc_token *t, xfc_pieces *p) {
+    *p = (xfc_pieces){.rank = type->rank};
+    for (uint32_t d = 0; d < type->rank; d++)
+        if (!split_dim(u, t, p, d, type->dim[d])) return false;
+    return p->n <= XFC_MAX_RANK;
+}
+
+/* --- the digits of an index --- */
+
+/* (e floordiv inner) mod size, where e < extent. */
+static xfc_int digit(xfc_ctx *c, xfc_int e, xfc_int extent, xfc_int inner, xfc_int size) {
+    if (!xfc_int_is(c, inner, 1)) e = xfc_int_floordiv(c, e, inner);
+    return xfc_int_same(extent, xfc_int_mul(c, size, inner)) ? e : xfc_int_mod(c, e, size);
+}
+
+xfc_int xfc_token_sequence(const xfc_unpad *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
+    if (!t->has_b) return XFC_INT_NONE;
+    return digit(u->ctx, index[t->b_dim], type->dim[t->b_dim], t->b_inner, u->b);
+}
+
+xfc_int xfc_token_position(const xfc_unpad *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
+    if (!t->has_s) return XFC_INT_NONE;
+    return digit(u->ctx, index[t->s_dim], type->dim[t->s_dim], t->s_inner, u->s);
+}
+
+/* e = k * axis + r with 0 <= r < k: dividing by a multiple of k is dividing axis by the rest of it. */
+static bool counts_in_steps(xfc_ctx *c, xfc_int e, xfc_int axis, xfc_int *inner) {
+    xfc_int k, r;
+    if (xfc_int_value(c, axis, NULL) || !xfc_int_linear_in(c, e, axis, &k, &r) || xfc_int_is(c, k, 0)) return false;
+    if (xfc_int_le(c, xfc_int_const(c, 0), r) != 1 || xfc_int_lt(c, r, k) != 1) return false;
+    return xfc_int_exact(c, *inner, k, inner);
+}
+
+/* Which dim of an output of this type has e as its digit of this size? */
+static bool place_of(xfc_ctx *c, xfc_int e, xfc_int size, const xfc_type *type, const xfc_int *axis, uint8_t *dim,
+                     xfc_int *inner) {
+    const xfc_int_info *info = xfc_int_look(c, e);
+    xfc_int rest;
+    if (info->kind == XFC_INT_MOD && xfc_int_same(info->b, size)) {
+        e = info->a;
+        info = xfc_int_look(c, e);
+    }
+    *inner = xfc_int_const(c, 1);
+    if (info->kind == XFC_INT_FLOORDIV) {
+        *inner = info->b;
+        e = info->a;
+        info = xfc_int_look(c, e);
+        if (info->kind == XFC_INT_MOD && xfc_int_same(info->b, xfc_int_mul(c, size, *inner))) e = info->a;
+    }
+    for (uint32_t d = 0; d < type->rank; d++) {
+        xfc_int unit = *inner;
+        if (!xfc_int_same(axis[d], e) && !counts_in_steps(c, e, axis[d], &unit)) continue;
+        *dim = (uint8_t)d;
+        if (!xfc_int_exact(c, type->dim[d], xfc_int_mul(c, size, unit), &rest)) continue;
+        *inner = unit;
+        return true;
+    }
+    return false;
+}
+
+bool xfc_token_of_type(const xfc_unpad *u, const xfc_type *type, xfc_token *out) {
+    uint32_t n_b = 0, n_s = 0;
+    *out = (xfc_token){.b_inner = xfc_int_const(u->ctx, 1), .s_inner = xfc_int_const(u->ctx, 1)};
+    for (uint32_t d = 0; d < type->rank; d++) {
+        if (n_b == 0 && xfc_int_same(type->dim[d], u->b) && ++n_b) {
+            out->b_dim = (uint8_t)d;
+        } else if (xfc_int_same(type->dim[d], u->s) && ++n_s) {
+            out->s_dim = (uint8_t)d;
+        } else if (xfc_int_same(type->dim[d], u->b)) {
+            n_b++;
+        }
+    }
+    out->has_b = n_b == 1;
+    out->has_s = n_s == 1;
+    return out->has_b && out->has_s;
+}
+
+bool xfc_token_same(const xfc_token *a, const xfc_token *b) {
+    if (a->has_b != b->has_b || a->has_s != b->has_s) return false;
+    if (a->has_b && (a->b_dim != b->b_dim || !xfc_int_same(a->b_inner, b->b_inner))) return false;
+    return !a->has_s || (a->s_dim == b->s_dim && xfc_int_same(a->s_inner, b->s_inner));
+}
+
+/* --- through an op --- */
+
+typedef struct {
+    const xfc_unpad *u;
+    const xfc_op *op;
+    const xfc_nest *nest;
+    const xfc_type *type; /* of the output */
+    xfc_int axis[XFC_MAX_RANK];
+    uint32_t slot[16]; /* buffer to operand */
+} reader;
+
+xfc_nest *xfc_unpad_nest(const xfc_unpad *u, const xfc_op *op) {
+    xfc_int from[2 * XFC_MAX_RANK], to[2 * XFC_MAX_RANK];
+    uint32_t n = 0;
+    if (!xfc_ops[op->code].nest) return NULL;
+    xfc_nestb nb = xfc_nestb_new(u->ctx, u->pass->scratch);
+    if (xfc_ops[op->code].nest(op, &nb) != XFC_OK) return NULL;
+    for (uint32_t i = 0; i < nb.nest->n_axes && n < XFC_COUNT(from); i++) {
+        if (!xfc_int_is(u->ctx, nb.nest->axes[i].extent, 1)) continue;
+        from[n] = nb.nest->axes[i].symbol;
+        to[n++] = xfc_int_const(u->ctx, 0);
+    }
+    if (n > 0) xfc_nest_substitute(u->ctx, u->pass->scratch, nb.nest, from, to, n);
+    return nb.nest;
+}
+
+xfc_int xfc_unpad_axis(const xfc_unpad *u, xfc_int extent) {
+    return xfc_int_is(u->ctx, extent, 1) ? xfc_int_const(u->ctx, 0) : xfc_int_axis(u->ctx, "at", extent);
+}
+
+/* The op's nest, if it has exactly one store, to the output's own index. */
+static bool open_nest(reader *r) {
+    const xfc_op *op = r->op;
+    uint32_t n = 0;
+    if (op->n_out != 1 || op->n_in > XFC_COUNT(r->slot) || !(r->nest = xfc_unpad_nest(r->u, op))) return false;
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (op->in[i].value) r->slot[n++] = i;
+    r->type = &op->out[0].type;
+    if (r->nest->n_stores != 1 || r->nest->stores[0].to.rank != r->type->rank) return false;
+    for (uint32_t d = 0; d < r->type->rank; d++) {
+        r->axis[d] = r->nest->stores[0].to.index[d];
+        if (!xfc_int_value(r->u->ctx, r->axis[d], NULL) && xfc_int_look(r->u->ctx, r->axis[d])->kind != XFC_INT_SYMBOL)
+            return false;
+    }
+    return true;
+}
+
+static bool takes_from(const reader *r, uint32_t load, uint32_t operand) {
+    const xfc_scalar *s = &r->nest->body[load];
+    return s->op == XFC_S_LOAD && s->u.access->buffer < r->op->n_in && r->slot[s->u.access->buffer] == operand;
+}
+
+/* The output's token as reads of operand i at token t demand it. */
+static bool derive(const reader *r, uint32_t i, const xfc_token *t, xfc_token *out) {
+    const xfc_unpad *u = r->u;
+    const xfc_type *type = &r->op->in[i].value->type;
+    bool any = false;
+    for (uint32_t k = 0; k < r->nest->n_body; k++) {
+        if (!takes_from(r, k, i)) continue;
+        const xfc_int *index = r->nest->body[k].u.access->index;
+        xfc_token found = {.has_b = t->has_b, .has_s = true};
+        xfc_int s = xfc_token_position(u, t, type, index);
+        if (!place_of(u->ctx, s, u->s, r->type, r->axis, &found.s_dim, &found.s_inner)) return false;
+        xfc_int b = xfc_token_sequence(u, t, type, index);
+        if (t->has_b && !place_of(u->ctx, b, u->b, r->type, r->axis, &found.b_dim, &found.b_inner)) return false;
+        if (any && !xfc_token_same(&found, out)) return false;
+        *out = found;
+        any = true;
+    }
+    return any;
+}
+
+/* Where in operand i the output's tokens stand: its dims that are read at a token axis of the output must be that axis,
+ * whole. */
+static bool align(const reader *r, uint32_t i, const xfc_token *out, xfc_token *t) {
+    const xfc_ctx *c = r->u->ctx;
+    const xfc_type *type = &r->op->in[i].value->type;
+    bool any = false;
+    *t = (xfc_token){.b_inner = out->b_inner, .s_inner = out->s_inner};
+    for (uint32_t k = 0; k < r->nest->n_body; k++) {
+        if (!takes_from(r, k, i)) continue;
+        const xfc_access *a = r->nest->body[k].u.access;
+        xfc_token found = {.b_inner = out->b_inner, .s_inner = out->s_inner};
+        for (uint32_t d = 0; d < a->rank; d++) {
+            xfc_int e = a->index[d];
+            bool at_b = out->has_b && xfc_int_uses(c, e, r->axis[out->b_dim]);
+            bool at_s = xfc_int_uses(c, e, r->axis[out->s_dim]);
+            if (!at_b && !at_s) continue;
+            uint32_t o = at_b ? out->b_dim : out->s_dim;
+            if (!xfc_int_same(e, r->axis[o]) || !xfc_int_same(type->dim[d], r->type->dim[o])) return false;
+            if (at_b) found.b_dim = (uint8_t)d;
+            if (at_s) found.s_dim = (uint8_t)d;
+            found.has_b |= at_b;
+            found.has_s |= at_s;
+        }
+        if (found.has_b && !found.has_s) { /* one value a sequence: where would its positions be? */
+            uint32_t skip = r->type->rank - a->rank;
+            if (!xfc_op_has(r->op, XFC_MAP) || out->s_dim < skip) return false;
+            found.s_dim = (uint8_t)(out->s_dim - skip);
+            if (!xfc_int_is(c, type->dim[found.s_dim], 1)) return false;
+        }
+        if (any && !xfc_token_same(&found, t)) return false;
+        *t = found;
+        any = true;
+    }
+    return true;
+}
+
+/* Composite rows of operand 0: tokens must stand in front of the axes they act on. */
+static bool through_rows(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+    const xfc_value *x = op->in[0].value;
+    const xfc_unpad_value *state = xfc_unpad_of(u, x);
+    if (!state->is_token) return false;
+    uint32_t rank = x->type.rank, most = state->token.s_dim;
+    int64_t axis = xfc_op_attr(op, XFC_K_AXIS) ? xfc_op_int(op, XFC_K_AXIS, 0) : (int64_t)rank - 1;
+    if (state->token.has_b && state->token.b_dim > most) most = state->token.b_dim;
+    if ((int64_t)most >= axis) return false;
+    for (uint32_t i = 1; i < op->n_in; i++) {
+        in[i] = (xfc_token){0};
+        if (op->in[i].value && xfc_unpad_of(u, op->in[i].value)->tainted) return false;
+        bool is_weight = op->code == XFC_OP_LINEAR && i == 1;
+        if (op->in[i].value && !is_weight && op->in[i].value->type.rank > rank - 1 - most) return false;
+    }
+    in[0] = *out = state->token;
+    return true;
+}
+
+static bool through_each(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+    const xfc_unpad_value *state = xfc_unpad_of(u, op->in[0].value);
+    in[0] = *out = state->token;
+    return state->is_token;
+}
+
+/* Cumulative ops read their own results of other tokens. */
+static bool is_parallel(const reader *r, uint32_t dim) {
+    for (uint32_t i = 0; i < r->nest->n_axes; i++)
+        if (xfc_int_same(r->nest->axes[i].symbol, r->axis[dim])) return r->nest->axes[i].kind == XFC_AXIS_PARALLEL;
+    return true;
+}
+
+bool xfc_token_through(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+    reader r = {.u = u, .op = op};
+    uint32_t primary = UINT32_MAX;
+    if (xfc_op_has(op, XFC_EACH)) return through_each(u, op, in, out);
+    if (xfc_op_has(op, XFC_ROWWISE)) return through_rows(u, op, in, out);
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        const xfc_unpad_value *state = op->in[i].value ? xfc_unpad_of(u, op->in[i].value) : NULL;
+        if (!state || !state->is_token) continue;
+        if (primary == UINT32_MAX || (state->tainted && !xfc_unpad_of(u, op->in[primary].value)->tainted)) primary = i;
+    }
+    if (primary == UINT32_MAX || !open_nest(&r)) return false;
+    if (!derive(&r, primary, &xfc_unpad_of(u, op->in[primary].value)->token, out)) return false;
+    if (!is_parallel(&r, out->s_dim) || (out->has_b && !is_parallel(&r, out->b_dim))) return false;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (!op->in[i].value) continue;
+        const xfc_unpad_value *state = xfc_unpad_of(u, op->in[i].value);
+        if (i == primary)
+            in[i] = state->token;
+        else if (!align(&r, i, out, &in[i]))
+            return false;
+        if (i != primary && state->tainted && !xfc_token_same(&in[i], &state->token)) return false;
+    }
+    return true;
+}
+
+/* A let that was read from a constant of one number, as that number. */
+static xfc_int fixed_let(const reader *r, xfc_int e) {
+    xfc_ctx *c = r->u->ctx;
+    for (uint32_t k = 0; k < r->nest->n_body; k++) {
+        const xfc_scalar *let = &r->nest->body[k];
+        double value;
+        if (let->op != XFC_S_LET || !xfc_int_uses(c, e, let->u.index)) continue;
+        const xfc_scalar *from = &r->nest->body[let->arg[0]];
+        if (from->op != XFC_S_LOAD || from->u.access->buffer >= r->op->n_in) return e;
+        if (!xfc_splat_value(r->op->in[r->slot[from->u.access->buffer]].value, &value) || value < 0) return e;
+        xfc_int number = xfc_int_const(c, (int64_t)value);
+        e = xfc_int_substitute(c, e, &let->u.index, &number, 1);
+    }
+    return e;
+}
+
+xfc_int xfc_token_read_position(const xfc_unpad *u, const xfc_op *op, uint32_t i) {
+    reader r = {.u = u, .op = op};
+    const xfc_value *v = op->in[i].value;
+    xfc_int at = XFC_INT_NONE;
+    if (!open_nest(&r)) return XFC_INT_NONE;
+    for (uint32_t k = 0; k < r.nest->n_body; k++) {
+        if (!takes_from(&r, k, i)) continue;
+        xfc_int s = xfc_token_position(u, &xfc_unpad_of(u, v)->token, &v->type, r.nest->body[k].u.access->index);
+        int64_t lo, hi;
+        xfc_int_range(u->ctx, fixed_let(&r, s), &lo, &hi);
+        s = xfc_int_const(u->ctx, lo);
+        if (lo != hi || (xfc_int_known(at) && !xfc_int_same(s, at))) return XFC_INT_NONE;
+        at = s;
+    }
+    return at;
+}

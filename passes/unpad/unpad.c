@@ -1,0 +1,127 @@
+/* unpad.c - padding removal: run the tokens that exist, not the rectangle they were padded to.
+ *
+ * After ByteTransformer (arXiv 2210.03052), for unmodified models. A model whose attentions provably ignore masked keys
+ * (unpad/mask.c) is the same function of its real tokens without the others, as long as nothing else looks at those
+ * (unpad/region.c). So it is run as one sequence of T tokens with batch 1 and attention made block-diagonal by
+ * cu_seqlens (unpad/twin.c). Left padding and holes are compacted like any other; positions stay those of the padded
+ * columns. A call whose mask breaks an assumption (values other than 0 and 1, padding where an exit reads a single
+ * token, unpad/exit.c) runs the padded program that stands beside the packed one.
+ *
+ * What changes: outputs with a token axis hold 0 at padding instead of what the model computed there. The note and the
+ * metadata "padded-output:NAME" say so.
+ *
+ * When: after raise and merge (it needs attention as one op and the mask unmerged with anything), before legalize.
+ * Options: --unpad=off leaves the graph alone; require makes a refusal an error.
+ */
+#include "passes/unpad/unpad.h"
+
+enum { MAX_ATOMS = 8 };
+
+void xfc_unpad_refuse(xfc_unpad *u, const xfc_op *op, const char *why) {
+    if (u->n_refusals == XFC_COUNT(u->refused)) return;
+    u->refused[u->n_refusals] = op;
+    u->reason[u->n_refusals++] = why;
+}
+
+static uint32_t find_atoms(xfc_pass *p, xfc_unpad_atom *all, uint32_t *n_attentions) {
+    uint32_t n = 0;
+    xfc_foreach_op(op, p->graph) {
+        xfc_unpad_atom found[MAX_ATOMS];
+        if (op->code != XFC_OP_ATTENTION) continue;
+        ++*n_attentions;
+        uint32_t k = xfc_unpad_atoms(p, op, found, MAX_ATOMS);
+        for (uint32_t i = 0; i < k; i++) {
+            bool known = false;
+            for (uint32_t j = 0; j < n; j++) known |= all[j].atom == found[i].atom;
+            if (!known && n < MAX_ATOMS) all[n++] = found[i];
+        }
+    }
+    return n;
+}
+
+/* Composites that no trait describes (a mean) show by what they are made of which tokens they read. */
+static void take_apart(xfc_pass *p) {
+    for (xfc_op *op = p->graph->first; op && p->status == XFC_OK;) {
+        const xfc_op_info *info = &xfc_ops[op->code];
+        bool described = info->nest || xfc_op_has(op, XFC_ROWWISE) || xfc_op_has(op, XFC_EACH);
+        bool opaque = info->decompose && !described && op->n_in == 1;
+        op = opaque ? xfc_decompose(p, op) : op->next;
+    }
+}
+
+static void say_no(xfc_pass *p, xfc_loc loc, const char *why) {
+    xfc_graph_note(p->graph, "unpad", loc, "padding is not removed: %s", why);
+    if (p->opts->unpad == XFC_FORCE)
+        p->status = xfc_fail(p->graph->ctx, XFC_ERR_INPUT, loc, "--unpad=require: padding cannot be removed: %s", why);
+}
+
+static void say_why(xfc_pass *p, xfc_loc loc) {
+    const char *why = xfc_unpad_why(p, &loc);
+    say_no(p, loc, why);
+}
+
+static void say_refusals(xfc_pass *p, const xfc_unpad *u) {
+    for (uint32_t i = 0; i < u->n_refusals; i++) say_no(p, u->refused[i]->loc, u->reason[i]);
+}
+
+/* The input whose elements the atom has; else its own name, if it has one. */
+static const char *name_of(const xfc_value *atom) {
+    const xfc_value *v = atom;
+    while (v->def && v->def->n_in == 1 && (xfc_op_has(v->def, XFC_BIJECT) || v->def->code == XFC_OP_CAST))
+        v = v->def->in[0].value;
+    if (!v->def && v->name) return v->name;
+    return atom->name ? atom->name : "a comparison";
+}
+
+static bool rewrite(xfc_unpad *u) {
+    xfc_graph *g = u->g;
+    const char *name = name_of(u->atom);
+    if (!xfc_unpad_rewrite(u)) {
+        u->pass->status = XFC_ERR_UNSUPPORTED;
+        return true;
+    }
+    xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = g->source};
+    const char *guards = "";
+    if (u->n_guards > 0) guards = xfc_sprintf(u->pass->scratch, ", single tokens are read at %u places", u->n_guards);
+    xfc_graph_note(g, "unpad", loc, "padding removed: %u attentions masked by '%s', %u exits%s%s%s%s", u->n_attentions,
+                   name, u->n_exits, u->first ? ", position 0 of every sequence is read" : "", guards,
+                   u->nonempty ? ", every sequence must have a token" : "",
+                   u->prefix ? ", the mask is read as lengths: padding must come last" : "");
+    return true;
+}
+
+bool xfc_unpad_pass(xfc_pass *p) {
+    xfc_unpad_atom atom[MAX_ATOMS];
+    uint32_t n_attentions = 0;
+    xfc_loc whole = {.file = p->graph->source};
+    if (p->opts->unpad == XFC_OFF) return false;
+    if (!p->target->claims) {
+        if (p->opts->unpad == XFC_FORCE) say_no(p, whole, "this target has no attention over packed sequences");
+        return false;
+    }
+    uint32_t n = find_atoms(p, atom, &n_attentions);
+    if (n > 0) take_apart(p);
+    if (p->status != XFC_OK) return true;
+    bool one_sequence = false;
+    xfc_unpad best = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        xfc_unpad u = {
+            .pass = p, .g = p->graph, .ctx = p->graph->ctx, .atom = atom[i].atom, .b = atom[i].b, .s = atom[i].s};
+        if (xfc_int_is(u.ctx, u.b, 1)) {
+            one_sequence = true;
+            continue;
+        }
+        u.value = xfc_new_array(p->scratch, xfc_unpad_value, p->graph->next_value_id);
+        if (xfc_unpad_find_region(&u)) return rewrite(&u);
+        if (u.n_attentions > best.n_attentions) best = u;
+    }
+    if (best.n_refusals > 0)
+        say_refusals(p, &best);
+    else if (one_sequence)
+        say_no(p, whole, "the batch is 1: a single sequence can be passed without its padding");
+    else if (n_attentions == 0)
+        say_no(p, whole, "no attention was found");
+    else
+        say_why(p, whole);
+    return false;
+}

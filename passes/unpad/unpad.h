@@ -1,0 +1,165 @@
+/* unpad.h - the parts of the unpad pass (see unpad.c for the idea).
+ *
+ * A padded tensor of B sequences and S positions holds its tokens at dims that are products with B and S among their
+ * factors. xfc_token says where; everything else (which ops keep tokens apart, how a value is packed, what its packed
+ * twin's dims are) follows from it and from the index maps of the ops.
+ */
+#ifndef XFC_UNPAD_H
+#define XFC_UNPAD_H
+#include "ir/build.h"
+#include "passes/rewrite/rewrite.h"
+
+/* Dim b_dim is outer * B * b_inner, the sequence number being its middle digit; s_dim likewise for the position. */
+typedef struct {
+    bool has_b, has_s;
+    uint8_t b_dim, s_dim;
+    xfc_int b_inner, s_inner;
+} xfc_token;
+
+enum {
+    XFC_PACKED,
+    XFC_PADDED,
+    XFC_TWINS
+}; /* the two programs: rows of real tokens; the model's own, for B2 sequences */
+
+typedef struct {
+    xfc_token token; /* of the value itself, if is_token */
+    bool is_token;   /* both factors stand in its dims */
+    bool derived;    /* ... and its op keeps tokens apart, so that a twin can be computed from twins */
+    bool tainted;    /* depends on an attention of the region: exists packed only */
+    bool clean;      /* tainted, but known at padding: there it is `fill` */
+    double fill;
+    bool late;   /* depends on an attention of the region, by whatever way */
+    bool wanted; /* a twin is needed */
+    bool pair;   /* of a bias: mixes two tokens, one of them tainted (unpad/bias.c) */
+    xfc_value *twin[XFC_TWINS];
+} xfc_unpad_value;
+
+typedef struct {
+    xfc_pass *pass;
+    xfc_graph *g;
+    xfc_ctx *ctx;
+    xfc_int b, s;           /* extents of the padded mask */
+    const xfc_value *atom;  /* [b, s] in its dims: 0 or 1, tells real tokens from padding */
+    bool inverted;          /* 1 means padding */
+    bool first;             /* some exit reads position 0: every sequence must have it */
+    bool nonempty;          /* some exit needs a token in every sequence */
+    const xfc_op *guard[8]; /* exits that copy tokens from positions that data gives: all must be real */
+    bool prefix;            /* the mask stands for a length too: the tokens of every sequence must come first */
+    xfc_int length;         /* that length, in proofs */
+    xfc_unpad_value *value; /* by value id */
+    uint32_t n_guards, n_attentions, n_exits, n_refusals;
+    const xfc_op *refused[16];
+    const char *reason[16];
+} xfc_unpad;
+
+static inline xfc_unpad_value *xfc_unpad_of(const xfc_unpad *u, const xfc_value *v) { return &u->value[v->id]; }
+void xfc_unpad_refuse(xfc_unpad *, const xfc_op *, const char *why); /* why: a literal */
+
+/* --- unpad/token.c --- */
+/* The factors of a type's dims, outermost first: at most one B, one S, and what else is there (without ones). */
+typedef enum { XFC_PIECE_B, XFC_PIECE_S, XFC_PIECE_OTHER } xfc_piece_kind;
+typedef struct {
+    xfc_piece_kind kind;
+    uint32_t dim; /* which it is a factor of */
+    xfc_int size;
+} xfc_piece;
+typedef struct {
+    uint32_t n, rank;
+    xfc_piece piece[2 * XFC_MAX_RANK];
+} xfc_pieces;
+/* False if they cannot be told apart, or are too many for a tensor of their own. */
+bool xfc_token_split(const xfc_unpad *, const xfc_type *, const xfc_token *, xfc_pieces *);
+/* Sequence number and position of the element at an index. NONE where the token has no such factor. */
+xfc_int xfc_token_sequence(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
+xfc_int xfc_token_position(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
+/* The op's nest without axes of one step; NULL if it has none. An index symbol for a dim. */
+xfc_nest *xfc_unpad_nest(const xfc_unpad *, const xfc_op *);
+xfc_int xfc_unpad_axis(const xfc_unpad *, xfc_int extent);
+/* Does it neither reduce nor scan? */
+static inline bool xfc_unpad_is_parallel(const xfc_nest *nest) {
+    for (uint32_t i = 0; i < nest->n_axes; i++)
+        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return false;
+    return true;
+}
+/* The nest's buffer for operand i. */
+static inline uint32_t xfc_unpad_buffer(const xfc_op *op, uint32_t i) {
+    uint32_t buffer = 0;
+    for (uint32_t k = 0; k < i; k++) buffer += op->in[k].value != NULL;
+    return buffer;
+}
+/* A value whose dims name B and S once each, as themselves. */
+bool xfc_token_of_type(const xfc_unpad *, const xfc_type *, xfc_token *);
+/* Every output element depends, of token operands, on elements of its own token alone: then the output's token, and for
+ * each operand where tokens stand in it (has_b and has_s both false: the operand is the same for all). */
+bool xfc_token_through(const xfc_unpad *, const xfc_op *, xfc_token *in, xfc_token *out);
+bool xfc_token_same(const xfc_token *, const xfc_token *);
+/* Which position do all reads of operand i's tokens have? A constant, or NONE. Reads must keep sequences apart. */
+xfc_int xfc_token_read_position(const xfc_unpad *, const xfc_op *, uint32_t i);
+
+/* --- unpad/atom.c --- */
+/* Values that may tell padding in a bias: up to n, nearest first. b and s are their extents. */
+typedef struct {
+    const xfc_value *atom;
+    xfc_int b, s;
+} xfc_unpad_atom;
+uint32_t xfc_unpad_atoms(xfc_pass *, const xfc_op *attention, xfc_unpad_atom *out, uint32_t n);
+/* The bias with no padding anywhere, built by b with 4 dims; the bias itself where that is not simpler. */
+xfc_value *xfc_unpad_residual(xfc_unpad *, xfc_builder *, xfc_value *bias);
+
+/* --- unpad/bias.c --- */
+/* A term of a bias: known by sequence and positions, or a token value of the query's row (its last dim counting keys'
+ * positions) or of the key's (its last dim but one counting queries'). */
+typedef enum { XFC_TERM_PLAIN, XFC_TERM_ROW, XFC_TERM_COLUMN } xfc_term_kind;
+typedef struct {
+    xfc_value *value;
+    xfc_term_kind kind;
+    uint32_t rank; /* of the sum it is added to: 4, or 3 where batch and heads are one dim */
+} xfc_unpad_term;
+typedef struct {
+    uint32_t n;
+    xfc_unpad_term term[8];
+} xfc_unpad_terms;
+/* The terms whose sum is the attention's bias: none without one; one, the whole, where nothing is computed from tokens.
+ * False if a tainted part is no term. */
+bool xfc_unpad_bias_terms(const xfc_unpad *, const xfc_op *attention, xfc_unpad_terms *);
+/* Could the op, some of whose operands are tainted, be a part of such a sum? */
+bool xfc_unpad_is_pair(const xfc_unpad *, const xfc_op *);
+
+/* --- unpad/mask.c --- */
+/* Is the bias of this attention, read with padding at the key, so low that the key has no weight, whatever the query?
+ * Decides u->inverted with the first attention. */
+bool xfc_unpad_masks_keys(xfc_unpad *, const xfc_op *attention, const xfc_token *q);
+/* Is a plain term of its bias 0 where no padding is? */
+bool xfc_unpad_is_neutral(xfc_unpad *, const xfc_op *attention, const xfc_token *q, const xfc_unpad_term *);
+/* At elements that belong to padding: is the op's result the same whatever its tainted operands hold there, and is it
+ * one number? */
+typedef enum { XFC_DIRTY, XFC_CLEAN, XFC_CLEAN_FILL } xfc_clean;
+xfc_clean xfc_unpad_cleanses(xfc_unpad *, const xfc_op *, const xfc_token *out, double *fill);
+
+/* Does what operand i holds at padding count nothing in the op's result? It is then a factor of 0 in a sum, or so low in
+ * a softmax that it becomes known there: -inf. */
+bool xfc_unpad_ignores(xfc_unpad *, const xfc_op *, uint32_t i);
+
+/* --- unpad/exit.c --- */
+/* An op outside of the region that reads values of it: NULL if it can be kept away from padding by a check at run time,
+ * which it then demands; else why not. */
+const char *xfc_unpad_exit(xfc_unpad *, const xfc_op *);
+/* Moves what the checks need in front of the anchor; returns the anchor, an op behind it if that moved itself. */
+xfc_op *xfc_unpad_move_up(xfc_unpad *, xfc_op *anchor);
+/* The mask [b, s], or one that is none if a check fails. */
+xfc_value *xfc_unpad_guarded(xfc_unpad *, xfc_builder *, xfc_value *mask);
+
+/* --- unpad/why.c --- */
+/* Of a graph without attention that masks padding: what is in the way; *loc is set where one node is. */
+const char *xfc_unpad_why(xfc_pass *, xfc_loc *loc);
+
+/* --- unpad/region.c --- */
+bool xfc_unpad_find_region(xfc_unpad *); /* false: refused, or no attention whose mask is one of padding */
+
+/* --- unpad/twin.c --- */
+/* x [B?, S?, others] with the dims that the pieces make. */
+xfc_value *xfc_token_from_front(xfc_builder *, xfc_value *x, const xfc_pieces *);
+bool xfc_unpad_rewrite(xfc_unpad *);
+
+#endif
