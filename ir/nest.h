@@ -79,8 +79,6 @@ typedef struct xfc_nest {
     uint32_t n_axes, n_body, n_stores, cap_axes, cap_body, cap_stores;
 } xfc_nest;
 
-enum { XFC_PANEL = 48 }; /* columns of a panel, on every CPU: what code for tiles is made for */
-
 /* c[i, j] = sum over k of a[i, k] * b[k, j], i < rows, j < columns, k < depth; k ascending, one fused multiply-add
  * chain an element. b is packed: panels of `panel` columns,
  * [panel][depth][panel columns], the last zero-padded; columns is rounded up to whole vectors inside the last panel, so

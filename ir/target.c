@@ -1,19 +1,19 @@
 /* target.c - the targets that passes run with: numbers shared by all ISA variants of a backend, and the composites it
  * keeps whole.
  *
- * Passes up to plan run once for all CPU variants, so nothing here may depend on one of them: vectors exist, panels
- * have 48 columns.
+ * Passes up to plan run once for all CPU variants, so nothing here may depend on one of them: vectors exist, and
+ * tiles for a type or not.
  */
-#include "ir/target.h"
+#include "ir/contract.h"
 
 static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_type_count(c, t), 0); }
 
 /* Attention has a kernel of its own when both head widths are known: they are the depth and the columns of its two
  * products; and when there is something to multiply. */
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
-    (void)t;
     bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
-    if ((op->code != XFC_OP_ATTENTION && !ragged) || op->out[0].type.dtype != XFC_F32) return false;
+    const xfc_contract product = xfc_contract_of(op->out[0].type.dtype);
+    if ((op->code != XFC_OP_ATTENTION && !ragged) || !xfc_tile_for(t, &product)) return false;
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     xfc_ctx *c = op->graph->ctx;
     if (is_empty(c, q) || is_empty(c, v)) return false;
@@ -29,7 +29,6 @@ const xfc_target xfc_target_cpu_generic = {
     .cpu = "x86-64-v3",
     .features = "",
     .vector_bytes = 32,
-    .panel = XFC_PANEL,
     .has_fma = true,
     .claims = cpu_claims,
 };
@@ -41,7 +40,6 @@ const xfc_target xfc_target_cuda_generic = {
     .cpu = "sm_80",
     .features = "+ptx70",
     .vector_bytes = 0,
-    .panel = 0,
     .has_fma = true,
     .claims = NULL,
 };

@@ -8,7 +8,6 @@ typedef struct xfc_target {
     const char *isa;     /* "x86-64-v2", "x86-64-v3", "x86-64-v4"; "sm_80" */
     const char *triple, *cpu, *features;
     uint32_t vector_bytes; /* 64, 32, 16; 0: scalar code, one thread an element */
-    uint32_t panel;        /* columns of a packed panel: 48 on every CPU; 0: contractions become plain nests */
     bool has_fma;
     bool checked; /* tests: code traps where an address lies outside its buffer */
     /* Composites kept whole; everything else is decomposed by legalize. NULL: none. */

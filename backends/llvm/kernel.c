@@ -213,7 +213,7 @@ static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, followers after
     xfc_tile_values v = {.a = xfc_emit_address(e, &t->a),
                          .b = xfc_emit_address(e, &t->b),
                          .c = xfc_emit_address(e, &t->c),
-                         .panel = t->panel};
+                         .type = xfc_tile_contract(e->kernel, t)};
     v.a_row = xfc_emit_int(e, t->a_row);
     v.c_row = xfc_emit_int(e, t->c_row);
     v.rows = xfc_emit_int(e, t->rows);

@@ -10,6 +10,7 @@
 #ifndef XFC_LLVM_H
 #define XFC_LLVM_H
 #include "backends/backend.h"
+#include "ir/contract.h"
 #include <llvm-c/Analysis.h>
 #include <llvm-c/BitReader.h>
 #include <llvm-c/Core.h>
@@ -165,11 +166,11 @@ xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *const 
 /* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
  * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */
 typedef struct {
-    LLVMValueRef a, b, c;      /* pointers to f32 */
+    LLVMValueRef a, b, c;
     LLVMValueRef a_row, c_row; /* row distances */
     LLVMValueRef rows, depth, columns;
     LLVMValueRef apart; /* distance of panels; NULL: they follow each other */
-    uint32_t panel;
+    xfc_contract type;
 } xfc_tile_values;
 /* What follows: work on rows of c as soon as they are complete, while they are in the L1 cache and their stores can
  * drain behind the next rows' arithmetic. NULL: nothing; else the loops are emitted in place. */

@@ -18,13 +18,6 @@
 #include "backends/llvm/tile.h"
 #include <string.h>
 
-static const xfc_tile_shape shapes[] = {
-#define XFC_TILE(id, bytes, needs_fma, n_rows, n_vectors, n_unroll)                                                    \
-    {.name = #id, .vector_bytes = bytes, .fma = needs_fma, .rows = n_rows, .vectors = n_vectors, .unroll = n_unroll},
-#include "backends/llvm/cpu/tiles.def"
-#undef XFC_TILE
-};
-
 enum { K_BLOCK = 1024, PANEL_ROW = XFC_TILE_PANEL_ROW, MAX_ROWS = 16 };
 enum {
     A,
@@ -85,12 +78,6 @@ static LLVMValueRef pick(const driver *d, LLVMValueRef c, LLVMValueRef yes, LLVM
     return LLVMBuildSelect(d->e->b, c, yes, no, "");
 }
 static LLVMValueRef min(const driver *d, LLVMValueRef a, LLVMValueRef b) { return pick(d, less(d, a, b), a, b); }
-
-static const xfc_tile_shape *shape_of(const xfc_target *t) {
-    for (uint32_t i = 0; i < XFC_COUNT(shapes); i++)
-        if (shapes[i].vector_bytes <= t->vector_bytes && (t->has_fma || !shapes[i].fma)) return &shapes[i];
-    return NULL;
-}
 
 /* --- tables of kernels --- */
 
@@ -328,8 +315,8 @@ static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s, const tabl
 }
 
 xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, const xfc_tile_follow *follow) {
-    const xfc_tile_shape *s = shape_of(e->target);
-    xfc_assert(s && v->panel == XFC_TILE_PANEL); /* targets without tiles get plain nests */
+    const xfc_tile_shape *s = xfc_tile_for(e->target, &v->type);
+    xfc_assert(s); /* what has no tiles gets plain nests */
     tables *t = xfc_map_get_ptr(&e->tiles, s);
     if (!t) {
         t = make_tables(e, s);

@@ -12,13 +12,6 @@ enum {
     XFC_TILE_ROW = 4 * XFC_TILE_LINE,        /* distance at which rows of a are */
 };
 
-typedef struct { /* a row of cpu/tiles.def */
-    const char *name;
-    uint32_t vector_bytes;
-    bool fma;
-    uint32_t rows, vectors, unroll;
-} xfc_tile_shape;
-
 /* One micro-kernel: c[rows x columns] = or += a[rows x depth] * b[depth x columns]; columns are `strips` strips of
  * `vectors` vectors. More than one strip: more independent chains when rows are few. */
 typedef struct {

@@ -1,8 +1,9 @@
 /* tile.c - a tile: everything that the generator of tiles assumes and the interpreter does not need.
  *
- * The generator knows f32, panels of XFC_PANEL columns, and writes whole vectors: the rows of the result must have room
- * behind the last column. As with nests, a tile leaves a buffer only if it surely does, for some task.
+ * The generator knows the types of tiles.def, panels of XFC_PANEL columns, and writes whole vectors: the rows of the
+ * result must have room behind the last column. As with nests, a tile leaves a buffer only if it surely does, for some task.
  */
+#include "ir/contract.h"
 #include "ir/verify/verify_impl.h"
 
 enum { LANES = 16 }; /* f32 in the longest vectors there are; they divide a panel */
@@ -30,8 +31,10 @@ static void check_buffers(const xfc_kernel_check *c, const xfc_tile *t) {
     const xfc_buffer *a = &c->k->buffers[t->a.buffer], *b = &c->k->buffers[t->b.buffer],
                      *r = &c->k->buffers[t->c.buffer];
     if (r->kind != XFC_BUF_TEMP) say(c, "writes a temporary, nothing else");
-    if (a->type.dtype != XFC_F32 || b->type.dtype != XFC_F32 || r->type.dtype != XFC_F32)
-        say(c, "multiplies f32 into f32, nothing else");
+    const xfc_contract type = xfc_tile_contract(c->k, t);
+    if (!xfc_tile_for(NULL, &type))
+        xfc_vf_defect(c->v, "step %u: no tile multiplies %s by %s into %s", (unsigned)c->step, xfc_dtype_name(type.a),
+                      xfc_dtype_name(type.b), xfc_dtype_name(type.sum));
     if (a == r || b == r) say(c, "reads what it writes");
     const xfc_access *read[] = {&t->a, &t->b};
     for (size_t i = 0; i < XFC_COUNT(read); i++) {

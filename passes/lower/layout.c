@@ -9,14 +9,20 @@
  * at compile time; any other right operand is packed at run time, once per value however many contractions read it (cse
  * shares the packs). Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
  * are the depth of their panels, so a sequence may begin anywhere. The layout is the same for every ISA: panels of
- * target->panel columns. Types without tiles stay plain nests.
+ * XFC_PANEL columns. Types without tiles (ir/contract.h) stay plain nests.
  * When: after legalize, before kernels.
  */
 #include "ir/build.h"
+#include "ir/contract.h"
 #include "passes/pass.h"
 
-static xfc_value *pack(xfc_builder *b, xfc_value *v, uint32_t panel) {
-    xfc_attr a = xfc_attr_int(XFC_K_PANEL, panel);
+static bool has_tiles(const xfc_pass *p, const xfc_op *op) {
+    const xfc_contract product = xfc_contract_of(op->in[0].value->type.dtype);
+    return xfc_tile_for(p->target, &product) != NULL;
+}
+
+static xfc_value *pack(xfc_builder *b, xfc_value *v) {
+    xfc_attr a = xfc_attr_int(XFC_K_PANEL, XFC_PANEL);
     return xfc_build(b, XFC_OP_PACK, &v, 1, &a, 1);
 }
 
@@ -28,23 +34,21 @@ static void replace(xfc_op *op, xfc_value *with) {
 
 static bool pack_matmul(xfc_pass *p, xfc_op *op) {
     xfc_value *a = op->in[0].value, *w = op->in[1].value;
-    if (a->type.dtype != XFC_F32 || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1)
-        return false;
+    if (!has_tiles(p, op) || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1) return false;
     if (w->type.rank != 2 && w->type.rank != a->type.rank) return false;
     xfc_builder b = {op->graph, op, op->loc};
     xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1);
-    replace(op, xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){a, pack(&b, w, p->target->panel)}, 2, &size, 1));
+    replace(op, xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){a, pack(&b, w)}, 2, &size, 1));
     return true;
 }
 
 static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
-    if (q->type.dtype != XFC_F32) return false;
+    if (!has_tiles(p, op)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const int64_t swap[4] = {0, 1, 3, 2};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
-    xfc_value *in[4] = {q, pack(&b, xfc_b_transpose(&b, k, swap), p->target->panel), pack(&b, v, p->target->panel),
-                        op->n_in > 3 ? op->in[3].value : NULL};
+    xfc_value *in[4] = {q, pack(&b, xfc_b_transpose(&b, k, swap)), pack(&b, v), op->n_in > 3 ? op->in[3].value : NULL};
     xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                         xfc_attr_dims(XFC_K_SIZE, size, 2)};
@@ -52,20 +56,20 @@ static bool pack_attention(xfc_pass *p, xfc_op *op) {
     return true;
 }
 
-static xfc_value *pack_keys(xfc_builder *b, const xfc_op *op, uint32_t panel) {
+static xfc_value *pack_keys(xfc_builder *b, const xfc_op *op) {
     const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
-    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, panel), xfc_attr_dims(XFC_K_SIZE, size->u.dims, 1)};
+    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, XFC_PANEL), xfc_attr_dims(XFC_K_SIZE, size->u.dims, 1)};
     return xfc_build(b, XFC_OP_PACK_RAGGED, (xfc_value *[]){op->in[1].value, op->in[3].value}, 2, attr, 2);
 }
 
 static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
     xfc_value *in[9] = {NULL}, *v = op->in[2].value;
-    if (v->type.dtype != XFC_F32) return false;
+    if (!has_tiles(p, op)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], v->type.dim[2]};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
-    in[1] = pack_keys(&b, op, p->target->panel);
-    in[2] = pack(&b, v, p->target->panel);
+    in[1] = pack_keys(&b, op);
+    in[2] = pack(&b, v);
     const xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                               xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                               xfc_attr_dims(XFC_K_SIZE, size, 2)};
@@ -74,7 +78,6 @@ static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
 }
 
 bool xfc_layout(xfc_pass *p) {
-    if (p->target->panel == 0) return false;
     bool changed = false;
     xfc_foreach_op_safe(op, p->graph) {
         if (op->code == XFC_OP_MATMUL)

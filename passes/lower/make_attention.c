@@ -10,6 +10,7 @@
  * bits are the same alone and in any batch. What the biases of one key are is looked up once a task (`keys_bias`),
  * where they are the same for all rows.
  */
+#include "ir/contract.h"
 #include "passes/lower/make_kernels.h"
 
 enum { RB = 64 };
@@ -111,13 +112,6 @@ static xfc_access packed_access(attention *t, xfc_value *v, xfc_int panel, xfc_i
     return a;
 }
 
-static int64_t panel_of(const attention *t, const xfc_value *v) {
-    int64_t panel;
-    bool known = xfc_int_value(t->ctx, v->type.dim[v->type.rank - 1], &panel);
-    xfc_assert(known);
-    return panel;
-}
-
 static void add_scores(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *q = t->op->in[0].value, *k = t->op->in[1].value;
@@ -125,15 +119,11 @@ static void add_scores(attention *t) {
     xfc_int zero = xfc_int_const(ctx, 0), kk = xfc_int_axis(ctx, "k", depth), index[XFC_MAX_RANK] = {{0}};
     index_of(t, row, kk, index);
     xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->first);
-    int64_t panel = panel_of(t, k);
+    uint32_t panel = xfc_op_contract(t->op, 1).panel;
     xfc_int first = zero; /* as pack_ragged places them */
     if (t->ragged) first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
-    xfc_tile s = {.a_row = r.stride,
-                  .c_row = t->key_row,
-                  .rows = t->rows,
-                  .depth = depth,
-                  .columns = t->keys,
-                  .panel = (uint32_t)panel};
+    xfc_tile s = {
+        .a_row = r.stride, .c_row = t->key_row, .rows = t->rows, .depth = depth, .columns = t->keys, .panel = panel};
     s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type),
                        .rank = r.source->type.rank};
     for (uint32_t d = 0; d < s.a.rank; d++) s.a.index[d] = r.index[d];
@@ -264,7 +254,7 @@ static void add_mix(attention *t) {
                   .depth = t->keys,
                   .columns = t->values,
                   .apart = t->ragged ? xfc_int_mul(ctx, dim[0], dim[1]) : XFC_INT_NONE,
-                  .panel = (uint32_t)panel_of(t, v)};
+                  .panel = xfc_op_contract(t->op, 2).panel};
     xfc_draft_tile(&t->d, s);
 }
 

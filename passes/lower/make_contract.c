@@ -6,6 +6,7 @@
  * left with a few of them. The whole depth is done in one go: the order of the sum is a function of the depth alone. MB
  * shrinks as the depth grows, to keep the block of a (MB x depth floats) in L2 next to the panel that is being used.
  */
+#include "ir/contract.h"
 #include "passes/lower/make_kernels.h"
 
 enum { BLOCK_BYTES = 512 << 10, MAX_ROWS = 128, MIN_ROWS = 32 };
@@ -72,8 +73,6 @@ static void add_tile(contract *c, uint32_t temp) {
     xfc_int depth = bt->dim[bt->rank - 2], width = bt->dim[bt->rank - 1], zero = xfc_int_const(ctx, 0);
     xfc_int row = xfc_int_axis(ctx, "row", xfc_type_count(ctx, &c->lead)), k = xfc_int_axis(ctx, "k", depth);
     xfc_int index[XFC_MAX_RANK] = {{0}};
-    int64_t panel;
-    xfc_assert(xfc_int_value(ctx, width, &panel));
     row_index(c, &c->a->type, row, k, index);
     xfc_rows r = xfc_tile_rows(ctx, c->a, index, row, k, c->r0);
     xfc_tile t = {.a_row = r.stride,
@@ -81,7 +80,7 @@ static void add_tile(contract *c, uint32_t temp) {
                   .rows = c->rows,
                   .depth = depth,
                   .columns = c->columns,
-                  .panel = (uint32_t)panel};
+                  .panel = xfc_op_contract(c->op, 1).panel};
     t.a = (xfc_access){.buffer = xfc_draft_buffer_of(&c->d, XFC_BUF_IN, r.source, r.source->type),
                        .rank = r.source->type.rank};
     for (uint32_t d = 0; d < t.a.rank; d++) t.a.index[d] = r.index[d];
@@ -120,8 +119,8 @@ xfc_op *xfc_kernel_contract(xfc_pass *p, xfc_op *op) {
     c.n_batch = bt->rank == 3 ? 0 : bt->rank - 3;
     c.max_rows = block_rows(c.ctx, bt->dim[bt->rank - 2]);
     outer_axes(&c);
-    xfc_type temp_type =
-        xfc_type_make(XFC_F32, 2, (xfc_int[]){xfc_int_const(c.ctx, c.max_rows), bt->dim[bt->rank - 1]});
+    xfc_type temp_type = xfc_type_make(xfc_op_contract(op, 1).sum, 2,
+                                       (xfc_int[]){xfc_int_const(c.ctx, c.max_rows), bt->dim[bt->rank - 1]});
     uint32_t temp = xfc_draft_buffer_of(&c.d, XFC_BUF_TEMP, NULL, temp_type);
     add_tile(&c, temp);
     add_store(&c, temp);

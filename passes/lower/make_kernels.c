@@ -10,6 +10,7 @@
  */
 #include "passes/lower/make_kernels.h"
 #include "ir/build.h"
+#include "ir/contract.h"
 
 #include <string.h>
 
@@ -168,12 +169,6 @@ static bool is_panels(xfc_opcode code, uint32_t i) {
     return (code == XFC_OP_MATMUL_PACKED && i == 1) || (is_attention(code) && (i == 1 || i == 2));
 }
 
-/* Panels as tiles take them: f32, of the target's width. */
-static bool fits_tiles(const xfc_pass *p, const xfc_type *t) {
-    xfc_ctx *c = p->graph->ctx;
-    return t->dtype == XFC_F32 && p->target->panel && xfc_int_is(c, t->dim[t->rank - 1], p->target->panel);
-}
-
 /* There must be something to multiply, too: the indices of an empty operand have no rows and columns. Any other packed
  * product is a plain nest. */
 static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
@@ -182,8 +177,9 @@ static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
     bool ok = !xfc_int_is(c, xfc_type_count(c, &op->out[0].type), 0);
     for (uint32_t i = 0; ok && i < (is_attention(op->code) ? 3 : 2); i++) {
         const xfc_type *t = &op->in[i].value->type;
-        ok = !is_panels(op->code, i) || fits_tiles(p, t);
-        ok = ok && t->dtype == XFC_F32 && !xfc_int_is(c, xfc_type_count(c, t), 0);
+        const xfc_contract product = xfc_op_contract(op, i);
+        ok = !is_panels(op->code, i) || xfc_tile_for(p->target, &product);
+        ok = ok && !xfc_int_is(c, xfc_type_count(c, t), 0);
     }
     return ok;
 }
@@ -192,10 +188,13 @@ static bool takes_tiles(const xfc_pass *p, const xfc_op *op) {
 static bool packs_for_tiles(const xfc_pass *p, const xfc_op *op) {
     const xfc_value *out = &op->out[0];
     if (op->code != XFC_OP_PACK && op->code != XFC_OP_PACK_RAGGED) return false;
-    if (out->type.rank == 3 || !fits_tiles(p, &out->type)) return false;
-    if (xfc_int_is(op->graph->ctx, xfc_type_count(op->graph->ctx, &out->type), 0)) return false;
-    xfc_foreach_use(u, out)
-        if (!is_panels(u->user->code, (uint32_t)(u - u->user->in))) return false;
+    if (out->type.rank == 3 || xfc_int_is(op->graph->ctx, xfc_type_count(op->graph->ctx, &out->type), 0)) return false;
+    xfc_foreach_use(u, out) {
+        uint32_t i = (uint32_t)(u - u->user->in);
+        if (!is_panels(u->user->code, i)) return false;
+        const xfc_contract product = xfc_op_contract(u->user, i);
+        if (!xfc_tile_for(p->target, &product)) return false;
+    }
     return true;
 }
 

@@ -32,7 +32,7 @@ static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what,
                          .rows = LLVMGetParam(fn, 5),
                          .depth = LLVMGetParam(fn, 6),
                          .columns = LLVMGetParam(fn, 7),
-                         .panel = PANEL};
+                         .type = xfc_contract_of(XFC_F32)};
     xfc_status s = xfc_emit_tile(&e, &v, NULL);
     LLVMBuildRetVoid(e.b);
     if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);

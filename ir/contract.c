@@ -1,0 +1,32 @@
+/* contract.c - which contractions there are tiles for (contract.h, tiles.def). */
+#include "ir/contract.h"
+
+static const xfc_tile_shape shapes[] = {
+#define XFC_TILE(id, left, right, total, needs_fma, bytes, n_rows, n_vectors, n_unroll)                                \
+    {#id, XFC_##left, XFC_##right, XFC_##total, needs_fma, bytes, n_rows, n_vectors, n_unroll},
+#include "ir/tiles.def"
+#undef XFC_TILE
+};
+
+xfc_contract xfc_contract_of(xfc_dtype t) { return (xfc_contract){t, t, t, XFC_PANEL}; }
+
+xfc_contract xfc_op_contract(const xfc_op *op, uint32_t i) {
+    const xfc_type *a = &op->in[0].value->type, *b = &op->in[i].value->type;
+    int64_t panel;
+    bool known = xfc_int_value(op->graph->ctx, b->dim[b->rank - 1], &panel) && panel <= UINT32_MAX;
+    return (xfc_contract){a->dtype, b->dtype, xfc_contract_of(a->dtype).sum, known ? (uint32_t)panel : 0};
+}
+
+xfc_contract xfc_tile_contract(const xfc_kernel *k, const xfc_tile *t) {
+    const xfc_buffer *b = k->buffers;
+    return (xfc_contract){b[t->a.buffer].type.dtype, b[t->b.buffer].type.dtype, b[t->c.buffer].type.dtype, t->panel};
+}
+
+const xfc_tile_shape *xfc_tile_for(const xfc_target *t, const xfc_contract *c) {
+    for (uint32_t i = 0; i < XFC_COUNT(shapes) && c->panel == XFC_PANEL; i++) {
+        const xfc_tile_shape *s = &shapes[i];
+        bool runs = !t || (s->vector_bytes <= t->vector_bytes && (t->has_fma || !s->fma));
+        if (runs && s->a == c->a && s->b == c->b && s->sum == c->sum) return s;
+    }
+    return NULL;
+}
