@@ -14,45 +14,47 @@ typedef struct {
     size_t n;
 } xfc_blob; /* malloc'ed by the backend, freed by the caller */
 
+/* The kernels of planned graphs that run on the same weights: the entries of one artefact. Made once; emission for each ISA and
+ * the plans all read it. */
+typedef struct {
+    const xfc_op *op;
+    uint32_t number;    /* of its kernel: equal code, equal number */
+    uint32_t n_symbols; /* what the step hands to the kernel in frame->values (xfc_kernel_symbols) */
+    xfc_int *symbol;
+} xfc_kernel_step;
+typedef struct {
+    const xfc_graph *const *graph;
+    uint32_t n_graphs, n_steps, n_kernels;
+    uint32_t *first;       /* by graph: its first step */
+    xfc_kernel_step *step; /* of every kernel op, by graph and by order in it */
+    uint32_t *kernel;      /* by number: the first step that runs it */
+} xfc_kernel_set;
+xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *);
+
 typedef struct {
     const char *name;
     xfc_status (*configure)(xfc_ctx *, xfc_target *, const char *isa); /* names, features, vector width */
     /* One relocatable object (what == "obj"), assembly ("asm"), LLVM IR ("llvm") or PTX ("ptx") holding every kernel of
-     * the graph for one ISA. Kernels with equal text are emitted once; the numbering is the one of xfc_plan_kernels. */
-    xfc_status (*emit)(xfc_ctx *, const xfc_target *, const xfc_graph *, const char *what, int opt_level,
+     * the set for one ISA, by number. */
+    xfc_status (*emit)(xfc_ctx *, const xfc_target *, const xfc_kernel_set *, const char *what, int opt_level,
                        xfc_blob *out);
-    /* Kernels of both graphs in one table, those of the second after those of the first. NULL: not served. */
-    xfc_status (*emit_packed)(xfc_ctx *, const xfc_target *, const xfc_graph *, const xfc_graph *packed,
-                              const char *what, int opt_level, xfc_blob *out);
 } xfc_backend;
 
 extern const xfc_backend xfc_backend_cpu, xfc_backend_cuda;
 extern const xfc_backend *const xfc_backends[]; /* NULL-terminated; first is the default */
 const xfc_backend *xfc_backend_find(const char *name);
 
-/* Distinct kernels of a planned graph: number of each kernel op (by order in the graph), and one representative of
- * each. */
-typedef struct {
-    uint32_t *number;
-    const xfc_op **kernel;
-    uint32_t n_steps, n_kernels;
-} xfc_kernel_set;
-xfc_kernel_set xfc_plan_kernels(const xfc_graph *, xfc_arena *);
-
 /* Bytes of temporaries a worker needs in scratch, a multiple of 64, over graph symbols (kernel.c;
  * xf_step_info.scratch). */
 xfc_int xfc_kernel_scratch_bytes(xfc_ctx *, const xfc_kernel *);
 
-/* plan_blob.c: the flat plan of runtime/include/xfc/abi.h. meta: key, value, ... NULL. */
-xfc_status xfc_plan_blob(const xfc_graph *, const char *const *meta, xfc_blob *out);
-/* The plans of two graphs that share weights and kernels: after xfc_share_weights (packed.c), for emit_packed. Either
- * blob is NULL on failure. The build id of the first covers both. */
-xfc_status xfc_plan_blobs(const xfc_graph *, const xfc_graph *packed, const char *const *meta, xfc_blob *out,
-                          xfc_blob *packed_out);
-/* Both plans then speak of the weights of the first, to which those are added that only the second has. */
+/* plan_blob.c: the flat plans of runtime/include/xfc/abi.h, one for each graph of the set, which must share their weights
+ * (xfc_share_weights); all are {0} on failure. The build id of the first covers all. meta, which the first gets: key, value,
+ * ... NULL. */
+xfc_status xfc_plan_blobs(const xfc_kernel_set *, const char *const *meta, xfc_blob *out);
+/* packed.c: both plans then speak of the weights of the first, to which those are added that only the second has. */
 void xfc_share_weights(xfc_graph *, xfc_graph *packed);
-/* Symbols a kernel may read from frame->values: the graph's dims, then sizes (each behind those in its formula), then
- * what ops define, in this order (used by plan blob and emitter alike). */
+/* Symbols whose values a run of the graph needs: its dims, then what ops define. */
 uint32_t xfc_graph_symbols(const xfc_graph *, xfc_arena *, xfc_int **out);
 
 /* link.c, artefact.c: objects + runtime archive + sections -> output file, written beside it and renamed. linker NULL: cc, gcc or

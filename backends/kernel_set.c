@@ -1,8 +1,9 @@
-/* kernel_set.c - facts about a planned graph that the emitter and the plan must agree on: which kernels are distinct,
- * which symbols stand where in frame->values.
+/* kernel_set.c - facts about planned graphs that the emitter and the plans must agree on, found once: which kernels are
+ * distinct, and which symbols each step hands to its kernel.
  *
- * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands. Numbers go by first
- * appearance, so they depend on the graph alone.
+ * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands and other symbols. So code is
+ * made once for all that differ in the dims they run over, within a graph and between the graphs. Numbers go by first
+ * appearance, so they depend on the graphs alone.
  */
 #include "backends/backend.h"
 #include "ir/defined.h"
@@ -16,53 +17,70 @@ typedef struct {
     size_t n;
 } canonical;
 
-static uint32_t count_kernels(const xfc_graph *g) {
-    uint32_t n = 0;
-    xfc_foreach_op(op, g) n += op->code == XFC_OP_KERNEL;
-    return n;
-}
+typedef struct {
+    xfc_arena *arena, *scratch;
+    xfc_kernel_set set;
+    xfc_map index; /* hash of a text -> number + 1; texts whose hashes collide take the next free key */
+    canonical *texts;
+} maker;
 
-/* Number of the kernel with this text, or a new one. Texts whose hashes collide take the next free key. */
-static uint32_t number_of(xfc_map *index, canonical *texts, uint32_t *n, canonical t) {
+/* Number of the kernel with this text, or a new one. */
+static uint32_t number_of(maker *m, canonical t, bool *is_new) {
     uint64_t key = xfc_hash(t.text, t.n, 0), at;
-    while ((at = xfc_map_get(index, key)) != 0) {
-        const canonical *have = &texts[at - 1];
+    *is_new = false;
+    while ((at = xfc_map_get(&m->index, key)) != 0) {
+        const canonical *have = &m->texts[at - 1];
         if (have->n == t.n && memcmp(have->text, t.text, t.n) == 0) return (uint32_t)(at - 1);
         key++;
     }
-    texts[*n] = t;
-    xfc_map_set(index, key, *n + 1);
-    return (*n)++;
+    *is_new = true;
+    m->texts[m->set.n_kernels] = t;
+    xfc_map_set(&m->index, key, m->set.n_kernels + 1);
+    return m->set.n_kernels++;
 }
 
-xfc_kernel_set xfc_plan_kernels(const xfc_graph *g, xfc_arena *arena) {
-    uint32_t n = count_kernels(g);
-    xfc_kernel_set set = {.number = xfc_new_array(arena, uint32_t, n),
-                          .kernel = xfc_new_array(arena, const xfc_op *, n)};
-    xfc_arena *scratch = xfc_arena_new();
-    canonical *texts = xfc_new_array(scratch, canonical, n);
-    xfc_map index = {.arena = scratch};
-    xfc_foreach_op(op, g) {
-        if (op->code != XFC_OP_KERNEL) continue;
-        xfc_buf text = {.arena = scratch};
-        xfc_print_kernel(g->ctx, &text, op->kernel);
-        uint32_t before = set.n_kernels,
-                 number = number_of(&index, texts, &set.n_kernels, (canonical){text.text, text.n});
-        if (set.n_kernels != before) set.kernel[number] = op;
-        set.number[set.n_steps++] = number;
+static void add_step(maker *m, const xfc_op *op) {
+    xfc_ctx *ctx = op->graph->ctx;
+    xfc_kernel_step step = {.op = op};
+    bool is_new;
+    step.n_symbols = xfc_kernel_symbols(ctx, op->kernel, m->scratch, &step.symbol);
+    step.symbol = xfc_memdup(m->arena, step.symbol, step.n_symbols * sizeof *step.symbol, _Alignof(xfc_int));
+    xfc_buf text = {.arena = m->scratch};
+    xfc_print_kernel(ctx, &text, op->kernel, step.symbol, step.n_symbols);
+    step.number = number_of(m, (canonical){text.text, text.n}, &is_new);
+    if (is_new) m->set.kernel[step.number] = m->set.n_steps;
+    m->set.step[m->set.n_steps++] = step;
+}
+
+xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *arena) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_graphs; i++)
+        xfc_foreach_op(op, graph[i]) n += op->code == XFC_OP_KERNEL;
+    maker m = {.arena = arena, .scratch = xfc_arena_new()};
+    m.index.arena = m.scratch;
+    m.texts = xfc_new_array(m.scratch, canonical, n);
+    m.set = (xfc_kernel_set){.graph = xfc_memdup(arena, graph, n_graphs * sizeof(*graph), _Alignof(xfc_graph *)),
+                             .n_graphs = n_graphs,
+                             .first = xfc_new_array(arena, uint32_t, n_graphs),
+                             .step = xfc_new_array(arena, xfc_kernel_step, n),
+                             .kernel = xfc_new_array(arena, uint32_t, n)};
+    for (uint32_t i = 0; i < n_graphs; i++) {
+        m.set.first[i] = m.set.n_steps;
+        xfc_foreach_op(op, graph[i])
+            if (op->code == XFC_OP_KERNEL) add_step(&m, op);
     }
-    xfc_arena_free(scratch);
-    return set;
+    xfc_arena_free(m.scratch);
+    return m.set;
 }
 
-/* --- symbols --- */
+/* --- symbols of a graph --- */
 
 typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_map seen;
-    xfc_int *found, *size;
-    uint32_t n, cap, n_sizes, cap_sizes;
+    xfc_int *found;
+    uint32_t n, cap;
 } symbols;
 
 static void visit(void *user, xfc_int e) {
@@ -74,8 +92,7 @@ static void visit(void *user, xfc_int e) {
     case XFC_INT_CONST: return;
     case XFC_INT_SYMBOL:
         if (info->sym == XFC_SYM_DIM) xfc_push(s->arena, s->found, s->n, s->cap) = e;
-        visit(s, info->sym == XFC_SYM_SIZE ? info->formula : XFC_INT_NONE);
-        if (info->sym == XFC_SYM_SIZE) xfc_push(s->arena, s->size, s->n_sizes, s->cap_sizes) = e;
+        visit(s, info->formula);
         return;
     case XFC_INT_SUM:
         for (uint32_t i = 0; i < info->n_terms; i++)
@@ -105,7 +122,6 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
     xfc_foreach_op(op, g) xfc_op_ints(op, visit, &s);
     for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) visit(&s, g->plan->place[i].offset);
     if (g->plan) visit(&s, g->plan->work_bytes);
-    for (uint32_t i = 0; i < s.n_sizes; i++) xfc_push(arena, s.found, s.n, s.cap) = s.size[i];
     const xfc_defined defined = xfc_defined_of(g, arena);
     for (uint32_t i = 0; i < defined.n; i++) xfc_push(arena, s.found, s.n, s.cap) = defined.symbol[i];
     *out = s.found;

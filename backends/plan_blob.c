@@ -17,8 +17,8 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_arena *arena;
     xfc_status status;
-    uint32_t first_kernel; /* where its kernels begin in the table */
-    xfc_map values;        /* xfc_int id -> value + 1 */
+    const xfc_kernel_step *kernel_step; /* of its next kernel op */
+    xfc_map values;                     /* xfc_int id -> value + 1 */
     xfc_defined defined;
     xfc_map strings; /* interned text -> offset */
     xfc_buf text;
@@ -179,14 +179,6 @@ static void add_defined(blob *b) {
     }
 }
 
-/* A size stands in the place where kernels read it; all else uses the value that is copied there. */
-static void add_size(blob *b, uint32_t at, xfc_int symbol) {
-    xf_val v = value_of(b, xfc_int_look(b->ctx, symbol)->formula);
-    b->symbols[at] = (xf_symbol){.hi = -1, .defined = XF_SYMBOL_SIZE};
-    instr(b, XF_I_SIZE, v, v, at);
-    xfc_map_set(&b->values, symbol.id, (uint64_t)v + 1);
-}
-
 static void add_dims_of_inputs(blob *b, xfc_map *inputs) {
     for (uint32_t i = 0; i < b->g->n_in; i++)
         for (uint32_t d = 0; d < b->g->in[i]->type.rank; d++) xfc_map_set(inputs, b->g->in[i]->type.dim[d].id, 1);
@@ -198,15 +190,10 @@ static void add_symbols(blob *b) {
     b->n_symbols = xfc_graph_symbols(b->g, b->arena, &symbol);
     b->symbols = xfc_new_array(b->arena, xf_symbol, b->n_symbols);
     add_dims_of_inputs(b, &inputs);
-    for (uint32_t i = 0; i < b->n_symbols; i++)
-        if (!xfc_int_is_size(b->ctx, symbol[i])) xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
+    for (uint32_t i = 0; i < b->n_symbols; i++) xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
     for (uint32_t i = 0; i < b->n_symbols - b->defined.n; i++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, symbol[i]);
         int64_t lo, hi;
-        if (xfc_int_is_size(b->ctx, symbol[i])) {
-            add_size(b, i, symbol[i]);
-            continue;
-        }
         xfc_int_range(b->ctx, symbol[i], &lo, &hi);
         if (lo < 0) lo = 0;
         if (hi >= XFC_DIM_MAX) hi = -1;
@@ -339,9 +326,18 @@ static void add_step_ranges(blob *b, const xfc_op *op) {
     }
 }
 
-static void add_step(blob *b, const xfc_op *op, uint32_t number) {
+static void add_number(blob *b, xf_val v) { xfc_push(b->arena, b->numbers, b->n_numbers, b->cap_numbers) = v; }
+
+static void add_step(blob *b, const xfc_kernel_step *from) {
+    const xfc_op *op = from->op;
     const xfc_kernel *k = op->kernel;
-    xf_step_info s = {.kernel = number, .first_operand = b->n_operands, .n_in = op->n_in, .n_out = op->n_out};
+    xf_step_info s = {.kernel = from->number,
+                      .first_operand = b->n_operands,
+                      .n_in = op->n_in,
+                      .n_out = op->n_out,
+                      .first_number = b->n_numbers,
+                      .n_numbers = from->n_symbols};
+    for (uint32_t i = 0; i < from->n_symbols; i++) add_number(b, value_of(b, from->symbol[i]));
     for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->in[i].value);
     for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, &op->out[i]);
     xfc_int tasks = xfc_int_const(b->ctx, 1), flops = xfc_kernel_flops(b->ctx, k);
@@ -357,8 +353,6 @@ static void add_step(blob *b, const xfc_op *op, uint32_t number) {
     add_step_ranges(b, op);
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
 }
-
-static void add_number(blob *b, xf_val v) { xfc_push(b->arena, b->numbers, b->n_numbers, b->cap_numbers) = v; }
 
 /* Ranges of the symbols, and what must hold between sizes that are known now. */
 static void add_defines(blob *b, const xfc_op *op) {
@@ -405,11 +399,9 @@ static void add_host_step(blob *b, const xfc_op *op) {
 }
 
 static void add_steps(blob *b) {
-    xfc_kernel_set set = xfc_plan_kernels(b->g, b->arena);
-    uint32_t i = 0;
     xfc_foreach_op(op, b->g) {
         if (op->code == XFC_OP_KERNEL)
-            add_step(b, op, b->first_kernel + set.number[i++]);
+            add_step(b, b->kernel_step++);
         else if (op->code == XFC_OP_DEFINE || xfc_ops[op->code].call)
             add_host_step(b, op);
     }
@@ -453,12 +445,13 @@ static void lay_out(blob *b, xfc_buf *out) {
     memcpy(out->text, h, sizeof *h);
 }
 
-/* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. */
-static void identify(blob *b, const xfc_blob *with, xfc_buf *out) {
+/* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. with: the plans
+ * that the id covers, too. */
+static void identify(blob *b, const xfc_blob *with, uint32_t n_with, xfc_buf *out) {
     xfc_sha256 s;
     xfc_sha256_init(&s);
     xfc_sha256_add(&s, out->text, out->n);
-    if (with) xfc_sha256_add(&s, with->data, with->n);
+    for (uint32_t i = 0; i < n_with; i++) xfc_sha256_add(&s, with[i].data, with[i].n);
     for (uint32_t i = 0; i < b->g->plan->n_weights; i++) {
         uint64_t hash = xfc_tensor_hash(b->ctx, b->g->plan->weight[i]);
         xfc_sha256_add(&s, &hash, sizeof hash);
@@ -469,7 +462,7 @@ static void identify(blob *b, const xfc_blob *with, xfc_buf *out) {
     memcpy(out->text, &b->head, sizeof b->head);
 }
 
-static xfc_status finish(blob *b, const xfc_blob *with, xfc_blob *out) {
+static xfc_status finish(blob *b, const xfc_blob *with, uint32_t n_with, xfc_blob *out) {
     xfc_buf bytes = {.arena = b->arena};
     XFC_TRY(b->status);
     if (!xfc_int_known(b->g->plan->work_bytes))
@@ -479,7 +472,7 @@ static xfc_status finish(blob *b, const xfc_blob *with, xfc_blob *out) {
     if (bytes.n > UINT32_MAX)
         return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source},
                         "the plan of this model exceeds 4 GiB; split the model");
-    identify(b, with, &bytes);
+    identify(b, with, n_with, &bytes);
     out->data = malloc(bytes.n);
     if (!out->data)
         return xfc_fail(b->ctx, XFC_ERR_IO, (xfc_loc){.file = b->g->source}, "out of memory for a plan of %zu bytes",
@@ -489,16 +482,16 @@ static xfc_status finish(blob *b, const xfc_blob *with, xfc_blob *out) {
     return XFC_OK;
 }
 
-/* with: what else the build id covers. */
-static xfc_status make(const xfc_graph *g, uint32_t first_kernel, const xfc_blob *with, const char *const *meta,
-                       xfc_blob *out) {
+/* The plan of graph `at` of the set. */
+static xfc_status make(const xfc_kernel_set *set, uint32_t at, const char *const *meta, const xfc_blob *with,
+                       uint32_t n_with, xfc_blob *out) {
+    const xfc_graph *g = set->graph[at];
     xfc_assert(g->stage == XFC_STAGE_PLANNED && g->plan);
-    *out = (xfc_blob){0};
     xfc_arena *arena = xfc_arena_new();
     blob b = {.g = g,
               .ctx = g->ctx,
               .arena = arena,
-              .first_kernel = first_kernel,
+              .kernel_step = &set->step[set->first[at]],
               .values = {.arena = arena},
               .known = {.arena = arena},
               .strings = {.arena = arena},
@@ -517,21 +510,20 @@ static xfc_status make(const xfc_graph *g, uint32_t first_kernel, const xfc_blob
         }
         for (uint32_t i = 0; i < g->n_meta; i++) xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, g->meta[i]);
     }
-    xfc_status s = finish(&b, with, out);
+    xfc_status s = finish(&b, with, n_with, out);
     xfc_arena_free(arena);
     return s;
 }
 
-xfc_status xfc_plan_blob(const xfc_graph *g, const char *const *meta, xfc_blob *out) {
-    return make(g, 0, NULL, meta, out);
-}
-
-xfc_status xfc_plan_blobs(const xfc_graph *g, const xfc_graph *packed, const char *const *meta, xfc_blob *out,
-                          xfc_blob *packed_out) {
-    xfc_arena *scratch = xfc_arena_new();
-    uint32_t n_kernels = xfc_plan_kernels(g, scratch).n_kernels;
-    xfc_arena_free(scratch);
-    *out = *packed_out = (xfc_blob){0};
-    XFC_TRY(make(packed, n_kernels, NULL, NULL, packed_out));
-    return make(g, 0, packed_out, meta, out);
+xfc_status xfc_plan_blobs(const xfc_kernel_set *set, const char *const *meta, xfc_blob *out) {
+    const uint32_t n = set->n_graphs;
+    xfc_status s = XFC_OK;
+    memset(out, 0, n * sizeof *out);
+    for (uint32_t i = n; i-- > 0 && s == XFC_OK;)
+        s = make(set, i, i ? NULL : meta, i ? NULL : out + 1, i ? 0 : n - 1, &out[i]);
+    for (uint32_t i = 0; i < n && s != XFC_OK; i++) {
+        free(out[i].data);
+        out[i] = (xfc_blob){0};
+    }
+    return s;
 }

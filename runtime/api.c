@@ -60,12 +60,12 @@ static void model_free(xf_model *m) {
     free(m);
 }
 
-static uint32_t most_operands(const xf_plan *p, uint32_t most) {
-    for (uint32_t i = 0; i < p->head->n_steps; i++) {
-        uint32_t n = p->steps[i].n_in + p->steps[i].n_out;
-        if (n > most) most = n;
+static void measure_steps(xf_model *m, const xf_plan *p) {
+    for (uint32_t i = 0; p->head && i < p->head->n_steps; i++) {
+        const xf_step_info *s = &p->steps[i];
+        if (s->n_in + s->n_out > m->max_operands) m->max_operands = s->n_in + s->n_out;
+        if (s->n_numbers > m->max_numbers) m->max_numbers = s->n_numbers;
     }
-    return most;
 }
 
 static xf_status plan_failed(const xf_plan_header *h, const char *section, const char *why, xf_error *error) {
@@ -97,8 +97,9 @@ static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error)
     XF_TRY(open_packed(m, error));
     if (variants_damaged(xf_variants))
         return xf_fail(error, XF_E_IO, "the file is damaged: its table of code variants is not what xfc wrote");
-    m->max_operands = most_operands(&m->plan, 1);
-    if (m->packed.head) m->max_operands = most_operands(&m->packed, m->max_operands);
+    m->max_operands = m->max_numbers = 1;
+    measure_steps(m, &m->plan);
+    measure_steps(m, &m->packed);
     if (o->device.device_type != 0 && o->device.device_type != 1)
         return xf_fail(error, XF_E_DEVICE, "device type %d: this artefact has CPU code only",
                        (int)o->device.device_type);

@@ -105,6 +105,7 @@ static size_t carve(xf_ctx *c, char *block, const xf_model *m) {
     c->out_data = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_data);
     c->given = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->given);
     c->buffers = take(block, &at, m->max_operands, sizeof *c->buffers);
+    c->numbers = take(block, &at, m->max_numbers, sizeof *c->numbers);
     c->out_dims = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_dims);
     c->ours = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->ours);
     c->tapped = take(block, &at, steps + 1, sizeof *c->tapped);

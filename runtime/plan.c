@@ -31,34 +31,33 @@ static bool range_ok(uint32_t first, uint64_t n, uint32_t limit) { return first 
 static bool value_ok(const xf_plan *p, xf_val v) { return v < p->n_values; }
 static bool string_ok(const xf_plan *p, uint32_t s) { return s < p->head->string_bytes; }
 
-/* Each symbol of this kind has one instruction that sets it, in the order of both tables. */
-static const char *check_set(const xf_plan *p, uint32_t kind, uint32_t op) {
+/* Each defined symbol has one instruction that sets it, in the order of both tables. */
+static const char *check_defined(const xf_plan *p) {
     const xf_plan_header *h = p->head;
     uint32_t next = 0;
     for (uint32_t i = 0; i < h->n_instrs; i++) {
-        if (p->instrs[i].op != op) continue;
-        while (next < h->n_symbols && p->symbols[next].defined != kind) next++;
+        if (p->instrs[i].op != XF_I_DEFINED) continue;
+        while (next < h->n_symbols && p->symbols[next].defined != XF_SYMBOL_DEFINED) next++;
         if (next == h->n_symbols || p->instrs[i].value != (int64_t)next) return "a symbol is defined in disorder";
         next++;
     }
-    while (next < h->n_symbols && p->symbols[next].defined != kind) next++;
+    while (next < h->n_symbols && p->symbols[next].defined != XF_SYMBOL_DEFINED) next++;
     return next < h->n_symbols ? "a symbol has no bound" : NULL;
 }
 
 static const char *check_symbols(const xf_plan *p) {
     for (uint32_t i = 0; i < p->head->n_symbols; i++)
         if (!string_ok(p, p->symbols[i].name) || !string_ok(p, p->symbols[i].why) || p->symbols[i].lo < 0 ||
-            p->symbols[i].defined > XF_SYMBOL_SIZE)
+            p->symbols[i].defined > XF_SYMBOL_DEFINED)
             return "a symbol is damaged";
-    const char *why = check_set(p, XF_SYMBOL_SIZE, XF_I_SIZE);
-    return why ? why : check_set(p, XF_SYMBOL_DEFINED, XF_I_DEFINED);
+    return check_defined(p);
 }
 
 static const char *check_sizes(const xf_plan *p) {
     const xf_plan_header *h = p->head;
     for (uint32_t i = 0; i < h->n_instrs; i++) {
         const xf_instr *in = &p->instrs[i];
-        if (in->op > XF_I_SIZE) return "an instruction is unknown";
+        if (in->op > XF_I_DEFINED) return "an instruction is unknown";
         /* Only earlier values: the order is the evaluation order. */
         if (in->op != XF_I_CONST && (in->a >= h->n_symbols + i || in->b >= h->n_symbols + i))
             return "an instruction is damaged";
@@ -98,12 +97,16 @@ static const char *check_operand(const xf_plan *p, const xf_operand *o) {
     }
 }
 
+static bool numbers_ok(const xf_plan *p, const xf_step_info *s) {
+    for (uint32_t i = 0; i < s->n_numbers; i++)
+        if (!value_ok(p, p->numbers[s->first_number + i])) return false;
+    return true;
+}
+
 static bool call_ok(const xf_plan *p, const xf_step_info *s) {
     if (s->kernel >= xk_n_routines || s->first_out_arg < s->n_in) return false;
     const xk_routine *r = &xk_routines[s->kernel];
-    bool fits = s->n_in == r->n_in && s->n_out == r->n_out && s->n_numbers == r->n_numbers;
-    for (uint32_t i = 0; i < s->n_numbers && fits; i++) fits = value_ok(p, p->numbers[s->first_number + i]);
-    return fits;
+    return s->n_in == r->n_in && s->n_out == r->n_out && s->n_numbers == r->n_numbers && numbers_ok(p, s);
 }
 
 static bool define_ok(const xf_plan *p, const xf_step_info *s) {
@@ -119,7 +122,7 @@ static bool define_ok(const xf_plan *p, const xf_step_info *s) {
 static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
     if (!range_ok(s->first_number, s->n_numbers, p->head->n_numbers)) return false;
     switch (s->kind) {
-    case XF_STEP_KERNEL: return true;
+    case XF_STEP_KERNEL: return numbers_ok(p, s);
     case XF_STEP_CALL: return call_ok(p, s);
     case XF_STEP_DEFINE: return define_ok(p, s);
     default: return false;
@@ -259,7 +262,6 @@ static bool evaluate(const xf_plan *p, int64_t *values, bool bounds) {
         case XF_I_MUL: ok = !__builtin_mul_overflow(a, b, out); break;
         case XF_I_FLOORDIV: ok = floordiv(a, b, out); break;
         case XF_I_MOD: ok = mod(a, b, out); break;
-        case XF_I_SIZE: *out = values[in->value] = a; break;
         case XF_I_MIN: *out = a < b ? a : b; break;
         case XF_I_MAX: *out = a > b ? a : b; break;
         }

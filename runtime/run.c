@@ -144,7 +144,8 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
     if (s->kind != XF_STEP_KERNEL) return xf_host_step(c, s);
     if (tasks <= 0) return XF_OK;
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) c->buffers[i] = xf_step_operand(c, s, i);
-    xf_frame frame = {.values = c->values,
+    for (uint32_t i = 0; i < s->n_numbers; i++) c->numbers[i] = c->values[c->plan->numbers[s->first_number + i]];
+    xf_frame frame = {.values = c->numbers,
                       .buffers = c->buffers,
                       .scratch = c->scratch,
                       .scratch_stride = xf_scratch_stride(c->values[s->scratch]),

@@ -49,7 +49,7 @@ struct xf_model {
     xf_plan packed;               /* of run_packed; head NULL: built without */
     xf_io_info *packed_io;        /* with the two inputs that run_packed adds */
     char *signature;
-    uint32_t max_operands; /* of one step */
+    uint32_t max_operands, max_numbers; /* of one step */
 };
 
 typedef struct {
@@ -76,6 +76,7 @@ struct xf_ctx {
     const xf_plan *plan; /* the model's plan, or the one of its packed entry */
     uint32_t first_step; /* where the steps of this plan stand in tapped and times: packed ones come last */
     int64_t *values;
+    int64_t *numbers;                      /* of one step: what its kernel reads */
     xf_tensor *packed_in;                  /* by input of the packed plan */
     void **in_data, **out_data, **buffers; /* addresses of inputs, outputs, and of one step's operands */
     void **given;                          /* by output: the address that the last successful run answered, or NULL */

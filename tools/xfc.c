@@ -127,15 +127,13 @@ static int emit_ir(const options *o, const xfc_graph *g) {
     return write_output(o, b.text, b.n);
 }
 
-/* packed: NULL, or the graph of the packed entry. */
-static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_graph *g, const xfc_graph *packed,
-                           const char *isa, const char *what, xfc_blob *out) {
+static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_kernel_set *set, const char *isa,
+                           const char *what, xfc_blob *out) {
     xfc_target target;
     XFC_TRY(backend->configure(o->ctx, &target, isa));
     double start = xf_seconds();
     int level = o->opt ? o->opt[0] - '0' : 2;
-    XFC_TRY(packed ? backend->emit_packed(o->ctx, &target, g, packed, what, level, out)
-                   : backend->emit(o->ctx, &target, g, what, level, out));
+    XFC_TRY(backend->emit(o->ctx, &target, set, what, level, out));
     if (o->time_passes)
         fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (xf_seconds() - start) * 1e3, out->n);
     return XFC_OK;
@@ -144,28 +142,30 @@ static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_gra
 static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) {
     xfc_blob blob = {0};
     if (o->n_isas != 1 && o->march) return xf_cli_wrong("xfc", "--emit=%s writes one ISA; give one in -march", o->emit);
-    if (emit_isa(o, backend, g, NULL, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
+    const xfc_kernel_set set = xfc_kernel_set_of(&g, 1, o->ctx->arena);
+    if (emit_isa(o, backend, &set, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
     int code = write_output(o, blob.data, blob.n);
     free(blob.data);
     return code;
 }
 
 static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xfc_graph *packed) {
-    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan = {0}, packed_plan = {0};
+    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan[2] = {{0}};
     xfc_status s = XFC_OK;
     if (packed) xfc_share_weights(g, packed);
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, o->ctx->arena);
     for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++)
-        s = emit_isa(o, backend, g, packed, o->isas[i], "obj", &objects[i]);
+        s = emit_isa(o, backend, &set, o->isas[i], "obj", &objects[i]);
     const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", isa_list(o), NULL};
     xf_notes_store(g, XF_NOTES_IN_ARTEFACT);
-    if (s == XFC_OK) s = packed ? xfc_plan_blobs(g, packed, meta, &plan, &packed_plan) : xfc_plan_blob(g, meta, &plan);
+    if (s == XFC_OK) s = xfc_plan_blobs(&set, meta, plan);
     xfc_buf text = {.arena = o->ctx->arena};
     g->source = NULL; /* the file's name says nothing of the model: under another it makes the same bytes */
     if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
     xfc_link_job job = {.objects = objects,
                         .n_objects = o->n_isas,
-                        .plan = &plan,
-                        .packed = packed ? &packed_plan : NULL,
+                        .plan = &plan[0],
+                        .packed = packed ? &plan[1] : NULL,
                         .graph = g,
                         .ir_text = text.text,
                         .ir_bytes = text.n,
@@ -176,8 +176,8 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
                         .n_isas = o->n_isas};
     if (s == XFC_OK) s = xfc_link(o->ctx, &job);
     for (uint32_t i = 0; i < o->n_isas; i++) free(objects[i].data);
-    free(plan.data);
-    free(packed_plan.data);
+    free(plan[0].data);
+    free(plan[1].data);
     return report(o);
 }
 

@@ -136,7 +136,7 @@ LLVMValueRef xfc_emit_libm(xfc_emit *, const char *name, const LLVMValueRef *arg
 /* int.c: i64, or a vector of i64 when the expression uses a vector symbol. */
 LLVMValueRef xfc_emit_int(xfc_emit *, xfc_int);
 void xfc_emit_bind(xfc_emit *, xfc_int symbol, LLVMValueRef);
-void xfc_emit_symbols(xfc_emit *, const xfc_int *symbol, uint32_t n); /* what frame->values begins with */
+void xfc_emit_symbols(xfc_emit *, const xfc_int *symbol, uint32_t n); /* what frame->values holds */
 /* How e moves along `lane` (a symbol that steps by `lanes`, a power of two, from 0): true iff e = e(lane 0) + stride *
  * l on every lane l of one step. varies(user, symbol): whether another symbol differs from lane to lane. */
 typedef bool xfc_varies_fn(void *user, xfc_int symbol);
@@ -159,9 +159,9 @@ LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
 /* bounded: with its end */
 xfc_place_value xfc_emit_place(xfc_emit *, xfc_lane_kind, const xfc_access *, LLVMValueRef address, bool bounded);
 
-/* graph.c: all kernels of a planned graph; table: NULL, or the name of a hidden array of their addresses. */
-xfc_status xfc_emit_graph(xfc_ctx *, const xfc_target *, const xfc_graph *const *graphs, uint32_t n, const char *what,
-                          int opt_level, bool table, xfc_blob *out);
+/* graph.c: all kernels of a set; table: with a hidden array of their addresses. */
+xfc_status xfc_emit_set(xfc_ctx *, const xfc_target *, const xfc_kernel_set *, const char *what, int opt_level,
+                        bool table, xfc_blob *out);
 
 /* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
  * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */

@@ -12,11 +12,12 @@ typedef struct {
     xfc_map values;      /* value -> "%name"; filled by xfc_print_graph */
     xfc_map locals;      /* symbol id of an axis or let in scope -> its number + 1 */
     xfc_map local_names; /* interned "i0" of every local of this kernel so far -> 1: a dim of that name is quoted */
-    xfc_map defined;     /* id of a symbol that a define of the graph defines -> its name in the text */
-    xfc_map dim_names;   /* interned names of dims and of those -> 1 */
-    xfc_map data_at;     /* tensor id -> its offset in the data file + 1 */
-    bool canonical;      /* xfc_print_kernel: nothing but what decides the code */
-    const xfc_op *op;    /* the kernel op being printed; NULL when canonical */
+    xfc_map
+        defined; /* id of a symbol that a define of the graph defines, or any of a kernel's -> its name in the text */
+    xfc_map dim_names; /* interned names of dims and of those -> 1 */
+    xfc_map data_at;   /* tensor id -> its offset in the data file + 1 */
+    bool canonical;    /* xfc_print_kernel: nothing but what decides the code */
+    const xfc_op *op;  /* the kernel op being printed; NULL when canonical */
     const xfc_kernel *kernel;
 } xfc_printer;
 

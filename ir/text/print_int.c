@@ -52,11 +52,9 @@ static const char *grouped(xfc_printer *p, const piece *x) {
     return x->level == LEVEL_PRIMARY ? x->text : xfc_sprintf(p->scratch, "(%s)", x->text);
 }
 
-/* A symbol that no kernel defines. Its name alone does not tell it from others, which equal kernels must not be
- * confused by; without a graph it is all there is. */
-static const char *defined_name(xfc_printer *p, xfc_int e, const xfc_int_info *i) {
-    if (p->canonical) return xfc_sprintf(p->scratch, "%s:%u", i->name, (unsigned)e.id);
-    if (!p->graph) return i->name;
+/* A symbol that the kernel at hand does not make. Without a graph or a list of symbols its own name is all there is. */
+static const char *name_of(const xfc_printer *p, xfc_int e, const xfc_int_info *i) {
+    if (!p->canonical && (!p->graph || i->sym == XFC_SYM_DIM)) return i->name;
     return (const char *)(uintptr_t)xfc_map_get(&p->defined, e.id);
 }
 
@@ -72,7 +70,7 @@ static piece render_symbol(xfc_printer *p, xfc_int e, const xfc_int_info *i) {
         xfc_buf_printf(&b, "%.*s%u", plain ? (int)len : 1, plain ? name : "i", (unsigned)n);
         return (piece){b.text, n, LEVEL_PRIMARY};
     }
-    const char *name = i->sym == XFC_SYM_DIM ? i->name : defined_name(p, e, i);
+    const char *name = name_of(p, e, i);
     if (!name) /* out of scope: the verifier says so; the text must not look as if it were right */
         return (piece){xfc_sprintf(p->scratch, "?%s", i->name), RANK_DIM, LEVEL_PRIMARY};
     bool bare = xfc_is_identifier(name) && !xfc_is_expr_word(name) &&

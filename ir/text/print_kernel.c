@@ -3,7 +3,7 @@
  * Axes and lets are numbered in order of definition; those of a nest start again after the kernel's own, since they
  * end with it. Body instructions are v0, v1, ... In a graph, operands appear by value name (by position, `#2`, when a
  * value is passed twice); in the canonical text that finds equal code they always appear by position, all locals are
- * called i, and what does not decide the code (form, grain, fused nodes) is left out.
+ * called i and all other symbols s, and what does not decide the code (form, grain, fused nodes) is left out.
  */
 #include "ir/text/print_impl.h"
 
@@ -220,11 +220,58 @@ void xfc_pr_kernel_body(xfc_printer *p, const xfc_kernel *k) {
     p->local_names = (xfc_map){.arena = p->scratch};
 }
 
-void xfc_print_kernel(xfc_ctx *ctx, xfc_buf *out, const xfc_kernel *k) {
+/* Is all that e is made of among the symbols, so that code could make e of them? HIDDEN: by way of sizes that are not. */
+typedef enum { NOT_MADE, MADE, MADE_HIDDEN } made;
+
+static made made_of(xfc_printer *p, xfc_map *seen, xfc_int e);
+
+static made both(made a, made b) { return a == NOT_MADE || b == NOT_MADE ? NOT_MADE : a > b ? a : b; }
+
+static made made_symbol(xfc_printer *p, xfc_map *seen, xfc_int e, const xfc_int_info *i) {
+    if (xfc_map_get(&p->defined, e.id)) return MADE;
+    if (!xfc_int_known(i->formula)) return NOT_MADE;
+    uint64_t have = xfc_map_get(seen, e.id);
+    if (have) return (made)(have - 1);
+    made m = both(made_of(p, seen, i->formula), MADE_HIDDEN);
+    xfc_map_set(seen, e.id, (uint64_t)m + 1);
+    return m;
+}
+
+static made made_of(xfc_printer *p, xfc_map *seen, xfc_int e) {
+    const xfc_int_info i = *xfc_int_look(p->ctx, e);
+    made m = MADE;
+    if (i.kind == XFC_INT_SYMBOL) return made_symbol(p, seen, e, &i);
+    for (uint32_t k = 0; k < i.n_terms && i.kind == XFC_INT_SUM; k++)
+        for (uint32_t j = 0; j < i.term[k].n && m; j++) m = both(m, made_of(p, seen, i.term[k].atom[j]));
+    if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SUM) return m;
+    return both(made_of(p, seen, i.a), made_of(p, seen, i.b));
+}
+
+/* What the algebra, and so the code, knows of a symbol. */
+static void print_known(xfc_printer *p, xfc_map *seen, xfc_int symbol) {
+    const xfc_int_info i = *xfc_int_look(p->ctx, symbol);
+    xfc_pr_int(p, symbol);
+    xfc_buf_str(p->out, " in ");
+    xfc_pr_int(p, i.lo);
+    xfc_buf_str(p->out, "..");
+    xfc_pr_int(p, i.hi);
+    xfc_buf_printf(p->out, " by %" PRId64, xfc_int_divisor(p->ctx, symbol));
+    made m = xfc_int_known(i.formula) ? made_of(p, seen, i.formula) : NOT_MADE;
+    if (m != NOT_MADE) xfc_buf_str(p->out, " = ");
+    if (m == MADE) xfc_pr_int(p, i.formula);
+    if (m == MADE_HIDDEN) xfc_buf_printf(p->out, "size %u", (unsigned)symbol.id);
+    xfc_buf_char(p->out, '\n');
+}
+
+void xfc_print_kernel(xfc_ctx *ctx, xfc_buf *out, const xfc_kernel *k, const xfc_int *symbol, uint32_t n) {
     xfc_printer p = {.ctx = ctx, .out = out, .scratch = xfc_arena_new(), .canonical = true};
-    p.values.arena = p.scratch;
+    p.values.arena = p.defined.arena = p.scratch;
+    for (uint32_t i = 0; i < n; i++)
+        xfc_map_set_ptr(&p.defined, (void *)(uintptr_t)symbol[i].id, xfc_sprintf(p.scratch, "s%u", (unsigned)i));
     xfc_buf_printf(out, "kernel %u in, %u out ", (unsigned)k->n_in, (unsigned)k->n_out);
     xfc_pr_kernel_body(&p, k);
     xfc_buf_char(out, '\n');
+    xfc_map seen = {.arena = p.scratch};
+    for (uint32_t i = 0; i < n; i++) print_known(&p, &seen, symbol[i]);
     xfc_arena_free(p.scratch);
 }

@@ -349,7 +349,7 @@ static int run_one(xfc_ctx *ctx, const test_kernel *t, xf_kernel_fn fn, binding 
     xfc_arena_free(arena);
     if (!bad) return 0;
     xfc_buf text = {.arena = t->op->graph->arena};
-    xfc_print_kernel(ctx, &text, k);
+    xfc_print_kernel(ctx, &text, k, b->symbol, 2);
     printf("FAIL kernel %u, %s, n = %lld, m = %lld\n%s\n", number, isa, (long long)b->value[0], (long long)b->value[1],
            text.text);
     return 1;

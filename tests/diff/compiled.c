@@ -46,13 +46,14 @@ static xfc_graph *reparsed(const xfc_graph *g) {
 
 static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_blob *objects, xfc_blob *plan) {
     const xfc_backend *cpu = xfc_backend_find("cpu");
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){c->planned}, 1, c->planned->arena);
     for (uint32_t i = 0; i < c->n_isas; i++) {
         xfc_target target;
         XFC_TRY(cpu->configure(ctx, &target, c->isa[i]));
         target.checked = how.checked;
-        XFC_TRY(cpu->emit(ctx, &target, c->planned, "obj", how.level, &objects[i]));
+        XFC_TRY(cpu->emit(ctx, &target, &set, "obj", how.level, &objects[i]));
     }
-    return xfc_plan_blob(c->planned, (const char *const[]){NULL}, plan);
+    return xfc_plan_blobs(&set, NULL, plan);
 }
 
 static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {

@@ -3,6 +3,7 @@
  * Each corruption starts from a fresh sound graph, which the verifier must accept, breaks one thing, and expects the
  * verifier to name it.
  */
+#include "ir/defined.h"
 #include "ir/text/text.h"
 #include "ir/verify/verify.h"
 #include "tests/unit/test.h"
@@ -222,7 +223,9 @@ static const char *canonical(xfc_ctx *c, const char *text) {
     xfc_graph *g = xfc_parse_graph(c, text, strlen(text), "t.xf");
     xfc_buf b = {.arena = c->arena};
     if (!CHECK(g != NULL)) return "";
-    xfc_print_kernel(c, &b, g->first->kernel);
+    xfc_int *symbol = NULL;
+    uint32_t n = xfc_kernel_symbols(c, g->first->kernel, c->arena, &symbol);
+    xfc_print_kernel(c, &b, g->first->kernel, symbol, n);
     xfc_graph_free(g);
     return b.text;
 }

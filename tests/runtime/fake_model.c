@@ -38,7 +38,7 @@ static int32_t embed(void *arg, int64_t begin, int64_t end, int32_t worker) {
 
 static int32_t sum(void *arg, int64_t begin, int64_t end, int32_t worker) {
     xf_frame *f = arg;
-    const int64_t seq = f->values[1];
+    const int64_t seq = f->values[0];
     const float *h = f->buffers[0], *past = f->buffers[1], *alpha = f->buffers[2];
     float *y = f->buffers[3], *mine = (float *)(f->scratch + worker * f->scratch_stride);
     for (int64_t b = begin; b < end; b++)
@@ -55,7 +55,7 @@ static int32_t total(void *arg, int64_t begin, int64_t end, int32_t worker) {
     double *out = f->buffers[1];
     (void)begin, (void)end, (void)worker;
     *out = 0;
-    for (int64_t i = 0; i < f->values[0] * f->values[1]; i++) *out += (double)y[i];
+    for (int64_t i = 0; i < f->values[0]; i++) *out += (double)y[i];
     return 0;
 }
 
@@ -82,13 +82,13 @@ static int32_t report(void *arg, int64_t begin, int64_t end, int32_t worker) {
     const int64_t *counts = f->buffers[0];
     int64_t *out = f->buffers[1];
     (void)begin, (void)end, (void)worker;
-    out[0] = f->values[2], out[1] = f->values[3], out[2] = counts[0], out[3] = counts[2];
+    out[0] = f->values[0], out[1] = f->values[1], out[2] = counts[0], out[3] = counts[2];
     return 0;
 }
 
 static int32_t row_sums(void *arg, int64_t begin, int64_t end, int32_t worker) {
     xf_frame *f = arg;
-    const int64_t s = f->values[1];
+    const int64_t s = f->values[0];
     const float *x = f->buffers[0];
     float *out = f->buffers[1];
     (void)worker;

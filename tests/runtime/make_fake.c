@@ -79,8 +79,13 @@ static void operand(builder *b, uint32_t space, uint32_t index, uint64_t offset,
     b->operands[b->h.n_operands++] = (xf_operand){.space = space, .index = index, .offset = offset, .value = value};
 }
 
-/* Its operands, the last n_in + n_out, stand there already. */
+static void numbers(builder *b, uint32_t n, const xf_val *v) {
+    for (uint32_t i = 0; i < n; i++) b->numbers[b->h.n_numbers++] = v[i];
+}
+
+/* Its operands and numbers, the last ones, stand there already. */
 static void step(builder *b, xf_step_info s, const char *form, const char *const *nodes) {
+    s.first_number = b->h.n_numbers - s.n_numbers;
     s.first_operand = b->h.n_operands - s.n_in - s.n_out;
     s.first_node = b->h.n_nodes;
     s.form = str(b, form);
@@ -133,10 +138,12 @@ static void model_a(builder *b) {
     operand(b, XF_SPACE_INPUT, 2, 0, 0);
     operand(b, XF_SPACE_INPUT, 3, 0, 0);
     operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
+    numbers(b, 1, &seq);
     step(b,
          (xf_step_info){.kernel = 1,
                         .n_in = 3,
                         .n_out = 1,
+                        .n_numbers = 1,
                         .tasks = batch,
                         .grain = one,
                         .scratch = row,
@@ -145,10 +152,12 @@ static void model_a(builder *b) {
          "reduce", (const char *[]){"sum/ReduceSum", NULL});
     operand(b, XF_SPACE_OUTPUT, 0, 0, 0);
     operand(b, XF_SPACE_OUTPUT, 1, 0, 0);
+    numbers(b, 1, &tokens);
     step(b,
          (xf_step_info){.kernel = 2,
                         .n_in = 1,
                         .n_out = 1,
+                        .n_numbers = 1,
                         .tasks = one,
                         .grain = one,
                         .scratch = zero,
@@ -186,10 +195,6 @@ static xf_val defined(builder *b, const char *name) {
     return v;
 }
 
-static void numbers(builder *b, uint32_t n, const xf_val *v) {
-    for (uint32_t i = 0; i < n; i++) b->numbers[b->h.n_numbers++] = v[i];
-}
-
 static void model_c_signature(builder *b, xf_val batch, xf_val s, xf_val places) {
     xf_val two = number(b, 2), four = number(b, 4);
     arg(b, "mask", I64, 2, (xf_val[]){batch, s}, (const char *[]){"b", "s"});
@@ -224,7 +229,7 @@ static void model_c(builder *b) {
     numbers(b, 3, (xf_val[]){zero, block, zero});
     step(b, info, "seq_offsets", (const char *[]){"offsets", NULL});
     operand(b, XF_SPACE_INPUT, 1, 0, 0);
-    info.kind = XF_STEP_DEFINE, info.n_out = 0, info.first_number = 3, info.n_numbers = 6;
+    info.kind = XF_STEP_DEFINE, info.n_out = 0, info.n_numbers = 6;
     numbers(b, 6, (xf_val[]){t, zero, places, m, zero, t});
     step(b, info, "define", (const char *[]){"sizes", NULL});
     operand(b, XF_SPACE_WORK, 0, 0, tok_at);
@@ -234,7 +239,8 @@ static void model_c(builder *b) {
     step(b, info, "map", (const char *[]){"rows", NULL});
     operand(b, XF_SPACE_WORK, 0, 0, counts_at);
     operand(b, XF_SPACE_OUTPUT, 1, 0, 0);
-    info.kernel = 5, info.tasks = one, info.first_out_arg = 3;
+    info.kernel = 5, info.tasks = one, info.first_out_arg = 3, info.n_numbers = 2;
+    numbers(b, 2, (xf_val[]){t, m});
     step(b, info, "map", (const char *[]){"report", NULL});
     b->h.work_bytes = op(b, XF_I_MUL, unit, number(b, 5), 0);
 }
@@ -261,6 +267,8 @@ static void model_pq(builder *b, bool packed) {
     if (packed) operand(b, XF_SPACE_INPUT, 1, 0, 0);
     operand(b, XF_SPACE_OUTPUT, 1, 0, 0);
     info.kernel = packed ? 7 : 6, info.n_in = rank == 1 ? 2 : 1, info.tasks = batch, info.first_out_arg++;
+    info.n_numbers = 1;
+    numbers(b, 1, &s);
     step(b, info, "reduce", (const char *[]){"sums", NULL});
     b->h.work_bytes = zero;
 }

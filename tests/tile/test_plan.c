@@ -54,19 +54,52 @@ static void test_sha256(void) {
                                     "    %w weight at 0\n    %h work at 0\n    %k work at ((b * t * 4 + 63) floordiv " \
                                     "64) * 64\n    %y output 0\n  }\n}\n"
 
+static xfc_kernel_set set_of(const xfc_graph *g) { return xfc_kernel_set_of(&g, 1, g->arena); }
+
+static xfc_status plan_of(const xfc_graph *g, const char *const *meta, xfc_blob *out) {
+    const xfc_kernel_set set = set_of(g);
+    return xfc_plan_blobs(&set, meta, out);
+}
+
 static void test_kernels(xfc_ctx *ctx) {
     xfc_graph *g = parse(ctx, MODEL("[2.0]"));
     if (!CHECK(g != NULL)) return;
-    xfc_kernel_set set = xfc_plan_kernels(g, g->arena);
+    xfc_kernel_set set = set_of(g);
     CHECK_INT(set.n_steps, 3);
     CHECK_INT(set.n_kernels, 2); /* the two products are one kernel on other operands */
-    CHECK_INT(set.number[0], 0);
-    CHECK_INT(set.number[1], 1);
-    CHECK_INT(set.number[2], 0);
+    CHECK_INT(set.step[0].number, 0);
+    CHECK_INT(set.step[1].number, 1);
+    CHECK_INT(set.step[2].number, 0);
     xfc_int *symbol = NULL;
     if (!CHECK_INT(xfc_graph_symbols(g, g->arena, &symbol), 2)) return;
     CHECK_STR(xfc_int_look(ctx, symbol[0])->name, "b");
     CHECK_STR(xfc_int_look(ctx, symbol[1])->name, "t");
+}
+
+/* Equal code over other dims is one kernel, which each step gives its own; a dim of which more is known has its own code. */
+static void test_shared_kernels(xfc_ctx *ctx) {
+#define NEGATE(out, in, dim)                                                                                           \
+    "  %" out " = kernel \"map\" %" in " : f32[" dim "] {\n    grain 1\n    nest c in " dim                            \
+    " vector {\n      a = load f32 %" in "[c]\n      m = neg f32 a\n      store %" out "[c] = m\n    }\n  }\n"
+    xfc_graph *g =
+        parse(ctx, "graph @g[b, u, v, few in 0..7](%x: f32[b], %y: f32[u + v], %z: f32[few]) -> (f32[b] \"o\", "
+                   "f32[u + v] \"p\", f32[v + u] \"q\", f32[few] \"r\") stage scheduled {\n" NEGATE("0", "x", "b")
+                       NEGATE("1", "y", "u + v") NEGATE("2", "1", "u + v")
+                           NEGATE("3", "z", "few") "  return %0, %1, %2, %3\n}\n");
+    if (!CHECK(g != NULL)) return;
+    const xfc_kernel_set set = set_of(g);
+    const uint32_t number[] = {0, 1, 1, 2};
+    CHECK_INT(set.n_kernels, 3);
+    for (uint32_t i = 0; i < 4; i++) CHECK_INT(set.step[i].number, number[i]);
+    CHECK_INT(set.step[1].n_symbols, 2);
+    CHECK_STR(xfc_int_look(ctx, set.step[0].symbol[0])->name, "b");
+    xfc_graph *other = parse(
+        ctx, "graph @h[w](%x: f32[w]) -> (f32[w] \"o\") stage scheduled {\n" NEGATE("0", "x", "w") "  return %0\n}\n");
+    if (!CHECK(other != NULL)) return;
+    const xfc_kernel_set both = xfc_kernel_set_of((const xfc_graph *[]){g, other}, 2, g->arena);
+    CHECK_INT(both.n_kernels, 3);
+    CHECK_INT(both.step[both.first[1]].number, 0); /* as the first of the other graph */
+    CHECK_STR(xfc_int_look(ctx, both.step[both.first[1]].symbol[0])->name, "w");
 }
 
 /* --- the blob --- */
@@ -75,7 +108,7 @@ static xfc_blob blob_of(xfc_ctx *ctx, const char *text) {
     static const char *const meta[] = {"xfc.version", "1", "model", "planned", NULL};
     xfc_graph *g = parse(ctx, text);
     xfc_blob out = {0};
-    CHECK(g && xfc_plan_blob(g, meta, &out) == XFC_OK);
+    CHECK(g && plan_of(g, meta, &out) == XFC_OK);
     return out;
 }
 
@@ -146,7 +179,7 @@ static void test_unknowable_symbol(void) {
         "  %y = kernel \"map\" %x : f32[b + u] {\n    grain 1\n    nest c in b + u vector {\n      a = load f32 %x[c]\n"
         "      m = exp f32 a\n      store %y[c] = m\n    }\n  }\n  return %y\n"
         "  plan {\n    work 0\n    weights 0\n    %x input 0\n    %y output 0\n  }\n}\n");
-    CHECK(g && xfc_plan_blob(g, NULL, &out) == XFC_ERR_UNSUPPORTED);
+    CHECK(g && plan_of(g, NULL, &out) == XFC_ERR_UNSUPPORTED);
     CHECK(ctx->n_diags > 0 && strstr(ctx->diags[0].text, "--dim b=N"));
     xfc_ctx_free(ctx);
 }
@@ -213,6 +246,7 @@ int main(void) {
     xfc_ctx *ctx = xfc_ctx_new();
     test_sha256();
     test_kernels(ctx);
+    test_shared_kernels(ctx);
     test_contents(ctx);
     test_bytes(ctx);
     test_unknowable_symbol();

@@ -29,17 +29,18 @@ static xfc_status compile(xfc_ctx *ctx, xfc_graph **g, xfc_blob *out) {
     XFC_TRY(xfc_run_passes(g, &xfc_target_cuda_generic, xfc_pipeline_default[2],
                            &(xfc_run_opts){.verify = true, .bisect_limit = -1}));
     XFC_TRY(cuda->configure(ctx, &target, "sm_80"));
-    return cuda->emit(ctx, &target, *g, "ptx", 2, out);
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){*g}, 1, (*g)->arena);
+    return cuda->emit(ctx, &target, &set, "ptx", 2, out);
 }
 
 /* Step i runs kernel number[i]: there must be exactly one entry of that name, and no entry that no step runs. */
 static void check_entries(const xfc_graph *g, const char *ptx, const char *file) {
-    xfc_kernel_set set = xfc_plan_kernels(g, g->arena);
+    const xfc_kernel_set set = xfc_kernel_set_of(&g, 1, g->arena);
     uint32_t entries = 0;
     test_check(set.n_steps > 0, __FILE__, __LINE__, file);
     for (uint32_t i = 0; i < set.n_steps; i++) {
         char entry[64];
-        snprintf(entry, sizeof entry, ".entry xf_kernel_%u(", (unsigned)set.number[i]);
+        snprintf(entry, sizeof entry, ".entry xf_kernel_%u(", (unsigned)set.step[i].number);
         const char *at = strstr(ptx, entry);
         if (!test_check(at && !strstr(at + 1, entry), __FILE__, __LINE__, file))
             fprintf(stderr, "    step %u: %s\n", (unsigned)i, entry);

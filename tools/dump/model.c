@@ -104,11 +104,12 @@ static void open_blob(xf_dump *d, const char *path, xfc_blob blob, xf_plan *plan
 /* packed: NULL, or the graph of the packed entry. */
 static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_graph *g, const xfc_graph *packed,
                                const xf_dump_what *what) {
-    xfc_blob blob, packed_blob = {0};
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, d->arena);
+    xfc_blob blob[2];
     xf_plan plan, packed_plan;
-    XFC_TRY(packed ? xfc_plan_blobs(g, packed, NULL, &blob, &packed_blob) : xfc_plan_blob(g, NULL, &blob));
-    open_blob(d, path, blob, &plan);
-    if (packed) open_blob(d, path, packed_blob, &packed_plan);
+    XFC_TRY(xfc_plan_blobs(&set, NULL, blob));
+    open_blob(d, path, blob[0], &plan);
+    if (packed) open_blob(d, path, blob[1], &packed_plan);
     if (what->signature) xf_dump_signature(d, &plan);
     if (what->passes) xf_dump_passes(d, &plan);
     if (what->plan) xf_dump_plans(d, &plan, packed ? &packed_plan : NULL);
@@ -129,8 +130,8 @@ static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g
     xfc_target target;
     xfc_blob blob;
     XFC_TRY(cpu->configure(d->ctx, &target, *what->march ? what->march : "x86-64-v4"));
-    XFC_TRY(packed ? cpu->emit_packed(d->ctx, &target, g, packed, "asm", 2, &blob)
-                   : cpu->emit(d->ctx, &target, g, "asm", 2, &blob));
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, d->arena);
+    XFC_TRY(cpu->emit(d->ctx, &target, &set, "asm", 2, &blob));
     char *copy = xfc_alloc(d->arena, blob.n + 1, 1);
     memcpy(copy, blob.data, blob.n);
     const char *text = copy;

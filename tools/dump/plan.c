@@ -40,7 +40,6 @@ static void print_value(const xf_plan *p, xfc_buf *out, xf_val v, int binds, int
     case XF_I_FLOORDIV: print_infix(p, out, in, " floordiv ", DIVISION, binds, depth); return;
     case XF_I_MOD: print_infix(p, out, in, " mod ", DIVISION, binds, depth); return;
     case XF_I_DEFINED: xfc_buf_str(out, xf_plan_str(p, p->symbols[in->value].name)); return;
-    case XF_I_SIZE: print_value(p, out, in->a, binds, depth); return;
     case XF_I_MIN:
     case XF_I_MAX:
         xfc_buf_str(out, in->op == XF_I_MIN ? "min(" : "max(");

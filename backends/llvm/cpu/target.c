@@ -31,14 +31,9 @@ static xfc_status configure(xfc_ctx *ctx, xfc_target *t, const char *isa) {
                     isa);
 }
 
-static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_graph *g, const char *what, int opt_level,
+static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_kernel_set *set, const char *what, int opt_level,
                        xfc_blob *out) {
-    return xfc_emit_graph(ctx, t, &g, 1, what, opt_level, true, out);
+    return xfc_emit_set(ctx, t, set, what, opt_level, true, out);
 }
 
-static xfc_status emit_packed(xfc_ctx *ctx, const xfc_target *t, const xfc_graph *g, const xfc_graph *packed,
-                              const char *what, int opt_level, xfc_blob *out) {
-    return xfc_emit_graph(ctx, t, (const xfc_graph *[]){g, packed}, 2, what, opt_level, true, out);
-}
-
-const xfc_backend xfc_backend_cpu = {"cpu", configure, emit, emit_packed};
+const xfc_backend xfc_backend_cpu = {"cpu", configure, emit};

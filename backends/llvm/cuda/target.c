@@ -14,9 +14,9 @@ static xfc_status configure(xfc_ctx *ctx, xfc_target *t, const char *isa) {
     return XFC_OK;
 }
 
-static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_graph *g, const char *what, int opt_level,
+static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_kernel_set *set, const char *what, int opt_level,
                        xfc_blob *out) {
-    return xfc_emit_graph(ctx, t, &g, 1, what, opt_level, false, out);
+    return xfc_emit_set(ctx, t, set, what, opt_level, false, out);
 }
 
-const xfc_backend xfc_backend_cuda = {"cuda", configure, emit, NULL};
+const xfc_backend xfc_backend_cuda = {"cuda", configure, emit};

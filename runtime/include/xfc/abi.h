@@ -10,14 +10,14 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 5u
+#define XF_CODE_ABI 6u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
 /* --- the kernel interface --- */
 
 typedef struct xf_frame {  /* what a kernel sees of one step */
-    const int64_t *values; /* graph symbols first (see plan), then derived values */
+    const int64_t *values; /* the numbers of the step */
     void *const *buffers;  /* operand addresses: inputs then outputs of the kernel, in its order */
     char *scratch;         /* temporaries: scratch + worker * scratch_stride, 64-byte aligned */
     int64_t scratch_stride;
@@ -52,21 +52,10 @@ typedef uint32_t xf_val;
 /* values[0 .. n_symbols) are the symbols. Most come from input shapes: such a one is the plain value of at least one
  * dim of an input, which binds it; input dims of any other value are compared with what that evaluates to. A `defined`
  * one comes from data: DEFINED sets symbol `value` to its upper bound a when a run begins, and a step of kind DEFINE to
- * the true number, after which all instructions run again (DEFINED then changes nothing). A size
- * is there for kernels to read: SIZE sets symbol `value` to a. Value n_symbols + i is
+ * the true number, after which all instructions run again (DEFINED then changes nothing). Value n_symbols + i is
  * computed by instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod are
  * Python's; by zero they give 0. */
-typedef enum {
-    XF_I_CONST,
-    XF_I_ADD,
-    XF_I_MUL,
-    XF_I_FLOORDIV,
-    XF_I_MOD,
-    XF_I_MIN,
-    XF_I_MAX,
-    XF_I_DEFINED,
-    XF_I_SIZE
-} xf_instr_op;
+typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX, XF_I_DEFINED } xf_instr_op;
 typedef struct {
     uint32_t op;
     xf_val a, b;
@@ -80,7 +69,7 @@ typedef struct {
     uint32_t name, defined; /* XF_SYMBOL_*; lo and hi are 0 and -1 unless it is a DIM */
     uint32_t why, pad;      /* string: the node that bounds it, 0 for the model itself */
 } xf_symbol;                /* inclusive range; hi -1: none */
-enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED, XF_SYMBOL_SIZE };
+enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED };
 typedef struct {
     xf_val value;
     uint32_t name;
@@ -109,7 +98,7 @@ typedef struct {
 } xf_operand;
 /* INPUT, OUTPUT: index. WEIGHT: offset in bytes into the weights. WORK: value = byte offset into the workspace. */
 
-/* What does the step. KERNEL: code of the model. CALL: a routine of runtime/kernels; its operands and results are
+/* What does the step. KERNEL: code of the model; numbers are what it reads in frame->values. CALL: a routine of runtime/kernels; its operands and results are
  * described by args first_out_arg - n_in and on, numbers are what it is told beside them. DEFINE: symbols take their
  * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each. */
 enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE };
