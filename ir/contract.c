@@ -8,13 +8,17 @@ static const xfc_tile_shape shapes[] = {
 #undef XFC_TILE
 };
 
-xfc_contract xfc_contract_of(xfc_dtype t) { return (xfc_contract){t, t, t, XFC_PANEL}; }
+static xfc_dtype wide_of(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t; }
+
+xfc_contract xfc_contract_of(xfc_dtype t, bool constant) {
+    return (xfc_contract){wide_of(t), constant ? t : wide_of(t), wide_of(t), XFC_PANEL};
+}
 
 xfc_contract xfc_op_contract(const xfc_op *op, uint32_t i) {
     const xfc_type *a = &op->in[0].value->type, *b = &op->in[i].value->type;
     int64_t panel;
     bool known = xfc_int_value(op->graph->ctx, b->dim[b->rank - 1], &panel) && panel <= UINT32_MAX;
-    return (xfc_contract){a->dtype, b->dtype, xfc_contract_of(a->dtype).sum, known ? (uint32_t)panel : 0};
+    return (xfc_contract){a->dtype, b->dtype, wide_of(a->dtype), known ? (uint32_t)panel : 0};
 }
 
 xfc_contract xfc_tile_contract(const xfc_kernel *k, const xfc_tile *t) {

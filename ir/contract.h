@@ -15,8 +15,10 @@ typedef struct {
     uint32_t panel;      /* columns of a panel of b */
 } xfc_contract;
 
-/* As which a product of values of this type is computed. */
-xfc_contract xfc_contract_of(xfc_dtype);
+/* As which a product of values of type t is computed; constant: of which the right one is a weight. The operands are
+ * converted to its types, the result to t: f16 and bf16 are multiplied and added in f32. A weight stays narrow in
+ * memory. */
+xfc_contract xfc_contract_of(xfc_dtype t, bool constant);
 /* Of an op that reads operand i as panels: matmul_packed, packed attention. */
 xfc_contract xfc_op_contract(const xfc_op *, uint32_t i);
 xfc_contract xfc_tile_contract(const xfc_kernel *, const xfc_tile *);

@@ -12,7 +12,8 @@ static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_t
  * products; and when there is something to multiply. */
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
-    const xfc_contract product = xfc_contract_of(op->out[0].type.dtype);
+    xfc_dtype type = op->out[0].type.dtype;
+    const xfc_contract product = {type, type, type, XFC_PANEL};
     if ((op->code != XFC_OP_ATTENTION && !ragged) || !xfc_tile_for(t, &product)) return false;
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     xfc_ctx *c = op->graph->ctx;

@@ -18,7 +18,7 @@
 #include "backends/llvm/tile.h"
 #include <string.h>
 
-enum { K_BLOCK = 1024, PANEL_ROW = XFC_TILE_PANEL_ROW, MAX_ROWS = 16 };
+enum { K_BLOCK = 1024, MAX_ROWS = 16 };
 enum {
     A,
     A_ROW,
@@ -54,7 +54,8 @@ typedef struct {
     LLVMValueRef blocks, base, extra; /* the first `extra` blocks of rows have base + 1 rows, the others base */
     LLVMValueRef fetching, lines;     /* table and lines of the level that fits the number of blocks */
     LLVMValueRef k0, depth;           /* the block of k: first step, steps */
-    uint32_t strip_bytes;
+    uint32_t strip, per_panel;        /* columns of a strip, strips of a panel */
+    uint32_t b_bytes, panel_row;      /* of an element of b; from k to k + 1 */
 } driver;
 
 static LLVMValueRef num(const driver *d, int64_t v) { return xfc_emit_const(d->e, v); }
@@ -82,7 +83,7 @@ static LLVMValueRef min(const driver *d, LLVMValueRef a, LLVMValueRef b) { retur
 /* --- tables of kernels --- */
 
 /* Lines of a panel per unrolled step. */
-static uint32_t lines_per_step(const xfc_tile_shape *s) { return s->unroll * PANEL_ROW / XFC_TILE_LINE; }
+static uint32_t lines_per_step(const xfc_tile_shape *s) { return s->unroll * xfc_tile_panel_row(s) / XFC_TILE_LINE; }
 
 /* Level of a panel that `uses` blocks compute: the least that covers the panel; 0 for a single use, which streams. */
 static uint32_t level_for(const xfc_tile_shape *s, uint32_t uses) {
@@ -117,7 +118,7 @@ static tables *make_tables(xfc_emit *e, const xfc_tile_shape *s) {
     tables *t = xfc_new(e->arena, tables);
     bool need[N_LEVELS][MAX_ROWS] = {0};
     LLVMValueRef fn[N_LEVELS][MAX_ROWS], *few = xfc_new_array(e->arena, LLVMValueRef, s->rows * s->vectors);
-    needed(s, XFC_TILE_PANEL * 4 / (s->vectors * s->vector_bytes), need);
+    needed(s, XFC_PANEL * 4 / (s->vectors * s->vector_bytes), need);
     for (uint32_t l = 0; l < N_LEVELS; l++) {
         for (uint32_t r = 0; r < s->rows; r++) {
             xfc_micro m = {.rows = r + 1, .vectors = s->vectors, .strips = 1, .fetch = levels[l]};
@@ -157,7 +158,7 @@ static bool touched(const driver *d, bool write, LLVMValueRef row, LLVMValueRef 
 static void call(const driver *d, LLVMValueRef fn, LLVMValueRef index, LLVMValueRef row, LLVMValueRef b,
                  LLVMValueRef fetch, LLVMValueRef rows, LLVMValueRef strip) {
     xfc_emit *e = d->e;
-    LLVMValueRef offset = times(d, index, d->strip_bytes),
+    LLVMValueRef offset = times(d, index, d->strip * 4),
                  c = xfc_tile_at(e, xfc_tile_at(e, d->arg[C], offset), mul(d, row, d->c_row));
     LLVMValueRef write[2] = {c, d->c_row}, read[2];
     touched(d, true, row, offset, write);
@@ -186,7 +187,7 @@ static void call(const driver *d, LLVMValueRef fn, LLVMValueRef index, LLVMValue
 static LLVMValueRef next_part(const driver *d, LLVMValueRef panel, LLVMValueRef offset) {
     LLVMValueRef k_next = add(d, d->k0, d->depth), after = add(d, panel, num(d, 1));
     LLVMValueRef turn =
-        pick(d, equal(d, k_next, d->arg[DEPTH]), mul(d, after, d->panel_bytes), times(d, k_next, PANEL_ROW));
+        pick(d, equal(d, k_next, d->arg[DEPTH]), mul(d, after, d->panel_bytes), times(d, k_next, d->panel_row));
     LLVMValueRef is_last = equal(d, after, d->panels);
     return xfc_tile_at(d->e, d->arg[B], pick(d, is_last, turn, add(d, offset, d->panel_bytes)));
 }
@@ -203,7 +204,7 @@ static LLVMValueRef next_rows(const driver *d, LLVMValueRef end) {
 /* Behind the last strip of the last block of k, rows are complete. */
 static void rows_done(driver *d, LLVMValueRef index, LLVMValueRef first, LLVMValueRef end) {
     if (!d->follow) return;
-    LLVMValueRef last_strip = equal(d, add(d, index, num(d, 1)), ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4));
+    LLVMValueRef last_strip = equal(d, add(d, index, num(d, 1)), ceil_over(d, d->arg[COLUMNS], d->strip));
     LLVMValueRef last_k = equal(d, add(d, d->k0, d->depth), d->arg[DEPTH]);
     LLVMBasicBlockRef done = xfc_emit_if_begin(d->e, LLVMBuildAnd(d->e->b, last_strip, last_k, ""), "rows");
     d->status = d->follow->rows(d->e, d->follow->user, first, end);
@@ -213,16 +214,16 @@ static void rows_done(driver *d, LLVMValueRef index, LLVMValueRef first, LLVMVal
 /* All blocks of rows of strip `index`. */
 static void strip(driver *d, LLVMValueRef index) {
     xfc_emit *e = d->e;
-    uint32_t per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes, lanes = d->s->vector_bytes / 4;
-    LLVMValueRef left = sub(d, d->arg[COLUMNS], times(d, index, d->strip_bytes / 4));
+    uint32_t per_panel = d->per_panel, lanes = d->s->vector_bytes / 4;
+    LLVMValueRef left = sub(d, d->arg[COLUMNS], times(d, index, d->strip));
     LLVMValueRef vectors = min(d, num(d, d->s->vectors), ceil_over(d, left, lanes));
     LLVMValueRef panel = over(d, index, per_panel), in_panel = sub(d, index, times(d, panel, per_panel));
-    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
-    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
+    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_bytes)));
     LLVMValueRef next = next_part(d, panel, offset);
     LLVMValueRef plain = xfc_tile_at(e, d->t->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
     LLVMValueRef whole = equal(d, vectors, num(d, d->s->vectors));
-    LLVMValueRef limit = pick(d, whole, times(d, d->depth, PANEL_ROW), num(d, 0));
+    LLVMValueRef limit = pick(d, whole, times(d, d->depth, d->panel_row), num(d, 0));
     LLVMValueRef share = mul(d, over(d, d->depth, d->s->unroll), times(d, d->lines, XFC_TILE_LINE));
     xfc_loop t = xfc_emit_loop_begin(e, num(d, 0), d->blocks, 1, "block");
     LLVMValueRef row = add(d, mul(d, t.i, d->base), min(d, t.i, d->extra));
@@ -240,31 +241,32 @@ static void strip(driver *d, LLVMValueRef index) {
 /* One row: strips two at a time, for more chains at once. Answers the first strip left. */
 static LLVMValueRef pairs(const driver *d) {
     xfc_emit *e = d->e;
-    uint32_t per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes;
-    LLVMValueRef whole = LLVMBuildAnd(e->b, over(d, d->arg[COLUMNS], d->strip_bytes / 4), num(d, -2), "");
+    uint32_t per_panel = d->per_panel;
+    LLVMValueRef whole = LLVMBuildAnd(e->b, over(d, d->arg[COLUMNS], d->strip), num(d, -2), "");
     LLVMValueRef end = pick(d, equal(d, d->arg[ROWS], num(d, 1)), whole, num(d, 0));
     xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), end, 2, "pair");
     LLVMValueRef panel = over(d, l.i, per_panel), in_panel = sub(d, l.i, times(d, panel, per_panel));
-    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, PANEL_ROW));
-    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip_bytes)));
-    call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A], per_panel == 1 ? d->panel_bytes : num(d, d->strip_bytes));
+    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_bytes)));
+    call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A],
+         per_panel == 1 ? d->panel_bytes : num(d, d->strip * d->b_bytes));
     xfc_emit_loop_end(e, &l);
     return end;
 }
 
 /* Values fixed for the call, in front of the loops. */
 static void prepare(driver *d) {
-    uint32_t most = d->s->rows, per_panel = XFC_TILE_PANEL * 4 / d->strip_bytes;
+    uint32_t most = d->s->rows;
     LLVMValueRef one = num(d, 1);
     d->a_row = times(d, d->arg[A_ROW], 4);
     d->c_row = times(d, d->arg[C_ROW], 4);
-    d->panel_bytes = times(d, d->arg[APART], 4);
-    d->panels = ceil_over(d, d->arg[COLUMNS], XFC_TILE_PANEL);
+    d->panel_bytes = times(d, d->arg[APART], d->b_bytes);
+    d->panels = ceil_over(d, d->arg[COLUMNS], XFC_PANEL);
     d->blocks = ceil_over(d, d->arg[ROWS], most);
     LLVMValueRef divisor = pick(d, equal(d, d->blocks, num(d, 0)), one, d->blocks);
     d->base = LLVMBuildUDiv(d->e->b, d->arg[ROWS], divisor, "");
     d->extra = LLVMBuildURem(d->e->b, d->arg[ROWS], divisor, "");
-    LLVMValueRef uses = times(d, d->blocks, per_panel);
+    LLVMValueRef uses = times(d, d->blocks, d->per_panel);
     d->ahead = pick(d, equal(d, uses, one), num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
     d->fetching = d->t->full[0];
     d->lines = num(d, 0);
@@ -287,7 +289,7 @@ static void emit_loops(driver *d) {
     d->k0 = mul(d, k.i, size);
     d->depth = min(d, size, sub(d, depth, d->k0));
     LLVMValueRef first = d->follow ? num(d, 0) : pairs(d);
-    xfc_loop l = xfc_emit_loop_begin(e, first, ceil_over(d, d->arg[COLUMNS], d->strip_bytes / 4), 1, "strip");
+    xfc_loop l = xfc_emit_loop_begin(e, first, ceil_over(d, d->arg[COLUMNS], d->strip), 1, "strip");
     strip(d, l.i);
     xfc_emit_loop_end(e, &l);
     xfc_emit_loop_end(e, &k);
@@ -299,11 +301,19 @@ static LLVMTypeRef driver_type(xfc_emit *e) {
     return LLVMFunctionType(e->none, t, N_ARGS, false);
 }
 
+static driver new_driver(xfc_emit *e, const xfc_tile_shape *s, const tables *t, const xfc_tile_follow *follow) {
+    driver d = {.e = e, .s = s, .t = t, .follow = follow, .strip = s->vectors * s->vector_bytes / 4};
+    d.per_panel = XFC_PANEL / d.strip;
+    d.b_bytes = xfc_dtype_bytes(s->b);
+    d.panel_row = xfc_tile_panel_row(s);
+    return d;
+}
+
 static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s, const tables *t) {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMValueRef outer = e->fn, fn = xfc_emit_function(e, "xf_contract", driver_type(e));
     xfc_emit_fn_enum(e, fn, "noinline");
-    driver d = {.e = e, .s = s, .t = t, .strip_bytes = s->vectors * s->vector_bytes};
+    driver d = new_driver(e, s, t, NULL);
     for (unsigned i = 0; i < N_ARGS; i++) d.arg[i] = LLVMGetParam(fn, i);
     e->fn = fn;
     LLVMPositionBuilderAtEnd(e->b, xfc_emit_block(e, "entry"));
@@ -323,9 +333,9 @@ xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, const xfc_tile_f
         xfc_map_set_ptr(&e->tiles, s, t);
     }
     LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, v->depth, v->columns, v->apart};
-    if (!v->apart) args[APART] = LLVMBuildMul(e->b, v->depth, xfc_emit_const(e, XFC_TILE_PANEL), "");
+    if (!v->apart) args[APART] = LLVMBuildMul(e->b, v->depth, xfc_emit_const(e, XFC_PANEL), "");
     if (follow) {
-        driver d = {.e = e, .s = s, .t = t, .strip_bytes = s->vectors * s->vector_bytes, .follow = follow};
+        driver d = new_driver(e, s, t, follow);
         for (unsigned i = 0; i < N_ARGS; i++) d.arg[i] = args[i];
         emit_loops(&d);
         return d.status;

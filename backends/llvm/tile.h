@@ -4,13 +4,14 @@
 #include "backends/llvm/llvm.h"
 
 enum {
-    XFC_TILE_LINE = 64,                      /* bytes of a cache line */
-    XFC_TILE_PANEL = XFC_PANEL,              /* columns of a panel of b */
-    XFC_TILE_PANEL_ROW = XFC_TILE_PANEL * 4, /* bytes from k to k + 1 in a panel */
-    XFC_TILE_NEAR = 6 * XFC_TILE_PANEL_ROW,  /* distance at which b is prefetched ahead of its loads ... */
-    XFC_TILE_FAR = 43 * XFC_TILE_PANEL_ROW,  /* ... and when it streams through once */
-    XFC_TILE_ROW = 4 * XFC_TILE_LINE,        /* distance at which rows of a are */
+    XFC_TILE_LINE = 64,                 /* bytes of a cache line */
+    XFC_TILE_NEAR = 18 * XFC_TILE_LINE, /* distance at which b is prefetched ahead of its loads ... */
+    XFC_TILE_FAR = 129 * XFC_TILE_LINE, /* ... and when it streams through once */
+    XFC_TILE_ROW = 4 * XFC_TILE_LINE,   /* distance at which rows of a are */
 };
+
+/* Bytes from k to k + 1 in a panel. */
+static inline uint32_t xfc_tile_panel_row(const xfc_tile_shape *s) { return XFC_PANEL * xfc_dtype_bytes(s->b); }
 
 /* One micro-kernel: c[rows x columns] = or += a[rows x depth] * b[depth x columns]; columns are `strips` strips of
  * `vectors` vectors. More than one strip: more independent chains when rows are few. */

@@ -31,7 +31,7 @@ typedef struct {
     LLVMValueRef b[MAX_STRIPS], fetch, i; /* moving with k; i is the offset into each row of a in bytes */
     LLVMValueRef write, read, next;       /* moving with the parts: what belongs to a row */
     uint32_t n_acc, n_vectors;            /* n_vectors: columns of the block */
-    uint32_t strip_bytes, panel_row;      /* panel_row: bytes from k to k + 1 in b */
+    uint32_t b_bytes, panel_row;          /* of b: an element; from k to k + 1 */
 } state;
 
 LLVMTypeRef xfc_micro_type(xfc_emit *e) {
@@ -63,9 +63,18 @@ static LLVMValueRef load(xfc_emit *e, LLVMTypeRef t, LLVMValueRef p, unsigned al
     return v;
 }
 
+static uint32_t lanes_of(const state *s) { return s->shape->vector_bytes / 4; }
+
+/* A vector of b as what it adds up in; an input has any alignment. */
+static LLVMValueRef load_b(const state *s, LLVMValueRef p) {
+    xfc_emit *e = s->e;
+    LLVMTypeRef t = LLVMVectorType(xfc_emit_mem_type(e, s->shape->b), lanes_of(s));
+    return xfc_emit_from_memory(e, s->shape->b, load(e, t, p, s->b_bytes));
+}
+
 static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
     xfc_emit *e = s->e;
-    LLVMTypeRef mask = LLVMVectorType(e->i32, s->shape->vector_bytes / 4);
+    LLVMTypeRef mask = LLVMVectorType(e->i32, lanes_of(s));
     LLVMValueRef poison = LLVMGetPoison(s->vector);
     LLVMValueRef v = LLVMBuildInsertElement(e->b, poison, load(e, e->f32, p, 4), LLVMConstInt(e->i32, 0, 0), "");
     return LLVMBuildShuffleVector(e->b, v, poison, LLVMConstNull(mask), "");
@@ -93,7 +102,7 @@ static void prefetches(const state *s, uint32_t u) {
     for (uint32_t t = 0; t < s->micro->strips; t++) {
         LLVMValueRef distance = lines ? xfc_emit_const(e, XFC_TILE_NEAR) : argument(s, XFC_MICRO_AHEAD);
         LLVMValueRef ahead = xfc_tile_at(e, s->b[t], distance);
-        for (uint32_t o = 0; o < s->strip_bytes; o += XFC_TILE_LINE)
+        for (uint32_t o = 0; o < lanes_of(s) * s->micro->vectors * s->b_bytes; o += XFC_TILE_LINE)
             prefetch(e, at_const(e, ahead, u * s->panel_row + o), false, NEAR);
     }
     for (uint32_t l = u * lines / unroll; l < (u + 1) * lines / unroll; l++)
@@ -103,11 +112,11 @@ static void prefetches(const state *s, uint32_t u) {
 /* One step of k, the u-th of a body. */
 static void step(state *s, uint32_t u, bool fetching) {
     xfc_emit *e = s->e;
-    uint32_t vb = s->shape->vector_bytes, n = s->n_vectors;
+    uint32_t n = s->n_vectors;
     LLVMValueRef b[MAX_VECTORS];
     for (uint32_t v = 0; v < n; v++) {
-        uint32_t offset = u * s->panel_row + v % s->micro->vectors * vb;
-        b[v] = load(e, s->vector, at_const(e, s->b[v / s->micro->vectors], offset), 4); /* an input has any alignment */
+        uint32_t offset = u * s->panel_row + v % s->micro->vectors * lanes_of(s) * s->b_bytes;
+        b[v] = load_b(s, at_const(e, s->b[v / s->micro->vectors], offset));
     }
     if (fetching) prefetches(s, u);
     for (uint32_t r = 0; r < s->micro->rows; r++) {
@@ -190,7 +199,7 @@ static void parts(state *s, LLVMValueRef whole) {
     s->read = argument(s, XFC_MICRO_READ);
     s->next = argument(s, XFC_MICRO_NEXT);
     k_loop l = loop_begin(s, zero, true, "part");
-    for (uint32_t o = 0; o < s->strip_bytes; o += XFC_TILE_LINE) {
+    for (uint32_t o = 0; o < s->micro->vectors * s->shape->vector_bytes; o += XFC_TILE_LINE) {
         prefetch(e, at_const(e, s->write, o), true, NEAR);
         prefetch(e, at_const(e, s->read, o), false, NEAR);
     }
@@ -254,13 +263,14 @@ LLVMValueRef xfc_emit_micro(xfc_emit *e, const xfc_tile_shape *shape, const xfc_
     uint32_t columns = m->vectors * m->strips;
     xfc_assert(m->rows <= MAX_ROWS && m->rows * columns <= MAX_ACC && columns <= MAX_VECTORS &&
                m->strips <= MAX_STRIPS);
-    const char *name = xfc_sprintf(e->arena, "xf_tile_%ux%ux%u_%u", m->rows, m->vectors, m->strips, m->fetch);
+    const char *name = xfc_sprintf(e->arena, "xf_tile_%ux%ux%u_%u%s%s", m->rows, m->vectors, m->strips, m->fetch,
+                                   shape->b == XFC_F32 ? "" : "_", shape->b == XFC_F32 ? "" : xfc_dtype_name(shape->b));
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMValueRef outer = e->fn;
     state s = {.e = e, .shape = shape, .micro = m, .n_acc = m->rows * columns, .n_vectors = columns};
-    s.panel_row = XFC_TILE_PANEL_ROW;
-    s.strip_bytes = m->vectors * shape->vector_bytes;
-    s.vector = LLVMVectorType(e->f32, shape->vector_bytes / 4);
+    s.b_bytes = xfc_dtype_bytes(shape->b);
+    s.panel_row = xfc_tile_panel_row(shape);
+    s.vector = LLVMVectorType(e->f32, lanes_of(&s));
     s.fn = e->fn = xfc_emit_function(e, name, xfc_micro_type(e));
     xfc_emit_fn_enum(e, s.fn, "noinline");
     body(&s);

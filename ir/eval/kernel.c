@@ -4,6 +4,7 @@
  * dims, but never with more elements. A temporary is filled with 0xff bytes (NaN) for every task, so that reading what
  * was not stored shows in the results. Steps mean the same with any schedule.
  */
+#include "ir/contract.h"
 #include "ir/eval/eval_impl.h"
 
 #include <string.h>
@@ -81,6 +82,8 @@ static xfc_status offset_of(const runner *r, const xfc_access *a, int64_t *out) 
     return XFC_OK;
 }
 
+enum { STEPS = XFC_EVAL_LANES }; /* of k at once */
+
 typedef struct {
     int64_t a, b, c, a_row, c_row, rows, depth, columns, apart, panel;
 } tile_sizes;
@@ -94,10 +97,16 @@ static bool fits(const runner *r, uint32_t index, int64_t first, int64_t rows, i
 }
 
 static void tile_element(const runner *r, const xfc_tile *t, const tile_sizes *s, int64_t i, int64_t j) {
-    const float *a = (const float *)r->buffer[t->a.buffer].data + s->a + i * s->a_row;
-    const float *b = (const float *)r->buffer[t->b.buffer].data + s->b + j / s->panel * s->apart + j % s->panel;
+    const xfc_array *a = &r->buffer[t->a.buffer], *b = &r->buffer[t->b.buffer];
+    int64_t from = s->a + i * s->a_row, to = s->b + j / s->panel * s->apart + j % s->panel;
+    float left[STEPS], right[STEPS];
     double sum = 0;
-    for (int64_t k = 0; k < s->depth; k++) sum += (double)a[k] * (double)b[k * s->panel];
+    for (int64_t k = 0; k < s->depth; k += STEPS) {
+        uint32_t n = s->depth - k < STEPS ? (uint32_t)(s->depth - k) : STEPS;
+        xfc_lanes_load(a->dtype, n, (xfc_lanes){.f = left}, a->data, from + k, 1);
+        xfc_lanes_load(b->dtype, n, (xfc_lanes){.f = right}, b->data, to + k * s->panel, s->panel);
+        for (uint32_t l = 0; l < n; l++) sum += (double)left[l] * (double)right[l];
+    }
     ((float *)r->buffer[t->c.buffer].data)[s->c + i * s->c_row + j] = (float)sum;
 }
 
@@ -113,8 +122,9 @@ static xfc_status run_tile(const runner *r, const xfc_tile *t) {
     XFC_TRY(value_of(r, t->columns, &s.columns));
     XFC_TRY(value_of(r, xfc_tile_apart(r->env.ctx, t), &s.apart));
     if (s.rows <= 0 || s.columns <= 0) return XFC_OK;
-    xfc_assert(r->buffer[t->a.buffer].dtype == XFC_F32 && r->buffer[t->b.buffer].dtype == XFC_F32);
-    xfc_assert(r->buffer[t->c.buffer].dtype == XFC_F32 && s.panel > 0);
+    const xfc_contract type = xfc_tile_contract(r->kernel, t);
+    xfc_assert(xfc_rep_of(type.a) == XFC_REP_F && xfc_rep_of(type.b) == XFC_REP_F);
+    xfc_assert(type.sum == XFC_F32 && type.panel > 0);
     int64_t panels = (s.columns + s.panel - 1) / s.panel, panel_size, used = s.columns;
     bool inside = fits(r, t->c.buffer, s.c, s.rows, s.c_row, used) && xfc_mul_ok(s.panel, s.depth, &panel_size);
     inside = inside && (s.depth <= 0 || (fits(r, t->a.buffer, s.a, s.rows, s.a_row, s.depth) &&

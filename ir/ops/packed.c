@@ -16,11 +16,12 @@ static xfc_status enough_panels(xfc_infer *inf, const xfc_type *packed, xfc_int 
 }
 
 /* matmul_packed: a [..., m, k], b [..., panels, k, panel], size = [n] -> [..., m, n]; batch dims of b: none, or as many
- * as a's. */
+ * as a's. b has the type of a, or a narrower one that an f32 a is multiplied with. */
 xfc_status infer_matmul_packed(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    if (a->rank < 2 || a->dtype != b->dtype || a->dtype == XFC_BOOL || size->n != 1 ||
+    bool narrow = a->dtype == XFC_F32 && (b->dtype == XFC_F16 || b->dtype == XFC_BF16);
+    if (a->rank < 2 || (a->dtype != b->dtype && !narrow) || a->dtype == XFC_BOOL || size->n != 1 ||
         (b->rank != 3 && !is_packed(b, a->rank)))
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "matmul_packed needs a of rank >= 2 and packed b of the same numeric type and batch rank; "

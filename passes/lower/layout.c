@@ -16,11 +16,6 @@
 #include "ir/contract.h"
 #include "passes/pass.h"
 
-static bool has_tiles(const xfc_pass *p, const xfc_op *op) {
-    const xfc_contract product = xfc_contract_of(op->in[0].value->type.dtype);
-    return xfc_tile_for(p->target, &product) != NULL;
-}
-
 static xfc_value *pack(xfc_builder *b, xfc_value *v) {
     xfc_attr a = xfc_attr_int(XFC_K_PANEL, XFC_PANEL);
     return xfc_build(b, XFC_OP_PACK, &v, 1, &a, 1);
@@ -33,18 +28,29 @@ static void replace(xfc_op *op, xfc_value *with) {
 }
 
 static bool pack_matmul(xfc_pass *p, xfc_op *op) {
-    xfc_value *a = op->in[0].value, *w = op->in[1].value;
-    if (!has_tiles(p, op) || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1) return false;
+    xfc_value *a = op->in[0].value, *w = op->in[1].value, *y;
+    const xfc_contract c = xfc_contract_of(a->type.dtype, xfc_value_is_const(w, NULL));
+    if (!xfc_tile_for(p->target, &c) || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1)
+        return false;
     if (w->type.rank != 2 && w->type.rank != a->type.rank) return false;
     xfc_builder b = {op->graph, op, op->loc};
     xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1);
-    replace(op, xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){a, pack(&b, w)}, 2, &size, 1));
+    w = pack(&b, xfc_b_cast(&b, w, c.b));
+    y = xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){xfc_b_cast(&b, a, c.a), w}, 2, &size, 1);
+    replace(op, xfc_b_cast(&b, y, op->out[0].type.dtype));
     return true;
+}
+
+/* Attention is kept whole in the types that both of its products can be computed in as they are. */
+static bool attends(const xfc_pass *p, const xfc_op *op) {
+    xfc_dtype type = op->in[0].value->type.dtype;
+    const xfc_contract c = {type, type, type, XFC_PANEL};
+    return xfc_tile_for(p->target, &c) != NULL;
 }
 
 static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
-    if (!has_tiles(p, op)) return false;
+    if (!attends(p, op)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const int64_t swap[4] = {0, 1, 3, 2};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
@@ -64,7 +70,7 @@ static xfc_value *pack_keys(xfc_builder *b, const xfc_op *op) {
 
 static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
     xfc_value *in[9] = {NULL}, *v = op->in[2].value;
-    if (!has_tiles(p, op)) return false;
+    if (!attends(p, op)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], v->type.dim[2]};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;

@@ -30,7 +30,9 @@ xfc_value *make_matmul_packed(maker *m, xfc_opcode code, xfc_dtype t) {
     for (uint32_t d = drop; d + 2 < r; d++) dim[n++] = a->type.dim[d];
     dim[n++] = a->type.dim[r - 1];
     dim[n++] = columns(m, a);
-    xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, t, n, dim))};
+    xfc_dtype right = t; /* an f32 is multiplied with narrower weights, too */
+    if (t == XFC_F32 && maker_chance(m, 30)) right = maker_chance(m, 50) ? XFC_F16 : XFC_BF16;
+    xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, right, n, dim))};
     xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &dim[n - 1], 1);
     return maker_build(m, code, in, 2, &size, 1);
 }

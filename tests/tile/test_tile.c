@@ -1,5 +1,5 @@
-/* test_tile.c - the contraction generator: exact results at any size on every ISA of this machine, and no spills in
- * its loops.
+/* test_tile.c - the contraction generator: exact results at any size and of every type on every ISA of this machine,
+ * and no spills in its loops.
  *
  * The reference is a scalar chain over ascending k with the ISA's own multiply-add, so results are compared bit for
  * bit: that also proves that an element does not depend on the rows and columns around it. Buffers end at a page that
@@ -13,11 +13,11 @@
 #include <sys/mman.h>
 
 enum { PANEL = 48, PAGE = 4096, UNTOUCHED = 0x7f0ddba1 };
-typedef void gemm(const float *a, int64_t a_row, const float *b, float *c, int64_t c_row, int64_t rows, int64_t depth,
+typedef void gemm(const float *a, int64_t a_row, const void *b, float *c, int64_t c_row, int64_t rows, int64_t depth,
                   int64_t columns);
 
 /* A function `gemm` of this signature around one tile step. */
-static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what, xfc_blob *out) {
+static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right, const char *what, xfc_blob *out) {
     xfc_emit e;
     XFC_TRY(xfc_emit_begin(&e, ctx, t, 2, "tile"));
     LLVMTypeRef type[8] = {e.ptr, e.i64, e.ptr, e.ptr, e.i64, e.i64, e.i64, e.i64};
@@ -32,7 +32,7 @@ static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, const char *what,
                          .rows = LLVMGetParam(fn, 5),
                          .depth = LLVMGetParam(fn, 6),
                          .columns = LLVMGetParam(fn, 7),
-                         .type = xfc_contract_of(XFC_F32)};
+                         .type = {XFC_F32, right, XFC_F32, PANEL}};
     xfc_status s = xfc_emit_tile(&e, &v, NULL);
     LLVMBuildRetVoid(e.b);
     if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);
@@ -67,8 +67,17 @@ static float chain_step(bool fma, float a, float b, float sum) {
     return product + sum;
 }
 
+/* v in the type of the right operand, at element i of it; answers what was stored. */
+static float store_right(xfc_dtype t, void *data, int64_t i, float v) {
+    uint16_t narrow = t == XFC_F16 ? xfc_float_to_half(v) : xfc_float_to_bfloat(v);
+    if (t == XFC_F32) return ((float *)data)[i] = v;
+    ((uint16_t *)data)[i] = narrow;
+    return t == XFC_F16 ? xfc_half_to_float(narrow) : xfc_bfloat_to_float(narrow);
+}
+
 typedef struct {
     const xfc_target *t;
+    xfc_dtype right;
     gemm *fn;
     uint64_t seed;
 } suite;
@@ -106,32 +115,37 @@ static void check_sizes(suite *s, sizes z) {
             written = (z.columns + lanes - 1) / lanes * lanes;
     if (z.a_row < z.depth) z.a_row = z.depth;
     if (z.c_row < written) z.c_row = written;
-    fenced a = fence((size_t)(z.rows * z.a_row)), b = fence((size_t)(panels * z.depth * PANEL)),
+    int64_t in_b = panels * z.depth * PANEL;
+    fenced a = fence((size_t)(z.rows * z.a_row)), b = fence((size_t)(in_b * xfc_dtype_bytes(s->right) + 3) / 4),
            c = fence((size_t)((z.rows + 1) * z.c_row));
     for (int64_t i = 0; i < z.rows * z.a_row; i++) a.data[i] = random_float(&s->seed);
-    for (int64_t i = 0; i < panels * z.depth * PANEL; i++) b.data[i] = random_float(&s->seed);
+    float *right = calloc((size_t)in_b + 1, sizeof *right);
+    if (!right) abort();
+    for (int64_t i = 0; i < in_b; i++) right[i] = store_right(s->right, b.data, i, random_float(&s->seed));
     const uint32_t untouched = UNTOUCHED;
     for (int64_t i = 0; i < (z.rows + 1) * z.c_row; i++) memcpy(&c.data[i], &untouched, 4);
     s->fn(a.data, z.a_row, b.data, c.data, z.c_row, z.rows, z.depth, z.columns);
     bool ok = true;
     int64_t step = z.rows * z.columns * z.depth > 4000000 ? 7 : 1; /* large ones: some rows, always the last */
     for (int64_t r = 0; r < z.rows && ok; r += r + step < z.rows ? step : z.rows - 1 - r > 0 ? z.rows - 1 - r : 1)
-        ok = row_is_right(s, &z, a.data + r * z.a_row, b.data, c.data + r * z.c_row, written);
+        ok = row_is_right(s, &z, a.data + r * z.a_row, right, c.data + r * z.c_row, written);
     for (int64_t j = 0; j < z.c_row && ok; j++) ok = memcmp(&c.data[z.rows * z.c_row + j], &untouched, 4) == 0;
     if (!CHECK(ok))
         fprintf(stderr,
-                "    %s rows %" PRId64 " depth %" PRId64 " columns %" PRId64 " a_row %" PRId64 " c_row %" PRId64 "\n",
-                s->t->isa, z.rows, z.depth, z.columns, z.a_row, z.c_row);
+                "    %s %s rows %" PRId64 " depth %" PRId64 " columns %" PRId64 " a_row %" PRId64 " c_row %" PRId64
+                "\n",
+                s->t->isa, xfc_dtype_name(s->right), z.rows, z.depth, z.columns, z.a_row, z.c_row);
+    free(right);
     munmap(a.map, a.bytes);
     munmap(b.map, b.bytes);
     munmap(c.map, c.bytes);
 }
 
-static void check_results(xfc_ctx *ctx, const xfc_target *t) {
+static void check_results(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right) {
     xfc_blob object;
-    if (!CHECK(emit_gemm(ctx, t, "obj", &object) == XFC_OK)) return;
+    if (!CHECK(emit_gemm(ctx, t, right, "obj", &object) == XFC_OK)) return;
     CHECK(object.n < 64 << 10); /* the whole generator of one ISA */
-    suite s = {.t = t, .seed = 88172645463325252u};
+    suite s = {.t = t, .right = right, .seed = 88172645463325252u};
     xf_kernel_fn found = test_function(test_load(&object), "gemm");
     memcpy(&s.fn, &found, sizeof found);
     free(object.data);
@@ -182,8 +196,10 @@ static bool loop_of(span fn, span line, span *loop) {
     return false;
 }
 
-/* Counts the loops that compute, and in them the accesses to the stack. */
-static void check_function(const xfc_target *t, const char *name, int length, span fn, uint32_t *loops) {
+/* Counts the loops that compute, and in them the accesses to the stack. Halves are converted by integer code where
+ * there is no instruction: that needs more registers than there are, and multiplies. */
+static void check_function(const xfc_target *t, xfc_dtype right, const char *name, int length, span fn,
+                           uint32_t *loops) {
     for (const char *at = fn.begin; at < fn.end;) {
         const char *stop = memchr(at, '\n', (size_t)(fn.end - at));
         span line = {at, stop ? stop : fn.end}, loop;
@@ -192,6 +208,7 @@ static void check_function(const xfc_target *t, const char *name, int length, sp
         uint32_t work = count(loop, t->has_fma ? "\tvfmadd" : "\tmulps"), spills = count(loop, "(%rsp");
         if (!work) continue;
         ++*loops;
+        if (right == XFC_F16 && !t->has_fma) continue;
         if (!CHECK_INT(spills, 0))
             fprintf(stderr, "    %s: %.*s: a loop of %u multiply-adds\n", t->isa, length, name, work);
         unsigned rows, vectors, strips;
@@ -200,16 +217,16 @@ static void check_function(const xfc_target *t, const char *name, int length, sp
     }
 }
 
-static void check_loops(xfc_ctx *ctx, const xfc_target *t) {
+static void check_loops(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right) {
     xfc_blob blob;
-    if (!CHECK(emit_gemm(ctx, t, "asm", &blob) == XFC_OK)) return;
+    if (!CHECK(emit_gemm(ctx, t, right, "asm", &blob) == XFC_OK)) return;
     const char *text = xfc_sprintf(ctx->arena, "%.*s", (int)blob.n, (const char *)blob.data);
     free(blob.data);
     uint32_t functions = 0, loops = 0;
     for (const char *p = text; (p = strstr(p, "\nxf_tile_")) != NULL; functions++) {
         const char *name = ++p, *colon = strchr(p, ':'), *stop = colon ? strstr(colon, "\n\t.size") : NULL;
         if (!CHECK(stop != NULL)) break;
-        check_function(t, name, (int)(colon - name), (span){colon, stop}, &loops);
+        check_function(t, right, name, (int)(colon - name), (span){colon, stop}, &loops);
         p = stop;
     }
     CHECK(functions >= 12);
@@ -218,15 +235,17 @@ static void check_loops(xfc_ctx *ctx, const xfc_target *t) {
 
 int main(void) {
     static const char *const isas[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    static const xfc_dtype rights[] = {XFC_F32, XFC_F16, XFC_BF16};
     xfc_ctx *ctx = xfc_ctx_new();
     for (size_t i = 0; i < XFC_COUNT(isas); i++) {
         xfc_target t;
         if (!CHECK(xfc_backend_cpu.configure(ctx, &t, isas[i]) == XFC_OK)) continue;
-        check_loops(ctx, &t);
-        if (test_cpu_has(isas[i]))
-            check_results(ctx, &t);
-        else
-            fprintf(stderr, "SKIP: this CPU has no %s; its code was emitted but not run\n", isas[i]);
+        bool runs = test_cpu_has(isas[i]);
+        for (size_t k = 0; k < XFC_COUNT(rights); k++) {
+            check_loops(ctx, &t, rights[k]);
+            if (runs) check_results(ctx, &t, rights[k]);
+        }
+        if (!runs) fprintf(stderr, "SKIP: this CPU has no %s; its code was emitted but not run\n", isas[i]);
     }
     xfc_diags_print(ctx, stderr, false);
     xfc_ctx_free(ctx);
