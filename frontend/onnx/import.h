@@ -198,7 +198,7 @@ xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 
 /* element.c: the integer that a value holds at a position, which may be symbolic; NONE where it depends on data. */
-xfc_int xfc_element(xfc_ctx *, const xfc_value *, const xfc_int *index);
+xfc_int xfc_element(xfc_graph *, const xfc_value *, const xfc_int *index);
 /* behind.c: why a value is not known and what to do, as the rest of a sentence with "is": the dims that decide it, with
  * --dim; or `otherwise`, where data does. */
 const char *xfc_remedy(const xfc_node *, const xfc_value *, const char *otherwise);

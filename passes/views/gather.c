@@ -10,40 +10,7 @@
  */
 #include "passes/views/views.h"
 
-static bool from_content(xfc_ctx *c, const xfc_value *v, xfc_views_progression *out) {
-    int64_t count, first, second = 0, x;
-    if (!v->content || !xfc_type_static(c, &v->type, NULL, &count) || count == 0) return false;
-    *out = (xfc_views_progression){.start = v->content[0], .size = xfc_int_const(c, count), .step = 1};
-    if (count == 1) return xfc_int_known(v->content[0]);
-    if (!xfc_int_value(c, v->content[0], &first) || !xfc_int_value(c, v->content[1], &second)) return false;
-    if (!xfc_sub_ok(second, first, &out->step) || out->step == 0) return false;
-    for (int64_t i = 2; i < count; i++) {
-        int64_t before = second;
-        if (!xfc_int_value(c, v->content[i], &x) || !xfc_sub_ok(x, before, &before) || before != out->step)
-            return false;
-        second = x;
-    }
-    return true;
-}
-
-/* A constant of integers along one dim, the others being 1. Cheap: stops at the first element that is out of step. */
-static bool from_tensor(xfc_ctx *c, const xfc_tensor *t, xfc_views_progression *out) {
-    if (t->count < 2 || !xfc_dtype_is_int(t->dtype) || t->dtype == XFC_U64) return false;
-    for (uint32_t d = 0; d < t->rank; d++) {
-        if (t->dim[d] != 1 && t->dim[d] != t->count) return false;
-    }
-    int64_t before = xfc_tensor_get_i(t, 0), step;
-    *out = (xfc_views_progression){.start = xfc_int_const(c, before), .size = xfc_int_const(c, t->count)};
-    if (!xfc_sub_ok(xfc_tensor_get_i(t, 1), before, &out->step) || out->step == 0) return false;
-    for (int64_t i = 1; i < t->count; i++) {
-        int64_t x = xfc_tensor_get_i(t, i);
-        if (!xfc_sub_ok(x, before, &step) || step != out->step) return false;
-        before = x;
-    }
-    return true;
-}
-
-static void from_iota(xfc_ctx *c, const xfc_op *iota, xfc_views_progression *out) {
+static void from_iota(xfc_ctx *c, const xfc_op *iota, xfc_progression *out) {
     const xfc_attr *start = xfc_op_attr(iota, XFC_K_START), *step = xfc_op_attr(iota, XFC_K_STEP);
     out->start = start ? start->u.dims[0] : xfc_int_const(c, 0);
     out->size = xfc_op_attr(iota, XFC_K_SIZE)->u.dims[0];
@@ -51,11 +18,9 @@ static void from_iota(xfc_ctx *c, const xfc_op *iota, xfc_views_progression *out
 }
 
 /* The elements of v in row-major order. A reshape does not change it. */
-bool xfc_views_progression_of(xfc_ctx *c, const xfc_value *v, xfc_views_progression *out) {
-    const xfc_tensor *t;
+bool xfc_views_progression_of(xfc_ctx *c, const xfc_value *v, xfc_progression *out) {
     while (xfc_op_is(v, XFC_OP_RESHAPE) && !v->content) v = v->def->in[0].value;
-    if (from_content(c, v, out)) return true;
-    if (xfc_value_is_const(v, &t)) return from_tensor(c, t, out);
+    if (xfc_progression_of(c, v, out)) return true;
     if (!xfc_op_is(v, XFC_OP_IOTA)) return false;
     from_iota(c, v->def, out);
     return true;
@@ -68,7 +33,7 @@ static bool required_inside(const xfc_graph *g, xfc_int end, xfc_int extent) {
 }
 
 /* Every index surely lies in [0, extent); negative ones are moved up by the extent first (ONNX). */
-static bool surely_inside(const xfc_graph *g, xfc_views_progression *p, xfc_int extent) {
+static bool surely_inside(const xfc_graph *g, xfc_progression *p, xfc_int extent) {
     xfc_ctx *c = g->ctx;
     xfc_int zero = xfc_int_const(c, 0);
     if (xfc_int_lt(c, p->start, zero) == 1) p->start = xfc_int_add(c, p->start, extent);
@@ -82,7 +47,7 @@ static xfc_value *gather_as_slice(xfc_builder *b, const xfc_op *op, uint32_t axi
     xfc_ctx *c = b->graph->ctx;
     xfc_value *data = op->in[0].value;
     const xfc_type *out = &op->out[0].type;
-    xfc_views_progression p;
+    xfc_progression p;
     if (!xfc_views_progression_of(c, op->in[1].value, &p) || !surely_inside(b->graph, &p, data->type.dim[axis]))
         return NULL;
     xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
@@ -119,7 +84,7 @@ xfc_value *xfc_views_slice_progression(xfc_builder *b, const xfc_op *op) {
     xfc_ctx *c = b->graph->ctx;
     xfc_value *x = op->in[0].value;
     const xfc_type *in = &x->type, *out = &op->out[0].type;
-    xfc_views_progression p;
+    xfc_progression p;
     uint32_t axis = 0;
     while (axis < in->rank && xfc_int_is(c, in->dim[axis], 1)) axis++;
     for (uint32_t d = 0; d < in->rank; d++) {

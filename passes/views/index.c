@@ -40,7 +40,7 @@ static xfc_int at_value(xfc_ctx *, const xfc_value *, const xfc_int *index);
 
 static xfc_int at_constant(xfc_ctx *c, const xfc_value *v, const xfc_int *index) {
     const xfc_tensor *t = xfc_op_attr(v->def, XFC_K_VALUE)->u.tensor;
-    xfc_views_progression p;
+    xfc_progression p;
     double equal;
     int64_t at;
     if (t->count == 0) return XFC_INT_NONE;
@@ -56,7 +56,7 @@ static xfc_int at_source(xfc_ctx *c, const xfc_value *v, const xfc_int *index) {
     const xfc_op *op = v->def;
     int64_t at = 0;
     if (op->code != XFC_OP_DIMS) {
-        xfc_views_progression p;
+        xfc_progression p;
         if (!xfc_views_progression_of(c, v, &p)) return XFC_INT_NONE;
         return xfc_int_add(c, p.start, xfc_int_mulc(c, index[0], p.step));
     }

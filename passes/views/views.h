@@ -2,6 +2,7 @@
  * result (built before the op if new), or NULL when there is nothing to do. */
 #ifndef XFC_VIEWS_H
 #define XFC_VIEWS_H
+#include "ir/probe.h"
 #include "passes/rewrite/rewrite.h"
 
 typedef xfc_value *xfc_view_fn(xfc_builder *, const xfc_op *);
@@ -17,12 +18,8 @@ xfc_view_fn xfc_views_map;
 /* views/matmul.c: products with a matrix that was repeated for each of a batch. */
 xfc_view_fn xfc_views_matmul;
 
-/* v's elements in row-major order are start + i * step, i < size. */
-typedef struct {
-    xfc_int start, size;
-    int64_t step;
-} xfc_views_progression;
-bool xfc_views_progression_of(xfc_ctx *, const xfc_value *, xfc_views_progression *);
+/* v's elements in row-major order, of an iota, too. */
+bool xfc_views_progression_of(xfc_ctx *, const xfc_value *, xfc_progression *);
 
 static inline bool xfc_op_is(const xfc_value *v, xfc_opcode code) { return v && v->def && v->def->code == code; }
 /* Dims `from` .. of a are exactly those of b, and a's first ones are all 1. */
