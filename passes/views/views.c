@@ -219,7 +219,7 @@ static xfc_value *view_op(xfc_builder *b, const xfc_op *op) {
         if (views[i].code == op->code) return views[i].run(b, op);
     }
     if (!xfc_op_has(op, XFC_MAP)) return NULL;
-    xfc_value *decided = xfc_views_compare(b, op);
+    xfc_value *decided = xfc_views_decided(b, op);
     return decided ? decided : xfc_views_map(b, op);
 }
 

@@ -10,9 +10,8 @@ typedef xfc_value *xfc_view_fn(xfc_builder *, const xfc_op *);
 /* views/gather.c: reads whose indices are an arithmetic progression become slices; slices of a progression become
  * iota. */
 xfc_view_fn xfc_views_gather, xfc_views_slice_progression;
-/* views/index.c: indices that are a formula of their place. Comparisons of formulas whose outcome is always the
- * same. */
-xfc_view_fn xfc_views_gather_formula, xfc_views_gather_nd, xfc_views_compare;
+/* views/index.c: indices that are a formula of their place. Conditions on formulas whose outcome is always the same. */
+xfc_view_fn xfc_views_gather_formula, xfc_views_gather_nd, xfc_views_decided;
 /* views/map.c: an element-wise op of expanded operands becomes the expansion of the op on what was expanded. */
 xfc_view_fn xfc_views_map;
 /* views/matmul.c: products with a matrix that was repeated for each of a batch. */
