@@ -26,8 +26,10 @@ static bool advance(size_t *at, size_t bytes, size_t n) {
 /* Scratch of one worker: the most that any step wants. */
 static int64_t most_scratch(const xf_plan *p, const int64_t *values) {
     int64_t most = 0;
-    for (uint32_t i = 0; i < p->head->n_steps; i++)
-        if (values[p->steps[i].scratch] > most) most = values[p->steps[i].scratch];
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        int64_t bytes = xf_step_scratch(p, &p->steps[i], values);
+        if (bytes > most) most = bytes;
+    }
     return most < INT64_MAX - XF_ALIGN ? xf_scratch_stride(most) : most;
 }
 

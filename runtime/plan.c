@@ -73,15 +73,24 @@ static const char *check_sizes(const xf_plan *p) {
     return NULL;
 }
 
+static bool dtype_ok(uint32_t dtype) {
+    switch (dtype) {
+#define XK_TYPE(ID, T, CLASS, code, bits, ...) case (code) | (bits) << 8 | 1 << 16:
+#include "runtime/kernels/types.def"
+#undef XK_TYPE
+        return true;
+    default: return false;
+    }
+}
+
 static const char *check_args(const xf_plan *p) {
     const xf_plan_header *h = p->head;
     if ((uint64_t)h->n_inputs + h->n_outputs > h->n_args) return "the argument table is too short";
     for (uint32_t i = 0; i < h->n_args; i++) {
         const xf_arg *a = &p->args[i];
-        uint32_t bits = a->dtype >> 8 & 0xffu;
         if (!string_ok(p, a->name) || !range_ok(a->first_dim, a->n_dims, h->n_dims)) return "an argument is damaged";
         if (a->n_dims > XF_MAX_RANK) return "an argument has too many dims";
-        if (bits != 8 && bits != 16 && bits != 32 && bits != 64) return "an argument has an unknown element type";
+        if (!dtype_ok(a->dtype)) return "an argument has an unknown element type";
     }
     return NULL;
 }

@@ -138,11 +138,13 @@ static xf_status step_failed(xf_ctx *c, uint32_t step, int32_t status) {
     return xf_fail(&c->error, XF_E_INTERNAL, "parallel_for answered %d while running node %s", (int)status, nodes);
 }
 
-static xf_status run_step(xf_ctx *c, uint32_t index) {
-    const xf_step_info *s = &c->plan->steps[index];
-    int64_t tasks = c->values[s->tasks], grain = c->values[s->grain];
-    if (s->kind != XF_STEP_KERNEL) return xf_host_step(c, s);
-    if (tasks <= 0) return XF_OK;
+int32_t xf_run_tasks(const xf_ctx *c, xf_kernel_fn body, void *arg, int64_t tasks, int64_t grain) {
+    if (tasks <= 0) return 0;
+    if (c->threads == 1 || tasks <= grain) return body(arg, 0, tasks, 0);
+    return c->parallel(c->pool, tasks, grain < 1 ? 1 : grain, body, arg);
+}
+
+static int32_t run_kernel(xf_ctx *c, const xf_step_info *s, uint32_t index) {
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) c->buffers[i] = xf_step_operand(c, s, i);
     for (uint32_t i = 0; i < s->n_numbers; i++) c->numbers[i] = c->values[c->plan->numbers[s->first_number + i]];
     xf_frame frame = {.values = c->numbers,
@@ -151,12 +153,16 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
                       .scratch_stride = xf_scratch_stride(c->values[s->scratch]),
                       .error = &c->range_error,
                       .step = index};
-    xf_kernel_fn kernel = c->model->variant->kernels[s->kernel];
+    return xf_run_tasks(c, c->model->variant->kernels[s->kernel], &frame, c->values[s->tasks], c->values[s->grain]);
+}
+
+static xf_status run_step(xf_ctx *c, uint32_t index) {
+    const xf_step_info *s = &c->plan->steps[index];
     int32_t status = 0;
-    if (c->threads == 1 || tasks <= grain)
-        status = kernel(&frame, 0, tasks, 0);
+    if (s->kind == XF_STEP_KERNEL)
+        status = run_kernel(c, s, index);
     else
-        status = c->parallel(c->pool, tasks, grain < 1 ? 1 : grain, kernel, &frame);
+        XF_TRY(xf_host_step(c, s, &status));
     return status != 0 || c->range_error != 0 ? step_failed(c, index, status) : XF_OK;
 }
 

@@ -5,7 +5,7 @@
  *   signature.c  what the model declares, structs and JSON  run.c     one run: outputs, memory, the step loop
  *   cpuid.c      picks a code variant                       observe.c taps and profile
  *   pool.c       the default parallel_for                   threads.c how many threads by default
- *   runtime/step.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
+ *   step.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *   check.c      checksums                                  blame.c   which index was out of range
  *   cpu_level.c  what this CPU runs
@@ -157,6 +157,8 @@ void xf_ctx_destroy(xf_ctx *);
 
 /* run.c */
 void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */
+/* Tasks 0 .. tasks - 1 of a step by the context's workers, `grain` at least to each; what the host's parallel_for answers. */
+int32_t xf_run_tasks(const xf_ctx *, xf_kernel_fn body, void *arg, int64_t tasks, int64_t grain);
 /* plan: the model's or its packed one. */
 xf_status xf_run(xf_ctx *, const xf_plan *plan, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
 
@@ -175,8 +177,9 @@ xf_status xf_packed_inputs(const xf_plan *, const xf_tensor *in, size_t n_in, co
 xf_status xf_run_packed(xf_ctx *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                         xf_tensor *out, size_t n_out);
 
-/* runtime/step.c: a step of another kind than KERNEL */
-xf_status xf_host_step(xf_ctx *, const xf_step_info *);
+/* step.c: a step of another kind than KERNEL; status: what the host's parallel_for answered */
+xf_status xf_host_step(xf_ctx *, const xf_step_info *, int32_t *status);
+int64_t xf_step_scratch(const xf_plan *, const xf_step_info *, const int64_t *values); /* of any kind: bytes a worker */
 
 /* observe.c */
 xf_status xf_set_tap(xf_ctx *, const char *node_glob, xf_tap, void *user);

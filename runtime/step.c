@@ -1,46 +1,86 @@
 /* step.c - steps that are no kernel of the model: routines in C, and symbols that take their values from data.
  *
- * Both run on the thread that leads the run, between kernels, so nobody reads the values that a define changes. The
- * plan was checked: counts and indices fit. What data says is not trusted: a number outside of its symbol's range, for
- * which the memory was not laid out, ends the run.
+ * The tasks of a routine are handed out like those of a kernel; a define runs on the thread that leads the run, between
+ * steps, so nobody reads the values that it changes. The plan was checked: counts and indices fit. What data says is
+ * not trusted: a number outside of its symbol's range, for which the memory was not laid out, ends the run.
  */
 #include "runtime/kernels/routines.h"
 #include "runtime/runtime.h"
 
 _Static_assert(sizeof(xk_i64) == sizeof(int64_t), "routines take the numbers of the plan as they are");
 
-static void call(const xf_ctx *c, const xf_step_info *s) {
-    const xf_plan *p = c->plan;
+typedef struct { /* a call with its arrays */
+    const xk_routine *routine;
+    xk_call call;
     xk_array array[XK_MAX_ARRAYS];
     int64_t dims[XK_MAX_ARRAYS][XF_MAX_RANK];
-    xk_i64 number[XK_MAX_NUMBERS];
+    xk_number number[XK_MAX_NUMBERS];
+    char *scratch;
+    int64_t scratch_stride;
+} job;
+
+/* All but the addresses. */
+static void describe(const xf_plan *p, const xf_step_info *s, const int64_t *values, job *j) {
+    j->routine = &xk_routines[s->kernel];
+    j->call = (xk_call){j->array, j->number};
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) {
         const xf_arg *a = &p->args[s->first_out_arg - s->n_in + i];
-        xf_arg_shape(p, a, c->values, dims[i]);
-        array[i] = (xk_array){.data = xf_step_operand(c, s, i), .dim = dims[i], .rank = a->n_dims, .dtype = a->dtype};
+        xf_arg_shape(p, a, values, j->dims[i]);
+        j->array[i] = (xk_array){.dim = j->dims[i], .rank = a->n_dims, .dtype = a->dtype};
     }
-    for (uint32_t i = 0; i < s->n_numbers; i++) number[i] = c->values[p->numbers[s->first_number + i]];
-    xk_routines[s->kernel].run(&(xk_call){array, number});
+    for (uint32_t i = 0; i < s->n_numbers; i++) j->number[i].i = values[p->numbers[s->first_number + i]];
+}
+
+int64_t xf_step_scratch(const xf_plan *p, const xf_step_info *s, const int64_t *values) {
+    job j;
+    if (s->kind != XF_STEP_CALL) return values[s->scratch];
+    describe(p, s, values, &j);
+    return j.routine->work(&j.call).scratch;
+}
+
+static int32_t run_tasks(void *arg, int64_t begin, int64_t end, int32_t worker) {
+    const job *j = arg;
+    j->routine->run(&j->call, begin, end, j->scratch + worker * j->scratch_stride);
+    return 0;
+}
+
+static int32_t call(const xf_ctx *c, const xf_step_info *s) {
+    job j;
+    describe(c->plan, s, c->values, &j);
+    for (uint32_t i = 0; i < s->n_in + s->n_out; i++) j.array[i].data = xf_step_operand(c, s, i);
+    xk_work work = j.routine->work(&j.call);
+    j.scratch = c->scratch;
+    j.scratch_stride = xf_scratch_stride(work.scratch);
+    return xf_run_tasks(c, run_tasks, &j, work.tasks, work.grain);
+}
+
+/* The first symbol that is not where its range says: of the others the range may be nonsense. */
+static xf_status out_of_range(xf_ctx *c, const xf_step_info *s) {
+    const xf_plan *p = c->plan;
+    const xf_val *number = &p->numbers[s->first_number];
+    char nodes[400] = "";
+    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, p, s);
+    for (uint32_t i = 0; i < s->n_numbers; i += 3) {
+        int64_t v = c->values[number[i]], lo = c->values[number[i + 1]], hi = c->values[number[i + 2]];
+        if (v >= 0 && v >= lo && v <= hi) continue;
+        return xf_fail(&c->error, XF_E_RANGE, "%s is %lld, but node %s takes %lld to %lld",
+                       xf_plan_str(p, p->symbols[number[i]].name), (long long)v, nodes, (long long)lo, (long long)hi);
+    }
+    return XF_OK;
 }
 
 static xf_status define(xf_ctx *c, const xf_step_info *s) {
     const xf_plan *p = c->plan;
     const int64_t *from = xf_step_operand(c, s, 0);
-    const xf_val *number = &p->numbers[s->first_number];
-    for (uint32_t i = 0; i < s->n_numbers; i += 3) c->values[number[i]] = from[i / 3];
+    for (uint32_t i = 0; i < s->n_numbers; i += 3) c->values[p->numbers[s->first_number + i]] = from[i / 3];
     bool fits = xf_plan_eval_again(p, c->values);
-    for (uint32_t i = 0; i < s->n_numbers && fits; i += 3) {
-        int64_t v = c->values[number[i]];
-        fits = v >= 0 && v >= c->values[number[i + 1]] && v <= c->values[number[i + 2]];
-    }
-    if (fits) return xf_check_sizes(p, (uint32_t)(s - p->steps) + 1, c->values, &c->error);
-    char nodes[400] = "";
-    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, p, s);
-    return xf_fail(&c->error, XF_E_INTERNAL, "a size that comes from data is out of range in node %s", nodes);
+    XF_TRY(out_of_range(c, s));
+    if (!fits) return xf_fail(&c->error, XF_E_SHAPE, "a size that comes from data is too large");
+    return xf_check_sizes(p, (uint32_t)(s - p->steps) + 1, c->values, &c->error);
 }
 
-xf_status xf_host_step(xf_ctx *c, const xf_step_info *s) {
+xf_status xf_host_step(xf_ctx *c, const xf_step_info *s, int32_t *status) {
     if (s->kind == XF_STEP_DEFINE) return define(c, s);
-    call(c, s);
+    *status = call(c, s);
     return XF_OK;
 }

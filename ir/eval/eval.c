@@ -104,7 +104,7 @@ static xfc_status eval_into(const xfc_op *op, const xfc_eval_env *env, const xfc
     else if (info->decompose)
         status = eval_composite(op, env, in, out, scratch);
     else
-        status = xfc_routine_run(op, env, operands);
+        status = xfc_routine_run(op, env, operands, scratch);
     xfc_arena_free(scratch);
     return status;
 }

@@ -76,7 +76,7 @@ static inline int64_t xfc_ix_at(const xfc_ix *x, uint32_t lane) {
 }
 
 /* eval/routine.c: an op that calls a routine. operands: in and out, made already. */
-xfc_status xfc_routine_run(const xfc_op *, const xfc_eval_env *, const xfc_array *operands);
+xfc_status xfc_routine_run(const xfc_op *, const xfc_eval_env *, const xfc_array *operands, xfc_arena *scratch);
 /* eval/kernel.c */
 xfc_status xfc_kernel_run(const xfc_kernel *, const xfc_eval_env *, const xfc_array *operands, xfc_arena *);
 /* eval.c: an array of this type under the environment's symbols; arena NULL: without data. */

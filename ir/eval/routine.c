@@ -1,7 +1,8 @@
 /* routine.c - ops that call a routine of runtime/kernels: what it is told, and calling it natively.
  *
- * A routine sees its operands and results as they lie in memory, and the integer attributes of the op as one list, in
- * the order of the row's keys: INT is one number (0 if absent), DIMS are as many as there are.
+ * A routine sees its operands and results as they lie in memory, and the attributes of the op as one list of numbers in
+ * the order of the row's keys: INT and FLOAT are one number (0 if absent), DIMS are as many as there are. A FLOAT passes
+ * for the integer that has its bits.
  */
 #include "ir/eval/eval_impl.h"
 
@@ -22,6 +23,15 @@ bool xfc_op_routine(const xfc_op *op, uint32_t *number) {
     return *number < xk_n_routines;
 }
 
+/* What attribute `key` says as number i; absent: a NULL. */
+static xfc_int number_of(xfc_ctx *ctx, const xfc_attr *a, uint32_t i) {
+    xk_number n = {0};
+    if (a && xfc_key_kind(a->key) == XFC_ATTR_DIMS) return a->u.dims[i];
+    if (a && xfc_key_kind(a->key) == XFC_ATTR_FLOAT) n.f = a->u.f;
+    if (a && xfc_key_kind(a->key) == XFC_ATTR_INT) n.i = a->u.i;
+    return xfc_int_const(ctx, n.i);
+}
+
 uint32_t xfc_routine_numbers(const xfc_op *op, xfc_int *out) {
     xfc_ctx *ctx = op->graph->ctx;
     uint32_t n = 0;
@@ -31,21 +41,21 @@ uint32_t xfc_routine_numbers(const xfc_op *op, xfc_int *out) {
         bool found = xfc_key_from_name(xfc_intern_n(ctx->strings, at, length), &key);
         xfc_assert(found);
         const xfc_attr *a = xfc_op_attr(op, key);
-        bool is_dims = xfc_key_kind(key) == XFC_ATTR_DIMS;
-        xfc_assert(is_dims || xfc_key_kind(key) == XFC_ATTR_INT);
-        for (uint32_t i = 0; i < (is_dims ? (a ? a->n : 0) : 1); i++) {
+        xfc_attr_kind kind = xfc_key_kind(key);
+        xfc_assert(kind == XFC_ATTR_DIMS || kind == XFC_ATTR_INT || kind == XFC_ATTR_FLOAT);
+        for (uint32_t i = 0; i < (kind == XFC_ATTR_DIMS ? (a ? a->n : 0) : 1); i++) {
             xfc_assert(n < XFC_ROUTINE_NUMBERS);
-            out[n++] = is_dims ? a->u.dims[i] : xfc_int_const(ctx, a ? a->u.i : 0);
+            out[n++] = number_of(ctx, a, i);
         }
         at += length;
     }
     return n;
 }
 
-xfc_status xfc_routine_run(const xfc_op *op, const xfc_eval_env *env, const xfc_array *operands) {
+xfc_status xfc_routine_run(const xfc_op *op, const xfc_eval_env *env, const xfc_array *operands, xfc_arena *scratch) {
     _Static_assert((int)XFC_ROUTINE_NUMBERS == (int)XK_MAX_NUMBERS, "one limit");
     xk_array array[XK_MAX_ARRAYS] = {{0}};
-    xk_i64 number[XK_MAX_NUMBERS] = {0};
+    xk_number number[XK_MAX_NUMBERS] = {{0}};
     xfc_int value[XFC_ROUTINE_NUMBERS];
     uint32_t routine, n = xfc_routine_numbers(op, value), n_arrays = (uint32_t)op->n_in + op->n_out;
     bool known = xfc_op_routine(op, &routine) && n_arrays <= XK_MAX_ARRAYS;
@@ -55,12 +65,17 @@ xfc_status xfc_routine_run(const xfc_op *op, const xfc_eval_env *env, const xfc_
         if (!xfc_int_evaluate(env->ctx, value[i], env->lookup, env->user, &v))
             return xfc_fail(env->ctx, XFC_ERR_INPUT, op->loc,
                             "an attribute of %s has no value: give every input its shape", xfc_ops[op->code].name);
-        number[i] = v;
+        number[i].i = v;
     }
     for (uint32_t i = 0; i < n_arrays; i++) {
         const xfc_array *a = &operands[i];
         array[i] = (xk_array){.data = a->data, .dim = a->dim, .rank = a->rank, .dtype = xfc_dtype_dlpack(a->dtype)};
     }
-    xk_routines[routine].run(&(xk_call){array, number});
+    const xk_call call = {array, number};
+    xk_work work = xk_routines[routine].work(&call);
+    if (work.scratch < 0 || (uint64_t)work.scratch > XFC_EVAL_MAX_BYTES)
+        return xfc_fail(env->ctx, XFC_ERR_LIMIT, op->loc, "%s needs too much memory to evaluate: use smaller inputs",
+                        xfc_ops[op->code].name);
+    xk_routines[routine].run(&call, 0, work.tasks, xfc_alloc(scratch, (size_t)work.scratch, 64));
     return XFC_OK;
 }

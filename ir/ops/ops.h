@@ -16,6 +16,7 @@ xfc_status infer_reshape(xfc_infer *), infer_transpose(xfc_infer *), infer_expan
     infer_slice(xfc_infer *), infer_windows(xfc_infer *);
 xfc_status infer_concat(xfc_infer *), infer_pad(xfc_infer *), infer_pack(xfc_infer *);
 xfc_status infer_gather(xfc_infer *), infer_gather_elements(xfc_infer *), infer_gather_nd(xfc_infer *);
+xfc_status infer_top_k(xfc_infer *);
 xfc_status infer_scatter_nd(xfc_infer *), nest_scatter_nd(const xfc_op *, xfc_nestb *);
 xfc_status infer_scatter_elements(xfc_infer *), nest_scatter_elements(const xfc_op *, xfc_nestb *);
 xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *),

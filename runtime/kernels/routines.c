@@ -1,7 +1,9 @@
-/* routines.c - the table of routines.h. A new one goes to the end, and XF_CODE_ABI up. */
+/* routines.c - the table of routines.h. */
 #include "runtime/kernels/routines.h"
 
 const xk_routine xk_routines[] = {
-    {"xk_seq_offsets", xk_seq_offsets, 1, 5, 3},
+#define XK_ROUTINE(name, n_in, n_out, n_numbers) {"xk_" #name, xk_##name##_work, xk_##name, n_in, n_out, n_numbers},
+#include "runtime/kernels/routines.def"
+#undef XK_ROUTINE
 };
 const xk_u32 xk_n_routines = sizeof xk_routines / sizeof xk_routines[0];

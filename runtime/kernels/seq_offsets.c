@@ -10,37 +10,41 @@
  * keeps nothing: T and N are 0 and B2, which is 0 otherwise, is b. So the caller's two programs, one over T rows and one
  * over B2 sequences, run one or the other.
  *
- * Sequences are sorted by counting; its two tables stand in inv and tok, which are filled last.
+ * One task: the mask is read once, into scratch. Sequences are sorted by counting; its two tables stand in inv and tok,
+ * which are filled last.
  */
 #include "runtime/kernels/routines.h"
 
-enum { CODE_FLOAT = 2, CODE_BFLOAT = 4 }; /* of xk_array.dtype */
-enum { NEITHER = 2 };
+enum { NEITHER = 2 }; /* beside 0 and 1 */
 
 typedef struct {
-    const xk_array *mask;
+    const unsigned char *keep;   /* the mask: 0, 1 or NEITHER */
     xk_i64 b, s, block, n_tasks; /* n_tasks: rows of tasks */
     xk_i64 *counts;
     xk_i32 *cu, *tok, *inv, *tasks;
 } batch;
 
-XK xk_u32 bit_of_f64(double f) { return f >= 1.0 && f <= 1.0 ? 1 : f >= 0.0 && f <= 0.0 ? 0 : NEITHER; }
-XK xk_u32 bit_of_int(xk_i64 v) { return v == 0 || v == 1 ? (xk_u32)v : NEITHER; }
-XK xk_u32 bit_of_half(xk_u32 u, xk_u32 one) { return u == one ? 1 : u == 0 || u == 0x8000u ? 0 : NEITHER; }
+typedef void read_fn(const void *mask, xk_i64 n, unsigned char *keep);
 
-/* Element i of the mask: 0, 1 or NEITHER. */
-XK xk_u32 bit(const xk_array *mask, xk_i64 i) {
-    xk_u32 code = mask->dtype & 0xffu, bits = mask->dtype >> 8 & 0xffu;
-    if (bits == 8) return bit_of_int(((const unsigned char *)mask->data)[i]);
-    if (bits == 16) {
-        xk_u32 u = ((const unsigned short *)mask->data)[i];
-        if (code == CODE_FLOAT) return bit_of_half(u, 0x3c00u);
-        return code == CODE_BFLOAT ? bit_of_half(u, 0x3f80u) : bit_of_int(u);
+#define IS_0_SINT(T, x) ((x) == 0)
+#define IS_0_UINT(T, x) ((x) == 0)
+#define IS_0_FLOAT(T, x) (((x) & XK_MOST(T)) == 0) /* or -0 */
+#define XK_TYPE(ID, T, CLASS, code, bits, one, infinity)                                                               \
+    static void read_##ID(const void *mask, xk_i64 n, unsigned char *keep) {                                           \
+        const T *x = mask;                                                                                             \
+        for (xk_i64 i = 0; i < n; i++) keep[i] = x[i] == (one) ? 1 : IS_0_##CLASS(T, x[i]) ? 0 : NEITHER;              \
     }
-    if (bits == 32 && code == CODE_FLOAT) return bit_of_f64((double)((const float *)mask->data)[i]);
-    if (bits == 32) return bit_of_int(((const xk_i32 *)mask->data)[i]);
-    return code == CODE_FLOAT ? bit_of_f64(((const double *)mask->data)[i])
-                              : bit_of_int(((const xk_i64 *)mask->data)[i]);
+#include "runtime/kernels/types.def"
+#undef XK_TYPE
+
+static read_fn *reader_of(xk_u32 dtype) {
+    switch (dtype & 0xffffu) {
+#define XK_TYPE(ID, T, CLASS, code, bits, ...)                                                                         \
+    case (code) | (bits) << 8: return read_##ID;
+#include "runtime/kernels/types.def"
+#undef XK_TYPE
+    default: return 0;
+    }
 }
 
 /* Fills cu; false if this is no mask. */
@@ -49,11 +53,11 @@ static int count(const batch *q, int first, int prefix) {
     for (xk_i64 i = 0; i < q->b; i++) {
         q->cu[i] = total;
         for (xk_i64 j = 0; j < q->s; j++) {
-            xk_u32 u = bit(q->mask, i * q->s + j);
+            xk_u32 u = q->keep[i * q->s + j];
             if (u == NEITHER || (prefix && u == 1 && total - q->cu[i] != j)) return 0;
             total += (xk_i32)u;
         }
-        if (first && (q->s == 0 || bit(q->mask, i * q->s) != 1)) return 0;
+        if (first && (q->s == 0 || q->keep[i * q->s] != 1)) return 0;
     }
     q->cu[q->b] = total;
     return 1;
@@ -90,7 +94,7 @@ static void divide(const batch *q) {
 static void place(const batch *q) {
     xk_i32 n = 0;
     for (xk_i64 i = 0; i < q->b * q->s; i++) {
-        int is_kept = bit(q->mask, i) == 1;
+        int is_kept = q->keep[i] == 1;
         q->inv[i] = is_kept ? n : -1;
         if (is_kept) q->tok[n++] = (xk_i32)i;
     }
@@ -101,12 +105,18 @@ static void clear(xk_i32 *to, xk_i64 from, xk_i64 n, xk_i32 value) {
     for (xk_i64 i = from; i < n; i++) to[i] = value;
 }
 
-void xk_seq_offsets(const xk_call *c) {
+xk_work xk_seq_offsets_work(const xk_call *c) {
+    return (xk_work){.tasks = 1, .grain = 1, .scratch = c->array[0].dim[0] * c->array[0].dim[1]};
+}
+
+void xk_seq_offsets(const xk_call *c, xk_i64 begin, xk_i64 end, void *scratch) {
     const xk_array *a = c->array;
-    batch q = {.mask = &a[0], .b = a[0].dim[0], .s = a[0].dim[1], .block = c->number[1], .n_tasks = a[5].dim[0]};
+    batch q = {.keep = scratch, .b = a[0].dim[0], .s = a[0].dim[1], .block = c->number[1].i, .n_tasks = a[5].dim[0]};
     q.counts = a[1].data, q.cu = a[2].data, q.tok = a[3].data, q.inv = a[4].data, q.tasks = a[5].data;
     xk_i64 all = q.b * q.s;
-    int is_mask = q.b <= 0x7fffffff && all <= 0x7fffffff && count(&q, c->number[0] != 0, c->number[2] != 0);
+    (void)begin, (void)end; /* the one task */
+    reader_of(a[0].dtype)(a[0].data, all, scratch);
+    int is_mask = q.b <= 0x7fffffff && all <= 0x7fffffff && count(&q, c->number[0].i != 0, c->number[2].i != 0);
     q.counts[0] = q.counts[1] = 0;
     q.counts[2] = is_mask ? 0 : q.b;
     if (is_mask) {

@@ -102,6 +102,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_GATHER_ND] = make_gather_nd,
     [XFC_OP_SCATTER_ND] = make_scatter_nd,
     [XFC_OP_SCATTER_ELEMENTS] = make_scatter_elements,
+    [XFC_OP_TOP_K] = make_top_k,
     [XFC_OP_SEQ_OFFSETS] = make_seq_offsets,
     [XFC_OP_UNPACK] = make_unpack,
     [XFC_OP_PACK_RAGGED] = make_pack_ragged,

@@ -263,3 +263,20 @@ xfc_value *make_cumsum(maker *m, xfc_opcode code, xfc_dtype t) {
                        xfc_attr_int(XFC_K_REVERSE, maker_chance(m, 50))};
     return maker_build(m, code, &x, 1, attr, 3);
 }
+
+/* --- the first in order --- */
+
+/* A few, or as many as there are; either output. */
+xfc_value *make_top_k(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_value *x = maker_pick(m, t, 1, 4);
+    if (!x) return NULL;
+    uint32_t axis = maker_below(m, x->type.rank);
+    int64_t lo, hi;
+    xfc_int_range(m->ctx, x->type.dim[axis], &lo, &hi);
+    bool all = maker_chance(m, 30);
+    xfc_int k = all ? x->type.dim[axis] : maker_constant(m, diff_between(&m->seed, 0, lo < 6 ? lo : 6));
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_dims(XFC_K_SIZE, &k, 1),
+                       xfc_attr_int(XFC_K_LARGEST, maker_chance(m, 50))};
+    xfc_value *v = maker_build(m, code, &x, 1, attr, XFC_COUNT(attr));
+    return v ? &v->def->out[maker_below(m, 2)] : NULL;
+}

@@ -33,7 +33,30 @@ static void check_row(xfc_opcode code) {
     if (test_failed != before) fprintf(stderr, "    in row %u, %s\n", (unsigned)code, row->name ? row->name : "?");
 }
 
+/* Integers, sizes and floats, the last by their bits, in the order of the row's keys. */
+static void check_numbers(void) {
+    xfc_ctx *ctx = xfc_ctx_new();
+    xfc_graph *g = xfc_graph_new(ctx, "g");
+    xfc_int dim[2] = {xfc_int_symbol(ctx, "n", 0, 9), xfc_int_const(ctx, 4)}, out[XFC_ROUTINE_NUMBERS];
+    xfc_value *x = xfc_graph_add_input(g, "x", xfc_type_make(XFC_F32, 2, dim));
+    xfc_attr norm[] = {xfc_attr_int(XFC_K_AXIS, 1), xfc_attr_float(XFC_K_EPS, -0.75)};
+    xfc_builder b = {.graph = g};
+    xfc_value *v = xfc_build(&b, XFC_OP_LAYERNORM, &x, 1, norm, 2);
+    int64_t bits, want;
+    memcpy(&want, &(double){-0.75}, sizeof want);
+    if (CHECK(v) && CHECK_INT(xfc_routine_numbers(v->def, out), 2)) {
+        CHECK(xfc_int_is(ctx, out[0], 1));
+        CHECK(xfc_int_value(ctx, out[1], &bits) && bits == want);
+    }
+    xfc_attr first[] = {xfc_attr_int(XFC_K_AXIS, 0), xfc_attr_dims(XFC_K_SIZE, dim, 1), xfc_attr_int(XFC_K_LARGEST, 1)};
+    v = xfc_build(&b, XFC_OP_TOP_K, &x, 1, first, 3);
+    if (CHECK(v) && CHECK_INT(xfc_routine_numbers(v->def, out), 3)) CHECK(xfc_int_same(out[1], dim[0]));
+    xfc_graph_free(g);
+    xfc_ctx_free(ctx);
+}
+
 int main(void) {
+    check_numbers();
     for (unsigned code = 0; code < XFC_OP_COUNT; code++) check_row((xfc_opcode)code);
     for (unsigned s = 0; s < XFC_S_COUNT; s++) { /* a scalar and the op of the same name agree in arity */
         xfc_opcode code;

@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 6u
+#define XF_CODE_ABI 7u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
@@ -98,8 +98,9 @@ typedef struct {
 } xf_operand;
 /* INPUT, OUTPUT: index. WEIGHT: offset in bytes into the weights. WORK: value = byte offset into the workspace. */
 
-/* What does the step. KERNEL: code of the model; numbers are what it reads in frame->values. CALL: a routine of runtime/kernels; its operands and results are
- * described by args first_out_arg - n_in and on, numbers are what it is told beside them. DEFINE: symbols take their
+/* What does the step. KERNEL: code of the model; numbers are what it reads in frame->values. CALL: a routine of
+ * runtime/kernels; its operands and results are described by args first_out_arg - n_in and on, numbers are what it is
+ * told beside them, and it knows its tasks and its scratch itself. DEFINE: symbols take their
  * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each. */
 enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE };
 typedef struct {

@@ -1,0 +1,19 @@
+/* top_k.c - the type of what top_k finds: the shape of x with k of its elements along the axis. */
+#include "ir/ops/ops.h"
+
+xfc_status infer_top_k(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    uint32_t axis;
+    int64_t lo = -1, hi;
+    XFC_TRY(xfc_infer_axis(inf, xfc_op_int(inf->op, XFC_K_AXIS, 0), x->rank, &axis));
+    if (size->n == 1) xfc_int_range(inf->ctx, size->u.dims[0], &lo, &hi);
+    if (lo < 0)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "top_k takes one size, how many elements to find: give a number that is not negative");
+    XFC_TRY(xfc_infer_at_most(inf, size->u.dims[0], x->dim[axis], "the elements that top_k finds and their number"));
+    inf->out[0] = *x;
+    inf->out[0].dim[axis] = size->u.dims[0];
+    inf->out[1] = xfc_type_make(XFC_I64, x->rank, inf->out[0].dim);
+    return XFC_OK;
+}

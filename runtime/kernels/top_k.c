@@ -1,0 +1,210 @@
+/* top_k.c - the first k elements of each row along an axis, in order, and where they were.
+ *
+ * Operand 0: x [.., n, ..]. Numbers: the axis, k <= n, whether the largest come first or the smallest. Results: the
+ * elements [.., k, ..] and their places in the row, i64. Of equal elements (-0 equals 0) the one that stands before the
+ * other comes first. NaN is larger than any number.
+ *
+ * Elements are compared as keys: integers of their size that order as they do, turned round for the smallest. A walk
+ * over the row keeps those whose key is above the bound, the k-th best so far: no later element with that key is wanted.
+ * Where there is no room for another block the best k stay and the bound rises, so a row costs O(n + k log k) whatever
+ * stands in it. Most blocks of a long row end with the question whether any of their keys is above the bound, which
+ * compilers ask with vectors.
+ *
+ * Sorting is quicksort of the part that matters, by the median of three, and heap sort where that splits badly.
+ */
+#include "runtime/kernels/routines.h"
+
+enum { BLOCK = 32, FEW = 16 };
+
+typedef struct {
+    xk_i64 key, at;
+} entry;
+
+typedef struct {
+    xk_i64 rows, inner, n, k; /* x [rows / inner, n, inner] */
+} sizes;
+
+typedef struct { /* one row; elements are `step` apart */
+    const void *x;
+    xk_i64 step, bound;
+    int has_bound, smallest;
+} row;
+
+/* --- elements --- */
+
+typedef int above_fn(const row *, xk_i64 begin);
+typedef xk_i64 pick_fn(const row *, xk_i64 begin, xk_i64 end, entry *to);
+typedef void put_fn(const row *, const entry *, xk_i64 k, void *to);
+typedef struct {
+    above_fn *above; /* has an element of the block from begin on a key above the bound? */
+    pick_fn *pick;   /* appends those that have and answers how many; writes as many entries as it looks at */
+    put_fn *put;     /* writes the elements of these entries */
+} element;
+
+#define KEY_SINT(T, x, infinity) (x)
+#define KEY_UINT(T, x, infinity) ((x) ^ ~XK_MOST(T))
+#define SIGN(T, x) ((x) >> (8 * sizeof(T) - 1)) /* -1 or 0 */
+#define KEY_FLOAT(T, x, infinity)                                                                                      \
+    (((x) & XK_MOST(T)) > (infinity) ? XK_MOST(T) : (((x) & XK_MOST(T)) ^ SIGN(T, x)) - SIGN(T, x))
+
+#define XK_TYPE(ID, T, CLASS, code, bits, one, infinity)                                                               \
+    XK T key_##ID(T x, int smallest) { return (T)(KEY_##CLASS(T, x, infinity) ^ -smallest); }                          \
+    static int above_##ID(const row *r, xk_i64 begin) {                                                                \
+        const T *x = (const T *)r->x + begin, bound = (T)r->bound;                                                     \
+        T any = 0;                                                                                                     \
+        for (int i = 0; i < BLOCK; i++) any = (T)(any | (key_##ID(x[i], r->smallest) > bound));                        \
+        return any != 0;                                                                                               \
+    }                                                                                                                  \
+    static xk_i64 pick_##ID(const row *r, xk_i64 begin, xk_i64 end, entry *to) {                                       \
+        const T *x = r->x;                                                                                             \
+        xk_i64 n = 0;                                                                                                  \
+        for (xk_i64 i = begin; i < end; i++) {                                                                         \
+            to[n] = (entry){key_##ID(x[i * r->step], r->smallest), i};                                                 \
+            n += !r->has_bound || to[n].key > r->bound;                                                                \
+        }                                                                                                              \
+        return n;                                                                                                      \
+    }                                                                                                                  \
+    static void put_##ID(const row *r, const entry *from, xk_i64 k, void *to) {                                        \
+        const T *x = r->x;                                                                                             \
+        for (xk_i64 i = 0; i < k; i++) ((T *)to)[i * r->step] = x[from[i].at * r->step];                               \
+    }
+#include "runtime/kernels/types.def"
+#undef XK_TYPE
+
+static element element_of(xk_u32 dtype) {
+    switch (dtype & 0xffffu) {
+#define XK_TYPE(ID, T, CLASS, code, bits, ...)                                                                         \
+    case (code) | (bits) << 8: return (element){above_##ID, pick_##ID, put_##ID};
+#include "runtime/kernels/types.def"
+#undef XK_TYPE
+    default: return (element){0};
+    }
+}
+
+/* --- sorting --- */
+
+XK int before(entry a, entry b) { return a.key > b.key || (a.key == b.key && a.at < b.at); }
+
+XK void swap(entry *a, entry *b) {
+    entry t = *a;
+    *a = *b, *b = t;
+}
+
+static void insertion_sort(entry *a, xk_i64 n) {
+    for (xk_i64 i = 1; i < n; i++) {
+        entry e = a[i];
+        xk_i64 j = i;
+        for (; j > 0 && before(e, a[j - 1]); j--) a[j] = a[j - 1];
+        a[j] = e;
+    }
+}
+
+/* Place i of a heap with its last element on top takes its place below. */
+static void sift(entry *a, xk_i64 i, xk_i64 n) {
+    for (xk_i64 child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && before(a[child], a[child + 1])) child++;
+        if (!before(a[i], a[child])) return;
+        swap(&a[i], &a[child]);
+    }
+}
+
+static void heap_sort(entry *a, xk_i64 n) {
+    for (xk_i64 i = n / 2; i-- > 0;) sift(a, i, n);
+    while (n-- > 1) {
+        swap(&a[0], &a[n]);
+        sift(a, 0, n);
+    }
+}
+
+/* Of three entries or more: all in front of the answer come before all from it on; neither part is empty. */
+static xk_i64 split(entry *a, xk_i64 n) {
+    entry x = a[0], y = a[n / 2], z = a[n - 1];
+    entry middle = before(x, y) ? (before(y, z) ? y : before(x, z) ? z : x) : before(x, z) ? x : before(y, z) ? z : y;
+    for (xk_i64 i = -1, j = n;;) {
+        do i++;
+        while (before(a[i], middle));
+        do j--;
+        while (before(middle, a[j]));
+        if (i >= j) return j + 1;
+        swap(&a[i], &a[j]);
+    }
+}
+
+/* The first k to the front, in order if they are to be sorted. No more than 2 * log2(n) bad splits are suffered. */
+static void arrange(entry *a, xk_i64 n, xk_i64 k, int sorted, int splits) {
+    while (n > FEW && (sorted || k < n)) {
+        if (splits-- == 0) {
+            heap_sort(a, n);
+            return;
+        }
+        xk_i64 first = split(a, n);
+        if (k <= first) {
+            n = first;
+            continue;
+        }
+        if (sorted) arrange(a, first, first, 1, splits);
+        a += first, n -= first, k -= first;
+    }
+    if (sorted || k < n) insertion_sort(a, n);
+}
+
+static int most_splits(xk_i64 n) {
+    int splits = 2;
+    for (; n > 1; n /= 2) splits += 2;
+    return splits;
+}
+
+/* --- rows --- */
+
+static sizes sizes_of(const xk_call *c) {
+    const xk_array *x = &c->array[0];
+    sizes s = {1, 1, x->dim[c->number[0].i], c->number[1].i};
+    for (xk_u32 d = 0; d < x->rank; d++)
+        if (d != c->number[0].i) s.rows *= x->dim[d];
+    for (xk_u32 d = (xk_u32)c->number[0].i + 1; d < x->rank; d++) s.inner *= x->dim[d];
+    return s;
+}
+
+/* Entries that are kept at most: so many that making room for a block halves them. */
+static xk_i64 most_entries(const sizes *s) { return (s->k < s->n / 2 ? 2 * s->k : s->n) + BLOCK; }
+
+/* The k best of the row to the front of e, in order. */
+static void find(row *r, const element *type, const sizes *s, entry *e) {
+    xk_i64 n = 0, most = most_entries(s);
+    for (xk_i64 begin = 0, end; begin < s->n; begin = end) {
+        end = begin + BLOCK < s->n ? begin + BLOCK : s->n;
+        if (n + (end - begin) > most) {
+            arrange(e, n, s->k, 0, most_splits(n));
+            n = s->k;
+            r->bound = e[0].key;
+            for (xk_i64 i = 1; i < n; i++) r->bound = e[i].key < r->bound ? e[i].key : r->bound;
+            r->has_bound = 1;
+        }
+        if (!r->has_bound || r->step > 1 || end - begin < BLOCK || type->above(r, begin))
+            n += type->pick(r, begin, end, e + n);
+    }
+    arrange(e, n, s->k, 1, most_splits(n));
+}
+
+xk_work xk_top_k_work(const xk_call *c) {
+    enum { ELEMENTS = 1 << 15 }; /* worth a worker's while */
+    const sizes s = sizes_of(c);
+    xk_work work = {.tasks = s.k > 0 ? s.rows : 0, .grain = ELEMENTS / (s.n + 1) + 1};
+    if (work.tasks > 0) work.scratch = most_entries(&s) * (xk_i64)sizeof(entry);
+    return work;
+}
+
+void xk_top_k(const xk_call *c, xk_i64 begin, xk_i64 end, void *scratch) {
+    const xk_array *x = &c->array[0], *value = &c->array[1], *at = &c->array[2];
+    const sizes s = sizes_of(c);
+    const element type = element_of(x->dtype);
+    xk_i64 bytes = (x->dtype >> 8 & 0xffu) / 8;
+    entry *e = scratch;
+    for (xk_i64 i = begin; i < end; i++) {
+        xk_i64 from = i / s.inner * s.n * s.inner + i % s.inner, to = i / s.inner * s.k * s.inner + i % s.inner;
+        row r = {.x = (const char *)x->data + from * bytes, .step = s.inner, .smallest = c->number[2].i == 0};
+        find(&r, &type, &s, e);
+        type.put(&r, e, s.k, (char *)value->data + to * bytes);
+        for (xk_i64 k = 0; k < s.k; k++) ((xk_i64 *)at->data)[to + k * s.inner] = e[k].at;
+    }
+}
