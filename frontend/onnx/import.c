@@ -115,7 +115,7 @@ xfc_status xfc_bind_initializers(xfc_importer *im, xfc_body *body, const Onnx__G
     return XFC_OK;
 }
 
-/* A size that data decides is no size of an output, as callers cannot prepare for it. */
+/* Does data decide this size? */
 static bool has_found_size(const xfc_ctx *c, xfc_int e) {
     const xfc_int_info *i = xfc_int_look(c, e);
     if (i->kind == XFC_INT_CONST || i->kind == XFC_INT_SYMBOL)
@@ -126,6 +126,37 @@ static bool has_found_size(const xfc_ctx *c, xfc_int e) {
     return i->kind != XFC_INT_SUM && (has_found_size(c, i->a) || has_found_size(c, i->b));
 }
 
+/* The number that the file declares for dim d of an output. */
+static bool declared(const Onnx__ValueInfoProto *o, uint32_t d, int64_t *out) {
+    const Onnx__TensorTypeProto *t = o->type ? o->type->tensor_type : NULL;
+    if (!t || !t->shape || d >= t->shape->n_dim || !t->shape->dim[d]->has_dim_value) return false;
+    *out = t->shape->dim[d]->dim_value;
+    return *out >= 0 && *out <= XFC_DIM_MAX;
+}
+
+/* Callers can prepare for a size that data decides if the file says which it will be: another is an error of the run. */
+static xfc_value *as_declared(xfc_importer *im, const Onnx__ValueInfoProto *o, xfc_value *v) {
+    const xfc_type *t = &v->type;
+    xfc_builder b = im->builder;
+    xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
+    int64_t step[XFC_MAX_RANK], number;
+    bool any = false;
+    if (v->def) b.loc = v->def->loc;
+    for (uint32_t d = 0; d < t->rank; d++) {
+        start[d] = xfc_int_const(im->ctx, 0), size[d] = t->dim[d], step[d] = 1;
+        if (!has_found_size(im->ctx, t->dim[d]) || !declared(o, d, &number)) continue;
+        any = true;
+        size[d] = xfc_int_const(im->ctx, number);
+        if (!xfc_graph_require(im->graph, t->dim[d], size[d], 0, b.loc))
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, b.loc,
+                            "dim %u of output '%s' is never %lld, as the file declares; export the model again", d,
+                            o->name, (long long)number),
+                   NULL;
+    }
+    return any ? xfc_b_slice(&b, v, start, size, step) : v;
+}
+
+/* No other size that data decides is one of an output. */
 static void check_found_sizes(xfc_importer *im, xfc_value *const *value, const char *const *name, size_t n) {
     for (size_t i = 0; i < n; i++) {
         bool found = false;
@@ -133,7 +164,8 @@ static void check_found_sizes(xfc_importer *im, xfc_value *const *value, const c
             found = found || has_found_size(im->ctx, value[i]->type.dim[d]);
         if (found)
             xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = im->file.path},
-                     "a dim of output '%s' depends on the values of the inputs; make an output of fixed size of it",
+                     "a dim of output '%s' depends on the values of the inputs; make an output of fixed size of it, or "
+                     "declare the size that it will have",
                      name[i]);
     }
 }
@@ -150,6 +182,7 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
             xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
                      "output '%s' is a sequence; make its tensors outputs of their own", name[i]);
         value[i] = xfc_bound_value(im, bound, loc);
+        if (value[i]) value[i] = as_declared(im, g->output[i], value[i]);
     }
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
     for (size_t i = 0; i < g->n_output; i++) xfc_assert(value[i]);

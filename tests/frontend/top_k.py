@@ -123,6 +123,19 @@ def of_data():
     run("counted", m, [((a,), [np.float32(a[a > 0].sum())]) for a in (x, -x, np.abs(x), -np.abs(x), x[:0])])
 
 
+def declared():
+    """A size from data is one of an output if the file says which."""
+    x = values(np.float32, (2, 5))
+    m = model([node("k")], [("x", x, ("b", "m")), ("k", np.int64([1]), [1])], [("v", of_type(x), ["b", 3]), ("i", T.INT64, ["b", 3])])
+    wrong = "best.*({0} and {1}|{1} and {0}|{0} against {1})"
+    run("a declared size", m, [((x, np.int64([3])), list(top_k(x, 3))), ((x, np.int64([2])), wrong.format(2, 3)),
+                               ((x, np.int64([4])), wrong.format(4, 3)), ((x, np.int64([3])), list(top_k(x, 3)))])
+    never = model([node("k")], [("x", x, x.shape), ("k", np.int64([1]), [1])], [("v", of_type(x), [2, 6])])
+    run("a size that it never has", never, [((x, np.int64([1])), "dim 1 of output 'v' is never 6")], sys.argv[1:2])
+    open_size = model([node("k")], [("x", x, x.shape), ("k", np.int64([1]), [1])], outputs(x))
+    run("no declared size", open_size, [((x, np.int64([1])), "a dim of output 'v' depends on the values")], sys.argv[1:2])
+
+
 def refused():
     x = np.zeros((2, 5), np.float32)
     for name, k, attributes, pattern in (
@@ -142,6 +155,7 @@ def main():
     known()
     of_sizes()
     of_data()
+    declared()
     refused()
     print(f"{len(FAILED)} failed")
     return 1 if FAILED else 0
