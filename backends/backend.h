@@ -31,8 +31,12 @@ typedef struct {
 } xfc_kernel_set;
 xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *);
 
+/* Is there a tile in it that the target computes by what no level of a CPU brings? */
+bool xfc_kernel_set_gains(const xfc_kernel_set *, const xfc_target *);
+
 typedef struct {
     const char *name;
+    const char *const *isas;                                           /* NULL-terminated, worst first */
     xfc_status (*configure)(xfc_ctx *, xfc_target *, const char *isa); /* names, features, vector width */
     /* One relocatable object (what == "obj"), assembly ("asm"), LLVM IR ("llvm") or PTX ("ptx") holding every kernel of
      * the set for one ISA, by number. */

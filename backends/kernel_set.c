@@ -6,6 +6,7 @@
  * appearance, so they depend on the graphs alone.
  */
 #include "backends/backend.h"
+#include "ir/contract.h"
 #include "ir/defined.h"
 #include "ir/text/text.h"
 #include <string.h>
@@ -126,4 +127,17 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
     for (uint32_t i = 0; i < defined.n; i++) xfc_push(arena, s.found, s.n, s.cap) = defined.symbol[i];
     *out = s.found;
     return s.n;
+}
+
+bool xfc_kernel_set_gains(const xfc_kernel_set *set, const xfc_target *t) {
+    for (uint32_t i = 0; i < set->n_kernels; i++) {
+        const xfc_kernel *k = set->step[set->kernel[i]].op->kernel;
+        for (uint32_t s = 0; s < k->n_steps; s++) {
+            if (k->steps[s].kind != XFC_STEP_TILE) continue;
+            const xfc_contract c = xfc_tile_contract(k, k->steps[s].u.tile);
+            const xfc_tile_shape *shape = xfc_tile_for(t, &c);
+            if (shape && shape->needs & ~(uint32_t)XFC_HAS_BY_LEVEL) return true;
+        }
+    }
+    return false;
 }

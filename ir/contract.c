@@ -2,8 +2,8 @@
 #include "ir/contract.h"
 
 static const xfc_tile_shape shapes[] = {
-#define XFC_TILE(id, left, right, total, needs_fma, bytes, n_rows, n_vectors, n_unroll)                                \
-    {#id, XFC_##left, XFC_##right, XFC_##total, needs_fma, bytes, n_rows, n_vectors, n_unroll},
+#define XFC_TILE(id, left, right, total, needed, bytes, n_rows, n_vectors, n_unroll)                                   \
+    {#id, XFC_##left, XFC_##right, XFC_##total, needed, bytes, n_rows, n_vectors, n_unroll},
 #include "ir/tiles.def"
 #undef XFC_TILE
 };
@@ -29,7 +29,7 @@ xfc_contract xfc_tile_contract(const xfc_kernel *k, const xfc_tile *t) {
 const xfc_tile_shape *xfc_tile_for(const xfc_target *t, const xfc_contract *c) {
     for (uint32_t i = 0; i < XFC_COUNT(shapes) && c->panel == XFC_PANEL; i++) {
         const xfc_tile_shape *s = &shapes[i];
-        bool runs = !t || (s->vector_bytes <= t->vector_bytes && (t->has_fma || !s->fma));
+        bool runs = !t || (s->vector_bytes <= t->vector_bytes && (s->needs & ~t->features) == 0);
         if (runs && s->a == c->a && s->b == c->b && s->sum == c->sum) return s;
     }
     return NULL;

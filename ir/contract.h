@@ -26,7 +26,7 @@ xfc_contract xfc_tile_contract(const xfc_kernel *, const xfc_tile *);
 typedef struct { /* a row of tiles.def */
     const char *name;
     xfc_dtype a, b, sum;
-    bool fma;
+    uint32_t needs; /* XFC_HAS_* */
     uint32_t vector_bytes, rows, vectors, unroll;
 } xfc_tile_shape;
 

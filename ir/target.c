@@ -28,9 +28,9 @@ const xfc_target xfc_target_cpu_generic = {
     .isa = "x86-64-v3",
     .triple = "x86_64-unknown-linux-gnu",
     .cpu = "x86-64-v3",
-    .features = "",
+    .attributes = "",
     .vector_bytes = 32,
-    .has_fma = true,
+    .features = XFC_HAS_FMA,
     .claims = cpu_claims,
 };
 
@@ -39,8 +39,8 @@ const xfc_target xfc_target_cuda_generic = {
     .isa = "sm_80",
     .triple = "nvptx64-nvidia-cuda",
     .cpu = "sm_80",
-    .features = "+ptx70",
+    .attributes = "+ptx70",
     .vector_bytes = 0,
-    .has_fma = true,
+    .features = XFC_HAS_FMA,
     .claims = NULL,
 };

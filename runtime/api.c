@@ -75,7 +75,7 @@ static xf_status plan_failed(const xf_plan_header *h, const char *section, const
 }
 
 static bool variants_damaged(const xf_variant *v) {
-    uint64_t check = xf_variants_check(v);
+    uint32_t check = xf_variants_check(v);
     while (v->name) v++;
     return v->level != check;
 }

@@ -63,6 +63,7 @@ uint32_t xf_variants_check(const xf_variant *v) {
     for (; v->name; v++) {
         crc = xf_crc32c(crc, v->name, strlen(v->name) + 1);
         crc = xf_crc32c(crc, &v->level, sizeof v->level);
+        crc = xf_crc32c(crc, &v->features, sizeof v->features);
     }
     return crc;
 }

@@ -106,7 +106,8 @@ void xf_weights_close(xf_model *);
 xf_status xf_signature_make(xf_model *, xf_error *);
 void xf_signature_free(xf_model *);
 
-uint64_t xf_cpu_level(void); /* cpu_level.c */
+uint32_t xf_cpu_level(void); /* cpu_level.c */
+uint32_t xf_cpu_features(void);
 /* cpuid.c: NULL name: the best variant that this CPU runs. */
 xf_status xf_variant_pick(const xf_variant *variants, const char *name, const xf_variant **out, xf_error *);
 

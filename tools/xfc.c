@@ -79,32 +79,56 @@ static bool as_json(const options *o) { return o->diagnostics && !strcmp(o->diag
 static int report(const options *o) { return xf_report_diags(o->ctx, as_json(o)); }
 
 /* The best variant that this machine runs; NULL: none. */
-static const char *native_isa(void) {
-    uint64_t level = xf_cpu_level();
-    return level >= 4 ? "x86-64-v4" : level == 3 ? "x86-64-v3" : level == 2 ? "x86-64-v2" : NULL;
+static const char *native_isa(options *o, const xfc_backend *backend) {
+    const char *best = NULL;
+    for (const char *const *isa = backend->isas; *isa; isa++) {
+        xfc_target t;
+        bool known = backend->configure(o->ctx, &t, *isa) == XFC_OK;
+        if (known && t.level <= xf_cpu_level() && !(t.cpu_features & ~xf_cpu_features())) best = *isa;
+    }
+    return best;
 }
 
 static bool add_isa(options *o, const xfc_backend *backend, const char *isa) {
-    if (!strcmp(isa, "native") && !strcmp(backend->name, "cpu")) isa = native_isa();
-    if (!isa) return xf_cli_wrong("xfc", "-march=native: this machine runs none of x86-64-v2, -v3 and -v4"), false;
+    if (!strcmp(isa, "native") && !strcmp(backend->name, "cpu")) isa = native_isa(o, backend);
+    if (!isa) return xf_cli_wrong("xfc", "-march=native: this machine runs no variant that xfc knows"), false;
     for (uint32_t i = 0; i < o->n_isas; i++)
         if (!strcmp(o->isas[i], isa)) return true;
-    if (o->n_isas == XFC_COUNT(o->isas)) return xf_cli_wrong("xfc", "-march=%s: too many variants", o->march), false;
-    o->isas[o->n_isas++] = isa;
     /* before any work: a wrong -march is no error of the model */
-    if (backend->configure(o->ctx, &(xfc_target){0}, isa) == XFC_OK) return true;
-    report(o);
-    return false;
+    if (backend->configure(o->ctx, &(xfc_target){0}, isa) != XFC_OK) return report(o), false;
+    xfc_assert(o->n_isas < XFC_COUNT(o->isas));
+    o->isas[o->n_isas++] = isa;
+    return true;
 }
 
+/* Of those given, in the backend's order: the last one that runs is taken. Without -march: what every CPU of a level runs. */
 static bool split_isas(options *o, const xfc_backend *backend) {
-    const char *list = o->march ? o->march : !strcmp(backend->name, "cuda") ? "sm_80" : "x86-64-v2,x86-64-v3,x86-64-v4";
-    for (const char *p = list; *p;) {
+    for (const char *p = o->march ? o->march : ""; *p;) {
         size_t n = strcspn(p, ",");
         if (n && !add_isa(o, backend, xfc_sprintf(o->ctx->arena, "%.*s", (int)n, p))) return false;
         p += n + (p[n] == ',');
     }
-    return o->n_isas > 0 || (xf_cli_wrong("xfc", "-march=%s names no variant", list), false);
+    if (o->march && o->n_isas == 0) return xf_cli_wrong("xfc", "-march=%s names no variant", o->march), false;
+    uint32_t n = o->n_isas;
+    const char *given[XFC_COUNT(o->isas)];
+    memcpy(given, o->isas, sizeof given);
+    o->n_isas = 0;
+    for (const char *const *isa = backend->isas; *isa; isa++) {
+        xfc_target t;
+        bool wanted = !o->march && backend->configure(o->ctx, &t, *isa) == XFC_OK && t.cpu_features == 0;
+        for (uint32_t i = 0; i < n; i++) wanted |= !strcmp(given[i], *isa);
+        if (wanted) o->isas[o->n_isas++] = *isa;
+    }
+    return true;
+}
+
+/* Without -march: also the variants whose features the model's tiles use. */
+static void add_gaining(options *o, const xfc_backend *backend, const xfc_kernel_set *set) {
+    for (const char *const *isa = backend->isas; *isa && !o->march; isa++) {
+        xfc_target t;
+        if (backend->configure(o->ctx, &t, *isa) == XFC_OK && t.cpu_features && xfc_kernel_set_gains(set, &t))
+            add_isa(o, backend, *isa);
+    }
 }
 
 /* "a,b" */
@@ -154,6 +178,7 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
     xfc_status s = XFC_OK;
     if (packed) xfc_share_weights(g, packed);
     const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, o->ctx->arena);
+    add_gaining(o, backend, &set);
     for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++)
         s = emit_isa(o, backend, &set, o->isas[i], "obj", &objects[i]);
     const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", isa_list(o), NULL};
@@ -317,7 +342,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_SECTION, "target", NULL, NULL, NULL},
         {XF_CLI_TEXT, "target", "cpu|cuda", "default cpu; cuda is PTX text", &o.target},
         {XF_CLI_TEXT, "march", "LIST",
-         "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: all three);\nnative: the best that runs here",
+         "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: these, and\nx86-64-v4-bf16 where the model has use for it);\nnative: the best that runs here",
          &o.march},
         {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
         {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},

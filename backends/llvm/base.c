@@ -31,24 +31,25 @@ static LLVMValueRef kernels_of(xfc_emit *e, const char *isa) {
     return g;
 }
 
+static LLVMValueRef variant(xfc_emit *e, const xf_variant *v, LLVMValueRef name, LLVMValueRef kernels) {
+    LLVMValueRef value[4] = {name, LLVMConstInt(e->i32, v->level, false), LLVMConstInt(e->i32, v->features, false),
+                             kernels};
+    return LLVMConstStructInContext(e->llvm, value, 4, false);
+}
+
 static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
-    LLVMTypeRef field[3] = {e->ptr, e->i64, e->ptr}, row = LLVMStructTypeInContext(e->llvm, field, 3, false);
-    LLVMValueRef *rows = xfc_new_array(e->arena, LLVMValueRef, n + 1);
+    LLVMValueRef *rows = xfc_new_array(e->arena, LLVMValueRef, n + 1), none = LLVMConstNull(e->ptr);
     xf_variant *table = xfc_new_array(e->arena, xf_variant, n + 1);
     for (uint32_t i = 0; i < n; i++) {
-        size_t length = strlen(isas[i]);
-        unsigned level = length && isas[i][length - 1] >= '0' && isas[i][length - 1] <= '9'
-                             ? (unsigned)(isas[i][length - 1] - '0')
-                             : 0;
-        LLVMValueRef value[3] = {text(e, isas[i]), LLVMConstInt(e->i64, level, false), kernels_of(e, isas[i])};
-        rows[i] = LLVMConstStructInContext(e->llvm, value, 3, false);
-        table[i] = (xf_variant){.name = isas[i], .level = level};
+        xfc_target t;
+        if (xfc_backend_cpu.configure(e->ctx, &t, isas[i]) != XFC_OK) xfc_bug(__FILE__, __LINE__, "ISA %s", isas[i]);
+        table[i] = (xf_variant){.name = isas[i], .level = t.level, .features = t.cpu_features};
+        rows[i] = variant(e, &table[i], text(e, isas[i]), kernels_of(e, isas[i]));
     }
     table[n] = (xf_variant){0};
-    LLVMValueRef last[3] = {LLVMConstNull(e->ptr), LLVMConstInt(e->i64, xf_variants_check(table), false),
-                            LLVMConstNull(e->ptr)};
-    rows[n] = LLVMConstStructInContext(e->llvm, last, 3, false);
-    return LLVMConstArray2(row, rows, n + 1);
+    table[n].level = xf_variants_check(table);
+    rows[n] = variant(e, &table[n], none, none);
+    return LLVMConstArray2(LLVMTypeOf(rows[n]), rows, n + 1);
 }
 
 static LLVMValueRef plan_blob(xfc_emit *e, const char *name, const char *section, const xfc_blob *plan) {

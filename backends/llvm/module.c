@@ -51,7 +51,7 @@ static xfc_status make_machine(xfc_emit *e) {
     LLVMCodeGenOptLevel level = e->opt_level >= 2   ? LLVMCodeGenLevelAggressive
                                 : e->opt_level == 1 ? LLVMCodeGenLevelDefault
                                                     : LLVMCodeGenLevelLess;
-    e->machine = LLVMCreateTargetMachine(target, e->target->triple, e->target->cpu, e->target->features, level,
+    e->machine = LLVMCreateTargetMachine(target, e->target->triple, e->target->cpu, e->target->attributes, level,
                                          LLVMRelocPIC, LLVMCodeModelDefault);
     if (!e->machine)
         return xfc_fail(e->ctx, XFC_ERR_TOOL, (xfc_loc){0}, "LLVM refuses CPU %s; install LLVM 22 or newer",
@@ -69,7 +69,7 @@ xfc_status xfc_emit_begin(xfc_emit *e, xfc_ctx *ctx, const xfc_target *target, i
     e->symbols = e->tiles = e->empty_let = (xfc_map){.arena = e->arena};
     e->lanes = target->vector_bytes ? target->vector_bytes / 4 : 1;
     e->gpu = strcmp(target->backend, "cuda") == 0;
-    e->native_half = e->gpu || target->has_fma; /* F16C came with FMA in x86-64-v3 */
+    e->native_half = e->gpu || (target->features & XFC_HAS_FMA); /* F16C came with FMA in x86-64-v3 */
     e->llvm = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(e->llvm, diagnostic, e);
     e->module = LLVMModuleCreateWithNameInContext(name, e->llvm);
@@ -173,7 +173,7 @@ LLVMValueRef xfc_emit_function(xfc_emit *e, const char *name, LLVMTypeRef type) 
     xfc_emit_fn_enum(e, fn, "nounwind");
     if (e->gpu) return fn;
     xfc_emit_fn_attr(e, fn, "target-cpu", e->target->cpu);
-    xfc_emit_fn_attr(e, fn, "target-features", e->target->features);
+    xfc_emit_fn_attr(e, fn, "target-features", e->target->attributes);
     /* Some tunings prefer half-width vectors; ours are as wide as the emitter wrote them. */
     xfc_emit_fn_attr(e, fn, "prefer-vector-width", "512");
     return fn;

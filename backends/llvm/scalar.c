@@ -89,7 +89,7 @@ static LLVMValueRef arithmetic(xfc_emit *e, LLVMOpcode on_float, LLVMOpcode on_i
 }
 
 static LLVMValueRef fused(xfc_emit *e, const LLVMValueRef *v) {
-    if (!e->target->has_fma) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, v[0], v[1], ""), v[2], "");
+    if (!(e->target->features & XFC_HAS_FMA)) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, v[0], v[1], ""), v[2], "");
     LLVMTypeRef type = LLVMTypeOf(v[0]);
     LLVMValueRef args[3] = {v[0], v[1], v[2]};
     return xfc_emit_intrinsic(e, "llvm.fma", &type, 1, args, 3);

@@ -82,7 +82,7 @@ static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
 
 static LLVMValueRef multiply_add(const state *s, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum) {
     xfc_emit *e = s->e;
-    if (!s->shape->fma) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, x, y, ""), sum, "");
+    if (!(s->shape->needs & XFC_HAS_FMA)) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, x, y, ""), sum, "");
     LLVMValueRef args[3] = {x, y, sum};
     LLVMTypeRef t = s->vector;
     return xfc_emit_intrinsic(e, "llvm.fma", &t, 1, args, 3);

@@ -57,7 +57,7 @@ static LLVMValueRef copy_call(copier *c, LLVMValueRef in) {
         args[i] = flag ? LLVMGetOperand(in, i) : operand(c, in, i);
     }
     bool fuses = strcmp(name, "llvm.fma") == 0 || strcmp(name, "llvm.fmuladd") == 0;
-    if (fuses && !e->target->has_fma)
+    if (fuses && !(e->target->features & XFC_HAS_FMA))
         return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, args[0], args[1], ""), args[2], "");
     if (fuses) name = "llvm.fma";
     LLVMTypeRef type = widen_type(c, LLVMTypeOf(in)), over[2] = {type, LLVMTypeOf(args[0])};

@@ -117,5 +117,6 @@ const xf_variant xf_variants[] = {
     {.name = "x86-64-v1", .level = 0, .kernels = kernels},
     {.name = "x86-64-v2", .level = 2, .kernels = kernels},
     {.name = "future", .level = 99, .kernels = kernels},
-    {.level = 0x5262f43a}, /* of the above (check.h) */
+    {.name = "unheard-of", .level = 2, .features = 1u << 31, .kernels = kernels},
+    {.level = 0xb372e449}, /* of the above (check.h) */
 };

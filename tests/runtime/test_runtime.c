@@ -153,6 +153,8 @@ static void test_open(const xf_api *xf) {
     EXPECT(xf->open(&later.o, &m), XF_E_ABI, NULL, "too old");
     EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .isa = "future"}, &m), XF_E_CPU, NULL,
            "future");
+    EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .isa = "unheard-of"}, &m), XF_E_CPU, NULL,
+           "unheard-of"); /* a level that runs here, a feature that no CPU has */
     EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .isa = "z80"}, &m), XF_E_CPU, NULL,
            "z80|x86-64-v2");
     EXPECT(xf->open(&(xf_open_opts){.struct_size = sizeof(xf_open_opts), .device = {2, 0}}, &m), XF_E_DEVICE, NULL,

@@ -99,7 +99,7 @@ static bool row_is_right(const suite *s, const sizes *z, const float *a, const f
         }
         const float *column = b + j / PANEL * PANEL * z->depth + j % PANEL;
         for (int64_t k = 0; k < z->depth; k++) {
-            want = chain_step(s->t->has_fma, a[k], column[k * PANEL], want);
+            want = chain_step((s->t->features & XFC_HAS_FMA) != 0, a[k], column[k * PANEL], want);
             exact += (double)a[k] * (double)column[k * PANEL];
             magnitude += fabs((double)a[k] * (double)column[k * PANEL]);
         }
@@ -205,10 +205,11 @@ static void check_function(const xfc_target *t, xfc_dtype right, const char *nam
         span line = {at, stop ? stop : fn.end}, loop;
         at = line.end + 1;
         if (!loop_of(fn, line, &loop) || has(loop, "\n.L")) continue; /* innermost only */
-        uint32_t work = count(loop, t->has_fma ? "\tvfmadd" : "\tmulps"), spills = count(loop, "(%rsp");
+        uint32_t work = count(loop, (t->features & XFC_HAS_FMA) ? "\tvfmadd" : "\tmulps"),
+                 spills = count(loop, "(%rsp");
         if (!work) continue;
         ++*loops;
-        if (right == XFC_F16 && !t->has_fma) continue;
+        if (right == XFC_F16 && !(t->features & XFC_HAS_FMA)) continue;
         if (!CHECK_INT(spills, 0))
             fprintf(stderr, "    %s: %.*s: a loop of %u multiply-adds\n", t->isa, length, name, work);
         unsigned rows, vectors, strips;

@@ -28,10 +28,14 @@ typedef struct xf_frame {  /* what a kernel sees of one step */
 /* Runs tasks begin <= i < end. Has exactly the signature of a parallel_for body, arg being the frame. Returns 0. */
 typedef int32_t (*xf_kernel_fn)(void *frame, int64_t begin, int64_t end, int32_t worker);
 
+/* What a variant may ask of a CPU beside a level (cpu_level.c); bits. */
+enum { XF_CPU_AVX512_BF16 = 1 };
+
 typedef struct
 { /* one ISA's code; an array `xf_variants`, worst first; then name NULL and for level the check.h of it */
     const char *name;            /* "x86-64-v3" */
-    uint64_t level;              /* 2, 3, 4: what cpuid must offer */
+    uint32_t level;              /* 2, 3, 4: of the psABI, what cpuid must offer */
+    uint32_t features;           /* XF_CPU_*: and these beside */
     const xf_kernel_fn *kernels; /* by kernel number */
 } xf_variant;
 
