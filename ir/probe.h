@@ -74,6 +74,8 @@ struct xfc_frame {
 };
 
 xfc_probe xfc_probe_new(xfc_graph *, xfc_arena *); /* hooks and assumptions are set afterwards */
+/* Is v, in few steps, made of constants, ranges and dims alone? Worth asking first: it makes no symbols. */
+bool xfc_probe_is_closed(const xfc_value *);
 /* The element of v at an index. */
 xfc_fact xfc_probe_at(xfc_probe *, const xfc_value *, const xfc_int *index);
 /* The same by what defines v: constant, tracked content, nest. */

@@ -168,7 +168,7 @@ uint32_t xfc_node_axes(xfc_node *, const int64_t *axes, uint32_t n, uint32_t ran
 /* Axes of an operator that takes them as attribute until `opset` and as operand `in` from there on. False: absent. */
 bool xfc_node_axes_of(xfc_node *, uint32_t first_operand_opset, uint32_t in, const int64_t **out, uint32_t *n);
 
-/* known.c: contents of a value computed from constant floats; call it where floats become integers. */
+/* element.c: contents of a value computed from constant floats; call it where floats become integers. */
 void xfc_node_track(const xfc_node *, xfc_value *);
 /* The elements of a value, also of floats, that constants and known integers alone decide; NULL where others have a say. */
 const xfc_tensor *xfc_node_known(const xfc_node *, const xfc_value *);

@@ -6,7 +6,7 @@
  */
 #include "ir/probe.h"
 
-enum { MAX_VISITS = 4096, MAX_TERMS = 64, MAX_SCAN = 1 << 16 };
+enum { MAX_VISITS = 4096, MAX_TERMS = 64, MAX_SCAN = 1 << 16, MAX_STEPS = 128 };
 
 /* --- progressions --- */
 
@@ -305,6 +305,18 @@ xfc_fact xfc_probe_through(xfc_probe *p, const xfc_value *v, const xfc_int *inde
 xfc_fact xfc_probe_at(xfc_probe *p, const xfc_value *v, const xfc_int *index) {
     return p->at ? p->at(p, v, index) : xfc_probe_through(p, v, index);
 }
+
+static bool is_closed(const xfc_value *v, uint32_t *visits) {
+    if (!v || !v->def || v->def->n_out != 1 || ++*visits > MAX_STEPS) return false;
+    const xfc_op *op = v->def;
+    if (!xfc_ops[op->code].nest && !xfc_value_is_const(v, NULL)) return false;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (op->in[i].value && !is_closed(op->in[i].value, visits)) return false;
+    }
+    return true;
+}
+
+bool xfc_probe_is_closed(const xfc_value *v) { return is_closed(v, &(uint32_t){0}); }
 
 /* --- cases --- */
 

@@ -11,19 +11,6 @@
  */
 #include "passes/views/views.h"
 
-enum { MAX_VISITS = 128 };
-
-/* Is v made of ranges, numbers and dims alone? Asked first, since it makes no symbols. */
-static bool is_formula(const xfc_value *v, uint32_t *visits) {
-    if (!v || !v->def || v->def->n_out != 1 || ++*visits > MAX_VISITS) return false;
-    const xfc_op *op = v->def;
-    if (!xfc_ops[op->code].nest && !xfc_value_is_const(v, NULL)) return false;
-    for (uint32_t i = 0; i < op->n_in; i++) {
-        if (!is_formula(op->in[i].value, visits)) return false;
-    }
-    return true;
-}
-
 /* The one index of a dim of 1 is 0: a symbol for it would hide that. */
 static void make_axes(xfc_ctx *c, const xfc_type *t, xfc_int *axis) {
     for (uint32_t d = 0; d < t->rank; d++) {
@@ -108,8 +95,8 @@ xfc_value *xfc_views_gather_formula(xfc_builder *b, const xfc_op *op) {
     const xfc_value *index = op->in[1].value;
     const xfc_type *out = &op->out[0].type;
     xfc_int axis[XFC_MAX_RANK], at[XFC_MAX_RANK];
-    uint32_t along = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0), visits = 0;
-    if (!is_formula(index, &visits)) return NULL;
+    uint32_t along = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
+    if (!xfc_probe_is_closed(index)) return NULL;
     make_axes(b->graph->ctx, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
@@ -125,9 +112,9 @@ xfc_value *xfc_views_gather_nd(xfc_builder *b, const xfc_op *op) {
     const xfc_value *index = op->in[1].value;
     const xfc_type *out = &op->out[0].type;
     xfc_int axis[XFC_MAX_RANK], at[XFC_MAX_RANK], place[XFC_MAX_RANK];
-    uint32_t batch = (uint32_t)xfc_op_int(op, XFC_K_BATCH_DIMS, 0), last = index->type.rank - 1, visits = 0;
+    uint32_t batch = (uint32_t)xfc_op_int(op, XFC_K_BATCH_DIMS, 0), last = index->type.rank - 1;
     int64_t depth;
-    if (!is_formula(index, &visits) || !xfc_int_value(c, index->type.dim[last], &depth)) return NULL;
+    if (!xfc_probe_is_closed(index) || !xfc_int_value(c, index->type.dim[last], &depth)) return NULL;
     make_axes(c, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
@@ -146,9 +133,8 @@ xfc_value *xfc_views_decided(xfc_builder *b, const xfc_op *op) {
     xfc_ctx *c = b->graph->ctx;
     const xfc_type *out = &op->out[0].type;
     xfc_int axis[XFC_MAX_RANK];
-    uint32_t visits = 0;
     int64_t always;
-    if (out->dtype != XFC_BOOL || op->n_in == 0 || !is_formula(&op->out[0], &visits)) return NULL;
+    if (out->dtype != XFC_BOOL || op->n_in == 0 || !xfc_probe_is_closed(&op->out[0])) return NULL;
     make_axes(c, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
