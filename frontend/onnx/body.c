@@ -292,11 +292,6 @@ static bool find_row(xfc_node *n) {
            false;
 }
 
-/* Operators on sequences say so in their names, and which only make one. It is always the first operand. */
-static bool takes_sequence(const xfc_node *n, uint32_t operand) {
-    return operand == 0 && n->row && strstr(n->row->op, "Sequence") && !strstr(n->row->op, "ToSequence");
-}
-
 /* False: an operand is poisoned (silently) or cannot be made. */
 static bool read_operands(xfc_node *n) {
     bool ok = true;
@@ -306,9 +301,10 @@ static bool read_operands(xfc_node *n) {
         xfc_bound *b = xfc_body_find(n->im, n->body, name);
         if (b->kind == XFC_BOUND_ABSENT) continue;
         if (b->kind == XFC_BOUND_SEQUENCE) {
+            bool fits = i == 0 && n->row && n->row->takes_sequence;
             n->in_sequence[i] = b->sequence;
-            ok = ok && takes_sequence(n, i);
-            if (!takes_sequence(n, i))
+            ok = ok && fits;
+            if (!fits)
                 xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' is a sequence, which this operator does not take",
                               name);
             continue;

@@ -10,7 +10,8 @@
 enum { MAX_OPSETS = 256 };
 
 static const xfc_onnx_row rows[] = {
-#define X(dom, name, first, last, fn, least, most, outs, names, opcode)                                                \
+#define MEANING(opcode, sequence, ...) .code = XFC_OP_##opcode, .takes_sequence = sequence
+#define X(dom, name, first, last, fn, least, most, outs, names, ...)                                                   \
     {.domain = dom,                                                                                                    \
      .op = name,                                                                                                       \
      .since = first,                                                                                                   \
@@ -20,9 +21,10 @@ static const xfc_onnx_row rows[] = {
      .max_in = most,                                                                                                   \
      .max_out = outs,                                                                                                  \
      .attrs = names,                                                                                                   \
-     .code = XFC_OP_##opcode},
+     MEANING(__VA_ARGS__, false, )},
 #include "frontend/onnx/onnx_ops.def"
 #undef X
+#undef MEANING
 };
 
 const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset, bool *known) {

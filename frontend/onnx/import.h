@@ -22,8 +22,9 @@ typedef struct { /* a row of onnx_ops.def */
     uint32_t since, until; /* opset range, inclusive */
     xfc_node_import *import;
     uint32_t min_in, max_in, max_out;
-    const char *attrs; /* names it may have, space-separated */
-    xfc_opcode code;   /* for importers shared by several operators; else XFC_OP_COUNT */
+    const char *attrs;   /* names it may have, space-separated */
+    xfc_opcode code;     /* for importers shared by several operators; else XFC_OP_COUNT */
+    bool takes_sequence; /* operand 0 is one */
 } xfc_onnx_row;
 const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset,
                                   bool *known);                  /* known: in another opset */
