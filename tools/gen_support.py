@@ -66,7 +66,7 @@ def span(low, high):
 
 
 def string(text):
-    return " ".join(re.findall(r'"(.*?)"', text, re.S))
+    return "".join(re.findall(r'"(.*?)"', text, re.S))
 
 
 def onnx_table():
@@ -110,14 +110,10 @@ def op_table():
     for args, _ in calls(read("ir/ops/ops.def"), "XFC_OP"):
         if not args:
             continue
-        field = {m[1]: m[2] for m in (re.match(r"\.(\w+) = (.*)", a, re.S) for a in args[2:]) if m}
+        field = {m[1]: m[2] for m in (re.match(r"\.(\w+) = (.*)", a, re.S) for a in args[4:]) if m}
         high = "any" if field["n_in"] == "-1" else field["n_in"]
         low = field.get("min_in", "0" if high == "any" else high)
-        means = (
-            "loop nest"
-            if "nest" in field
-            else "smaller ops" if "decompose" in field else "call" if "call" in field else "structure"
-        )
+        means = {"NEST": "loop nest", "DECOMPOSE": "smaller ops", "CALL": "call", "NONE": "structure"}[args[3].split("(")[0]]
         keys = ", ".join(k.rstrip("!") for k in string(field.get("keys", '""')).split())
         lines.append(
             f"| {string(args[1])} | {span(low, high)} | {keys} | {means} | {string(field['help'])} |".replace(

@@ -23,10 +23,20 @@ const xfc_op_info xfc_ops[XFC_OP_COUNT] = {
                      .help = "element-wise " text ", broadcasting",                                                    \
                      .infer = xfc_infer_map,                                                                           \
                      .nest = xfc_nest_map},
-#define XFC_OP(id, text, ...) [XFC_OP_##id] = {.name = text, __VA_ARGS__},
+#define INFER(function) .infer = function,
+#define NEST(function) .nest = function,
+#define DECOMPOSE(function) .decompose = function,
+#define CALL(routine) .call = routine,
+#define NONE
+#define XFC_OP(id, text, types, meaning, ...) [XFC_OP_##id] = {.name = text, types meaning __VA_ARGS__},
 #include "ir/ops/ops.def"
 #undef XFC_SCALAR
 #undef XFC_OP
+#undef INFER
+#undef NEST
+#undef DECOMPOSE
+#undef CALL
+#undef NONE
 };
 
 bool xfc_opcode_from_name(const char *name, xfc_opcode *out) {

@@ -1,51 +1,33 @@
 /* ops.h - prototypes of the row functions of ops.def. Private to ir: included by op.c (the table) and by the files beside
  * it (the bodies).
  *
- * Names are exactly those of the rows, so that a row reads as a sentence; they carry no prefix because nothing outside
- * ir sees them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on
- * scratch copies alike.
+ * Names are exactly those of the rows, from which they are declared; they carry no prefix because nothing outside ir sees
+ * them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on scratch
+ * copies alike.
  */
 #ifndef XFC_OPS_H
 #define XFC_OPS_H
 #include "ir/build.h"
 
-/* .infer: checks operands and attributes, fills inf->out[0 .. n_out). A failure was recorded at op->loc. */
-xfc_status infer_const(xfc_infer *), infer_cast(xfc_infer *), infer_same(xfc_infer *);
-xfc_status infer_dims(xfc_infer *), infer_iota(xfc_infer *), infer_splat(xfc_infer *);
-xfc_status infer_reshape(xfc_infer *), infer_transpose(xfc_infer *), infer_expand(xfc_infer *),
-    infer_slice(xfc_infer *), infer_windows(xfc_infer *);
-xfc_status infer_concat(xfc_infer *), infer_pad(xfc_infer *), infer_pack(xfc_infer *);
-xfc_status infer_gather(xfc_infer *), infer_gather_elements(xfc_infer *), infer_gather_nd(xfc_infer *);
-xfc_status infer_top_k(xfc_infer *);
-xfc_status infer_scatter_nd(xfc_infer *), nest_scatter_nd(const xfc_op *, xfc_nestb *);
-xfc_status infer_scatter_elements(xfc_infer *), nest_scatter_elements(const xfc_op *, xfc_nestb *);
-xfc_status infer_reduce(xfc_infer *), infer_matmul(xfc_infer *), infer_linear(xfc_infer *), infer_norm(xfc_infer *),
-    infer_crmsnorm(xfc_infer *);
-xfc_status infer_attention(xfc_infer *), infer_softmax(xfc_infer *), infer_gelu(xfc_infer *), infer_cumsum(xfc_infer *);
+/* INFER: checks operands and attributes, fills inf->out[0 .. n_out). A failure was recorded at op->loc.
+ * NEST: appends axes, body and stores; buffers are the operands that are present, in order, then the outputs.
+ * DECOMPOSE: result[0 .. n_out) receives values of the builder's graph equal to the op's outputs. */
+#define XFC_SCALAR(...)
+#define INFER(function) xfc_status function(xfc_infer *);
+#define NEST(function) xfc_status function(const xfc_op *, xfc_nestb *);
+#define DECOMPOSE(function) xfc_status function(xfc_builder *, const xfc_op *, xfc_value **result);
+#define CALL(routine)
+#define NONE
+#define XFC_OP(id, text, types, meaning, ...) types meaning
+#include "ir/ops/ops.def"
+#undef XFC_SCALAR
+#undef XFC_OP
+#undef INFER
+#undef NEST
+#undef DECOMPOSE
+#undef CALL
+#undef NONE
 
-/* .nest: appends axes, body and stores; buffers are the operands that are present, in order, then the outputs. */
-xfc_status nest_cast(const xfc_op *, xfc_nestb *), nest_copy(const xfc_op *, xfc_nestb *);
-xfc_status nest_dims(const xfc_op *, xfc_nestb *), nest_iota(const xfc_op *, xfc_nestb *),
-    nest_splat(const xfc_op *, xfc_nestb *);
-xfc_status nest_reshape(const xfc_op *, xfc_nestb *), nest_transpose(const xfc_op *, xfc_nestb *);
-xfc_status nest_expand(const xfc_op *, xfc_nestb *), nest_slice(const xfc_op *, xfc_nestb *);
-xfc_status nest_windows(const xfc_op *, xfc_nestb *);
-xfc_status nest_concat(const xfc_op *, xfc_nestb *), nest_pad(const xfc_op *, xfc_nestb *),
-    nest_pack(const xfc_op *, xfc_nestb *);
-xfc_status nest_gather(const xfc_op *, xfc_nestb *), nest_gather_elements(const xfc_op *, xfc_nestb *);
-xfc_status nest_gather_nd(const xfc_op *, xfc_nestb *);
-xfc_status nest_reduce(const xfc_op *, xfc_nestb *), nest_cumsum(const xfc_op *, xfc_nestb *);
-xfc_status nest_matmul(const xfc_op *, xfc_nestb *);
-
-/* .decompose: result[0 .. n_out) receives values of the builder's graph equal to the op's outputs. */
-xfc_status decompose_mean(xfc_builder *, const xfc_op *, xfc_value **),
-    decompose_linear(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status decompose_softmax(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status decompose_layernorm(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status decompose_rmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status decompose_crmsnorm(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status decompose_gelu(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status decompose_attention(xfc_builder *, const xfc_op *, xfc_value **);
 /* The same op in f32, with casts around: what f16 and bf16 mean here, and what targets have code for. */
 bool xfc_op_is_narrow(const xfc_op *);
 xfc_status xfc_decompose_wide(xfc_builder *, const xfc_op *, xfc_value **);
@@ -53,20 +35,6 @@ xfc_status xfc_decompose_wide(xfc_builder *, const xfc_op *, xfc_value **);
 /* .push: where an input element lands. */
 void push_reshape(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);
 void push_transpose(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);
-
-/* ops/packed.c */
-xfc_status infer_matmul_packed(xfc_infer *), nest_matmul_packed(const xfc_op *, xfc_nestb *);
-xfc_status infer_attention_packed(xfc_infer *), decompose_attention_packed(xfc_builder *, const xfc_op *, xfc_value **);
-
-/* ops/ragged_attention.c */
-xfc_status infer_attention_ragged(xfc_infer *), decompose_attention_ragged(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status infer_pack_ragged(xfc_infer *), decompose_pack_ragged(xfc_builder *, const xfc_op *, xfc_value **);
-xfc_status infer_attention_ragged_packed(xfc_infer *);
-xfc_status decompose_attention_ragged_packed(xfc_builder *, const xfc_op *, xfc_value **);
-
-/* ops/ragged.c */
-xfc_status infer_define(xfc_infer *), infer_seq_offsets(xfc_infer *), infer_unpack(xfc_infer *);
-xfc_status nest_unpack(const xfc_op *, xfc_nestb *);
 
 /* Helpers shared by the families. */
 static inline const xfc_type *xfc_op_in(const xfc_op *op, uint32_t i) { return &op->in[i].value->type; }
