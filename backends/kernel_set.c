@@ -8,6 +8,7 @@
 #include "backends/backend.h"
 #include "ir/contract.h"
 #include "ir/defined.h"
+#include "ir/program.h"
 #include "ir/text/text.h"
 #include <string.h>
 
@@ -55,8 +56,7 @@ static void add_step(maker *m, const xfc_op *op) {
 
 xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *arena) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < n_graphs; i++)
-        xfc_foreach_op(op, graph[i]) n += op->code == XFC_OP_KERNEL;
+    for (uint32_t i = 0; i < n_graphs; i++) xfc_foreach_op_deep(op, graph[i]) n += op->code == XFC_OP_KERNEL;
     maker m = {.arena = arena, .scratch = xfc_arena_new()};
     m.index.arena = m.scratch;
     m.texts = xfc_new_array(m.scratch, canonical, n);
@@ -67,8 +67,7 @@ xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graph
                              .kernel = xfc_new_array(arena, uint32_t, n)};
     for (uint32_t i = 0; i < n_graphs; i++) {
         m.set.first[i] = m.set.n_steps;
-        xfc_foreach_op(op, graph[i])
-            if (op->code == XFC_OP_KERNEL) add_step(&m, op);
+        xfc_foreach_op_deep(op, graph[i]) if (op->code == XFC_OP_KERNEL) add_step(&m, op);
     }
     xfc_arena_free(m.scratch);
     return m.set;

@@ -8,6 +8,7 @@
 #include "backends/artefact.h"
 #include "ir/defined.h"
 #include "ir/eval/eval.h"
+#include "ir/program.h"
 #include "runtime/include/xfc/check.h"
 #include <stdlib.h>
 #include <string.h>
@@ -231,13 +232,12 @@ static void add_signature(blob *b) {
     for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
 }
 
-/* Of what is known since symbols first .. end - 1 have been defined (see xfc_constraint_known), by `step`. */
-static void add_checks(blob *b, uint32_t first, uint32_t end, uint32_t step) {
-    for (uint32_t i = 0; i < b->g->n_constraints; i++) {
-        const xfc_constraint *c = &b->g->constraint[i];
-        uint32_t known = xfc_constraint_known(&b->defined, c);
+/* Of what is known behind this op of g, or when g begins (see xfc_constraint_known), by `step`. */
+static void add_checks(blob *b, const xfc_graph *g, const xfc_op *behind, uint32_t step) {
+    for (uint32_t i = 0; i < g->n_constraints; i++) {
+        const xfc_constraint *c = &g->constraint[i];
         int64_t lo, hi;
-        if (known < first || known >= end || bounded(b, c, &lo, &hi)) continue;
+        if (xfc_constraint_known(&b->defined, g, c) != behind || (g == b->g && bounded(b, c, &lo, &hi))) continue;
         xf_check check = {
             .a = value_of(b, c->a), .b = value_of(b, c->b), .what = asker(b, c), .ones = c->ones, .step = step};
         xfc_push(b->arena, b->checks, b->n_checks, b->cap_checks) = check;
@@ -246,10 +246,26 @@ static void add_checks(blob *b, uint32_t first, uint32_t end, uint32_t step) {
 
 /* --- steps --- */
 
-static void add_operand(blob *b, const xfc_value *v) {
-    const xfc_plan *plan = b->g->plan;
-    xfc_assert(v && v->id < plan->n_places);
-    const xfc_place *p = &plan->place[v->id];
+/* Where the workspace of g begins in that of the entry. */
+static xfc_int workspace_of(blob *b, const xfc_graph *g) {
+    if (!g->user) return xfc_int_const(b->ctx, 0);
+    return xfc_int_add(b->ctx, workspace_of(b, g->user->graph), g->user->graph->plan->bodies);
+}
+
+/* The place of a value of g. Inputs and outputs of a body are operands and results of the op around it. */
+static xfc_place place_of(blob *b, const xfc_graph *g, const xfc_value *v) {
+    xfc_assert(v && v->id < g->plan->n_places);
+    xfc_place p = g->plan->place[v->id];
+    const xfc_op *around = g->user;
+    if (!around) return p;
+    if (p.space == XFC_SPACE_INPUT) return place_of(b, around->graph, around->in[p.index + 1].value);
+    if (p.space == XFC_SPACE_OUTPUT) return place_of(b, around->graph, &around->out[p.index]);
+    if (p.space == XFC_SPACE_WORK) p.offset = xfc_int_add(b->ctx, p.offset, workspace_of(b, g));
+    return p;
+}
+
+static void add_operand(blob *b, const xfc_graph *g, const xfc_value *v) {
+    const xfc_place at = place_of(b, g, v), *p = &at;
     xf_operand o = {.index = p->index};
     int64_t offset = 0;
     switch (p->space) {
@@ -338,8 +354,8 @@ static void add_step(blob *b, const xfc_kernel_step *from) {
                       .first_number = b->n_numbers,
                       .n_numbers = from->n_symbols};
     for (uint32_t i = 0; i < from->n_symbols; i++) add_number(b, value_of(b, from->symbol[i]));
-    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->in[i].value);
-    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, &op->out[i]);
+    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->graph, op->in[i].value);
+    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i]);
     xfc_int tasks = xfc_int_const(b->ctx, 1), flops = xfc_kernel_flops(b->ctx, k);
     for (uint32_t i = 0; i < k->n_axes; i++) tasks = xfc_int_mul(b->ctx, tasks, k->axes[i].extent);
     s.tasks = value_of(b, tasks);
@@ -364,15 +380,15 @@ static void add_defines(blob *b, const xfc_op *op) {
         add_number(b, value_of(b, info.lo));
         add_number(b, value_of(b, info.hi));
     }
-    uint32_t first = (uint32_t)xfc_map_get(&b->defined.position, symbol[0].id);
-    add_checks(b, first, first + n, b->n_steps + 1);
+    if (n) add_checks(b, op->graph, op, b->n_steps + 1);
 }
 
-/* A define, or an op that calls a routine. */
+/* A define, an op that calls a routine, or one with bodies, which needs no more than its condition. */
 static void add_host_step(blob *b, const xfc_op *op) {
-    xf_step_info s = {.kind = XF_STEP_DEFINE,
+    uint32_t n_in = xfc_op_has(op, XFC_REGION) ? 1 : op->n_in;
+    xf_step_info s = {.kind = xfc_op_has(op, XFC_REGION) ? XF_STEP_BRANCH : XF_STEP_DEFINE,
                       .first_operand = b->n_operands,
-                      .n_in = op->n_in,
+                      .n_in = n_in,
                       .n_out = op->n_out,
                       .flops = XF_VAL_NONE,
                       .first_number = b->n_numbers};
@@ -389,8 +405,8 @@ static void add_host_step(blob *b, const xfc_op *op) {
     s.n_numbers = b->n_numbers - s.first_number;
     s.first_out_arg = b->n_args;
     for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
-    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->in[i].value);
-    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, &op->out[i]);
+    for (uint32_t i = 0; i < n_in; i++) add_operand(b, op->graph, op->in[i].value);
+    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i]);
     s.tasks = s.grain = value_of(b, xfc_int_const(b->ctx, 1));
     s.scratch = value_of(b, xfc_int_const(b->ctx, 0));
     s.form = string(b, xfc_ops[op->code].name);
@@ -398,10 +414,40 @@ static void add_host_step(blob *b, const xfc_op *op) {
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
 }
 
-static void add_steps(blob *b) {
-    xfc_foreach_op(op, b->g) {
+static void add_steps(blob *b, const xfc_graph *g);
+
+/* What must hold when a body begins is checked behind a step that defines nothing. */
+static void add_body(blob *b, const xfc_graph *g) {
+    uint32_t n_checks = b->n_checks;
+    add_checks(b, g, NULL, b->n_steps + 1);
+    if (b->n_checks > n_checks) {
+        xf_val none = value_of(b, xfc_int_const(b->ctx, 0));
+        xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = (xf_step_info){.kind = XF_STEP_DEFINE,
+                                                                                .tasks = none,
+                                                                                .grain = none,
+                                                                                .scratch = none,
+                                                                                .form = string(b, "check"),
+                                                                                .flops = XF_VAL_NONE};
+    }
+    add_steps(b, g);
+}
+
+/* The steps of the bodies stand behind the one that chooses. */
+static void add_branch(blob *b, const xfc_op *op) {
+    uint32_t at = b->n_steps;
+    add_host_step(b, op);
+    add_body(b, xfc_op_attr(op, XFC_K_THEN)->u.graph);
+    b->steps[at].kernel = b->n_steps - at - 1;
+    add_body(b, xfc_op_attr(op, XFC_K_ELSE)->u.graph);
+    b->steps[at].span = b->n_steps - at - 1;
+}
+
+static void add_steps(blob *b, const xfc_graph *g) {
+    xfc_foreach_op(op, g) {
         if (op->code == XFC_OP_KERNEL)
             add_step(b, b->kernel_step++);
+        else if (op->code == XFC_OP_BRANCH)
+            add_branch(b, op);
         else if (op->code == XFC_OP_DEFINE || xfc_ops[op->code].call)
             add_host_step(b, op);
     }
@@ -501,8 +547,8 @@ static xfc_status make(const xfc_kernel_set *set, uint32_t at, const char *const
     add_symbols(&b);
     if (b.status == XFC_OK) {
         add_signature(&b);
-        add_checks(&b, 0, 1, 0);
-        add_steps(&b);
+        add_checks(&b, g, NULL, 0);
+        add_steps(&b, g);
         b.head.work_bytes = value_of(&b, g->plan->work_bytes);
         for (uint32_t i = 0; meta && meta[i] && meta[i + 1]; i += 2) {
             xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i]);

@@ -37,6 +37,7 @@ static bool attr_is_whole(const xfc_attr *a) {
     case XFC_ATTR_STR: return a->u.s != NULL;
     case XFC_ATTR_DTYPE: return (unsigned)a->u.dtype < XFC_DTYPE_COUNT;
     case XFC_ATTR_TENSOR: return a->u.tensor != NULL;
+    case XFC_ATTR_GRAPH: return a->u.graph != NULL;
     case XFC_ATTR_INTS: return a->n == 0 || a->u.ints != NULL;
     case XFC_ATTR_DIMS:
         for (uint32_t i = 0; i < a->n; i++)
@@ -117,26 +118,31 @@ static xfc_int span_of(xfc_ctx *c, const xfc_type *t) {
     return bytes;
 }
 
+static xfc_status set_type(xfc_op *op, uint32_t i, const xfc_type *t) {
+    xfc_ctx *c = op->graph->ctx;
+    xfc_assert(t->rank <= XFC_MAX_RANK);
+    if (!xfc_int_known(span_of(c, t)))
+        return xfc_fail(
+            c, XFC_ERR_LIMIT, op->loc, XFC_INT_UNKNOWN,
+            xfc_sprintf(c->arena, "the size of the result of %s, %s,", xfc_ops[op->code].name, xfc_type_text(c, t)));
+    op->out[i].type = xfc_type_make(t->dtype, t->rank, t->dim);
+    op->out[i].content = NULL;
+    return XFC_OK;
+}
+
 xfc_status xfc_infer_op(xfc_op *op) {
     const xfc_op_info *row = &xfc_ops[op->code];
     xfc_ctx *c = op->graph->ctx;
     if (!row->infer) return XFC_OK;
-    xfc_assert(op->n_out <= MAX_BUILD_OUT);
-    xfc_type out[MAX_BUILD_OUT];
-    memset(out, 0, sizeof(out));
+    xfc_arena *many = op->n_out > MAX_BUILD_OUT ? xfc_arena_new() : NULL;
+    xfc_type few[MAX_BUILD_OUT], *out = many ? xfc_new_array(many, xfc_type, op->n_out) : few;
+    memset(few, 0, sizeof few);
     xfc_infer inf = {.graph = op->graph, .ctx = c, .op = op, .out = out};
-    XFC_TRY(row->infer(&inf));
-    for (uint32_t i = 0; i < op->n_out; i++) {
-        xfc_assert(out[i].rank <= XFC_MAX_RANK);
-        if (!xfc_int_known(span_of(c, &out[i])))
-            return xfc_fail(
-                c, XFC_ERR_LIMIT, op->loc, XFC_INT_UNKNOWN,
-                xfc_sprintf(c->arena, "the size of the result of %s, %s,", row->name, xfc_type_text(c, &out[i])));
-        op->out[i].type = xfc_type_make(out[i].dtype, out[i].rank, out[i].dim);
-        op->out[i].content = NULL;
-    }
-    xfc_eval_content(op);
-    return XFC_OK;
+    xfc_status s = row->infer(&inf);
+    for (uint32_t i = 0; i < op->n_out && s == XFC_OK; i++) s = set_type(op, i, &out[i]);
+    xfc_arena_free(many);
+    if (s == XFC_OK) xfc_eval_content(op);
+    return s;
 }
 
 xfc_value *xfc_build_opt(xfc_builder *b, xfc_opcode code, xfc_value *const *in, uint32_t n_in, const xfc_attr *attr,

@@ -8,9 +8,11 @@
  * symbol whose range ends at 0 unless another symbol is 0, and counts that are 0 when their symbol is.
  */
 #include "ir/defined.h"
+#include "ir/program.h"
 
 uint32_t xfc_op_defines(const xfc_op *op, const xfc_int **out) {
-    const xfc_attr *a = op->code == XFC_OP_DEFINE ? xfc_op_attr(op, XFC_K_VALUES) : NULL;
+    bool may = op->code == XFC_OP_DEFINE || xfc_op_has(op, XFC_REGION);
+    const xfc_attr *a = may ? xfc_op_attr(op, XFC_K_VALUES) : NULL;
     *out = a ? a->u.dims : NULL;
     return a ? a->n : 0;
 }
@@ -50,10 +52,13 @@ bool xfc_defined_alternatives(const xfc_defined *d, uint64_t a, uint64_t b) {
 
 xfc_defined xfc_defined_of(const xfc_graph *g, xfc_arena *arena) {
     xfc_defined d = {.ctx = g->ctx, .position = {.arena = arena}};
-    xfc_foreach_op(op, g) {
+    if (!g->program->defines) return d;
+    xfc_foreach_op_deep(op, xfc_graph_entry(g)) {
         const xfc_int *symbol;
         uint32_t n = xfc_op_defines(op, &symbol);
         for (uint32_t i = 0; i < n; i++) {
+            uint32_t at = d.n;
+            xfc_push(arena, d.by, at, d.cap_by) = op;
             xfc_push(arena, d.symbol, d.n, d.cap) = symbol[i];
             xfc_map_set(&d.position, symbol[i].id, d.n);
         }
@@ -144,12 +149,24 @@ void xfc_kernel_ints(const xfc_kernel *k, xfc_int_visit *visit, void *user) {
     visit(user, k->grain);
 }
 
+static void body_ints(const xfc_graph *g, xfc_int_visit *visit, void *user) {
+    for (uint32_t i = 0; i < g->n_constraints; i++) {
+        visit(user, g->constraint[i].a);
+        visit(user, g->constraint[i].b);
+    }
+    xfc_foreach_op(op, g) xfc_op_ints(op, visit, user);
+    for (uint32_t i = 0; g->plan && i < g->plan->n_places; i++) visit(user, g->plan->place[i].offset);
+    if (g->plan) visit(user, g->plan->work_bytes);
+}
+
 void xfc_op_ints(const xfc_op *op, xfc_int_visit *visit, void *user) {
+    xfc_graph *body[XFC_MAX_BODIES];
     for (uint32_t i = 0; i < op->n_attr; i++)
         for (uint32_t k = 0; xfc_key_kind(op->attr[i].key) == XFC_ATTR_DIMS && k < op->attr[i].n; k++)
             visit(user, op->attr[i].u.dims[k]);
     for (uint32_t i = 0; i < op->n_out; i++) type_ints(&op->out[i].type, visit, user);
     if (op->kernel) xfc_kernel_ints(op->kernel, visit, user);
+    for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) body_ints(body[i], visit, user);
 }
 
 /* --- symbols of a kernel --- */
@@ -256,11 +273,12 @@ static void find_latest(void *user, xfc_int symbol) {
     if (at > l->last) l->last = at;
 }
 
-uint32_t xfc_constraint_known(const xfc_defined *d, const xfc_constraint *k) {
+/* Symbols of a body stand behind all that it may name from around it. */
+const xfc_op *xfc_constraint_known(const xfc_defined *d, const xfc_graph *g, const xfc_constraint *k) {
     latest l = {.defined = d};
     if (d->n) xfc_int_symbols(d->ctx, k->a, find_latest, &l);
     if (d->n) xfc_int_symbols(d->ctx, k->b, find_latest, &l);
-    return l.last;
+    return l.last && d->by[l.last - 1]->graph == g ? d->by[l.last - 1] : NULL;
 }
 
 /* --- bounds --- */

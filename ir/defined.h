@@ -10,17 +10,18 @@
 #define XFC_DEFINED_H
 #include "ir/ops/op.h"
 
-/* The symbols that op defines; 0 unless it is a `define`. */
+/* The symbols that op defines: a `define`, or a branch whose results have sizes of their own. */
 uint32_t xfc_op_defines(const xfc_op *, const xfc_int **out);
 
-typedef struct { /* all symbols of a graph's defines */
+typedef struct { /* all symbols that ops of an entry and of the bodies in it define */
     xfc_ctx *ctx;
-    xfc_int *symbol; /* in the order of definition */
-    uint32_t n, cap;
+    xfc_int *symbol;   /* in the order of definition */
+    const xfc_op **by; /* which op does */
+    uint32_t n, cap, cap_by;
     xfc_map position;  /* symbol id -> its place in symbol, + 1 */
     uint64_t *without; /* by place: the set of symbols that are 0 whenever this one is not */
 } xfc_defined;
-xfc_defined xfc_defined_of(const xfc_graph *, xfc_arena *);
+xfc_defined xfc_defined_of(const xfc_graph *, xfc_arena *); /* of the entry that the graph hangs on */
 
 /* A set of symbols by their places; those from place 64 on are in none. */
 enum { XFC_DEFINED_SET = 64 };
@@ -39,11 +40,11 @@ bool xfc_defined_in(const xfc_defined *, xfc_int e);
 /* Is e known when a kernel starts: nothing in it but numbers, dims and these symbols? */
 bool xfc_defined_at_start(const xfc_defined *, xfc_int e);
 
-/* When all that a constraint names is known: behind the define of symbol n - 1, or (0) when a run begins. */
-uint32_t xfc_constraint_known(const xfc_defined *, const xfc_constraint *);
+/* When all is known that a constraint of g names: behind which op of g, or (NULL) when g begins. */
+const xfc_op *xfc_constraint_known(const xfc_defined *, const xfc_graph *g, const xfc_constraint *);
 
-/* Calls visit with every expression of the op: types of its results, attributes, its kernel; not with what is inside an
- * expression. */
+/* Calls visit with every expression of the op: types of its results, attributes, its kernel, all of its bodies; not with
+ * what is inside an expression. */
 typedef void xfc_int_visit(void *user, xfc_int);
 void xfc_op_ints(const xfc_op *, xfc_int_visit *, void *user);
 void xfc_kernel_ints(const xfc_kernel *, xfc_int_visit *, void *user);

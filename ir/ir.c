@@ -1,12 +1,11 @@
-/* ir.c - contexts, graphs, ops, values and uses: creation, replacement, removal, cloning, types.
+/* ir.c - contexts, graphs, ops, values and uses: creation, replacement, removal, types.
  *
  * Everything of a graph lies in its arena. The invariants kept here: each operand slot stands in exactly one list,
  * that of its value's uses; attributes are sorted by key and own their lists; `return` stays last. Order is the
  * caller's: nothing here checks that operands precede their users (the verifier does).
  */
-#include "ir/ir.h"
+#include "ir/program.h"
 
-#include "ir/nest.h"
 #include <string.h>
 
 enum { MAX_OPERANDS = UINT16_MAX };
@@ -29,27 +28,13 @@ const char *xfc_stage_name(xfc_stage s) {
 
 /* --- graphs --- */
 
-xfc_graph *xfc_graph_new(xfc_ctx *c, const char *name) {
-    xfc_arena *a = xfc_arena_new();
-    xfc_graph *g = xfc_new(a, xfc_graph);
-    g->ctx = c;
-    g->arena = a;
-    g->name = xfc_str(c, name);
-    g->constraint_of.arena = a;
-    return g;
-}
-
 /* Holds or lets go of what the op's attributes name. */
 static void each_storage(const xfc_op *op, void (*fn)(xfc_storage *)) {
     for (uint32_t i = 0; i < op->n_attr; i++)
         if (xfc_key_kind(op->attr[i].key) == XFC_ATTR_TENSOR) fn(op->attr[i].u.tensor->storage);
 }
 
-void xfc_graph_free(xfc_graph *g) {
-    if (!g) return;
-    xfc_foreach_op(op, g) each_storage(op, xfc_storage_let_go);
-    xfc_arena_free(g->arena);
-}
+void xfc_op_let_go(const xfc_op *op) { each_storage(op, xfc_storage_let_go); }
 
 static void init_value(xfc_graph *g, xfc_value *v, xfc_op *def, uint32_t out) {
     v->def = def;
@@ -150,8 +135,11 @@ bool xfc_graph_require(xfc_graph *g, xfc_int a, xfc_int b, unsigned ones, xfc_lo
 
 bool xfc_graph_requires(const xfc_graph *g, xfc_int a, xfc_int b, unsigned ones) {
     if (surely_holds(g->ctx, a, b, ones)) return true;
-    const xfc_constraint *k = constraint_of(g, a, b, ones);
-    return k && !(k->ones & ~(xfc_int_same(k->a, a) ? ones : swapped(ones)));
+    for (; g; g = g->user ? g->user->graph : NULL) {
+        const xfc_constraint *k = constraint_of(g, a, b, ones);
+        if (k && !(k->ones & ~(xfc_int_same(k->a, a) ? ones : swapped(ones)))) return true;
+    }
+    return false;
 }
 
 bool xfc_constraint_holds(const xfc_constraint *k, int64_t a, int64_t b) {
@@ -189,19 +177,37 @@ void xfc_op_set_in(xfc_op *op, uint32_t i, xfc_value *v) {
     link_use(&op->in[i], v);
 }
 
+/* A slot in another place, which its value's list of uses must follow. */
+static void move_use(xfc_use *to, xfc_use *from) {
+    *to = *from;
+    if (!to->value) return;
+    *to->prev = to;
+    if (to->next) to->next->prev = &to->next;
+}
+
 void xfc_op_add_in(xfc_op *op, xfc_value *v) {
     xfc_assert(op->n_in < MAX_OPERANDS);
     xfc_use *in = xfc_new_array(op->graph->arena, xfc_use, op->n_in + 1u);
-    for (uint32_t i = 0; i < op->n_in; i++) { /* each new slot takes the old one's place in the list of uses */
-        in[i] = op->in[i];
-        if (!in[i].value) continue;
-        *in[i].prev = &in[i];
-        if (in[i].next) in[i].next->prev = &in[i].next;
-    }
+    for (uint32_t i = 0; i < op->n_in; i++) move_use(&in[i], &op->in[i]);
     in[op->n_in].user = op;
     link_use(&in[op->n_in], v);
     op->in = in;
     op->n_in++;
+}
+
+void xfc_op_drop_in(xfc_op *op, uint32_t i) {
+    unlink_use(&op->in[i]);
+    for (; i + 1u < op->n_in; i++) move_use(&op->in[i], &op->in[i + 1]);
+    op->n_in--;
+}
+
+void xfc_graph_drop_input(xfc_graph *g, uint32_t i) {
+    xfc_assert(!g->in[i]->uses);
+    for (; i + 1 < g->n_in; i++) {
+        g->in[i] = g->in[i + 1];
+        g->in[i]->out = i;
+    }
+    g->n_in--;
 }
 
 void xfc_value_replace(xfc_value *old, xfc_value *with) {
@@ -253,7 +259,8 @@ static xfc_attr own_attr(xfc_ctx *c, xfc_arena *a, xfc_attr attr) {
     case XFC_ATTR_INT:
     case XFC_ATTR_FLOAT:
     case XFC_ATTR_DTYPE:
-    case XFC_ATTR_TENSOR: break;
+    case XFC_ATTR_TENSOR:
+    case XFC_ATTR_GRAPH: break;
     }
     return attr;
 }
@@ -282,6 +289,9 @@ xfc_op *xfc_op_new(xfc_graph *g, xfc_op *before, xfc_opcode code, xfc_value *con
     op->out = xfc_new_array(g->arena, xfc_value, n_out);
     op->attr = own_attrs(g->ctx, g->arena, attr, n_attr);
     each_storage(op, xfc_storage_hold);
+    for (uint32_t i = 0; i < n_attr; i++)
+        if (xfc_key_kind(attr[i].key) == XFC_ATTR_GRAPH && attr[i].u.graph) attr[i].u.graph->user = op;
+    if (xfc_op_attr(op, XFC_K_VALUES) && code != XFC_OP_DIMS) g->program->defines = true;
     for (uint32_t i = 0; i < n_in; i++) {
         op->in[i].user = op;
         link_use(&op->in[i], in[i]);
@@ -294,7 +304,9 @@ xfc_op *xfc_op_new(xfc_graph *g, xfc_op *before, xfc_opcode code, xfc_value *con
 void xfc_op_remove(xfc_op *op) {
     for (uint32_t i = 0; i < op->n_out; i++) xfc_assert(!op->out[i].uses);
     for (uint32_t i = 0; i < op->n_in; i++) unlink_use(&op->in[i]);
-    each_storage(op, xfc_storage_let_go);
+    xfc_op_let_go(op);
+    xfc_graph *body[XFC_MAX_BODIES];
+    for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) xfc_graph_free(body[i]);
     if (op->graph->last == op) op->graph->last = NULL;
     unlink_op(op);
 }
@@ -322,77 +334,6 @@ double xfc_op_float(const xfc_op *op, xfc_key key, double absent) {
     xfc_assert(xfc_key_kind(key) == XFC_ATTR_FLOAT);
     const xfc_attr *a = xfc_op_attr(op, key);
     return a ? a->u.f : absent;
-}
-
-/* --- cloning --- */
-
-typedef struct {
-    xfc_graph *to;
-    xfc_value **value; /* by id of the old one */
-} cloner;
-
-static void clone_value(cloner *cl, const xfc_value *from, xfc_value *to) {
-    to->type = from->type;
-    to->id = from->id;
-    to->name = from->name;
-    if (from->content) {
-        int64_t n = 1, dim[XFC_MAX_RANK];
-        bool is_static = xfc_type_static(cl->to->ctx, &from->type, dim, &n);
-        xfc_assert(is_static && n <= XFC_MAX_CONTENT);
-        to->content = xfc_dup_array(cl->to->arena, xfc_int, from->content, n);
-    }
-    xfc_assert(from->id < cl->to->next_value_id);
-    cl->value[from->id] = to;
-}
-
-static void clone_op(cloner *cl, const xfc_op *from, xfc_value **in) {
-    xfc_graph *g = cl->to;
-    for (uint32_t i = 0; i < from->n_in; i++) {
-        in[i] = from->in[i].value ? cl->value[from->in[i].value->id] : NULL;
-        xfc_assert(!from->in[i].value || in[i]); /* defined earlier: the order is topological */
-    }
-    uint32_t ids = g->next_value_id;
-    xfc_op *op = xfc_op_new(g, NULL, from->code, in, from->n_in, from->n_out, from->attr, from->n_attr, from->loc);
-    g->next_value_id = ids;
-    for (uint32_t i = 0; i < from->n_out; i++) clone_value(cl, &from->out[i], &op->out[i]);
-    if (from->kernel) op->kernel = xfc_kernel_clone(g->arena, from->kernel);
-}
-
-static xfc_plan *clone_plan(xfc_arena *a, const xfc_plan *from) {
-    xfc_plan *p = xfc_dup_array(a, xfc_plan, from, 1);
-    p->place = xfc_dup_array(a, xfc_place, from->place, from->n_places);
-    p->weight = xfc_dup_array(a, const xfc_tensor *, from->weight, from->n_weights);
-    p->weight_offset = xfc_dup_array(a, uint64_t, from->weight_offset, from->n_weights);
-    return p;
-}
-
-static uint32_t most_operands(const xfc_graph *g) {
-    uint32_t most = 0;
-    xfc_foreach_op(op, g) most = op->n_in > most ? op->n_in : most;
-    return most;
-}
-
-xfc_graph *xfc_graph_clone(const xfc_graph *from) {
-    xfc_graph *g = xfc_graph_new(from->ctx, from->name);
-    xfc_arena *scratch = xfc_arena_new();
-    cloner cl = {.to = g, .value = xfc_new_array(scratch, xfc_value *, from->next_value_id)};
-    xfc_value **in = xfc_new_array(scratch, xfc_value *, most_operands(from));
-    g->source = from->source;
-    g->stage = from->stage;
-    for (uint32_t i = 0; i < from->n_in; i++) xfc_graph_add_input(g, from->in[i]->name, from->in[i]->type);
-    g->next_value_id = from->next_value_id;
-    for (uint32_t i = 0; i < from->n_in; i++) clone_value(&cl, from->in[i], g->in[i]);
-    xfc_foreach_op(op, from) clone_op(&cl, op, in);
-    g->out_name = xfc_dup_array(g->arena, const char *, from->out_name, from->n_out);
-    g->n_out = from->n_out;
-    g->last = from->last ? g->tail : NULL;
-    for (uint32_t i = 0; i < from->n_constraints; i++)
-        xfc_graph_require(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].ones,
-                          from->constraint[i].loc);
-    xfc_graph_copy_notes(g, from);
-    if (from->plan) g->plan = clone_plan(g->arena, from->plan);
-    xfc_arena_free(scratch);
-    return g;
 }
 
 /* --- types --- */

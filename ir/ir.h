@@ -17,7 +17,8 @@ typedef struct {
 typedef struct xfc_op xfc_op;
 typedef struct xfc_value xfc_value;
 typedef struct xfc_graph xfc_graph;
-typedef struct xfc_kernel xfc_kernel; /* ir/nest.h */
+typedef struct xfc_kernel xfc_kernel;   /* ir/nest.h */
+typedef struct xfc_program xfc_program; /* ir/program.h */
 
 typedef enum {
 #define XFC_SCALAR(id, ...) XFC_OP_##id,
@@ -41,7 +42,8 @@ typedef enum {
     XFC_ATTR_DTYPE,
     XFC_ATTR_INTS,
     XFC_ATTR_DIMS,
-    XFC_ATTR_TENSOR
+    XFC_ATTR_TENSOR,
+    XFC_ATTR_GRAPH
 } xfc_attr_kind;
 typedef struct {
     xfc_key key;
@@ -54,6 +56,7 @@ typedef struct {
         const int64_t *ints;
         const xfc_int *dims;
         const xfc_tensor *tensor;
+        xfc_graph *graph; /* a body, which goes with the op */
     } u;
 } xfc_attr;
 const char *xfc_key_name(xfc_key);
@@ -122,6 +125,7 @@ typedef struct {
     xfc_place *place;
     uint32_t n_places;  /* by value id */
     xfc_int work_bytes; /* workspace without per-worker scratch */
+    xfc_int bodies;     /* where in it that of the bodies in the graph begins; NONE: it has none */
     const xfc_tensor **weight;
     uint64_t *weight_offset;
     uint32_t n_weights; /* each 64-byte aligned */
@@ -136,6 +140,8 @@ typedef struct { /* one line about a decision of a pass; lost by a round trip th
 struct xfc_graph {
     xfc_ctx *ctx;
     xfc_arena *arena;
+    xfc_program *program;
+    xfc_op *user; /* whose body it is; NULL: an entry of the program */
     const char *name;
     xfc_value **in;
     const char **out_name;
@@ -159,8 +165,8 @@ struct xfc_graph {
     for (xfc_op *op = (g)->first, *op##_next; op && (op##_next = op->next, true); op = op##_next)
 #define xfc_foreach_use(u, v) for (xfc_use *u = (v)->uses; u; u = u->next)
 
-xfc_graph *xfc_graph_new(xfc_ctx *, const char *name);
-void xfc_graph_free(xfc_graph *); /* its arena; the context stays */
+xfc_graph *xfc_graph_new(xfc_ctx *, const char *name); /* the entry of a program of its own */
+void xfc_graph_free(xfc_graph *); /* an entry: its whole program; a body: with the bodies in it. The context stays */
 xfc_value *xfc_graph_add_input(xfc_graph *, const char *name, xfc_type);
 /* Ends construction: appends `return`. NULL when there are more outputs than an op can have operands (LIMIT,
  * recorded). */
@@ -168,11 +174,11 @@ xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char 
 /* One more output behind the others, after construction. False (nothing changed) if the value is one already or there
  * are too many. */
 bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
-xfc_graph *xfc_graph_clone(const xfc_graph *); /* deep, into a new arena of the same context */
+xfc_graph *xfc_graph_clone(const xfc_graph *); /* its twin in a copy of its program, of the same context */
 /* No-op where it surely holds or is required already; what is required of the pair so far becomes stronger. False where it
  * surely cannot hold: required all the same, but the caller may say so. */
 bool xfc_graph_require(xfc_graph *, xfc_int a, xfc_int b, unsigned ones, xfc_loc);
-bool xfc_graph_requires(const xfc_graph *, xfc_int a, xfc_int b, unsigned ones);
+bool xfc_graph_requires(const xfc_graph *, xfc_int a, xfc_int b, unsigned ones); /* it, or a graph around it */
 static inline void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
     xfc_graph_require(g, a, b, 0, loc);
 }
@@ -182,7 +188,7 @@ static inline bool xfc_graph_requires_equal(const xfc_graph *g, xfc_int a, xfc_i
 bool xfc_constraint_holds(const xfc_constraint *, int64_t a, int64_t b);
 bool xfc_graph_requires_size(const xfc_graph *, xfc_int a); /* that a is not negative */
 
-/* Texts are copied. A key that is there gets the new value. */
+/* Texts are copied. A key that is there gets the new value. Those of a body are its entry's. */
 void xfc_graph_note(xfc_graph *, const char *pass, xfc_loc, const char *format, ...) XFC_PRINTF(4, 5);
 void xfc_graph_meta(xfc_graph *, const char *key, const char *value);
 void xfc_graph_copy_notes(xfc_graph *to, const xfc_graph *from); /* notes and metadata */
@@ -191,10 +197,12 @@ void xfc_graph_copy_notes(xfc_graph *to, const xfc_graph *from); /* notes and me
  * ir/build.h. */
 xfc_op *xfc_op_new(xfc_graph *, xfc_op *before, xfc_opcode, xfc_value *const *in, uint32_t n_in, uint32_t n_out,
                    const xfc_attr *attr, uint32_t n_attr, xfc_loc);
-void xfc_op_remove(xfc_op *); /* its outputs must have no uses */
+void xfc_op_remove(xfc_op *); /* with its bodies; its outputs must have no uses */
 void xfc_op_move_before(xfc_op *, xfc_op *before);
 void xfc_op_set_in(xfc_op *, uint32_t i, xfc_value *);
 void xfc_op_add_in(xfc_op *, xfc_value *);
+void xfc_op_drop_in(xfc_op *, uint32_t i);          /* those behind it move up */
+void xfc_graph_drop_input(xfc_graph *, uint32_t i); /* which has no uses; those behind it move up */
 /* all uses; name moves over if with has none. with must not use old */
 void xfc_value_replace(xfc_value *old, xfc_value *with);
 uint32_t xfc_value_n_uses(const xfc_value *);
@@ -207,6 +215,7 @@ static inline xfc_attr xfc_attr_int(xfc_key k, int64_t v) { return (xfc_attr){.k
 static inline xfc_attr xfc_attr_float(xfc_key k, double v) { return (xfc_attr){.key = k, .u.f = v}; }
 static inline xfc_attr xfc_attr_dtype(xfc_key k, xfc_dtype v) { return (xfc_attr){.key = k, .u.dtype = v}; }
 static inline xfc_attr xfc_attr_tensor(xfc_key k, const xfc_tensor *v) { return (xfc_attr){.key = k, .u.tensor = v}; }
+static inline xfc_attr xfc_attr_graph(xfc_key k, xfc_graph *v) { return (xfc_attr){.key = k, .u.graph = v}; }
 /* copied by xfc_op_new */
 static inline xfc_attr xfc_attr_ints(xfc_key k, const int64_t *v, uint32_t n) {
     return (xfc_attr){.key = k, .n = n, .u.ints = v};

@@ -2,13 +2,14 @@
  *
  * Both are side tables in the order they were written; nothing in the compiler decides by them. The text form has neither.
  */
-#include "ir/ir.h"
+#include "ir/program.h"
 #include <stdarg.h>
 #include <string.h>
 
 static const char *copy(xfc_graph *g, const char *s) { return xfc_sprintf(g->arena, "%s", s ? s : ""); }
 
 void xfc_graph_note(xfc_graph *g, const char *pass, xfc_loc loc, const char *format, ...) {
+    g = xfc_graph_entry(g);
     xfc_buf text = {.arena = g->arena};
     va_list args;
     va_start(args, format);
@@ -19,6 +20,7 @@ void xfc_graph_note(xfc_graph *g, const char *pass, xfc_loc loc, const char *for
 }
 
 void xfc_graph_meta(xfc_graph *g, const char *key, const char *value) {
+    g = xfc_graph_entry(g);
     for (uint32_t i = 0; i < g->n_meta; i += 2) {
         if (strcmp(g->meta[i], key) != 0) continue;
         g->meta[i + 1] = copy(g, value);

@@ -24,6 +24,7 @@ static uint64_t hash_attr(xfc_ctx *ctx, const xfc_attr *a, uint64_t h) {
     case XFC_ATTR_INTS: return xfc_hash(a->u.ints, a->n * sizeof(int64_t), h);
     case XFC_ATTR_DIMS: return xfc_hash(a->u.dims, a->n * sizeof(xfc_int), h);
     case XFC_ATTR_TENSOR: word[0] = xfc_tensor_hash(ctx, a->u.tensor); return xfc_hash(word, sizeof(word), h);
+    case XFC_ATTR_GRAPH: return h;
     }
     return h;
 }
@@ -38,6 +39,7 @@ static bool same_attr(const xfc_attr *a, const xfc_attr *b) {
     case XFC_ATTR_INTS: return memcmp(a->u.ints, b->u.ints, a->n * sizeof(int64_t)) == 0;
     case XFC_ATTR_DIMS: return memcmp(a->u.dims, b->u.dims, a->n * sizeof(xfc_int)) == 0;
     case XFC_ATTR_TENSOR: return a->u.tensor == b->u.tensor || xfc_tensor_equal(a->u.tensor, b->u.tensor);
+    case XFC_ATTR_GRAPH: return false; /* a body belongs to one op */
     }
     return false;
 }

@@ -1,22 +1,28 @@
 /* dce.c - removes ops without uses.
  *
  * Every op but `return` and `define` is pure, so an op none of whose outputs is used has no effect. Uses precede
- * definitions in a walk from the end, so one walk removes whole chains. A define goes when nothing behind it names one
- * of its symbols, and no constraint does. Run it after any pass that leaves replaced ops behind.
+ * definitions in a walk from the end, so one walk removes whole chains. What defines symbols goes when, besides, nothing
+ * behind it names one of them, and no constraint does. Operands that no body of their op reads go, too. Run it after any
+ * pass that leaves replaced ops behind.
  *
  *   %0 = erf %x          |
  *   %1 = neg %x          |  %1 = neg %x
  *   return %1            |  return %1
  */
 #include "ir/defined.h"
+#include "ir/program.h"
 #include "passes/rewrite/rewrite.h"
 
-static bool is_dead(const xfc_op *op) {
-    if (!xfc_op_has(op, XFC_PURE)) return false;
+static bool is_unused(const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_out; i++) {
         if (op->out[i].uses) return false;
     }
     return true;
+}
+
+static bool is_dead(const xfc_op *op) {
+    const xfc_int *symbol;
+    return xfc_op_has(op, XFC_PURE) && is_unused(op) && xfc_op_defines(op, &symbol) == 0;
 }
 
 /* --- symbols in use; nothing is looked at in a graph without a define --- */
@@ -48,14 +54,21 @@ static names names_of(xfc_pass *pass) {
     return n;
 }
 
-static void note_op(names *n, const xfc_op *op) {
-    if (!n->any) return;
-    if (op->code != XFC_OP_DEFINE) xfc_op_ints(op, note_int, n);
+static void note_contents(names *n, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_out; i++) {
         int64_t count = 0;
         if (op->out[i].content) (void)xfc_type_static(n->ctx, &op->out[i].type, NULL, &count);
         for (int64_t k = 0; k < count; k++) note_int(n, op->out[i].content[k]);
     }
+}
+
+static void note_op(names *n, const xfc_op *op) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    if (!n->any) return;
+    if (op->code != XFC_OP_DEFINE) xfc_op_ints(op, note_int, n);
+    note_contents(n, op);
+    for (uint32_t i = 0, count = xfc_op_bodies(op, body); i < count; i++)
+        xfc_foreach_op_deep(inner, body[i]) note_contents(n, inner);
     const xfc_int *symbol; /* what a range names is needed as long as the define is */
     uint32_t n_symbols = xfc_op_defines(op, &symbol);
     for (uint32_t i = 0; i < n_symbols; i++) {
@@ -64,12 +77,34 @@ static void note_op(names *n, const xfc_op *op) {
     }
 }
 
-static bool is_idle_define(const names *n, const xfc_op *op) {
+static bool is_idle(const names *n, const xfc_op *op) {
     const xfc_int *symbol;
     uint32_t n_symbols = xfc_op_defines(op, &symbol);
     for (uint32_t i = 0; i < n_symbols; i++)
         if (xfc_map_get(&n->named, symbol[i].id)) return false;
-    return n_symbols > 0;
+    return n_symbols > 0 && is_unused(op);
+}
+
+/* --- operands of bodies --- */
+
+static bool bodies_read(xfc_graph *const *body, uint32_t n, uint32_t i) {
+    for (uint32_t k = 0; k < n; k++)
+        if (body[k]->in[i]->uses) return true;
+    return false;
+}
+
+/* The last operands of an op with bodies are their last inputs. */
+static bool drop_captures(xfc_op *op) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    uint32_t n = xfc_op_bodies(op, body);
+    bool changed = false;
+    for (uint32_t i = n ? body[0]->n_in : 0; i-- > 0;) {
+        if (bodies_read(body, n, i)) continue;
+        xfc_op_drop_in(op, op->n_in - body[0]->n_in + i);
+        for (uint32_t k = 0; k < n; k++) xfc_graph_drop_input(body[k], i);
+        changed = true;
+    }
+    return changed;
 }
 
 bool xfc_dce(xfc_pass *pass) {
@@ -77,8 +112,9 @@ bool xfc_dce(xfc_pass *pass) {
     names n = names_of(pass);
     for (xfc_op *op = pass->graph->last, *prev; op; op = prev) {
         prev = op->prev;
-        if (!is_dead(op) && !is_idle_define(&n, op)) {
+        if (!is_dead(op) && !is_idle(&n, op)) {
             note_op(&n, op);
+            changed |= drop_captures(op);
             continue;
         }
         xfc_op_remove(op);

@@ -9,7 +9,8 @@
  * size); products of two constants larger than their factors (factors are cheaper to store and to read); anything past
  * a budget of growth and of work for the whole graph, so that a hostile file cannot make the compiler run for hours.
  * pack always folds: its result replaces its operand. Views of panels that a packed product reads stay views: share made
- * them. It does not simplify: an op with one unknown operand stays.
+ * them. It does not simplify: an op with one unknown operand stays. A branch whose condition is constant becomes the body
+ * that it takes.
  *
  *   %0 = dims {values = [batch, 64], shape = [2]}              |
  *   %1 = slice %0 {start = [1], size = [1], step = [1]}        |  %3 = const : f32[1] = [8.0]
@@ -17,6 +18,7 @@
  *   %3 = sqrt %2                                               |
  */
 #include "ir/eval/eval.h"
+#include "ir/program.h"
 #include "passes/rewrite/rewrite.h"
 
 #include <string.h>
@@ -206,12 +208,28 @@ static bool is_candidate(const xfc_op *op) {
     return true;
 }
 
+/* A branch whose way is known is the body that it takes. */
+static bool fold_branch(xfc_op *op) {
+    const xfc_tensor *cond;
+    if (op->code != XFC_OP_BRANCH || op->graph->stage != XFC_STAGE_IMPORTED) return false;
+    if (!xfc_value_is_const(op->in[0].value, &cond)) return false;
+    xfc_arena *scratch = xfc_arena_new();
+    const xfc_graph *body = xfc_op_attr(op, xfc_tensor_get_i(cond, 0) ? XFC_K_THEN : XFC_K_ELSE)->u.graph;
+    xfc_value **in = xfc_new_array(scratch, xfc_value *, body->n_in);
+    for (uint32_t i = 0; i < body->n_in; i++) in[i] = op->in[i + 1].value;
+    xfc_inline(op, body, in);
+    xfc_arena_free(scratch);
+    return true;
+}
+
 bool xfc_fold(xfc_pass *pass) {
     folder f = {.pass = pass, .temp = xfc_arena_new(), .growth = GROWTH_BYTES, .work = WORK_BUDGET};
     bool changed = false;
     xfc_foreach_op_safe(op, pass->graph) {
         if (pass->status != XFC_OK) break;
-        if (!is_candidate(op)) continue;
+        bool inlined = fold_branch(op);
+        changed |= inlined;
+        if (inlined || !is_candidate(op)) continue;
         changed |= fold_content(&f, op) || fold_constants(&f, op);
         xfc_arena_reset(f.temp);
     }

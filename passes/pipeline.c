@@ -6,6 +6,7 @@
  * (XFC_ERR_INPUT); a graph that a pass leaves malformed is ours (xfc_bug). It does not choose passes by cost or repeat
  * them: a pipeline is the list that was given, in that order.
  */
+#include "ir/program.h"
 #include "ir/text/text.h"
 #include "ir/verify/verify.h"
 #include "passes/pass.h"
@@ -281,20 +282,33 @@ static void say_bisect(runner *r, const xfc_pass_info *pass) {
     (void)fprintf(r->out, "// bisect: %" PRId64 " %s\n", r->opts->bisect_from + ++r->optional_run, pass->name);
 }
 
+/* On the entry and on every body in it, inner ones first: what a pass finds out about a body, the graph around can use. */
+static xfc_status run_on_all(runner *r, const xfc_pass_info *info, bool *changed) {
+    xfc_arena *arena = xfc_arena_new();
+    uint32_t n, errors = ctx_of(r)->n_errors;
+    xfc_graph **graph = xfc_graph_tree(*r->graph, arena, &n);
+    xfc_status status = XFC_OK;
+    for (uint32_t i = 0; i < n && status == XFC_OK; i++) {
+        xfc_pass pass = {.graph = graph[i], .opts = &r->opts->passes, .target = r->target, .scratch = xfc_arena_new()};
+        *changed |= info->run(&pass);
+        xfc_arena_free(pass.scratch);
+        status = status_after(r, &pass, errors);
+        if (info->kind == XFC_KIND_LOWERS) graph[i]->stage = info->to;
+    }
+    xfc_arena_free(arena);
+    return status;
+}
+
 static xfc_status run_one(runner *r, uint32_t i) {
     const xfc_pass_info *info = r->list[i];
     if (r->left_out[i]) return XFC_OK;
     say_bisect(r, info);
     if (wants(r->opts->print_before, info->name)) print_graph(r, "before", info->name);
-    xfc_pass pass = {.graph = *r->graph, .opts = &r->opts->passes, .target = r->target, .scratch = xfc_arena_new()};
-    uint32_t errors = ctx_of(r)->n_errors;
     double start = now();
-    r->changed[i] = info->run(&pass);
+    xfc_status status = run_on_all(r, info, &r->changed[i]);
     r->seconds[i] = now() - start;
-    xfc_arena_free(pass.scratch);
     xfc_storage_sweep(ctx_of(r));
-    XFC_TRY(status_after(r, &pass, errors));
-    if (info->kind == XFC_KIND_LOWERS) (*r->graph)->stage = info->to;
+    XFC_TRY(status);
     bool verify = r->opts->verify;
 #ifndef NDEBUG
     verify = true;

@@ -119,7 +119,7 @@ static bool call_ok(const xf_plan *p, const xf_step_info *s) {
 }
 
 static bool define_ok(const xf_plan *p, const xf_step_info *s) {
-    if (s->n_in != 1 || s->n_out != 0 || s->n_numbers % 3 != 0) return false;
+    if (s->n_numbers % 3 != 0) return false;
     for (uint32_t i = 0; i < s->n_numbers; i += 3) {
         const xf_val *n = &p->numbers[s->first_number + i];
         if (n[0] >= p->head->n_symbols || p->symbols[n[0]].defined != XF_SYMBOL_DEFINED) return false;
@@ -133,9 +133,25 @@ static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
     switch (s->kind) {
     case XF_STEP_KERNEL: return numbers_ok(p, s);
     case XF_STEP_CALL: return call_ok(p, s);
-    case XF_STEP_DEFINE: return define_ok(p, s);
+    case XF_STEP_DEFINE: return s->n_in == (s->n_numbers != 0) && s->n_out == 0 && define_ok(p, s);
+    case XF_STEP_BRANCH: return s->n_in == 1 && s->n_out > 0 && s->kernel <= s->span && define_ok(p, s);
     default: return false;
     }
+}
+
+/* Bodies lie inside of those around them, and nest no deeper than a stack may. */
+static const char *check_spans(const xf_plan *p) {
+    uint32_t end[2 * XF_MAX_NESTING + 1] = {p->head->n_steps}, n = 1;
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        const xf_step_info *s = &p->steps[i];
+        while (end[n - 1] <= i) n--;
+        if (s->span >= end[n - 1] - i || (s->span && s->kind != XF_STEP_BRANCH)) return "bodies overlap";
+        if (s->span == 0) continue;
+        if (n + 2 > sizeof end / sizeof *end) return "bodies nest too deep";
+        end[n++] = i + 1 + s->span;
+        end[n++] = i + 1 + s->kernel;
+    }
+    return NULL;
 }
 
 static const char *check_steps(const xf_plan *p) {
@@ -228,6 +244,7 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
     if (!why) why = check_sizes(p);
     if (!why) why = check_args(p);
     if (!why) why = check_steps(p);
+    if (!why) why = check_spans(p);
     if (!why) why = check_ranges(p);
     return why ? why : check_bindings(p);
 }

@@ -1,6 +1,6 @@
 /* run.c - one run: outputs, memory, and the loop over the plan's steps.
  *
- * Steps run in order; the tasks of one step may run at once on the workers. Nothing is written before all inputs and
+ * Steps run in order, those of bodies where they are called for; the tasks of one step may run at once on the workers. Nothing is written before all inputs and
  * outputs were checked and the memory is there. Between steps the loop looks at the error word of the kernels (an index
  * out of range was clamped, so going on would be safe but useless) and at the cancel flag.
  */
@@ -166,14 +166,28 @@ static xf_status run_step(xf_ctx *c, uint32_t index) {
     return status != 0 || c->range_error != 0 ? step_failed(c, index, status) : XF_OK;
 }
 
-static xf_status run_steps(xf_ctx *c) {
-    for (uint32_t i = 0; i < c->plan->head->n_steps; i++) {
+static xf_status run_span(xf_ctx *c, uint32_t i, uint32_t end);
+
+/* The plan was checked: spans nest, and no deeper than XF_MAX_NESTING. */
+static xf_status run_branch(xf_ctx *c, uint32_t at) {
+    const xf_step_info *s = &c->plan->steps[at];
+    uint32_t first = at + 1, other = first + s->kernel;
+    bool yes = *(const unsigned char *)xf_step_operand(c, s, 0) != 0;
+    XF_TRY(yes ? run_span(c, first, other) : run_span(c, other, first + s->span));
+    int32_t status = 0;
+    return s->n_numbers ? xf_host_step(c, s, &status) : XF_OK;
+}
+
+static xf_status run_span(xf_ctx *c, uint32_t i, uint32_t end) {
+    while (i < end) {
+        const xf_step_info *s = &c->plan->steps[i];
         if (atomic_load_explicit(&c->cancelled, memory_order_relaxed))
             return xf_fail(&c->error, XF_E_CANCELLED, "the run was cancelled");
         uint64_t start = c->times ? xf_now_ns() : 0;
-        XF_TRY(run_step(c, i));
-        if (c->times) xf_profile_step(c, i, start);
+        XF_TRY(s->kind == XF_STEP_BRANCH ? run_branch(c, i) : run_step(c, i));
+        if (c->times) xf_profile_step(c, i, s->span ? xf_now_ns() : start); /* the time of bodies is theirs */
         if (c->tapped[c->first_step + i]) xf_tap_step(c, i);
+        i += 1 + s->span;
     }
     return XF_OK;
 }
@@ -189,7 +203,7 @@ xf_status xf_run(xf_ctx *c, const xf_plan *plan, const xf_tensor *in, size_t n_i
     XF_TRY(xf_bind(plan, in, n_in, true, c->values, &c->error));
     XF_TRY(prepare(c, in, out));
     c->range_error = 0;
-    xf_status status = run_steps(c);
+    xf_status status = run_span(c, 0, plan->head->n_steps);
     if (c->own_pool) xf_pool_end_run(c->own_pool);
     XF_TRY(status);
     c->runs++;

@@ -141,9 +141,12 @@ xf_status xf_check_sizes(const xf_plan *p, uint32_t step, const int64_t *values,
         if (c->step != step || c->ones == XF_CHECK_UNEQUAL || a == b || (c->ones & 1 && a == 1) ||
             (c->ones & 2 && b == 1))
             continue;
+        bool body = step && p->steps[step - 1].n_numbers == 0; /* which begins there */
         return xf_fail(error, XF_E_SHAPE, "%s do not fit together: %s: %lld against %lld%s",
-                       step ? "sizes that come from data" : "the input dims", xf_plan_str(p, c->what), (long long)a,
-                       (long long)b, unless[c->ones]);
+                       body   ? "sizes in the branch that this run takes"
+                       : step ? "sizes that come from data"
+                              : "the input dims",
+                       xf_plan_str(p, c->what), (long long)a, (long long)b, unless[c->ones]);
     }
     return XF_OK;
 }

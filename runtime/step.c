@@ -1,8 +1,9 @@
 /* step.c - steps that are no kernel of the model: routines in C, and symbols that take their values from data.
  *
  * The tasks of a routine are handed out like those of a kernel; a define runs on the thread that leads the run, between
- * steps, so nobody reads the values that it changes. The plan was checked: counts and indices fit. What data says is
- * not trusted: a number outside of its symbol's range, for which the memory was not laid out, ends the run.
+ * steps, so nobody reads the values that it changes. A branch defines behind the body that ran, from its last result. The
+ * plan was checked: counts and indices fit. What data says is not trusted: a number outside of its symbol's range, for
+ * which the memory was not laid out, ends the run.
  */
 #include "runtime/kernels/routines.h"
 #include "runtime/runtime.h"
@@ -71,16 +72,17 @@ static xf_status out_of_range(xf_ctx *c, const xf_step_info *s) {
 
 static xf_status define(xf_ctx *c, const xf_step_info *s) {
     const xf_plan *p = c->plan;
-    const int64_t *from = xf_step_operand(c, s, 0);
+    uint32_t sizes = s->kind == XF_STEP_BRANCH ? s->n_in + s->n_out - 1 : 0;
+    const int64_t *from = s->n_numbers ? xf_step_operand(c, s, sizes) : NULL;
     for (uint32_t i = 0; i < s->n_numbers; i += 3) c->values[p->numbers[s->first_number + i]] = from[i / 3];
-    bool fits = xf_plan_eval_again(p, c->values);
+    bool fits = s->n_numbers == 0 || xf_plan_eval_again(p, c->values);
     XF_TRY(out_of_range(c, s));
     if (!fits) return xf_fail(&c->error, XF_E_SHAPE, "a size that comes from data is too large");
     return xf_check_sizes(p, (uint32_t)(s - p->steps) + 1, c->values, &c->error);
 }
 
 xf_status xf_host_step(xf_ctx *c, const xf_step_info *s, int32_t *status) {
-    if (s->kind == XF_STEP_DEFINE) return define(c, s);
+    if (s->kind != XF_STEP_CALL) return define(c, s);
     *status = call(c, s);
     return XF_OK;
 }

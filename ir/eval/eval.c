@@ -9,6 +9,7 @@
 #include "ir/build.h"
 #include "ir/defined.h"
 #include "ir/ops/ops.h"
+#include "ir/program.h"
 #include <string.h>
 
 /* --- arrays --- */
@@ -174,14 +175,13 @@ static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
     return v != 0 || r->env->lookup(r->env->user, symbol_id, out);
 }
 
-/* Those that are known since symbols first .. end - 1 have been defined (see xfc_constraint_known). */
-static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env, uint32_t first, uint32_t end) {
+/* Those that are known behind this op, or when the graph begins (see xfc_constraint_known). */
+static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env, const xfc_op *behind) {
     const xfc_graph *g = r->graph;
     for (uint32_t i = 0; i < g->n_constraints; i++) {
         const xfc_constraint *k = &g->constraint[i];
         int64_t a, b;
-        uint32_t since = xfc_constraint_known(&r->symbols, k);
-        if (since < first || since >= end) continue;
+        if (xfc_constraint_known(&r->symbols, g, k) != behind) continue;
         if (!xfc_int_evaluate(g->ctx, k->a, env->lookup, env->user, &a) ||
             !xfc_int_evaluate(g->ctx, k->b, env->lookup, env->user, &b))
             return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
@@ -213,11 +213,32 @@ static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env
                             info.name, (long long)v);
         xfc_map_set(&r->defined, symbol[i].id, (uint64_t)v + 1);
     }
-    uint32_t first = (uint32_t)xfc_map_get(&r->symbols.position, symbol[0].id);
-    return check_constraints(r, env, first, first + n);
+    return check_constraints(r, env, op);
 }
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
+
+/* The body that the condition chooses runs as a graph of its own, which sees the symbols around it; then the op's own
+ * symbols are known, and with them the sizes of its results. */
+static xfc_status run_branch(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *in,
+                             xfc_array *out, xfc_arena *scratch) {
+    bool taken = *(const uint8_t *)in[0].data != 0;
+    const xfc_graph *body = xfc_op_attr(op, taken ? XFC_K_THEN : XFC_K_ELSE)->u.graph;
+    const xfc_int *symbol;
+    xfc_array *result = xfc_new_array(scratch, xfc_array, op->n_out);
+    xfc_eval_opts opts = *r->opts;
+    opts.arena = scratch;
+    XFC_TRY(eval_ops(body, env, in + 1, result, &opts));
+    if (xfc_op_defines(op, &symbol)) XFC_TRY(define(r, op, env, &result[op->n_out - 1]));
+    for (uint32_t i = 0; i < op->n_out; i++) {
+        XFC_TRY(xfc_array_make(env, &op->out[i].type, NULL, &out[i]));
+        xfc_assert(out[i].count == result[i].count);
+        out[i].data = take(&r->store, bytes_of(&out[i]));
+        memcpy(out[i].data, result[i].data, bytes_of(&out[i]));
+        r->value[op->out[i].id] = out[i];
+    }
+    return XFC_OK;
+}
 
 static xfc_status run_op(graph_run *r, const xfc_op *op) {
     const xfc_tensor *constant = constant_of(op); /* read in place */
@@ -227,8 +248,9 @@ static xfc_status run_op(graph_run *r, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (op->in[i].value) in[i] = r->value[op->in[i].value->id];
     }
-    xfc_status status = XFC_OK;
-    for (uint32_t i = 0; status == XFC_OK && i < op->n_out; i++) {
+    bool region = xfc_op_has(op, XFC_REGION);
+    xfc_status status = region ? run_branch(r, op, &env, in, out, scratch) : XFC_OK;
+    for (uint32_t i = 0; status == XFC_OK && i < op->n_out && !region; i++) {
         status = xfc_array_make(&env, &op->out[i].type, NULL, &out[i]);
         if (status == XFC_OK)
             out[i].data = constant ? (void *)(uintptr_t)constant->data : take(&r->store, bytes_of(&out[i]));
@@ -236,7 +258,7 @@ static xfc_status run_op(graph_run *r, const xfc_op *op) {
     }
     if (status == XFC_OK && op->code == XFC_OP_DEFINE)
         status = define(r, op, &env, in);
-    else if (status == XFC_OK && !constant)
+    else if (status == XFC_OK && !constant && !region)
         status = eval_into(op, &env, in, out);
     if (status == XFC_OK && r->opts->tap) r->opts->tap(r->opts->user, op, out);
     xfc_arena_free(scratch);
@@ -286,7 +308,7 @@ static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xf
         r.uses[g->in[i]->id] = xfc_value_n_uses(g->in[i]);
     }
     r.symbols = xfc_defined_of(g, r.store.arena);
-    xfc_status status = check_constraints(&r, env, 0, 1);
+    xfc_status status = check_constraints(&r, env, NULL);
     if (status == XFC_OK) status = run_all(&r, out);
     xfc_arena_free(r.store.arena);
     return status;

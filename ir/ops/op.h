@@ -15,10 +15,11 @@ enum {
     XFC_BIJECT = 1 << 4,   /* a VIEW that moves every element exactly once: .push is set */
     XFC_REDUCE = 1 << 5,
     XFC_CONTRACT = 1 << 6, /* its nest is a product of two operands summed over a shared axis */
-    XFC_STRUCT = 1 << 7,   /* const, define, return, kernel: no meaning of its own */
+    XFC_STRUCT = 1 << 7,   /* const, define, return, kernel, branch: no meaning of its own */
     XFC_EFFECT = 1 << 8,   /* does something beside its results: has none, and is no op to remove for that */
     XFC_ROWWISE = 1 << 9,  /* composite: each row of operand 0 along `axis` (the last, if the op has none) by itself */
     XFC_EACH = 1 << 10,    /* composite: each element of its one operand by itself */
+    XFC_REGION = 1 << 11,  /* runs bodies, graphs of its program (ir/program.h) */
 };
 
 typedef struct { /* what .infer sees and fills */

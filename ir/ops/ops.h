@@ -37,6 +37,8 @@ void push_reshape(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *o
 void push_transpose(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);
 
 /* Helpers shared by the families. */
+/* Entry i of the symbols that an op defines is a let, and stands there once. */
+bool xfc_is_fresh_symbol(const xfc_ctx *, const xfc_attr *symbols, uint32_t i);
 static inline const xfc_type *xfc_op_in(const xfc_op *op, uint32_t i) { return &op->in[i].value->type; }
 /* An operand that is there: optional ones may be absent at the end of the list or NULL in its middle. */
 static inline bool xfc_op_has_in(const xfc_op *op, uint32_t i) { return i < op->n_in && op->in[i].value; }

@@ -17,7 +17,7 @@ static xfc_status refuse(xfc_infer *inf, const char *what) {
     return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s %s", xfc_ops[inf->op->code].name, what);
 }
 
-static bool is_fresh(const xfc_ctx *ctx, const xfc_attr *symbols, uint32_t i) {
+bool xfc_is_fresh_symbol(const xfc_ctx *ctx, const xfc_attr *symbols, uint32_t i) {
     const xfc_int_info *info = xfc_int_look(ctx, symbols->u.dims[i]);
     for (uint32_t k = 0; k < i; k++)
         if (xfc_int_same(symbols->u.dims[k], symbols->u.dims[i])) return false;
@@ -33,7 +33,8 @@ xfc_status infer_define(xfc_infer *inf) {
         return refuse(inf, "takes an i64[n] and n symbols, at least one: correct its operand");
     for (uint32_t i = 0; i < symbols->n; i++) {
         int64_t lo, hi;
-        if (!is_fresh(inf->ctx, symbols, i)) return refuse(inf, "takes each symbol once, and no dims: correct them");
+        if (!xfc_is_fresh_symbol(inf->ctx, symbols, i))
+            return refuse(inf, "takes each symbol once, and no dims: correct them");
         xfc_int_range(inf->ctx, symbols->u.dims[i], &lo, &hi);
         if (lo < 0) return refuse(inf, "takes symbols that are never negative: let their ranges begin at 0");
     }

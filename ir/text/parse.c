@@ -96,13 +96,31 @@ static bool data_file(xfc_parser *p) {
     return false;
 }
 
-static bool header(xfc_parser *p, outputs *o) {
-    if (!xfc_ps_need_word(p, "graph") || !xfc_ps_need(p, '@')) return false;
+static bool graph_name(xfc_parser *p, const char **name) {
+    if (!xfc_ps_need(p, '@')) return false;
     if (p->tok.kind != XFC_TOK_WORD && p->tok.kind != XFC_TOK_STRING)
         return xfc_ps_expected(p, "the name of the graph");
-    p->graph = xfc_graph_new(p->ctx, p->tok.text);
+    *name = p->tok.text;
     xfc_ps_next(p);
-    if (!xfc_ps_symbols(p) || !inputs(p) || !read_outputs(p, o) || !stage(p)) return false;
+    return !p->failed;
+}
+
+/* The first graph is the entry; others are what an op above has named. */
+static bool open_graph(xfc_parser *p) {
+    const char *name;
+    if (!xfc_ps_need_word(p, "graph") || !graph_name(p, &name)) return false;
+    const xfc_ps_body *body = xfc_map_get_ptr(&p->bodies, name);
+    if (p->entry && !body) return xfc_ps_fail(p, "'@%s' is the body of no op above, or stands there twice", name);
+    p->graph = body ? body->graph : xfc_graph_new(p->ctx, name);
+    if (!p->entry) p->entry = p->graph;
+    p->nesting = body ? body->depth : 0;
+    xfc_map_set_ptr(&p->bodies, name, NULL);
+    p->values = (xfc_map){.arena = p->scratch};
+    return true;
+}
+
+static bool header(xfc_parser *p, outputs *o) {
+    if (!open_graph(p) || !xfc_ps_symbols(p) || !inputs(p) || !read_outputs(p, o) || !stage(p)) return false;
     if (xfc_ps_take_word(p, "source") && !xfc_ps_string(p, &p->source)) return false;
     p->graph->source = p->source ? p->source : p->file;
     return (!xfc_ps_take_word(p, "data") || data_file(p)) && xfc_ps_need(p, '{');
@@ -131,18 +149,20 @@ static bool constraint(xfc_parser *p) {
 
 /* --- attributes --- */
 
-static bool list(xfc_parser *p, xfc_attr *a) {
+static bool list(xfc_parser *p, const xfc_ps_op *o, xfc_attr *a) {
     int64_t *ints = NULL;
     xfc_int *dims = NULL;
     uint32_t cap = 0;
     bool is_dims = xfc_key_kind(a->key) == XFC_ATTR_DIMS;
+    bool defines = a->key == XFC_K_VALUES && (xfc_ops[o->code].traits & XFC_REGION);
     if (!xfc_ps_need(p, '[')) return false;
     bool more = !xfc_ps_take(p, ']');
     while (more && !p->failed) {
         int64_t v = 0;
         xfc_int e = XFC_INT_NONE;
         if (a->n >= XFC_PARSE_LIST) return xfc_ps_fail(p, "a list has more than %d entries", (int)XFC_PARSE_LIST);
-        if (!(is_dims ? xfc_ps_int(p, &e) : xfc_ps_i64(p, "an integer", &v))) return false;
+        if (!(defines ? xfc_ps_new_symbol(p, &e) : is_dims ? xfc_ps_int(p, &e) : xfc_ps_i64(p, "an integer", &v)))
+            return false;
         if (is_dims)
             xfc_push(p->scratch, dims, a->n, cap) = e;
         else
@@ -157,7 +177,21 @@ static bool list(xfc_parser *p, xfc_attr *a) {
     return !p->failed;
 }
 
-static bool attr_value(xfc_parser *p, xfc_attr *a) {
+/* @body: a graph further down, which is made now and read there. So no graph can hang on itself. */
+static bool body_name(xfc_parser *p, xfc_graph **out) {
+    const char *name;
+    if (!graph_name(p, &name)) return false;
+    if (xfc_map_find(&p->bodies, key(name), NULL))
+        return xfc_ps_fail(
+            p, "'@%s' stands above or belongs to an op already; a body is a graph of its own further down", name);
+    if (p->nesting == XFC_MAX_NESTING) return xfc_ps_fail(p, "graphs are nested deeper than %d", (int)XFC_MAX_NESTING);
+    *out = xfc_body_new(p->entry, name);
+    xfc_ps_body body = {*out, p->tok.line, p->nesting + 1};
+    xfc_map_set_ptr(&p->bodies, name, xfc_memdup(p->scratch, &body, sizeof body, _Alignof(xfc_ps_body)));
+    return true;
+}
+
+static bool attr_value(xfc_parser *p, const xfc_ps_op *o, xfc_attr *a) {
     xfc_type t;
     switch (xfc_key_kind(a->key)) {
     case XFC_ATTR_INT: return xfc_ps_i64(p, "an integer", &a->u.i);
@@ -165,10 +199,11 @@ static bool attr_value(xfc_parser *p, xfc_attr *a) {
     case XFC_ATTR_STR: return xfc_ps_string(p, &a->u.s);
     case XFC_ATTR_DTYPE: return xfc_ps_dtype(p, &a->u.dtype);
     case XFC_ATTR_TENSOR: return xfc_ps_type(p, &t) && xfc_ps_data(p, &t, NULL, &a->u.tensor);
+    case XFC_ATTR_GRAPH: return body_name(p, &a->u.graph);
     case XFC_ATTR_INTS:
     case XFC_ATTR_DIMS: break;
     }
-    return list(p, a);
+    return list(p, o, a);
 }
 
 static bool attrs(xfc_parser *p, xfc_ps_op *o) {
@@ -180,7 +215,7 @@ static bool attrs(xfc_parser *p, xfc_ps_op *o) {
         if (!xfc_key_from_name(p->tok.text, &a.key)) return xfc_ps_fail(p, "no op has an attribute '%s'", p->tok.text);
         if (o->n_attr >= XFC_K_COUNT) return xfc_ps_fail(p, "an op has an attribute twice");
         xfc_ps_next(p);
-        if (!xfc_ps_need(p, '=') || !attr_value(p, &a)) return false;
+        if (!xfc_ps_need(p, '=') || !attr_value(p, o, &a)) return false;
         xfc_push(p->scratch, o->attr, o->n_attr, o->cap_attr) = a;
         more = xfc_ps_take(p, ',');
         if (!more && !xfc_ps_need(p, '}')) return false;
@@ -232,6 +267,22 @@ static bool types(xfc_parser *p, xfc_ps_op *o) {
     return !p->failed;
 }
 
+/* Its bodies come later, and with them what its types should be. */
+static xfc_op *make_region(xfc_parser *p, const xfc_ps_op *o) {
+    bool holes = false, whole = o->n_in > 0 && o->n_type > 0;
+    for (uint32_t i = 0; i < o->n_in; i++) holes = holes || !o->in[i];
+    if (!whole || holes) {
+        xfc_ps_fail(p, "%s is written %%a, %%b = %s %%x, %%y {...} : type, type", xfc_ops[o->code].name,
+                    xfc_ops[o->code].name);
+        return NULL;
+    }
+    xfc_op *op =
+        xfc_op_new(p->graph, NULL, o->code, o->in, o->n_in, o->n_out, o->attr, o->n_attr, (xfc_loc){.line = o->line});
+    for (uint32_t i = 0; i < o->n_out; i++) op->out[i].type = o->type[i];
+    xfc_push(p->scratch, p->regions, p->n_regions, p->cap_regions) = (xfc_ps_region){op, o->line};
+    return op;
+}
+
 static bool check_types(xfc_parser *p, const xfc_ps_op *o, const xfc_op *op) {
     for (uint32_t i = 0; i < o->n_type; i++) {
         if (xfc_type_same(&o->type[i], &op->out[i].type)) continue;
@@ -270,6 +321,7 @@ static xfc_op *make_op(xfc_parser *p, const xfc_ps_op *o) {
         }
         return xfc_ps_kernel_op(p, o);
     }
+    if (xfc_ops[o->code].traits & XFC_REGION) return make_region(p, o);
     xfc_value *v = build(p, o);
     if (v && v->def->n_out != o->n_out) {
         xfc_ps_fail(p, "%s has %u results, not %u", xfc_ops[o->code].name, (unsigned)v->def->n_out, (unsigned)o->n_out);
@@ -408,24 +460,64 @@ static bool read_plan(xfc_parser *p) {
     plan->place = xfc_new_array(g->arena, xfc_place, plan->n_places);
     g->plan = plan;
     if (!xfc_ps_need(p, '{') || !xfc_ps_need_word(p, "work") || !xfc_ps_int(p, &plan->work_bytes)) return false;
+    if (xfc_ps_take_word(p, "bodies") && !xfc_ps_int(p, &plan->bodies)) return false;
     if (!xfc_ps_need_word(p, "weights") || !u64(p, "the bytes of all weights", &plan->weight_bytes)) return false;
     while (!xfc_ps_take(p, '}'))
         if (!(xfc_ps_take_word(p, "weight") ? plan_weight(p, plan, &cap) : plan_place(p, plan))) return false;
     return !p->failed;
 }
 
-/* --- entry point --- */
+/* --- programs --- */
+
+/* Inner ones first, which stand behind those around them. */
+static bool check_regions(xfc_parser *p) {
+    for (uint32_t i = p->n_regions; i-- > 0;) {
+        xfc_op *op = p->regions[i].op;
+        xfc_ps_op o = {.code = op->code, .line = p->regions[i].line, .n_out = op->n_out, .n_type = op->n_out};
+        o.type = xfc_new_array(p->scratch, xfc_type, op->n_out);
+        o.out_name = xfc_new_array(p->scratch, const char *, op->n_out);
+        for (uint32_t k = 0; k < op->n_out; k++) {
+            o.type[k] = op->out[k].type;
+            o.out_name[k] = op->out[k].name ? op->out[k].name : xfc_sprintf(p->scratch, "%u", (unsigned)k);
+        }
+        xfc_loc loc = op->loc;
+        op->loc = (xfc_loc){.file = p->file, .line = o.line};
+        if (xfc_infer_op(op) != XFC_OK) p->failed = true;
+        op->loc = loc;
+        if (p->failed || !check_types(p, &o, op)) return false;
+    }
+    return true;
+}
 
 static bool graph(xfc_parser *p) {
     outputs o = {0};
-    xfc_ps_next(p);
     if (!header(p, &o)) return false;
     while (!xfc_ps_take_word(p, "return"))
         if (!(xfc_ps_take_word(p, "require") ? constraint(p) : op(p))) return false;
     if (!read_return(p, &o)) return false;
     if (xfc_ps_take_word(p, "plan") && !read_plan(p)) return false;
-    if (!xfc_ps_need(p, '}')) return false;
-    return p->tok.kind == XFC_TOK_END ? !p->failed : xfc_ps_expected(p, "the end of the text");
+    return xfc_ps_need(p, '}');
+}
+
+/* Every body that was named has been read. */
+static bool all_read(xfc_parser *p) {
+    for (uint32_t i = 0; i < p->entry->program->n; i++) {
+        const xfc_graph *g = p->entry->program->graph[i];
+        const xfc_ps_body *body = xfc_map_get_ptr(&p->bodies, g->name);
+        if (!body) continue;
+        p->tok.line = body->line;
+        return xfc_ps_fail(p, "there is no graph '@%s' further down", g->name);
+    }
+    return true;
+}
+
+static bool program(xfc_parser *p) {
+    xfc_ps_next(p);
+    do {
+        if (!graph(p)) return false;
+    } while (xfc_ps_is_word(p, "graph"));
+    if (p->tok.kind != XFC_TOK_END) return xfc_ps_expected(p, "another graph or the end of the text");
+    return !p->failed && all_read(p) && check_regions(p);
 }
 
 xfc_graph *xfc_parse_graph(xfc_ctx *ctx, const char *text, size_t n, const char *file) {
@@ -436,10 +528,10 @@ xfc_graph *xfc_parse_graph_beside(xfc_ctx *ctx, const char *text, size_t n, cons
     xfc_parser p = {.ctx = ctx, .scratch = xfc_arena_new(), .at = text, .end = text + n, .line = 1};
     p.read_beside = read;
     p.file = xfc_str(ctx, file);
-    p.dims.arena = p.locals.arena = p.values.arena = p.scratch;
-    bool ok = graph(&p);
+    p.dims.arena = p.locals.arena = p.values.arena = p.bodies.arena = p.scratch;
+    bool ok = program(&p);
     xfc_arena_free(p.scratch);
-    if (ok) return p.graph;
-    if (p.graph) xfc_graph_free(p.graph);
+    if (ok) return p.entry;
+    if (p.entry) xfc_graph_free(p.entry);
     return NULL;
 }

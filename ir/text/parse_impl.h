@@ -5,7 +5,7 @@
  */
 #ifndef XFC_PARSE_IMPL_H
 #define XFC_PARSE_IMPL_H
-#include "ir/build.h"
+#include "ir/program.h"
 #include "ir/text/print_impl.h"
 
 typedef enum {
@@ -37,6 +37,15 @@ typedef struct {
     uint64_t before;
 } xfc_scoped;
 
+typedef struct { /* a graph that an op above names, still to be read */
+    xfc_graph *graph;
+    uint32_t line, depth;
+} xfc_ps_body;
+typedef struct { /* an op with bodies, whose types can be checked when those have been read */
+    xfc_op *op;
+    uint32_t line;
+} xfc_ps_region;
+
 typedef struct {
     xfc_ctx *ctx;
     xfc_arena *scratch;
@@ -57,6 +66,11 @@ typedef struct {
     const void *data;
     size_t data_bytes;
     uint32_t n_ops;
+    xfc_graph *entry; /* the first graph */
+    uint32_t nesting; /* bodies around this graph */
+    xfc_map bodies;   /* interned name -> xfc_ps_body that an op has named; of a graph that was read: NULL */
+    xfc_ps_region *regions;
+    uint32_t n_regions, cap_regions;
 } xfc_parser;
 
 typedef struct { /* one op as written, up to its body */

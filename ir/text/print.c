@@ -9,6 +9,7 @@
 #include "ir/text/print_impl.h"
 
 #include "ir/defined.h"
+#include "ir/program.h"
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -195,7 +196,24 @@ static void print_location(xfc_printer *p, const xfc_loc *loc) {
 
 /* --- ops --- */
 
-static void print_attr(xfc_printer *p, const xfc_attr *a) {
+static void print_graph_name(xfc_buf *out, const xfc_graph *g) {
+    xfc_buf_char(out, '@');
+    if (g->name && xfc_is_identifier(g->name))
+        xfc_buf_str(out, g->name);
+    else
+        xfc_buf_quoted(out, g->name);
+}
+
+/* T in 0..b * s, N in 0..b */
+static void print_new_symbols(xfc_printer *p, const xfc_int *symbol, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (i) xfc_buf_str(p->out, ", ");
+        xfc_pr_int(p, symbol[i]);
+        xfc_pr_range(p, symbol[i]);
+    }
+}
+
+static void print_attr(xfc_printer *p, const xfc_op *op, const xfc_attr *a) {
     xfc_buf *out = p->out;
     xfc_buf_printf(out, "%s = ", xfc_key_name(a->key));
     switch (xfc_key_kind(a->key)) {
@@ -208,11 +226,14 @@ static void print_attr(xfc_printer *p, const xfc_attr *a) {
         xfc_buf_char(out, ' ');
         print_data(p, a->u.tensor);
         return;
+    case XFC_ATTR_GRAPH: print_graph_name(out, a->u.graph); return;
     case XFC_ATTR_INTS:
     case XFC_ATTR_DIMS: break;
     }
     xfc_buf_char(out, '[');
-    for (uint32_t i = 0; i < a->n; i++) {
+    bool defines = a->key == XFC_K_VALUES && xfc_op_has(op, XFC_REGION);
+    if (defines) print_new_symbols(p, a->u.dims, a->n);
+    for (uint32_t i = 0; i < a->n && !defines; i++) {
         if (i) xfc_buf_str(out, ", ");
         if (xfc_key_kind(a->key) == XFC_ATTR_INTS)
             xfc_buf_printf(out, "%" PRId64, a->u.ints[i]);
@@ -227,7 +248,7 @@ static void print_attrs(xfc_printer *p, const xfc_op *op) {
     xfc_buf_str(p->out, " {");
     for (uint32_t i = 0; i < op->n_attr; i++) {
         if (i) xfc_buf_str(p->out, ", ");
-        print_attr(p, &op->attr[i]);
+        print_attr(p, op, &op->attr[i]);
     }
     xfc_buf_char(p->out, '}');
 }
@@ -251,11 +272,8 @@ static void print_types(xfc_printer *p, const xfc_op *op) {
 static void print_define(xfc_printer *p, const xfc_op *op) {
     const xfc_int *symbol;
     uint32_t n = xfc_op_defines(op, &symbol);
-    for (uint32_t i = 0; i < n; i++) {
-        xfc_buf_str(p->out, i ? ", " : " ");
-        xfc_pr_int(p, symbol[i]);
-        xfc_pr_range(p, symbol[i]);
-    }
+    xfc_buf_char(p->out, ' ');
+    print_new_symbols(p, symbol, n);
     xfc_buf_str(p->out, " =");
     print_operands(p, op);
 }
@@ -390,7 +408,7 @@ static bool is_symbol(const xfc_ctx *ctx, xfc_int e) {
 
 /* Symbols of defines print by name, as dims do; one whose name is taken gets a number behind it. */
 static void name_defined(xfc_printer *p) {
-    xfc_foreach_op(op, p->graph) {
+    xfc_foreach_op_deep(op, p->graph) {
         const xfc_int *symbol;
         uint32_t n = xfc_op_defines(op, &symbol);
         for (uint32_t i = 0; i < n; i++) {
@@ -400,16 +418,14 @@ static void name_defined(xfc_printer *p) {
     }
 }
 
-static void print_header(xfc_printer *p) {
+/* All symbols of an entry and of what hangs on it stand with the entry. */
+static void print_header(xfc_printer *p, bool body) {
     const xfc_graph *g = p->graph;
     xfc_buf *out = p->out;
-    xfc_buf_str(out, "graph @");
-    if (g->name && xfc_is_identifier(g->name))
-        xfc_buf_str(out, g->name);
-    else
-        xfc_buf_quoted(out, g->name);
-    print_symbols(p);
-    name_defined(p);
+    xfc_buf_str(out, "graph ");
+    print_graph_name(out, g);
+    if (!body) print_symbols(p);
+    if (!body) name_defined(p);
     xfc_buf_char(out, '(');
     for (uint32_t i = 0; i < g->n_in; i++) {
         if (i) xfc_buf_str(out, ", ");
@@ -429,11 +445,11 @@ static void print_header(xfc_printer *p) {
         xfc_buf_quoted(out, g->out_name[i]);
     }
     xfc_buf_printf(out, ") stage %s", xfc_stage_name(g->stage));
-    if (p->opts.locations && g->source) {
+    if (p->opts.locations && g->source && !body) {
         xfc_buf_str(out, " source ");
         xfc_buf_quoted(out, g->source);
     }
-    if (p->opts.data_file) {
+    if (p->opts.data_file && !body) {
         xfc_buf_str(out, " data ");
         xfc_buf_quoted(out, p->opts.data_file);
     }
@@ -478,6 +494,8 @@ static void print_plan(xfc_printer *p) {
     const xfc_map consts = consts_of(p);
     xfc_buf_str(p->out, "  plan {\n    work ");
     xfc_pr_int(p, plan->work_bytes);
+    if (xfc_int_known(plan->bodies)) xfc_buf_str(p->out, " bodies ");
+    if (xfc_int_known(plan->bodies)) xfc_pr_int(p, plan->bodies);
     xfc_buf_printf(p->out, "\n    weights %" PRIu64 "\n", plan->weight_bytes);
     for (uint32_t i = 0; i < plan->n_weights; i++) {
         const xfc_value *v = (const xfc_value *)(uintptr_t)xfc_map_get(&consts, plan->weight[i]->id);
@@ -512,37 +530,42 @@ static void print_constraint(xfc_printer *p, const xfc_constraint *k) {
     xfc_buf_char(p->out, '\n');
 }
 
-/* Those that are known where symbols first .. end - 1 have been defined (see xfc_constraint_known). */
-static void print_constraints(xfc_printer *p, const xfc_defined *d, uint32_t first, uint32_t end) {
-    for (uint32_t i = 0; i < p->graph->n_constraints; i++) {
-        uint32_t known = xfc_constraint_known(d, &p->graph->constraint[i]);
-        if (known >= first && known < end) print_constraint(p, &p->graph->constraint[i]);
-    }
+/* Those that are known behind this op (see xfc_constraint_known). */
+static void print_constraints(xfc_printer *p, const xfc_defined *d, const xfc_op *op) {
+    for (uint32_t i = 0; i < p->graph->n_constraints; i++)
+        if (xfc_constraint_known(d, p->graph, &p->graph->constraint[i]) == op)
+            print_constraint(p, &p->graph->constraint[i]);
 }
 
 /* --- entry points --- */
 
-void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opts) {
-    xfc_printer p = {.ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .graph = g};
-    if (opts) p.opts = *opts;
-    p.values.arena = p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.scratch;
-    p.data_at.arena = p.scratch;
-    name_values(&p);
-    print_header(&p);
-    const xfc_defined defined = xfc_defined_of(g, p.scratch);
-    uint32_t n_defined = 0;
-    print_constraints(&p, &defined, 0, 1);
+static void print_one(xfc_printer *p, const xfc_graph *g, const xfc_defined *d) {
+    bool body = p->graph != NULL;
+    p->graph = g;
+    p->values = (xfc_map){.arena = p->scratch};
+    name_values(p);
+    print_header(p, body);
+    print_constraints(p, d, NULL);
     xfc_foreach_op(op, g) {
         const xfc_int *symbol;
-        uint32_t n = xfc_op_defines(op, &symbol);
-        xfc_buf_str(out, "  ");
-        print_op(&p, op);
-        xfc_buf_char(out, '\n');
-        if (n) print_constraints(&p, &defined, n_defined + 1, n_defined + n + 1);
-        n_defined += n;
+        xfc_buf_str(p->out, "  ");
+        print_op(p, op);
+        xfc_buf_char(p->out, '\n');
+        if (xfc_op_defines(op, &symbol)) print_constraints(p, d, op);
     }
-    if (g->plan) print_plan(&p);
-    xfc_buf_str(out, "}\n");
+    if (g->plan) print_plan(p);
+    xfc_buf_str(p->out, "}\n");
+}
+
+void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opts) {
+    xfc_printer p = {.ctx = g->ctx, .out = out, .scratch = xfc_arena_new()};
+    xfc_graph *body[XFC_MAX_BODIES];
+    if (opts) p.opts = *opts;
+    p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.data_at.arena = p.scratch;
+    const xfc_defined defined = xfc_defined_of(g, p.scratch);
+    print_one(&p, g, &defined);
+    xfc_foreach_op_deep(op, g) for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++)
+        print_one(&p, body[i], &defined);
     xfc_arena_free(p.scratch);
 }
 

@@ -9,11 +9,11 @@ typedef struct {
     xfc_arena *scratch;
     xfc_print_opts opts;
     const xfc_graph *graph;
-    xfc_map values;      /* value -> "%name"; filled by xfc_print_graph */
+    xfc_map values;      /* of this graph: value -> "%name"; filled by xfc_print_graph */
     xfc_map locals;      /* symbol id of an axis or let in scope -> its number + 1 */
     xfc_map local_names; /* interned "i0" of every local of this kernel so far -> 1: a dim of that name is quoted */
     xfc_map
-        defined; /* id of a symbol that a define of the graph defines, or any of a kernel's -> its name in the text */
+        defined; /* id of a symbol that an op of the program defines, or any of a kernel's -> its name in the text */
     xfc_map dim_names; /* interned names of dims and of those -> 1 */
     xfc_map data_at;   /* tensor id -> its offset in the data file + 1 */
     bool canonical;    /* xfc_print_kernel: nothing but what decides the code */

@@ -29,11 +29,12 @@ static void say(xfc_verifier *v, const xfc_value *x, const char *what) {
     xfc_vf_defect(v, "plan: %%%s %s", name.text, what);
 }
 
+/* The weights of a program stand with its entry. */
 static void check_weight(xfc_verifier *v, const xfc_value *x, const xfc_place *at) {
-    const xfc_plan *p = v->g->plan;
+    const xfc_plan *p = xfc_graph_entry(v->g)->plan;
     const xfc_tensor *t;
     int64_t offset;
-    if (!xfc_value_is_const(x, &t)) {
+    if (!p || !xfc_value_is_const(x, &t)) {
         say(v, x, "is no constant but stands among the weights");
         return;
     }
@@ -93,7 +94,8 @@ static void check_place(xfc_verifier *v, const xfc_value *x) {
     case XFC_SPACE_WORK:
         if (!fixed_size(v, at->offset, "plan: an offset")) break;
         if (xfc_int_divisor(v->ctx, at->offset) % 64) say(v, x, "is not aligned to 64 bytes");
-        if (xfc_int_lt(v->ctx, v->g->plan->work_bytes, xfc_int_add(v->ctx, at->offset, bytes_of(v, x))) == 1)
+        xfc_int end = xfc_int_known(p->bodies) ? p->bodies : p->work_bytes;
+        if (xfc_int_lt(v->ctx, end, xfc_int_add(v->ctx, at->offset, bytes_of(v, x))) == 1)
             say(v, x, "reaches beyond the workspace");
         break;
     }
@@ -138,12 +140,25 @@ static uint32_t *last_uses(xfc_verifier *v) {
     return last;
 }
 
+/* Whatever lives while a body runs does not reach into what is the body's. */
+static void check_bodies(xfc_verifier *v, const xfc_op *op) {
+    const xfc_plan *p = v->g->plan;
+    if (!xfc_op_has(op, XFC_REGION)) return;
+    if (!xfc_int_known(p->bodies))
+        xfc_vf_defect(v, "plan: no room for bodies");
+    else if (fixed_size(v, p->bodies, "plan: the place of bodies") &&
+             xfc_int_lt(v->ctx, p->work_bytes, xfc_int_add(v->ctx, p->bodies, xfc_region_bytes(op))) == 1)
+        xfc_vf_defect(v, "plan: a body reaches beyond the workspace");
+}
+
 void xfc_vf_plan(xfc_verifier *v) {
     v->op = NULL;
     if (!fixed_size(v, v->g->plan->work_bytes, "plan: the size of the workspace")) return;
     for (uint32_t i = 0; i < v->g->n_in; i++) check_place(v, v->g->in[i]);
-    for (const xfc_op *op = v->g->first; op; op = op->next)
+    for (const xfc_op *op = v->g->first; op; op = op->next) {
+        check_bodies(v, op);
         for (uint32_t i = 0; i < op->n_out; i++) check_place(v, &op->out[i]);
+    }
     check_weights(v);
     if (v->ok) check_lives(v, last_uses(v));
 }

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-enum { MAX_OUT = 16 };
-
 /* --- defects --- */
 
 static void print_op_name(xfc_buf *out, const xfc_op *op) {
@@ -42,7 +40,7 @@ void xfc_vf_defect(xfc_verifier *v, const char *fmt, ...) {
     if (v->op)
         print_op_name(v->out, v->op);
     else
-        xfc_buf_str(v->out, "graph");
+        xfc_buf_printf(v->out, v->nesting ? "graph @%s" : "graph", v->g->name);
     xfc_buf_str(v->out, ": ");
     xfc_buf_vprintf(v->out, fmt, args);
     xfc_buf_char(v->out, '\n');
@@ -256,11 +254,10 @@ static bool check_attrs(xfc_verifier *v, const xfc_op *op) {
 }
 
 static void check_inference(xfc_verifier *v, const xfc_op *op) {
-    xfc_type out[MAX_OUT];
+    xfc_type *out = xfc_new_array(v->scratch, xfc_type, op->n_out);
     xfc_graph probe = *v->g; /* constraints that inference asks for land here */
     uint32_t n_diags = v->ctx->n_diags, n_errors = v->ctx->n_errors;
-    if (!xfc_ops[op->code].infer || op->n_out > MAX_OUT) return;
-    memset(out, 0, sizeof out);
+    if (!xfc_ops[op->code].infer) return;
     probe.arena = v->scratch;
     probe.constraint = NULL;
     probe.n_constraints = probe.cap_constraints = 0;
@@ -319,10 +316,34 @@ static void check_define(xfc_verifier *v, const xfc_op *op) {
 
 /* --- stages and ops --- */
 
+static void check_whole(xfc_verifier *v);
+
+/* A body may name what is known around it; what it defines is not known behind it. */
+static void check_bodies(xfc_verifier *v, const xfc_op *op) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    uint32_t n = xfc_op_bodies(op, body);
+    if (n && v->nesting == XFC_MAX_NESTING) xfc_vf_defect(v, "has bodies that nest deeper than %d", XFC_MAX_NESTING);
+    for (uint32_t i = 0; i < n && v->nesting < XFC_MAX_NESTING; i++) {
+        if (body[i]->stage != v->g->stage) xfc_vf_defect(v, "has a body at another stage");
+        xfc_verifier inner = *v;
+        inner.g = body[i];
+        inner.op = NULL;
+        inner.nesting++;
+        check_whole(&inner);
+        v->ok = inner.ok;
+        v->bound = inner.bound, v->defined = inner.defined;
+        xfc_foreach_op(in, body[i]) {
+            const xfc_int *symbol;
+            for (uint32_t k = 0, count = xfc_op_defines(in, &symbol); k < count; k++)
+                xfc_map_set(&v->defined, symbol[k].id, 0);
+        }
+    }
+}
+
 static void check_stage(xfc_verifier *v, const xfc_op *op) {
     bool kernels = v->g->stage >= XFC_STAGE_KERNELS, is_kernel = op->code == XFC_OP_KERNEL;
     bool plain = op->code == XFC_OP_CONST || op->code == XFC_OP_RETURN || op->code == XFC_OP_DEFINE;
-    if (plain || xfc_ops[op->code].call || is_kernel == kernels) return;
+    if (plain || xfc_op_has(op, XFC_REGION) || xfc_ops[op->code].call || is_kernel == kernels) return;
     xfc_vf_defect(v, is_kernel ? "a kernel cannot stand at stage %s" : "only kernels may stand at stage %s",
                   xfc_stage_name(v->g->stage));
 }
@@ -336,6 +357,7 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     bool is_kernel = op->code == XFC_OP_KERNEL;
     check_stage(v, op);
     bool sound = check_operands(v, t, op);
+    check_bodies(v, op);
     check_define(v, op);
     sound = check_attrs(v, op) && sound;
     sound = check_results(v, t, op) && sound;
@@ -371,13 +393,13 @@ static void check_return(xfc_verifier *v) {
     for (uint32_t i = 0; i < g->n_out; i++)
         if (!g->out_name || !g->out_name[i]) xfc_vf_defect(v, "output %u has no name", (unsigned)i);
     for (uint32_t i = 0; i < g->last->n_in; i++)
-        if (g->last->in[i].value) check_known_first(v, i, &g->last->in[i].value->type);
+        if (g->last->in[i].value && !v->nesting) check_known_first(v, i, &g->last->in[i].value->type);
 }
 
 static void check_inputs(xfc_verifier *v, const values *t) {
     for (uint32_t i = 0; i < v->g->n_in; i++) {
         const xfc_value *x = v->g->in[i];
-        for (uint32_t d = 0; d < x->type.rank && d < XFC_MAX_RANK; d++) bind_dims(v, x->type.dim[d]);
+        for (uint32_t d = 0; d < x->type.rank && d < XFC_MAX_RANK && !v->nesting; d++) bind_dims(v, x->type.dim[d]);
         if (x->def || x->out != i) xfc_vf_defect(v, "input %u is no input", (unsigned)i);
         if (!x->name) xfc_vf_defect(v, "input %u has no name", (unsigned)i);
         if (id_ok(v, t, x)) t->defined[x->id] = true;
@@ -420,15 +442,19 @@ static void check_graph(xfc_verifier *v) {
     v->op = NULL;
 }
 
+static void check_whole(xfc_verifier *v) {
+    bool planned = v->g->stage == XFC_STAGE_PLANNED;
+    check_graph(v);
+    if (planned != (v->g->plan != NULL))
+        xfc_vf_defect(v, planned ? "is planned but has no plan" : "has a plan before stage planned");
+    else if (planned && v->ok)
+        xfc_vf_plan(v);
+}
+
 bool xfc_verify(const xfc_graph *g, xfc_buf *out) {
     xfc_verifier v = {.g = g, .ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .ok = true};
     v.bound.arena = v.scope.arena = v.defined.arena = v.scratch;
-    check_graph(&v);
-    bool planned = g->stage == XFC_STAGE_PLANNED;
-    if (planned != (g->plan != NULL))
-        xfc_vf_defect(&v, planned ? "is planned but has no plan" : "has a plan before stage planned");
-    else if (planned && v.ok)
-        xfc_vf_plan(&v);
+    check_whole(&v);
     xfc_arena_free(v.scratch);
     return v.ok;
 }

@@ -2,6 +2,7 @@
 #ifndef XFC_VERIFY_IMPL_H
 #define XFC_VERIFY_IMPL_H
 #include "ir/defined.h"
+#include "ir/program.h"
 #include "ir/text/text.h"
 #include "ir/verify/verify.h"
 
@@ -12,9 +13,10 @@ typedef struct {
     xfc_arena *scratch;
     const xfc_op *op; /* being checked; NULL: the graph itself */
     bool ok;
-    xfc_map bound;   /* dim symbols that some input determines */
-    xfc_map defined; /* symbols that a define above has defined */
-    xfc_map scope;   /* axes and lets in scope -> 1 */
+    uint32_t nesting; /* graphs around this body */
+    xfc_map bound;    /* dim symbols that some input determines */
+    xfc_map defined;  /* symbols that a define above has defined */
+    xfc_map scope;    /* axes and lets in scope -> 1 */
 } xfc_verifier;
 
 static inline xfc_defined xfc_vf_defined(const xfc_verifier *v) {

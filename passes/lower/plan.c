@@ -7,10 +7,12 @@
  * empty when this one is not (the padded program and the packed one). Results that are graph outputs go to the caller's
  * memory. Constants become weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines
  * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels
- * are per-worker scratch and not planned here.
+ * are per-worker scratch and not planned here. A body is planned as a graph of its own: its inputs and outputs are places
+ * of the graph around it, its workspace lies behind that graph's.
  * When: last. Raises the stage to PLANNED.
  */
 #include "ir/defined.h"
+#include "ir/program.h"
 #include "passes/pass.h"
 #include <stdlib.h>
 
@@ -50,7 +52,8 @@ static xfc_int bytes_of(const planner *p, const xfc_type *t) {
     return xfc_int_mulc(p->ctx, xfc_int_ceildiv(p->ctx, bytes, xfc_int_const(p->ctx, ALIGN)), ALIGN);
 }
 
-static void place_weight(planner *p, const xfc_value *v, const xfc_tensor *t) {
+/* Of the graph or of a body in it. */
+static void place_weight(planner *p, xfc_plan *of, const xfc_value *v, const xfc_tensor *t) {
     xfc_plan *plan = p->plan;
     uint64_t key = xfc_tensor_hash(p->ctx, t), at = xfc_map_get(&p->weights, key);
     while (at && !xfc_tensor_equal(plan->weight[at - 1], t)) at = xfc_map_get(&p->weights, ++key);
@@ -62,7 +65,7 @@ static void place_weight(planner *p, const xfc_value *v, const xfc_tensor *t) {
         at = plan->n_weights;
         xfc_map_set(&p->weights, key, at);
     }
-    plan->place[v->id] =
+    of->place[v->id] =
         (xfc_place){XFC_SPACE_WEIGHT, (uint32_t)(at - 1), xfc_int_const(p->ctx, (int64_t)plan->weight_offset[at - 1])};
 }
 
@@ -168,6 +171,31 @@ static void set_offsets(planner *p) {
     p->plan->work_bytes = start[p->n_slots];
 }
 
+/* Bodies lie behind all that lives around them, and over one another: one runs at a time. */
+static void make_room_for_bodies(planner *p) {
+    xfc_int most = XFC_INT_NONE;
+    bool any = false;
+    xfc_foreach_op(op, p->g) {
+        if (!xfc_op_has(op, XFC_REGION)) continue;
+        xfc_int bytes = xfc_region_bytes(op);
+        most = any ? xfc_int_max(p->ctx, most, bytes) : bytes;
+        any = true;
+    }
+    if (!any) return;
+    p->plan->bodies = p->plan->work_bytes;
+    p->plan->work_bytes = xfc_int_add(p->ctx, p->plan->bodies, most);
+}
+
+/* Weights of the whole program, once it is planned up to its entry. */
+static void place_weights(planner *p) {
+    if (p->g->user) return;
+    xfc_foreach_op_deep(op, p->g) {
+        const xfc_tensor *t;
+        if (op->n_out != 1 || !xfc_value_is_const(&op->out[0], &t)) continue;
+        place_weight(p, op->graph == p->g ? p->plan : op->graph->plan, &op->out[0], t);
+    }
+}
+
 bool xfc_plan_memory(xfc_pass *pass) {
     xfc_graph *g = pass->graph;
     planner p = {.g = g,
@@ -183,14 +211,12 @@ bool xfc_plan_memory(xfc_pass *pass) {
     uint32_t order = 0;
     for (uint32_t i = 0; i < g->n_in; i++)
         p.plan->place[g->in[i]->id] = (xfc_place){XFC_SPACE_INPUT, i, xfc_int_const(g->ctx, 0)};
-    xfc_foreach_op(op, g) {
-        const xfc_tensor *t;
-        op->mark = order++;
-        if (op->n_out == 1 && xfc_value_is_const(&op->out[0], &t)) place_weight(&p, &op->out[0], t);
-    }
+    xfc_foreach_op(op, g) op->mark = order++;
+    place_weights(&p);
     place_outputs(&p);
     place_results(&p);
     set_offsets(&p);
+    make_room_for_bodies(&p);
     pass->status = p.status;
     g->plan = p.plan;
     g->stage = XFC_STAGE_PLANNED;

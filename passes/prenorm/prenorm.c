@@ -164,9 +164,10 @@ static bool run(xfc_pass *pass, bool crms, xfc_choice choice) {
     return true;
 }
 
-bool xfc_pre_rmsnorm(xfc_pass *pass) { return run(pass, false, pass->opts->pre_rmsnorm); }
+/* Bodies are left as they are. */
+bool xfc_pre_rmsnorm(xfc_pass *pass) { return !pass->graph->user && run(pass, false, pass->opts->pre_rmsnorm); }
 
 bool xfc_pre_crmsnorm(xfc_pass *pass) {
-    if (pass->opts->pre_crmsnorm != XFC_FORCE) return false;
+    if (pass->opts->pre_crmsnorm != XFC_FORCE || pass->graph->user) return false;
     return run(pass, true, XFC_AUTO);
 }

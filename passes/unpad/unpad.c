@@ -94,7 +94,7 @@ bool xfc_unpad_pass(xfc_pass *p) {
     xfc_unpad_atom atom[MAX_ATOMS];
     uint32_t n_attentions = 0;
     xfc_loc whole = {.file = p->graph->source};
-    if (p->opts->unpad == XFC_OFF) return false;
+    if (p->opts->unpad == XFC_OFF || p->graph->user) return false; /* bodies are left as they are */
     if (!p->target->claims) {
         if (p->opts->unpad == XFC_FORCE) say_no(p, whole, "this target has no attention over packed sequences");
         return false;

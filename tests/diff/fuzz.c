@@ -4,7 +4,8 @@
  * failure of its seed. With a third argument every graph is printed first and everything happens in this process,
  * for a debugger. A seed decides everything: the graph, its shapes and its inputs.
  */
-#include "tests/diff/diff.h"
+#include "ir/program.h"
+#include "tests/diff/make.h"
 #include "tests/unit/test.h"
 
 /* Ops of models more often than others; f32 and what surrounds it more often than other types. */
@@ -31,19 +32,60 @@ static void choose_outputs(maker *m, xfc_value *const *made, uint32_t n) {
     if (maker_chance(m, 10) && m->graph->n_in) maker_output(m, m->graph->in[0]);
 }
 
+enum { MAX_MADE = 16, MAX_RESULTS = 4 };
+typedef struct {
+    xfc_value *value[MAX_MADE];
+    xfc_op *before[MAX_MADE]; /* the op at the end of the graph before this one was made */
+    uint32_t n;
+} made_ops;
+
+/* Ones of this type, which are what the other body gives. */
+static xfc_value *ones(maker *m, const xfc_type *t) {
+    uint64_t one = 0;
+    if (xfc_dtype_is_float(t->dtype))
+        xfc_element_set_f(t->dtype, &one, 0, 1);
+    else
+        xfc_element_set_i(t->dtype, &one, 0, 1);
+    const xfc_tensor *scalar = xfc_tensor_copy(m->ctx, t->dtype, 0, NULL, &one, NULL);
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_SHAPE, t->dim, t->rank), xfc_attr_tensor(XFC_K_VALUE, scalar)};
+    return xfc_build(&m->b, XFC_OP_SPLAT, NULL, 0, attr, XFC_COUNT(attr));
+}
+
+/* The ops from one that was made on become a body of a branch, whose other body gives ones. */
+static void branch_from(maker *m, made_ops *made, uint32_t first) {
+    xfc_captures around = {0};
+    while (first > 0 && made->before[first] == made->before[first - 1]) first--; /* results of one op */
+    uint32_t n = made->n - first < MAX_RESULTS ? made->n - first : MAX_RESULTS;
+    xfc_value *other[MAX_RESULTS], *cond = maker_new_input(m, XFC_BOOL, 0, NULL, DIFF_ANY, maker_constant(m, 0));
+    if (!cond) return;
+    xfc_graph *yes = xfc_outline(m->graph, made->before[first], &made->value[made->n - n], n, "yes", &around);
+    xfc_op *here = m->graph->tail;
+    for (uint32_t i = 0; i < n; i++) other[i] = ones(m, &yes->last->in[i].value->type);
+    xfc_graph *no = xfc_outline(m->graph, here, other, n, "no", &around);
+    bool swap = maker_chance(m, 50);
+    xfc_op *op = xfc_b_branch(&m->b, cond, &around, swap ? no : yes, swap ? yes : no);
+    if (!op) abort();
+    for (uint32_t i = 0; i < n; i++) made->value[first + i] = &op->out[i];
+    for (uint32_t i = 0; i < n; i++) made->before[first + i] = op->prev;
+    made->n = first + n;
+}
+
 static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
     maker m;
-    xfc_value *made[16];
+    made_ops made = {.n = 0};
     char what[48];
     maker_new(&m, seed, seed % 3 != 0);
     m.reuse = 75;
     m.finite = maker_chance(&m, 80);
-    uint32_t wanted = 3 + maker_below(&m, 10), n = 0;
-    for (uint32_t tries = 0; n < wanted && tries < 10 * wanted; tries++) {
-        made[n] = maker_op(&m, random_code(&m), random_dtype(&m));
-        if (made[n]) n++;
+    uint32_t wanted = 3 + maker_below(&m, 10);
+    for (uint32_t tries = 0; made.n < wanted && tries < 10 * wanted; tries++) {
+        made.before[made.n] = m.graph->tail;
+        made.value[made.n] = maker_op(&m, random_code(&m), random_dtype(&m));
+        if (made.value[made.n]) made.n++;
+        bool branch = seed % 4 == 1 && made.n > 2 && maker_chance(&m, 30);
+        if (branch) branch_from(&m, &made, maker_below(&m, made.n));
     }
-    choose_outputs(&m, made, n);
+    choose_outputs(&m, made.value, made.n);
     snprintf(what, sizeof what, "fuzz %llu", (unsigned long long)seed);
     const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3},
                              {.level = 2, .isas = 6, .checked = true},

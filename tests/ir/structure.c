@@ -203,6 +203,19 @@ static void check_repeated(const char *before, const char *part, int times, cons
     xfc_arena_free(a);
 }
 
+/* Each graph is a body of the one above it. */
+static void test_nesting(void) {
+    xfc_arena *a = xfc_arena_new();
+    xfc_buf b = {.arena = a};
+    for (int i = 0; i < 200; i++)
+        xfc_buf_printf(&b,
+                       "graph @g%d(%%c: bool[]) -> (f32[] \"y\") {\n"
+                       "  %%y = branch %%c, %%c {then = @g%d, else = @e%d} : f32[]\n  return %%y\n}\n",
+                       i, i + 1, i);
+    check_refused(b.text, b.n, "graphs are nested deeper than 128");
+    xfc_arena_free(a);
+}
+
 static void test_limits(void) {
     check_repeated("graph @g(%", "a", 70000, "a name of 70000 bytes is longer than the limit of 65536");
     check_repeated("graph @g(%x: f32[]) -> (f32[] \"y\") {\n  %y = transpose %x {perm = [", "%d, ", 5000,
@@ -247,6 +260,7 @@ static void test_canonical(void) {
 int main(void) {
     test_verifier();
     test_limits();
+    test_nesting();
     test_canonical();
     return test_end();
 }

@@ -127,7 +127,8 @@ static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *
 
 /* What a define gives values to, with their ranges. */
 static void print_defined(xf_dump *d, const xf_plan *p, const xf_step_info *s, xfc_buf *out) {
-    for (uint32_t i = 0; s->kind == XF_STEP_DEFINE && i < s->n_numbers; i += 3) {
+    bool defines = s->kind == XF_STEP_DEFINE || s->kind == XF_STEP_BRANCH;
+    for (uint32_t i = 0; defines && i < s->n_numbers; i += 3) {
         const xf_val *n = &p->numbers[s->first_number + i];
         const char *name = xf_plan_str(p, p->symbols[n[0]].name);
         xfc_buf_printf(out, "%s%s in %s..", i ? "; " : "", name, value_text(d, p, n[1]));
@@ -140,6 +141,15 @@ static const char *operands_text(xf_dump *d, const xf_plan *p, uint32_t first, u
     for (uint32_t i = 0; i < n; i++)
         xfc_buf_printf(&b, "%s%s", i ? "; " : "", operand_text(d, p, &p->operands[first + i]));
     return b.text ? b.text : "";
+}
+
+/* branch: the steps of its bodies, which come next. */
+static const char *form_text(xf_dump *d, const xf_plan *p, uint32_t i) {
+    const xf_step_info *s = &p->steps[i];
+    const char *form = xf_plan_str(p, s->form);
+    if (s->kind != XF_STEP_BRANCH) return form;
+    return xfc_sprintf(d->arena, "%s: %u step%s, else %u", form, s->kernel, s->kernel == 1 ? "" : "s",
+                       s->span - s->kernel);
 }
 
 static void dump_plan(xf_dump *d, const xf_plan *p, const char *key, const char *title) {
@@ -155,7 +165,7 @@ static void dump_plan(xf_dump *d, const xf_plan *p, const char *key, const char 
         print_defined(d, p, s, &results);
         xf_cell(&t, "%u", i);
         xf_cell(&t, "%u", s->kernel);
-        xf_cell(&t, "%s", xf_plan_str(p, s->form));
+        xf_cell(&t, "%s", form_text(d, p, i));
         xf_cell(&t, "%s", value_text(d, p, s->tasks));
         xf_cell(&t, "%s", value_text(d, p, s->grain));
         xf_cell(&t, "%s", value_text(d, p, s->scratch));

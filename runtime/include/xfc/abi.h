@@ -10,8 +10,9 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 7u
+#define XF_CODE_ABI 8u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
+#define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
 
 /* --- the kernel interface --- */
@@ -88,7 +89,7 @@ typedef struct {
     xf_val a, b;
     uint32_t what; /* node, for messages */
     uint32_t ones; /* bit 0: or a is 1; bit 1: or b is 1; or XF_CHECK_UNEQUAL */
-    uint32_t step; /* 0: checked at entry; else behind step - 1, a DEFINE */
+    uint32_t step; /* 0: checked at entry; else behind step - 1, which defines symbols or begins a body */
     uint32_t pad;
 } xf_check; /* a == b must hold, or a != b; then what ends in ": " and a's text */
 enum { XF_CHECK_UNEQUAL = 4 };
@@ -105,8 +106,10 @@ typedef struct {
 /* What does the step. KERNEL: code of the model; numbers are what it reads in frame->values. CALL: a routine of
  * runtime/kernels; its operands and results are described by args first_out_arg - n_in and on, numbers are what it is
  * told beside them, and it knows its tasks and its scratch itself. DEFINE: symbols take their
- * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each. */
-enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE };
+ * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each; without any, it only
+ * makes checks. BRANCH: operand 0 is a bool; the `kernel` steps behind it run if it is true, else the others of its
+ * `span`; its numbers are those of a define, whose values are the last result. */
+enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE, XF_STEP_BRANCH };
 typedef struct {
     uint32_t kind, kernel; /* index into xf_variant.kernels; CALL: number of the routine */
     uint32_t first_operand, n_in, n_out;
@@ -116,6 +119,8 @@ typedef struct {
     xf_val flops;                     /* multiply-adds * 2 of its tiles, XF_VAL_NONE if it has none: for the profile */
     uint32_t first_out_arg;           /* into args: dtype and dims of its n_out outputs, for taps */
     uint32_t first_number, n_numbers; /* into numbers */
+    uint32_t span;                    /* so many steps behind it are its bodies */
+    uint32_t pad;
 } xf_step_info;
 
 /* A step takes indices from its operand, which arg describes: lo <= v <= hi, where a negative v counts from hi + 1 if

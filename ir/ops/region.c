@@ -1,0 +1,162 @@
+/* region.c - ops that run bodies: branch.
+ *
+ *   %y = branch %c, %x {then = @big, else = @small} : f32[b, 4]
+ *   %y, %n = branch %c, %x {values = [n in 0..max(b, s)], then = @big, else = @small} : f32[n, 4], i64[1]
+ *
+ * The operands behind the condition are the inputs of both bodies, whose results are the op's. Where a dim of a result is
+ * one size in one body and another in the other, the op has a symbol for it, one for each pair of sizes, in the order in
+ * which results and their dims first have the pair. The last result is then an i64[n], which each body makes of its own
+ * sizes: what the symbols are when the body has run. Only the body that is chosen runs, and what it requires of sizes must
+ * hold when it does.
+ */
+#include "ir/defined.h"
+#include "ir/ops/ops.h"
+#include "ir/program.h"
+
+static xfc_status refuse(xfc_infer *inf, const char *what) {
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s %s", xfc_ops[inf->op->code].name, what);
+}
+
+/* --- sizes that differ --- */
+
+typedef struct {
+    xfc_int a, b; /* in the two bodies */
+} pair;
+typedef struct {
+    pair *pair;
+    uint32_t n, cap;
+    xfc_map place; /* both ids -> place in pair, + 1 */
+} pairs;
+
+static bool same_size(xfc_ctx *c, xfc_int a, xfc_int b) { return xfc_int_same(a, b) || xfc_int_eq(c, a, b) == 1; }
+
+static uint32_t place_of(pairs *p, xfc_arena *arena, xfc_int a, xfc_int b) {
+    uint64_t key = (uint64_t)a.id << 32 | b.id, at = xfc_map_get(&p->place, key);
+    if (at) return (uint32_t)at - 1;
+    xfc_push(arena, p->pair, p->n, p->cap) = (pair){a, b};
+    xfc_map_set(&p->place, key, p->n);
+    return p->n - 1;
+}
+
+static const xfc_type *result(const xfc_graph *body, uint32_t i) { return &body->last->in[i].value->type; }
+
+/* False: dtype or rank differ. symbols NULL: the pairs are collected; else dims of `out` that differ are they. */
+static bool join(xfc_ctx *c, xfc_arena *arena, pairs *p, const xfc_type *a, const xfc_type *b, const xfc_attr *symbols,
+                 xfc_type *out) {
+    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    *out = *a;
+    for (uint32_t d = 0; d < a->rank; d++) {
+        if (same_size(c, a->dim[d], b->dim[d])) continue;
+        uint32_t at = place_of(p, arena, a->dim[d], b->dim[d]);
+        if (symbols && at < symbols->n) out->dim[d] = symbols->u.dims[at];
+    }
+    return true;
+}
+
+/* --- branch --- */
+
+static xfc_status check_body(xfc_infer *inf, const xfc_graph *g) {
+    const xfc_op *op = inf->op;
+    if (!g || !g->last) return refuse(inf, "needs a graph that ends in return: correct its attributes");
+    if (g->program != op->graph->program || g->user != op) return refuse(inf, "has a body that belongs to another op");
+    if (g->n_in + 1u != op->n_in)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "branch hands %u operands to @%s, which has %u inputs",
+                        op->n_in - 1u, g->name, g->n_in);
+    for (uint32_t i = 0; i < g->n_in; i++)
+        if (!xfc_type_same(&g->in[i]->type, xfc_op_in(op, i + 1)))
+            return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "branch hands %s to input %u of @%s, which is %s",
+                            xfc_type_text(inf->ctx, xfc_op_in(op, i + 1)), i, g->name,
+                            xfc_type_text(inf->ctx, &g->in[i]->type));
+    if (g->n_out == op->n_out) return XFC_OK;
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "@%s returns %u values, not the %u results of branch", g->name,
+                    g->n_out, op->n_out);
+}
+
+static xfc_status check_symbols(xfc_infer *inf, const xfc_attr *symbols, uint32_t n) {
+    const xfc_type *sizes = &inf->out[inf->op->n_out - 1];
+    if ((symbols ? symbols->n : 0) != n)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "the bodies of branch differ in %u sizes, for which it has %u symbols", n,
+                        symbols ? symbols->n : 0);
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t lo, hi;
+        if (!xfc_is_fresh_symbol(inf->ctx, symbols, i))
+            return refuse(inf, "takes each symbol once, and no dims: correct them");
+        xfc_int_range(inf->ctx, symbols->u.dims[i], &lo, &hi);
+        if (lo < 0) return refuse(inf, "takes symbols that are never negative: let their ranges begin at 0");
+    }
+    if (n && (sizes->dtype != XFC_I64 || sizes->rank != 1 || !xfc_int_is(inf->ctx, sizes->dim[0], n)))
+        return refuse(inf, "with symbols has one result more than values, the i64[n] of their sizes");
+    return XFC_OK;
+}
+
+xfc_status infer_branch(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    const xfc_graph *yes = xfc_op_attr(op, XFC_K_THEN)->u.graph, *no = xfc_op_attr(op, XFC_K_ELSE)->u.graph;
+    const xfc_attr *symbols = xfc_op_attr(op, XFC_K_VALUES);
+    if (xfc_op_in(op, 0)->dtype != XFC_BOOL || xfc_op_in(op, 0)->rank)
+        return refuse(inf, "takes a bool[] for its condition: reshape it");
+    XFC_TRY(check_body(inf, yes));
+    XFC_TRY(check_body(inf, no));
+    if (op->n_out == 0) return refuse(inf, "has no result: leave it out");
+    xfc_arena *scratch = xfc_arena_new();
+    pairs differ = {.place = {.arena = scratch}};
+    xfc_status s = XFC_OK;
+    for (uint32_t i = 0; i < op->n_out && s == XFC_OK; i++)
+        if (!join(inf->ctx, scratch, &differ, result(yes, i), result(no, i), symbols, &inf->out[i]))
+            s = xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "result %u of branch is %s in one body and %s in the other",
+                         i, xfc_type_text(inf->ctx, result(yes, i)), xfc_type_text(inf->ctx, result(no, i)));
+    if (s == XFC_OK) s = check_symbols(inf, symbols, differ.n);
+    xfc_arena_free(scratch);
+    return s;
+}
+
+/* --- making one --- */
+
+/* The most that one of the two can be, whatever the bodies themselves define. */
+static xfc_int most_of(const xfc_graph *yes, const xfc_graph *no, const pair *p, xfc_arena *scratch) {
+    const xfc_defined a = xfc_defined_of(yes, scratch), b = xfc_defined_of(no, scratch);
+    return xfc_int_max(yes->ctx, xfc_defined_most(&a, p->a), xfc_defined_most(&b, p->b));
+}
+
+static bool add_sizes(xfc_graph *body, const pairs *p, bool second, xfc_loc loc) {
+    xfc_int *size = xfc_new_array(body->arena, xfc_int, p->n);
+    for (uint32_t i = 0; i < p->n; i++) size[i] = second ? p->pair[i].b : p->pair[i].a;
+    xfc_builder b = {.graph = body, .before = body->last, .loc = loc};
+    xfc_value *v = xfc_b_dims(&b, size, p->n);
+    return v && xfc_graph_add_output(body, v, "sizes");
+}
+
+xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around, xfc_graph *yes, xfc_graph *no) {
+    xfc_ctx *c = b->graph->ctx;
+    xfc_arena *scratch = xfc_arena_new();
+    pairs differ = {.place = {.arena = scratch}};
+    xfc_type ignored;
+    xfc_body_capture(yes, 0, around);
+    xfc_body_capture(no, 0, around);
+    for (uint32_t i = 0; i < yes->n_out && i < no->n_out; i++)
+        (void)join(c, scratch, &differ, result(yes, i), result(no, i), NULL, &ignored);
+    xfc_int *symbol = xfc_new_array(scratch, xfc_int, differ.n), zero = xfc_int_const(c, 0);
+    bool ok = true;
+    for (uint32_t i = 0; i < differ.n && ok; i++) {
+        xfc_int most = most_of(yes, no, &differ.pair[i], scratch);
+        ok = xfc_int_known(most);
+        symbol[i] = ok ? xfc_int_let(c, "size", zero, most) : zero;
+    }
+    if (!ok)
+        xfc_fail(c, XFC_ERR_UNSUPPORTED, b->loc,
+                 "a size of its results depends on the data in a way that has no bound");
+    if (ok && differ.n) ok = add_sizes(yes, &differ, false, b->loc) && add_sizes(no, &differ, true, b->loc);
+    xfc_value **in = xfc_new_array(scratch, xfc_value *, around->n + 1u);
+    in[0] = cond;
+    for (uint32_t i = 0; i < around->n; i++) in[i + 1] = around->value[i];
+    xfc_attr attr[] = {xfc_attr_graph(XFC_K_THEN, yes), xfc_attr_graph(XFC_K_ELSE, no),
+                       xfc_attr_dims(XFC_K_VALUES, symbol, differ.n)};
+    xfc_op *op = ok ? xfc_op_new(b->graph, b->before, XFC_OP_BRANCH, in, around->n + 1, yes->n_out, attr,
+                                 differ.n ? 3 : 2, b->loc)
+                    : NULL;
+    xfc_arena_free(scratch);
+    if (!op || xfc_infer_op(op) == XFC_OK) return op;
+    xfc_op_remove(op);
+    return NULL;
+}

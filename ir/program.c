@@ -1,0 +1,315 @@
+/* program.c - graphs and what hangs on them: creation, the tree of bodies, cloning, outlining and inlining.
+ *
+ * The list of a program is for ownership and names alone; who hangs on whom is told by attributes (down) and
+ * `user` (up). Copies of ops share attributes, types and locations with the original; ids are new, except in a clone.
+ */
+#include "ir/program.h"
+
+#include "ir/build.h"
+#include <string.h>
+
+/* --- creation --- */
+
+static const char *own_name(xfc_program *p, const char *hint) {
+    const char *name = xfc_str(p->ctx, hint);
+    uint64_t number = name ? xfc_map_get(&p->names, (uint64_t)(uintptr_t)name) : 0;
+    if (name) xfc_map_set(&p->names, (uint64_t)(uintptr_t)name, number + 1 + (number == 0));
+    return number ? own_name(p, xfc_sprintf(p->arena, "%s.%u", hint, (unsigned)number)) : name;
+}
+
+static xfc_graph *new_graph(xfc_ctx *c, xfc_arena *a, xfc_program *p, const char *name) {
+    xfc_graph *g = xfc_new(a, xfc_graph);
+    g->ctx = c;
+    g->arena = a;
+    g->program = p;
+    g->name = own_name(p, name);
+    g->constraint_of.arena = a;
+    xfc_push(p->arena, p->graph, p->n, p->cap) = g;
+    return g;
+}
+
+xfc_graph *xfc_graph_new(xfc_ctx *c, const char *name) {
+    xfc_arena *a = xfc_arena_new();
+    xfc_program *p = xfc_new(a, xfc_program);
+    *p = (xfc_program){.ctx = c, .arena = a, .names = {.arena = a}};
+    return new_graph(c, a, p, name);
+}
+
+xfc_graph *xfc_body_new(xfc_graph *around, const char *hint) {
+    xfc_graph *g = new_graph(around->ctx, xfc_arena_new(), around->program, hint);
+    g->stage = around->stage;
+    g->source = around->source;
+    return g;
+}
+
+static void free_one(xfc_graph *g) {
+    xfc_foreach_op(op, g) xfc_op_let_go(op);
+    xfc_arena_free(g->arena);
+}
+
+static void unlist(xfc_graph *g) {
+    xfc_program *p = g->program;
+    uint32_t i = p->n;
+    while (p->graph[--i] != g) {}
+    memmove(&p->graph[i], &p->graph[i + 1], (p->n - i - 1) * sizeof *p->graph);
+    p->n--;
+}
+
+void xfc_graph_free(xfc_graph *g) {
+    if (!g) return;
+    xfc_program *p = g->program;
+    if (g == p->graph[0]) {
+        while (p->n > 1) free_one(p->graph[--p->n]);
+        free_one(g); /* with the program in its arena */
+        return;
+    }
+    xfc_arena *scratch = xfc_arena_new();
+    uint32_t n;
+    xfc_graph **tree = xfc_graph_tree(g, scratch, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        unlist(tree[i]);
+        free_one(tree[i]);
+    }
+    xfc_arena_free(scratch);
+}
+
+/* --- the tree --- */
+
+/* A body that another op took over is no longer this one's. */
+uint32_t xfc_op_bodies(const xfc_op *op, xfc_graph *out[XFC_MAX_BODIES]) {
+    uint32_t n = 0;
+    if ((unsigned)op->code >= XFC_OP_COUNT || !xfc_op_has(op, XFC_REGION)) return 0;
+    for (uint32_t i = 0; i < op->n_attr; i++) {
+        if (xfc_key_kind(op->attr[i].key) != XFC_ATTR_GRAPH || op->attr[i].u.graph->user != op) continue;
+        xfc_assert(n < XFC_MAX_BODIES);
+        out[n++] = op->attr[i].u.graph;
+    }
+    return n;
+}
+
+xfc_graph *xfc_graph_entry(const xfc_graph *g) {
+    while (g->user) g = g->user->graph;
+    return (xfc_graph *)(uintptr_t)g;
+}
+
+xfc_op *xfc_op_next_deep(const xfc_graph *g, const xfc_op *op) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    uint32_t n = xfc_op_bodies(op, body), next = 0;
+    for (;;) {
+        for (; next < n; next++)
+            if (body[next]->first) return body[next]->first;
+        if (op->next) return op->next;
+        if (op->graph == g) return NULL;
+        const xfc_graph *done = op->graph;
+        op = done->user;
+        n = xfc_op_bodies(op, body);
+        for (next = 0; body[next++] != done;) {}
+    }
+}
+
+xfc_graph **xfc_graph_tree(xfc_graph *g, xfc_arena *arena, uint32_t *n) {
+    xfc_graph **list = NULL, *body[XFC_MAX_BODIES];
+    uint32_t count = 0, cap = 0;
+    xfc_push(arena, list, count, cap) = g;
+    xfc_foreach_op_deep(op, g) for (uint32_t i = 0, k = xfc_op_bodies(op, body); i < k; i++)
+        xfc_push(arena, list, count, cap) = body[i];
+    for (uint32_t i = 0; i < count / 2; i++) {
+        xfc_graph *other = list[i];
+        list[i] = list[count - 1 - i];
+        list[count - 1 - i] = other;
+    }
+    *n = count;
+    return list;
+}
+
+xfc_int xfc_region_bytes(const xfc_op *op) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    xfc_ctx *c = op->graph->ctx;
+    xfc_int most = xfc_int_const(c, 0); /* sizes of a body that does not run may be negative */
+    for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) {
+        xfc_assert(body[i]->plan);
+        most = xfc_int_max(c, most, body[i]->plan->work_bytes);
+    }
+    return most;
+}
+
+/* --- copies of ops --- */
+
+typedef struct {
+    xfc_graph *to;
+    xfc_arena *scratch;
+    xfc_map value; /* value -> its copy */
+    xfc_map graph; /* body -> its copy; none: the copy of the op takes the body over */
+} copier;
+
+static xfc_value *copy_of(const copier *c, const xfc_value *v) { return v ? xfc_map_get_ptr(&c->value, v) : NULL; }
+
+static void copy_value(copier *c, const xfc_value *from, xfc_value *to) {
+    to->type = from->type;
+    if (from->name) to->name = from->name;
+    if (from->content) {
+        int64_t n = 1, dim[XFC_MAX_RANK];
+        bool is_static = xfc_type_static(c->to->ctx, &from->type, dim, &n);
+        xfc_assert(is_static && n <= XFC_MAX_CONTENT);
+        to->content = xfc_dup_array(c->to->arena, xfc_int, from->content, n);
+    }
+    xfc_map_set_ptr(&c->value, from, to);
+}
+
+static const xfc_attr *copy_bodies(const copier *c, const xfc_op *from) {
+    if (!xfc_op_has(from, XFC_REGION)) return from->attr;
+    xfc_attr *attr = xfc_dup_array(c->scratch, xfc_attr, from->attr, from->n_attr);
+    for (uint32_t i = 0; i < from->n_attr; i++) {
+        if (xfc_key_kind(attr[i].key) != XFC_ATTR_GRAPH) continue;
+        xfc_graph *twin = xfc_map_get_ptr(&c->graph, attr[i].u.graph);
+        if (twin) attr[i].u.graph = twin;
+    }
+    return attr;
+}
+
+/* Operands were copied before: the order is topological. */
+static xfc_op *copy_op(copier *c, const xfc_op *from, xfc_op *before) {
+    xfc_value **in = xfc_new_array(c->scratch, xfc_value *, from->n_in);
+    for (uint32_t i = 0; i < from->n_in; i++) {
+        in[i] = copy_of(c, from->in[i].value);
+        xfc_assert(!from->in[i].value || in[i]);
+    }
+    xfc_op *op = xfc_op_new(c->to, before, from->code, in, from->n_in, from->n_out, copy_bodies(c, from), from->n_attr,
+                            from->loc);
+    for (uint32_t i = 0; i < from->n_out; i++) copy_value(c, &from->out[i], &op->out[i]);
+    if (from->kernel) op->kernel = xfc_kernel_clone(c->to->arena, from->kernel);
+    return op;
+}
+
+/* --- clones --- */
+
+static xfc_plan *clone_plan(xfc_arena *a, const xfc_plan *from) {
+    xfc_plan *p = xfc_dup_array(a, xfc_plan, from, 1);
+    p->place = xfc_dup_array(a, xfc_place, from->place, from->n_places);
+    p->weight = xfc_dup_array(a, const xfc_tensor *, from->weight, from->n_weights);
+    p->weight_offset = xfc_dup_array(a, uint64_t, from->weight_offset, from->n_weights);
+    return p;
+}
+
+/* Values keep their ids, which plans refer to. */
+static void clone_graph(copier *c, const xfc_graph *from) {
+    xfc_graph *g = c->to;
+    g->source = from->source;
+    g->stage = from->stage;
+    for (uint32_t i = 0; i < from->n_in; i++) {
+        copy_value(c, from->in[i], xfc_graph_add_input(g, from->in[i]->name, from->in[i]->type));
+        g->in[i]->id = from->in[i]->id;
+    }
+    xfc_foreach_op(op, from) {
+        xfc_op *twin = copy_op(c, op, NULL);
+        for (uint32_t i = 0; i < op->n_out; i++) twin->out[i].id = op->out[i].id;
+    }
+    g->next_value_id = from->next_value_id;
+    g->out_name = xfc_dup_array(g->arena, const char *, from->out_name, from->n_out);
+    g->n_out = from->n_out;
+    g->last = from->last ? g->tail : NULL;
+    for (uint32_t i = 0; i < from->n_constraints; i++)
+        xfc_graph_require(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].ones,
+                          from->constraint[i].loc);
+    if (from->plan) g->plan = clone_plan(g->arena, from->plan);
+}
+
+xfc_graph *xfc_graph_clone(const xfc_graph *from) {
+    const xfc_program *p = from->program;
+    xfc_arena *scratch = xfc_arena_new();
+    copier c = {.scratch = scratch, .value = {.arena = scratch}, .graph = {.arena = scratch}};
+    xfc_graph *entry = xfc_graph_new(from->ctx, p->graph[0]->name);
+    xfc_map_set_ptr(&c.graph, p->graph[0], entry);
+    for (uint32_t i = 1; i < p->n; i++)
+        if (p->graph[i]->user) xfc_map_set_ptr(&c.graph, p->graph[i], xfc_body_new(entry, p->graph[i]->name));
+    for (uint32_t i = 0; i < p->n; i++) {
+        c.to = xfc_map_get_ptr(&c.graph, p->graph[i]);
+        if (c.to) clone_graph(&c, p->graph[i]);
+    }
+    xfc_graph_copy_notes(entry, p->graph[0]);
+    xfc_graph *twin = xfc_map_get_ptr(&c.graph, from);
+    xfc_arena_free(scratch);
+    return twin;
+}
+
+/* --- outlining --- */
+
+/* Repeated in a body that uses its result: nothing is captured for it. */
+static bool is_source(const xfc_op *op) { return op && op->n_in == 0 && op->n_out == 1 && xfc_op_has(op, XFC_PURE); }
+
+static void add_capture(copier *c, const xfc_value *v, uint32_t place) {
+    const char *name = v->name ? v->name : xfc_sprintf(c->scratch, "captured%u", (unsigned)place);
+    copy_value(c, v, xfc_graph_add_input(c->to, name, v->type));
+}
+
+void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *around) {
+    xfc_arena *scratch = xfc_arena_new();
+    copier c = {.to = body, .scratch = scratch, .value = {.arena = scratch}};
+    for (uint32_t i = body->n_in - first; i < around->n; i++) add_capture(&c, around->value[i], i);
+    xfc_arena_free(scratch);
+}
+
+/* The value as the body has it. */
+static xfc_value *inside(copier *c, xfc_captures *around, xfc_arena *arena, xfc_value *v) {
+    xfc_value *have = copy_of(c, v);
+    if (have || !v) return have;
+    if (is_source(v->def)) return &copy_op(c, v->def, NULL)->out[0];
+    add_capture(c, v, around->n);
+    xfc_push(arena, around->value, around->n, around->cap) = v;
+    return copy_of(c, v);
+}
+
+static void remove_behind(xfc_graph *g, const xfc_op *after) {
+    for (xfc_op *op = g->tail, *prev; op != after; op = prev) {
+        prev = op->prev;
+        if (op->code != XFC_OP_CONST) xfc_op_remove(op);
+    }
+}
+
+xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, xfc_value *const *result, uint32_t n, const char *name,
+                       xfc_captures *around) {
+    xfc_arena *scratch = xfc_arena_new();
+    copier c = {.to = xfc_body_new(g, name), .scratch = scratch, .value = {.arena = scratch}};
+    for (uint32_t i = 0; i < around->n; i++) add_capture(&c, around->value[i], i);
+    for (xfc_op *op = after ? after->next : g->first; op; op = op->next) {
+        if (op->code == XFC_OP_CONST) continue;
+        for (uint32_t i = 0; i < op->n_in; i++) (void)inside(&c, around, g->arena, op->in[i].value);
+        copy_op(&c, op, NULL);
+    }
+    xfc_value **out = xfc_new_array(scratch, xfc_value *, n);
+    const char **out_name = xfc_new_array(scratch, const char *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = inside(&c, around, g->arena, result[i]);
+        out_name[i] = out[i]->name ? out[i]->name : xfc_sprintf(scratch, "result%u", (unsigned)i);
+    }
+    xfc_graph_set_outputs(c.to, out, out_name, n);
+    remove_behind(g, after);
+    xfc_arena_free(scratch);
+    return c.to;
+}
+
+/* --- inlining --- */
+
+/* A result of a size that the op defined is now of the size that it has: the symbol stays, and is required to be it. */
+static xfc_value *of_type(xfc_builder *b, xfc_value *v, const xfc_type *t) {
+    return xfc_b_reshape(b, v, t->dim, t->rank);
+}
+
+void xfc_inline(xfc_op *op, const xfc_graph *body, xfc_value *const *in) {
+    xfc_arena *scratch = xfc_arena_new();
+    copier c = {.to = op->graph, .scratch = scratch, .value = {.arena = scratch}};
+    xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
+    const xfc_attr *symbols = xfc_op_attr(op, XFC_K_VALUES);
+    for (uint32_t i = 0; i < body->n_in; i++) xfc_map_set_ptr(&c.value, body->in[i], in[i]);
+    xfc_foreach_op(from, body)
+        if (from != body->last) copy_op(&c, from, op);
+    for (uint32_t i = 0; i < body->n_constraints; i++) {
+        const xfc_constraint *k = &body->constraint[i];
+        xfc_graph_require(op->graph, k->a, k->b, k->ones, k->loc);
+    }
+    if (symbols) xfc_b_define(&b, copy_of(&c, body->last->in[op->n_out - 1].value), symbols->u.dims, symbols->n);
+    for (uint32_t i = 0; i < op->n_out; i++)
+        xfc_value_replace(&op->out[i], of_type(&b, copy_of(&c, body->last->in[i].value), &op->out[i].type));
+    xfc_op_remove(op);
+    xfc_arena_free(scratch);
+}

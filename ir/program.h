@@ -1,0 +1,57 @@
+/* program.h - a program owns graphs: entries, which are run from outside, and the bodies of branches in them.
+ *
+ * All graphs of a program share its context, and so its symbols: a body speaks of the dims around it by name. It is
+ * closed otherwise: its inputs are operands of the op whose body it is, its outputs are that op's results. So a body is
+ * a graph like any other, at the stage of its entry, and every pass runs on it. A body belongs to one op; what op, its
+ * `user`, makes a tree of the program. Functions that take an entry (print, clone, free, verify) take what hangs on it.
+ */
+#ifndef XFC_PROGRAM_H
+#define XFC_PROGRAM_H
+#include "ir/build.h"
+
+struct xfc_program {
+    xfc_ctx *ctx;
+    xfc_arena *arena;  /* the first entry's */
+    xfc_graph **graph; /* the entry, then bodies in the order they were made */
+    uint32_t n, cap;
+    xfc_map names; /* interned name of a graph -> the number behind the next of that name */
+    bool defines;  /* an op of it may define symbols */
+};
+
+enum {
+    XFC_MAX_BODIES = 2,    /* of one op */
+    XFC_MAX_NESTING = 128, /* bodies in bodies */
+};
+
+/* A body without an op so far: it goes with the program, or with the op that gets it as an attribute. Its name is hint,
+ * with a number behind it if that is taken. */
+xfc_graph *xfc_body_new(xfc_graph *around, const char *hint);
+void xfc_op_let_go(const xfc_op *); /* ir.c: of the constants that its attributes name */
+uint32_t xfc_op_bodies(const xfc_op *, xfc_graph *out[XFC_MAX_BODIES]); /* how many */
+xfc_graph *xfc_graph_entry(const xfc_graph *);                          /* that it hangs on */
+/* All graphs that hang on it, the graph itself last: bodies before the graphs around them. */
+xfc_graph **xfc_graph_tree(xfc_graph *, xfc_arena *, uint32_t *n);
+
+/* Bytes of workspace that the bodies of a planned op take, one at a time. */
+xfc_int xfc_region_bytes(const xfc_op *);
+
+/* Every op of g and of the bodies in it, in the order in which they stand in a plan: an op, then those of its bodies. */
+xfc_op *xfc_op_next_deep(const xfc_graph *g, const xfc_op *);
+#define xfc_foreach_op_deep(op, g) for (xfc_op *op = (g)->first; op; op = xfc_op_next_deep(g, op))
+
+/* What the bodies of one op take from around it, in order: inputs of all of them. */
+typedef struct xfc_captures {
+    xfc_value **value;
+    uint32_t n, cap;
+} xfc_captures;
+/* The ops behind `after` (NULL: all of them) of g, a graph under construction, become a body with these results. What
+ * they use from before it becomes an input, behind what was captured already; constants stay where they stand and are
+ * repeated inside. */
+xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, xfc_value *const *result, uint32_t n, const char *name,
+                       xfc_captures *);
+/* Inputs for all captures, also of bodies made later; input `first` is the first one. */
+void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *);
+/* The body's ops take the op's place; `in`: by input of the body. */
+void xfc_inline(xfc_op *, const xfc_graph *body, xfc_value *const *in);
+
+#endif
