@@ -9,12 +9,11 @@
 
 typedef enum { XFC_AUTO, XFC_OFF, XFC_FORCE } xfc_choice; /* FORCE: what cannot be done fails the compile */
 typedef struct {
-    xfc_choice unpad;        /* --unpad */
-    xfc_choice pre_rmsnorm;  /* --pre-rmsnorm */
-    bool keep_ln_affine;     /* --fold-ln-affine=off */
-    xfc_choice pre_crmsnorm; /* --pre-crmsnorm: AUTO is OFF */
-    xfc_int packed_tokens;   /* known: the mask surely is one, with at most so many tokens (packed_entry.c) */
-} xfc_pass_opts;             /* all zero: the defaults */
+#define XFC_OPTION(field, ...) xfc_choice field;
+#include "passes/options.def"
+#undef XFC_OPTION
+    xfc_int packed_tokens; /* known: the mask surely is one, with at most so many tokens (packed_entry.c) */
+} xfc_pass_opts;           /* all zero: the defaults */
 
 typedef struct xfc_pass {
     xfc_graph *graph;

@@ -163,26 +163,30 @@ static void leave_out(runner *r) {
     }
 }
 
-/* What the options demand must be able to happen: one pass of that name runs. */
-static xfc_status check_demand(const runner *r, const char *pass, const char *option) {
-    const char *why = NULL;
+/* What an option demands must be able to happen: one pass of that name runs. */
+static xfc_status check_demand(const runner *r, const char *pass, const char *option, const char *words) {
+    const char *why = NULL, *word = strrchr(words, '|') + 1;
+    if (!pass) return XFC_OK;
     for (uint32_t i = 0; i < r->n; i++) {
         if (strcmp(r->list[i]->name, pass) != 0) continue;
         if (!r->left_out[i]) return XFC_OK;
         why = r->left_out[i];
     }
     if (why)
-        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0}, "%s: %s leaves the pass '%s' out; give one of the two",
-                        option, why, pass);
+        return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
+                        "%s=%s: %s leaves the pass '%s' out; give one of the two", option, word, why, pass);
     return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
-                    "%s: the pass '%s' is not among the passes that run; use -O1 or higher, or add it to the list",
-                    option, pass);
+                    "%s=%s: the pass '%s' is not among the passes that run; use -O1 or higher, or add it to the list",
+                    option, word, pass);
 }
 
 static xfc_status check_demands(const runner *r) {
     const xfc_pass_opts *o = &r->opts->passes;
-    if (o->unpad == XFC_FORCE) XFC_TRY(check_demand(r, "unpad", "--unpad=require"));
-    return o->pre_rmsnorm == XFC_FORCE ? check_demand(r, "pre-rmsnorm", "--pre-rmsnorm=force") : XFC_OK;
+#define XFC_OPTION(field, name, words, pass, help)                                                                     \
+    if (o->field == XFC_FORCE) XFC_TRY(check_demand(r, pass, "--" name, words));
+#include "passes/options.def"
+#undef XFC_OPTION
+    return XFC_OK;
 }
 
 static void print_graph(runner *r, const char *when, const char *pass) {

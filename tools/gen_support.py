@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""gen_support.py - writes docs/support.md from the compiler's own tables.
+"""gen_support.py - writes docs/support.md, and the options of passes in docs/cli.md, from the compiler's own tables.
 
-    tools/gen_support.py            prints it
-    tools/gen_support.py --write    writes docs/support.md
-    tools/gen_support.py --check    exit code 1 if docs/support.md is not what this prints
+    tools/gen_support.py            prints the first
+    tools/gen_support.py --write    writes both
+    tools/gen_support.py --check    exit code 1 if they are not what --write would write
 
-Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops/ops.def and ir/ops/scalar.def (what they become). Only the standard
-library is used.
+Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops/ops.def and ir/ops/scalar.def (what they become), and
+passes/options.def. Only the standard library is used.
 """
 
 import os
@@ -14,7 +14,6 @@ import re
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-OUTPUT = os.path.join(ROOT, "docs", "support.md")
 TYPES = {"F": "floats", "N": "numbers", "I": "integers", "B": "bool", "A": "any"}
 
 
@@ -161,20 +160,39 @@ def page():
     )
 
 
+def option_table():
+    lines = ["| option | |", "| --- | --- |"]
+    for args, _ in calls(read("passes/options.def"), "XFC_OPTION"):
+        if args:
+            words = " ".join(f"`{word}`" for word in string(args[2]).split("|"))
+            help_text = string(args[4]).replace("\\n", " ")
+            lines.append(f"| `--{string(args[1])}`: {words} | {help_text} |")
+    return lines
+
+
+def command_line():
+    """docs/cli.md with the table as it should be."""
+    first, last = "<!-- written by tools/gen_support.py from passes/options.def -->\n", "<!-- end -->"
+    before, rest = read("docs/cli.md").split(first)
+    return before + first + "\n".join(option_table()) + "\n" + last + rest.split(last, 1)[1]
+
+
 def main():
-    text = page()
+    pages = {"docs/support.md": page(), "docs/cli.md": command_line()}
     if sys.argv[1:] == ["--write"]:
-        with open(OUTPUT, "w", encoding="utf-8") as f:
-            f.write(text)
+        for path, text in pages.items():
+            with open(os.path.join(ROOT, path), "w", encoding="utf-8") as f:
+                f.write(text)
     elif sys.argv[1:] == ["--check"]:
-        if not os.path.exists(OUTPUT) or read("docs/support.md") != text:
-            print("docs/support.md is not current: run tools/gen_support.py --write")
-            return 1
+        stale = [path for path, text in pages.items() if not os.path.exists(os.path.join(ROOT, path)) or read(path) != text]
+        for path in stale:
+            print(f"{path} is not current: run tools/gen_support.py --write")
+        return bool(stale)
     elif sys.argv[1:]:
         print(__doc__, file=sys.stderr)
         return 2
     else:
-        sys.stdout.write(text)
+        sys.stdout.write(pages["docs/support.md"])
     return 0
 
 

@@ -6,27 +6,15 @@
 
 /* --- options --- */
 
-typedef struct {
-    const char *word;
-    xfc_choice choice;
-} word;
-
-/* The words were checked when the command line was read. */
-static void read_word(const char *text, const word *words, uint32_t n, xfc_choice *out) {
-    for (uint32_t i = 0; text && i < n; i++)
-        if (strcmp(text, words[i].word) == 0) *out = words[i].choice;
+/* The word was checked when the command line was read. */
+static void read_word(const char *word, xfc_choice *out) {
+    if (word) *out = !strcmp(word, "off") ? XFC_OFF : !strcmp(word, "auto") ? XFC_AUTO : XFC_FORCE;
 }
 
 void xf_pass_words_read(const xf_pass_words *w, xfc_pass_opts *out) {
-    static const word unpad[] = {{"auto", XFC_AUTO}, {"off", XFC_OFF}, {"require", XFC_FORCE}},
-                      norm[] = {{"off", XFC_OFF}, {"auto", XFC_AUTO}, {"force", XFC_FORCE}},
-                      fold[] = {{"on", XFC_AUTO}, {"off", XFC_OFF}}, crms[] = {{"off", XFC_OFF}, {"on", XFC_FORCE}};
-    xfc_choice keep = XFC_AUTO;
-    read_word(w->unpad, unpad, XFC_COUNT(unpad), &out->unpad);
-    read_word(w->pre_rmsnorm, norm, XFC_COUNT(norm), &out->pre_rmsnorm);
-    read_word(w->fold_ln_affine, fold, XFC_COUNT(fold), &keep);
-    read_word(w->pre_crmsnorm, crms, XFC_COUNT(crms), &out->pre_crmsnorm);
-    out->keep_ln_affine = keep == XFC_OFF;
+#define XFC_OPTION(field, ...) read_word(w->field, &out->field);
+#include "passes/options.def"
+#undef XFC_OPTION
 }
 
 /* The next name of a list as the runner reads it: commas and white space separate. */

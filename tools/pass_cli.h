@@ -6,23 +6,13 @@
 #include "tools/cli.h"
 
 typedef struct { /* as given on the command line; NULL: not given */
-    const char *unpad, *pre_rmsnorm, *fold_ln_affine, *pre_crmsnorm;
+#define XFC_OPTION(field, ...) const char *field;
+#include "passes/options.def"
+#undef XFC_OPTION
 } xf_pass_words;
 
-/* Rows of an option table whose destinations are in the xf_pass_words w. */
-/* clang-format off */
-#define XF_PASS_OPTIONS(w) \
-    {XF_CLI_TEXT, "unpad", "auto|off|require", \
-     "compute no padded token where a mask proves it (default auto);\nrequire: else fail, with the reasons", \
-     &(w)->unpad}, \
-    {XF_CLI_TEXT, "pre-rmsnorm", "auto|off|force", \
-     "LayerNorms of a pre-norm network become RMSNorms\n(default auto: where that costs nothing; force: else fail)", \
-     &(w)->pre_rmsnorm}, \
-    {XF_CLI_TEXT, "fold-ln-affine", "on|off", \
-     "scale and bias of a norm go into the weights behind it (default on)", &(w)->fold_ln_affine}, \
-    {XF_CLI_TEXT, "pre-crmsnorm", "off|on", \
-     "as pre-rmsnorm, with one channel fewer (default off)", &(w)->pre_crmsnorm}
-/* clang-format on */
+/* A row of a tool's option table whose destination is in the xf_pass_words w. */
+#define XF_PASS_OPTION(w, field, name, words, help) {XF_CLI_TEXT, name, words, help, &(w)->field},
 
 void xf_pass_words_read(const xf_pass_words *, xfc_pass_opts *out);
 /* Names of passes on the command line; NULL: not given. */

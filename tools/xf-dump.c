@@ -106,7 +106,9 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_FLAG, "packed-entry", NULL, "of a model: plans and code with the entry for packed batches, as of xfc",
          &o.what.packed_entry},
         {XF_CLI_SECTION, "passes that run on a model, as of xfc", NULL, NULL, NULL},
-        XF_PASS_OPTIONS(&o.pass_words),
+#define XFC_OPTION(field, name, words, pass, help) XF_PASS_OPTION(&o.pass_words, field, name, words, help)
+#include "passes/options.def"
+#undef XFC_OPTION
     };
     const xf_cli cli = {
         "xf-dump",

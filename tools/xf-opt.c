@@ -453,7 +453,9 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "target", "cpu|cuda", "whose numbers passes see (default cpu)", &o.target},
         {XF_CLI_TEXT, "disable-pass", "LIST", "leave these optional passes out", &o.disable},
         {XF_CLI_TEXT, "bisect-limit", "N", "run only the first N optional passes", &o.bisect_text},
-        XF_PASS_OPTIONS(&o.pass_words),
+#define XFC_OPTION(field, name, words, pass, help) XF_PASS_OPTION(&o.pass_words, field, name, words, help)
+#include "passes/options.def"
+#undef XFC_OPTION
         {XF_CLI_FLAG, "list-passes", NULL, "name, stages and purpose of every pass", &o.list_passes},
         {XF_CLI_FLAG, "time-passes", NULL, "time of each pass, on stderr", &o.time_passes},
         {XF_CLI_SECTION, "looking", NULL, NULL, NULL},

@@ -356,7 +356,9 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_SECTION, "passes", NULL, NULL, NULL},
         {XF_CLI_TEXT, "passes", "LIST", "run exactly these passes, in order", &o.passes},
         {XF_CLI_TEXT, "disable-pass", "LIST", "leave out optional passes", &o.disable},
-        XF_PASS_OPTIONS(&o.pass_words),
+#define XFC_OPTION(field, name, words, pass, help) XF_PASS_OPTION(&o.pass_words, field, name, words, help)
+#include "passes/options.def"
+#undef XFC_OPTION
         {XF_CLI_FLAG, "list-passes", NULL, "print the table of passes", &o.list_passes},
         {XF_CLI_TEXT, "print-ir-before", "PASS", "print the graph before a pass, or before all", &o.print_before},
         {XF_CLI_TEXT, "print-ir-after", "PASS", "after a pass, all, or change (those that changed it)", &o.print_after},

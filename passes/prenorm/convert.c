@@ -116,7 +116,7 @@ static bool is_splat(const xfc_tensor *t, double value) {
 }
 
 static void plan_reader(converter *c, trace *t, const xfc_web_reader *r, xfc_converted *total) {
-    bool keep = c->w->pass->opts->keep_ln_affine && !c->crms;
+    bool keep = c->w->pass->opts->fold_ln_affine == XFC_OFF && !c->crms;
     bool fold =
         !keep && affine_is_constant(r) && trace_norm(c->w, t, r) && (c->crms || t->columns <= MAX_WIDTH * r->at.d);
     const xfc_tensor *gamma = constant(r->op, 1), *beta = constant(r->op, 2);

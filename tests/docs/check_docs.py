@@ -15,6 +15,7 @@ ROOT, BIN = map(os.path.abspath, sys.argv[1:3])
 EVERY = {"help", "version"}  # options of every tool; the page names them once, before the tools
 TOOLS = ("xfc", "xf-run", "xf-dump", "xf-opt")
 failures = []
+PASSES = set()  # what passes/options.def gives to several tools; the page has one table of them
 
 
 def read(path):
@@ -41,6 +42,8 @@ def check_links(page):
 def check_options(tool, section):
     text = subprocess.run([os.path.join(BIN, tool), "--help"], capture_output=True, text=True, check=True).stdout
     real = set(re.findall(r"^  --?([\w-]+)", text, re.M)) - EVERY
+    if "(#options-of-passes)" in section:
+        real -= PASSES
     named = {n for code in re.findall(r"`([^`]+)`", section) for n in re.findall(r"(?:^|\s)--?([a-zA-Z][\w-]*)", code)} - EVERY
     failures.extend(f"docs/cli.md: {tool} --{name} is not described" for name in sorted(real - named))
     failures.extend(f"docs/cli.md: {tool} has no option --{name}" for name in sorted(named - real))
@@ -64,13 +67,14 @@ def main():
                 check_links(os.path.relpath(os.path.join(folder, name), ROOT))
                 if name != "support.md":  # a reference, generated: its cells are lists
                     check_tables(os.path.relpath(os.path.join(folder, name), ROOT))
+    PASSES.update(re.findall(r'^XFC_OPTION\(\w+, "([\w-]+)"', read("passes/options.def"), re.M))
     sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", read("docs/cli.md"), re.M | re.S))
     for tool in TOOLS:
         check_options(tool, sections.get(tool, ""))
     if subprocess.run(
         [sys.executable, os.path.join(ROOT, "tools", "gen_support.py"), "--check"], stdout=subprocess.DEVNULL
     ).returncode:
-        failures.append("docs/support.md is not current: run tools/gen_support.py --write")
+        failures.append("docs/support.md or the options in docs/cli.md are not current: run tools/gen_support.py --write")
     print("\n".join(failures) or "links, options and tables are right")
     return bool(failures)
 

@@ -97,9 +97,10 @@ static void words(void) {
     const xf_pass_words all = {"off", "force", "off", "on"}, others = {"require", "off", "on", "off"},
                         first = {"auto", "auto", NULL, NULL};
     xf_pass_words_read(&all, &o);
-    CHECK(o.unpad == XFC_OFF && o.pre_rmsnorm == XFC_FORCE && o.keep_ln_affine && o.pre_crmsnorm == XFC_FORCE);
+    CHECK(o.unpad == XFC_OFF && o.pre_rmsnorm == XFC_FORCE && o.fold_ln_affine == XFC_OFF &&
+          o.pre_crmsnorm == XFC_FORCE);
     xf_pass_words_read(&others, &o);
-    CHECK(o.unpad == XFC_FORCE && o.pre_rmsnorm == XFC_OFF && !o.keep_ln_affine && o.pre_crmsnorm == XFC_OFF);
+    CHECK(o.unpad == XFC_FORCE && o.pre_rmsnorm == XFC_OFF && o.fold_ln_affine != XFC_OFF && o.pre_crmsnorm == XFC_OFF);
     xf_pass_words_read(&first, &o);
     CHECK(o.unpad == XFC_AUTO && o.pre_rmsnorm == XFC_AUTO);
     CHECK(xf_pass_names_check("test", &(xf_pass_names){.option = "-p"}));
