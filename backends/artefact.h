@@ -17,10 +17,8 @@ void xfc_sha256_end(xfc_sha256 *, uint8_t digest[32]);
  * or the sum has no closed form. */
 xfc_int xfc_kernel_flops(xfc_ctx *, const xfc_kernel *);
 
-/* llvm/base.c: the object that holds xf_plan_blob, xf_packed_plan and xf_variants (runtime/include/xfc/abi.h). packed may
- * be NULL. */
-xfc_status xfc_emit_base(xfc_ctx *, const xfc_blob *plan, const xfc_blob *packed, const char *const *isas,
-                         uint32_t n_isas, xfc_blob *out);
+/* llvm/base.c: the object that holds xf_plans and xf_variants (runtime/include/xfc/abi.h). plan: XF_N_PLANS of them. */
+xfc_status xfc_emit_base(xfc_ctx *, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out);
 
 /* artefact.c: the output of a job from what the linker made, complete or not at all; and, before any work, whether it
  * can be written there. */

@@ -14,8 +14,8 @@ typedef struct {
     size_t n;
 } xfc_blob; /* malloc'ed by the backend, freed by the caller */
 
-/* The kernels of planned graphs that run on the same weights: the entries of one artefact. Made once; emission for each ISA and
- * the plans all read it. */
+/* The kernels of planned graphs that run on the same weights: the plans of one artefact (XF_PLAN_* of abi.h; all but the first
+ * may be NULL). Made once; emission for each ISA and the plans all read it. */
 typedef struct {
     const xfc_op *op;
     uint32_t number;    /* of its kernel: equal code, equal number */
@@ -53,11 +53,11 @@ const xfc_backend *xfc_backend_find(const char *name);
 xfc_int xfc_kernel_scratch_bytes(xfc_ctx *, const xfc_kernel *);
 
 /* plan_blob.c: the flat plans of runtime/include/xfc/abi.h, one for each graph of the set, which must share their weights
- * (xfc_share_weights); all are {0} on failure. The build id of the first covers all. meta, which the first gets: key, value,
- * ... NULL. */
+ * (xfc_share_weights); {0} where there is no graph, and for all on failure. The build id of the first covers all. meta, which
+ * the first gets: key, value, ... NULL. */
 xfc_status xfc_plan_blobs(const xfc_kernel_set *, const char *const *meta, xfc_blob *out);
-/* packed.c: both plans then speak of the weights of the first, to which those are added that only the second has. */
-void xfc_share_weights(xfc_graph *, xfc_graph *packed);
+/* share_weights.c: both plans then speak of the weights of the first, to which those are added that only the other has. */
+void xfc_share_weights(xfc_graph *, xfc_graph *other);
 /* Symbols whose values a run of the graph needs: its dims, then what ops define. */
 uint32_t xfc_graph_symbols(const xfc_graph *, xfc_arena *, xfc_int **out);
 
@@ -66,8 +66,8 @@ uint32_t xfc_graph_symbols(const xfc_graph *, xfc_arena *, xfc_int **out);
 typedef struct {
     const xfc_blob *objects;
     uint32_t n_objects;
-    const xfc_blob *plan, *packed; /* packed: NULL, or the plan of run_packed */
-    const xfc_graph *graph;        /* for its weights; NULL: none */
+    const xfc_blob *plan;   /* XF_N_PLANS of them, {0} where there is none */
+    const xfc_graph *graph; /* for its weights; NULL: none */
     const char *ir_text;
     size_t ir_bytes;
     const char *output, *linker;

@@ -54,9 +54,19 @@ static void add_step(maker *m, const xfc_op *op) {
     m->set.step[m->set.n_steps++] = step;
 }
 
+static void add_steps(maker *m, const xfc_graph *g) {
+    xfc_foreach_op_deep(op, g) if (op->code == XFC_OP_KERNEL) add_step(m, op);
+}
+
+static uint32_t count_kernels(const xfc_graph *g) {
+    uint32_t n = 0;
+    xfc_foreach_op_deep(op, g) n += op->code == XFC_OP_KERNEL;
+    return n;
+}
+
 xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *arena) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < n_graphs; i++) xfc_foreach_op_deep(op, graph[i]) n += op->code == XFC_OP_KERNEL;
+    for (uint32_t i = 0; i < n_graphs; i++) n += graph[i] ? count_kernels(graph[i]) : 0;
     maker m = {.arena = arena, .scratch = xfc_arena_new()};
     m.index.arena = m.scratch;
     m.texts = xfc_new_array(m.scratch, canonical, n);
@@ -67,7 +77,7 @@ xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graph
                              .kernel = xfc_new_array(arena, uint32_t, n)};
     for (uint32_t i = 0; i < n_graphs; i++) {
         m.set.first[i] = m.set.n_steps;
-        xfc_foreach_op_deep(op, graph[i]) if (op->code == XFC_OP_KERNEL) add_step(&m, op);
+        if (graph[i]) add_steps(&m, graph[i]);
     }
     xfc_arena_free(m.scratch);
     return m.set;

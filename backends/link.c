@@ -234,7 +234,7 @@ static xfc_status link_objects(linker *l) {
     const xfc_link_job *job = l->job;
     xfc_blob base;
     l->object = xfc_new_array(l->arena, const char *, job->n_objects + 2);
-    XFC_TRY(xfc_emit_base(l->ctx, job->plan, job->packed, job->isas, job->n_isas, &base));
+    XFC_TRY(xfc_emit_base(l->ctx, job->plan, job->isas, job->n_isas, &base));
     xfc_status s = add_object(l, "base.o", base.data, base.n);
     free(base.data);
     XFC_TRY(s);

@@ -566,7 +566,7 @@ xfc_status xfc_plan_blobs(const xfc_kernel_set *set, const char *const *meta, xf
     xfc_status s = XFC_OK;
     memset(out, 0, n * sizeof *out);
     for (uint32_t i = n; i-- > 0 && s == XFC_OK;)
-        s = make(set, i, i ? NULL : meta, i ? NULL : out + 1, i ? 0 : n - 1, &out[i]);
+        if (set->graph[i]) s = make(set, i, i ? NULL : meta, i ? NULL : out + 1, i ? 0 : n - 1, &out[i]);
     for (uint32_t i = 0; i < n && s != XFC_OK; i++) {
         free(out[i].data);
         out[i] = (xfc_blob){0};

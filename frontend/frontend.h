@@ -12,6 +12,9 @@ typedef struct {
     uint32_t n_shapes;
     bool overridable;  /* initializers that are also inputs stay inputs with a default (off: constants) */
     bool follow_links; /* external data may be a symbolic link (Hugging Face caches) */
+    /* NULL, or where to put a second graph of the model in which dims of inputs that meet in broadcasting are the same;
+     * NULL if there are none, or that is impossible. */
+    xfc_graph **equal;
 } xfc_import_opts;
 
 /* Reads FILE (.onnx; anything else is tried as ONNX). NULL after errors, all of which are recorded: every

@@ -60,8 +60,12 @@ static void model_free(xf_model *m) {
     free(m);
 }
 
-static void measure_steps(xf_model *m, const xf_plan *p) {
-    for (uint32_t i = 0; p->head && i < p->head->n_steps; i++) {
+static void measure(xf_model *m, xf_entry *e) {
+    const xf_plan *p = &e->plan;
+    e->first_step = m->n_steps;
+    m->n_steps += p->head->n_steps;
+    if (p->n_values > m->max_values) m->max_values = p->n_values;
+    for (uint32_t i = 0; i < p->head->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
         if (s->n_in + s->n_out > m->max_operands) m->max_operands = s->n_in + s->n_out;
         if (s->n_numbers > m->max_numbers) m->max_numbers = s->n_numbers;
@@ -69,7 +73,7 @@ static void measure_steps(xf_model *m, const xf_plan *p) {
 }
 
 static xf_status plan_failed(const xf_plan_header *h, const char *section, const char *why, xf_error *error) {
-    bool version = h->magic == XF_PLAN_MAGIC && h->abi != XF_CODE_ABI;
+    bool version = h && h->magic == XF_PLAN_MAGIC && h->abi != XF_CODE_ABI;
     return xf_fail(error, version ? XF_E_ABI : XF_E_IO, "the plan of the model (section %s) cannot be used: %s",
                    section, why);
 }
@@ -80,26 +84,33 @@ static bool variants_damaged(const xf_variant *v) {
     return v->level != check;
 }
 
-static xf_status open_packed(xf_model *m, xf_error *error) {
-    const xf_plan_header *h = (const void *)xf_packed_plan;
-    if (!h) return XF_OK;
-    const char *why = xf_plan_open(&m->packed, h, h->size);
-    if (!why) why = xf_packed_check(&m->packed);
-    if (!why && m->packed.head->n_outputs != m->plan.head->n_outputs) why = "its outputs are others";
-    if (!why && m->packed.head->weight_bytes != m->plan.head->weight_bytes) why = "its weights are others";
-    return why ? plan_failed(h, XF_SECTION_PACKED, why, error) : XF_OK;
+/* NULL, or why this plan cannot stand beside that of run. */
+static const char *stranger(const xf_model *m, int which) {
+    const xf_plan_header *run = xf_model_plan(m)->head, *h = m->entry[which].plan.head;
+    if (h->n_outputs != run->n_outputs) return "its outputs are others";
+    if (h->weight_bytes != run->weight_bytes) return "its weights are others";
+    if (which == XF_PLAN_EQUAL && h->n_inputs != run->n_inputs) return "its inputs are others";
+    return which == XF_PLAN_PACKED ? xf_packed_check(&m->entry[which].plan) : NULL;
+}
+
+static xf_status open_plans(xf_model *m, xf_error *error) {
+    static const char *const section[XF_N_PLANS] = XF_PLAN_SECTIONS;
+    m->max_operands = m->max_numbers = 1;
+    for (int i = 0; i < XF_N_PLANS; i++) {
+        const xf_plan_header *h = (const void *)xf_plans[i];
+        if (!h && i != XF_PLAN_RUN) continue;
+        const char *why = h ? xf_plan_open(&m->entry[i].plan, h, h->size) : "there is none";
+        if (!why) why = stranger(m, i);
+        if (why) return plan_failed(h, section[i], why, error);
+        measure(m, &m->entry[i]);
+    }
+    return XF_OK;
 }
 
 static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error) {
-    const xf_plan_header *h = (const void *)xf_plan_blob;
-    const char *why = xf_plan_open(&m->plan, h, h->size);
-    if (why) return plan_failed(h, XF_SECTION_PLAN, why, error);
-    XF_TRY(open_packed(m, error));
+    XF_TRY(open_plans(m, error));
     if (variants_damaged(xf_variants))
         return xf_fail(error, XF_E_IO, "the file is damaged: its table of code variants is not what xfc wrote");
-    m->max_operands = m->max_numbers = 1;
-    measure_steps(m, &m->plan);
-    measure_steps(m, &m->packed);
     if (o->device.device_type != 0 && o->device.device_type != 1)
         return xf_fail(error, XF_E_DEVICE, "device type %d: this artefact has CPU code only",
                        (int)o->device.device_type);
@@ -155,35 +166,36 @@ static void api_release(xf_model *m) {
     errno = saved;
 }
 
-static size_t api_num_inputs(const xf_model *m) { return m ? m->plan.head->n_inputs : 0; }
-static size_t api_num_outputs(const xf_model *m) { return m ? m->plan.head->n_outputs : 0; }
+static size_t api_num_inputs(const xf_model *m) { return m ? xf_model_plan(m)->head->n_inputs : 0; }
+static size_t api_num_outputs(const xf_model *m) { return m ? xf_model_plan(m)->head->n_outputs : 0; }
 
 static const xf_io_info *api_input_info(const xf_model *m, size_t i) {
-    return i < api_num_inputs(m) ? &m->io[i] : NULL;
+    return i < api_num_inputs(m) ? &m->entry[XF_PLAN_RUN].io[i] : NULL;
 }
 
 static const xf_io_info *api_output_info(const xf_model *m, size_t i) {
-    return i < api_num_outputs(m) ? &m->io[api_num_inputs(m) + i] : NULL;
+    return i < api_num_outputs(m) ? &m->entry[XF_PLAN_RUN].io[api_num_inputs(m) + i] : NULL;
 }
 
 static const char *api_signature_json(const xf_model *m) { return m ? m->signature : NULL; }
 
 static const char *api_metadata(const xf_model *m, const char *key) {
     if (!m || !key) return NULL;
-    return strcmp(key, "isa") == 0 ? m->variant->name : xf_plan_meta(&m->plan, key);
+    return strcmp(key, "isa") == 0 ? m->variant->name : xf_plan_meta(xf_model_plan(m), key);
 }
 
 static size_t api_num_packed_inputs(const xf_model *m) {
-    return m && m->packed.head ? m->packed.head->n_inputs - XF_PACKED_EXTRA : 0;
+    const xf_entry *packed = xf_model_packed(m);
+    return packed ? packed->plan.head->n_inputs - XF_PACKED_EXTRA : 0;
 }
 
 static const xf_io_info *api_packed_input_info(const xf_model *m, size_t i) {
-    return i < api_num_packed_inputs(m) ? &m->packed_io[i] : NULL;
+    return i < api_num_packed_inputs(m) ? &xf_model_packed(m)->io[i] : NULL;
 }
 
 static const xf_io_info *api_packed_output_info(const xf_model *m, size_t i) {
-    if (!m || !m->packed.head || i >= m->packed.head->n_outputs) return NULL;
-    return &m->packed_io[m->packed.head->n_inputs + i];
+    const xf_entry *packed = xf_model_packed(m);
+    return packed && i < packed->plan.head->n_outputs ? &packed->io[packed->plan.head->n_inputs + i] : NULL;
 }
 
 /* --- planning --- */
@@ -217,8 +229,10 @@ typedef struct {
 /* What is asked for, once all sizes are known. */
 typedef xf_status answer_fn(const xf_plan *, const int64_t *values, void *user, xf_error *);
 
-static xf_status bind_packed(const request *r, int64_t *values, xf_error *error) {
-    const xf_plan *p = &r->model->packed;
+static xf_status bind_packed(const request *r, int64_t *values, const xf_entry **entry, xf_error *error) {
+    *entry = xf_model_packed(r->model);
+    if (!*entry) return xf_fail(error, XF_E_ARG, "the model was built without --packed-entry");
+    const xf_plan *p = &(*entry)->plan;
     xf_packed_dims dims;
     xf_tensor *all = calloc(p->head->n_inputs, sizeof *all);
     if (!all) return xf_fail(error, XF_E_NOMEM, "out of memory");
@@ -231,12 +245,12 @@ static xf_status bind_packed(const request *r, int64_t *values, xf_error *error)
 static xf_status answer(const request *r, answer_fn *fn, void *user) {
     int saved = errno;
     xf_error *error = xf_thread_error();
-    const xf_plan *p = r->packed ? &r->model->packed : &r->model->plan;
-    if (!p->head) return xf_fail(error, XF_E_ARG, "the model was built without --packed-entry");
-    int64_t *values = calloc((size_t)p->n_values + 1, sizeof *values);
+    const xf_entry *entry = NULL;
+    int64_t *values = calloc((size_t)r->model->max_values + 1, sizeof *values);
     if (!values) return xf_fail(error, XF_E_NOMEM, "out of memory");
-    xf_status status = r->packed ? bind_packed(r, values, error) : xf_bind(p, r->in, r->n_in, false, values, error);
-    if (status == XF_OK) status = fn(p, values, user, error);
+    xf_status status = r->packed ? bind_packed(r, values, &entry, error)
+                                 : xf_bind_run(r->model, r->in, r->n_in, false, values, &entry, error);
+    if (status == XF_OK) status = fn(&entry->plan, values, user, error);
     free(values);
     errno = saved;
     return status;
@@ -344,7 +358,7 @@ static xf_status leave(xf_ctx *c, int saved_errno, xf_status status) {
 static xf_status api_run(xf_ctx *c, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
     int saved = errno;
     XF_TRY(enter(c, "run"));
-    return leave(c, saved, xf_run(c, &c->model->plan, in, n_in, out, n_out));
+    return leave(c, saved, xf_run(c, NULL, in, n_in, out, n_out));
 }
 
 static xf_status api_run_packed(xf_ctx *c, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,

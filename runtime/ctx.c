@@ -89,28 +89,28 @@ static void *take(char *block, size_t *at, size_t n, size_t size) {
     return p;
 }
 
-/* For either plan of the model. */
+/* For any plan of the model. */
 static size_t carve(xf_ctx *c, char *block, const xf_model *m) {
-    const xf_plan_header *h = m->plan.head, *packed = m->packed.head;
-    size_t values = m->plan.n_values, inputs = h->n_inputs, steps = h->n_steps;
+    const xf_plan_header *h = xf_model_plan(m)->head;
+    const xf_entry *packed = xf_model_packed(m);
+    size_t inputs = 0;
     xf_ctx none;
     if (!c) c = &none;
     size_t at = sizeof *c;
-    if (packed) {
-        values = m->packed.n_values > values ? m->packed.n_values : values;
-        inputs = packed->n_inputs > inputs ? packed->n_inputs : inputs;
-        steps += packed->n_steps;
+    for (int i = 0; i < XF_N_PLANS; i++) {
+        const xf_plan *p = &m->entry[i].plan;
+        if (p->head && p->head->n_inputs > inputs) inputs = p->head->n_inputs;
     }
-    c->values = take(block, &at, values + 1, sizeof *c->values);
+    c->values = take(block, &at, (size_t)m->max_values + 1, sizeof *c->values);
     c->in_data = take(block, &at, inputs + 1, sizeof *c->in_data);
-    c->packed_in = take(block, &at, packed ? packed->n_inputs : 0, sizeof *c->packed_in);
+    c->packed_in = take(block, &at, packed ? packed->plan.head->n_inputs : 0, sizeof *c->packed_in);
     c->out_data = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_data);
     c->given = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->given);
     c->buffers = take(block, &at, m->max_operands, sizeof *c->buffers);
     c->numbers = take(block, &at, m->max_numbers, sizeof *c->numbers);
     c->out_dims = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_dims);
     c->ours = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->ours);
-    c->tapped = take(block, &at, steps + 1, sizeof *c->tapped);
+    c->tapped = take(block, &at, (size_t)m->n_steps + 1, sizeof *c->tapped);
     return at;
 }
 
@@ -132,7 +132,7 @@ xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_erro
     if (!c) return xf_fail(error, XF_E_NOMEM, "out of memory");
     carve(c, (char *)c, m);
     c->model = m;
-    c->plan = &m->plan;
+    c->plan = xf_model_plan(m);
     c->threads = xf_thread_count(o->num_threads);
     c->flags = o->flags;
     c->parallel = o->parallel_for ? o->parallel_for : xf_pool_parallel;

@@ -35,13 +35,13 @@ static bool step_matches(const xf_plan *p, const xf_step_info *s, const char *gl
 
 xf_status xf_set_tap(xf_ctx *c, const char *node_glob, xf_tap tap, void *user) {
     if (tap && !node_glob) return xf_fail(&c->error, XF_E_ARG, "set_tap: the glob is NULL; \"*\" taps every kernel");
-    const xf_plan *plans[] = {&c->model->plan, &c->model->packed};
-    bool *tapped = c->tapped;
     c->tap = tap;
     c->tap_user = user;
-    for (size_t k = 0; k < 2 && plans[k]->head; k++)
-        for (uint32_t i = 0; i < plans[k]->head->n_steps; i++)
-            *tapped++ = tap && step_matches(plans[k], &plans[k]->steps[i], node_glob);
+    for (int k = 0; k < XF_N_PLANS; k++) {
+        const xf_entry *e = &c->model->entry[k];
+        for (uint32_t i = 0; e->plan.head && i < e->plan.head->n_steps; i++)
+            c->tapped[e->first_step + i] = tap && step_matches(&e->plan, &e->plan.steps[i], node_glob);
+    }
     return XF_OK;
 }
 
@@ -70,12 +70,8 @@ uint64_t xf_now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static size_t all_steps(const xf_model *m) {
-    return (size_t)m->plan.head->n_steps + (m->packed.head ? m->packed.head->n_steps : 0);
-}
-
 xf_status xf_profile_start(xf_ctx *c) {
-    size_t n = all_steps(c->model) + 1;
+    size_t n = (size_t)c->model->n_steps + 1;
     if (!c->times) c->times = malloc(n * sizeof *c->times);
     if (!c->times) return xf_fail(&c->error, XF_E_NOMEM, "out of memory");
     memset(c->times, 0, n * sizeof *c->times);
@@ -117,13 +113,14 @@ static void write_steps(xf_text *t, const char *key, const xf_plan *p, const xf_
 }
 
 static void write_profile(xf_text *t, const xf_ctx *c) {
+    static const char *const key[XF_N_PLANS] = {"steps", "equal_steps", "packed_steps"};
     const xf_model *m = c->model;
     uint64_t total = 0;
-    for (size_t i = 0; i < all_steps(m); i++) total += c->times[i].total_ns;
+    for (size_t i = 0; i < m->n_steps; i++) total += c->times[i].total_ns;
     xf_text_printf(t, "{\n  \"isa\": \"%s\", \"threads\": %d, \"runs\": %llu, \"total_ns\": %llu", m->variant->name,
                    (int)c->threads, (unsigned long long)c->runs, (unsigned long long)total);
-    write_steps(t, "steps", &m->plan, c->times);
-    if (m->packed.head) write_steps(t, "packed_steps", &m->packed, c->times + m->plan.head->n_steps);
+    for (int i = 0; i < XF_N_PLANS; i++)
+        if (m->entry[i].plan.head) write_steps(t, key[i], &m->entry[i].plan, c->times + m->entry[i].first_step);
     xf_text_printf(t, "\n}\n");
 }
 

@@ -69,9 +69,10 @@ xf_status xf_packed_inputs(const xf_plan *p, const xf_tensor *in, size_t n_in, c
 
 xf_status xf_run_packed(xf_ctx *c, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                         xf_tensor *out, size_t n_out) {
-    const xf_plan *p = &c->model->packed;
+    const xf_entry *entry = xf_model_packed(c->model);
     xf_packed_dims dims;
-    if (!p->head) return xf_fail(&c->error, XF_E_ARG, "run_packed: the model was built without --packed-entry");
+    if (!entry) return xf_fail(&c->error, XF_E_ARG, "run_packed: the model was built without --packed-entry");
+    const xf_plan *p = &entry->plan;
     XF_TRY(xf_packed_inputs(p, in, n_in, cu_seqlens, n_seq, c->packed_in, &dims, &c->error));
-    return xf_run(c, p, c->packed_in, p->head->n_inputs, out, n_out);
+    return xf_run(c, entry, c->packed_in, p->head->n_inputs, out, n_out);
 }

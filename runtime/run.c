@@ -192,18 +192,19 @@ static xf_status run_span(xf_ctx *c, uint32_t i, uint32_t end) {
     return XF_OK;
 }
 
-xf_status xf_run(xf_ctx *c, const xf_plan *plan, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
+xf_status xf_run(xf_ctx *c, const xf_entry *entry, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {
     atomic_store(&c->cancelled, false);
     c->error.text[0] = '\0';
-    c->plan = plan;
-    c->first_step = plan == &c->model->plan ? 0 : c->model->plan.head->n_steps;
-    uint32_t want = c->plan->head->n_outputs;
+    uint32_t want = xf_model_plan(c->model)->head->n_outputs; /* all have as many */
     if (n_out != want || (n_out && !out))
         return xf_fail(&c->error, XF_E_ARG, "%zu outputs given, the model has %u", n_out, want);
-    XF_TRY(xf_bind(plan, in, n_in, true, c->values, &c->error));
+    XF_TRY(entry ? xf_bind(&entry->plan, in, n_in, true, c->values, &c->error)
+                 : xf_bind_run(c->model, in, n_in, true, c->values, &entry, &c->error));
+    c->plan = &entry->plan;
+    c->first_step = entry->first_step;
     XF_TRY(prepare(c, in, out));
     c->range_error = 0;
-    xf_status status = run_span(c, 0, plan->head->n_steps);
+    xf_status status = run_span(c, 0, c->plan->head->n_steps);
     if (c->own_pool) xf_pool_end_run(c->own_pool);
     XF_TRY(status);
     c->runs++;

@@ -37,20 +37,30 @@ typedef struct {
 
 typedef struct xf_pool xf_pool; /* pool.c */
 
+/* One of the plans of abi.h. */
+typedef struct {
+    xf_plan plan;        /* head NULL: there is none */
+    uint32_t first_step; /* where its steps stand in what has an entry for each step of the model */
+    xf_io_info *io;      /* inputs, then outputs, as the plan has them; one block with all their dims. Not for EQUAL */
+} xf_entry;
+
 struct xf_model {
     atomic_uint refs;
-    xf_plan plan;
+    xf_entry entry[XF_N_PLANS];
     const xf_variant *variant;
     const unsigned char *weights; /* 64-byte aligned; NULL if the model has none */
     xf_file file;                 /* mapping behind them, */
     void *copy;                   /* or an aligned copy */
     bool verify;                  /* read them all when opened */
-    xf_io_info *io;               /* inputs, then outputs; one block with all their dims */
-    xf_plan packed;               /* of run_packed; head NULL: built without */
-    xf_io_info *packed_io;        /* with the two inputs that run_packed adds */
     char *signature;
+    uint32_t n_steps, max_values;       /* of all plans; of one plan */
     uint32_t max_operands, max_numbers; /* of one step */
 };
+
+static inline const xf_plan *xf_model_plan(const xf_model *m) { return &m->entry[XF_PLAN_RUN].plan; }
+static inline const xf_entry *xf_model_packed(const xf_model *m) {
+    return m && m->entry[XF_PLAN_PACKED].plan.head ? &m->entry[XF_PLAN_PACKED] : NULL;
+}
 
 typedef struct {
     uint64_t count, total_ns, min_ns;
@@ -73,8 +83,8 @@ struct xf_ctx {
     bool own_arena;
 
     /* of the current run; arrays made by ctx_create */
-    const xf_plan *plan; /* the model's plan, or the one of its packed entry */
-    uint32_t first_step; /* where the steps of this plan stand in tapped and times: packed ones come last */
+    const xf_plan *plan;
+    uint32_t first_step; /* of this plan in tapped and times */
     int64_t *values;
     int64_t *numbers;                      /* of one step: what its kernel reads */
     xf_tensor *packed_in;                  /* by input of the packed plan */
@@ -87,8 +97,8 @@ struct xf_ctx {
     xf_tap tap;
     void *tap_user;
     bool *ours;          /* by output: the context provides its memory in the current run */
-    bool *tapped;        /* by step, of both plans */
-    xf_step_time *times; /* by step, of both plans; NULL until profile_start */
+    bool *tapped;        /* by step of all plans */
+    xf_step_time *times; /* by step of all plans; NULL until profile_start */
     uint64_t runs;
 };
 
@@ -126,6 +136,10 @@ void xf_pool_end_run(xf_pool *);
 
 /* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
 xf_status xf_bind(const xf_plan *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);
+/* Binds the inputs of `run` to the plan that serves them: the one for dims that agree where they do, else the general one, of
+ * whose refusal the text speaks. */
+xf_status xf_bind_run(const xf_model *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, const xf_entry **,
+                      xf_error *);
 /* What must hold between sizes: at entry (step 0), or behind step - 1. */
 xf_status xf_check_sizes(const xf_plan *, uint32_t step, const int64_t *values, xf_error *);
 void xf_arg_shape(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
@@ -160,8 +174,8 @@ void xf_ctx_destroy(xf_ctx *);
 void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */
 /* Tasks 0 .. tasks - 1 of a step by the context's workers, `grain` at least to each; what the host's parallel_for answers. */
 int32_t xf_run_tasks(const xf_ctx *, xf_kernel_fn body, void *arg, int64_t tasks, int64_t grain);
-/* plan: the model's or its packed one. */
-xf_status xf_run(xf_ctx *, const xf_plan *plan, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
+/* NULL: the entry that serves the inputs (xf_bind_run). */
+xf_status xf_run(xf_ctx *, const xf_entry *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
 
 /* blame.c: the text for an index out of range in this step of the run; answers XF_E_RANGE. */
 xf_status xf_blame(xf_ctx *, uint32_t step);

@@ -166,6 +166,16 @@ xf_status xf_bind(const xf_plan *p, const xf_tensor *in, size_t n_in, bool data,
     return check_dims(p, in, values, error);
 }
 
+xf_status xf_bind_run(const xf_model *m, const xf_tensor *in, size_t n_in, bool data, int64_t *values,
+                      const xf_entry **entry, xf_error *error) {
+    const xf_entry *equal = &m->entry[XF_PLAN_EQUAL], *run = &m->entry[XF_PLAN_RUN];
+    *entry = equal;
+    if (equal->plan.head && xf_bind(&equal->plan, in, n_in, data, values, error) == XF_OK) return XF_OK;
+    error->text[0] = '\0'; /* nothing is wrong, if the other one takes them */
+    *entry = run;
+    return xf_bind(&run->plan, in, n_in, data, values, error);
+}
+
 void xf_arg_shape(const xf_plan *p, const xf_arg *a, const int64_t *values, int64_t *dims) {
     for (uint32_t d = 0; d < a->n_dims; d++) dims[d] = values[p->dims[a->first_dim + d].value];
 }

@@ -93,27 +93,29 @@ static void write_entry(xf_text *t, const xf_plan *p, const xf_io_info *io, uint
 }
 
 static void write_signature(xf_text *t, const xf_model *m) {
+    const xf_entry *run = &m->entry[XF_PLAN_RUN], *packed = xf_model_packed(m);
     xf_text_printf(t, "{\n  ");
-    write_entry(t, &m->plan, m->io, 0);
-    if (m->packed.head) {
+    write_entry(t, &run->plan, run->io, 0);
+    if (packed) {
         xf_text_printf(t, ",\n  \"packed\": {");
-        write_entry(t, &m->packed, m->packed_io, XF_PACKED_EXTRA);
+        write_entry(t, &packed->plan, packed->io, XF_PACKED_EXTRA);
         xf_text_printf(t, "}");
     }
     xf_text_printf(t, "\n}\n");
 }
 
-static xf_io_info *describe(const xf_plan *p) {
+static bool describe(xf_entry *e) {
+    const xf_plan *p = &e->plan;
+    if (!p->head) return true;
     size_t n = (size_t)p->head->n_inputs + p->head->n_outputs;
-    xf_io_info *io = new_infos(p, n);
-    for (size_t i = 0; io && i < n; i++) fill_info(p, &p->args[i], &io[i]);
-    return io;
+    e->io = new_infos(p, n);
+    for (size_t i = 0; e->io && i < n; i++) fill_info(p, &p->args[i], &e->io[i]);
+    return e->io != NULL;
 }
 
 xf_status xf_signature_make(xf_model *m, xf_error *error) {
-    m->io = describe(&m->plan);
-    if (m->packed.head) m->packed_io = describe(&m->packed);
-    if (!m->io || (m->packed.head && !m->packed_io)) return xf_fail(error, XF_E_NOMEM, "out of memory");
+    if (!describe(&m->entry[XF_PLAN_RUN]) || !describe(&m->entry[XF_PLAN_PACKED]))
+        return xf_fail(error, XF_E_NOMEM, "out of memory");
     xf_text measure = {0};
     write_signature(&measure, m);
     m->signature = malloc(measure.n + 1);
@@ -123,7 +125,6 @@ xf_status xf_signature_make(xf_model *m, xf_error *error) {
 }
 
 void xf_signature_free(xf_model *m) {
-    free(m->io);
-    free(m->packed_io);
+    for (int i = 0; i < XF_N_PLANS; i++) free(m->entry[i].io);
     free(m->signature);
 }

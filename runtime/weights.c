@@ -40,7 +40,7 @@ static int match_object(struct dl_phdr_info *info, size_t size, void *user) {
 
 /* dladdr would do, but its symbol is of glibc 2.34. */
 static bool linker_path(char path[static PATH_BYTES]) {
-    search s = {(uintptr_t)xf_plan_blob, path};
+    search s = {(uintptr_t)xf_plans, path};
     path[0] = '\0';
     return dl_iterate_phdr(match_object, &s) == 1;
 }
@@ -68,7 +68,7 @@ static bool maps_path(char path[static PATH_BYTES]) {
     if (!maps) return false;
     char line[PATH_BYTES + 128];
     bool found = false;
-    while (!found && fgets(line, sizeof line, maps)) found = maps_line(line, (uintptr_t)xf_plan_blob, path);
+    while (!found && fgets(line, sizeof line, maps)) found = maps_line(line, (uintptr_t)xf_plans, path);
     fclose(maps);
     return found;
 }
@@ -79,7 +79,7 @@ static bool maps_path(char path[static PATH_BYTES]) {
 static xf_status use(xf_model *m, const unsigned char *data, size_t n, const char *from, xf_error *error) {
     xf_weights_header h = {0};
     size_t start, end, base = m->file.data ? (size_t)(data - m->file.data) : 0;
-    const char *why = xf_weights_look(m->plan.head, data, n, &h);
+    const char *why = xf_weights_look(xf_model_plan(m)->head, data, n, &h);
     bool version = why && h.magic == XF_WEIGHTS_MAGIC && h.abi != XF_CODE_ABI;
     if (why) return xf_fail(error, version ? XF_E_ABI : XF_E_IO, "%s: %s", from, why);
     if (m->verify && xf_weights_damage(data, &h, &start, &end))
@@ -129,7 +129,7 @@ static xf_status use_own(xf_model *m, const char *path, xf_error *error) {
 }
 
 xf_status xf_weights_open(xf_model *m, const xf_open_opts *o, xf_error *error) {
-    if (m->plan.head->weight_bytes == 0) return XF_OK;
+    if (xf_model_plan(m)->head->weight_bytes == 0) return XF_OK;
     m->verify = (o->flags & XF_OPEN_VERIFY) != 0;
     if (o->weights) return use(m, o->weights, o->weights_size, "xf_open_opts.weights", error);
     bool missing = false;

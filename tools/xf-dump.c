@@ -15,11 +15,15 @@ typedef struct {
     xf_pass_words pass_words;
 } options;
 
-static xfc_graph *read_graph(xfc_ctx *ctx, const char *path, const options *o) {
-    if (xf_has_suffix(path, ".xf")) return xf_parse_file(ctx, path, true);
-    xfc_import_opts import = {
-        .dims = o->dims.item, .n_dims = o->dims.n, .shapes = o->shapes.item, .n_shapes = o->shapes.n};
-    return xfc_import_file(ctx, path, &import);
+/* --ir is of the graph that stands for all calls. */
+static void read_graphs(xfc_ctx *ctx, const char *path, const options *o, xfc_entries *e) {
+    const xfc_import_opts import = {.dims = o->dims.item,
+                                    .n_dims = o->dims.n,
+                                    .shapes = o->shapes.item,
+                                    .n_shapes = o->shapes.n,
+                                    .equal = o->what.ir ? NULL : &e->graph[XFC_ENTRY_EQUAL]};
+    bool text = xf_has_suffix(path, ".xf");
+    e->graph[XFC_ENTRY_RUN] = text ? xf_parse_file(ctx, path, true) : xfc_import_file(ctx, path, &import);
 }
 
 /* Without any part named: what most people look for first. */
@@ -46,9 +50,10 @@ static xfc_status dump(xf_dump *d, const char *path, options *o) {
     } else if (is_so) {
         s = xf_dump_so(d, path, &f, &o->what);
     } else {
-        xfc_graph *g = read_graph(d->ctx, path, o);
-        if (g && !d->ctx->n_errors) s = xf_dump_model(d, path, &g, &o->what);
-        xfc_graph_free(g);
+        xfc_entries e = {{0}};
+        read_graphs(d->ctx, path, o, &e);
+        if (e.graph[XFC_ENTRY_RUN] && !d->ctx->n_errors) s = xf_dump_model(d, path, &e, &o->what);
+        xfc_entries_free(&e);
     }
     xf_file_unmap(&f);
     return s;

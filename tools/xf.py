@@ -387,7 +387,8 @@ class InferenceSession:
 
     def profile(self):
         """The times since profile_start: {"runs", "total_ns", "steps": [{"nodes", "form", "count", "total_ns", ...}]};
-        with a packed entry also "packed_steps", those of run_packed."""
+        also "equal_steps", of runs whose dims agree, where they have a program of their own, and "packed_steps" of
+        run_packed."""
         ctx, n = self._context(), C.c_size_t()
         _check(self._api, self._api.profile_json(ctx, None, 0, C.byref(n)), ctx)
         text = C.create_string_buffer(n.value + 1)

@@ -9,7 +9,7 @@
 #include "frontend/frontend.h"
 #include "ir/base/outfile.h"
 #include "ir/text/text.h"
-#include "passes/unpad/packed_entry.h"
+#include "passes/entries.h"
 #include "runtime/runtime.h"
 #include "tools/cli.h"
 #include "tools/guard.h"
@@ -39,17 +39,22 @@ typedef struct {
     uint32_t n_isas;
 } options;
 
-static xfc_graph *read_model(options *o, const char *path) {
+/* Where a model is compiled to a library, both graphs of one whose dims may agree; elsewhere what stands for all calls. */
+static void read_model(options *o, const char *path, xfc_entries *e) {
+    bool both = !o->check && !o->passes && o->bisect_limit < 0 && (!o->emit || !strcmp(o->emit, "lib"));
+    *e = (xfc_entries){{0}};
     if (!xf_has_suffix(path, ".xf")) {
         xfc_import_opts import = {.dims = o->dims.item,
                                   .n_dims = o->dims.n,
                                   .shapes = o->shapes.item,
                                   .n_shapes = o->shapes.n,
                                   .overridable = o->overridable,
-                                  .follow_links = o->follow_links};
-        return xfc_import_file(o->ctx, path, &import);
+                                  .follow_links = o->follow_links,
+                                  .equal = both ? &e->graph[XFC_ENTRY_EQUAL] : NULL};
+        e->graph[XFC_ENTRY_RUN] = xfc_import_file(o->ctx, path, &import);
+    } else {
+        e->graph[XFC_ENTRY_RUN] = xf_parse_file(o->ctx, path, true);
     }
-    return xf_parse_file(o->ctx, path, true);
 }
 
 /* --tap: values whose ONNX name or node matches become outputs, which every pass keeps. */
@@ -173,11 +178,15 @@ static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) 
     return code;
 }
 
-static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xfc_graph *packed) {
-    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan[2] = {{0}};
+_Static_assert((int)XFC_N_ENTRIES == XF_N_PLANS && (int)XFC_ENTRY_EQUAL == XF_PLAN_EQUAL, "entries are plans");
+
+static int emit_library(options *o, const xfc_backend *backend, const xfc_entries *e) {
+    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan[XF_N_PLANS] = {{0}};
+    xfc_graph *g = e->graph[XFC_ENTRY_RUN];
     xfc_status s = XFC_OK;
-    if (packed) xfc_share_weights(g, packed);
-    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, o->ctx->arena);
+    for (int i = 1; i < XFC_N_ENTRIES; i++)
+        if (e->graph[i]) xfc_share_weights(g, e->graph[i]);
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, o->ctx->arena);
     add_gaining(o, backend, &set);
     for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++)
         s = emit_isa(o, backend, &set, o->isas[i], "obj", &objects[i]);
@@ -189,8 +198,7 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
     if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
     xfc_link_job job = {.objects = objects,
                         .n_objects = o->n_isas,
-                        .plan = &plan[0],
-                        .packed = packed ? &plan[1] : NULL,
+                        .plan = plan,
                         .graph = g,
                         .ir_text = text.text,
                         .ir_bytes = text.n,
@@ -201,12 +209,11 @@ static int emit_library(options *o, const xfc_backend *backend, xfc_graph *g, xf
                         .n_isas = o->n_isas};
     if (s == XFC_OK) s = xfc_link(o->ctx, &job);
     for (uint32_t i = 0; i < o->n_isas; i++) free(objects[i].data);
-    free(plan[0].data);
-    free(plan[1].data);
+    for (int i = 0; i < XF_N_PLANS; i++) free(plan[i].data);
     return report(o);
 }
 
-static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **g, xfc_graph **packed) {
+static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries *e) {
     const xfc_target *target = !strcmp(backend->name, "cuda") ? &xfc_target_cuda_generic : &xfc_target_cpu_generic;
     int level = o->opt ? o->opt[0] - '0' : 2;
     const char *checks = o->checks ? o->checks : "";
@@ -220,9 +227,8 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_graph **
                         .roundtrip = strstr(checks, "roundtrip") != NULL,
                         .passes = o->pass_opts};
     const char *names = o->passes ? o->passes : xfc_pipeline_default[level];
-    xfc_status s = o->packed_entry ? xfc_run_passes_packed(g, packed, target, names, &run)
-                                   : xfc_run_passes(g, target, names, &run);
-    if (o->explain || o->verbose) xf_notes_print(*g, as_json(o));
+    xfc_status s = xfc_run_entries(e, o->packed_entry, target, names, &run);
+    if (o->explain || o->verbose) xf_notes_print(e->graph[XFC_ENTRY_RUN], as_json(o));
     return s;
 }
 
@@ -248,19 +254,21 @@ static bool replaces_input(const options *o) {
 }
 
 /* From a graph as read to what was asked for. */
-static int build(options *o, const xfc_backend *backend, xfc_graph **g, xfc_graph **packed, const char *path) {
+static int build(options *o, const xfc_backend *backend, xfc_entries *e, const char *path) {
     const char *emit = o->emit ? o->emit : "lib";
-    if (!add_taps(o, *g, path)) return 2;
-    if (transform(o, backend, g, packed) != XFC_OK || o->ctx->n_errors) return report(o);
+    for (int i = 0; i < XFC_N_ENTRIES; i++)
+        if (e->graph[i] && !add_taps(o, e->graph[i], path)) return 2;
+    if (transform(o, backend, e) != XFC_OK || o->ctx->n_errors) return report(o);
+    xfc_graph *g = e->graph[XFC_ENTRY_RUN];
     if (o->check) {
         printf("%s: ok: every node can be compiled\n", path);
         return report(o);
     }
     o->emit = emit;
-    int code = !strcmp(emit, "lib")  ? emit_library(o, backend, *g, *packed)
-               : !strcmp(emit, "ir") ? emit_ir(o, *g)
-                                     : emit_one(o, backend, *g);
-    if (!code && !o->quiet) tell_padding(o, *g);
+    int code = !strcmp(emit, "lib")  ? emit_library(o, backend, e)
+               : !strcmp(emit, "ir") ? emit_ir(o, g)
+                                     : emit_one(o, backend, g);
+    if (!code && !o->quiet) tell_padding(o, g);
     return code;
 }
 
@@ -272,13 +280,13 @@ static int compile(options *o, const char *path) {
         return 3;
     }
     double start = xf_seconds();
-    xfc_graph *g = read_model(o, path), *packed = NULL;
+    xfc_entries e;
+    read_model(o, path, &e);
     if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (xf_seconds() - start) * 1e3);
-    bool good = g && !o->ctx->n_errors;
+    bool good = e.graph[XFC_ENTRY_RUN] && !o->ctx->n_errors;
     if (good && replaces_input(o)) return 2;
-    int code = good ? build(o, backend, &g, &packed, path) : report(o);
-    xfc_graph_free(g);
-    xfc_graph_free(packed);
+    int code = good ? build(o, backend, &e, path) : report(o);
+    xfc_entries_free(&e);
     return good || code ? code : 1;
 }
 

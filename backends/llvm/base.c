@@ -1,6 +1,6 @@
-/* base.c - the object beside the kernels: the plan blob and the table of variants (runtime/include/xfc/abi.h).
+/* base.c - the object beside the kernels: the plans and the table of variants (runtime/include/xfc/abi.h).
  *
- * Data only. The plan lies in a section of its own, which is loaded with the read-only data and which tools find by
+ * Data only. Each plan lies in a section of its own, which is loaded with the read-only data and which tools find by
  * name. */
 #include "backends/artefact.h"
 #include "backends/llvm/llvm.h"
@@ -52,22 +52,27 @@ static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
     return LLVMConstArray2(LLVMTypeOf(rows[n]), rows, n + 1);
 }
 
-static LLVMValueRef plan_blob(xfc_emit *e, const char *name, const char *section, const xfc_blob *plan) {
-    LLVMValueRef blob = constant(e, name, LLVMConstStringInContext2(e->llvm, plan->data, plan->n, true));
+static LLVMValueRef plan_blob(xfc_emit *e, const char *section, const xfc_blob *plan) {
+    LLVMValueRef blob = constant(e, "", LLVMConstStringInContext2(e->llvm, plan->data, plan->n, true));
     LLVMSetSection(blob, section);
-    LLVMSetVisibility(blob, LLVMHiddenVisibility);
+    LLVMSetLinkage(blob, LLVMPrivateLinkage);
     return blob;
 }
 
-static void emit(xfc_emit *e, const xfc_blob *plan, const xfc_blob *packed, const char *const *isas, uint32_t n_isas) {
-    plan_blob(e, "xf_plan_blob", XF_SECTION_PLAN, plan);
-    LLVMValueRef other = packed ? plan_blob(e, "xf_packed_blob", XF_SECTION_PACKED, packed) : LLVMConstNull(e->ptr);
-    LLVMSetVisibility(constant(e, "xf_packed_plan", other), LLVMHiddenVisibility);
+static LLVMValueRef plans(xfc_emit *e, const xfc_blob *plan) {
+    static const char *const section[XF_N_PLANS] = XF_PLAN_SECTIONS;
+    LLVMValueRef at[XF_N_PLANS];
+    for (uint32_t i = 0; i < XF_N_PLANS; i++)
+        at[i] = plan[i].data ? plan_blob(e, section[i], &plan[i]) : LLVMConstNull(e->ptr);
+    return LLVMConstArray2(e->ptr, at, XF_N_PLANS);
+}
+
+static void emit(xfc_emit *e, const xfc_blob *plan, const char *const *isas, uint32_t n_isas) {
+    LLVMSetVisibility(constant(e, "xf_plans", plans(e, plan)), LLVMHiddenVisibility);
     LLVMSetVisibility(constant(e, "xf_variants", variants(e, isas, n_isas)), LLVMHiddenVisibility);
 }
 
-xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const xfc_blob *packed, const char *const *isas,
-                         uint32_t n_isas, xfc_blob *out) {
+xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out) {
     xfc_target target;
     xfc_emit e;
     *out = (xfc_blob){0};
@@ -75,7 +80,7 @@ xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const xfc_blob *pac
     XFC_TRY(xfc_backend_cpu.configure(ctx, &target, isas[0]));
     xfc_status s = xfc_emit_begin(&e, ctx, &target, 0, "base");
     if (s == XFC_OK) {
-        emit(&e, plan, packed, isas, n_isas);
+        emit(&e, plan, isas, n_isas);
         s = xfc_emit_finish(&e, "obj", out);
     }
     xfc_emit_end(&e);

@@ -254,6 +254,23 @@ static bool import_rounds(xfc_importer *im) {
     return true;
 }
 
+/* The model once more, with dims that meet taken for the same. That it cannot be is no error. */
+static void import_equal(xfc_importer *im) {
+    xfc_ctx *ctx = im->ctx;
+    const uint32_t n_diags = ctx->n_diags;
+    xfc_graph *general = im->graph;
+    im->same_dims = true;
+    if (xfc_unify_dims(im)) {
+        im->graph = NULL;
+        im->n_unknown = im->n_nodes = 0;
+        *im->opts->equal = import_rounds(im) ? im->graph : NULL;
+        if (im->graph && !*im->opts->equal) xfc_graph_free(im->graph);
+    }
+    ctx->n_diags = n_diags;
+    ctx->n_errors = 0;
+    im->graph = general;
+}
+
 /* borrowed: no mapped file, but memory of the caller. */
 static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes, bool borrowed,
                                const xfc_import_opts *opts) {
@@ -270,6 +287,8 @@ static xfc_graph *import_bytes(xfc_ctx *ctx, const char *name, xfc_mapping bytes
     ctx->n_errors = 0; /* errors of this import alone decide */
     im.model = xfc_unpack_model(&im.file, bytes);
     bool ok = im.model && import_rounds(&im);
+    if (im.opts->equal) *im.opts->equal = NULL;
+    if (ok && im.opts->equal && !im.same_dims) import_equal(&im);
     ctx->n_errors += errors;
     xfc_arena_free(arena);
     if (ok) return im.graph;

@@ -35,7 +35,7 @@ def measure(session, inputs, seconds):
     while time.perf_counter() < stop:
         session.run(None, inputs)
     profile, out = session.profile(), collections.defaultdict(lambda: [0.0, 0.0, 0.0])
-    for step in profile["steps"]:
+    for step in profile["steps"] + profile.get("equal_steps", []):
         for key in ((step["form"], ""), (step["form"], step["nodes"][-1] if step["nodes"] else "?")):
             out[key][0] += step["total_ns"] * 1e-9 / profile["runs"]
             out[key][1] += step["min_ns"] * 1e-9

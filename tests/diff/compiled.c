@@ -6,6 +6,7 @@
 #define _DEFAULT_SOURCE
 #include "backends/backend.h"
 #include "passes/pass.h"
+#include "runtime/include/xfc/abi.h"
 #include "tests/diff/diff.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
@@ -57,13 +58,13 @@ static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_blob *ob
 }
 
 static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {
-    xfc_blob objects[3] = {{0}}, plan = {0};
+    xfc_blob objects[3] = {{0}}, plan[XF_N_PLANS] = {{0}};
     xfc_run_opts run = {.verify = true, .clone = how.clone, .roundtrip = how.roundtrip, .bisect_limit = -1};
     XFC_TRY(xfc_run_passes(&c->planned, &xfc_target_cpu_generic, xfc_pipeline_default[how.level], &run));
-    xfc_status status = emit_all(c, ctx, how, objects, &plan);
+    xfc_status status = emit_all(c, ctx, how, objects, plan);
     xfc_link_job job = {.objects = objects,
                         .n_objects = c->n_isas,
-                        .plan = &plan,
+                        .plan = plan,
                         .graph = c->planned,
                         .ir_text = "",
                         .ir_bytes = 0,
@@ -72,7 +73,7 @@ static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {
                         .n_isas = c->n_isas};
     if (status == XFC_OK) status = xfc_link(ctx, &job);
     for (uint32_t i = 0; i < c->n_isas; i++) free(objects[i].data);
-    free(plan.data);
+    free(plan[0].data);
     return status;
 }
 

@@ -5,16 +5,24 @@
 #include <stdatomic.h>
 #include <string.h>
 
-__asm__(".section .xf.plan,\"a\",@progbits\n.balign 64\n.globl xf_plan_blob\n.hidden xf_plan_blob\nxf_plan_blob:\n"
+__asm__(".section .xf.plan,\"a\",@progbits\n.balign 64\n.globl fake_plan\n.hidden fake_plan\nfake_plan:\n"
         ".incbin \"" FAKE_PLAN "\"\n.previous\n");
+extern const unsigned char fake_plan[] __attribute__((visibility("hidden")));
+#ifdef FAKE_EQUAL
+__asm__(".section .xf.plan.equal,\"a\",@progbits\n.balign 64\n.globl fake_equal\n.hidden fake_equal\nfake_equal:\n"
+        ".incbin \"" FAKE_EQUAL "\"\n.previous\n");
+extern const unsigned char fake_equal[] __attribute__((visibility("hidden")));
+#else
+#define fake_equal NULL
+#endif
 #ifdef FAKE_PACKED
-__asm__(".section .xf.packed,\"a\",@progbits\n.balign 64\n.globl fake_packed\n.hidden fake_packed\nfake_packed:\n"
+__asm__(".section .xf.plan.packed,\"a\",@progbits\n.balign 64\n.globl fake_packed\n.hidden fake_packed\nfake_packed:\n"
         ".incbin \"" FAKE_PACKED "\"\n.previous\n");
 extern const unsigned char fake_packed[] __attribute__((visibility("hidden")));
-const unsigned char *const xf_packed_plan = fake_packed;
 #else
-const unsigned char *const xf_packed_plan = NULL;
+#define fake_packed NULL
 #endif
+const unsigned char *const xf_plans[XF_N_PLANS] = {fake_plan, fake_equal, fake_packed};
 #ifdef FAKE_WEIGHTS
 __asm__(".section .xf.weights,\"\",@progbits\n.balign 4096\n.incbin \"" FAKE_WEIGHTS "\"\n.previous\n");
 #endif

@@ -248,7 +248,6 @@ def nameless_dims(*flags):
 
 
 REFUSED = {
-    "dims without names": nameless_dims(),
     "mean without mask": tail("ReduceMean", "pooled", ["batch", WIDTH], axes=[1], keepdims=0),
     "largest without mask": tail("ReduceMax", "pooled", ["batch", WIDTH], axes=[1], keepdims=0),
     "sum without mask": tail("ReduceSum", "pooled", ["batch", WIDTH], more=([1],), keepdims=0),
@@ -351,6 +350,7 @@ CONVERTED = {
     "mask by Where of -inf": where_mask,
     "inner output": inner_output,
     "mean of embeddings": embeddings_read_twice,
+    "dims without names": nameless_dims(),
     "dims without names, said to be the same": nameless_dims("--dim=same"),
     "tokens last": transposed_output,
 }
@@ -421,11 +421,28 @@ class Cases(unittest.TestCase):
                     for node, g, w in zip(padded.get_outputs(), got, want):
                         self.compare(f"{what}: {node.name}", padded, node, mask, g, w)
 
+    def test_dims_that_may_agree(self):
+        """Dims without names: calls in which they agree run one program, others (a mask for all texts) the other one."""
+        so, done = self.compile(nameless_dims()(), MODE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        session = xf.InferenceSession(so, threads=1)
+        mask = prefixes([6, 6, 6], 9)
+        feed = make_feed(session, MODEL, mask)
+        session.profile_start()
+        whole, shared = run_into(session, feed), run_into(session, dict(feed, attention_mask=mask[:1]))
+        for node, g, w in zip(session.get_outputs(), shared, whole):
+            self.compare(node.name, session, node, mask, g, w)
+        profile = session.profile()
+        for key in "steps", "equal_steps":
+            self.assertEqual(max(step["count"] for step in profile[key]), 1, key)
+        with self.assertRaisesRegex(Exception, "do not fit together|must be equal"):
+            run_into(session, dict(feed, attention_mask=mask[:2]))
+
     def compare(self, what, session, node, mask, got, want):
         if node.name in ("first",):
             kept = mask[:, 0] != 0
             got, want = got[kept], want[kept]
-        elif has_tokens(session, node):
+        elif got.shape[:2] == mask.shape:
             got, want = got[mask != 0], want[mask != 0]
         elif node.name == "columns":
             got, want = got.transpose(0, 2, 1)[mask != 0], want.transpose(0, 2, 1)[mask != 0]

@@ -3,7 +3,7 @@
 #define XF_DUMP_H
 #include "ir/base/diag.h"
 #include "ir/ir.h"
-#include "passes/pass.h"
+#include "passes/entries.h"
 #include "runtime/plan.h"
 
 typedef struct {
@@ -38,14 +38,14 @@ typedef struct {
 
 /* dump/plan.c: from the plan blob, of a .so or made for a model. */
 void xf_dump_signature(xf_dump *, const xf_plan *);
-/* packed: NULL, or the plan of run_packed. */
-void xf_dump_plans(xf_dump *, const xf_plan *, const xf_plan *packed);
+/* XF_N_PLANS of them; head NULL: there is none. */
+void xf_dump_plans(xf_dump *, const xf_plan *);
 void xf_dump_meta(xf_dump *, const xf_plan *);
 void xf_dump_passes(xf_dump *, const xf_plan *); /* the notes of passes that the metadata holds */
 
 /* dump/model.c, dump/so.c, dump/asm.c */
-/* Passes may put another graph in the place of the given one. */
-xfc_status xf_dump_model(xf_dump *, const char *path, xfc_graph **, const xf_dump_what *);
+/* Passes may put other graphs in the places of the given ones. */
+xfc_status xf_dump_model(xf_dump *, const char *path, xfc_entries *, const xf_dump_what *);
 xfc_status xf_dump_so(xf_dump *, const char *path, const xf_file *, const xf_dump_what *);
 
 /* elf_view.c: symbols and addresses of a file that may be damaged; nothing outside it is ever read. */

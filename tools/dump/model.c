@@ -2,7 +2,7 @@
  * code as compiled. */
 #include "backends/backend.h"
 #include "ir/text/text.h"
-#include "passes/unpad/packed_entry.h"
+#include "passes/entries.h"
 #include "tools/dump/dump.h"
 #include "tools/pass_cli.h"
 #include <stdlib.h>
@@ -101,18 +101,16 @@ static void open_blob(xf_dump *d, const char *path, xfc_blob blob, xf_plan *plan
     if (why) xfc_bug(__FILE__, __LINE__, "%s: the plan that was just made cannot be read: %s", path, why);
 }
 
-/* packed: NULL, or the graph of the packed entry. */
-static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_graph *g, const xfc_graph *packed,
-                               const xf_dump_what *what) {
-    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, d->arena);
-    xfc_blob blob[2];
-    xf_plan plan, packed_plan;
+static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_entries *e, const xf_dump_what *what) {
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, d->arena);
+    xfc_blob blob[XF_N_PLANS];
+    xf_plan plan[XF_N_PLANS] = {{0}};
     XFC_TRY(xfc_plan_blobs(&set, NULL, blob));
-    open_blob(d, path, blob[0], &plan);
-    if (packed) open_blob(d, path, blob[1], &packed_plan);
-    if (what->signature) xf_dump_signature(d, &plan);
-    if (what->passes) xf_dump_passes(d, &plan);
-    if (what->plan) xf_dump_plans(d, &plan, packed ? &packed_plan : NULL);
+    for (int i = 0; i < XF_N_PLANS; i++)
+        if (blob[i].data) open_blob(d, path, blob[i], &plan[i]);
+    if (what->signature) xf_dump_signature(d, plan);
+    if (what->passes) xf_dump_passes(d, plan);
+    if (what->plan) xf_dump_plans(d, plan);
     return XFC_OK;
 }
 
@@ -124,13 +122,12 @@ static void only_function(const char *name, xfc_arena *arena, const char **text,
     *n = end ? (size_t)(end - begin - 1) : 0;
 }
 
-static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g, const xfc_graph *packed,
-                                const xf_dump_what *what) {
+static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_entries *e, const xf_dump_what *what) {
     const xfc_backend *cpu = xfc_backend_find("cpu");
     xfc_target target;
     xfc_blob blob;
     XFC_TRY(cpu->configure(d->ctx, &target, *what->march ? what->march : "x86-64-v4"));
-    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){g, packed}, packed ? 2 : 1, d->arena);
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, d->arena);
     XFC_TRY(cpu->emit(d->ctx, &target, &set, "asm", 2, &blob));
     char *copy = xfc_alloc(d->arena, blob.n + 1, 1);
     memcpy(copy, blob.data, blob.n);
@@ -147,31 +144,29 @@ static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_graph *g
     return XFC_OK;
 }
 
-/* Both entries, as xfc makes them of a model as it was read. */
-static xfc_status advance_packed(xf_dump *d, xfc_graph **g, xfc_graph **packed, const xf_dump_what *what) {
+/* All entries, as xfc makes them of a model as it was read. */
+static xfc_status advance_all(xf_dump *d, xfc_entries *e, const xf_dump_what *what) {
+    const xfc_graph *g = e->graph[XFC_ENTRY_RUN];
     const xfc_run_opts opts = {.bisect_limit = -1, .passes = what->pass_opts};
-    const char *passes = passes_to(d, *g, XFC_STAGE_PLANNED);
-    XFC_TRY(xfc_run_passes_packed(g, packed, &xfc_target_cpu_generic, passes, &opts));
-    xfc_share_weights(*g, *packed);
+    if (g->stage == XFC_STAGE_PLANNED && !what->packed_entry) return XFC_OK;
+    XFC_TRY(xfc_run_entries(e, what->packed_entry, &xfc_target_cpu_generic, passes_to(d, g, XFC_STAGE_PLANNED), &opts));
+    for (int i = 1; i < XFC_N_ENTRIES; i++)
+        if (e->graph[i]) xfc_share_weights(e->graph[XFC_ENTRY_RUN], e->graph[i]);
     return XFC_OK;
 }
 
-static xfc_status dump_compiled(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
-    xfc_graph *packed = NULL;
-    xfc_status s = what->packed_entry ? advance_packed(d, g, &packed, what) : advance(d, g, XFC_STAGE_PLANNED, what);
-    if (s == XFC_OK) {
-        xf_notes_store(*g, SIZE_MAX);
-        s = dump_planned(d, path, *g, packed, what);
-    }
-    if (s == XFC_OK && what->assembly) s = dump_assembly(d, path, *g, packed, what);
-    xfc_graph_free(packed);
-    return s;
+static xfc_status dump_compiled(xf_dump *d, const char *path, xfc_entries *e, const xf_dump_what *what) {
+    XFC_TRY(advance_all(d, e, what));
+    xf_notes_store(e->graph[XFC_ENTRY_RUN], SIZE_MAX);
+    XFC_TRY(dump_planned(d, path, e, what));
+    return what->assembly ? dump_assembly(d, path, e, what) : XFC_OK;
 }
 
-xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_graph **g, const xf_dump_what *what) {
+xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_entries *e, const xf_dump_what *what) {
+    xfc_graph **g = &e->graph[XFC_ENTRY_RUN];
     if (what->ops) dump_ops(d, *g);
     if (what->weights) dump_weights(d, *g);
-    if (what->ir) XFC_TRY(dump_ir(d, path, g, what));
     bool compiled = what->signature || what->plan || what->passes || what->assembly;
-    return compiled ? dump_compiled(d, path, g, what) : XFC_OK;
+    if (what->ir) XFC_TRY(dump_ir(d, path, g, what));
+    return compiled ? dump_compiled(d, path, e, what) : XFC_OK;
 }

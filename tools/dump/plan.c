@@ -187,12 +187,19 @@ static void dump_memory(xf_dump *d, const xf_plan *p, const char *key, const cha
     xf_table_end(&t);
 }
 
-void xf_dump_plans(xf_dump *d, const xf_plan *p, const xf_plan *packed) {
-    dump_plan(d, p, "plan", "plan of run");
-    dump_memory(d, p, "memory", "memory of run");
-    if (!packed) return;
-    dump_plan(d, packed, "packed plan", "plan of run_packed (--packed-entry)");
-    dump_memory(d, packed, "packed memory", "memory of run_packed");
+void xf_dump_plans(xf_dump *d, const xf_plan *plan) {
+    static const struct {
+        const char *plan, *plan_title, *memory, *memory_title;
+    } text[XF_N_PLANS] = {
+        {"plan", "plan of run", "memory", "memory of run"},
+        {"equal plan", "plan of run where dims agree", "equal memory", "memory of run where dims agree"},
+        {"packed plan", "plan of run_packed (--packed-entry)", "packed memory", "memory of run_packed"},
+    };
+    for (int i = 0; i < XF_N_PLANS; i++) {
+        if (!plan[i].head) continue;
+        dump_plan(d, &plan[i], text[i].plan, text[i].plan_title);
+        dump_memory(d, &plan[i], text[i].memory, text[i].memory_title);
+    }
 }
 
 void xf_dump_meta(xf_dump *d, const xf_plan *p) {

@@ -10,31 +10,21 @@ static xfc_status damaged(xf_dump *d, const char *path, const char *what) {
     return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path}, "%s; compile the model again", what);
 }
 
-/* *found: is there such a section? */
-static xfc_status open_section(xf_dump *d, const char *path, const xf_file *f, const char *section, xf_plan *plan,
-                               bool *found) {
-    size_t at, bytes;
-    *found = xf_elf_section(f->data, f->size, section, &at, &bytes);
-    if (!*found) return XFC_OK;
-    const void *blob = xfc_memdup(d->arena, f->data + at, bytes, 16); /* in a foreign file it may lie anywhere */
-    const char *why = xf_plan_open(plan, blob, bytes);
-    return why ? damaged(d, path, xfc_sprintf(d->arena, "the plan in %s cannot be read: %s", section, why)) : XFC_OK;
-}
+static const char *const plan_section[XF_N_PLANS] = XF_PLAN_SECTIONS;
 
-static xfc_status open_plan(xf_dump *d, const char *path, const xf_file *f, xf_plan *plan) {
-    bool found;
-    XFC_TRY(open_section(d, path, f, XF_SECTION_PLAN, plan, &found));
-    if (found) return XFC_OK;
+static xfc_status open_plans(xf_dump *d, const char *path, const xf_file *f, xf_plan *plan) {
+    memset(plan, 0, XF_N_PLANS * sizeof *plan);
+    for (int i = 0; i < XF_N_PLANS; i++) {
+        size_t at, bytes;
+        if (!xf_elf_section(f->data, f->size, plan_section[i], &at, &bytes)) continue;
+        const void *blob = xfc_memdup(d->arena, f->data + at, bytes, 16); /* in a foreign file it may lie anywhere */
+        const char *why = xf_plan_open(&plan[i], blob, bytes);
+        if (!why) continue;
+        return damaged(d, path, xfc_sprintf(d->arena, "the plan in %s cannot be read: %s", plan_section[i], why));
+    }
+    if (plan[XF_PLAN_RUN].head) return XFC_OK;
     return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
                     "it has no section %s, so it is not a model that xfc compiled; give one", XF_SECTION_PLAN);
-}
-
-static xfc_status dump_plans(xf_dump *d, const char *path, const xf_file *f, const xf_plan *plan) {
-    xf_plan packed;
-    bool found;
-    XFC_TRY(open_section(d, path, f, XF_SECTION_PACKED, &packed, &found));
-    xf_dump_plans(d, plan, found ? &packed : NULL);
-    return XFC_OK;
 }
 
 /* The embedded IR text. Its length comes from the file, so it is checked against what deflate can expand to. */
@@ -142,17 +132,14 @@ static xfc_status verify_sidecar(xf_dump *d, const char *path, const xf_plan *p,
     return s;
 }
 
-/* All that has a checksum; the plan's was compared when it was opened. */
+/* All that has a checksum; those of the plans were compared when they were opened. */
 static xfc_status verify(xf_dump *d, const char *path, const xf_file *f, const xf_plan *p) {
     static const char *const head[] = {"section", "#bytes", "is"};
     xf_table t = xf_table_begin(d, "verified", head, 3);
-    xf_plan packed;
-    bool found;
     size_t at, n;
     const char *text;
-    verified(&t, XF_SECTION_PLAN, p->head->size);
-    XFC_TRY(open_section(d, path, f, XF_SECTION_PACKED, &packed, &found));
-    if (found) verified(&t, XF_SECTION_PACKED, packed.head->size);
+    for (int i = 0; i < XF_N_PLANS; i++)
+        if (p[i].head) verified(&t, plan_section[i], p[i].head->size);
     if (xf_elf_section(f->data, f->size, XF_SECTION_WEIGHTS, &at, &n))
         XFC_TRY(verify_weights(d, path, f->data + at, n, at, p, &t));
     else if (p->head->weight_bytes)
@@ -180,21 +167,21 @@ static void dump_forms(xf_dump *d, const xf_plan *p) {
 }
 
 xfc_status xf_dump_so(xf_dump *d, const char *path, const xf_file *f, const xf_dump_what *what) {
-    xf_plan plan;
-    XFC_TRY(open_plan(d, path, f, &plan));
+    xf_plan plan[XF_N_PLANS];
+    XFC_TRY(open_plans(d, path, f, plan));
     xf_elf_view view = xf_elf_open(f, d->arena);
     if (what->ir_stage && *what->ir_stage && strcmp(what->ir_stage, "planned") != 0)
         return xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
                         "a compiled model holds the IR of stage planned only; dump the .onnx for stage %s",
                         what->ir_stage);
-    if (what->signature) xf_dump_signature(d, &plan);
-    if (what->ops) dump_forms(d, &plan);
-    if (what->isa) XFC_TRY(xf_dump_isas(d, &view, &plan));
-    if (what->passes) xf_dump_passes(d, &plan);
-    if (what->plan) XFC_TRY(dump_plans(d, path, f, &plan));
-    if (what->meta) xf_dump_meta(d, &plan);
-    if (what->weights) XFC_TRY(dump_weights(d, path, f, &plan));
-    if (what->verify) XFC_TRY(verify(d, path, f, &plan));
+    if (what->signature) xf_dump_signature(d, plan);
+    if (what->ops) dump_forms(d, plan);
+    if (what->isa) XFC_TRY(xf_dump_isas(d, &view, plan));
+    if (what->passes) xf_dump_passes(d, plan);
+    if (what->plan) xf_dump_plans(d, plan);
+    if (what->meta) xf_dump_meta(d, plan);
+    if (what->weights) XFC_TRY(dump_weights(d, path, f, plan));
+    if (what->verify) XFC_TRY(verify(d, path, f, plan));
     if (what->ir) {
         const char *text;
         size_t n;

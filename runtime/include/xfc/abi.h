@@ -41,12 +41,14 @@ typedef struct
 } xf_variant;
 
 /* Hidden symbols of the object that the compiler emits beside the variants. */
-extern const unsigned char xf_plan_blob[];
 extern const xf_variant xf_variants[];
-/* The plan of run_packed, or NULL: another plan over the same weights and kernels. Its inputs are the caller's, then
+/* Plans by what they are for; all share weights and kernels, only the first must be there (else NULL).
+ * RUN: what `run` does. EQUAL: the same for calls whose dims agree where they meet, with which more is known; it has the inputs
+ * and outputs of RUN, and is taken where it can be bound. PACKED: what `run_packed` does. Its inputs are the caller's, then
  * cu_seqlens i32[sequences + 1], then u8[tokens, sequences, longest, 0], which carries sizes and nothing else. It has the
- * outputs of the other plan, with [tokens] for [batch, sequence]. Metadata "packed.nonempty": no sequence may be empty. */
-extern const unsigned char *const xf_packed_plan;
+ * outputs of RUN, with [tokens] for [batch, sequence]. Metadata "packed.nonempty": no sequence may be empty. */
+enum { XF_PLAN_RUN, XF_PLAN_EQUAL, XF_PLAN_PACKED, XF_N_PLANS };
+extern const unsigned char *const xf_plans[XF_N_PLANS];
 
 /* --- the plan --- */
 
@@ -151,8 +153,9 @@ typedef struct {
 /* --- sections of the .so that the dynamic loader does not map --- */
 #define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, weight_bytes, sums */
 #define XF_SECTION_IR ".xf.ir"           /* zlib: 8 bytes little-endian length of the text, then the deflate stream */
-#define XF_SECTION_PLAN ".xf.plan"       /* the blob itself, loaded; tools find it by the section table */
-#define XF_SECTION_PACKED ".xf.packed"   /* the plan of run_packed, if there is one; loaded */
+/* A section a plan, by what it is for; loaded. Tools find them by the section table. */
+#define XF_SECTION_PLAN ".xf.plan"
+#define XF_PLAN_SECTIONS {XF_SECTION_PLAN, ".xf.plan.equal", ".xf.plan.packed"}
 /* The section's bytes may also be a file of their own (weights_path, FILE.so.weights). data_offset is from the start of
  * the header. The runtime copies data that is not aligned to 64 bytes, so keep header and data page-aligned in the
  * file. Behind the data stands the CRC-32C of each of its blocks, 4 bytes each: damage is looked for on demand. */

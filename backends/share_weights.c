@@ -1,7 +1,7 @@
-/* packed.c - two planned graphs over one set of weights: a model and its packed entry.
+/* share_weights.c - planned graphs over one set of weights: the plans of one artefact.
  *
- * Both were planned on their own, each with its weights from offset 0. Most weights are the same tensors, folded and
- * packed in the same way; what only the second has is added behind those of the first.
+ * Each was planned on its own, with its weights from offset 0. Most weights are the same tensors, folded and
+ * packed in the same way; what only another has is added behind those of the first.
  */
 #include "backends/backend.h"
 #include <string.h>
@@ -46,8 +46,8 @@ static void move_places(xfc_ctx *c, xfc_plan *p, const xfc_map *moved) {
     }
 }
 
-void xfc_share_weights(xfc_graph *g, xfc_graph *packed) {
-    xfc_plan *p = g->plan, *q = packed->plan;
+void xfc_share_weights(xfc_graph *g, xfc_graph *other) {
+    xfc_plan *p = g->plan, *q = other->plan;
     xfc_arena *scratch = xfc_arena_new();
     weights w = {.arena = scratch, .index = {.arena = scratch}};
     xfc_map moved = {.arena = scratch}; /* offset in q -> offset in p, + 1 */
@@ -66,7 +66,7 @@ void xfc_share_weights(xfc_graph *g, xfc_graph *packed) {
         xfc_map_set(&moved, q->weight_offset[i], at + 1);
     }
     p->weight_bytes = (p->weight_bytes + ALIGN - 1) / ALIGN * ALIGN;
-    move_places(packed->ctx, q, &moved);
+    move_places(other->ctx, q, &moved);
     q->weight = p->weight;
     q->weight_offset = p->weight_offset;
     q->n_weights = p->n_weights;
