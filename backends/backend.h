@@ -36,7 +36,8 @@ bool xfc_kernel_set_gains(const xfc_kernel_set *, const xfc_target *);
 
 typedef struct {
     const char *name;
-    const char *const *isas;                                           /* NULL-terminated, worst first */
+    const char *const *isas;   /* NULL-terminated, worst first */
+    const xfc_target *generic; /* of all of them: passes up to plan run once with it */
     xfc_status (*configure)(xfc_ctx *, xfc_target *, const char *isa); /* names, features, vector width */
     /* One relocatable object (what == "obj"), assembly ("asm"), LLVM IR ("llvm") or PTX ("ptx") holding every kernel of
      * the set for one ISA, by number. */
@@ -45,6 +46,7 @@ typedef struct {
 } xfc_backend;
 
 extern const xfc_backend xfc_backend_cpu, xfc_backend_cuda;
+extern const xfc_target xfc_target_cpu_generic, xfc_target_cuda_generic;
 extern const xfc_backend *const xfc_backends[]; /* NULL-terminated; first is the default */
 const xfc_backend *xfc_backend_find(const char *name);
 

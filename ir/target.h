@@ -19,8 +19,4 @@ typedef struct xfc_target {
     bool (*claims)(const struct xfc_target *, const xfc_op *);
 } xfc_target;
 
-/* The machine-independent numbers shared by all CPU variants: passes up to plan run once with it. */
-extern const xfc_target xfc_target_cpu_generic;
-extern const xfc_target xfc_target_cuda_generic;
-
 #endif

@@ -5,6 +5,7 @@
  * on the same random inputs and compares: the oracle for every pass, since all stages can be interpreted. No code is
  * generated here.
  */
+#include "backends/backend.h"
 #include "frontend/frontend.h"
 #include "ir/base/nearest.h"
 #include "ir/base/outfile.h"
@@ -349,10 +350,7 @@ static bool parse_checks(const char *list, xfc_run_opts *run_opts) {
     return true;
 }
 
-static const xfc_target *find_target(const char *name) {
-    if (!name || strcmp(name, "cpu") == 0) return &xfc_target_cpu_generic;
-    return &xfc_target_cuda_generic;
-}
+static const xfc_target *find_target(const char *name) { return xfc_backend_find(name ? name : "cpu")->generic; }
 
 static bool verified(const options *o, const xfc_graph *g, const char *when) {
     xfc_buf defects = {.arena = o->ctx->arena};

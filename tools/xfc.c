@@ -214,7 +214,6 @@ static int emit_library(options *o, const xfc_backend *backend, const xfc_entrie
 }
 
 static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries *e) {
-    const xfc_target *target = !strcmp(backend->name, "cuda") ? &xfc_target_cuda_generic : &xfc_target_cpu_generic;
     int level = o->opt ? o->opt[0] - '0' : 2;
     const char *checks = o->checks ? o->checks : "";
     xfc_run_opts run = {.print_before = o->print_before,
@@ -227,7 +226,7 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries 
                         .roundtrip = strstr(checks, "roundtrip") != NULL,
                         .passes = o->pass_opts};
     const char *names = o->passes ? o->passes : xfc_pipeline_default[level];
-    xfc_status s = xfc_run_entries(e, o->packed_entry, target, names, &run);
+    xfc_status s = xfc_run_entries(e, o->packed_entry, backend->generic, names, &run);
     if (o->explain || o->verbose) xf_notes_print(e->graph[XFC_ENTRY_RUN], as_json(o));
     return s;
 }

@@ -5,6 +5,7 @@
  * must pass the verifier before and after. What may not happen is found by the sanitizers, or ends the process with exit
  * code 70.
  */
+#include "backends/backend.h"
 #include "frontend/frontend.h"
 #include "ir/verify/verify.h"
 #include "passes/pass.h"

@@ -6,6 +6,7 @@
  * being as good as another; ROUNDING rules nearly. A rule that never fires fails the test. Rows with mistakes must be
  * refused with a message that says where.
  */
+#include "backends/backend.h"
 #include "ir/eval/eval.h"
 #include "ir/text/text.h"
 #include "ir/verify/verify.h"

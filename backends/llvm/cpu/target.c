@@ -49,4 +49,4 @@ static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_kernel_set *
     return xfc_emit_set(ctx, t, set, what, opt_level, true, out);
 }
 
-const xfc_backend xfc_backend_cpu = {"cpu", isas, configure, emit};
+const xfc_backend xfc_backend_cpu = {"cpu", isas, &xfc_target_cpu_generic, configure, emit};

@@ -19,4 +19,5 @@ static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_kernel_set *
     return xfc_emit_set(ctx, t, set, what, opt_level, false, out);
 }
 
-const xfc_backend xfc_backend_cuda = {"cuda", (const char *const[]){"sm_80", NULL}, configure, emit};
+const xfc_backend xfc_backend_cuda = {"cuda", (const char *const[]){"sm_80", NULL}, &xfc_target_cuda_generic, configure,
+                                      emit};

@@ -1,9 +1,9 @@
-/* target.c - the targets that passes run with: numbers shared by all ISA variants of a backend, and the composites it
- * keeps whole.
+/* generic.c - what passes know of x86-64 CPUs: numbers shared by all variants, and the composites kept whole. No LLVM.
  *
  * Passes up to plan run once for all CPU variants, so nothing here may depend on one of them: vectors exist, and
  * tiles for a type or not.
  */
+#include "backends/backend.h"
 #include "ir/contract.h"
 
 static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_type_count(c, t), 0); }
@@ -32,15 +32,4 @@ const xfc_target xfc_target_cpu_generic = {
     .vector_bytes = 32,
     .features = XFC_HAS_FMA,
     .claims = cpu_claims,
-};
-
-const xfc_target xfc_target_cuda_generic = {
-    .backend = "cuda",
-    .isa = "sm_80",
-    .triple = "nvptx64-nvidia-cuda",
-    .cpu = "sm_80",
-    .attributes = "+ptx70",
-    .vector_bytes = 0,
-    .features = XFC_HAS_FMA,
-    .claims = NULL,
 };
