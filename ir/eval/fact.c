@@ -354,7 +354,7 @@ static bool range_op(xfc_scalar_op op, bool is_float, range a, range b, range *o
     case XFC_S_MIN: return *out = (range){fmin(a.lo, b.lo), fmin(a.hi, b.hi)}, true;
     case XFC_S_MAX: return *out = (range){fmax(a.lo, b.lo), fmax(a.hi, b.hi)}, true;
     case XFC_S_NEG: return *out = (range){-a.hi, -a.lo}, true;
-    default: return *out = (range){NAN, NAN}, true;
+    default: return *out = (range){(double)NAN, (double)NAN}, true;
     }
 }
 
