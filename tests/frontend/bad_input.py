@@ -2,75 +2,16 @@
 """Bad models end in one line that names the file, the node and the remedy, and in the documented exit code.
 
 bad_input.py TOOL [ARG...]: runs TOOL ARG... FILE for each case, where TOOL is eval_onnx, or xfc with --check. Exit code
-0, 1, or
-77 (skipped) where the onnx package is missing.
+0, 1, or 77 (skipped) where the onnx package is missing. The cases about external data are in bad_external.py.
 """
 
 import os
-import re
-import subprocess
 import sys
-import tempfile
 
-try:
-    import numpy as np
-    import onnx
-    from onnx import TensorProto as T
-    from onnx import helper as h
-    from onnx import numpy_helper
-except ImportError:
-    print("SKIP: the onnx package (onnx==1.22.0) is not installed")
-    sys.exit(77)
-
-CASES = []
-
-
-def case(code, *patterns):
-    """Declares a case: a function of its folder that returns the model, its bytes, or the path of a file."""
-    def add(function):
-        CASES.append((function.__name__, function, code, patterns))
-        return function
-    return add
-
-
-def value(name, dtype=T.FLOAT, shape=(2, 3)):
-    return h.make_tensor_value_info(name, dtype, shape)
-
-
-def graph_of(nodes, inputs=None, outputs=None, initializers=()):
-    return h.make_graph(nodes, "g", inputs or [value("x")], outputs or [value("y")], list(initializers))
-
-
-def model_of(nodes, inputs=None, outputs=None, initializers=(), opset=17, **kw):
-    graph = graph_of(nodes, inputs, outputs, initializers)
-    return h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=kw.pop("ir_version", 8), **kw)
-
-
-def relu(name="relu"):
-    return h.make_node("Relu", ["x"], ["y"], name=name)
-
-
-def with_weight(tensor):
-    return model_of([h.make_node("Add", ["x", "w"], ["y"], name="add")], initializers=[tensor])
-
-
-def raw_weight(dims, data, data_type=T.FLOAT):
-    t = T(name="w", data_type=data_type, raw_data=data)
-    t.dims.extend(dims)
-    return t
-
-
-def varint(n):
-    out = bytearray()
-    while True:
-        out.append((n & 0x7F) | (0x80 if n > 0x7F else 0))
-        n >>= 7
-        if not n:
-            return bytes(out)
-
-
-def field(number, payload):
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
+import bad_external  # noqa: F401, adds its cases
+from bad_case import (
+    CASES, T, case, field, h, model_of, np, numpy_helper, onnx, raw_weight, relu, run_case, value, with_weight,
+)
 
 
 # ---- files ----
@@ -225,127 +166,6 @@ def unknown_input_dtype(_):
     m = model_of([relu()])
     m.graph.input[0].type.tensor_type.elem_type = 77
     return m
-
-
-def external(**entries):
-    t = T(name="w", data_type=T.FLOAT, data_location=T.EXTERNAL)
-    t.dims.extend([2, 3])
-    for key, text in entries.items():
-        t.external_data.add(key=key, value=text)
-    return with_weight(t)
-
-
-def write(folder, name, data):
-    with open(os.path.join(folder, name), "wb") as f:
-        f.write(data)
-
-
-@case(4, r"node 'add' .*cannot open external data 'gone\.bin': No such file")
-def external_missing(_):
-    return external(location="gone.bin")
-
-
-@case(1, r"needs bytes 0\.\.24 of external data 'short\.bin', which has only 10")
-def external_short(folder):
-    write(folder, "short.bin", bytes(10))
-    return external(location="short.bin")
-
-
-@case(1, r"needs bytes 18446744073709551614\.\.|which has only 24")
-def external_offset_overflow(folder):
-    write(folder, "full.bin", bytes(24))
-    return external(location="full.bin", offset=str(2**64 - 2))
-
-
-@case(1, r"external length 12, but its shape needs 24 bytes")
-def external_length(folder):
-    write(folder, "full.bin", bytes(24))
-    return external(location="full.bin", length="12")
-
-
-@case(1, r"external offset '-4' is not a number")
-def external_offset_sign(folder):
-    write(folder, "full.bin", bytes(24))
-    return external(location="full.bin", offset="-4")
-
-
-@case(1, r"external data '\.\./secret\.bin' lies outside the model's folder")
-def external_parent(folder):
-    write(os.path.dirname(folder), "secret.bin", bytes(24))
-    return external(location="../secret.bin")
-
-
-@case(1, r"external data 'sub/\.\./\.\./secret\.bin' lies outside")
-def external_parent_inside(folder):
-    os.mkdir(os.path.join(folder, "sub"))
-    return external(location="sub/../../secret.bin")
-
-
-@case(1, r"external data '/etc/hostname' lies outside the model's folder")
-def external_absolute(_):
-    return external(location="/etc/hostname")
-
-
-@case(4, r"cannot open external data 'link\.bin': .*symbolic links are refused unless --follow-links")
-def external_symlink(folder):
-    write(folder, "full.bin", bytes(24))
-    os.symlink("full.bin", os.path.join(folder, "link.bin"))
-    return external(location="link.bin")
-
-
-@case(4, r"cannot open external data 'link/full\.bin'")
-def external_symlinked_folder(folder):
-    os.mkdir(os.path.join(folder, "real"))
-    write(folder, "real/full.bin", bytes(24))
-    os.symlink("real", os.path.join(folder, "link"))
-    return external(location="link/full.bin")
-
-
-@case(1, r"external data 'link\.bin' is a link that leads out of the model's folder; copy the file into it")
-def external_symlink_out(folder):
-    write(os.path.dirname(folder), "secret.bin", bytes(24))
-    os.symlink("../secret.bin", os.path.join(folder, "link.bin"))
-    return external(location="link.bin"), ["--follow-links"]
-
-
-@case(1, r"external data 'sub/secret\.bin' is a link that leads out of the model's folder")
-def external_symlinked_folder_out(folder):
-    write(os.path.dirname(folder), "secret.bin", bytes(24))
-    os.symlink(os.path.dirname(folder), os.path.join(folder, "sub"))
-    return external(location="sub/secret.bin"), ["--follow-links"]
-
-
-@case(1, r"external data 'next\.bin' is a link that leads out of the model's folder")
-def external_symlink_to_a_like_named_folder(folder):
-    os.mkdir(folder + "2")
-    write(folder + "2", "full.bin", bytes(24))
-    os.symlink(folder + "2/full.bin", os.path.join(folder, "next.bin"))
-    return external(location="next.bin"), ["--follow-links"]
-
-
-@case(4, r"external data 'pipe' is not a regular file")
-def external_symlink_to_a_pipe(folder):
-    os.mkfifo(os.path.join(folder, "real"))
-    os.symlink("real", os.path.join(folder, "pipe"))
-    return external(location="pipe"), ["--follow-links"]
-
-
-@case(4, r"external data 'hard\.bin' is a hard link")
-def external_hard_link(folder):
-    write(folder, "full.bin", bytes(24))
-    os.link(os.path.join(folder, "full.bin"), os.path.join(folder, "hard.bin"))
-    return external(location="hard.bin")
-
-
-@case(4, r"external data 'pipe' is not a regular file")
-def external_fifo(folder):
-    os.mkfifo(os.path.join(folder, "pipe"))
-    return external(location="pipe")
-
-
-@case(1, r"external data without a location")
-def external_nowhere(_):
-    return external(offset="0")
 
 
 # ---- graphs ----
@@ -625,33 +445,6 @@ def function_bomb(_):
 @case(3, r"node 'call/deep' \(Frob, opset 17\): operator Frob is not supported")
 def unsupported_in_function(_):
     return calling(function("F", [h.make_node("Frob", ["a"], ["b"], name="deep")]))
-
-
-def run_case(command, name, make, code, patterns):
-    with tempfile.TemporaryDirectory() as outer:
-        folder = os.path.join(outer, "model")
-        os.mkdir(folder)
-        made = make(folder)
-        made, arguments = made if isinstance(made, tuple) else (made, [])
-        path = made if isinstance(made, str) else os.path.join(folder, name + ".onnx")
-        if not isinstance(made, str):
-            with open(path, "wb") as f:
-                f.write(made if isinstance(made, bytes) else made.SerializeToString())
-        done = subprocess.run(command + arguments + [path], capture_output=True, timeout=120)
-        errors = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        problems = []
-        if done.returncode != code:
-            problems.append(f"exit code {done.returncode}, expected {code}")
-        for pattern in patterns:
-            if not any(re.search(pattern, line) for line in errors):
-                problems.append(f"no line matches /{pattern}/")
-        if len(errors) != len(patterns):
-            problems.append(f"{len(errors)} lines, expected {len(patterns)}")
-        problems += [f"does not name the file: {line}" for line in errors if path not in line]
-        if problems:
-            print(f"FAIL {name}: {'; '.join(problems)}")
-            print("\n".join("    " + line[:300] for line in errors[:5]))
-        return not problems
 
 
 def main():
