@@ -13,12 +13,16 @@ enum { XFC_PANEL = 48 }; /* columns of a panel, on every CPU: panels are laid ou
 typedef struct {
     xfc_dtype a, b, sum; /* left operand; right operand; accumulators, which are the result */
     uint32_t panel;      /* columns of a panel of b */
+    uint32_t group;      /* steps of k that stand together in it: element (k, j) of a panel is number
+                          * (k floordiv group * panel + j) * group + k mod group */
 } xfc_contract;
 
-/* As which a product of values of type t is computed; constant: of which the right one is a weight. The operands are
- * converted to its types, the result to t: f16 and bf16 are multiplied and added in f32. A weight stays narrow in
- * memory. */
-xfc_contract xfc_contract_of(xfc_dtype t, bool constant);
+/* As which a product is computed whose left operand has type a; constant: the right one is a weight. The operands are
+ * converted to its types, the result from its sum: f16 and bf16 are multiplied and added in f32. A weight stays narrow
+ * in memory. */
+xfc_contract xfc_contract_of(xfc_ctx *, const xfc_type *a, bool constant);
+/* The one whose three types are t. */
+xfc_contract xfc_contract_plain(xfc_dtype t);
 /* Of an op that reads operand i as panels: matmul_packed, packed attention. */
 xfc_contract xfc_op_contract(const xfc_op *, uint32_t i);
 xfc_contract xfc_tile_contract(const xfc_kernel *, const xfc_tile *);
@@ -26,7 +30,7 @@ xfc_contract xfc_tile_contract(const xfc_kernel *, const xfc_tile *);
 typedef struct { /* a row of tiles.def */
     const char *name;
     xfc_dtype a, b, sum;
-    uint32_t needs; /* XFC_HAS_* */
+    uint32_t group, needs; /* needs: XFC_HAS_* */
     uint32_t vector_bytes, rows, vectors, unroll;
 } xfc_tile_shape;
 

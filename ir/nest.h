@@ -81,7 +81,8 @@ typedef struct xfc_nest {
 
 /* c[i, j] = sum over k of a[i, k] * b[k, j], i < rows, j < columns, k < depth; k ascending, one fused multiply-add
  * chain an element. b is packed: panels of `panel` columns,
- * [panel][depth][panel columns], the last zero-padded; columns is rounded up to whole vectors inside the last panel, so
+ * [panel][depth][panel columns], the last zero-padded; `group` steps of k may stand together (ir/contract.h), of which
+ * depth is a multiple; columns is rounded up to whole vectors inside the last panel, so
  * c's rows must have room. */
 typedef struct {
     xfc_access a; /* element (row 0, k 0); a_row is the distance of rows in elements, k has stride 1 */
@@ -89,7 +90,7 @@ typedef struct {
     xfc_access c; /* a temporary: element (0, 0); c_row its row distance */
     xfc_int a_row, c_row, rows, depth, columns;
     xfc_int apart; /* distance of panels in elements; NONE: depth * panel, one behind the other */
-    uint32_t panel;
+    uint32_t panel, group;
 } xfc_tile;
 
 typedef enum { XFC_STEP_NEST, XFC_STEP_TILE } xfc_step_kind;

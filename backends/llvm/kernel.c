@@ -28,8 +28,24 @@ static xfc_int temporary_bytes(xfc_ctx *c, const xfc_type *t) {
     return xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, xfc_int_const(c, 64)), 64);
 }
 
+/* Bytes that a tile may need for its left operand in f32, the same for all ISAs: as many rows as its result has. */
+static xfc_int tile_room(xfc_ctx *c, const xfc_kernel *k, const xfc_tile *t) {
+    if (k->buffers[t->a.buffer].type.dtype == XFC_F32) return xfc_int_const(c, 0);
+    xfc_type room = k->buffers[t->c.buffer].type;
+    room.dim[room.rank - 1] = xfc_int_addc(c, t->depth, XFC_TILE_ROOM);
+    return temporary_bytes(c, &room);
+}
+
+/* Tiles are at work one after the other: the room of the largest is enough, behind all temporaries. */
+static xfc_int tiles_room(xfc_ctx *c, const xfc_kernel *k) {
+    xfc_int most = xfc_int_const(c, 0);
+    for (uint32_t i = 0; i < k->n_steps; i++)
+        if (k->steps[i].kind == XFC_STEP_TILE) most = xfc_int_max(c, most, tile_room(c, k, k->steps[i].u.tile));
+    return most;
+}
+
 xfc_int xfc_kernel_scratch_bytes(xfc_ctx *c, const xfc_kernel *k) {
-    xfc_int sum = xfc_int_const(c, 0);
+    xfc_int sum = tiles_room(c, k);
     for (uint32_t i = k->n_in + k->n_out; i < k->n_buffers; i++)
         if (!in_registers(c, &k->buffers[i].type)) sum = xfc_int_add(c, sum, temporary_bytes(c, &k->buffers[i].type));
     return sum;
@@ -51,6 +67,7 @@ static void place_temporaries(xfc_emit *e) {
         e->buffer[i] = xfc_emit_offset(e, e->scratch, e->i8, xfc_emit_int(e, at));
         at = xfc_int_add(e->ctx, at, temporary_bytes(e->ctx, t));
     }
+    e->room = e->scratch ? xfc_emit_offset(e, e->scratch, e->i8, xfc_emit_int(e, at)) : NULL;
 }
 
 LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
@@ -213,6 +230,7 @@ static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, followers after
     xfc_tile_values v = {.a = xfc_emit_address(e, &t->a),
                          .b = xfc_emit_address(e, &t->b),
                          .c = xfc_emit_address(e, &t->c),
+                         .room = e->room,
                          .type = xfc_tile_contract(e->kernel, t)};
     v.a_row = xfc_emit_int(e, t->a_row);
     v.c_row = xfc_emit_int(e, t->c_row);

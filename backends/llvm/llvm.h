@@ -47,10 +47,10 @@ typedef struct xfc_emit {
     /* The kernel under construction (kernel.c). */
     const xfc_kernel *kernel;
     LLVMBasicBlockRef entry; /* allocas, loads of the frame and of graph symbols: everything dominated by its end */
-    LLVMValueRef frame, values, scratch;
-    LLVMValueRef *buffer;    /* address of each buffer of the kernel */
-    LLVMValueRef range_flag; /* alloca i1: some LET was out of range */
-    xfc_map empty_let;       /* symbol of a LET whose range may be empty -> i1: it isn't */
+    LLVMValueRef frame, values, scratch, room; /* room: behind the temporaries, for tiles (tile.c) */
+    LLVMValueRef *buffer;                      /* address of each buffer of the kernel */
+    LLVMValueRef range_flag;                   /* alloca i1: some LET was out of range */
+    xfc_map empty_let;                         /* symbol of a LET whose range may be empty -> i1: it isn't */
 } xfc_emit;
 
 /* module.c */
@@ -165,11 +165,13 @@ xfc_status xfc_emit_set(xfc_ctx *, const xfc_target *, const xfc_kernel_set *, c
 
 /* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
  * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */
+enum { XFC_TILE_ROOM = 16 }; /* elements between rows of a in room */
 typedef struct {
     LLVMValueRef a, b, c;
     LLVMValueRef a_row, c_row; /* row distances */
     LLVMValueRef rows, depth, columns;
     LLVMValueRef apart; /* distance of panels; NULL: they follow each other */
+    LLVMValueRef room;  /* where a is not f32: room for it as f32, rows x (depth + XFC_TILE_ROOM) */
     xfc_contract type;
 } xfc_tile_values;
 /* What follows: work on rows of c as soon as they are complete, while they are in the L1 cache and their stores can

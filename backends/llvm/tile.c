@@ -30,7 +30,7 @@ enum {
     COLUMNS,
     APART,
     N_ARGS
-}; /* of the driver; distances and counts in elements */
+}; /* of the driver; distances and counts in elements, the depth in steps */
 
 static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
 enum { N_LEVELS = XFC_COUNT(levels) };
@@ -51,11 +51,11 @@ typedef struct {
     xfc_status status;
     LLVMValueRef a_row, c_row, panel_bytes; /* bytes */
     LLVMValueRef panels, ahead;
-    LLVMValueRef blocks, base, extra; /* the first `extra` blocks of rows have base + 1 rows, the others base */
-    LLVMValueRef fetching, lines;     /* table and lines of the level that fits the number of blocks */
-    LLVMValueRef k0, depth;           /* the block of k: first step, steps */
-    uint32_t strip, per_panel;        /* columns of a strip, strips of a panel */
-    uint32_t b_bytes, panel_row;      /* of an element of b; from k to k + 1 */
+    LLVMValueRef blocks, base, extra;   /* the first `extra` blocks of rows have base + 1 rows, the others base */
+    LLVMValueRef fetching, lines;       /* table and lines of the level that fits the number of blocks */
+    LLVMValueRef k0, depth;             /* the block of k: first step, steps */
+    uint32_t strip, per_panel;          /* columns of a strip, strips of a panel */
+    uint32_t a_step, b_step, panel_row; /* bytes of a step (tile.h) */
 } driver;
 
 static LLVMValueRef num(const driver *d, int64_t v) { return xfc_emit_const(d->e, v); }
@@ -140,7 +140,7 @@ static tables *make_tables(xfc_emit *e, const xfc_tile_shape *s) {
 
 /* Row `row` of a at the block of k. */
 static LLVMValueRef a_at(const driver *d, LLVMValueRef row) {
-    return xfc_tile_at(d->e, xfc_tile_at(d->e, d->arg[A], times(d, d->k0, 4)), mul(d, row, d->a_row));
+    return xfc_tile_at(d->e, xfc_tile_at(d->e, d->arg[A], times(d, d->k0, d->a_step)), mul(d, row, d->a_row));
 }
 
 /* line: where what follows touches row `row`, from byte `offset` of the row on, and the distance to the next row. */
@@ -197,7 +197,7 @@ static LLVMValueRef next_part(const driver *d, LLVMValueRef panel, LLVMValueRef 
 static LLVMValueRef next_rows(const driver *d, LLVMValueRef end) {
     LLVMValueRef k_next = add(d, d->k0, d->depth), more = less(d, k_next, d->arg[DEPTH]);
     LLVMValueRef turn = LLVMBuildAnd(d->e->b, more, equal(d, end, d->arg[ROWS]), "");
-    LLVMValueRef next = xfc_tile_at(d->e, d->arg[A], times(d, k_next, 4));
+    LLVMValueRef next = xfc_tile_at(d->e, d->arg[A], times(d, k_next, d->a_step));
     return pick(d, turn, next, a_at(d, end));
 }
 
@@ -219,7 +219,7 @@ static void strip(driver *d, LLVMValueRef index) {
     LLVMValueRef vectors = min(d, num(d, d->s->vectors), ceil_over(d, left, lanes));
     LLVMValueRef panel = over(d, index, per_panel), in_panel = sub(d, index, times(d, panel, per_panel));
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
-    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_bytes)));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_step)));
     LLVMValueRef next = next_part(d, panel, offset);
     LLVMValueRef plain = xfc_tile_at(e, d->t->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
     LLVMValueRef whole = equal(d, vectors, num(d, d->s->vectors));
@@ -247,9 +247,9 @@ static LLVMValueRef pairs(const driver *d) {
     xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), end, 2, "pair");
     LLVMValueRef panel = over(d, l.i, per_panel), in_panel = sub(d, l.i, times(d, panel, per_panel));
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
-    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_bytes)));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_step)));
     call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A],
-         per_panel == 1 ? d->panel_bytes : num(d, d->strip * d->b_bytes));
+         per_panel == 1 ? d->panel_bytes : num(d, d->strip * d->b_step));
     xfc_emit_loop_end(e, &l);
     return end;
 }
@@ -258,9 +258,9 @@ static LLVMValueRef pairs(const driver *d) {
 static void prepare(driver *d) {
     uint32_t most = d->s->rows;
     LLVMValueRef one = num(d, 1);
-    d->a_row = times(d, d->arg[A_ROW], 4);
+    d->a_row = times(d, d->arg[A_ROW], d->a_step / d->s->group);
     d->c_row = times(d, d->arg[C_ROW], 4);
-    d->panel_bytes = times(d, d->arg[APART], d->b_bytes);
+    d->panel_bytes = times(d, d->arg[APART], d->b_step / d->s->group);
     d->panels = ceil_over(d, d->arg[COLUMNS], XFC_PANEL);
     d->blocks = ceil_over(d, d->arg[ROWS], most);
     LLVMValueRef divisor = pick(d, equal(d, d->blocks, num(d, 0)), one, d->blocks);
@@ -282,7 +282,8 @@ static void emit_loops(driver *d) {
     xfc_emit *e = d->e;
     prepare(d);
     LLVMValueRef depth = d->arg[DEPTH], one = num(d, 1);
-    LLVMValueRef blocks = ceil_over(d, depth, K_BLOCK), n_blocks = pick(d, equal(d, blocks, num(d, 0)), one, blocks);
+    LLVMValueRef blocks = ceil_over(d, depth, K_BLOCK / d->s->group),
+                 n_blocks = pick(d, equal(d, blocks, num(d, 0)), one, blocks);
     LLVMValueRef even = LLVMBuildUDiv(e->b, add(d, depth, sub(d, n_blocks, one)), n_blocks, "");
     LLVMValueRef size = times(d, ceil_over(d, even, d->s->unroll), d->s->unroll);
     xfc_loop k = xfc_emit_loop_begin(e, num(d, 0), n_blocks, 1, "depth"); /* also once for depth 0: c becomes zero */
@@ -304,7 +305,8 @@ static LLVMTypeRef driver_type(xfc_emit *e) {
 static driver new_driver(xfc_emit *e, const xfc_tile_shape *s, const tables *t, const xfc_tile_follow *follow) {
     driver d = {.e = e, .s = s, .t = t, .follow = follow, .strip = s->vectors * s->vector_bytes / 4};
     d.per_panel = XFC_PANEL / d.strip;
-    d.b_bytes = xfc_dtype_bytes(s->b);
+    d.a_step = xfc_tile_a_step(s);
+    d.b_step = xfc_tile_b_step(s);
     d.panel_row = xfc_tile_panel_row(s);
     return d;
 }
@@ -324,15 +326,42 @@ static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s, const tabl
     return fn;
 }
 
-xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *v, const xfc_tile_follow *follow) {
-    const xfc_tile_shape *s = xfc_tile_for(e->target, &v->type);
+/* a, of f32 now, in its room. The distance of rows is no multiple of 4096 bytes, or they would fall into one set of the
+ * first-level cache. */
+static void widen(xfc_emit *e, const xfc_tile_shape *s, xfc_tile_values *v) {
+    const uint32_t lanes = s->vector_bytes / 4;
+    LLVMValueRef zero = xfc_emit_const(e, 0), row = LLVMBuildAdd(e->b, v->depth, xfc_emit_const(e, XFC_TILE_ROOM), "");
+    LLVMValueRef whole = LLVMBuildAnd(e->b, v->depth, xfc_emit_const(e, -(int64_t)lanes), "");
+    xfc_loop r = xfc_emit_loop_begin(e, zero, v->rows, 1, "widen");
+    LLVMValueRef from = LLVMBuildMul(e->b, r.i, v->a_row, ""), to = LLVMBuildMul(e->b, r.i, row, "");
+    for (uint32_t step = lanes;; step = 1) {
+        LLVMTypeRef memory = xfc_emit_mem_type(e, s->a), type = step > 1 ? LLVMVectorType(memory, step) : memory;
+        xfc_loop k = xfc_emit_loop_begin(e, step > 1 ? zero : whole, step > 1 ? whole : v->depth, step, "widen");
+        LLVMValueRef at = xfc_emit_offset(e, v->a, memory, LLVMBuildAdd(e->b, from, k.i, ""));
+        LLVMValueRef x = LLVMBuildLoad2(e->b, type, at, "");
+        LLVMSetAlignment(x, xfc_dtype_bytes(s->a));
+        at = xfc_emit_offset(e, v->room, e->f32, LLVMBuildAdd(e->b, to, k.i, ""));
+        LLVMSetAlignment(LLVMBuildStore(e->b, xfc_emit_from_memory(e, s->a, x), at), 4);
+        xfc_emit_loop_end(e, &k);
+        if (step == 1) break;
+    }
+    xfc_emit_loop_end(e, &r);
+    v->a = v->room;
+    v->a_row = row;
+}
+
+xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *tile, const xfc_tile_follow *follow) {
+    const xfc_tile_shape *s = xfc_tile_for(e->target, &tile->type);
+    xfc_tile_values values = *tile, *v = &values;
     xfc_assert(s); /* what has no tiles gets plain nests */
     tables *t = xfc_map_get_ptr(&e->tiles, s);
     if (!t) {
         t = make_tables(e, s);
         xfc_map_set_ptr(&e->tiles, s, t);
     }
-    LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, v->depth, v->columns, v->apart};
+    if (xfc_tile_widens(s)) widen(e, s, v);
+    LLVMValueRef steps = LLVMBuildUDiv(e->b, v->depth, xfc_emit_const(e, s->group), "");
+    LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, steps, v->columns, v->apart};
     if (!v->apart) args[APART] = LLVMBuildMul(e->b, v->depth, xfc_emit_const(e, XFC_PANEL), "");
     if (follow) {
         driver d = new_driver(e, s, t, follow);

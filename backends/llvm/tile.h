@@ -10,8 +10,14 @@ enum {
     XFC_TILE_ROW = 4 * XFC_TILE_LINE,   /* distance at which rows of a are */
 };
 
-/* Bytes from k to k + 1 in a panel. */
-static inline uint32_t xfc_tile_panel_row(const xfc_tile_shape *s) { return XFC_PANEL * xfc_dtype_bytes(s->b); }
+/* A step is a group of k. Are groups multiplied as they are? Else elements of both operands as f32, to which those of a
+ * are widened before. */
+static inline bool xfc_tile_dots(const xfc_tile_shape *s) { return (s->needs & XFC_HAS_BF16) != 0; }
+static inline bool xfc_tile_widens(const xfc_tile_shape *s) { return s->a != s->sum && !xfc_tile_dots(s); }
+/* Bytes of one step: of a column of b, of a whole panel, of a row of a as micro-kernels read it. */
+static inline uint32_t xfc_tile_b_step(const xfc_tile_shape *s) { return s->group * xfc_dtype_bytes(s->b); }
+static inline uint32_t xfc_tile_panel_row(const xfc_tile_shape *s) { return XFC_PANEL * xfc_tile_b_step(s); }
+static inline uint32_t xfc_tile_a_step(const xfc_tile_shape *s) { return s->group * (xfc_tile_dots(s) ? 2 : 4); }
 
 /* One micro-kernel: c[rows x columns] = or += a[rows x depth] * b[depth x columns]; columns are `strips` strips of
  * `vectors` vectors. More than one strip: more independent chains when rows are few. */
@@ -29,7 +35,7 @@ enum {
     XFC_MICRO_B,
     XFC_MICRO_FETCH, /* where the lines of the next panel start */
     XFC_MICRO_AHEAD, /* XFC_TILE_NEAR or _FAR; kernels with fetch are always near */
-    XFC_MICRO_DEPTH,
+    XFC_MICRO_DEPTH, /* in steps */
     XFC_MICRO_C,
     XFC_MICRO_C_ROW,
     XFC_MICRO_ADD,       /* 0: c is overwritten, else added to */

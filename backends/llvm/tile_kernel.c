@@ -31,7 +31,7 @@ typedef struct {
     LLVMValueRef b[MAX_STRIPS], fetch, i; /* moving with k; i is the offset into each row of a in bytes */
     LLVMValueRef write, read, next;       /* moving with the parts: what belongs to a row */
     uint32_t n_acc, n_vectors;            /* n_vectors: columns of the block */
-    uint32_t b_bytes, panel_row;          /* of b: an element; from k to k + 1 */
+    uint32_t a_step, b_step, panel_row;   /* bytes of a step (tile.h) */
 } state;
 
 LLVMTypeRef xfc_micro_type(xfc_emit *e) {
@@ -65,23 +65,49 @@ static LLVMValueRef load(xfc_emit *e, LLVMTypeRef t, LLVMValueRef p, unsigned al
 
 static uint32_t lanes_of(const state *s) { return s->shape->vector_bytes / 4; }
 
-/* A vector of b as what it adds up in; an input has any alignment. */
-static LLVMValueRef load_b(const state *s, LLVMValueRef p) {
+/* A step of a row of a or of a vector of b: what one multiply-add takes of it. Pairs that are multiplied as they are
+ * are words; of others, `half` says which one of them. */
+static LLVMTypeRef word_type(const state *s) { return xfc_tile_dots(s->shape) ? s->e->i32 : s->e->f32; }
+
+/* The upper half is loaded once more: held since the lower one was shifted out of it, it would take a register. */
+static LLVMValueRef load_half(const state *s, LLVMValueRef p, uint32_t half) {
     xfc_emit *e = s->e;
+    LLVMTypeRef words = LLVMVectorType(e->i32, lanes_of(s)), floats = s->vector;
+    LLVMValueRef v = load(e, words, p, s->b_step), sixteen = xfc_emit_number(e, words, 16);
+    if (half == 0) return LLVMBuildBitCast(e->b, LLVMBuildShl(e->b, v, sixteen, ""), floats, "");
+    LLVMSetVolatile(v, true);
+    return LLVMBuildBitCast(e->b, LLVMBuildAnd(e->b, v, xfc_emit_number(e, words, -0x10000), ""), floats, "");
+}
+
+/* An input has any alignment. */
+static LLVMValueRef load_b(const state *s, LLVMValueRef p, uint32_t half) {
+    xfc_emit *e = s->e;
+    if (xfc_tile_dots(s->shape)) return load(e, LLVMVectorType(e->i32, lanes_of(s)), p, s->b_step);
+    if (s->shape->group == 2) return load_half(s, p, half);
     LLVMTypeRef t = LLVMVectorType(xfc_emit_mem_type(e, s->shape->b), lanes_of(s));
-    return xfc_emit_from_memory(e, s->shape->b, load(e, t, p, s->b_bytes));
+    return xfc_emit_from_memory(e, s->shape->b, load(e, t, p, s->b_step));
 }
 
 static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
     xfc_emit *e = s->e;
     LLVMTypeRef mask = LLVMVectorType(e->i32, lanes_of(s));
-    LLVMValueRef poison = LLVMGetPoison(s->vector);
-    LLVMValueRef v = LLVMBuildInsertElement(e->b, poison, load(e, e->f32, p, 4), LLVMConstInt(e->i32, 0, 0), "");
+    LLVMTypeRef word = word_type(s);
+    LLVMValueRef poison = LLVMGetPoison(LLVMVectorType(word, lanes_of(s)));
+    LLVMValueRef v = LLVMBuildInsertElement(e->b, poison, load(e, word, p, xfc_tile_dots(s->shape) ? 2 : 4),
+                                            LLVMConstInt(e->i32, 0, 0), "");
     return LLVMBuildShuffleVector(e->b, v, poison, LLVMConstNull(mask), "");
+}
+
+static LLVMValueRef dot(const state *s, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum) {
+    xfc_emit *e = s->e;
+    LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(e->llvm), 2 * lanes_of(s));
+    LLVMValueRef args[3] = {sum, LLVMBuildBitCast(e->b, x, pairs, ""), LLVMBuildBitCast(e->b, y, pairs, "")};
+    return xfc_emit_intrinsic(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, args, 3);
 }
 
 static LLVMValueRef multiply_add(const state *s, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum) {
     xfc_emit *e = s->e;
+    if (xfc_tile_dots(s->shape)) return dot(s, x, y, sum);
     if (!(s->shape->needs & XFC_HAS_FMA)) return LLVMBuildFAdd(e->b, LLVMBuildFMul(e->b, x, y, ""), sum, "");
     LLVMValueRef args[3] = {x, y, sum};
     LLVMTypeRef t = s->vector;
@@ -102,25 +128,25 @@ static void prefetches(const state *s, uint32_t u) {
     for (uint32_t t = 0; t < s->micro->strips; t++) {
         LLVMValueRef distance = lines ? xfc_emit_const(e, XFC_TILE_NEAR) : argument(s, XFC_MICRO_AHEAD);
         LLVMValueRef ahead = xfc_tile_at(e, s->b[t], distance);
-        for (uint32_t o = 0; o < lanes_of(s) * s->micro->vectors * s->b_bytes; o += XFC_TILE_LINE)
+        for (uint32_t o = 0; o < lanes_of(s) * s->micro->vectors * s->b_step; o += XFC_TILE_LINE)
             prefetch(e, at_const(e, ahead, u * s->panel_row + o), false, NEAR);
     }
     for (uint32_t l = u * lines / unroll; l < (u + 1) * lines / unroll; l++)
         prefetch(e, at_const(e, s->fetch, l * XFC_TILE_LINE), false, SECOND_LEVEL);
 }
 
-/* One step of k, the u-th of a body. */
-static void step(state *s, uint32_t u, bool fetching) {
+/* One step, the u-th of a body, or the half of it that one multiply-add takes. */
+static void step(state *s, uint32_t u, uint32_t half, bool fetching) {
     xfc_emit *e = s->e;
     uint32_t n = s->n_vectors;
     LLVMValueRef b[MAX_VECTORS];
     for (uint32_t v = 0; v < n; v++) {
-        uint32_t offset = u * s->panel_row + v % s->micro->vectors * lanes_of(s) * s->b_bytes;
-        b[v] = load_b(s, at_const(e, s->b[v / s->micro->vectors], offset));
+        uint32_t offset = u * s->panel_row + v % s->micro->vectors * lanes_of(s) * s->b_step;
+        b[v] = load_b(s, at_const(e, s->b[v / s->micro->vectors], offset), half);
     }
     if (fetching) prefetches(s, u);
     for (uint32_t r = 0; r < s->micro->rows; r++) {
-        LLVMValueRef at = xfc_tile_at(e, s->row[r], s->i), a = broadcast(s, at_const(e, at, 4 * u));
+        LLVMValueRef at = xfc_tile_at(e, s->row[r], s->i), a = broadcast(s, at_const(e, at, s->a_step * u + 4 * half));
         if (fetching && r * s->shape->unroll / s->micro->rows == u)
             prefetch(e, at_const(e, at, XFC_TILE_ROW), false, NEAR);
         for (uint32_t v = 0; v < n; v++) s->acc[r * n + v] = multiply_add(s, a, b[v], s->acc[r * n + v]);
@@ -176,21 +202,22 @@ static void loop_end(state *s, k_loop *l) {
     }
 }
 
-/* for (; i < end; i += 4 * unroll) unroll steps */
+/* for (; i < end; i += a_step * unroll) unroll steps */
 static void steps(state *s, LLVMValueRef end, uint32_t unroll, const char *name) {
     xfc_emit *e = s->e;
     k_loop l = loop_begin(s, end, false, name);
-    for (uint32_t u = 0; u < unroll; u++) step(s, u, unroll > 1);
+    uint32_t halves = xfc_tile_dots(s->shape) ? 1 : s->shape->group;
+    for (uint32_t u = 0; u < unroll * halves; u++) step(s, u / halves, u % halves, unroll > 1 && u % halves == 0);
     for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_const(e, s->b[t], unroll * s->panel_row);
     if (unroll > 1) s->fetch = at_const(e, s->fetch, s->micro->fetch * XFC_TILE_LINE);
-    s->i = LLVMBuildNSWAdd(e->b, s->i, xfc_emit_const(e, 4 * unroll), "");
+    s->i = LLVMBuildNSWAdd(e->b, s->i, xfc_emit_const(e, s->a_step * unroll), "");
     loop_end(s, &l);
 }
 
 /* The unrolled steps, i from -whole to 0, in as many parts as the block has rows. */
 static void parts(state *s, LLVMValueRef whole) {
     xfc_emit *e = s->e;
-    uint32_t rows = s->micro->rows, bytes = 4 * s->shape->unroll; /* of a row of a in one unrolled step */
+    uint32_t rows = s->micro->rows, bytes = s->a_step * s->shape->unroll; /* of a row of a in one unrolled step */
     LLVMValueRef zero = xfc_emit_const(e, 0),
                  size = LLVMBuildAdd(e->b, whole, xfc_emit_const(e, (rows - 1) * bytes), "");
     size = LLVMBuildUDiv(e->b, size, xfc_emit_const(e, rows * bytes), "");
@@ -243,8 +270,8 @@ static void body(state *s) {
         s->b[t] = at_times(e, argument(s, XFC_MICRO_B), argument(s, XFC_MICRO_STRIP), t);
     s->fetch = argument(s, XFC_MICRO_FETCH);
     LLVMValueRef zero = xfc_emit_const(e, 0),
-                 bytes = LLVMBuildShl(e->b, argument(s, XFC_MICRO_DEPTH), xfc_emit_const(e, 2), "");
-    LLVMValueRef whole = LLVMBuildAnd(e->b, bytes, xfc_emit_const(e, -4 * (int64_t)s->shape->unroll), "");
+                 bytes = LLVMBuildMul(e->b, argument(s, XFC_MICRO_DEPTH), xfc_emit_const(e, s->a_step), "");
+    LLVMValueRef whole = LLVMBuildAnd(e->b, bytes, xfc_emit_const(e, -(int64_t)(s->a_step * s->shape->unroll)), "");
     LLVMValueRef a =
         xfc_tile_at(e, argument(s, XFC_MICRO_A), whole); /* i runs from -whole to 0: no register for the limit */
     for (uint32_t r = 0; r < s->micro->rows; r++) s->row[r] = at_times(e, a, argument(s, XFC_MICRO_A_ROW), r);
@@ -268,7 +295,8 @@ LLVMValueRef xfc_emit_micro(xfc_emit *e, const xfc_tile_shape *shape, const xfc_
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->b);
     LLVMValueRef outer = e->fn;
     state s = {.e = e, .shape = shape, .micro = m, .n_acc = m->rows * columns, .n_vectors = columns};
-    s.b_bytes = xfc_dtype_bytes(shape->b);
+    s.a_step = xfc_tile_a_step(shape);
+    s.b_step = xfc_tile_b_step(shape);
     s.panel_row = xfc_tile_panel_row(shape);
     s.vector = LLVMVectorType(e->f32, lanes_of(&s));
     s.fn = e->fn = xfc_emit_function(e, name, xfc_micro_type(e));

@@ -85,7 +85,7 @@ static xfc_status offset_of(const runner *r, const xfc_access *a, int64_t *out) 
 enum { STEPS = XFC_EVAL_LANES }; /* of k at once */
 
 typedef struct {
-    int64_t a, b, c, a_row, c_row, rows, depth, columns, apart, panel;
+    int64_t a, b, c, a_row, c_row, rows, depth, columns, apart, panel, group;
 } tile_sizes;
 
 /* Offsets first .. first + rows * row_step + length - 1 of buffer `index` exist. */
@@ -96,22 +96,29 @@ static bool fits(const runner *r, uint32_t index, int64_t first, int64_t rows, i
     return low >= 0 && length <= r->buffer[index].count && high <= r->buffer[index].count - length;
 }
 
+/* Elements of b for steps k .. k + n - 1 of a column whose first one is at `from`. */
+static void load_right(const xfc_array *b, const tile_sizes *s, int64_t from, int64_t k, uint32_t n, float *out) {
+    int64_t at[STEPS];
+    for (uint32_t l = 0; l < n; l++) at[l] = from + (k + l) / s->group * s->panel * s->group + (k + l) % s->group;
+    xfc_lanes_load_at(b->dtype, n, (xfc_lanes){.f = out}, b->data, at);
+}
+
 static void tile_element(const runner *r, const xfc_tile *t, const tile_sizes *s, int64_t i, int64_t j) {
     const xfc_array *a = &r->buffer[t->a.buffer], *b = &r->buffer[t->b.buffer];
-    int64_t from = s->a + i * s->a_row, to = s->b + j / s->panel * s->apart + j % s->panel;
+    int64_t from = s->a + i * s->a_row, to = s->b + j / s->panel * s->apart + j % s->panel * s->group;
     float left[STEPS], right[STEPS];
     double sum = 0;
     for (int64_t k = 0; k < s->depth; k += STEPS) {
         uint32_t n = s->depth - k < STEPS ? (uint32_t)(s->depth - k) : STEPS;
         xfc_lanes_load(a->dtype, n, (xfc_lanes){.f = left}, a->data, from + k, 1);
-        xfc_lanes_load(b->dtype, n, (xfc_lanes){.f = right}, b->data, to + k * s->panel, s->panel);
+        load_right(b, s, to, k, n, right);
         for (uint32_t l = 0; l < n; l++) sum += (double)left[l] * (double)right[l];
     }
     ((float *)r->buffer[t->c.buffer].data)[s->c + i * s->c_row + j] = (float)sum;
 }
 
 static xfc_status run_tile(const runner *r, const xfc_tile *t) {
-    tile_sizes s = {.panel = t->panel};
+    tile_sizes s = {.panel = t->panel, .group = t->group};
     XFC_TRY(offset_of(r, &t->a, &s.a));
     XFC_TRY(offset_of(r, &t->b, &s.b));
     XFC_TRY(offset_of(r, &t->c, &s.c));
@@ -124,7 +131,7 @@ static xfc_status run_tile(const runner *r, const xfc_tile *t) {
     if (s.rows <= 0 || s.columns <= 0) return XFC_OK;
     const xfc_contract type = xfc_tile_contract(r->kernel, t);
     xfc_assert(xfc_rep_of(type.a) == XFC_REP_F && xfc_rep_of(type.b) == XFC_REP_F);
-    xfc_assert(type.sum == XFC_F32 && type.panel > 0);
+    xfc_assert(type.sum == XFC_F32 && type.panel > 0 && type.group > 0);
     int64_t panels = (s.columns + s.panel - 1) / s.panel, panel_size, used = s.columns;
     bool inside = fits(r, t->c.buffer, s.c, s.rows, s.c_row, used) && xfc_mul_ok(s.panel, s.depth, &panel_size);
     inside = inside && (s.depth <= 0 || (fits(r, t->a.buffer, s.a, s.rows, s.a_row, s.depth) &&

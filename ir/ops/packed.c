@@ -8,30 +8,54 @@
 
 static bool is_packed(const xfc_type *t, uint32_t rank) { return t->rank == rank + 1; }
 
-/* As many panels as n columns fill. */
-static xfc_status enough_panels(xfc_infer *inf, const xfc_type *packed, xfc_int n) {
-    xfc_int panels = xfc_int_ceildiv(inf->ctx, n, packed->dim[packed->rank - 1]);
+/* As many panels as n columns fill, of `group` elements each. */
+static xfc_status enough_panels(xfc_infer *inf, const xfc_type *packed, xfc_int n, int64_t group) {
+    xfc_int panels = xfc_int_ceildiv(inf->ctx, xfc_int_mulc(inf->ctx, n, group), packed->dim[packed->rank - 1]);
     return xfc_infer_equal(inf, packed->dim[packed->rank - 3], panels,
                            "the panels and the columns of a packed operand");
 }
 
-/* matmul_packed: a [..., m, k], b [..., panels, k, panel], size = [n] -> [..., m, n]; batch dims of b: none, or as many
- * as a's. b has the type of a, or a narrower one that an f32 a is multiplied with. */
+static bool is_half(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16; }
+
+/* The group stands together in whole columns of the panels. */
+static bool groups_fit(xfc_ctx *ctx, const xfc_type *b, int64_t group) {
+    int64_t width;
+    if (group == 1) return true;
+    return group > 1 && group <= 8 && xfc_int_value(ctx, b->dim[b->rank - 1], &width) && width % group == 0;
+}
+
+/* matmul_packed: a [..., m, k], b [..., panels, k / group, panel * group], size = [n] -> [..., m, n] in the type `to`, or
+ * in that of a; batch dims of b: none, or as many as a's. b has the type of a, or a narrower one that an f32 a is
+ * multiplied with. */
 xfc_status infer_matmul_packed(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
-    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    bool narrow = a->dtype == XFC_F32 && (b->dtype == XFC_F16 || b->dtype == XFC_BF16);
-    if (a->rank < 2 || (a->dtype != b->dtype && !narrow) || a->dtype == XFC_BOOL || size->n != 1 ||
-        (b->rank != 3 && !is_packed(b, a->rank)))
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE), *to = xfc_op_attr(inf->op, XFC_K_TO);
+    int64_t group = xfc_op_int(inf->op, XFC_K_GROUP, 1);
+    bool types = (a->dtype == b->dtype && a->dtype != XFC_BOOL) || (a->dtype == XFC_F32 && is_half(b->dtype));
+    types = types && (!to || to->u.dtype == a->dtype || (to->u.dtype == XFC_F32 && is_half(a->dtype)));
+    if (a->rank < 2 || !types || size->n != 1 || (b->rank != 3 && !is_packed(b, a->rank)) ||
+        !groups_fit(inf->ctx, b, group))
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "matmul_packed needs a of rank >= 2 and packed b of the same numeric type and batch rank; "
                         "run layout on matmul");
     *inf->out = *a;
-    XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul_packed"));
-    XFC_TRY(enough_panels(inf, b, size->u.dims[0]));
+    if (to) inf->out->dtype = to->u.dtype;
+    xfc_int depth = xfc_int_mulc(inf->ctx, b->dim[b->rank - 2], group);
+    XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], depth, "the inner dims of matmul_packed"));
+    XFC_TRY(enough_panels(inf, b, size->u.dims[0], group));
     if (b->rank != 3) XFC_TRY(xfc_infer_broadcast(inf, b->dim, a->rank - 2, inf->out->dim, a->rank - 2));
     inf->out->dim[a->rank - 1] = size->u.dims[0];
     return XFC_OK;
+}
+
+/* Indices of element (k, column) in the panels: the last three of b. */
+static void panel_index(xfc_ctx *ctx, const xfc_op *op, xfc_int k, xfc_int column, xfc_int *at) {
+    const xfc_type *b = xfc_op_in(op, 1);
+    int64_t group = xfc_op_int(op, XFC_K_GROUP, 1);
+    xfc_int g = xfc_int_const(ctx, group), panel = xfc_int_floordiv(ctx, b->dim[b->rank - 1], g);
+    at[0] = xfc_int_floordiv(ctx, column, panel);
+    at[1] = xfc_int_floordiv(ctx, k, g);
+    at[2] = xfc_int_add(ctx, xfc_int_mul(ctx, xfc_int_mod(ctx, column, panel), g), xfc_int_mod(ctx, k, g));
 }
 
 xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
@@ -46,12 +70,9 @@ xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
     }
     ia[r - 2] = o[r - 2];
     ia[r - 1] = k;
-    xfc_int panel = b->dim[b->rank - 1];
-    ib[b->rank - 3] = xfc_int_floordiv(nb->ctx, o[r - 1], panel);
-    ib[b->rank - 2] = k;
-    ib[b->rank - 1] = xfc_int_mod(nb->ctx, o[r - 1], panel);
+    panel_index(nb->ctx, op, k, o[r - 1], &ib[b->rank - 3]);
     uint32_t va = xfc_nb_load(nb, a->dtype, 0, ia, a->rank), vb = xfc_nb_load(nb, b->dtype, 1, ib, b->rank);
-    xfc_dtype sum = out->dtype == XFC_F16 || out->dtype == XFC_BF16 ? XFC_F32 : out->dtype;
+    xfc_dtype sum = is_half(out->dtype) ? XFC_F32 : out->dtype;
     va = xfc_nb_cast(nb, sum, a->dtype, va);
     vb = xfc_nb_cast(nb, sum, b->dtype, vb);
     uint32_t v = xfc_nb_op(nb, XFC_S_MUL, sum, va, vb, XFC_NO_ARG);
@@ -77,8 +98,8 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
         XFC_TRY(xfc_infer_equal(inf, q->dim[d], k->dim[d], "the batch dims of q and k"));
         XFC_TRY(xfc_infer_equal(inf, q->dim[d], v->dim[d], "the batch dims of q and v"));
     }
-    XFC_TRY(enough_panels(inf, k, size->u.dims[0]));
-    XFC_TRY(enough_panels(inf, v, size->u.dims[1]));
+    XFC_TRY(enough_panels(inf, k, size->u.dims[0], 1));
+    XFC_TRY(enough_panels(inf, v, size->u.dims[1], 1));
     xfc_type scores = *q;
     scores.dim[3] = size->u.dims[0];
     return xfc_op_has_in(inf->op, 3) ? xfc_infer_fits(inf, xfc_op_in(inf->op, 3), &scores, "the bias") : XFC_OK;

@@ -246,7 +246,13 @@ static bool read_tile(reader *r) {
               access(r, &t->b) && xfc_ps_need(p, '{') && size(p, "rows", &t->rows) && size(p, "depth", &t->depth) &&
               size(p, "columns", &t->columns) && xfc_ps_need_word(p, "panel") && xfc_ps_need(p, '=') &&
               xfc_ps_u32(p, "the panel's columns", &t->panel);
-    if (ok && xfc_ps_take(p, ',')) ok = xfc_ps_need_word(p, "apart") && xfc_ps_need(p, '=') && xfc_ps_int(p, &t->apart);
+    bool more = ok && xfc_ps_take(p, ',');
+    t->group = 1;
+    if (more && xfc_ps_take_word(p, "group")) {
+        ok = xfc_ps_need(p, '=') && xfc_ps_u32(p, "the steps of k that stand together", &t->group);
+        more = ok && xfc_ps_take(p, ',');
+    }
+    if (more) ok = xfc_ps_need_word(p, "apart") && xfc_ps_need(p, '=') && xfc_ps_int(p, &t->apart);
     ok = ok && xfc_ps_need(p, '}');
     if (!ok) return false;
     xfc_step step = {.kind = XFC_STEP_TILE, .u.tile = t};

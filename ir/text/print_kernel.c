@@ -147,6 +147,7 @@ static void print_tile(xfc_printer *p, const xfc_tile *t) {
     print_size(p, ", depth = ", t->depth);
     print_size(p, ", columns = ", t->columns);
     xfc_buf_printf(p->out, ", panel = %u", (unsigned)t->panel);
+    if (t->group != 1) xfc_buf_printf(p->out, ", group = %u", (unsigned)t->group);
     if (xfc_int_known(t->apart)) print_size(p, ", apart = ", t->apart);
     xfc_buf_str(p->out, "}\n");
 }

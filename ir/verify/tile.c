@@ -33,8 +33,10 @@ static void check_buffers(const xfc_kernel_check *c, const xfc_tile *t) {
     if (r->kind != XFC_BUF_TEMP) say(c, "writes a temporary, nothing else");
     const xfc_contract type = xfc_tile_contract(c->k, t);
     if (!xfc_tile_for(NULL, &type))
-        xfc_vf_defect(c->v, "step %u: no tile multiplies %s by %s into %s", (unsigned)c->step, xfc_dtype_name(type.a),
-                      xfc_dtype_name(type.b), xfc_dtype_name(type.sum));
+        xfc_vf_defect(c->v, "step %u: no tile multiplies %s by %s into %s in groups of %u", (unsigned)c->step,
+                      xfc_dtype_name(type.a), xfc_dtype_name(type.b), xfc_dtype_name(type.sum), (unsigned)type.group);
+    else if (!xfc_int_is(c->v->ctx, xfc_int_mod(c->v->ctx, t->depth, xfc_int_const(c->v->ctx, t->group)), 0))
+        say(c, "has a depth that is no whole number of groups");
     if (a == r || b == r) say(c, "reads what it writes");
     const xfc_access *read[] = {&t->a, &t->b};
     for (size_t i = 0; i < XFC_COUNT(read); i++) {

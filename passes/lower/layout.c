@@ -16,8 +16,8 @@
 #include "ir/contract.h"
 #include "passes/pass.h"
 
-static xfc_value *pack(xfc_builder *b, xfc_value *v) {
-    xfc_attr a = xfc_attr_int(XFC_K_PANEL, XFC_PANEL);
+static xfc_value *pack(xfc_builder *b, xfc_value *v, uint32_t group) {
+    xfc_attr a = xfc_attr_int(XFC_K_PANEL, XFC_PANEL * group);
     return xfc_build(b, XFC_OP_PACK, &v, 1, &a, 1);
 }
 
@@ -27,24 +27,35 @@ static void replace(xfc_op *op, xfc_value *with) {
     xfc_op_remove(op);
 }
 
+/* [k, n] with `group` steps of k side by side: [k / group, n * group]. */
+static xfc_value *grouped(xfc_builder *b, xfc_value *w, uint32_t group) {
+    static const int64_t columns_first[3] = {0, 2, 1};
+    if (group == 1 || !w) return w;
+    xfc_ctx *ctx = b->graph->ctx;
+    const xfc_int g = xfc_int_const(ctx, group), steps = xfc_int_floordiv(ctx, w->type.dim[0], g), n = w->type.dim[1];
+    w = xfc_b_reshape(b, w, (const xfc_int[]){steps, g, n}, 3);
+    w = xfc_b_transpose(b, w, columns_first);
+    return xfc_b_reshape(b, w, (const xfc_int[]){steps, xfc_int_mul(ctx, n, g)}, 2);
+}
+
 static bool pack_matmul(xfc_pass *p, xfc_op *op) {
     xfc_value *a = op->in[0].value, *w = op->in[1].value, *y;
-    const xfc_contract c = xfc_contract_of(a->type.dtype, xfc_value_is_const(w, NULL));
-    if (!xfc_tile_for(p->target, &c) || a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1)
-        return false;
-    if (w->type.rank != 2 && w->type.rank != a->type.rank) return false;
+    if (a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1) return false;
+    const xfc_contract c = xfc_contract_of(p->graph->ctx, &a->type, w->type.rank == 2 && xfc_value_is_const(w, NULL));
+    if (!xfc_tile_for(p->target, &c) || (w->type.rank != 2 && w->type.rank != a->type.rank)) return false;
     xfc_builder b = {op->graph, op, op->loc};
-    xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1);
-    w = pack(&b, xfc_b_cast(&b, w, c.b));
-    y = xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){xfc_b_cast(&b, a, c.a), w}, 2, &size, 1);
+    uint32_t n_attr = c.group > 1 ? 3 : 1;
+    const xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1),
+                              xfc_attr_int(XFC_K_GROUP, c.group), xfc_attr_dtype(XFC_K_TO, c.sum)};
+    w = pack(&b, grouped(&b, xfc_b_cast(&b, w, c.b), c.group), c.group);
+    y = xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){xfc_b_cast(&b, a, c.a), w}, 2, attr, n_attr);
     replace(op, xfc_b_cast(&b, y, op->out[0].type.dtype));
     return true;
 }
 
 /* Attention is kept whole in the types that both of its products can be computed in as they are. */
 static bool attends(const xfc_pass *p, const xfc_op *op) {
-    xfc_dtype type = op->in[0].value->type.dtype;
-    const xfc_contract c = {type, type, type, XFC_PANEL};
+    const xfc_contract c = xfc_contract_plain(op->in[0].value->type.dtype);
     return xfc_tile_for(p->target, &c) != NULL;
 }
 
@@ -54,7 +65,8 @@ static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_builder b = {op->graph, op, op->loc};
     const int64_t swap[4] = {0, 1, 3, 2};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
-    xfc_value *in[4] = {q, pack(&b, xfc_b_transpose(&b, k, swap)), pack(&b, v), op->n_in > 3 ? op->in[3].value : NULL};
+    xfc_value *in[4] = {q, pack(&b, xfc_b_transpose(&b, k, swap), 1), pack(&b, v, 1),
+                        op->n_in > 3 ? op->in[3].value : NULL};
     xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                         xfc_attr_dims(XFC_K_SIZE, size, 2)};
@@ -75,7 +87,7 @@ static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
     const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], v->type.dim[2]};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
     in[1] = pack_keys(&b, op);
-    in[2] = pack(&b, v);
+    in[2] = pack(&b, v, 1);
     const xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                               xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                               xfc_attr_dims(XFC_K_SIZE, size, 2)};

@@ -122,8 +122,13 @@ static void add_scores(attention *t) {
     uint32_t panel = xfc_op_contract(t->op, 1).panel;
     xfc_int first = zero; /* as pack_ragged places them */
     if (t->ragged) first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
-    xfc_tile s = {
-        .a_row = r.stride, .c_row = t->key_row, .rows = t->rows, .depth = depth, .columns = t->keys, .panel = panel};
+    xfc_tile s = {.a_row = r.stride,
+                  .c_row = t->key_row,
+                  .rows = t->rows,
+                  .depth = depth,
+                  .columns = t->keys,
+                  .panel = panel,
+                  .group = 1};
     s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type),
                        .rank = r.source->type.rank};
     for (uint32_t d = 0; d < s.a.rank; d++) s.a.index[d] = r.index[d];
@@ -254,7 +259,8 @@ static void add_mix(attention *t) {
                   .depth = t->keys,
                   .columns = t->values,
                   .apart = t->ragged ? xfc_int_mul(ctx, dim[0], dim[1]) : XFC_INT_NONE,
-                  .panel = xfc_op_contract(t->op, 2).panel};
+                  .panel = xfc_op_contract(t->op, 2).panel,
+                  .group = 1};
     xfc_draft_tile(&t->d, s);
 }
 

@@ -28,7 +28,14 @@ typedef struct {
     xfc_type lead;               /* dims that are flattened into rows */
     xfc_int r0, rows, panel, columns;
     int64_t max_rows;
+    xfc_contract type;
 } contract;
+
+/* Of a panel. */
+static xfc_int columns_of(const contract *c) { return xfc_int_const(c->ctx, c->type.panel); }
+static xfc_int depth_of(const contract *c) {
+    return xfc_int_mulc(c->ctx, c->b->type.dim[c->b->type.rank - 2], c->type.group);
+}
 
 static void outer_axes(contract *c) {
     xfc_ctx *ctx = c->ctx;
@@ -43,7 +50,7 @@ static void outer_axes(contract *c) {
     xfc_int block = xfc_int_axis(ctx, "block", blocks);
     xfc_draft_axis(&c->d, "block", block, blocks);
     const xfc_type *bt = &c->b->type;
-    xfc_int panels = bt->dim[bt->rank - 3], p = xfc_int_axis(ctx, "panel", panels), width = bt->dim[bt->rank - 1];
+    xfc_int panels = bt->dim[bt->rank - 3], p = xfc_int_axis(ctx, "panel", panels), width = columns_of(c);
     xfc_draft_axis(&c->d, "panel", p, panels);
     c->panel = p;
     c->columns = xfc_int_min(ctx, width, xfc_int_sub(ctx, out->dim[c->rank - 1], xfc_int_mul(ctx, p, width)));
@@ -70,7 +77,7 @@ static void row_index(const contract *c, const xfc_type *t, xfc_int row, xfc_int
 static void add_tile(contract *c, uint32_t temp) {
     xfc_ctx *ctx = c->ctx;
     const xfc_type *bt = &c->b->type;
-    xfc_int depth = bt->dim[bt->rank - 2], width = bt->dim[bt->rank - 1], zero = xfc_int_const(ctx, 0);
+    xfc_int depth = depth_of(c), width = columns_of(c), zero = xfc_int_const(ctx, 0);
     xfc_int row = xfc_int_axis(ctx, "row", xfc_type_count(ctx, &c->lead)), k = xfc_int_axis(ctx, "k", depth);
     xfc_int index[XFC_MAX_RANK] = {{0}};
     row_index(c, &c->a->type, row, k, index);
@@ -80,7 +87,8 @@ static void add_tile(contract *c, uint32_t temp) {
                   .rows = c->rows,
                   .depth = depth,
                   .columns = c->columns,
-                  .panel = xfc_op_contract(c->op, 1).panel};
+                  .panel = c->type.panel,
+                  .group = c->type.group};
     t.a = (xfc_access){.buffer = xfc_draft_buffer_of(&c->d, XFC_BUF_IN, r.source, r.source->type),
                        .rank = r.source->type.rank};
     for (uint32_t d = 0; d < t.a.rank; d++) t.a.index[d] = r.index[d];
@@ -95,15 +103,14 @@ static void add_tile(contract *c, uint32_t temp) {
 
 static void add_store(contract *c, uint32_t temp) {
     xfc_ctx *ctx = c->ctx;
-    const xfc_type *bt = &c->b->type;
     xfc_nestb nb = xfc_nestb_new(ctx, c->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", c->rows, XFC_AXIS_PARALLEL),
             j = xfc_nb_axis(&nb, "j", c->columns, XFC_AXIS_PARALLEL);
-    xfc_int column = xfc_int_add(ctx, xfc_int_mul(ctx, c->panel, bt->dim[bt->rank - 1]), j),
-            index[XFC_MAX_RANK] = {{0}};
+    xfc_int column = xfc_int_add(ctx, xfc_int_mul(ctx, c->panel, columns_of(c)), j), index[XFC_MAX_RANK] = {{0}};
     row_index(c, &c->op->out[0].type, xfc_int_add(ctx, c->r0, i), column, index);
     xfc_value *out = xfc_absorb_views(ctx, &c->op->out[0], index);
-    uint32_t v = xfc_nb_load(&nb, out->type.dtype, temp, (xfc_int[]){i, j}, 2);
+    uint32_t v = xfc_nb_load(&nb, c->type.sum, temp, (xfc_int[]){i, j}, 2);
+    v = xfc_nb_cast(&nb, out->type.dtype, c->type.sum, v);
     xfc_nb_store(&nb, v, xfc_draft_buffer_of(&c->d, XFC_BUF_OUT, out, out->type), index, out->type.rank, XFC_S_COUNT);
     xfc_draft_nest(&c->d, nb.nest);
 }
@@ -113,14 +120,14 @@ xfc_op *xfc_kernel_contract(xfc_pass *p, xfc_op *op) {
                   .ctx = p->graph->ctx,
                   .op = op,
                   .a = op->in[0].value,
-                  .b = op->in[1].value};
+                  .b = op->in[1].value,
+                  .type = xfc_op_contract(op, 1)};
     const xfc_type *bt = &c.b->type;
     c.rank = op->out[0].type.rank;
     c.n_batch = bt->rank == 3 ? 0 : bt->rank - 3;
-    c.max_rows = block_rows(c.ctx, bt->dim[bt->rank - 2]);
+    c.max_rows = block_rows(c.ctx, depth_of(&c));
     outer_axes(&c);
-    xfc_type temp_type = xfc_type_make(xfc_op_contract(op, 1).sum, 2,
-                                       (xfc_int[]){xfc_int_const(c.ctx, c.max_rows), bt->dim[bt->rank - 1]});
+    xfc_type temp_type = xfc_type_make(c.type.sum, 2, (xfc_int[]){xfc_int_const(c.ctx, c.max_rows), columns_of(&c)});
     uint32_t temp = xfc_draft_buffer_of(&c.d, XFC_BUF_TEMP, NULL, temp_type);
     add_tile(&c, temp);
     add_store(&c, temp);

@@ -10,6 +10,7 @@
 bool test_cpu_has(const char *isa) {
     if (strcmp(isa, "x86-64-v2") == 0) return __builtin_cpu_supports("sse4.2") != 0;
     if (strcmp(isa, "x86-64-v3") == 0) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (strcmp(isa, "x86-64-v4-bf16") == 0 && !__builtin_cpu_supports("avx512bf16")) return false;
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }

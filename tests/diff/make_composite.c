@@ -17,8 +17,8 @@ xfc_value *make_matmul(maker *m, xfc_opcode code, xfc_dtype t) {
     return maker_build(m, code, in, 2, NULL, 0);
 }
 
-static xfc_value *pack(maker *m, xfc_value *x) {
-    xfc_attr attr = xfc_attr_int(XFC_K_PANEL, 48);
+static xfc_value *pack(maker *m, xfc_value *x, int64_t group) {
+    xfc_attr attr = xfc_attr_int(XFC_K_PANEL, 48 * group);
     return maker_build(m, XFC_OP_PACK, &x, 1, &attr, 1);
 }
 
@@ -30,11 +30,17 @@ xfc_value *make_matmul_packed(maker *m, xfc_opcode code, xfc_dtype t) {
     for (uint32_t d = drop; d + 2 < r; d++) dim[n++] = a->type.dim[d];
     dim[n++] = a->type.dim[r - 1];
     dim[n++] = columns(m, a);
+    const xfc_int size = dim[n - 1];
+    int64_t depth, group = 1; /* pairs of bf16 stand together, if they are whole */
+    if (t == XFC_BF16 && maker_chance(m, 60) && xfc_int_value(m->ctx, dim[n - 2], &depth) && depth % 2 == 0) group = 2;
+    dim[n - 2] = xfc_int_floordiv(m->ctx, dim[n - 2], xfc_int_const(m->ctx, group));
+    dim[n - 1] = xfc_int_mulc(m->ctx, dim[n - 1], group);
     xfc_dtype right = t; /* an f32 is multiplied with narrower weights, too */
     if (t == XFC_F32 && maker_chance(m, 30)) right = maker_chance(m, 50) ? XFC_F16 : XFC_BF16;
-    xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, right, n, dim))};
-    xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &dim[n - 1], 1);
-    return maker_build(m, code, in, 2, &size, 1);
+    xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, right, n, dim), group)};
+    const xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_int(XFC_K_GROUP, group),
+                              xfc_attr_dtype(XFC_K_TO, maker_chance(m, 50) ? XFC_F32 : t)};
+    return maker_build(m, code, in, 2, attr, group == 1 ? 1 : 3);
 }
 
 xfc_value *make_linear(maker *m, xfc_opcode code, xfc_dtype t) {
@@ -87,8 +93,8 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     k[2] = v[2] = maker_chance(m, 50) ? q[2] : maker_dim(m, 2, k, 300);
     bool packed = code == XFC_OP_ATTENTION_PACKED;
     xfc_value *in[4] = {heads(m, t, q), heads(m, t, k), heads(m, t, v)};
-    if (packed && in[1]) in[1] = pack(m, xfc_b_transpose(&m->b, in[1], (const int64_t[]){0, 1, 3, 2}));
-    if (packed) in[2] = pack(m, in[2]);
+    if (packed && in[1]) in[1] = pack(m, xfc_b_transpose(&m->b, in[1], (const int64_t[]){0, 1, 3, 2}), 1);
+    if (packed) in[2] = pack(m, in[2], 1);
     bias[0] = maker_chance(m, 50) ? b : maker_constant(m, 1), bias[1] = maker_chance(m, 50) ? h : maker_constant(m, 1);
     bias[2] = maker_chance(m, 50) ? q[2] : maker_constant(m, 1),
     bias[3] = maker_chance(m, 80) ? k[2] : maker_constant(m, 1);

@@ -104,9 +104,9 @@ static double matmul_magnitude(const xfc_array *a, const xfc_array *b, const xfc
 }
 
 /* The same with b in panels: [..., panels, k, width]. */
-static double packed_magnitude(const xfc_array *a, const xfc_array *b, const xfc_array *out, int64_t i) {
+static double packed_magnitude(const xfc_array *a, const xfc_array *b, const xfc_array *out, int64_t i, int64_t group) {
     int64_t k = a->dim[a->rank - 1], n = out->dim[out->rank - 1], m = out->dim[out->rank - 2],
-            width = b->dim[b->rank - 1];
+            width = b->dim[b->rank - 1] / group;
     int64_t row = i / n % m, col = i % n, batch = i / n / m, from_a = 0, from_b = 0, scale_a = 1, scale_b = 1;
     for (uint32_t d = out->rank - 2; d-- > 0; batch /= out->dim[d]) {
         int64_t x = batch % out->dim[d];
@@ -114,10 +114,11 @@ static double packed_magnitude(const xfc_array *a, const xfc_array *b, const xfc
         if (b->rank == 3) continue;
         from_b += (b->dim[d] == 1 ? 0 : x) * scale_b, scale_b *= b->dim[d];
     }
-    from_b = (from_b * b->dim[b->rank - 3] + col / width) * k;
+    from_b = (from_b * b->dim[b->rank - 3] + col / width) * (k / group);
     double sum = 0;
     for (int64_t j = 0; j < k; j++)
-        sum += magnitude(at_f(a, (from_a * m + row) * k + j) * at_f(b, (from_b + j) * width + col % width));
+        sum += magnitude(at_f(a, (from_a * m + row) * k + j) *
+                         at_f(b, ((from_b + j / group) * width + col % width) * group + j % group));
     return sum;
 }
 
@@ -152,8 +153,8 @@ static void noise_of(const noise *z, const xfc_op *op, const xfc_array *out, dou
         } else if (op->code == XFC_OP_MATMUL || op->code == XFC_OP_MATMUL_PACKED) {
             const xfc_array *a = operand(z, op, 0), *b = operand(z, op, 1);
             int64_t cols = out->dim[out->rank - 1];
-            double m =
-                op->code == XFC_OP_MATMUL ? matmul_magnitude(a, b, out, i, cols) : packed_magnitude(a, b, out, i);
+            double m = op->code == XFC_OP_MATMUL ? matmul_magnitude(a, b, out, i, cols)
+                                                 : packed_magnitude(a, b, out, i, xfc_op_int(op, XFC_K_GROUP, 1));
             amount[i] = sum_noise(out->dtype, (double)a->dim[a->rank - 1], m, y);
         } else {
             amount[i] = ulps * ulp(is_half(out->dtype) && op->code != XFC_OP_POW ? XFC_F32 : out->dtype, y);

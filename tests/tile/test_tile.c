@@ -13,15 +13,15 @@
 #include <sys/mman.h>
 
 enum { PANEL = 48, PAGE = 4096, UNTOUCHED = 0x7f0ddba1 };
-typedef void gemm(const float *a, int64_t a_row, const void *b, float *c, int64_t c_row, int64_t rows, int64_t depth,
-                  int64_t columns);
+typedef void gemm(const void *a, int64_t a_row, const void *b, float *c, int64_t c_row, int64_t rows, int64_t depth,
+                  int64_t columns, void *room);
 
 /* A function `gemm` of this signature around one tile step. */
-static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right, const char *what, xfc_blob *out) {
+static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, xfc_contract type, const char *what, xfc_blob *out) {
     xfc_emit e;
     XFC_TRY(xfc_emit_begin(&e, ctx, t, 2, "tile"));
-    LLVMTypeRef type[8] = {e.ptr, e.i64, e.ptr, e.ptr, e.i64, e.i64, e.i64, e.i64};
-    LLVMValueRef fn = e.fn = xfc_emit_function(&e, "gemm", LLVMFunctionType(e.none, type, 8, false));
+    LLVMTypeRef in[9] = {e.ptr, e.i64, e.ptr, e.ptr, e.i64, e.i64, e.i64, e.i64, e.ptr};
+    LLVMValueRef fn = e.fn = xfc_emit_function(&e, "gemm", LLVMFunctionType(e.none, in, 9, false));
     LLVMSetLinkage(fn, LLVMExternalLinkage);
     LLVMPositionBuilderAtEnd(e.b, xfc_emit_block(&e, "entry"));
     xfc_tile_values v = {.a = LLVMGetParam(fn, 0),
@@ -32,7 +32,8 @@ static xfc_status emit_gemm(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right, 
                          .rows = LLVMGetParam(fn, 5),
                          .depth = LLVMGetParam(fn, 6),
                          .columns = LLVMGetParam(fn, 7),
-                         .type = {XFC_F32, right, XFC_F32, PANEL}};
+                         .room = LLVMGetParam(fn, 8),
+                         .type = type};
     xfc_status s = xfc_emit_tile(&e, &v, NULL);
     LLVMBuildRetVoid(e.b);
     if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);
@@ -67,8 +68,8 @@ static float chain_step(bool fma, float a, float b, float sum) {
     return product + sum;
 }
 
-/* v in the type of the right operand, at element i of it; answers what was stored. */
-static float store_right(xfc_dtype t, void *data, int64_t i, float v) {
+/* v in the type of an operand, at element i of it; answers what was stored. */
+static float store(xfc_dtype t, void *data, int64_t i, float v) {
     uint16_t narrow = t == XFC_F16 ? xfc_float_to_half(v) : xfc_float_to_bfloat(v);
     if (t == XFC_F32) return ((float *)data)[i] = v;
     ((uint16_t *)data)[i] = narrow;
@@ -77,7 +78,7 @@ static float store_right(xfc_dtype t, void *data, int64_t i, float v) {
 
 typedef struct {
     const xfc_target *t;
-    xfc_dtype right;
+    xfc_contract type;
     gemm *fn;
     uint64_t seed;
 } suite;
@@ -110,42 +111,55 @@ static bool row_is_right(const suite *s, const sizes *z, const float *a, const f
     return ok;
 }
 
+/* Number of the element that stands for step k and a column of the panel that begins with step `first`. */
+static int64_t place(int64_t group, int64_t first, int64_t k, int64_t column) {
+    return first * PANEL + (k / group * PANEL + column) * group + k % group;
+}
+
 static void check_sizes(suite *s, sizes z) {
+    z.depth = (z.depth + s->type.group - 1) / s->type.group * s->type.group;
     int64_t panels = (z.columns + PANEL - 1) / PANEL, lanes = s->t->vector_bytes / 4,
             written = (z.columns + lanes - 1) / lanes * lanes;
     if (z.a_row < z.depth) z.a_row = z.depth;
     if (z.c_row < written) z.c_row = written;
     int64_t in_b = panels * z.depth * PANEL;
-    fenced a = fence((size_t)(z.rows * z.a_row)), b = fence((size_t)(in_b * xfc_dtype_bytes(s->right) + 3) / 4),
-           c = fence((size_t)((z.rows + 1) * z.c_row));
-    for (int64_t i = 0; i < z.rows * z.a_row; i++) a.data[i] = random_float(&s->seed);
-    float *right = calloc((size_t)in_b + 1, sizeof *right);
-    if (!right) abort();
-    for (int64_t i = 0; i < in_b; i++) right[i] = store_right(s->right, b.data, i, random_float(&s->seed));
+    fenced a = fence((size_t)(z.rows * z.a_row * xfc_dtype_bytes(s->type.a) + 3) / 4),
+           b = fence((size_t)(in_b * xfc_dtype_bytes(s->type.b) + 3) / 4),
+           room = fence((size_t)(z.rows * (z.depth + XFC_TILE_ROOM))), c = fence((size_t)((z.rows + 1) * z.c_row));
+    float *left = calloc((size_t)(z.rows * z.a_row) + 1, sizeof *left);
+    float *right = calloc((size_t)in_b + 1, sizeof *right); /* [panel][k][column] */
+    if (!left || !right) abort();
+    for (int64_t i = 0; i < z.rows * z.a_row; i++) left[i] = store(s->type.a, a.data, i, random_float(&s->seed));
+    for (int64_t i = 0; i < in_b; i++) {
+        int64_t k = i / PANEL % z.depth, at = place(s->type.group, i / PANEL / z.depth * z.depth, k, i % PANEL);
+        right[i] = store(s->type.b, b.data, at, random_float(&s->seed));
+    }
     const uint32_t untouched = UNTOUCHED;
     for (int64_t i = 0; i < (z.rows + 1) * z.c_row; i++) memcpy(&c.data[i], &untouched, 4);
-    s->fn(a.data, z.a_row, b.data, c.data, z.c_row, z.rows, z.depth, z.columns);
+    s->fn(a.data, z.a_row, b.data, c.data, z.c_row, z.rows, z.depth, z.columns, room.data);
     bool ok = true;
     int64_t step = z.rows * z.columns * z.depth > 4000000 ? 7 : 1; /* large ones: some rows, always the last */
     for (int64_t r = 0; r < z.rows && ok; r += r + step < z.rows ? step : z.rows - 1 - r > 0 ? z.rows - 1 - r : 1)
-        ok = row_is_right(s, &z, a.data + r * z.a_row, right, c.data + r * z.c_row, written);
+        ok = row_is_right(s, &z, left + r * z.a_row, right, c.data + r * z.c_row, written);
     for (int64_t j = 0; j < z.c_row && ok; j++) ok = memcmp(&c.data[z.rows * z.c_row + j], &untouched, 4) == 0;
     if (!CHECK(ok))
         fprintf(stderr,
                 "    %s %s rows %" PRId64 " depth %" PRId64 " columns %" PRId64 " a_row %" PRId64 " c_row %" PRId64
                 "\n",
-                s->t->isa, xfc_dtype_name(s->right), z.rows, z.depth, z.columns, z.a_row, z.c_row);
+                s->t->isa, xfc_dtype_name(s->type.b), z.rows, z.depth, z.columns, z.a_row, z.c_row);
+    free(left);
     free(right);
+    munmap(room.map, room.bytes);
     munmap(a.map, a.bytes);
     munmap(b.map, b.bytes);
     munmap(c.map, c.bytes);
 }
 
-static void check_results(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right) {
+static void check_results(xfc_ctx *ctx, const xfc_target *t, xfc_contract type) {
     xfc_blob object;
-    if (!CHECK(emit_gemm(ctx, t, right, "obj", &object) == XFC_OK)) return;
+    if (!CHECK(emit_gemm(ctx, t, type, "obj", &object) == XFC_OK)) return;
     CHECK(object.n < 64 << 10); /* the whole generator of one ISA */
-    suite s = {.t = t, .right = right, .seed = 88172645463325252u};
+    suite s = {.t = t, .type = type, .seed = 88172645463325252u};
     xf_kernel_fn found = test_function(test_load(&object), "gemm");
     memcpy(&s.fn, &found, sizeof found);
     free(object.data);
@@ -205,8 +219,8 @@ static void check_function(const xfc_target *t, xfc_dtype right, const char *nam
         span line = {at, stop ? stop : fn.end}, loop;
         at = line.end + 1;
         if (!loop_of(fn, line, &loop) || has(loop, "\n.L")) continue; /* innermost only */
-        uint32_t work = count(loop, (t->features & XFC_HAS_FMA) ? "\tvfmadd" : "\tmulps"),
-                 spills = count(loop, "(%rsp");
+        bool dots = right == XFC_BF16 && (t->features & XFC_HAS_BF16), fma = (t->features & XFC_HAS_FMA) != 0;
+        uint32_t work = count(loop, dots ? "\tvdpbf16ps" : fma ? "\tvfmadd" : "\tmulps"), spills = count(loop, "(%rsp");
         if (!work) continue;
         ++*loops;
         if (right == XFC_F16 && !(t->features & XFC_HAS_FMA)) continue;
@@ -218,33 +232,34 @@ static void check_function(const xfc_target *t, xfc_dtype right, const char *nam
     }
 }
 
-static void check_loops(xfc_ctx *ctx, const xfc_target *t, xfc_dtype right) {
+static void check_loops(xfc_ctx *ctx, const xfc_target *t, xfc_contract type) {
     xfc_blob blob;
-    if (!CHECK(emit_gemm(ctx, t, right, "asm", &blob) == XFC_OK)) return;
+    if (!CHECK(emit_gemm(ctx, t, type, "asm", &blob) == XFC_OK)) return;
     const char *text = xfc_sprintf(ctx->arena, "%.*s", (int)blob.n, (const char *)blob.data);
     free(blob.data);
     uint32_t functions = 0, loops = 0;
     for (const char *p = text; (p = strstr(p, "\nxf_tile_")) != NULL; functions++) {
         const char *name = ++p, *colon = strchr(p, ':'), *stop = colon ? strstr(colon, "\n\t.size") : NULL;
         if (!CHECK(stop != NULL)) break;
-        check_function(t, right, name, (int)(colon - name), (span){colon, stop}, &loops);
+        check_function(t, type.b, name, (int)(colon - name), (span){colon, stop}, &loops);
         p = stop;
     }
-    CHECK(functions >= 12);
+    CHECK(functions >= 4 * xfc_tile_for(t, &type)->rows);
     CHECK_INT(loops, 2 * functions); /* the unrolled loop over k and the one for the rest */
 }
 
 int main(void) {
-    static const char *const isas[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
-    static const xfc_dtype rights[] = {XFC_F32, XFC_F16, XFC_BF16};
+    static const char *const isas[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
+    const xfc_contract types[] = {
+        xfc_contract_plain(XFC_F32), {XFC_F32, XFC_F16, XFC_F32, PANEL, 1}, {XFC_BF16, XFC_BF16, XFC_F32, PANEL, 2}};
     xfc_ctx *ctx = xfc_ctx_new();
     for (size_t i = 0; i < XFC_COUNT(isas); i++) {
         xfc_target t;
         if (!CHECK(xfc_backend_cpu.configure(ctx, &t, isas[i]) == XFC_OK)) continue;
         bool runs = test_cpu_has(isas[i]);
-        for (size_t k = 0; k < XFC_COUNT(rights); k++) {
-            check_loops(ctx, &t, rights[k]);
-            if (runs) check_results(ctx, &t, rights[k]);
+        for (size_t k = 0; k < XFC_COUNT(types); k++) {
+            check_loops(ctx, &t, types[k]);
+            if (runs) check_results(ctx, &t, types[k]);
         }
         if (!runs) fprintf(stderr, "SKIP: this CPU has no %s; its code was emitted but not run\n", isas[i]);
     }

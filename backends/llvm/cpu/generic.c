@@ -13,7 +13,7 @@ static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_t
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
     xfc_dtype type = op->out[0].type.dtype;
-    const xfc_contract product = {type, type, type, XFC_PANEL};
+    const xfc_contract product = xfc_contract_plain(type);
     if ((op->code != XFC_OP_ATTENTION && !ragged) || !xfc_tile_for(t, &product)) return false;
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     xfc_ctx *c = op->graph->ctx;
