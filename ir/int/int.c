@@ -462,6 +462,17 @@ static xfc_int opaque(xfc_ctx *ctx, xfc_int_kind kind, xfc_int a, xfc_int b) {
     return intern(ctx, &i);
 }
 
+/* 0 <= e < b, where e may be y floordiv m: that is less than b if y is less than m b. */
+static bool is_digit(xfc_ctx *ctx, xfc_int e, xfc_int b) {
+    const xfc_int_info i = *xfc_int_look(ctx, e);
+    int64_t lo, hi;
+    if (!xfc_int_prove_ge0(ctx, e)) return false;
+    if (xfc_int_prove_ge0(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, b, e), -1))) return true;
+    if (i.kind != XFC_INT_FLOORDIV) return false;
+    xfc_int_range(ctx, i.b, &lo, &hi);
+    return lo >= 0 && xfc_int_prove_ge0(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, xfc_int_mul(ctx, i.b, b), i.a), -1));
+}
+
 /* Both results at once, so that floordiv and mod of the same operands always name the same opaque remainder. */
 static division divide(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     xfc_poly pa = poly_of(ctx, a), pb = poly_of(ctx, b), q, r;
@@ -470,8 +481,7 @@ static division divide(xfc_ctx *ctx, xfc_int a, xfc_int b) {
     ctx->ints->overflow = false;
     xfc_int quotient = from_poly(ctx, q), rest = from_poly(ctx, r), zero = xfc_int_const(ctx, 0);
     if (overflowed || unknown(quotient, rest)) return (division){XFC_INT_NONE, XFC_INT_NONE};
-    if (xfc_int_prove_ge0(ctx, rest) && xfc_int_prove_ge0(ctx, xfc_int_addc(ctx, xfc_int_sub(ctx, b, rest), -1)))
-        return (division){quotient, rest};
+    if (is_digit(ctx, rest, b)) return (division){quotient, rest};
     int64_t d, c_mod = 0, g = 1;
     if (xfc_int_value(ctx, b, &d)) {
         r = poly_of(ctx, rest);

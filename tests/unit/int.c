@@ -277,6 +277,10 @@ static void canonical(void) {
     SAME(xfc_int_mod(c, flat3, xfc_int_const(c, 12)), h);
     SAME(xfc_int_floordiv(c, flat3, xfc_int_mulc(c, s, 12)), i);
     SAME(xfc_int_floordiv(c, xfc_int_mulc(c, bs, 384), xfc_int_mulc(c, b, 384)), s);
+    /* An image of any size in rows, and back: p / s is less than b where p is less than b s. */
+    xfc_int p = xfc_int_axis(c, "p", bs), pixel = xfc_int_add(c, xfc_int_mul(c, h, bs), p);
+    SAME(xfc_int_floordiv(c, xfc_int_floordiv(c, pixel, s), b), h);
+    CHECK(xfc_int_uses(c, xfc_int_floordiv(c, xfc_int_floordiv(c, xfc_int_addc(c, pixel, 1), s), b), p));
     /* Three dims and back: the middle index is (x / 7) mod 12, the outer one x / 84. */
     xfc_int x = xfc_int_axis(c, "x", xfc_int_const(c, 336)), seven = xfc_int_const(c, 7), twelve = xfc_int_const(c, 12);
     xfc_int middle = xfc_int_floordiv(c, x, seven), outer = xfc_int_floordiv(c, middle, twelve);
