@@ -42,9 +42,8 @@ static xfc_status eval_nest(const xfc_op *op, const xfc_eval_env *env, const xfc
     return xfc_nest_run(xfc_nest_compile(nb.nest, env, scratch), env, operands, op->n_in + op->n_out);
 }
 
-/* A graph that computes what the op does; its inputs are the operands that are there. NULL: failed. */
-static xfc_graph *decomposed(const xfc_op *op, xfc_ctx *ctx) {
-    xfc_graph *g = xfc_graph_new(ctx, xfc_ops[op->code].name);
+xfc_graph *xfc_op_decomposed(const xfc_op *op) {
+    xfc_graph *g = xfc_graph_new(op->graph->ctx, xfc_ops[op->code].name);
     xfc_value **in = xfc_new_array(g->arena, xfc_value *, op->n_in);
     xfc_value **out = xfc_new_array(g->arena, xfc_value *, op->n_out);
     for (uint32_t i = 0; i < op->n_in; i++) {
@@ -64,7 +63,7 @@ static xfc_graph *decomposed(const xfc_op *op, xfc_ctx *ctx) {
 
 static xfc_status eval_composite(const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
                                  xfc_arena *scratch) {
-    xfc_graph *g = decomposed(op, env->ctx);
+    xfc_graph *g = xfc_op_decomposed(op);
     if (!g) return XFC_ERR_INPUT;
     xfc_array *given = xfc_new_array(scratch, xfc_array, op->n_in),
               *result = xfc_new_array(scratch, xfc_array, op->n_out);

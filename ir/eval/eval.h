@@ -30,6 +30,8 @@ xfc_status xfc_eval_graph(const xfc_graph *, const xfc_array *in, uint32_t n_in,
 /* One op whose operand arrays are known; every symbol in its types must be constant or bound by binding (may be NULL).
  * Arena NULL: out[i].data is given. */
 xfc_status xfc_eval_op(const xfc_op *, const xfc_array *in, xfc_array *out, xfc_arena *, xfc_int_lookup *, void *user);
+/* A graph that computes what a composite does; its inputs are the operands that are there. NULL: failed. */
+xfc_graph *xfc_op_decomposed(const xfc_op *);
 /* Symbolic contents of the op's outputs from those of its operands, by running its nest over xfc_int. Called by the
  * builder. Only when outputs are static integer or bool tensors of at most XFC_MAX_CONTENT elements. */
 void xfc_eval_content(xfc_op *);

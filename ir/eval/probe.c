@@ -186,12 +186,10 @@ xfc_fact xfc_probe_body(xfc_probe *p, xfc_frame *f) {
 /* --- nests --- */
 
 bool xfc_probe_open(xfc_probe *p, const xfc_op *op, xfc_frame *f) {
-    if (op->n_out != 1 || !xfc_ops[op->code].nest) return false;
+    if (op->n_out != 1) return false;
     xfc_nest *nest = xfc_map_get_ptr(&p->nest, op);
     if (!nest) {
-        xfc_nestb nb = xfc_nestb_new(p->graph->ctx, p->arena);
-        if (xfc_ops[op->code].nest(op, &nb) != XFC_OK) return false;
-        nest = nb.nest;
+        if (!(nest = xfc_nest_of(op, p->arena))) return false;
         xfc_map_set_ptr(&p->nest, op, nest);
     }
     *f = (xfc_frame){.op = op, .nest = nest};

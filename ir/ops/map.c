@@ -187,6 +187,22 @@ void xfc_nb_axes_of(xfc_nestb *nb, const xfc_type *type, xfc_int *index) {
     for (uint32_t d = 0; d < type->rank; d++) index[d] = xfc_nb_axis(nb, "i", type->dim[d], XFC_AXIS_PARALLEL);
 }
 
+xfc_nest *xfc_nest_of(const xfc_op *op, xfc_arena *arena) {
+    xfc_ctx *c = op->graph->ctx;
+    xfc_nestb nb = xfc_nestb_new(c, arena);
+    uint32_t n = 0;
+    if (!xfc_ops[op->code].nest || xfc_ops[op->code].nest(op, &nb) != XFC_OK) return NULL;
+    xfc_int *from = xfc_new_array(arena, xfc_int, nb.nest->n_axes),
+            *to = xfc_new_array(arena, xfc_int, nb.nest->n_axes);
+    for (uint32_t i = 0; i < nb.nest->n_axes; i++) {
+        if (!xfc_int_is(c, nb.nest->axes[i].extent, 1)) continue;
+        from[n] = nb.nest->axes[i].symbol;
+        to[n++] = xfc_int_const(c, 0);
+    }
+    if (n > 0) xfc_nest_substitute(c, arena, nb.nest, from, to, n);
+    return nb.nest;
+}
+
 static uint32_t load_broadcast(xfc_nestb *nb, uint32_t buffer, const xfc_type *in, const xfc_type *out,
                                const xfc_int *index) {
     xfc_int at[XFC_MAX_RANK];

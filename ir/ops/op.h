@@ -50,6 +50,8 @@ extern const xfc_op_info xfc_ops[XFC_OP_COUNT];
 bool xfc_opcode_from_name(const char *, xfc_opcode *out);
 static inline bool xfc_op_has(const xfc_op *op, uint32_t trait) { return (xfc_ops[op->code].traits & trait) != 0; }
 
+/* The op's nest, with 0 for the axes of one step, whose symbols would hide what indices are; NULL: it has none. */
+xfc_nest *xfc_nest_of(const xfc_op *, xfc_arena *);
 /* Row functions, by family, a file each. Element-wise rows share these: */
 xfc_status xfc_infer_map(xfc_infer *);
 xfc_status xfc_nest_map(const xfc_op *, xfc_nestb *);

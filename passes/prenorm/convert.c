@@ -75,7 +75,8 @@ static bool trace_use(const xfc_webs *w, trace *t, const traced *from, const xfc
         t->linear[t->n_linears++] = u->user;
         return t->columns < INT32_MAX;
     }
-    if (!xfc_keeps_channels(u->user) || !xfc_commutes_forward(u->user, i, from->at, &out) || t->n_views == MAX_TRACE)
+    if (!xfc_commutes_forward(w->axes, u->user, i, from->at, &out) || !xfc_keeps_channels(w->axes, u->user, out) ||
+        t->n_views == MAX_TRACE)
         return false;
     t->view[t->n_views++] = (traced){&u->user->out[0], out};
     return true;
@@ -158,7 +159,7 @@ static void plan_opaque(converter *c, const xfc_web_node *node) {
             n++;
         }
         const xfc_web_node *next = n == 1 ? xfc_web_node_of(c->w, &only->user->out[0]) : NULL;
-        if (!next || next->source != XFC_SOURCE_NONE || !xfc_keeps_channels(only->user)) break;
+        if (!next || next->source != XFC_SOURCE_NONE || !xfc_keeps_channels(c->w->axes, only->user, next->at)) break;
         if (only->user->code == XFC_OP_EXPAND || only->user->code == XFC_OP_GATHER) break; /* may be larger */
         xfc_map_set(&c->axis_of, next->value->id, 0);
         node = next;
@@ -174,7 +175,7 @@ static void plan_scaled(converter *c, const xfc_web_node *node) {
     xfc_map_set(&c->scaled, node->value->id, v->id);
     for (xfc_role role; v->def != node->linear; v = v->def->in[0].value, at = in) {
         rebuild_later(c, v, at);
-        bool commutes = xfc_commutes(v->def, at, 0, &role, &in);
+        bool commutes = xfc_commutes(c->w->axes, v->def, at, 0, &role, &in);
         xfc_assert(commutes);
     }
 }
@@ -239,7 +240,7 @@ static const xfc_attr *fewer_channels(converter *c, const xfc_op *op, uint32_t a
     xfc_attr *attr = xfc_dup_array(c->arena, xfc_attr, op->attr, op->n_attr);
     for (uint32_t i = 0; i < op->n_attr; i++) {
         bool shape = attr[i].key == XFC_K_SHAPE || attr[i].key == XFC_K_SIZE;
-        if (!c->crms || !shape) continue;
+        if (!c->crms || !shape || attr[i].n != op->out[0].type.rank) continue;
         xfc_int *dim = xfc_dup_array(c->arena, xfc_int, attr[i].u.dims, attr[i].n);
         dim[axis] = xfc_int_addc(c->g->ctx, dim[axis], -1);
         attr[i].u.dims = dim;
@@ -258,15 +259,17 @@ static xfc_value *rebuild(converter *c, xfc_builder *b, const xfc_op *op, uint32
         xfc_role role = XFC_ROLE_OTHER;
         xfc_channels at;
         if (!(in[i] = op->in[i].value)) continue;
-        bool commutes = xfc_commutes(op, (xfc_channels){axis, d}, i, &role, &at);
+        bool commutes = xfc_commutes(c->w->axes, op, (xfc_channels){axis, d}, i, &role, &at);
         xfc_assert(commutes || op->code == XFC_OP_SLICE); /* a slice of some columns of a linear */
-        flat |= commutes && role == XFC_ROLE_FLAT;
+        if (commutes && role == XFC_ROLE_FLAT) {
+            flat = true;
+            in[i] = NULL;
+        }
         if (!commutes || role != XFC_ROLE_STREAM) continue;
         stream = in[i] = stream_operand(c, b, op, i, at);
         minus = op->code == XFC_OP_SUB && i == 1;
     }
-    if (flat && op->code == XFC_OP_LINEAR) return xfc_build(b, op->code, in, 2, NULL, 0);
-    if (flat) return minus ? xfc_b_unary(b, XFC_OP_NEG, stream) : stream;
+    if (flat && xfc_ops[op->code].nest) return minus ? xfc_b_unary(b, XFC_OP_NEG, stream) : stream;
     return xfc_build_opt(b, op->code, in, op->n_in, fewer_channels(c, op, axis), op->n_attr);
 }
 

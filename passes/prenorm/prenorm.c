@@ -146,7 +146,8 @@ static void note_converted(const xfc_webs *w, bool crms, const xfc_converted *to
 }
 
 static bool run(xfc_pass *pass, bool crms, xfc_choice choice) {
-    xfc_webs w = {.pass = pass};
+    xfc_axes axes = {.uses = {.arena = pass->scratch}};
+    xfc_webs w = {.pass = pass, .axes = &axes};
     if (choice == XFC_OFF) return false;
     w.shared = crms ? (xfc_map){.arena = pass->scratch} : xfc_shared_tables(pass->graph, pass->scratch);
     xfc_webs_find(&w);

@@ -31,17 +31,22 @@ typedef enum {
     XFC_ROLE_OTHER,  /* no part of the stream: indices, factors a token, weights over tokens */
 } xfc_role;
 
+/* What was asked already. */
+typedef struct {
+    xfc_map uses;
+} xfc_axes;
+
 /* What operand i is to the op if its result has these channels; false: the op does not commute with R. For STREAM, *in
  * are the operand's channels. */
-bool xfc_commutes(const xfc_op *, xfc_channels result, uint32_t i, xfc_role *, xfc_channels *in);
-bool xfc_commutes_all(const xfc_op *, xfc_channels result);
+bool xfc_commutes(xfc_axes *, const xfc_op *, xfc_channels result, uint32_t i, xfc_role *, xfc_channels *in);
+bool xfc_commutes_all(xfc_axes *, const xfc_op *, xfc_channels result);
 /* The channels of the result if operand i has these; false: it does not commute. */
-bool xfc_commutes_forward(const xfc_op *, uint32_t i, xfc_channels in, xfc_channels *result);
+bool xfc_commutes_forward(xfc_axes *, const xfc_op *, uint32_t i, xfc_channels in, xfc_channels *result);
 /* Does R move from the result to the operands as well as the other way? Not through products: there the result may be
  * the first value of the stream. */
 bool xfc_commutes_backward(const xfc_op *);
 /* Same elements at the same channels, of one operand: what a scale per channel moves through. */
-bool xfc_keeps_channels(const xfc_op *);
+bool xfc_keeps_channels(xfc_axes *, const xfc_op *, xfc_channels result);
 
 /* --- prenorm/web.c --- */
 
@@ -80,6 +85,7 @@ typedef struct {
 
 typedef struct {
     xfc_pass *pass;
+    xfc_axes *axes;
     xfc_web_node *node;
     xfc_web_reader *reader;
     xfc_web *web;

@@ -61,8 +61,8 @@ static void visit(finder *f, xfc_value *v, xfc_channels at, bool inner) {
         if (!inner || old->source == XFC_SOURCE_NONE) return;
         old->source = XFC_SOURCE_NONE;
     } else {
-        bool commutes =
-            v->def && xfc_commutes_backward(v->def) && xfc_commutes_all(v->def, at) && !reads_shared(f, v->def);
+        bool commutes = v->def && xfc_commutes_backward(v->def) && xfc_commutes_all(f->w->axes, v->def, at) &&
+                        !reads_shared(f, v->def);
         xfc_source source = inner || commutes ? XFC_SOURCE_NONE : XFC_SOURCE_OPAQUE;
         xfc_push(f->arena, f->w->node, f->w->n_nodes, f->w->cap_nodes) =
             (xfc_web_node){.value = v, .at = at, .source = source};
@@ -78,12 +78,12 @@ static void grow_from(finder *f, uint32_t i) {
     for (uint32_t k = 0; k < op->n_in; k++) {
         xfc_role role;
         xfc_channels in;
-        if (op->in[k].value && xfc_commutes(op, node.at, k, &role, &in) && role == XFC_ROLE_STREAM)
+        if (op->in[k].value && xfc_commutes(f->w->axes, op, node.at, k, &role, &in) && role == XFC_ROLE_STREAM)
             visit(f, op->in[k].value, in, false);
     }
     xfc_foreach_use(u, node.value) {
         xfc_channels out;
-        if (xfc_commutes_forward(u->user, (uint32_t)(u - u->user->in), node.at, &out))
+        if (xfc_commutes_forward(f->w->axes, u->user, (uint32_t)(u - u->user->in), node.at, &out))
             visit(f, &u->user->out[0], out, true);
     }
 }
@@ -131,7 +131,7 @@ static bool slot_of_use(const xfc_webs *w, const xfc_use *u, uint32_t *slot) {
     xfc_channels in;
     if (!result || result->source != XFC_SOURCE_NONE) return false;
     *slot = w->n_readers + (uint32_t)(result - w->node);
-    return xfc_commutes(op, result->at, i, &role, &in) && role == XFC_ROLE_STREAM && in.axis == node->at.axis;
+    return xfc_commutes(w->axes, op, result->at, i, &role, &in) && role == XFC_ROLE_STREAM && in.axis == node->at.axis;
 }
 
 static const char *why_not(const xfc_use *u) {
@@ -197,7 +197,7 @@ static bool is_columns(xfc_web_node *node) {
 }
 
 /* scale * views(linear), each read once. */
-static bool is_scaled(xfc_web_node *node) {
+static bool is_scaled(xfc_axes *axes, xfc_web_node *node) {
     const xfc_op *mul = node->value->def;
     if (mul->code != XFC_OP_MUL) return false;
     uint32_t c = xfc_value_is_const(mul->in[1].value, NULL) ? 1 : 0;
@@ -215,7 +215,7 @@ static bool is_scaled(xfc_web_node *node) {
             node->source = XFC_SOURCE_SCALED;
             return true;
         }
-        if (!xfc_keeps_channels(v->def) || !xfc_commutes(v->def, at, 0, &role, &in)) return false;
+        if (!xfc_keeps_channels(axes, v->def, at) || !xfc_commutes(axes, v->def, at, 0, &role, &in)) return false;
     }
     return false;
 }
@@ -236,7 +236,7 @@ static void classify(finder *f) {
         if (xfc_has_constant_weights(node->value->def) && node->at.axis + 1 == node->value->type.rank) {
             node->source = XFC_SOURCE_LINEAR;
             node->linear = node->value->def;
-        } else if (!is_columns(node) && !is_scaled(node)) {
+        } else if (!is_columns(node) && !is_scaled(f->w->axes, node)) {
             continue;
         }
         (void)slot_of_use(f->w, node->value->uses, &first);
@@ -311,7 +311,7 @@ static bool share(xfc_webs *w, const xfc_web_node *node, uint32_t *group) {
 }
 
 /* Bytes of constants that the op adds to the stream or reads it from; each constant once. */
-static uint64_t tables_of(const xfc_web_node *node, xfc_map *seen) {
+static uint64_t tables_of(xfc_axes *axes, const xfc_web_node *node, xfc_map *seen) {
     const xfc_op *op = node->value->def;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < op->n_in; i++) {
@@ -319,7 +319,8 @@ static uint64_t tables_of(const xfc_web_node *node, xfc_map *seen) {
         xfc_role role;
         xfc_channels in;
         if (!op->in[i].value || !xfc_value_is_const(op->in[i].value, &t) ||
-            !xfc_commutes(op, node->at, i, &role, &in) || role != XFC_ROLE_STREAM || xfc_map_find(seen, t->id, NULL))
+            !xfc_commutes(axes, op, node->at, i, &role, &in) || role != XFC_ROLE_STREAM ||
+            xfc_map_find(seen, t->id, NULL))
             continue;
         xfc_map_set(seen, t->id, 1);
         bytes += t->bytes;
@@ -340,6 +341,6 @@ void xfc_webs_count(xfc_webs *w) {
     for (uint32_t i = 0; i < w->n_nodes; i++) {
         const xfc_web_node *node = &w->node[i];
         if (node->source != XFC_SOURCE_NONE || w->web[node->web].why) continue;
-        w->web[w->web[node->web].group].table_bytes += tables_of(node, &seen);
+        w->web[w->web[node->web].group].table_bytes += tables_of(w->axes, node, &seen);
     }
 }

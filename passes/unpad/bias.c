@@ -39,7 +39,7 @@ static xfc_term_kind form_of(const xfc_unpad *u, const xfc_value *v) {
 static bool is_computed(const xfc_unpad *u, const xfc_value *v, uint32_t *visits) {
     const xfc_op *op = v->def;
     if (v == u->atom || !op || op->n_in == 0) return false;
-    xfc_nest *nest = ++*visits > MAX_VISITS ? NULL : xfc_unpad_nest(u, op);
+    xfc_nest *nest = ++*visits > MAX_VISITS ? NULL : xfc_nest_of(op, u->pass->scratch);
     if (!nest) return true;
     if (!xfc_unpad_is_parallel(nest)) return true;
     for (uint32_t i = 0; i < op->n_in; i++)

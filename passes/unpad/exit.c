@@ -74,7 +74,7 @@ const char *xfc_unpad_exit(xfc_unpad *u, const xfc_op *op) {
         return NULL;
     }
     uint32_t i = token_operand(u, op);
-    const xfc_nest *nest = op->n_out == 1 && op->n_in <= 16 ? xfc_unpad_nest(u, op) : NULL;
+    const xfc_nest *nest = op->n_out == 1 && op->n_in <= 16 ? xfc_nest_of(op, u->pass->scratch) : NULL;
     if (i == UINT32_MAX) {
         for (uint32_t k = 0; k < op->n_in; k++)
             if (copied_from(op, nest, k)) return "it reads tokens at positions that depend on attention";
@@ -135,7 +135,7 @@ static bool is_carried(const xfc_unpad *u, const xfc_op *op, const xfc_nest *nes
 /* The mask [b, s] as operand i of the op could hold it. */
 static xfc_value *mask_for(xfc_unpad *u, xfc_builder *b, xfc_value *mask, const xfc_op *op, uint32_t i) {
     const xfc_value *v = op->in[i].value;
-    const xfc_nest *nest = xfc_unpad_nest(u, op);
+    const xfc_nest *nest = xfc_nest_of(op, u->pass->scratch);
     const xfc_access *read = copied_from(op, nest, i);
     xfc_pieces all, p;
     bool ok = xfc_token_split(u, &v->type, &xfc_unpad_of(u, v)->token, &all);

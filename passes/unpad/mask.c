@@ -282,15 +282,8 @@ static bool weighs_nothing(xfc_unpad *u, const xfc_op *op, uint32_t i) {
     if (!xfc_probe_open(&ev.probe, op, &f) || f.nest->n_stores != 1 || f.nest->stores[0].combine != XFC_S_ADD)
         return false;
     const xfc_access *read = only_read(op, f.nest, i);
-    xfc_int index[XFC_MAX_RANK];
     if (!read) return false;
-    for (uint32_t a = 0; a < f.nest->n_axes; a++) {
-        f.from[a] = f.nest->axes[a].symbol;
-        f.to[a] = xfc_int_is(u->ctx, f.nest->axes[a].extent, 1) ? xfc_int_const(u->ctx, 0) : f.from[a];
-    }
-    f.n = f.nest->n_axes;
-    for (uint32_t d = 0; d < read->rank; d++) index[d] = xfc_probe_bound(&ev.probe, &f, read->index[d]);
-    ev = at_padding(u, &xfc_unpad_of(u, v)->token, &v->type, index);
+    ev = at_padding(u, &xfc_unpad_of(u, v)->token, &v->type, read->index);
     ev.ignored = v;
     if (!is_number(&ev, xfc_probe_body(&ev.probe, &f), 0)) return false;
     u->nonempty |= ev.needs_token;

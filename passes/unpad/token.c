@@ -139,21 +139,6 @@ typedef struct {
     uint32_t slot[16]; /* buffer to operand */
 } reader;
 
-xfc_nest *xfc_unpad_nest(const xfc_unpad *u, const xfc_op *op) {
-    xfc_int from[2 * XFC_MAX_RANK], to[2 * XFC_MAX_RANK];
-    uint32_t n = 0;
-    if (!xfc_ops[op->code].nest) return NULL;
-    xfc_nestb nb = xfc_nestb_new(u->ctx, u->pass->scratch);
-    if (xfc_ops[op->code].nest(op, &nb) != XFC_OK) return NULL;
-    for (uint32_t i = 0; i < nb.nest->n_axes && n < XFC_COUNT(from); i++) {
-        if (!xfc_int_is(u->ctx, nb.nest->axes[i].extent, 1)) continue;
-        from[n] = nb.nest->axes[i].symbol;
-        to[n++] = xfc_int_const(u->ctx, 0);
-    }
-    if (n > 0) xfc_nest_substitute(u->ctx, u->pass->scratch, nb.nest, from, to, n);
-    return nb.nest;
-}
-
 xfc_int xfc_unpad_axis(const xfc_unpad *u, xfc_int extent) {
     return xfc_int_is(u->ctx, extent, 1) ? xfc_int_const(u->ctx, 0) : xfc_int_axis(u->ctx, "at", extent);
 }
@@ -162,7 +147,8 @@ xfc_int xfc_unpad_axis(const xfc_unpad *u, xfc_int extent) {
 static bool open_nest(reader *r) {
     const xfc_op *op = r->op;
     uint32_t n = 0;
-    if (op->n_out != 1 || op->n_in > XFC_COUNT(r->slot) || !(r->nest = xfc_unpad_nest(r->u, op))) return false;
+    if (op->n_out != 1 || op->n_in > XFC_COUNT(r->slot) || !(r->nest = xfc_nest_of(op, r->u->pass->scratch)))
+        return false;
     for (uint32_t i = 0; i < op->n_in; i++)
         if (op->in[i].value) r->slot[n++] = i;
     r->type = &op->out[0].type;

@@ -73,8 +73,7 @@ bool xfc_token_split(const xfc_unpad *, const xfc_type *, const xfc_token *, xfc
 /* Sequence number and position of the element at an index. NONE where the token has no such factor. */
 xfc_int xfc_token_sequence(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
 xfc_int xfc_token_position(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
-/* The op's nest without axes of one step; NULL if it has none. An index symbol for a dim. */
-xfc_nest *xfc_unpad_nest(const xfc_unpad *, const xfc_op *);
+/* An index symbol for a dim. */
 xfc_int xfc_unpad_axis(const xfc_unpad *, xfc_int extent);
 /* Does it neither reduce nor scan? */
 static inline bool xfc_unpad_is_parallel(const xfc_nest *nest) {
