@@ -111,7 +111,8 @@ static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error)
     XF_TRY(open_plans(m, error));
     if (variants_damaged(xf_variants))
         return xf_fail(error, XF_E_IO, "the file is damaged: its table of code variants is not what xfc wrote");
-    if (o->device.device_type != 0 && o->device.device_type != 1)
+    m->device = xf_device_find(o->device.device_type);
+    if (!m->device)
         return xf_fail(error, XF_E_DEVICE, "device type %d: this artefact has CPU code only",
                        (int)o->device.device_type);
     if (o->flags & ~XF_OPEN_VERIFY)
@@ -119,6 +120,7 @@ static xf_status model_init(xf_model *m, const xf_open_opts *o, xf_error *error)
     const char *forced = o->isa && *o->isa ? o->isa : getenv("XF_ISA");
     XF_TRY(xf_variant_pick(xf_variants, forced && *forced ? forced : NULL, &m->variant, error));
     XF_TRY(xf_weights_open(m, o, error));
+    XF_TRY(xf_weights_place(m, error));
     return xf_signature_make(m, error);
 }
 
@@ -277,6 +279,7 @@ static xf_status infer(const request *r, xf_tensor *out, size_t n_out) {
 }
 
 typedef struct {
+    const xf_dev *device;
     int32_t threads;
     size_t *bytes;
 } size_of_run;
@@ -284,7 +287,7 @@ typedef struct {
 static xf_status answer_size(const xf_plan *p, const int64_t *values, void *user, xf_error *error) {
     const size_of_run *s = user;
     xf_layout layout;
-    XF_TRY(xf_layout_make(p, values, xf_thread_count(s->threads), NULL, &layout, error));
+    XF_TRY(xf_layout_make(p, s->device, values, xf_thread_count(s->threads), NULL, &layout, error));
     *s->bytes = layout.total + XF_ALIGN - 1; /* the arena may start anywhere */
     return XF_OK;
 }
@@ -293,7 +296,7 @@ static xf_status size_run(const request *r, int32_t threads, size_t *bytes) {
     if (!r->model || !bytes)
         return xf_fail(xf_thread_error(), XF_E_ARG, "workspace_size: the %s is NULL",
                        r->model ? "result pointer" : "model");
-    return answer(r, answer_size, &(size_of_run){threads, bytes});
+    return answer(r, answer_size, &(size_of_run){r->model->device, threads, bytes});
 }
 
 static xf_status api_infer_shapes(const xf_model *m, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out) {

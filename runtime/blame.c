@@ -8,13 +8,14 @@
 #include <string.h>
 
 typedef struct {
+    const xf_dev *device; /* of data */
     const xf_arg *arg;
     const char *data;
     int64_t dims[XF_MAX_RANK], n;
 } array;
 
 static array array_of(const xf_ctx *c, const xf_arg *a, const void *data) {
-    array x = {.arg = a, .data = data, .n = 1};
+    array x = {.device = c->model->device, .arg = a, .data = data, .n = 1};
     xf_arg_shape(c->plan, a, c->values, x.dims);
     for (uint32_t d = 0; d < a->n_dims; d++) x.n *= x.dims[d]; /* fits: the run has such an array */
     return x;
@@ -23,15 +24,16 @@ static array array_of(const xf_ctx *c, const xf_arg *a, const void *data) {
 static int64_t integer_at(const array *x, int64_t i) {
     uint32_t bytes = xf_arg_bytes(x->arg), unused = 64 - 8 * bytes;
     uint64_t bits = 0;
-    memcpy(&bits, x->data + (size_t)i * bytes, bytes);
+    x->device->copy(&bits, x->data + (size_t)i * bytes, bytes);
     bool is_signed = (x->arg->dtype & 0xffu) == 0;
     return is_signed ? (int64_t)(bits << unused) >> unused : (int64_t)bits;
 }
 
 static bool is_zero(const array *x, int64_t i) {
-    static const char zeros[8] = {0};
+    uint64_t bits = 0;
     uint32_t bytes = xf_arg_bytes(x->arg);
-    return memcmp(x->data + (size_t)i * bytes, zeros, bytes) == 0;
+    x->device->copy(&bits, x->data + (size_t)i * bytes, bytes);
+    return bits == 0;
 }
 
 /* The input that marks padding, if it has a mark for each element of x. */

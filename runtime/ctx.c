@@ -2,15 +2,15 @@
  *
  *   arena  [ workspace of the plan | scratch of worker 0, 1, ... | outputs that the caller left to the context ]
  *
+ * Where callers' memory is not the device's, copies of all inputs stand before the outputs, which are all there.
+ *
  * Everything whose size depends on the plan alone is one block allocated with the context. Everything whose size
  * depends on dims is in the arena: the caller's, which never grows, or the context's own, which grows to the largest
  * run so far and is not shrunk. So a run in the steady state allocates nothing.
  */
-#define _GNU_SOURCE
 #include "runtime/runtime.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* --- layout --- */
 
@@ -33,16 +33,20 @@ static int64_t most_scratch(const xf_plan *p, const int64_t *values) {
     return most < INT64_MAX - XF_ALIGN ? xf_scratch_stride(most) : most;
 }
 
-xf_status xf_layout_make(const xf_plan *p, const int64_t *values, int32_t threads, const bool *ours, xf_layout *l,
-                         xf_error *error) {
+xf_status xf_layout_make(const xf_plan *p, const xf_dev *device, const int64_t *values, int32_t threads,
+                         const bool *ours, xf_layout *l, xf_error *error) {
     size_t at = 0, bytes;
     if (values[p->head->work_bytes] < 0) return xf_fail(error, XF_E_INTERNAL, "the planned workspace is negative");
     bool fits = advance(&at, (size_t)values[p->head->work_bytes], 1);
     l->scratch = at;
     fits = fits && advance(&at, (size_t)most_scratch(p, values), (size_t)threads);
+    l->inputs = at;
+    for (uint32_t i = 0; i < p->head->n_inputs && fits && !device->is_host; i++)
+        fits = xf_arg_size(p, xf_plan_input(p, i), values, &bytes) && advance(&at, bytes, 1);
     l->outputs = at;
     for (uint32_t i = 0; i < p->head->n_outputs && fits; i++)
-        if (!ours || ours[i]) fits = xf_arg_size(p, xf_plan_output(p, i), values, &bytes) && advance(&at, bytes, 1);
+        if (!ours || ours[i] || !device->is_host)
+            fits = xf_arg_size(p, xf_plan_output(p, i), values, &bytes) && advance(&at, bytes, 1);
     l->total = at;
     return fits ? XF_OK : xf_fail(error, XF_E_NOMEM, "the workspace for these dims is larger than the address space");
 }
@@ -50,18 +54,17 @@ xf_status xf_layout_make(const xf_plan *p, const int64_t *values, int32_t thread
 /* --- arena --- */
 
 static xf_status grow(xf_ctx *c, size_t bytes) {
-    enum { HUGE_PAGE = 2 << 20 };
-    free(c->arena); /* first: nothing in it outlives a run, and the peak stays low */
+    const xf_dev *device = c->model->device;
+    device->release(c->arena, c->arena_bytes); /* first: nothing in it outlives a run, and the peak stays low */
     c->arena = NULL;
     c->arena_bytes = 0;
-    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : XF_ALIGN;
+    size_t align = bytes >= XF_HUGE_PAGE ? XF_HUGE_PAGE : XF_ALIGN;
     if (bytes > SIZE_MAX - align)
         return xf_fail(&c->error, XF_E_NOMEM, "out of memory: the run needs %zu bytes", bytes);
     size_t size = (bytes + align - 1) / align * align;
-    c->arena = aligned_alloc(align, size);
+    c->arena = device->alloc(size);
     if (!c->arena) return xf_fail(&c->error, XF_E_NOMEM, "out of memory: the run needs %zu bytes", bytes);
     c->arena_bytes = size;
-    if (align == HUGE_PAGE) madvise(c->arena, size, MADV_HUGEPAGE); /* fewer TLB misses; no matter if refused */
     return XF_OK;
 }
 
@@ -114,7 +117,7 @@ static size_t carve(xf_ctx *c, char *block, const xf_model *m) {
     return at;
 }
 
-static xf_status check_opts(const xf_ctx_opts *o, xf_error *error) {
+static xf_status check_opts(const xf_model *m, const xf_ctx_opts *o, xf_error *error) {
     if (o->flags & ~(XF_DETERMINISTIC | XF_CHECK_FINITE))
         return xf_fail(error, XF_E_ARG, "xf_ctx_opts.flags is %#x, which has unknown flags", (unsigned)o->flags);
     if (o->num_threads < 0 || o->num_threads > XF_MAX_THREADS)
@@ -123,11 +126,14 @@ static xf_status check_opts(const xf_ctx_opts *o, xf_error *error) {
     if (o->stream) return xf_fail(error, XF_E_DEVICE, "a stream was given, but this artefact has CPU code only");
     if (o->arena_size && !o->arena)
         return xf_fail(error, XF_E_ARG, "arena_size is %zu, but arena is NULL", o->arena_size);
+    if (o->arena && !m->device->is_host)
+        return xf_fail(error, XF_E_DEVICE, "an arena was given, but the model runs in memory of device type %d",
+                       (int)m->device->where.device_type);
     return XF_OK;
 }
 
 xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_error *error) {
-    XF_TRY(check_opts(o, error));
+    XF_TRY(check_opts(m, o, error));
     xf_ctx *c = calloc(1, carve(NULL, NULL, m));
     if (!c) return xf_fail(error, XF_E_NOMEM, "out of memory");
     carve(c, (char *)c, m);
@@ -155,7 +161,7 @@ xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_erro
 
 void xf_ctx_destroy(xf_ctx *c) {
     xf_pool_destroy(c->own_pool);
-    if (c->own_arena) free(c->arena);
+    if (c->own_arena) c->model->device->release(c->arena, c->arena_bytes);
     free(c->times);
     free(c);
 }

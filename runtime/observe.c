@@ -54,7 +54,7 @@ void xf_tap_step(xf_ctx *c, uint32_t step) {
         int64_t dims[XF_MAX_RANK];
         xf_arg_shape(p, a, c->values, dims);
         xf_tensor value = {.data = xf_step_operand(c, s, s->n_in + i),
-                           .device = {1, 0},
+                           .device = c->model->device->where,
                            .ndim = (int32_t)a->n_dims,
                            .dtype = xf_arg_dtype(a),
                            .shape = dims};

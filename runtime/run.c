@@ -58,35 +58,53 @@ static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf
     return check_overlap(c, i, in, out);
 }
 
+/* The next place in the arena for so many bytes. */
+static void *take(char **next, size_t bytes) {
+    void *at = *next;
+    *next += (bytes + XF_ALIGN - 1) / XF_ALIGN * XF_ALIGN;
+    return at;
+}
+
+/* Where steps read it. */
+static void *place_input(xf_ctx *c, size_t i, const xf_tensor *in, char **next) {
+    const xf_dev *device = c->model->device;
+    char *given = xf_tensor_start(in);
+    if (device->is_host) return given ? given : c->work; /* no elements: any address will do */
+    size_t bytes = bytes_of(c, xf_plan_input(c->plan, i));
+    void *at = take(next, bytes);
+    if (given) device->copy(at, given, bytes);
+    return at;
+}
+
 /* Checks outputs, gets the memory, and fixes every address of the run. */
 static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
     const xf_plan *p = c->plan;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) XF_TRY(check_output(c, i, in, out));
     xf_layout layout;
-    XF_TRY(xf_layout_make(p, c->values, c->threads, c->ours, &layout, &c->error));
+    XF_TRY(xf_layout_make(p, c->model->device, c->values, c->threads, c->ours, &layout, &c->error));
     XF_TRY(xf_arena_reserve(c, layout.total, &c->work));
     c->scratch = c->work + layout.scratch;
-    char *next = c->work + layout.outputs;
-    for (uint32_t i = 0; i < p->head->n_inputs; i++) {
-        c->in_data[i] = xf_tensor_start(&in[i]);
-        if (!c->in_data[i]) c->in_data[i] = c->work; /* no elements: any address will do */
-    }
+    char *next = c->work + layout.inputs;
+    for (uint32_t i = 0; i < p->head->n_inputs; i++) c->in_data[i] = place_input(c, i, &in[i], &next);
+    next = c->work + layout.outputs;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) {
-        c->out_data[i] = c->ours[i] ? next : xf_tensor_start(&out[i]);
-        if (c->ours[i]) next += (bytes_of(c, xf_plan_output(p, i)) + XF_ALIGN - 1) / XF_ALIGN * XF_ALIGN;
+        bool placed = c->ours[i] || !c->model->device->is_host;
+        c->out_data[i] = placed ? take(&next, bytes_of(c, xf_plan_output(p, i))) : xf_tensor_start(&out[i]);
     }
     return XF_OK;
 }
 
 static void report_outputs(xf_ctx *c, xf_tensor *out) {
     const xf_plan *p = c->plan;
+    const xf_dev *device = c->model->device;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) {
-        if (!c->ours[i]) continue;
         const xf_arg *a = xf_plan_output(p, i);
+        if (!c->ours[i] && !device->is_host) device->copy(xf_tensor_start(&out[i]), c->out_data[i], bytes_of(c, a));
+        if (!c->ours[i]) continue;
         xf_arg_shape(p, a, c->values, c->out_dims[i]);
         c->given[i] = c->out_data[i];
         out[i] = (xf_tensor){.data = c->out_data[i],
-                             .device = {1, 0},
+                             .device = device->where,
                              .ndim = (int32_t)a->n_dims,
                              .dtype = xf_arg_dtype(a),
                              .shape = c->out_dims[i]};
@@ -108,10 +126,16 @@ static xf_status check_finite(xf_ctx *c) {
         if (code != 2 && code != 4) continue;
         uint64_t exponent = code == 4 ? 0x7f80u : size == 2 ? 0x7c00u : size == 4 ? 0x7f800000u : 0x7ff0000000000000u;
         size_t bytes = bytes_of(c, a);
-        for (size_t at = 0; at < bytes; at += size)
-            if (!finite_at((const unsigned char *)c->out_data[i] + at, size, exponent))
+        unsigned char part[4096];
+        for (size_t at = 0; at < bytes; at += size) {
+            size_t from = at % sizeof part, left = bytes - at;
+            if (from == 0)
+                c->model->device->copy(part, (const char *)c->out_data[i] + at,
+                                       left < sizeof part ? left : sizeof part);
+            if (!finite_at(part + from, size, exponent))
                 return xf_fail(&c->error, XF_E_RANGE, "output %u '%s': element %zu is not finite", i,
                                xf_plan_str(p, a->name), at / size);
+        }
     }
     return XF_OK;
 }
@@ -122,7 +146,7 @@ static void *operand_address(const xf_ctx *c, const xf_operand *o) {
     switch (o->space) {
     case XF_SPACE_INPUT: return c->in_data[o->index];
     case XF_SPACE_OUTPUT: return c->out_data[o->index];
-    case XF_SPACE_WEIGHT: return (char *)(uintptr_t)c->model->weights + o->offset; /* kernels only read it */
+    case XF_SPACE_WEIGHT: return (char *)(uintptr_t)c->model->placed + o->offset; /* kernels only read it */
     default: return c->work + c->values[o->value];
     }
 }
@@ -138,10 +162,11 @@ static xf_status step_failed(xf_ctx *c, uint32_t step, int32_t status) {
     return xf_fail(&c->error, XF_E_INTERNAL, "parallel_for answered %d while running node %s", (int)status, nodes);
 }
 
-int32_t xf_run_tasks(const xf_ctx *c, xf_kernel_fn body, void *arg, int64_t tasks, int64_t grain) {
-    if (tasks <= 0) return 0;
-    if (c->threads == 1 || tasks <= grain) return body(arg, 0, tasks, 0);
-    return c->parallel(c->pool, tasks, grain < 1 ? 1 : grain, body, arg);
+int32_t xf_launch(const xf_ctx *c, xf_kernel_fn body, void *frame, int64_t tasks, int64_t grain) {
+    const xf_dev *device = c->model->device;
+    int32_t status = device->launch(c, body, frame, tasks, grain);
+    device->wait(c);
+    return status;
 }
 
 static int32_t run_kernel(xf_ctx *c, const xf_step_info *s, uint32_t index) {
@@ -153,7 +178,7 @@ static int32_t run_kernel(xf_ctx *c, const xf_step_info *s, uint32_t index) {
                       .scratch_stride = xf_scratch_stride(c->values[s->scratch]),
                       .error = &c->range_error,
                       .step = index};
-    return xf_run_tasks(c, c->model->variant->kernels[s->kernel], &frame, c->values[s->tasks], c->values[s->grain]);
+    return xf_launch(c, c->model->variant->kernels[s->kernel], &frame, c->values[s->tasks], c->values[s->grain]);
 }
 
 static xf_status run_step(xf_ctx *c, uint32_t index) {
@@ -172,7 +197,8 @@ static xf_status run_span(xf_ctx *c, uint32_t i, uint32_t end);
 static xf_status run_branch(xf_ctx *c, uint32_t at) {
     const xf_step_info *s = &c->plan->steps[at];
     uint32_t first = at + 1, other = first + s->kernel;
-    bool yes = *(const unsigned char *)xf_step_operand(c, s, 0) != 0;
+    unsigned char yes;
+    c->model->device->copy(&yes, xf_step_operand(c, s, 0), 1);
     XF_TRY(yes ? run_span(c, first, other) : run_span(c, other, first + s->span));
     int32_t status = 0;
     return s->n_numbers ? xf_host_step(c, s, &status) : XF_OK;

@@ -8,12 +8,14 @@
  *   step.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *   check.c      checksums                                  blame.c   which index was out of range
+ *   device_cpu.c, devices.c  whose memory, who runs steps (device.h)
  *   cpu_level.c  what this CPU runs
  *
  * The only mutable state outside models and contexts is the calling thread's error text (api.c).
  */
 #ifndef XFC_RUNTIME_H
 #define XFC_RUNTIME_H
+#include "runtime/device.h"
 #include "runtime/plan.h"
 #include "xf.h"
 #include <stdatomic.h>
@@ -25,6 +27,7 @@
 #endif
 
 #define XF_ALIGN 64u /* of everything placed in a workspace, and of weights */
+#define XF_HUGE_PAGE ((size_t)2 << 20)
 #define XF_TRY(expr)                                                                                                   \
     do {                                                                                                               \
         xf_status xf_try_ = (expr);                                                                                    \
@@ -51,7 +54,9 @@ struct xf_model {
     const unsigned char *weights; /* 64-byte aligned; NULL if the model has none */
     xf_file file;                 /* mapping behind them, */
     void *copy;                   /* or an aligned copy */
-    bool verify;                  /* read them all when opened */
+    const xf_dev *device;
+    const char *placed; /* the weights in memory of the device */
+    bool verify;        /* read them all when opened */
     char *signature;
     uint32_t n_steps, max_values;       /* of all plans; of one plan */
     uint32_t max_operands, max_numbers; /* of one step */
@@ -110,6 +115,7 @@ xf_status xf_read_opts(void *to, size_t size, const void *from, const char *type
 
 /* weights.c */
 xf_status xf_weights_open(xf_model *, const xf_open_opts *, xf_error *);
+xf_status xf_weights_place(xf_model *, xf_error *); /* where steps of the device read them */
 void xf_weights_close(xf_model *);
 
 /* signature.c */
@@ -161,19 +167,19 @@ static inline int64_t xf_scratch_stride(int64_t bytes) {
 
 /* ctx.c: where things lie in an arena, for these values. */
 typedef struct {
-    size_t scratch, outputs, total;
+    size_t scratch, inputs, outputs, total;
 } xf_layout; /* where they start; the workspace proper is at 0 */
-/* ours: which outputs are placed; NULL: all. */
-xf_status xf_layout_make(const xf_plan *, const int64_t *values, int32_t threads, const bool *ours, xf_layout *,
-                         xf_error *);
+/* ours: which outputs are placed; NULL: all. Where memory of the device is not the host's, all outputs and inputs are. */
+xf_status xf_layout_make(const xf_plan *, const xf_dev *, const int64_t *values, int32_t threads, const bool *ours,
+                         xf_layout *, xf_error *);
 xf_status xf_arena_reserve(xf_ctx *, size_t bytes, char **base); /* base: aligned to XF_ALIGN, with room for bytes */
 xf_status xf_ctx_create(xf_model *, const xf_ctx_opts *, xf_ctx **, xf_error *);
 void xf_ctx_destroy(xf_ctx *);
 
 /* run.c */
 void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */
-/* Tasks 0 .. tasks - 1 of a step by the context's workers, `grain` at least to each; what the host's parallel_for answers. */
-int32_t xf_run_tasks(const xf_ctx *, xf_kernel_fn body, void *arg, int64_t tasks, int64_t grain);
+/* Runs the tasks of a step on the device, and waits for them. */
+int32_t xf_launch(const xf_ctx *, xf_kernel_fn body, void *frame, int64_t tasks, int64_t grain);
 /* NULL: the entry that serves the inputs (xf_bind_run). */
 xf_status xf_run(xf_ctx *, const xf_entry *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
 

@@ -52,7 +52,7 @@ static int32_t call(const xf_ctx *c, const xf_step_info *s) {
     xk_work work = j.routine->work(&j.call);
     j.scratch = c->scratch;
     j.scratch_stride = xf_scratch_stride(work.scratch);
-    return xf_run_tasks(c, run_tasks, &j, work.tasks, work.grain);
+    return xf_launch(c, run_tasks, &j, work.tasks, work.grain);
 }
 
 /* The first symbol that is not where its range says: of the others the range may be nonsense. */
@@ -74,7 +74,8 @@ static xf_status define(xf_ctx *c, const xf_step_info *s) {
     const xf_plan *p = c->plan;
     uint32_t sizes = s->kind == XF_STEP_BRANCH ? s->n_in + s->n_out - 1 : 0;
     const int64_t *from = s->n_numbers ? xf_step_operand(c, s, sizes) : NULL;
-    for (uint32_t i = 0; i < s->n_numbers; i += 3) c->values[p->numbers[s->first_number + i]] = from[i / 3];
+    for (uint32_t i = 0; i < s->n_numbers; i += 3)
+        c->model->device->copy(&c->values[p->numbers[s->first_number + i]], &from[i / 3], sizeof *from);
     bool fits = s->n_numbers == 0 || xf_plan_eval_again(p, c->values);
     XF_TRY(out_of_range(c, s));
     if (!fits) return xf_fail(&c->error, XF_E_SHAPE, "a size that comes from data is too large");

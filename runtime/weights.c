@@ -142,7 +142,21 @@ xf_status xf_weights_open(xf_model *m, const xf_open_opts *o, xf_error *error) {
     return use_own(m, path, error);
 }
 
+xf_status xf_weights_place(xf_model *m, xf_error *error) {
+    size_t bytes = (size_t)xf_model_plan(m)->head->weight_bytes;
+    m->placed = (const char *)m->weights;
+    if (!m->weights || m->device->is_host) return XF_OK;
+    void *to = m->device->alloc(bytes);
+    m->placed = to;
+    if (!to) return xf_fail(error, XF_E_NOMEM, "out of memory for the weights (%zu bytes)", bytes);
+    m->device->copy(to, m->weights, bytes);
+    return XF_OK;
+}
+
 void xf_weights_close(xf_model *m) {
+    if (m->placed && !m->device->is_host)
+        m->device->release((void *)(uintptr_t)m->placed, (size_t)xf_model_plan(m)->head->weight_bytes);
+    m->placed = NULL;
     free(m->copy);
     xf_file_unmap(&m->file);
     m->copy = NULL;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 extern int failures;
-extern const char *path_a, *path_b, *path_c, *path_p, *path_pn;
+extern const char *path_a, *path_b, *path_c, *path_p, *path_pn, *path_guarded_a, *path_guarded_c, *path_guarded_p;
 
 #define CHECK(cond)                                                                                                    \
     do {                                                                                                               \
@@ -54,5 +54,6 @@ void test_threads(void);            /* test_threads.c */
 void test_files(void);              /* test_files.c */
 void test_host(void);               /* test_host.c */
 void test_packed(void);             /* test_packed.c */
+void test_device(void);             /* test_device.c */
 
 #endif
