@@ -301,6 +301,14 @@ xfc_graph *xf_parse_file(xfc_ctx *ctx, const char *path, bool verify) {
     return NULL;
 }
 
+void xf_note(const char *tool, bool json, const char *text) {
+    xfc_diag d = {.is_note = true, .text = text};
+    if (json)
+        xfc_diags_print(&(xfc_ctx){.diags = &d, .n_diags = 1}, stderr, true);
+    else
+        fprintf(stderr, "%s: note: %s\n", tool, text);
+}
+
 int xf_report_diags(const xfc_ctx *ctx, bool as_json) {
     xfc_status worst = XFC_OK;
     xfc_diags_print(ctx, stderr, as_json);

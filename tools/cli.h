@@ -32,6 +32,8 @@ typedef struct {
  * the exit code (--help, --version: 1, bad usage: 3). A value called `a|b` must be one of these words. */
 int xf_cli_parse(const xf_cli *, xfc_ctx *, int argc, char **argv, xf_cli_list *rest);
 /* One line on stderr; answers the exit code, 2. */
+/* "xfc: note: TEXT" on stderr, or as --diagnostics=json wants it. */
+void xf_note(const char *tool, bool json, const char *text);
 int xf_cli_wrong(const char *tool, const char *fmt, ...) XFC_PRINTF(2, 3);
 /* Numbers of options: false with a message if the text is none in range. NULL leaves out as it is. option: with dashes. */
 bool xf_cli_int(const char *tool, const char *option, const char *text, int64_t least, int64_t most, int64_t *out);

@@ -13,6 +13,7 @@
 #include "runtime/runtime.h"
 #include "tools/cli.h"
 #include "tools/guard.h"
+#include "tools/measure.h"
 #include "tools/pass_cli.h"
 
 #include <errno.h>
@@ -236,11 +237,7 @@ static void tell_padding(const options *o, const xfc_graph *g) {
     static const char remedy[] = "padding removed; --unpad=off keeps the model's values";
     xfc_buf text = {.arena = o->ctx->arena};
     if (!xf_padding_text(g, &text)) return;
-    xfc_diag d = {.is_note = true, .text = xfc_sprintf(o->ctx->arena, "%s (%s)", text.text, remedy)};
-    if (as_json(o))
-        xfc_diags_print(&(xfc_ctx){.diags = &d, .n_diags = 1}, stderr, true);
-    else
-        fprintf(stderr, "xfc: note: %s\n", d.text);
+    xf_note("xfc", as_json(o), xfc_sprintf(o->ctx->arena, "%s (%s)", text.text, remedy));
 }
 
 /* The model or its external data, by whatever name. */
@@ -250,6 +247,51 @@ static bool replaces_input(const options *o) {
     if (!lost && as_sidecar(o) && xfc_was_read(o->ctx, sidecar)) lost = sidecar;
     if (lost) xf_cli_wrong("xfc", "-o %s: '%s' was read and would be lost; choose another -o", o->output, lost);
     return lost != NULL;
+}
+
+static int compile(options *o, const char *path);
+
+/* The exact program for this machine, in a temporary folder, beside the one that was written. */
+static void measure(const options *o, const char *path) {
+    options exact = {.march = "native",
+                     .opt = o->opt,
+                     .linker = o->linker,
+                     .dims = o->dims,
+                     .shapes = o->shapes,
+                     .taps = o->taps,
+                     .quiet = true,
+                     .overridable = o->overridable,
+                     .follow_links = o->follow_links,
+                     .pass_opts = o->pass_opts,
+                     .bisect_limit = -1,
+                     .ctx = xfc_ctx_new()};
+    const char *base = getenv("TMPDIR");
+    char *dir = xfc_sprintf(o->ctx->arena, "%s/xfc-XXXXXX", base && *base ? base : "/tmp");
+    exact.pass_opts.compute = XFC_OFF;
+    exact.ctx->leftovers = o->ctx->leftovers;
+    if (mkdtemp(dir)) {
+        xfc_leftover_add(o->ctx->leftovers, dir);
+        exact.output = xfc_sprintf(o->ctx->arena, "%s/exact.so", dir);
+        if (compile(&exact, path) == 0) xf_measure("--compute=bf16", as_json(o), o->output, exact.output);
+        xfc_remove_tree(dir);
+        xfc_leftover_drop(o->ctx->leftovers, dir);
+    }
+    xfc_ctx_free(exact.ctx);
+}
+
+/* What --compute did is said: nothing, or how inexact it is. */
+static void tell_compute(const options *o, const xfc_graph *g, const char *path, bool ran) {
+    bool done = false;
+    for (uint32_t i = 0; i < g->n_meta; i += 2) done |= !strcmp(g->meta[i], "compute");
+    if (!done)
+        xf_note(
+            "xfc", as_json(o),
+            "--compute=bf16 has no effect: the model has no product of f32 with a weight of an even number of rows");
+    else if (ran)
+        measure(o, path);
+    else
+        xf_note("xfc", as_json(o),
+                "--compute=bf16: how far results are off is measured where a file of --emit=lib is written");
 }
 
 /* From a graph as read to what was asked for. */
@@ -268,6 +310,8 @@ static int build(options *o, const xfc_backend *backend, xfc_entries *e, const c
                : !strcmp(emit, "ir") ? emit_ir(o, g)
                                      : emit_one(o, backend, g);
     if (!code && !o->quiet) tell_padding(o, g);
+    if (!code && !o->quiet && o->pass_opts.compute == XFC_FORCE)
+        tell_compute(o, g, path, !strcmp(emit, "lib") && strcmp(o->output, "-") != 0);
     return code;
 }
 

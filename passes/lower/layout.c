@@ -10,6 +10,8 @@
  * shares the packs). Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
  * are the depth of their panels, so a sequence may begin anywhere. The layout is the same for every ISA: panels of
  * XFC_PANEL columns. Types without tiles (ir/contract.h) stay plain nests.
+ * --compute=bf16 is done here, too: the operands of products with weights are rounded to bf16, the result is f32. Other
+ * products stay as they are, attention's too.
  * When: after legalize, before kernels.
  */
 #include "ir/build.h"
@@ -38,10 +40,25 @@ static xfc_value *grouped(xfc_builder *b, xfc_value *w, uint32_t group) {
     return xfc_b_reshape(b, w, (const xfc_int[]){steps, xfc_int_mul(ctx, n, g)}, 2);
 }
 
+/* As what a product is computed, with --compute=bf16 one of f32 with a weight: of operands rounded to bf16, where pairs
+ * of those have tiles. */
+static xfc_contract contract_of(const xfc_pass *p, const xfc_op *op) {
+    const xfc_value *w = op->in[1].value;
+    xfc_type a = op->in[0].value->type;
+    bool weight = w->type.rank == 2 && xfc_value_is_const(w, NULL);
+    if (p->opts->compute == XFC_FORCE && a.dtype == XFC_F32) {
+        a.dtype = XFC_BF16;
+        const xfc_contract c = xfc_contract_of(p->graph->ctx, &a, weight);
+        if (c.a == XFC_BF16 && xfc_tile_for(p->target, &c)) return xfc_graph_meta(p->graph, "compute", "bf16"), c;
+        a.dtype = XFC_F32;
+    }
+    return xfc_contract_of(p->graph->ctx, &a, weight);
+}
+
 static bool pack_matmul(xfc_pass *p, xfc_op *op) {
     xfc_value *a = op->in[0].value, *w = op->in[1].value, *y;
     if (a->type.rank < 2 || w->type.rank < 2 || w->type.rank > XFC_MAX_RANK - 1) return false;
-    const xfc_contract c = xfc_contract_of(p->graph->ctx, &a->type, w->type.rank == 2 && xfc_value_is_const(w, NULL));
+    const xfc_contract c = contract_of(p, op);
     if (!xfc_tile_for(p->target, &c) || (w->type.rank != 2 && w->type.rank != a->type.rank)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     uint32_t n_attr = c.group > 1 ? 3 : 1;
