@@ -55,7 +55,8 @@ static void add_step(maker *m, const xfc_op *op) {
 }
 
 static void add_steps(maker *m, const xfc_graph *g) {
-    xfc_foreach_op_deep(op, g) if (op->code == XFC_OP_KERNEL) add_step(m, op);
+    xfc_foreach_op_deep(op, g)
+        if (op->code == XFC_OP_KERNEL) add_step(m, op);
 }
 
 static uint32_t count_kernels(const xfc_graph *g) {

@@ -210,7 +210,8 @@ static void add_symbols(blob *b) {
 
 /* --- arguments and checks --- */
 
-static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
+/* loc: whose it is, where it has a size that data decides. */
+static uint32_t add_arg(blob *b, const char *name, const xfc_type *t, const xfc_loc *loc) {
     xf_arg a = {.name = string(b, name),
                 .dtype = xfc_dtype_dlpack(t->dtype),
                 .first_dim = b->n_dims,
@@ -220,6 +221,7 @@ static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
         const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
         xf_dim dim = {.value = value_of(b, t->dim[d]),
                       .name = info->kind == XFC_INT_SYMBOL && info->sym != XFC_SYM_SIZE ? string(b, info->name) : 0};
+        dim.most = xfc_defined_in(&b->defined, t->dim[d]) ? most_of(b, t->dim[d], loc) : dim.value;
         xfc_push(b->arena, b->dims, b->n_dims, b->cap_dims) = dim;
     }
     xfc_push(b->arena, b->args, b->n_args, b->cap_args) = a;
@@ -228,8 +230,8 @@ static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
 
 static void add_signature(blob *b) {
     const xfc_graph *g = b->g;
-    for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
-    for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
+    for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type, &g->last->loc);
+    for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type, &g->last->loc);
 }
 
 /* Of what is known behind this op of g, or when g begins (see xfc_constraint_known), by `step`. */
@@ -327,7 +329,8 @@ static void add_range(blob *b, const xfc_op *op, const xfc_nest *n, const xfc_sc
     if (from->op != XFC_S_LOAD || from->arg[0] != XFC_NO_ARG || from->u.access->buffer >= op->n_in) return;
     if (!knowable(b, info.lo) || !knowable(b, info.hi) || xfc_dtype_is_float(from->dtype)) return;
     const xfc_value *v = op->in[from->u.access->buffer].value;
-    xf_range r = {.step = b->n_steps, .operand = from->u.access->buffer, .arg = add_arg(b, v->name, &v->type)};
+    xf_range r = {
+        .step = b->n_steps, .operand = from->u.access->buffer, .arg = add_arg(b, v->name, &v->type, &op->loc)};
     r.lo = value_of(b, info.lo), r.hi = value_of(b, info.hi), r.wrap = let->wrap;
     r.node = string(b, let->node), r.table = string(b, table_of(b, op, n, let->u.index));
     xfc_push(b->arena, b->ranges, b->n_ranges, b->cap_ranges) = r;
@@ -364,7 +367,7 @@ static void add_step(blob *b, const xfc_kernel_step *from) {
     s.form = string(b, k->form);
     s.flops = xfc_int_known(flops) ? value_of(b, flops) : XF_VAL_NONE;
     s.first_out_arg = b->n_args;
-    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
+    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type, &op->loc);
     add_nodes(b, k->fused, k->n_fused, &s);
     add_step_ranges(b, op);
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
@@ -397,14 +400,14 @@ static void add_host_step(blob *b, const xfc_op *op) {
         s.kind = XF_STEP_CALL;
         uint32_t n = xfc_routine_numbers(op, number);
         for (uint32_t i = 0; i < n; i++) add_number(b, value_of(b, number[i]));
-        for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type);
+        for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type, &op->loc);
     } else {
         s.kernel = 0;
         add_defines(b, op);
     }
     s.n_numbers = b->n_numbers - s.first_number;
     s.first_out_arg = b->n_args;
-    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
+    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type, &op->loc);
     for (uint32_t i = 0; i < n_in; i++) add_operand(b, op->graph, op->in[i].value);
     for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i]);
     s.tasks = s.grain = value_of(b, xfc_int_const(b->ctx, 1));

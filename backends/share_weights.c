@@ -4,6 +4,7 @@
  * packed in the same way; what only another has is added behind those of the first.
  */
 #include "backends/backend.h"
+#include "ir/program.h"
 #include <string.h>
 
 enum { ALIGN = 64 };
@@ -66,7 +67,9 @@ void xfc_share_weights(xfc_graph *g, xfc_graph *other) {
         xfc_map_set(&moved, q->weight_offset[i], at + 1);
     }
     p->weight_bytes = (p->weight_bytes + ALIGN - 1) / ALIGN * ALIGN;
-    move_places(other->ctx, q, &moved);
+    uint32_t n;
+    xfc_graph **tree = xfc_graph_tree(other, scratch, &n);
+    for (uint32_t i = 0; i < n; i++) move_places(other->ctx, tree[i]->plan, &moved);
     q->weight = p->weight;
     q->weight_offset = p->weight_offset;
     q->n_weights = p->n_weights;

@@ -142,6 +142,15 @@ bool xfc_graph_requires(const xfc_graph *g, xfc_int a, xfc_int b, unsigned ones)
     return false;
 }
 
+xfc_requirements xfc_graph_swap_requirements(xfc_graph *g, xfc_requirements with) {
+    xfc_requirements was = {g->constraint, g->n_constraints, g->cap_constraints, g->constraint_of};
+    g->constraint = with.constraint;
+    g->n_constraints = with.n;
+    g->cap_constraints = with.cap;
+    g->constraint_of = with.of;
+    return was;
+}
+
 bool xfc_constraint_holds(const xfc_constraint *k, int64_t a, int64_t b) {
     if (k->ones == XFC_UNEQUAL) return a != b;
     return a == b || (k->ones & XFC_A_MAY_BE_1 && a == 1) || (k->ones & XFC_B_MAY_BE_1 && b == 1);

@@ -185,6 +185,13 @@ static inline void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, x
 static inline bool xfc_graph_requires_equal(const xfc_graph *g, xfc_int a, xfc_int b) {
     return xfc_graph_requires(g, a, b, 0);
 }
+/* All that a graph requires, taken out for other requirements: what ops of a part of it require then stands apart. */
+typedef struct {
+    xfc_constraint *constraint;
+    uint32_t n, cap;
+    xfc_map of;
+} xfc_requirements;
+xfc_requirements xfc_graph_swap_requirements(xfc_graph *, xfc_requirements with);
 bool xfc_constraint_holds(const xfc_constraint *, int64_t a, int64_t b);
 bool xfc_graph_requires_size(const xfc_graph *, xfc_int a); /* that a is not negative */
 

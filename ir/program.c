@@ -111,8 +111,8 @@ xfc_graph **xfc_graph_tree(xfc_graph *g, xfc_arena *arena, uint32_t *n) {
     xfc_graph **list = NULL, *body[XFC_MAX_BODIES];
     uint32_t count = 0, cap = 0;
     xfc_push(arena, list, count, cap) = g;
-    xfc_foreach_op_deep(op, g) for (uint32_t i = 0, k = xfc_op_bodies(op, body); i < k; i++)
-        xfc_push(arena, list, count, cap) = body[i];
+    xfc_foreach_op_deep(op, g)
+        for (uint32_t i = 0, k = xfc_op_bodies(op, body); i < k; i++) xfc_push(arena, list, count, cap) = body[i];
     for (uint32_t i = 0; i < count / 2; i++) {
         xfc_graph *other = list[i];
         list[i] = list[count - 1 - i];

@@ -13,8 +13,8 @@
 /* Kernels of attention, and routines, which find the tokens of a padded batch. */
 static uint32_t gains(const xfc_graph *g) {
     uint32_t n = 0;
-    xfc_foreach_op_deep(op, g) n +=
-        xfc_ops[op->code].call || (op->kernel && strcmp(op->kernel->form, "attention") == 0);
+    xfc_foreach_op_deep(op, g)
+        n += xfc_ops[op->code].call || (op->kernel && strcmp(op->kernel->form, "attention") == 0);
     return n;
 }
 

@@ -211,7 +211,7 @@ static xf_status write_shape(const xf_plan *p, size_t i, const int64_t *values, 
     if (out->shape && out->ndim < (int32_t)a->n_dims)
         return xf_fail(error, XF_E_SHAPE, "output %zu '%s': shape has room for %d dims, the output has %u", i, name,
                        (int)out->ndim, a->n_dims);
-    if (out->shape) xf_arg_shape(p, a, values, out->shape);
+    if (out->shape) xf_arg_most(p, a, values, out->shape);
     out->ndim = (int32_t)a->n_dims;
     out->dtype = xf_arg_dtype(a);
     out->device = (xf_device){1, 0};

@@ -63,7 +63,8 @@ static const char *check_sizes(const xf_plan *p) {
             return "an instruction is damaged";
     }
     for (uint32_t i = 0; i < h->n_dims; i++)
-        if (!value_ok(p, p->dims[i].value) || !string_ok(p, p->dims[i].name)) return "a dim is damaged";
+        if (!value_ok(p, p->dims[i].value) || !value_ok(p, p->dims[i].most) || !string_ok(p, p->dims[i].name))
+            return "a dim is damaged";
     for (uint32_t i = 0; i < h->n_checks; i++) {
         const xf_check *c = &p->checks[i];
         if (!value_ok(p, c->a) || !value_ok(p, c->b) || !string_ok(p, c->what) || c->ones > XF_CHECK_UNEQUAL ||

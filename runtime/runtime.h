@@ -149,7 +149,10 @@ xf_status xf_bind_run(const xf_model *, const xf_tensor *in, size_t n_in, bool d
 /* What must hold between sizes: at entry (step 0), or behind step - 1. */
 xf_status xf_check_sizes(const xf_plan *, uint32_t step, const int64_t *values, xf_error *);
 void xf_arg_shape(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
-/* Bytes of a dense argument; false: a negative dim or overflow. */
+/* The same where data decides dims that are not known yet: the most that they can be. */
+void xf_arg_most(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
+bool xf_arg_from_data(const xf_plan *, const xf_arg *); /* has it such dims? */
+/* Bytes that a dense argument takes at most; false: a negative dim or overflow. */
 bool xf_arg_size(const xf_plan *, const xf_arg *, const int64_t *values, size_t *bytes);
 /* What does not depend on symbols: dtype, rank, dims >= 0, strides, device, pointer, alignment. what: "input" or
  * "output". */

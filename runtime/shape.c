@@ -180,10 +180,20 @@ void xf_arg_shape(const xf_plan *p, const xf_arg *a, const int64_t *values, int6
     for (uint32_t d = 0; d < a->n_dims; d++) dims[d] = values[p->dims[a->first_dim + d].value];
 }
 
+void xf_arg_most(const xf_plan *p, const xf_arg *a, const int64_t *values, int64_t *dims) {
+    for (uint32_t d = 0; d < a->n_dims; d++) dims[d] = values[p->dims[a->first_dim + d].most];
+}
+
+bool xf_arg_from_data(const xf_plan *p, const xf_arg *a) {
+    for (uint32_t d = 0; d < a->n_dims; d++)
+        if (p->dims[a->first_dim + d].value != p->dims[a->first_dim + d].most) return true;
+    return false;
+}
+
 bool xf_arg_size(const xf_plan *p, const xf_arg *a, const int64_t *values, size_t *bytes) {
     int64_t size = xf_arg_bytes(a), dims[XF_MAX_RANK];
     bool empty = false, fits = true;
-    xf_arg_shape(p, a, values, dims);
+    xf_arg_most(p, a, values, dims);
     for (uint32_t d = 0; d < a->n_dims; d++) {
         if (dims[d] < 0) return false;
         empty = empty || dims[d] == 0;

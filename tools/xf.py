@@ -465,7 +465,7 @@ class InferenceSession:
             _check(self._api, status, context.handle)
         finally:
             context.lock.release()
-        return [arrays[self._index[name]] for name in names]
+        return [_written(arrays[i], results[i]) for i in (self._index[name] for name in names)]
 
     def _bind(self, entry, feed):
         """The input tensors, and the arrays that must stay alive as long as they."""
@@ -521,6 +521,12 @@ def _describe(tensor, array, node):
     tensor.dtype = _Dtype(kind, array.dtype.itemsize * 8, 1)
     tensor.ndim, tensor.strides, tensor.byte_offset = array.ndim, None, 0
     tensor.shape = array.ctypes.shape_as(C.c_int64) if array.ndim else None
+
+
+def _written(array, tensor):
+    """The array, or its front where data decided that the output is smaller."""
+    shape = tuple(tensor.shape[d] for d in range(tensor.ndim))
+    return array if shape == array.shape else array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
 
 
 def _copy(t):

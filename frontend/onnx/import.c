@@ -136,7 +136,8 @@ static bool declared(const Onnx__ValueInfoProto *o, uint32_t d, int64_t *out) {
     return *out >= 0 && *out <= XFC_DIM_MAX;
 }
 
-/* Callers can prepare for a size that data decides if the file says which it will be: another is an error of the run. */
+/* A size that data decides is what the file says that it will be: another is an error of the run. Of others callers learn
+ * when the model has run. */
 static xfc_value *as_declared(xfc_importer *im, const Onnx__ValueInfoProto *o, xfc_value *v) {
     const xfc_type *t = &v->type;
     xfc_builder b = im->builder;
@@ -158,20 +159,6 @@ static xfc_value *as_declared(xfc_importer *im, const Onnx__ValueInfoProto *o, x
     return any ? xfc_b_slice(&b, v, start, size, step) : v;
 }
 
-/* No other size that data decides is one of an output. */
-static void check_found_sizes(xfc_importer *im, xfc_value *const *value, const char *const *name, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        bool found = false;
-        for (uint32_t d = 0; d < value[i]->type.rank; d++)
-            found = found || has_found_size(im->ctx, value[i]->type.dim[d]);
-        if (found)
-            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = im->file.path},
-                     "a dim of output '%s' depends on the values of the inputs; make an output of fixed size of it, or "
-                     "declare the size that it will have",
-                     name[i]);
-    }
-}
-
 static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
     const Onnx__GraphProto *g = im->model->graph;
     xfc_value **value = xfc_new_array(im->arena, xfc_value *, g->n_output);
@@ -188,8 +175,6 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
     }
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
     for (size_t i = 0; i < g->n_output; i++) xfc_assert(value[i]);
-    check_found_sizes(im, value, name, g->n_output);
-    if (im->ctx->n_errors) return XFC_ERR_UNSUPPORTED;
     xfc_graph_set_outputs(im->graph, value, name, (uint32_t)g->n_output);
     return XFC_OK;
 }

@@ -69,7 +69,9 @@ static bool read_outputs(xfc_parser *p, outputs *o) {
         xfc_type t;
         const char *name;
         if (o->n == UINT16_MAX) return xfc_ps_fail(p, "more than %d outputs", (int)UINT16_MAX);
-        if (!xfc_ps_type(p, &t) || !xfc_ps_string(p, &name)) return false;
+        bool open = xfc_ps_take_word(p, "_"); /* a symbol of the graph is in it */
+        if (open) t = (xfc_type){.dtype = XFC_DTYPE_COUNT};
+        if ((!open && !xfc_ps_type(p, &t)) || !xfc_ps_string(p, &name)) return false;
         uint32_t n = o->n;
         xfc_push(p->scratch, o->type, n, o->cap_type) = t;
         xfc_push(p->scratch, o->name, o->n, o->cap_name) = name;
@@ -384,7 +386,7 @@ static bool read_return(xfc_parser *p, const outputs *o) {
         return xfc_ps_fail(p, "return has %u operands, the header %u outputs", (unsigned)r.n_in, (unsigned)o->n);
     for (uint32_t i = 0; i < r.n_in; i++) {
         if (!r.in[i]) return xfc_ps_fail(p, "an output cannot be left out");
-        if (xfc_type_same(&r.in[i]->type, &o->type[i])) continue;
+        if (o->type[i].dtype == XFC_DTYPE_COUNT || xfc_type_same(&r.in[i]->type, &o->type[i])) continue;
         xfc_buf is = {.arena = p->scratch};
         xfc_print_type(p->ctx, &is, &r.in[i]->type);
         return xfc_ps_fail(p, "output %u is %s, not what the header says", (unsigned)i, is.text);

@@ -418,8 +418,27 @@ static void name_defined(xfc_printer *p) {
     }
 }
 
+typedef struct {
+    const xfc_defined *defined;
+    const xfc_graph *graph;
+    bool found;
+} own_symbols;
+
+static void find_own(void *user, xfc_int symbol) {
+    own_symbols *o = user;
+    uint64_t at = xfc_map_get(&o->defined->position, symbol.id);
+    o->found = o->found || (at && o->defined->by[at - 1]->graph == o->graph);
+}
+
+/* Is a dim of the type known only behind an op of g? */
+static bool defined_here(const xfc_defined *d, const xfc_graph *g, const xfc_type *t) {
+    own_symbols o = {.defined = d, .graph = g};
+    for (uint32_t k = 0; k < t->rank && d->n; k++) xfc_int_symbols(g->ctx, t->dim[k], find_own, &o);
+    return o.found;
+}
+
 /* All symbols of an entry and of what hangs on it stand with the entry. */
-static void print_header(xfc_printer *p, bool body) {
+static void print_header(xfc_printer *p, bool body, const xfc_defined *d) {
     const xfc_graph *g = p->graph;
     xfc_buf *out = p->out;
     xfc_buf_str(out, "graph ");
@@ -437,7 +456,9 @@ static void print_header(xfc_printer *p, bool body) {
     xfc_buf_str(out, ") -> (");
     for (uint32_t i = 0; i < g->n_out && g->last && i < g->last->n_in; i++) {
         if (i) xfc_buf_str(out, ", ");
-        if (g->last->in[i].value)
+        if (g->last->in[i].value && defined_here(d, g, &g->last->in[i].value->type))
+            xfc_buf_char(out, '_'); /* its symbols are not known yet */
+        else if (g->last->in[i].value)
             xfc_pr_type(p, &g->last->in[i].value->type);
         else
             xfc_buf_char(out, '?');
@@ -544,7 +565,7 @@ static void print_one(xfc_printer *p, const xfc_graph *g, const xfc_defined *d) 
     p->graph = g;
     p->values = (xfc_map){.arena = p->scratch};
     name_values(p);
-    print_header(p, body);
+    print_header(p, body, d);
     print_constraints(p, d, NULL);
     xfc_foreach_op(op, g) {
         const xfc_int *symbol;
@@ -564,8 +585,8 @@ void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opt
     p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.data_at.arena = p.scratch;
     const xfc_defined defined = xfc_defined_of(g, p.scratch);
     print_one(&p, g, &defined);
-    xfc_foreach_op_deep(op, g) for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++)
-        print_one(&p, body[i], &defined);
+    xfc_foreach_op_deep(op, g)
+        for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) print_one(&p, body[i], &defined);
     xfc_arena_free(p.scratch);
 }
 

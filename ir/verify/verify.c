@@ -371,15 +371,6 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     check_content(v, op);
 }
 
-/* Whoever calls the model gives memory for its outputs before it runs. */
-static void check_known_first(xfc_verifier *v, uint32_t output, const xfc_type *t) {
-    const xfc_defined d = xfc_vf_defined(v);
-    for (uint32_t k = 0; k < t->rank && k < XFC_MAX_RANK; k++)
-        if (xfc_int_known(t->dim[k]) && xfc_defined_in(&d, t->dim[k]))
-            xfc_vf_defect(v, "dim %u of output %u is known only while the model runs; unpack it first", (unsigned)k,
-                          (unsigned)output);
-}
-
 static void check_return(xfc_verifier *v) {
     const xfc_graph *g = v->g;
     v->op = NULL;
@@ -392,8 +383,6 @@ static void check_return(xfc_verifier *v) {
         xfc_vf_defect(v, "has %u outputs, but return %u operands", (unsigned)g->n_out, (unsigned)g->last->n_in);
     for (uint32_t i = 0; i < g->n_out; i++)
         if (!g->out_name || !g->out_name[i]) xfc_vf_defect(v, "output %u has no name", (unsigned)i);
-    for (uint32_t i = 0; i < g->last->n_in; i++)
-        if (g->last->in[i].value && !v->nesting) check_known_first(v, i, &g->last->in[i].value->type);
 }
 
 static void check_inputs(xfc_verifier *v, const values *t) {

@@ -162,7 +162,7 @@ typedef struct xf_api {
 
     /* --- planning: reads ndim and shape of `in`, nothing else of them. Text of errors: last_error(NULL) --- */
 
-    /* Output dims for these input dims. out[i].shape: room for out[i].ndim dims, at least the output's rank, which are
+    /* Output dims for these input dims; of one that data decides, the most that it can be. out[i].shape: room for out[i].ndim dims, at least the output's rank, which are
      * written; or NULL, then only rank and dtype are answered. Sets ndim, dtype, device; leaves data, strides and
      * byte_offset alone. */
     xf_status (*infer_shapes)(const xf_model *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
@@ -178,7 +178,8 @@ typedef struct xf_api {
     void (*ctx_destroy)(xf_ctx *); /* NULL is allowed; not while it runs */
     /* Runs the model. in: every input in order, checked completely before anything is written. out: every output in
      * order; each
-     *   data != NULL: written in place. dtype, ndim and shape must be exactly the output's (see infer_shapes), data
+     *   data != NULL: written in place. dtype, ndim and shape must be exactly the output's (see infer_shapes; of one with
+     *   a dim that data decides, run writes the dims that it has into shape, and its elements stand at the front), data
      *   aligned to the
      *                 element and not overlapping any input or other output;
      *   data == NULL: the rest of the struct is ignored and filled on success: data and shape point into the context

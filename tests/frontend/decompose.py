@@ -164,9 +164,26 @@ def ifs():
     both("if gives a value from around it", [NODE("If", ["c"], ["y0"], then_branch=branch("p", [], ["x"]), else_branch=negative)],
          {"x": x, "c": np.array(True)}, [x])
     info = [tensor("x", x, ("n", "m")), h.make_tensor_value_info("c", T.BOOL, ())]
+    # Only the branch that is taken must be able to run.
+    rows = branch("r", [NODE("Gather", ["x", "i"], ["r0"])], ["r0"])
+    for c, i in ((True, [1, 0]), (False, [7, -9])):
+        both(f"if {c} with an index", [NODE("If", ["c"], ["y0"], then_branch=rows, else_branch=negative)],
+             {"x": x, "i": np.array(i), "c": np.array(c)}, [x[[1, 0]] if c else -x])
+    square = branch("q", [NODE("MatMul", ["x", "x"], ["q0"]), NODE("Add", ["q0", "x"], ["q1"])], ["q1"])
+    picky = model_of([NODE("If", ["c"], ["y0"], then_branch=square, else_branch=negative)],
+                     [tensor("x", x, ("n", "m")), h.make_tensor_value_info("c", T.BOOL, ())], 1)
+    run("if of shapes that fit only when taken", picky, [x, np.array(False)], [-x])
+    run("if of shapes that do not fit", picky, [x, np.array(True)], [x], code=1, data=True, message="sizes that must be equal are")
+    # Other sizes in each branch; what stands behind works on either.
     flat = branch("f", [NODE("Flatten", ["x"], ["f0"], axis=0)], ["f0"])
+    for c in (True, False):
+        both(f"if {c} gives other sizes", [NODE("If", ["c"], ["y0"], then_branch=negative, else_branch=flat)], {"x": x, "c": np.array(c)},
+             [-x if c else x.reshape(1, 6)])
+        both(f"if {c} of other sizes", [NODE("If", ["c"], ["t"], then_branch=negative, else_branch=flat), NODE("Exp", ["t"], ["u"]), NODE("ReduceSum", ["u"], ["y0"], keepdims=0)],
+             {"x": x, "c": np.array(c)}, [np.exp(-x if c else x).sum(dtype=np.float32)])
+    flat = branch("f", [NODE("Unsqueeze", ["x", "zero"], ["f0"])], ["f0"], [const("zero", np.array([0]))])
     for name, node, code, message in (
-            ("shapes", NODE("If", ["c"], ["y0"], name="choose", then_branch=negative, else_branch=flat), 3, r"'choose'.*f32\[n, m\] in one branch and f32\[1, "),
+            ("shapes", NODE("If", ["c"], ["y0"], name="choose", then_branch=negative, else_branch=flat), 3, r"'choose'.*f32\[n, m\] in one branch and f32\[1, n, m\]"),
             ("unknown branch", NODE("If", ["c"], ["y0"], then_branch=negative, else_branch=unknown), 3, "Frobnicate is not supported"),
             ("one branch", NODE("If", ["c"], ["y0"], then_branch=negative), 1, "'else_branch' is missing"),
             ("outputs", NODE("If", ["c"], ["y0", "z0"], then_branch=negative, else_branch=flat), 1, "0 inputs and 1 outputs, not 0 and 2"),
@@ -263,8 +280,7 @@ def places():
                   NODE("Add", ["f", "one"], ["a"]), NODE("Mul", ["a", "r"], ["m"]), NODE("ReduceSum", ["m", "axes"], ["y0"], keepdims=0)],
                  {"x": x.astype(dtype)}, [((found + 1) * np.arange(found.shape[1])).sum(1), np.array(found.shape[1])],
                  [const("zero", np.int64(0)), const("one", np.int64(1)), const("axes", np.int64([1]))])
-    run("nonzero as an output", model_of([NODE("NonZero", ["x"], ["y0"])], [tensor("x", x, ("n", "m"))], 1), [], [], code=3,
-        message="a dim of output 'y0' depends on the values")
+            both(f"nonzero of {shape} {dtype.__name__} as an output", [NODE("NonZero", ["x"], ["y0"])], {"x": x.astype(dtype)}, [found])
     x = RNG.standard_normal((3, 2)).astype(np.float32)
     rows = model_of([NODE("NonZero", ["k"], ["i"]), NODE("Squeeze", ["i", "zero"], ["j"]), NODE("Gather", ["x", "j"], ["r"]), NODE("Transpose", ["x"], ["t"]),
         NODE("MatMul", ["t", "r"], ["y0"])], [tensor("x", x, ("n", 2)), h.make_tensor_value_info("k", T.BOOL, ("n",))], 1, [const("zero", np.int64([0]))])

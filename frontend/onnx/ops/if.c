@@ -1,10 +1,11 @@
-/* if.c - If: the branch that is taken, or both and a selection.
+/* if.c - If: the branch that is taken, or a branch op with both.
  *
  * A condition that shape arithmetic decides has one branch; the other one is not looked at. Where it is known at run
- * time only, both branches are computed, which is right because nothing in them has side effects, and their results are
- * selected; so they must agree in type and shape.
+ * time only, the two become bodies (ir/program.h), of which one runs: what the other requires of sizes and indices need
+ * not hold. Their results must agree in element type and rank; sizes may differ.
  */
 #include "frontend/onnx/import.h"
+#include "ir/program.h"
 #include <string.h>
 
 enum { ATTR_GRAPH = 5, MAX_DEPTH = 128 };
@@ -65,13 +66,6 @@ static int decided(const xfc_node *n, const xfc_value *cond) {
     return xfc_int_known(e) && xfc_int_value(n->ctx, e, &v) ? v != 0 : -1;
 }
 
-static bool same_shape(const xfc_node *n, const xfc_type *a, const xfc_type *b) {
-    if (a->dtype != b->dtype || a->rank != b->rank) return false;
-    for (uint32_t d = 0; d < a->rank; d++)
-        if (xfc_int_eq(n->ctx, a->dim[d], b->dim[d]) != 1) return false;
-    return true;
-}
-
 static const char *shape_text(xfc_node *n, const xfc_type *t) {
     xfc_buf b = {.arena = n->im->arena};
     xfc_buf_printf(&b, "%s[", xfc_dtype_name(t->dtype));
@@ -83,19 +77,84 @@ static const char *shape_text(xfc_node *n, const xfc_type *t) {
     return b.text;
 }
 
-static void select_outputs(xfc_node *n, xfc_value *cond, xfc_value **yes, xfc_value **no) {
-    cond = xfc_b_reshape(n->b, cond, NULL, 0);
-    for (uint32_t i = 0; i < n->n_out; i++) {
-        if (!yes[i] || !no[i]) continue;
-        if (!same_shape(n, &yes[i]->type, &no[i]->type)) {
-            xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                          "output %u is %s in one branch and %s in the other, and its condition is %s", i,
-                          shape_text(n, &yes[i]->type), shape_text(n, &no[i]->type),
-                          xfc_remedy(n, n->in[0], "known at run time only; export with the condition fixed"));
-            return;
-        }
-        n->out[i] = yes[i] == no[i] ? yes[i] : xfc_b_select(n->b, cond, yes[i], no[i]);
+/* False, with a message: the two results are no values of one type. */
+static bool may_join(xfc_node *n, uint32_t i, const xfc_type *yes, const xfc_type *no) {
+    if (yes->dtype == no->dtype && yes->rank == no->rank) return true;
+    xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "output %u is %s in one branch and %s in the other, and its condition is %s",
+                  i, shape_text(n, yes), shape_text(n, no),
+                  xfc_remedy(n, n->in[0], "known at run time only; export with the condition fixed"));
+    return false;
+}
+
+static bool same_shape(const xfc_node *n, const xfc_type *a, const xfc_type *b) {
+    for (uint32_t d = 0; d < a->rank; d++)
+        if (xfc_int_eq(n->ctx, a->dim[d], b->dim[d]) != 1) return false;
+    return true;
+}
+
+/* --- a condition that is known at run time only --- */
+
+typedef struct {   /* a branch as it stands behind the ops around it */
+    xfc_op *after; /* the op before its own */
+    xfc_value **out;
+    xfc_requirements required;
+} arm;
+
+static arm import_arm(xfc_node *n, const char *name) {
+    xfc_graph *g = n->im->graph;
+    arm a = {.after = g->tail};
+    xfc_requirements around = xfc_graph_swap_requirements(g, (xfc_requirements){.of = {.arena = g->arena}});
+    a.out = import_branch(n, name);
+    a.required = xfc_graph_swap_requirements(g, around);
+    return a;
+}
+
+/* Nothing of its own but constants, up to this op. */
+static bool computes_nothing(const arm *a, const xfc_graph *g, const xfc_op *end) {
+    for (const xfc_op *op = a->after ? a->after->next : g->first; op != end; op = op->next)
+        if (op->code != XFC_OP_CONST) return false;
+    return a->required.n == 0;
+}
+
+static void require_in(xfc_graph *body, const xfc_requirements *r) {
+    for (uint32_t i = 0; i < r->n; i++)
+        xfc_graph_require(body, r->constraint[i].a, r->constraint[i].b, r->constraint[i].ones, r->constraint[i].loc);
+}
+
+static void choose(xfc_node *n, xfc_value *cond, const arm *yes, const arm *no) {
+    xfc_graph *g = n->im->graph;
+    xfc_captures around = {0};
+    xfc_graph *b =
+        xfc_outline(g, no->after, no->out, n->n_out, xfc_sprintf(n->im->arena, "%s/else", n->loc.node), &around);
+    xfc_graph *a =
+        xfc_outline(g, yes->after, yes->out, n->n_out, xfc_sprintf(n->im->arena, "%s/then", n->loc.node), &around);
+    xfc_op *op = xfc_b_branch(n->b, xfc_b_reshape(n->b, cond, NULL, 0), &around, a, b);
+    if (!op) return;
+    require_in(a, &yes->required);
+    require_in(b, &no->required);
+    for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
+}
+
+/* Both are imported where they stand, so that sizes are known through their borders; then each becomes a body of its own.
+ * Where neither computes anything, a selection does. */
+static void import_both(xfc_node *n, xfc_value *cond) {
+    arm yes = import_arm(n, "then_branch"), no = {0};
+    if (n->status == XFC_OK) no = import_arm(n, "else_branch");
+    bool same = true;
+    for (uint32_t i = 0; i < n->n_out && n->status == XFC_OK; i++) {
+        if (!yes.out[i] || !no.out[i]) return; /* reported, or a sequence */
+        if (!may_join(n, i, &yes.out[i]->type, &no.out[i]->type)) return;
+        same = same && same_shape(n, &yes.out[i]->type, &no.out[i]->type);
     }
+    if (n->status != XFC_OK) return;
+    const xfc_op *second = no.after ? no.after->next : n->im->graph->first;
+    if (!same || !computes_nothing(&yes, n->im->graph, second) || !computes_nothing(&no, n->im->graph, NULL)) {
+        choose(n, cond, &yes, &no);
+        return;
+    }
+    cond = xfc_b_reshape(n->b, cond, NULL, 0);
+    for (uint32_t i = 0; i < n->n_out; i++)
+        n->out[i] = yes.out[i] == no.out[i] ? yes.out[i] : xfc_b_select(n->b, cond, yes.out[i], no.out[i]);
 }
 
 void xfc_import_if(xfc_node *n) {
@@ -107,12 +166,10 @@ void xfc_import_if(xfc_node *n) {
         return;
     }
     int taken = decided(n, cond);
-    xfc_value **yes = taken != 0 ? import_branch(n, "then_branch") : NULL;
-    xfc_value **no = taken != 1 && n->status == XFC_OK ? import_branch(n, "else_branch") : NULL;
-    if (n->status != XFC_OK) return;
     if (taken < 0) {
-        select_outputs(n, cond, yes, no);
+        import_both(n, cond);
         return;
     }
-    for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = taken ? yes[i] : no[i];
+    xfc_value **out = import_branch(n, taken ? "then_branch" : "else_branch");
+    for (uint32_t i = 0; i < n->n_out && n->status == XFC_OK; i++) n->out[i] = out[i];
 }

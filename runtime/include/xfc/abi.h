@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 8u
+#define XF_CODE_ABI 9u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
@@ -79,8 +79,9 @@ typedef struct {
 enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED };
 typedef struct {
     xf_val value;
-    uint32_t name;
-} xf_dim;                 /* name: dim_param or 0 */
+    uint32_t name; /* dim_param or 0 */
+    xf_val most;   /* of value, where data decides that while the model runs; else value itself */
+} xf_dim;
 typedef struct {          /* a graph input or output */
     uint32_t name, dtype; /* dtype: code | bits << 8 | lanes << 16, as xf_dtype of xf.h */
     uint32_t first_dim, n_dims;

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""If on conditions that data decides: interpreter and compiled code, then a session of xf.py over what a run shows of itself.
+
+regions.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the onnx package."""
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+try:
+    import onnx
+    from onnx import TensorProto as T
+    from onnx import helper as h
+except ImportError:
+    print("SKIP: the onnx package is not installed")
+    sys.exit(77)
+from cases import run_calls, write_model
+
+RNG = np.random.default_rng(8)
+FAILED = []
+NODE = h.make_node
+YES, NO = np.array(True), np.array(False)
+
+
+def info(name, a, dims):
+    return h.make_tensor_value_info(name, h.np_dtype_to_tensor_dtype(np.asarray(a).dtype), dims)
+
+
+def constant(name, a):
+    return onnx.numpy_helper.from_array(np.asarray(a), name)
+
+
+def body(name, nodes, outputs, constants=(), inputs=()):
+    """outputs: names, or (name, type) where that is not float."""
+    outs = [h.make_tensor_value_info(*((o, T.FLOAT) if isinstance(o, str) else o), None) for o in outputs]
+    return h.make_graph(nodes, name, list(inputs), outs, list(constants))
+
+
+def model(nodes, inputs, outputs, constants=()):
+    """inputs: (name, array, dims); outputs: (name, type)."""
+    graph = h.make_graph(nodes, "g", [info(*i) for i in inputs], [h.make_tensor_value_info(n, t, None) for n, t in outputs], list(constants))
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=9)
+
+
+def check(ok, what):
+    if not ok:
+        FAILED.append(what)
+        print(f"FAIL {what}")
+
+
+def run(name, m, calls, tools=sys.argv[1:4]):
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in run_calls(tools, folder, m, calls):
+            check(False, f"{name}: {problem}")
+
+
+def refused(name, m, inputs, message):
+    run(name, m, [(inputs, message)], sys.argv[1:2])
+
+
+def If(yes, no, outputs=("y",), name="choose", condition="c"):
+    return NODE("If", [condition], list(outputs), name=name, then_branch=yes, else_branch=no)
+
+
+def ifs():
+    x, w = RNG.standard_normal((3, 4)).astype(np.float32), RNG.standard_normal((4, 4)).astype(np.float32)
+    xs, i = [("x", x, ("n", "m")), ("c", YES, ())], np.int64([2, -1])
+    rows = body("rows", [NODE("Gather", ["x", "i"], ["r"])], ["r"])
+    minus = body("minus", [NODE("Neg", ["x"], ["s"])], ["s"])
+    take = model([If(rows, minus)], [*xs, ("i", i, ("k",))], [("y", T.FLOAT)])
+    run("an index that only one branch has", take, [((x, YES, i), [x[i]]), ((x, NO, i + 9), [-x]), ((x, YES, i + 9), "input 2 'i' is 11|index 11|outside|range"),
+                                                    ((x[:0], NO, i), [x[:0]])])
+    fits = body("fits", [NODE("MatMul", ["x", "w"], ["p"]), NODE("Add", ["p", "x"], ["r"])], ["r"], [constant("w", w)])
+    run("a shape that only one branch takes", model([If(fits, minus)], xs, [("y", T.FLOAT)]),
+        [((x, YES), [x @ w + x]), ((x[:, :3], NO), [-x[:, :3]]), ((x[:, :3], YES), "3")])
+    # A body in a body; names that are around, in other branches, and shared; results that are inputs, constants, one value twice.
+    inner = body("inner", [If(fits, minus, ["q"], "inner", "d")], ["q"])
+    for c in (YES, NO):
+        for d in (YES, NO):
+            run(f"an If in an If, {c} {d}", model([If(inner, fits)], [*xs, ("d", d, (1,))], [("y", T.FLOAT)]),
+                [((x, c, d.reshape(1)), [-x if c and not d else x @ w + x])])
+    twice = body("twice", [NODE("Identity", ["x"], ["r"])], ["r", "r", "one"], [constant("one", np.float32([1]))])
+    other = body("other", [NODE("Exp", ["x"], ["e"]), NODE("ReduceSum", ["e"], ["t"], keepdims=0), NODE("Reshape", ["t", "flat"], ["u"])], ["e", "x", "u"],
+                 [constant("flat", np.int64([1]))])
+    run("results of every kind", model([If(twice, other, ["a", "b", "y"])], xs, [("a", T.FLOAT), ("b", T.FLOAT), ("y", T.FLOAT)]),
+        [((x, YES), [x, x, np.float32([1])]), ((x, NO), [np.exp(x), x, np.exp(x).sum(dtype=np.float32).reshape(1)])])
+    double = body("b", [NODE("Cast", ["x"], ["s"], to=T.DOUBLE)], [("s", T.DOUBLE)])
+    refused("a type for each branch", model([If(minus, double)], xs, [("y", T.FLOAT)]), (x, YES), "'choose'.*output 0 is f32\\[n, m\\] in one branch and f64")
+
+
+def entries():
+    """Dims that may agree make two programs over one set of weights: those in bodies are among them."""
+    q, k, v = (RNG.standard_normal((2, 2, 5, 8)).astype(np.float32) for _ in range(3))
+    w1, w2 = (RNG.standard_normal((8, 6)).astype(np.float32) for _ in range(2))
+    arm = lambda w: body(f"with_{w}", [NODE("MatMul", ["a", w], [f"{w}_y"])], [f"{w}_y"])
+    nodes = [NODE("Transpose", ["k"], ["t"], perm=[0, 1, 3, 2]), NODE("MatMul", ["q", "t"], ["s"]), NODE("Softmax", ["s"], ["p"]), NODE("MatMul", ["p", "v"], ["a"]),
+             If(arm("w1"), arm("w2"))]
+    m = model(nodes, [(n, a, [f"{n}{d}" for d in range(3)] + [8]) for n, a in (("q", q), ("k", k), ("v", v))] + [("c", YES, ())], [("y", T.FLOAT)],
+              [constant("w1", w1), constant("w2", w2)])
+
+    def want(q, k, v, c):
+        e = np.exp(q @ k.transpose(0, 1, 3, 2))
+        return [e / e.sum(-1, keepdims=True) @ v @ (w1 if c else w2)]
+    calls = [(*a, c) for a in ((q, k, v), (q[:1], k, v), (q[:, :, :2], k[:1], v)) for c in (YES, NO)]
+    run("two programs", m, [(c, want(*c)) for c in calls])
+
+
+def sizes():
+    """Branches whose results have other sizes; what stands behind runs on either, and callers learn which it was."""
+    x, p = RNG.standard_normal((2, 3, 4)).astype(np.float32), RNG.standard_normal((2, 5, 4)).astype(np.float32)
+    inputs = [("x", x, ("b", "s", 4)), ("p", p, ("b", "past", 4)), ("c", YES, ())]
+    longer = body("longer", [NODE("Concat", ["p", "x"], ["l"], axis=1)], ["l"])
+    shorter = body("shorter", [NODE("Neg", ["x"], ["k"])], ["k"])
+    behind = [If(longer, shorter, ["t"]), NODE("Transpose", ["t"], ["u"], perm=[0, 2, 1]), NODE("MatMul", ["t", "u"], ["y"]), NODE("Shape", ["y"], ["z"])]
+    m = model(behind, inputs, [("t", T.FLOAT), ("y", T.FLOAT), ("z", T.INT64)])
+
+    def want(x, p, c):
+        t = np.concatenate([p, x], 1) if c else -x
+        y = t @ t.transpose(0, 2, 1)
+        return [t, y, np.int64(y.shape)]
+    calls = [(x, p, YES), (x, p, NO), (x, p[:, :0], YES), (x[:, :0], p, YES), (x[:, :0], p, NO), (x[:0], p[:0], YES), (x[:, :1], p, YES)]
+    run("other sizes", m, [(c, want(*c)) for c in calls])
+    found = body("found", [NODE("NonZero", ["x"], ["f"]), NODE("Cast", ["f"], ["l"], to=T.FLOAT)], ["l"])
+    every = body("every", [NODE("Reshape", ["x", "flat"], ["k"])], ["k"], [constant("flat", np.int64([3, -1]))])
+    run("a size that a branch finds", model([If(found, every)], inputs, [("y", T.FLOAT)]),
+        [((v, p, c), [np.array(np.nonzero(v), np.float32) if c else v.reshape(3, v.size // 3)]) for v in (x, np.maximum(x, 0)) for c in (YES, NO)])
+    return m, calls, want
+
+
+def session(m, calls, want):
+    """What xf.py shows: sizes as they came out, also in the caller's memory; taps and profile of what ran, and only of that."""
+    spec = importlib.util.spec_from_file_location("xf", sys.argv[4])
+    xf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(xf)
+    with tempfile.TemporaryDirectory() as folder:
+        so = os.path.join(folder, "m.so")
+        subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
+        with xf.InferenceSession(so) as s:
+            for x, p, c in calls:
+                feed = dict(x=x, p=p, c=c)
+                check(all(np.array_equal(a.shape, b.shape) and np.allclose(a, b, 1e-4, 1e-5) for a, b in zip(s.run(None, feed), want(x, p, c))), "a session")
+            x, p, _ = calls[0]
+            room = np.full((2, 8, 4), 7, np.float32)
+            t, = s.run(["t"], dict(x=x, p=p, c=NO), out={"t": room})
+            check(t.shape == (2, 3, 4) and np.shares_memory(t, room) and np.array_equal(t, -x), "the caller's memory")
+            check(np.all(room.reshape(-1)[x.size:] == 7), "behind what came out, the caller's memory stays as it was")
+            seen = []
+            s.set_tap("*", lambda node, output, value: seen.append((node, value.shape)))
+            s.run(None, dict(x=x, p=p, c=NO))
+            check(("choose", (2, 3, 4)) in seen and not any("then" in n or "Concat" in n for n, _ in seen), f"taps see what ran: {seen}")
+            s.set_tap("*", None)
+            s.profile_start()
+            for c in (YES, NO, NO):
+                s.run(None, dict(x=x, p=p, c=c))
+            counts = sorted(step["count"] for step in s.profile()["steps"])
+            check(1 in counts and 2 in counts and 3 in counts, f"the profile counts what ran: {counts}")
+
+
+def main():
+    ifs()
+    entries()
+    session(*sizes())
+    print(f"{len(FAILED)} failed")
+    return 1 if FAILED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
