@@ -24,6 +24,18 @@ typedef __UINT64_TYPE__ xk_u64;
 typedef long long xk_i64;
 typedef unsigned long long xk_u64;
 #endif
+/* The bits of elements, whatever their type is. */
+#if defined(__GNUC__)
+typedef xk_i8 __attribute__((may_alias)) xk_b8;
+typedef xk_i16 __attribute__((may_alias)) xk_b16;
+typedef xk_i32 __attribute__((may_alias)) xk_b32;
+typedef xk_i64 __attribute__((may_alias)) xk_b64;
+#else
+typedef xk_i8 xk_b8;
+typedef xk_i16 xk_b16;
+typedef xk_i32 xk_b32;
+typedef xk_i64 xk_b64;
+#endif
 _Static_assert(sizeof(xk_i64) == 8 && sizeof(double) == 8 && sizeof(xk_i16) == 2, "routines.h needs these sizes");
 
 #define XK_MOST(T) ((T)(((xk_u64)1 << (8 * sizeof(T) - 1)) - 1)) /* the largest T: all bits but the sign */

@@ -29,6 +29,7 @@ typedef void read_fn(const void *mask, xk_i64 n, unsigned char *keep);
 #define IS_0_SINT(T, x) ((x) == 0)
 #define IS_0_UINT(T, x) ((x) == 0)
 #define IS_0_FLOAT(T, x) (((x) & XK_MOST(T)) == 0) /* or -0 */
+#define IS_0_HALF IS_0_FLOAT
 #define XK_TYPE(ID, T, CLASS, code, bits, one, infinity)                                                               \
     static void read_##ID(const void *mask, xk_i64 n, unsigned char *keep) {                                           \
         const T *x = mask;                                                                                             \

@@ -26,34 +26,59 @@ typedef struct {
 
 typedef struct { /* one row; elements are `step` apart */
     const void *x;
-    xk_i64 step, bound;
+    xk_i64 step, bound, bound_at; /* bound_at: where the element stands whose key is the bound */
     int has_bound, smallest;
 } row;
 
 /* --- elements --- */
 
-typedef int above_fn(const row *, xk_i64 begin);
+typedef xk_i64 pass_fn(const row *, xk_i64 begin, xk_i64 end);
 typedef xk_i64 pick_fn(const row *, xk_i64 begin, xk_i64 end, entry *to);
 typedef void put_fn(const row *, const entry *, xk_i64 k, void *to);
 typedef struct {
-    above_fn *above; /* has an element of the block from begin on a key above the bound? */
-    pick_fn *pick;   /* appends those that have and answers how many; writes as many entries as it looks at */
-    put_fn *put;     /* writes the elements of these entries */
+    pass_fn *pass; /* passes blocks without a key above the bound: where one with such a key stands, or the last rest */
+    pick_fn
+        *pick;   /* appends the elements with such a key, and answers how many; writes as many entries as it looks at */
+    put_fn *put; /* writes the elements of these entries */
 } element;
 
+/* Sign and size of a float to a number; -0 is 0, and all NaN are one. */
 #define KEY_SINT(T, x, infinity) (x)
 #define KEY_UINT(T, x, infinity) ((x) ^ ~XK_MOST(T))
 #define SIGN(T, x) ((x) >> (8 * sizeof(T) - 1)) /* -1 or 0 */
 #define KEY_FLOAT(T, x, infinity)                                                                                      \
     (((x) & XK_MOST(T)) > (infinity) ? XK_MOST(T) : (((x) & XK_MOST(T)) ^ SIGN(T, x)) - SIGN(T, x))
+#define KEY_HALF KEY_FLOAT
+
+/* Of the block at `begin`: is any element above the bound? By its key; floats by the processor's own comparison, which is
+ * cheaper and says yes of a NaN on either side. */
+#define BOUND_SINT(T) const T bound = (T)r->bound, *x = r->x
+#define ANY_SINT(ID, T)                                                                                                \
+    T any = 0;                                                                                                         \
+    for (int i = 0; i < BLOCK; i++) any = (T)(any | (key_##ID(x[begin + i], r->smallest) > bound))
+#define BOUND_UINT BOUND_SINT
+#define ANY_UINT ANY_SINT
+#define BOUND_HALF BOUND_SINT
+#define ANY_HALF ANY_SINT
+#define FLOAT_xk_b32 float
+#define FLOAT_xk_b64 double
+#define BOUND_FLOAT(T) const FLOAT_##T *x = r->x, bound = x[r->bound_at]
+#define ANY_FLOAT(ID, T)                                                                                               \
+    int any = 0;                                                                                                       \
+    if (r->smallest)                                                                                                   \
+        for (int i = 0; i < BLOCK; i++) any |= !(x[begin + i] >= bound);                                               \
+    else                                                                                                               \
+        for (int i = 0; i < BLOCK; i++) any |= !(x[begin + i] <= bound)
 
 #define XK_TYPE(ID, T, CLASS, code, bits, one, infinity)                                                               \
     XK T key_##ID(T x, int smallest) { return (T)(KEY_##CLASS(T, x, infinity) ^ -smallest); }                          \
-    static int above_##ID(const row *r, xk_i64 begin) {                                                                \
-        const T *x = (const T *)r->x + begin, bound = (T)r->bound;                                                     \
-        T any = 0;                                                                                                     \
-        for (int i = 0; i < BLOCK; i++) any = (T)(any | (key_##ID(x[i], r->smallest) > bound));                        \
-        return any != 0;                                                                                               \
+    static xk_i64 pass_##ID(const row *r, xk_i64 begin, xk_i64 end) {                                                  \
+        BOUND_##CLASS(T);                                                                                              \
+        for (; end - begin >= BLOCK; begin += BLOCK) {                                                                 \
+            ANY_##CLASS(ID, T);                                                                                        \
+            if (any) break;                                                                                            \
+        }                                                                                                              \
+        return begin;                                                                                                  \
     }                                                                                                                  \
     static xk_i64 pick_##ID(const row *r, xk_i64 begin, xk_i64 end, entry *to) {                                       \
         const T *x = r->x;                                                                                             \
@@ -74,7 +99,7 @@ typedef struct {
 static element element_of(xk_u32 dtype) {
     switch (dtype & 0xffffu) {
 #define XK_TYPE(ID, T, CLASS, code, bits, ...)                                                                         \
-    case (code) | (bits) << 8: return (element){above_##ID, pick_##ID, put_##ID};
+    case (code) | (bits) << 8: return (element){pass_##ID, pick_##ID, put_##ID};
 #include "runtime/kernels/types.def"
 #undef XK_TYPE
     default: return (element){0};
@@ -159,6 +184,8 @@ static int most_splits(xk_i64 n) {
 static sizes sizes_of(const xk_call *c) {
     const xk_array *x = &c->array[0];
     sizes s = {1, 1, x->dim[c->number[0].i], c->number[1].i};
+    for (xk_u32 d = 0; d < x->rank; d++) /* beside a 0 the product of the others may be any */
+        if (x->dim[d] == 0) return (sizes){0, 1, 0, 0};
     for (xk_u32 d = 0; d < x->rank; d++)
         if (d != c->number[0].i) s.rows *= x->dim[d];
     for (xk_u32 d = (xk_u32)c->number[0].i + 1; d < x->rank; d++) s.inner *= x->dim[d];
@@ -168,20 +195,26 @@ static sizes sizes_of(const xk_call *c) {
 /* Entries that are kept at most: so many that making room for a block halves them. */
 static xk_i64 most_entries(const sizes *s) { return (s->k < s->n / 2 ? 2 * s->k : s->n) + BLOCK; }
 
+static void set_bound(row *r, const entry *e, xk_i64 n) {
+    const entry *worst = e;
+    for (xk_i64 i = 1; i < n; i++)
+        if (e[i].key < worst->key) worst = &e[i];
+    r->bound = worst->key, r->bound_at = worst->at;
+    r->has_bound = 1;
+}
+
 /* The k best of the row to the front of e, in order. */
 static void find(row *r, const element *type, const sizes *s, entry *e) {
     xk_i64 n = 0, most = most_entries(s);
     for (xk_i64 begin = 0, end; begin < s->n; begin = end) {
+        if (r->has_bound && r->step == 1) begin = type->pass(r, begin, s->n);
         end = begin + BLOCK < s->n ? begin + BLOCK : s->n;
         if (n + (end - begin) > most) {
             arrange(e, n, s->k, 0, most_splits(n));
             n = s->k;
-            r->bound = e[0].key;
-            for (xk_i64 i = 1; i < n; i++) r->bound = e[i].key < r->bound ? e[i].key : r->bound;
-            r->has_bound = 1;
+            set_bound(r, e, n);
         }
-        if (!r->has_bound || r->step > 1 || end - begin < BLOCK || type->above(r, begin))
-            n += type->pick(r, begin, end, e + n);
+        n += type->pick(r, begin, end, e + n);
     }
     arrange(e, n, s->k, 1, most_splits(n));
 }
@@ -190,7 +223,8 @@ xk_work xk_top_k_work(const xk_call *c) {
     enum { ELEMENTS = 1 << 15 }; /* worth a worker's while */
     const sizes s = sizes_of(c);
     xk_work work = {.tasks = s.k > 0 ? s.rows : 0, .grain = ELEMENTS / (s.n + 1) + 1};
-    if (work.tasks > 0) work.scratch = most_entries(&s) * (xk_i64)sizeof(entry);
+    xk_i64 entries = work.tasks > 0 ? most_entries(&s) : 0, most = XK_MOST(xk_i64) / (xk_i64)sizeof(entry);
+    work.scratch = entries < most ? entries * (xk_i64)sizeof(entry) : XK_MOST(xk_i64);
     return work;
 }
 

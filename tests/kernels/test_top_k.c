@@ -46,8 +46,15 @@ static void check_memory(xk_i64 n, xk_i64 k) {
     free(scratch), free(x), free(value), free(at);
 }
 
-/* More rows, and more of each, never need less. */
+/* More rows, and more of each, never need less; what cannot be had is asked for. */
 static void check_work(void) {
+    const xk_i64 huge = (xk_i64)1 << 61, none[3] = {huge, 8, 0}, all[1] = {huge};
+    const xk_number first[] = {{1}, {8}, {1}}, half[] = {{0}, {huge / 2}, {1}};
+    const xk_array empty[] = {{0, none, 3, 0}, {0, none, 3, 0}, {0, none, 3, 0}},
+                   full[] = {{0, all, 1, 0}, {0, all, 1, 0}, {0, all, 1, 0}};
+    xk_work nothing = xk_top_k_work(&(xk_call){empty, first}), much = xk_top_k_work(&(xk_call){full, half});
+    CHECK(nothing.tasks == 0 && nothing.scratch == 0);
+    CHECK(much.tasks == 1 && much.scratch == INT64_MAX);
     xk_i64 before_scratch = 0, dim[3] = {3, 0, 5}, few[3] = {3, 0, 5};
     for (xk_i64 n = 0; n < 500; n += 7)
         for (xk_i64 k = 0; k <= n; k += 5) {
