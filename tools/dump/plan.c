@@ -166,9 +166,10 @@ static void dump_plan(xf_dump *d, const xf_plan *p, const char *key, const char 
         xf_cell(&t, "%u", i);
         xf_cell(&t, "%u", s->kernel);
         xf_cell(&t, "%s", form_text(d, p, i));
-        xf_cell(&t, "%s", value_text(d, p, s->tasks));
-        xf_cell(&t, "%s", value_text(d, p, s->grain));
-        xf_cell(&t, "%s", value_text(d, p, s->scratch));
+        bool routine = s->kind == XF_STEP_CALL; /* which says its tasks and scratch when it runs */
+        xf_cell(&t, "%s", value_text(d, p, routine ? XF_VAL_NONE : s->tasks));
+        xf_cell(&t, "%s", value_text(d, p, routine ? XF_VAL_NONE : s->grain));
+        xf_cell(&t, "%s", value_text(d, p, routine ? XF_VAL_NONE : s->scratch));
         xf_cell(&t, "%s", value_text(d, p, s->flops));
         xf_cell(&t, "%s", operands_text(d, p, s->first_operand, s->n_in));
         xf_cell(&t, "%s", operands_text(d, p, s->first_operand + s->n_in, s->n_out));
