@@ -60,11 +60,12 @@ struct xfc_probe {
         xfc_int d;
         bool holds; /* d <= 0 */
     } assumed[4];
-    uint32_t n_assumed, visits;
-    xfc_map index, seen, nest;
+    uint32_t n_assumed, visits, depth;
+    bool open, cut; /* since they were cleared: a comparison was not decided; the walk ended early */
+    xfc_map index, seen, frame;
 };
 
-/* An op's nest, its axes bound to an index. */
+/* An op's nest, its axes bound to an index. There is one for each op: a walk back never meets an op twice. */
 struct xfc_frame {
     const xfc_op *op;
     const xfc_nest *nest;
@@ -84,10 +85,10 @@ xfc_fact xfc_probe_through(xfc_probe *, const xfc_value *, const xfc_int *index)
  * walk. */
 xfc_fact xfc_probe_in_cases(xfc_probe *, const xfc_value *, const xfc_int *index);
 int xfc_probe_decide(xfc_probe *, xfc_int d); /* is d <= 0? By the hook, by case, or -1 */
-/* Forgets elements, since what hooks answer has changed. */
+/* Forgets elements, since what hooks answer has changed. A probe that is kept sees each element once in its life. */
 void xfc_probe_forget(xfc_probe *);
-/* An op with one result and a nest: binds nothing yet. False: it has none. */
-bool xfc_probe_open(xfc_probe *, const xfc_op *, xfc_frame *);
+/* Of an op with one result and a nest, with nothing bound. NULL: it has none. */
+xfc_frame *xfc_probe_open(xfc_probe *, const xfc_op *);
 /* Runs the body: the fact of what it stores. */
 xfc_fact xfc_probe_body(xfc_probe *, xfc_frame *);
 xfc_int xfc_probe_bound(const xfc_probe *, const xfc_frame *, xfc_int); /* with what axes and lets stand for */

@@ -9,15 +9,15 @@
  * Numbers are told as the interpreter computes them, with nothing assumed: int(math.sqrt(patches)), scales of a Resize.
  */
 #include "frontend/onnx/import.h"
-#include "ir/probe.h"
 
-xfc_int xfc_element(xfc_graph *g, const xfc_value *v, const xfc_int *index) {
-    xfc_arena *arena = xfc_arena_new();
-    xfc_probe p = xfc_probe_new(g, arena);
+xfc_probe xfc_element_probe(xfc_importer *im) {
+    xfc_probe p = xfc_probe_new(im->graph, im->arena);
     p.assumes = XFC_PROBE_NO_WRAP | XFC_PROBE_SIZES;
-    xfc_int e = xfc_fact_formula(xfc_probe_in_cases(&p, v, index));
-    xfc_arena_free(arena);
-    return e;
+    return p;
+}
+
+xfc_int xfc_element(xfc_importer *im, const xfc_value *v, const xfc_int *index) {
+    return xfc_fact_formula(xfc_probe_in_cases(&im->probe, v, index));
 }
 
 /* The value's element as a number: as bits of its type at out[i]. */

@@ -203,6 +203,7 @@ static xfc_status import_model(xfc_importer *im) {
     im->graph = xfc_graph_new(im->ctx, xfc_str(im->ctx, g->name && *g->name ? g->name : "main"));
     im->graph->source = im->file.path;
     im->builder = (xfc_builder){.graph = im->graph};
+    im->probe = xfc_element_probe(im);
     xfc_body *body = xfc_new(im->arena, xfc_body);
     *body = (xfc_body){.node = g->node,
                        .n_nodes = (uint32_t)g->n_node,

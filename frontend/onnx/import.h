@@ -10,6 +10,7 @@
 #define XFC_ONNX_IMPORT_H
 #include "frontend/frontend.h"
 #include "frontend/onnx/load.h"
+#include "ir/probe.h"
 
 /* The newest default-domain opset whose operators were compared with what stands in onnx_ops.def. */
 enum { XFC_ONNX_OPSET_MIN = 9, XFC_ONNX_OPSET_MAX = 27, XFC_ONNX_IR_MIN = 3, XFC_ONNX_IR_MAX = 13 };
@@ -77,6 +78,7 @@ typedef struct {
     xfc_onnx_file file;
     const Onnx__ModelProto *model;
     xfc_builder builder;
+    xfc_probe probe;    /* of element.c, kept: a chain of sizes is walked once, however often it is asked for */
     uint32_t n_nodes;   /* imported so far, for the limit */
     uint32_t n_unknown; /* errors of this round about sizes that look like run-time data */
     xfc_map functions;  /* domain, name and overload -> index + 1 */
@@ -199,7 +201,8 @@ xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 
 /* element.c: the integer that a value holds at a position, which may be symbolic; NONE where it depends on data. */
-xfc_int xfc_element(xfc_graph *, const xfc_value *, const xfc_int *index);
+xfc_int xfc_element(xfc_importer *, const xfc_value *, const xfc_int *index);
+xfc_probe xfc_element_probe(xfc_importer *); /* of a new graph */
 /* behind.c: why a value is not known and what to do, as the rest of a sentence with "is": the dims that decide it, with
  * --dim; or `otherwise`, where data does. */
 const char *xfc_remedy(const xfc_node *, const xfc_value *, const char *otherwise);

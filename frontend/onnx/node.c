@@ -98,7 +98,7 @@ const xfc_int *xfc_node_dims(xfc_node *n, uint32_t in, uint32_t *count) {
     if (!xfc_type_static(n->ctx, &v->type, NULL, &size) || size > XFC_MAX_CONTENT) return unknown_entries(n, in);
     xfc_int *out = xfc_new_array(n->im->arena, xfc_int, (size_t)size + 1);
     for (int64_t i = 0; i < size; i++) {
-        xfc_int at = xfc_int_const(n->ctx, i), e = xfc_element(n->im->graph, v, &at);
+        xfc_int at = xfc_int_const(n->ctx, i), e = xfc_element(n->im, v, &at);
         if (!xfc_int_known(e)) return unknown_entries(n, in);
         out[i] = xfc_dim_settle(n->im->graph, e, n->loc);
     }

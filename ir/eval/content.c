@@ -18,7 +18,7 @@ enum { MAX_ITERATIONS = 4096 };
 typedef struct {
     xfc_probe probe; /* first: hooks get at the rest */
     const xfc_op *op;
-    xfc_frame frame;
+    xfc_frame *frame;
     int64_t dim[XFC_MAX_RANK], count;
     xfc_int *result;
     bool *stored;
@@ -50,8 +50,8 @@ static xfc_fact tracked(xfc_probe *p, const xfc_value *v, const xfc_int *index) 
 /* One iteration: the axes are bound. False: it stores nobody knows where. */
 static bool iterate(content *k) {
     xfc_ctx *c = k->probe.graph->ctx;
-    const xfc_frame *f = &k->frame;
-    xfc_probe_body(&k->probe, &k->frame);
+    xfc_frame *f = k->frame;
+    xfc_probe_body(&k->probe, f);
     for (uint32_t i = 0; i < f->nest->n_stores; i++) {
         const xfc_store *s = &f->nest->stores[i];
         xfc_int to[XFC_MAX_RANK];
@@ -68,7 +68,7 @@ static bool iterate(content *k) {
 }
 
 static bool run(content *k, const int64_t *extent, uint32_t axis) {
-    xfc_frame *f = &k->frame;
+    xfc_frame *f = k->frame;
     if (axis == f->nest->n_axes) return iterate(k);
     f->from[axis] = f->nest->axes[axis].symbol;
     for (int64_t i = 0; i < extent[axis]; i++) {
@@ -80,7 +80,7 @@ static bool run(content *k, const int64_t *extent, uint32_t axis) {
 
 /* Elements that nothing was stored to are empty reductions. */
 static void finish(content *k) {
-    const xfc_store *s = &k->frame.nest->stores[0];
+    const xfc_store *s = &k->frame->nest->stores[0];
     for (int64_t i = 0; i < k->count; i++) {
         if (!k->stored[i] && s->combine != XFC_S_COUNT)
             k->result[i] =
@@ -99,14 +99,14 @@ static bool worth_running(const content *k) {
 
 static bool run_nest(content *k) {
     int64_t total = 1;
-    if (!xfc_probe_open(&k->probe, k->op, &k->frame)) return false;
-    const xfc_nest *nest = k->frame.nest;
+    if (!(k->frame = xfc_probe_open(&k->probe, k->op))) return false;
+    const xfc_nest *nest = k->frame->nest;
     int64_t *extent = xfc_new_array(k->probe.arena, int64_t, nest->n_axes);
     for (uint32_t i = 0; i < nest->n_axes; i++) {
         if (!xfc_int_value(k->probe.graph->ctx, nest->axes[i].extent, &extent[i])) return false;
         if (!xfc_mul_ok(total, extent[i], &total) || total > MAX_ITERATIONS) return false;
     }
-    k->frame.n = nest->n_axes;
+    k->frame->n = nest->n_axes;
     if (!run(k, extent, 0)) return false;
     finish(k);
     return true;

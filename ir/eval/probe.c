@@ -6,7 +6,7 @@
  */
 #include "ir/probe.h"
 
-enum { MAX_VISITS = 4096, MAX_TERMS = 64, MAX_SCAN = 1 << 16, MAX_STEPS = 128 };
+enum { MAX_VISITS = 4096, MAX_DEPTH = 2048, MAX_TERMS = 64, MAX_SCAN = 1 << 16, MAX_STEPS = 128 };
 
 /* --- progressions --- */
 
@@ -185,18 +185,20 @@ xfc_fact xfc_probe_body(xfc_probe *p, xfc_frame *f) {
 
 /* --- nests --- */
 
-bool xfc_probe_open(xfc_probe *p, const xfc_op *op, xfc_frame *f) {
-    if (op->n_out != 1) return false;
-    xfc_nest *nest = xfc_map_get_ptr(&p->nest, op);
-    if (!nest) {
-        if (!(nest = xfc_nest_of(op, p->arena))) return false;
-        xfc_map_set_ptr(&p->nest, op, nest);
+xfc_frame *xfc_probe_open(xfc_probe *p, const xfc_op *op) {
+    xfc_frame *f = xfc_map_get_ptr(&p->frame, op);
+    if (!f) {
+        xfc_nest *nest = op->n_out == 1 ? xfc_nest_of(op, p->arena) : NULL;
+        if (!nest) return NULL;
+        f = xfc_new(p->arena, xfc_frame);
+        *f = (xfc_frame){.op = op, .nest = nest};
+        f->fact = xfc_new_array(p->arena, xfc_fact, nest->n_body);
+        f->from = xfc_new_array(p->arena, xfc_int, (size_t)nest->n_axes + nest->n_body);
+        f->to = xfc_new_array(p->arena, xfc_int, (size_t)nest->n_axes + nest->n_body);
+        xfc_map_set_ptr(&p->frame, op, f);
     }
-    *f = (xfc_frame){.op = op, .nest = nest};
-    f->fact = xfc_new_array(p->arena, xfc_fact, nest->n_body);
-    f->from = xfc_new_array(p->arena, xfc_int, (size_t)nest->n_axes + nest->n_body);
-    f->to = xfc_new_array(p->arena, xfc_int, (size_t)nest->n_axes + nest->n_body);
-    return true;
+    f->n = f->n_lets = 0;
+    return f;
 }
 
 static void bind(xfc_frame *f, xfc_int symbol, xfc_int e) {
@@ -261,10 +263,10 @@ static bool reads_itself(const xfc_frame *f) {
 }
 
 static xfc_fact of_nest(xfc_probe *p, const xfc_op *op, const xfc_int *index) {
-    xfc_frame f;
-    if (!xfc_probe_open(p, op, &f) || f.nest->n_stores != 1 || reads_itself(&f) || !bind_index(p, &f, index))
+    xfc_frame *f = xfc_probe_open(p, op);
+    if (!f || f->nest->n_stores != 1 || reads_itself(f) || !bind_index(p, f, index))
         return xfc_fact_unknown(p, op->out[0].type.dtype);
-    return f.nest->stores[0].combine == XFC_S_COUNT ? xfc_probe_body(p, &f) : reduced(p, &f);
+    return f->nest->stores[0].combine == XFC_S_COUNT ? xfc_probe_body(p, f) : reduced(p, f);
 }
 
 /* --- the walk --- */
@@ -289,15 +291,37 @@ static xfc_fact found(xfc_probe *p, const xfc_value *v, const xfc_int *index) {
     return v->def && v->def->n_out == 1 ? of_nest(p, v->def, index) : xfc_fact_unknown(p, v->type.dtype);
 }
 
+typedef struct {
+    xfc_fact fact;
+    bool open;
+} element;
+
 xfc_fact xfc_probe_through(xfc_probe *p, const xfc_value *v, const xfc_int *index) {
     uint64_t key = place(p, v, index);
-    const xfc_fact *seen = (const xfc_fact *)(uintptr_t)xfc_map_get(&p->seen, key);
-    if (seen) return *seen;
-    if (p->visits++ >= MAX_VISITS) return xfc_fact_unknown(p, v->type.dtype);
-    xfc_fact *f = xfc_new(p->arena, xfc_fact);
-    *f = found(p, v, index);
-    xfc_map_set(&p->seen, key, (uint64_t)(uintptr_t)f);
-    return *f;
+    element *e = (element *)(uintptr_t)xfc_map_get(&p->seen, key), now;
+    const bool open = p->open, cut = p->cut;
+    if (e) {
+        p->open |= e->open;
+        return e->fact;
+    }
+    if (p->visits >= MAX_VISITS || p->depth >= MAX_DEPTH) {
+        p->cut = true;
+        return xfc_fact_unknown(p, v->type.dtype);
+    }
+    p->visits++;
+    p->depth++;
+    p->open = p->cut = false;
+    now.fact = found(p, v, index);
+    now.open = p->open;
+    if (!p->cut) { /* else more may be found another time */
+        e = xfc_new(p->arena, element);
+        *e = now;
+        xfc_map_set(&p->seen, key, (uint64_t)(uintptr_t)e);
+    }
+    p->open |= open;
+    p->cut |= cut;
+    p->depth--;
+    return now.fact;
 }
 
 xfc_fact xfc_probe_at(xfc_probe *p, const xfc_value *v, const xfc_int *index) {
@@ -323,6 +347,7 @@ int xfc_probe_decide(xfc_probe *p, xfc_int d) {
     xfc_ctx *c = p->graph->ctx;
     xfc_int opposite = xfc_int_sub(c, xfc_int_const(c, 1), d);
     int known = p->decide ? p->decide(p, d) : -1;
+    p->open |= known < 0;
     if (known >= 0 || !p->by_cases || !xfc_int_known(d)) return known;
     for (uint32_t i = 0; i < p->n_assumed; i++) {
         if (xfc_int_same(p->assumed[i].d, d)) return p->assumed[i].holds;
@@ -360,16 +385,21 @@ static xfc_fact in_cases_from(xfc_probe *p, const xfc_value *v, const xfc_int *i
 }
 
 xfc_fact xfc_probe_in_cases(xfc_probe *p, const xfc_value *v, const xfc_int *index) {
-    bool before = p->by_cases;
+    const xfc_map seen = p->seen;
+    p->visits = 0;
+    p->open = false;
+    xfc_fact f = xfc_probe_at(p, v, index);
+    if (!p->open) return f;
     p->by_cases = true;
-    xfc_fact f = in_cases_from(p, v, index, p->n_assumed);
-    p->by_cases = before;
+    f = in_cases_from(p, v, index, 0);
+    p->by_cases = false;
+    p->seen = seen;
     return f;
 }
 
 xfc_probe xfc_probe_new(xfc_graph *g, xfc_arena *arena) {
     const xfc_map map = {.arena = arena};
-    return (xfc_probe){.graph = g, .arena = arena, .index = map, .seen = map, .nest = map};
+    return (xfc_probe){.graph = g, .arena = arena, .index = map, .seen = map, .frame = map};
 }
 
 void xfc_probe_forget(xfc_probe *p) { p->seen = (xfc_map){.arena = p->arena}; }

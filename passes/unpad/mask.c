@@ -278,14 +278,13 @@ static const xfc_access *only_read(const xfc_op *op, const xfc_nest *nest, uint3
 static bool weighs_nothing(xfc_unpad *u, const xfc_op *op, uint32_t i) {
     const xfc_value *v = op->in[i].value;
     evaluator ev = start(u, u->inverted ? 1 : 0);
-    xfc_frame f;
-    if (!xfc_probe_open(&ev.probe, op, &f) || f.nest->n_stores != 1 || f.nest->stores[0].combine != XFC_S_ADD)
-        return false;
-    const xfc_access *read = only_read(op, f.nest, i);
+    xfc_frame *f = xfc_probe_open(&ev.probe, op);
+    if (!f || f->nest->n_stores != 1 || f->nest->stores[0].combine != XFC_S_ADD) return false;
+    const xfc_access *read = only_read(op, f->nest, i);
     if (!read) return false;
     ev = at_padding(u, &xfc_unpad_of(u, v)->token, &v->type, read->index);
     ev.ignored = v;
-    if (!is_number(&ev, xfc_probe_body(&ev.probe, &f), 0)) return false;
+    if (!is_number(&ev, xfc_probe_body(&ev.probe, f), 0)) return false;
     u->nonempty |= ev.needs_token;
     u->prefix |= ev.by_length;
     return true;

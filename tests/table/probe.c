@@ -57,12 +57,16 @@ static void formulas(xfc_ctx *c) {
     end(&t);
 }
 
-/* A web in which each op reads the one before twice. */
+/* A web in which each op reads the one before twice; and a probe that is kept has seen it. */
 static void webs(xfc_ctx *c) {
     setup t = start(c);
     xfc_value *x = counting(&t, t.s, XFC_I64);
     for (int k = 0; k < 30; k++) x = two(&t, XFC_OP_ADD, x, x);
     CHECK(is_at(&t, x, t.i, xfc_int_mulc(c, t.i, 1 << 30)));
+    uint32_t visits = t.p.visits;
+    CHECK(visits <= 31);
+    CHECK(is_at(&t, two(&t, XFC_OP_SUB, x, x), t.i, num(&t, 0)));
+    CHECK_INT(t.p.visits, visits + 1);
     end(&t);
 }
 

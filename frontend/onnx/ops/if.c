@@ -62,7 +62,7 @@ static int decided(const xfc_node *n, const xfc_value *cond) {
     xfc_int zero[XFC_MAX_RANK], e;
     int64_t v;
     for (uint32_t d = 0; d < cond->type.rank; d++) zero[d] = xfc_int_const(n->ctx, 0);
-    e = xfc_element(n->im->graph, cond, zero);
+    e = xfc_element(n->im, cond, zero);
     return xfc_int_known(e) && xfc_int_value(n->ctx, e, &v) ? v != 0 : -1;
 }
 

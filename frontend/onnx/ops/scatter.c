@@ -22,7 +22,7 @@ static bool is_block(xfc_node *n, xfc_int *start) {
         at[d] = xfc_int_is(c, where->dim[d], 1) ? zero : xfc_int_axis(c, "i", where->dim[d]);
     for (uint32_t t = 0; t < tuple; t++) {
         at[tuple] = xfc_int_const(c, t);
-        start[t] = xfc_int_sub(c, xfc_element(n->im->graph, n->in[1], at), at[t]);
+        start[t] = xfc_int_sub(c, xfc_element(n->im, n->in[1], at), at[t]);
         if (!xfc_int_known(start[t])) return false;
         for (uint32_t d = 0; d < tuple; d++)
             if (!xfc_int_same(at[d], zero) && xfc_int_uses(c, start[t], at[d])) return false;

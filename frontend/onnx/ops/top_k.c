@@ -22,7 +22,7 @@ static xfc_int read_k(xfc_node *n, xfc_int most) {
     const xfc_type *t = &n->in[1]->type;
     xfc_int zero = xfc_int_const(n->ctx, 0);
     bool is_number = xfc_dtype_is_int(t->dtype) && (t->rank == 0 || (t->rank == 1 && xfc_int_is(n->ctx, t->dim[0], 1)));
-    if (is_number && !xfc_int_known(xfc_element(n->im->graph, n->in[1], &zero))) return from_data(n, n->in[1], most);
+    if (is_number && !xfc_int_known(xfc_element(n->im, n->in[1], &zero))) return from_data(n, n->in[1], most);
     return xfc_node_dim(n, 1); /* or what is wrong with the operand */
 }
 
