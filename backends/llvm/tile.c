@@ -241,15 +241,17 @@ static void strip(driver *d, LLVMValueRef index) {
 /* One row: strips two at a time, for more chains at once. Answers the first strip left. */
 static LLVMValueRef pairs(const driver *d) {
     xfc_emit *e = d->e;
-    uint32_t per_panel = d->per_panel;
+    uint32_t per_panel = d->per_panel, strip_bytes = d->strip * d->b_step;
+    LLVMValueRef after_last = sub(d, d->panel_bytes, num(d, (int64_t)(per_panel - 1) * strip_bytes));
     LLVMValueRef whole = LLVMBuildAnd(e->b, over(d, d->arg[COLUMNS], d->strip), num(d, -2), "");
     LLVMValueRef end = pick(d, equal(d, d->arg[ROWS], num(d, 1)), whole, num(d, 0));
     xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), end, 2, "pair");
     LLVMValueRef panel = over(d, l.i, per_panel), in_panel = sub(d, l.i, times(d, panel, per_panel));
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
     LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_step)));
-    call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A],
-         per_panel == 1 ? d->panel_bytes : num(d, d->strip * d->b_step));
+    LLVMValueRef next = num(d, strip_bytes); /* from the last strip of a panel to the first one of the next */
+    if (per_panel % 2) next = pick(d, equal(d, in_panel, num(d, per_panel - 1)), after_last, next);
+    call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A], next);
     xfc_emit_loop_end(e, &l);
     return end;
 }

@@ -63,6 +63,8 @@ static LLVMValueRef load(xfc_emit *e, LLVMTypeRef t, LLVMValueRef p, unsigned al
     return v;
 }
 
+/* Multiply-adds of a step. */
+static uint32_t halves_of(const state *s) { return xfc_tile_dots(s->shape) ? 1 : s->shape->group; }
 static uint32_t lanes_of(const state *s) { return s->shape->vector_bytes / 4; }
 
 /* A step of a row of a or of a vector of b: what one multiply-add takes of it. Pairs that are multiplied as they are
@@ -122,13 +124,14 @@ static void prefetch(xfc_emit *e, LLVMValueRef p, bool write, unsigned locality)
 }
 
 /* What step u of an unrolled body fetches: its own stream of b a little ahead, and its share of the next panel. */
-static void prefetches(const state *s, uint32_t u) {
+static void prefetches(const state *s, uint32_t u, uint32_t half, bool more) {
     xfc_emit *e = s->e;
-    uint32_t unroll = s->shape->unroll, lines = s->micro->fetch;
+    uint32_t unroll = s->shape->unroll, lines = more && half == 0 ? s->micro->fetch : 0;
     for (uint32_t t = 0; t < s->micro->strips; t++) {
-        LLVMValueRef distance = lines ? xfc_emit_const(e, XFC_TILE_NEAR) : argument(s, XFC_MICRO_AHEAD);
+        LLVMValueRef distance = s->micro->fetch ? xfc_emit_const(e, XFC_TILE_NEAR) : argument(s, XFC_MICRO_AHEAD);
         LLVMValueRef ahead = xfc_tile_at(e, s->b[t], distance);
-        for (uint32_t o = 0; o < lanes_of(s) * s->micro->vectors * s->b_step; o += XFC_TILE_LINE)
+        for (uint32_t o = half * XFC_TILE_LINE; o < lanes_of(s) * s->micro->vectors * s->b_step;
+             o += XFC_TILE_LINE * halves_of(s))
             prefetch(e, at_const(e, ahead, u * s->panel_row + o), false, NEAR);
     }
     for (uint32_t l = u * lines / unroll; l < (u + 1) * lines / unroll; l++)
@@ -144,10 +147,10 @@ static void step(state *s, uint32_t u, uint32_t half, bool fetching) {
         uint32_t offset = u * s->panel_row + v % s->micro->vectors * lanes_of(s) * s->b_step;
         b[v] = load_b(s, at_const(e, s->b[v / s->micro->vectors], offset), half);
     }
-    if (fetching) prefetches(s, u);
+    if (fetching || halves_of(s) > 1) prefetches(s, u, half, fetching);
     for (uint32_t r = 0; r < s->micro->rows; r++) {
         LLVMValueRef at = xfc_tile_at(e, s->row[r], s->i), a = broadcast(s, at_const(e, at, s->a_step * u + 4 * half));
-        if (fetching && r * s->shape->unroll / s->micro->rows == u)
+        if (fetching && half == 0 && r * s->shape->unroll / s->micro->rows == u)
             prefetch(e, at_const(e, at, XFC_TILE_ROW), false, NEAR);
         for (uint32_t v = 0; v < n; v++) s->acc[r * n + v] = multiply_add(s, a, b[v], s->acc[r * n + v]);
     }
@@ -206,8 +209,8 @@ static void loop_end(state *s, k_loop *l) {
 static void steps(state *s, LLVMValueRef end, uint32_t unroll, const char *name) {
     xfc_emit *e = s->e;
     k_loop l = loop_begin(s, end, false, name);
-    uint32_t halves = xfc_tile_dots(s->shape) ? 1 : s->shape->group;
-    for (uint32_t u = 0; u < unroll * halves; u++) step(s, u / halves, u % halves, unroll > 1 && u % halves == 0);
+    for (uint32_t u = 0; u < unroll; u++)
+        for (uint32_t half = 0; half < halves_of(s); half++) step(s, u, half, unroll > 1);
     for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_const(e, s->b[t], unroll * s->panel_row);
     if (unroll > 1) s->fetch = at_const(e, s->fetch, s->micro->fetch * XFC_TILE_LINE);
     s->i = LLVMBuildNSWAdd(e->b, s->i, xfc_emit_const(e, s->a_step * unroll), "");

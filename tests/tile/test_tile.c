@@ -244,7 +244,7 @@ static void check_loops(xfc_ctx *ctx, const xfc_target *t, xfc_contract type) {
         check_function(t, type.b, name, (int)(colon - name), (span){colon, stop}, &loops);
         p = stop;
     }
-    CHECK(functions >= 4 * xfc_tile_for(t, &type)->rows);
+    CHECK(functions >= (type.group == 1 ? 12u : 8u));
     CHECK_INT(loops, 2 * functions); /* the unrolled loop over k and the one for the rest */
 }
 
