@@ -14,7 +14,7 @@
  */
 #include "runtime/kernels/routines.h"
 
-enum { BLOCK = 32, FEW = 16 };
+enum { BLOCK = 8, FEW = 16 };
 
 typedef struct {
     xk_i64 key, at;
@@ -203,7 +203,20 @@ static void set_bound(row *r, const entry *e, xk_i64 n) {
     r->has_bound = 1;
 }
 
-/* The k best of the row to the front of e, in order. */
+/* The first `had` entries are in order; of those up to n the best take their places among them. Answers how many there are. */
+static xk_i64 insert(entry *e, xk_i64 had, xk_i64 n, xk_i64 k) {
+    for (xk_i64 i = had; i < n; i++) {
+        entry x = e[i];
+        if (had == k && !before(x, e[k - 1])) continue;
+        if (had < k) had++;
+        xk_i64 j = had - 1;
+        for (; j > 0 && before(x, e[j - 1]); j--) e[j] = e[j - 1];
+        e[j] = x;
+    }
+    return had;
+}
+
+/* The k best of the row to the front of e, in order. A few are always in order, so that their bound is never old. */
 static void find(row *r, const element *type, const sizes *s, entry *e) {
     xk_i64 n = 0, most = most_entries(s);
     for (xk_i64 begin = 0, end; begin < s->n; begin = end) {
@@ -211,12 +224,13 @@ static void find(row *r, const element *type, const sizes *s, entry *e) {
         end = begin + BLOCK < s->n ? begin + BLOCK : s->n;
         if (n + (end - begin) > most) {
             arrange(e, n, s->k, 0, most_splits(n));
-            n = s->k;
-            set_bound(r, e, n);
+            set_bound(r, e, n = s->k);
         }
-        n += type->pick(r, begin, end, e + n);
+        xk_i64 more = type->pick(r, begin, end, e + n);
+        n = s->k <= FEW ? insert(e, n, n + more, s->k) : n + more;
+        if (s->k <= FEW && n == s->k) set_bound(r, e + n - 1, 1);
     }
-    arrange(e, n, s->k, 1, most_splits(n));
+    if (s->k > FEW) arrange(e, n, s->k, 1, most_splits(n));
 }
 
 xk_work xk_top_k_work(const xk_call *c) {
