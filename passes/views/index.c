@@ -100,7 +100,8 @@ xfc_value *xfc_views_gather_formula(xfc_builder *b, const xfc_op *op) {
     make_axes(b->graph->ctx, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
-    for (uint32_t d = 0; d < x->type.rank; d++) at[d] = d < along ? axis[d] : axis[d + index->type.rank - 1];
+    for (uint32_t d = 0; d < along; d++) at[d] = axis[d];
+    for (uint32_t d = along + 1; d < x->type.rank; d++) at[d] = axis[d + index->type.rank - 1];
     at[along] = xfc_fact_formula(xfc_probe_at(&p, index, axis + along));
     xfc_arena_free(scratch);
     return read_as_view(b, x, out, at, axis);
