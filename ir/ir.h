@@ -97,8 +97,8 @@ struct xfc_op {
 
 typedef enum {
     XFC_STAGE_IMPORTED,  /* any op but kernel */
-    XFC_STAGE_LEGAL,     /* only const, kernels' raw material: ops with a nest, and composites the target claims */
-    XFC_STAGE_KERNELS,   /* only const, kernel, return */
+    XFC_STAGE_LEGAL,     /* ops with a nest, routines, and composites the target claims */
+    XFC_STAGE_KERNELS,   /* kernels, constants, routines, and what orders them: define, branch, return */
     XFC_STAGE_SCHEDULED, /* every kernel's axes carry their how */
     XFC_STAGE_PLANNED,   /* every value has a place */
     XFC_STAGE_COUNT,

@@ -239,7 +239,6 @@ static void check_clone(runner *r, const char *pass) {
     verify_or_die(r, "in the clone after", pass);
 }
 
-/* The text form has no places, so a planned graph keeps its own; it is printed and parsed all the same. */
 static void check_roundtrip(runner *r, const char *pass) {
     xfc_arena *arena = xfc_arena_new();
     xfc_buf before = {.arena = arena}, after = {.arena = arena};
@@ -253,14 +252,10 @@ static void check_roundtrip(runner *r, const char *pass) {
     }
     print_all(&after, parsed);
     same_text_or_die(&before, &after, "a round trip through text", pass);
-    if ((*r->graph)->plan) {
-        xfc_graph_free(parsed);
-    } else {
-        parsed->source = (*r->graph)->source;
-        xfc_graph_copy_notes(parsed, *r->graph);
-        xfc_graph_free(*r->graph);
-        *r->graph = parsed;
-    }
+    parsed->source = (*r->graph)->source;
+    xfc_graph_copy_notes(parsed, *r->graph);
+    xfc_graph_free(*r->graph);
+    *r->graph = parsed;
     xfc_arena_free(arena);
     verify_or_die(r, "in the round trip after", pass);
 }

@@ -182,11 +182,11 @@ static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_
     return xfc_b_binary(n->b, code, a, b);
 }
 xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of like's type; NULL if like is */
-/* A broadcastable view: rank-1 value as dims along `axis` of a tensor of this rank. */
 /* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. The permutation of the last step,
  * which is its own inverse. */
 xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 extern const int64_t xfc_swap_rows_heads[4];
+/* A view that broadcasts: a vector (or one element) along `axis` of a tensor of this rank. */
 xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
 /* Sizes that the operator needs to be equal, or a at most b: required of the model. False: they surely are not, and the
  * node has failed; what: "bias and weights". */
