@@ -92,7 +92,7 @@ static xfc_op *inline_next(xfc_op *op) {
             xfc_value *v = op->in[n->body[i].u.access->buffer].value;
             xfc_draft d = xfc_draft_from(op);
             uint32_t *buffers = xfc_draft_import(&d, v->def), buffer = xfc_draft_find(&d, XFC_BUF_IN, v);
-            xfc_assert(inline_one(d.k->steps[s].u.nest, &d, buffer, map, buffers));
+            if (!inline_one(d.k->steps[s].u.nest, &d, buffer, map, buffers)) continue;
             xfc_draft_loc_front(&d, v->def->kernel->fused, v->def->kernel->n_fused);
             d.buffers[xfc_draft_find(&d, XFC_BUF_OUT, v)].kind = XFC_BUF_TEMP; /* not stored by this kernel: dropped */
             xfc_op *made = xfc_draft_commit(&d, op, op->loc), *producer = v->def;
@@ -161,19 +161,19 @@ static xfc_op *epilogue_of(xfc_op *op) {
     return user;
 }
 
-static xfc_op *append_epilogue(xfc_op *op, xfc_op *user) {
+static bool append_epilogue(xfc_op *op, xfc_op *user) {
     const xfc_nest *map = xfc_simple_nest(user);
     uint32_t from = 0;
     while (user->in[from].value != &op->out[0]) from++;
     xfc_draft d = xfc_draft_from(op);
     uint32_t *buffers = xfc_draft_import(&d, user);
     d.buffers[xfc_draft_find(&d, XFC_BUF_OUT, &op->out[0])].kind = XFC_BUF_TEMP; /* no longer stored: dropped */
-    xfc_assert(xfc_nest_append(d.e, d.k->steps[d.k->n_steps - 1].u.nest, 0, map, from, buffers, true));
+    if (!xfc_nest_append(d.e, d.k->steps[d.k->n_steps - 1].u.nest, 0, map, from, buffers, true)) return false;
     xfc_draft_loc(&d, user->kernel->fused, user->kernel->n_fused);
-    xfc_op *made = xfc_draft_commit(&d, user, op->loc);
+    xfc_draft_commit(&d, user, op->loc);
     xfc_op_remove(user);
     xfc_op_remove(op);
-    return made;
+    return true;
 }
 
 bool xfc_fuse_epilogue(xfc_graph *g) {
@@ -182,8 +182,10 @@ bool xfc_fuse_epilogue(xfc_graph *g) {
         next = op->next;
         xfc_op *user = epilogue_of(op);
         if (!user) continue;
-        if (next == user) next = user->next;
-        append_epilogue(op, user); /* stands where user stood: visited again for the next consumer */
+        xfc_op *behind = next == user ? user->next : next;
+        if (!append_epilogue(op, user))
+            continue; /* else it stands where user stood: visited again for the next consumer */
+        next = behind;
         changed = true;
     }
     return changed;

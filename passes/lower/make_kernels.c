@@ -37,7 +37,10 @@ xfc_value *xfc_resolve_view(xfc_ctx *ctx, xfc_value *v, xfc_int *index) {
             to[k++] = index[d];
         }
         const xfc_access *a = s->u.access;
-        for (uint32_t d = 0; d < a->rank; d++) result[d] = xfc_int_substitute(ctx, a->index[d], from, to, k);
+        for (uint32_t d = 0; d < a->rank; d++) {
+            result[d] = xfc_int_substitute(ctx, a->index[d], from, to, k);
+            if (!xfc_int_known(result[d])) return v; /* too large a formula */
+        }
         memcpy(index, result, sizeof result);
         v = v->def->in[a->buffer].value;
     }

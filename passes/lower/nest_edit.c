@@ -82,6 +82,7 @@ typedef struct {
     uint32_t n, cap;
     const uint32_t *buffer_map; /* NULL: unchanged */
     bool fresh_lets;
+    bool lost; /* an index has become too large to be known (XFC_INT_LOCAL): the copy is worth nothing */
 } copier;
 
 static void bind(copier *c, xfc_int from, xfc_int to) {
@@ -92,9 +93,13 @@ static void bind(copier *c, xfc_int from, xfc_int to) {
     c->n = n;
 }
 
-static xfc_int subst(const copier *c, xfc_int e) { return xfc_int_substitute(c->e.ctx, e, c->from, c->to, c->n); }
+static xfc_int subst(copier *c, xfc_int e) {
+    xfc_int r = xfc_int_substitute(c->e.ctx, e, c->from, c->to, c->n);
+    c->lost |= xfc_int_known(e) && !xfc_int_known(r);
+    return r;
+}
 
-static xfc_access copy_access(const copier *c, const xfc_access *a) {
+static xfc_access copy_access(copier *c, const xfc_access *a) {
     xfc_access r = *a;
     if (c->buffer_map) r.buffer = c->buffer_map[a->buffer];
     for (uint32_t d = 0; d < a->rank; d++) r.index[d] = subst(c, a->index[d]);
@@ -167,6 +172,7 @@ bool xfc_nest_inline(xfc_edit e, xfc_nest *into, uint32_t load, const xfc_nest *
                           (xfc_scalar){.op = XFC_S_SELECT, .dtype = at.dtype, .arg = {place[pred], place[i], zero}});
         }
     }
+    if (copy.lost) return false;
     out.stores = xfc_dup_array(e.arena, xfc_store, into->stores, into->n_stores);
     out.cap_stores = into->n_stores;
     for (uint32_t s = 0; s < out.n_stores; s++) out.stores[s].value = place[out.stores[s].value];
@@ -182,16 +188,19 @@ bool xfc_nest_append(xfc_edit e, xfc_nest *into, uint32_t store, const xfc_nest 
     for (uint32_t i = 0; i < map->n_body; i++)
         if (map->body[i].op == XFC_S_LOAD && map->body[i].u.access->buffer == from && map->body[i].arg[0] != XFC_NO_ARG)
             return false;
+    xfc_nest out = *into;
     copier copy = {.e = e, .buffer_map = buffer_map, .fresh_lets = true};
     bind_axes(&copy, map, at.to.index);
     uint32_t *inner = xfc_new_array(e.arena, uint32_t, map->n_body);
     for (uint32_t j = 0; j < map->n_body; j++) {
         const xfc_scalar *s = &map->body[j];
         bool produced = s->op == XFC_S_LOAD && s->u.access->buffer == from;
-        inner[j] = produced ? at.value : copy_scalar(&copy, into, s, inner, XFC_NO_ARG);
+        inner[j] = produced ? at.value : copy_scalar(&copy, &out, s, inner, XFC_NO_ARG);
     }
     xfc_store added = {
         .value = inner[map->stores[0].value], .to = copy_access(&copy, &map->stores[0].to), .combine = XFC_S_COUNT};
+    if (copy.lost) return false;
+    *into = out;
     if (drop)
         into->stores[store] = added;
     else
@@ -213,7 +222,7 @@ xfc_nest *xfc_nest_copy(xfc_edit e, const xfc_nest *n, const xfc_int *from, cons
     out->n_body = out->cap_body = 0;
     for (uint32_t i = 0; i < n->n_body; i++) place[i] = copy_scalar(&c, out, &n->body[i], place, XFC_NO_ARG);
     for (uint32_t s = 0; s < n->n_stores; s++) out->stores[s].to = copy_access(&c, &n->stores[s].to);
-    return out;
+    return c.lost ? NULL : out;
 }
 
 /* --- tidying --- */

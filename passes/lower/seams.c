@@ -27,8 +27,8 @@ typedef struct {
     xfc_kernel *k;
     const xfc_step *steps; /* before */
     uint32_t n_steps, at;  /* the step whose nest is split */
-    bool has_tile;
-    uint32_t cost, limit; /* of all pieces of that nest */
+    bool has_tile, fails;  /* fails: an index of the last piece would be too large a formula */
+    uint32_t cost, limit;  /* of all pieces of that nest */
 } splitter;
 
 /* The comparison `of` of a body holds where axis < at, or (if not below) where at <= axis. */
@@ -180,13 +180,15 @@ static void fold_body(xfc_edit e, xfc_nest *n) {
     xfc_nest_tidy(e, n);
 }
 
-/* One side: `extent` indices from `first` on; NULL if it is empty. */
-static xfc_nest *side_of(const splitter *p, const xfc_nest *n, seam at, bool below, xfc_int first, xfc_int extent) {
+/* One side: `extent` indices from `first` on; NULL if it is empty, or (fails) cannot be written. */
+static xfc_nest *side_of(splitter *p, const xfc_nest *n, seam at, bool below, xfc_int first, xfc_int extent) {
     xfc_ctx *ctx = p->e.ctx;
     const xfc_axis *axis = &n->axes[at.axis];
     if (xfc_int_is(ctx, extent, 0)) return NULL;
     xfc_int symbol = xfc_int_axis(ctx, axis->name, extent), index = xfc_int_add(ctx, first, symbol);
     xfc_nest *side = xfc_nest_copy(p->e, n, &axis->symbol, &index, 1);
+    p->fails |= !side;
+    if (!side) return NULL;
     side->axes[at.axis].symbol = symbol;
     side->axes[at.axis].extent = extent;
     decide(ctx, n, at, below, side);
@@ -218,9 +220,10 @@ static bool split(splitter *p, xfc_nest *n) {
     xfc_nest *low = NULL, *high = NULL;
     if (fits) {
         xfc_int extent = n->axes[at.axis].extent, s = split_point(p, at, extent);
+        p->fails = false;
         low = side_of(p, n, at, true, xfc_int_const(p->e.ctx, 0), s);
         high = side_of(p, n, at, false, s, xfc_int_sub(p->e.ctx, extent, s));
-        fits = p->cost - cost_of(n) + cost_of(low) + cost_of(high) <= p->limit;
+        fits = !p->fails && p->cost - cost_of(n) + cost_of(low) + cost_of(high) <= p->limit;
     }
     if (!fits) {
         p->k->n_lets = n_lets;
