@@ -7,8 +7,8 @@
  * Elements are compared as keys: integers of their size that order as they do, turned round for the smallest. A walk
  * over the row keeps those whose key is above the bound, the k-th best so far: no later element with that key is wanted.
  * Where there is no room for another block the best k stay and the bound rises, so a row costs O(n + k log k) whatever
- * stands in it. Most blocks of a long row end with the question whether any of their keys is above the bound, which
- * compilers ask with vectors.
+ * stands in it; a few are kept in order instead, so that their bound is never old. Most blocks of a long row end with the
+ * question whether any of their keys is above the bound, which compilers ask with vectors.
  *
  * Sorting is quicksort of the part that matters, by the median of three, and heap sort where that splits badly.
  */
@@ -37,9 +37,8 @@ typedef xk_i64 pick_fn(const row *, xk_i64 begin, xk_i64 end, entry *to);
 typedef void put_fn(const row *, const entry *, xk_i64 k, void *to);
 typedef struct {
     pass_fn *pass; /* passes blocks without a key above the bound: where one with such a key stands, or the last rest */
-    pick_fn
-        *pick;   /* appends the elements with such a key, and answers how many; writes as many entries as it looks at */
-    put_fn *put; /* writes the elements of these entries */
+    pick_fn *pick; /* appends the elements with such a key and answers how many; writes an entry for each it looks at */
+    put_fn *put;   /* writes the elements of these entries */
 } element;
 
 /* Sign and size of a float to a number; -0 is 0, and all NaN are one. */
@@ -193,7 +192,7 @@ static sizes sizes_of(const xk_call *c) {
 }
 
 /* Entries that are kept at most: so many that making room for a block halves them. */
-static xk_i64 most_entries(const sizes *s) { return (s->k < s->n / 2 ? 2 * s->k : s->n) + BLOCK; }
+static xk_i64 most_entries(const sizes *s) { return (s->k <= s->n / 2 ? 2 * s->k : s->n) + BLOCK; }
 
 static void set_bound(row *r, const entry *e, xk_i64 n) {
     const entry *worst = e;
@@ -216,7 +215,7 @@ static xk_i64 insert(entry *e, xk_i64 had, xk_i64 n, xk_i64 k) {
     return had;
 }
 
-/* The k best of the row to the front of e, in order. A few are always in order, so that their bound is never old. */
+/* The k best of the row to the front of e, in order. */
 static void find(row *r, const element *type, const sizes *s, entry *e) {
     xk_i64 n = 0, most = most_entries(s);
     for (xk_i64 begin = 0, end; begin < s->n; begin = end) {

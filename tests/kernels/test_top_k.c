@@ -46,26 +46,26 @@ static void check_memory(xk_i64 n, xk_i64 k) {
     free(scratch), free(x), free(value), free(at);
 }
 
-/* More rows, and more of each, never need less; what cannot be had is asked for. */
+static xk_work work_of(xk_i64 rows, xk_i64 n, xk_i64 inner, xk_i64 k) {
+    const xk_i64 dim[3] = {rows, n, inner}, few[3] = {rows, k, inner};
+    const xk_array array[] = {{0, dim, 3, 0}, {0, few, 3, 0}, {0, few, 3, 0}};
+    const xk_number number[] = {{1}, {k}, {1}};
+    return xk_top_k_work(&(xk_call){array, number});
+}
+
+/* More of everything never needs less, as memory is planned for the most; what cannot be had is asked for. */
 static void check_work(void) {
-    const xk_i64 huge = (xk_i64)1 << 61, none[3] = {huge, 8, 0}, all[1] = {huge};
-    const xk_number first[] = {{1}, {8}, {1}}, half[] = {{0}, {huge / 2}, {1}};
-    const xk_array empty[] = {{0, none, 3, 0}, {0, none, 3, 0}, {0, none, 3, 0}},
-                   full[] = {{0, all, 1, 0}, {0, all, 1, 0}, {0, all, 1, 0}};
-    xk_work nothing = xk_top_k_work(&(xk_call){empty, first}), much = xk_top_k_work(&(xk_call){full, half});
-    CHECK(nothing.tasks == 0 && nothing.scratch == 0);
-    CHECK(much.tasks == 1 && much.scratch == INT64_MAX);
-    xk_i64 before_scratch = 0, dim[3] = {3, 0, 5}, few[3] = {3, 0, 5};
-    for (xk_i64 n = 0; n < 500; n += 7)
-        for (xk_i64 k = 0; k <= n; k += 5) {
-            dim[1] = n, few[1] = k;
-            const xk_array array[] = {{0, dim, 3, 0}, {0, few, 3, 0}, {0, few, 3, 0}};
-            const xk_number number[] = {{1}, {k}, {1}};
-            xk_work work = xk_top_k_work(&(xk_call){array, number});
+    const xk_i64 huge = (xk_i64)1 << 61;
+    for (xk_i64 n = 0; n < 120; n++)
+        for (xk_i64 k = 0; k <= n; k++) {
+            xk_work work = work_of(3, n, 5, k);
             CHECK_INT(work.tasks, k ? 15 : 0);
-            CHECK(work.grain >= 1 && (k == 0 || work.scratch >= before_scratch));
-            before_scratch = work.scratch;
+            CHECK(work.grain >= 1 && work.scratch <= work_of(3, n + 1, 5, k).scratch);
+            CHECK(k == n || work.scratch <= work_of(3, n, 5, k + 1).scratch);
         }
+    CHECK_INT(work_of(huge, 8, 0, 8).tasks, 0);
+    CHECK_INT(work_of(huge, 8, 0, 8).scratch, 0);
+    CHECK_INT(work_of(1, huge, 1, huge / 2).scratch, INT64_MAX);
 }
 
 int main(void) {
