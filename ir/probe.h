@@ -36,9 +36,9 @@ static inline xfc_int xfc_fact_formula(xfc_fact f) {
 }
 
 enum {
-    XFC_PROBE_NO_WRAP = 1, /* integers that are formulas stay within their types, and indices within their dims */
-    XFC_PROBE_SIZES =
-        2, /* floats that are formulas are sizes, exact as halves and right when rounded to integers; no divisor is 0 */
+    XFC_PROBE_NO_WRAP = 1,  /* integers that are formulas stay within their types, and indices within their dims */
+    XFC_PROBE_DIVISORS = 2, /* no divisor is 0 */
+    XFC_PROBE_SIZES = 4,    /* floats that are formulas are sizes: exact as halves and right when rounded to integers */
 };
 
 typedef struct xfc_probe xfc_probe;

@@ -12,7 +12,7 @@
 
 xfc_probe xfc_element_probe(xfc_importer *im) {
     xfc_probe p = xfc_probe_new(im->graph, im->arena);
-    p.assumes = XFC_PROBE_NO_WRAP | XFC_PROBE_SIZES;
+    p.assumes = XFC_PROBE_NO_WRAP | XFC_PROBE_DIVISORS | XFC_PROBE_SIZES;
     return p;
 }
 

@@ -6,7 +6,8 @@
  * unless the result does not depend on it (0 * x, false and x, select with equal arms).
  *
  * All elements are computed at once, forward, from what is tracked of the operands: scans and scatters, which read their
- * own results, included. Booleans are the constants 0 and 1 or NONE. Floats are never tracked.
+ * own results, included. A divisor is taken not to be 0, as in a size. Booleans are the constants 0 and 1 or NONE. Floats
+ * are never tracked.
  */
 #include "ir/eval/eval.h"
 #include "ir/probe.h"
@@ -124,6 +125,7 @@ void xfc_eval_content(xfc_op *op) {
     if (op->code != XFC_OP_CONST && (!xfc_ops[op->code].nest || !worth_running(&k))) return;
     k.probe = xfc_probe_new(op->graph, xfc_arena_new());
     k.probe.at = tracked;
+    k.probe.assumes = XFC_PROBE_DIVISORS;
     k.result = xfc_new_array(k.probe.arena, xfc_int, k.count);
     k.stored = xfc_new_array(k.probe.arena, bool, k.count);
     bool known = k.count == 0;

@@ -200,11 +200,12 @@ static bool negative(const xfc_probe *p, xfc_int a) { /* or may be */
     return less_by_range(p, a, zero) != 0 && xfc_int_lt(p->graph->ctx, a, zero) != 0;
 }
 
-/* Truncating division: floor, or the ceiling of what is negative. By 0 it gives 0, as it does in a size. */
+/* Truncating division: floor, or the ceiling of what is negative. */
 static xfc_int divide(const xfc_probe *p, xfc_int a, xfc_int b) {
     xfc_ctx *c = p->graph->ctx;
     xfc_int q;
     if (p->assumes & XFC_PROBE_SIZES && xfc_int_exact(c, a, b, &q)) return q;
+    if (!positive(p, b) && !(p->assumes & XFC_PROBE_DIVISORS)) return XFC_INT_NONE;
     if (!positive(p, b)) return negative(p, b) || negative(p, a) ? XFC_INT_NONE : xfc_int_floordiv(c, a, b);
     xfc_int floor = xfc_int_floordiv(c, a, b);
     if (xfc_int_is(c, xfc_int_mod(c, a, b), 0) || !negative(p, a)) return floor;

@@ -79,7 +79,7 @@ static void fractions(xfc_ctx *c) {
     xfc_value *up = xfc_b_cast(&t.b, xfc_b_unary(&t.b, XFC_OP_CEIL, half), XFC_I64);
     CHECK(!xfc_int_known(at(&t, up, num(&t, 0))));
     xfc_probe_forget(&t.p);
-    t.p.assumes = XFC_PROBE_NO_WRAP | XFC_PROBE_SIZES;
+    t.p.assumes = XFC_PROBE_NO_WRAP | XFC_PROBE_DIVISORS | XFC_PROBE_SIZES;
     CHECK(is_at(&t, up, num(&t, 0), xfc_int_ceildiv(c, t.s, num(&t, 2))));
     CHECK(is_at(&t, xfc_b_cast(&t.b, third, XFC_I64), num(&t, 0), xfc_int_floordiv(c, t.s, num(&t, 3))));
     CHECK(!xfc_int_known(at(&t, two(&t, XFC_OP_ADD, third, third), num(&t, 0))));
