@@ -44,7 +44,7 @@ typedef struct {
 /* Sign and size of a float to a number; -0 is 0, and all NaN are one. */
 #define KEY_SINT(T, x, infinity) (x)
 #define KEY_UINT(T, x, infinity) ((x) ^ ~XK_MOST(T))
-#define SIGN(T, x) ((x) >> (8 * sizeof(T) - 1)) /* -1 or 0 */
+#define SIGN(T, x) (-(T)((x) < 0)) /* -1 or 0 */
 #define KEY_FLOAT(T, x, infinity)                                                                                      \
     (((x) & XK_MOST(T)) > (infinity) ? XK_MOST(T) : (((x) & XK_MOST(T)) ^ SIGN(T, x)) - SIGN(T, x))
 #define KEY_HALF KEY_FLOAT
