@@ -27,13 +27,16 @@ typedef struct weight {
     struct weight *next; /* with the same key */
 } weight;
 
+/* Of a type whose weights are packed as they are. */
 static bool is_large_matrix(const xfc_value *v, const xfc_tensor **t) {
-    return xfc_value_is_const(v, t) && (*t)->dtype == XFC_F32 && (*t)->rank == 2 && (*t)->bytes >= SHARE_BYTES;
+    return xfc_value_is_const(v, t) && ((*t)->dtype == XFC_F32 || (*t)->dtype == XFC_F16) && (*t)->rank == 2 &&
+           (*t)->bytes >= SHARE_BYTES;
 }
 
 static uint32_t bits(const xfc_tensor *t, int64_t row, int64_t column) {
-    uint32_t u;
-    memcpy(&u, (const char *)t->data + (row * t->dim[1] + column) * (int64_t)sizeof u, sizeof u);
+    uint32_t u = 0;
+    const size_t bytes = xfc_dtype_bytes(t->dtype);
+    memcpy(&u, (const char *)t->data + (size_t)(row * t->dim[1] + column) * bytes, bytes);
     return u;
 }
 
@@ -47,7 +50,7 @@ static uint64_t key_of(const xfc_tensor *t) {
 
 static bool equals_transposed(const xfc_tensor *a, const xfc_tensor *b) {
     int64_t m = a->dim[0], n = a->dim[1];
-    if (m != b->dim[1] || n != b->dim[0]) return false;
+    if (m != b->dim[1] || n != b->dim[0] || a->dtype != b->dtype) return false;
     for (int64_t i0 = 0; i0 < m; i0 += BLOCK)
         for (int64_t j0 = 0; j0 < n; j0 += BLOCK)
             for (int64_t i = i0; i < m && i < i0 + BLOCK; i++)

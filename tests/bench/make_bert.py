@@ -4,6 +4,7 @@
     tests/bench/make_bert.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--norm op|spelled]
                              [--attention spelled|fused] [--pooling cls|mean|last|end|weighted|none]
                              [--mask int64|int32|bool|float32] [--vocab 30522] [--positions 512] [--inner N] [--seed 0]
+                             [--type f32|f16]
 
 The defaults are BERT-base: 435 MB, weights inside the file. Batch and sequence are dynamic; the inputs are input_ids,
 attention_mask and token_type_ids, the outputs last_hidden_state and pooled: tanh of a linear of the first token (cls),
@@ -12,7 +13,7 @@ the mean over the mask, the token at the sum of the mask less 1 (last), the firs
 the norms with --norm=spelled. --attention=fused writes onnxruntime's Attention, as its optimiser does: the mask is
 summed to one length a text.
 
-The weights have the scale of trained ones, so that the computation is not degenerate: linears keep the variance,
+--type=f16: converted by onnxruntime, inputs and outputs too. The weights have the scale of trained ones, so that the computation is not degenerate: linears keep the variance,
 scores are about N(0, 1), no bias is zero, no scale of a norm is one. The same options make the same bytes.
 """
 import argparse
@@ -191,6 +192,7 @@ def options(argv=(), **more):
     p.add_argument("--norm", choices=("op", "spelled"), default="op")
     p.add_argument("--mask", choices=tuple(MASKS), default="int64")
     p.add_argument("--attention", choices=("spelled", "fused"), default="spelled")
+    p.add_argument("--type", choices=("f32", "f16"), default="f32")
     a = p.parse_args(argv)
     for name, value in more.items():
         setattr(a, name, value)
@@ -219,11 +221,20 @@ def make(a):
     return helper.make_model(graph, ir_version=8, opset_imports=opsets, producer_name="make_bert")
 
 
+def narrowed(model, kind):
+    """In f16: as onnxruntime's converter writes it, all values but the inputs of integers."""
+    if kind == "f32":
+        return model
+    from onnxruntime.transformers import float16
+
+    return float16.convert_float_to_float16(model, keep_io_types=False)
+
+
 def main():
     a = options(sys.argv[1:])
     model = make(a)
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, a.out)
+    onnx.save(narrowed(model, a.type), a.out)
     return 0
 
 
