@@ -12,6 +12,7 @@
 #include "passes/entries.h"
 #include "runtime/runtime.h"
 #include "tools/cli.h"
+#include "tools/emit.h"
 #include "tools/guard.h"
 #include "tools/measure.h"
 #include "tools/pass_cli.h"
@@ -29,12 +30,12 @@
 
 typedef struct {
     const char *output, *emit, *march, *target, *opt, *passes, *disable, *print_before, *print_after, *bisect, *linker,
-        *diagnostics, *checks, *weights;
+        *diagnostics, *checks, *weights, *j;
     xf_cli_list dims, shapes, taps;
     bool check, list_passes, time_passes, verbose, quiet, overridable, follow_links, verify, explain, packed_entry;
     xf_pass_words pass_words;
     xfc_pass_opts pass_opts;
-    int64_t bisect_limit;
+    int64_t bisect_limit, jobs;
     xfc_ctx *ctx;
     const char *isas[8];
     uint32_t n_isas;
@@ -157,23 +158,16 @@ static int emit_ir(const options *o, const xfc_graph *g) {
     return write_output(o, b.text, b.n);
 }
 
-static xfc_status emit_isa(options *o, const xfc_backend *backend, const xfc_kernel_set *set, const char *isa,
-                           const char *what, xfc_blob *out) {
-    xfc_target target;
-    XFC_TRY(backend->configure(o->ctx, &target, isa));
-    double start = xf_seconds();
-    int level = o->opt ? o->opt[0] - '0' : 2;
-    XFC_TRY(backend->emit(o->ctx, &target, set, what, level, out));
-    if (o->time_passes)
-        fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, (xf_seconds() - start) * 1e3, out->n);
-    return XFC_OK;
+static xf_emission emission(const options *o, const xfc_backend *backend, const xfc_kernel_set *set) {
+    return (xf_emission){o->ctx, backend, set, o->opt ? o->opt[0] - '0' : 2, o->time_passes};
 }
 
 static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) {
     xfc_blob blob = {0};
     if (o->n_isas != 1 && o->march) return xf_cli_wrong("xfc", "--emit=%s writes one ISA; give one in -march", o->emit);
     const xfc_kernel_set set = xfc_kernel_set_of(&g, 1, o->ctx->arena);
-    if (emit_isa(o, backend, &set, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
+    const xf_emission e = emission(o, backend, &set);
+    if (xf_emit_isa(&e, o->isas[o->n_isas - 1], o->emit, &blob) != XFC_OK) return report(o);
     int code = write_output(o, blob.data, blob.n);
     free(blob.data);
     return code;
@@ -184,13 +178,12 @@ _Static_assert((int)XFC_N_ENTRIES == XF_N_PLANS && (int)XFC_ENTRY_EQUAL == XF_PL
 static int emit_library(options *o, const xfc_backend *backend, const xfc_entries *e) {
     xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan[XF_N_PLANS] = {{0}};
     xfc_graph *g = e->graph[XFC_ENTRY_RUN];
-    xfc_status s = XFC_OK;
     for (int i = 1; i < XFC_N_ENTRIES; i++)
         if (e->graph[i]) xfc_share_weights(g, e->graph[i]);
     const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, o->ctx->arena);
     add_gaining(o, backend, &set);
-    for (uint32_t i = 0; i < o->n_isas && s == XFC_OK; i++)
-        s = emit_isa(o, backend, &set, o->isas[i], "obj", &objects[i]);
+    const xf_emission emit = emission(o, backend, &set);
+    xfc_status s = xf_emit_objects(&emit, o->isas, o->n_isas, (uint32_t)o->jobs, objects);
     const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", isa_list(o), NULL};
     xf_notes_store(g, XF_NOTES_IN_ARTEFACT);
     if (s == XFC_OK) s = xfc_plan_blobs(&set, meta, plan);
@@ -371,6 +364,7 @@ static bool check_options(options *o, const xf_cli_list *files) {
     if (!level) xf_cli_wrong("xfc", "unknown level -O%s; known: -O0 to -O3", o->opt);
     wrong |= !level || !known_checks(o->checks);
     o->bisect_limit = -1;
+    wrong |= !xf_cli_int("xfc", "-j", o->j, 1, 256, &o->jobs);
     wrong |= !xf_cli_int("xfc", "--bisect-limit", o->bisect, 0, INT64_MAX, &o->bisect_limit);
     xf_pass_words_read(&o->pass_words, &o->pass_opts);
     const xf_pass_names names = {"--passes", o->passes, o->disable, o->print_before, o->print_after};
@@ -396,6 +390,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
          "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: these, and\nx86-64-v4-bf16 where the model has use for it);\nnative: the best that runs here",
          &o.march},
         {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
+        {XF_CLI_TEXT, "j", "N", "emit so many variants at once (default: one for each CPU)", &o.j},
         {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},
         {XF_CLI_SECTION, "shapes", NULL, NULL, NULL},
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension, e.g. --dim batch=1..64", &o.dims},
