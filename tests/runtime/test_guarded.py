@@ -55,7 +55,7 @@ def chosen():
     nodes = [NODE("TopK", ["x", "k"], ["v", "i"]), NODE("ReduceSum", ["v", "axis"], ["y"], keepdims=0),
              NODE("If", ["c"], ["w"], then_branch=branch("Neg"), else_branch=branch("Exp")), NODE("ReduceMax", ["w", "axis"], ["z"], keepdims=0)]
     x = weights(5, 300)
-    return model(nodes, [("x", T.FLOAT, ["b", "n"]), ("k", T.INT64, [1]), ("c", T.BOOL, [])], [("y", T.FLOAT, None), ("z", T.FLOAT, None)],
+    return model(nodes, [("x", T.FLOAT, ["b", "n"]), ("k", T.INT64, [1]), ("c", T.BOOL, [])], [("y", T.FLOAT, None), ("z", T.FLOAT, None), ("v", T.FLOAT, None)],
                  {"axis": np.int64([1])}), [{"x": x, "k": np.int64([k]), "c": np.array(c)} for k, c in ((3, True), (300, False), (1, False), (40, True))]
 
 
