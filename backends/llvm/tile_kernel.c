@@ -67,11 +67,11 @@ static LLVMValueRef load(xfc_emit *e, LLVMTypeRef t, LLVMValueRef p, unsigned al
 static uint32_t halves_of(const state *s) { return xfc_tile_dots(s->shape) ? 1 : s->shape->group; }
 static uint32_t lanes_of(const state *s) { return s->shape->vector_bytes / 4; }
 
-/* A step of a row of a or of a vector of b: what one multiply-add takes of it. Pairs that are multiplied as they are
- * are words; of others, `half` says which one of them. */
+/* What a multiply-add takes of a row of a. Pairs that are multiplied as they are are words; of others, `half` says below
+ * which one of them is meant. */
 static LLVMTypeRef word_type(const state *s) { return xfc_tile_dots(s->shape) ? s->e->i32 : s->e->f32; }
 
-/* The upper half is loaded once more: held since the lower one was shifted out of it, it would take a register. */
+/* The upper half is loaded once more: held since the lower one was taken from it, it would take a register. */
 static LLVMValueRef load_half(const state *s, LLVMValueRef p, uint32_t half) {
     xfc_emit *e = s->e;
     LLVMTypeRef words = LLVMVectorType(e->i32, lanes_of(s)), floats = s->vector;
@@ -100,6 +100,7 @@ static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
     return LLVMBuildShuffleVector(e->b, v, poison, LLVMConstNull(mask), "");
 }
 
+/* The instruction rounds both additions and takes subnormal numbers for 0, whatever MXCSR says. */
 static LLVMValueRef dot(const state *s, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum) {
     xfc_emit *e = s->e;
     LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(e->llvm), 2 * lanes_of(s));
@@ -123,7 +124,8 @@ static void prefetch(xfc_emit *e, LLVMValueRef p, bool write, unsigned locality)
     xfc_emit_intrinsic(e, "llvm.prefetch", &t, 1, args, 4);
 }
 
-/* What step u of an unrolled body fetches: its own stream of b a little ahead, and its share of the next panel. */
+/* What a part of step u of an unrolled body fetches: its own stream of b a little ahead, and, if there is more to fetch,
+ * its share of the next panel. */
 static void prefetches(const state *s, uint32_t u, uint32_t half, bool more) {
     xfc_emit *e = s->e;
     uint32_t unroll = s->shape->unroll, lines = more && half == 0 ? s->micro->fetch : 0;
