@@ -248,10 +248,31 @@ static void add_checks(blob *b, const xfc_graph *g, const xfc_op *behind, uint32
 
 /* --- steps --- */
 
+static xfc_int bodies_of(blob *b, const xfc_graph *g);
+
 /* Where the workspace of g begins in that of the entry. */
 static xfc_int workspace_of(blob *b, const xfc_graph *g) {
     if (!g->user) return xfc_int_const(b->ctx, 0);
-    return xfc_int_add(b->ctx, workspace_of(b, g->user->graph), g->user->graph->plan->bodies);
+    xfc_int at = bodies_of(b, g->user->graph);
+    return g->user->code == XFC_OP_LOOP ? xfc_int_add(b->ctx, at, xfc_loop_layout(g->user, NULL)) : at;
+}
+
+static xfc_int bodies_of(blob *b, const xfc_graph *g) {
+    return xfc_int_add(b->ctx, workspace_of(b, g), g->plan->bodies);
+}
+
+static xfc_place place_of(blob *b, const xfc_graph *g, const xfc_value *v);
+
+/* A loop keeps the number of the step, and what its body returns, in the room of its bodies; what it carries stands in its
+ * results. */
+static xfc_place place_in_loop(blob *b, const xfc_op *loop, xfc_place p) {
+    bool input = p.space == XFC_SPACE_INPUT;
+    if (input && p.index > loop->n_out) return place_of(b, loop->graph, loop->in[p.index + 1].value);
+    if (input && p.index > 0) return place_of(b, loop->graph, &loop->out[p.index - 1]);
+    xfc_int *place = xfc_new_array(b->arena, xfc_int, loop->n_out + 1u), zero = xfc_int_const(b->ctx, 0);
+    xfc_loop_layout(loop, place);
+    return (xfc_place){XFC_SPACE_WORK, 0,
+                       xfc_int_add(b->ctx, bodies_of(b, loop->graph), input ? zero : place[p.index])};
 }
 
 /* The place of a value of g. Inputs and outputs of a body are operands and results of the op around it. */
@@ -260,6 +281,8 @@ static xfc_place place_of(blob *b, const xfc_graph *g, const xfc_value *v) {
     xfc_place p = g->plan->place[v->id];
     const xfc_op *around = g->user;
     if (!around) return p;
+    if (around->code == XFC_OP_LOOP && (p.space == XFC_SPACE_INPUT || p.space == XFC_SPACE_OUTPUT))
+        return place_in_loop(b, around, p);
     if (p.space == XFC_SPACE_INPUT) return place_of(b, around->graph, around->in[p.index + 1].value);
     if (p.space == XFC_SPACE_OUTPUT) return place_of(b, around->graph, &around->out[p.index]);
     if (p.space == XFC_SPACE_WORK) p.offset = xfc_int_add(b->ctx, p.offset, workspace_of(b, g));
@@ -386,10 +409,21 @@ static void add_defines(blob *b, const xfc_op *op) {
     if (n) add_checks(b, op->graph, op, b->n_steps + 1);
 }
 
-/* A define, an op that calls a routine, or one with bodies, which needs no more than its condition. */
+/* What a loop reads: its first operands, and of its body the number of the step and all results. */
+static uint32_t add_loop_operands(blob *b, const xfc_op *op) {
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    for (uint32_t i = 0; i < 2u + op->n_out; i++) add_operand(b, op->graph, op->in[i].value);
+    add_operand(b, body, body->in[0]);
+    for (uint32_t i = 0; i < body->n_out; i++) add_operand(b, body, body->last->in[i].value);
+    return 3u + op->n_out + body->n_out;
+}
+
+/* A define, an op that calls a routine, or one with bodies. A branch reads no more than its condition. */
 static void add_host_step(blob *b, const xfc_op *op) {
-    uint32_t n_in = xfc_op_has(op, XFC_REGION) ? 1 : op->n_in;
-    xf_step_info s = {.kind = xfc_op_has(op, XFC_REGION) ? XF_STEP_BRANCH : XF_STEP_DEFINE,
+    uint32_t n_in = op->code == XFC_OP_BRANCH ? 1 : op->n_in;
+    xf_step_info s = {.kind = op->code == XFC_OP_BRANCH ? XF_STEP_BRANCH
+                              : op->code == XFC_OP_LOOP ? XF_STEP_LOOP
+                                                        : XF_STEP_DEFINE,
                       .first_operand = b->n_operands,
                       .n_in = n_in,
                       .n_out = op->n_out,
@@ -408,7 +442,8 @@ static void add_host_step(blob *b, const xfc_op *op) {
     s.n_numbers = b->n_numbers - s.first_number;
     s.first_out_arg = b->n_args;
     for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type, &op->loc);
-    for (uint32_t i = 0; i < n_in; i++) add_operand(b, op->graph, op->in[i].value);
+    for (uint32_t i = 0; i < n_in && s.kind != XF_STEP_LOOP; i++) add_operand(b, op->graph, op->in[i].value);
+    if (s.kind == XF_STEP_LOOP) s.n_in = add_loop_operands(b, op);
     for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i]);
     s.tasks = s.grain = value_of(b, xfc_int_const(b->ctx, 1));
     s.scratch = value_of(b, xfc_int_const(b->ctx, 0));
@@ -445,12 +480,21 @@ static void add_branch(blob *b, const xfc_op *op) {
     b->steps[at].span = b->n_steps - at - 1;
 }
 
+static void add_loop(blob *b, const xfc_op *op) {
+    uint32_t at = b->n_steps;
+    add_host_step(b, op);
+    add_body(b, xfc_op_attr(op, XFC_K_BODY)->u.graph);
+    b->steps[at].span = b->n_steps - at - 1;
+}
+
 static void add_steps(blob *b, const xfc_graph *g) {
     xfc_foreach_op(op, g) {
         if (op->code == XFC_OP_KERNEL)
             add_step(b, b->kernel_step++);
         else if (op->code == XFC_OP_BRANCH)
             add_branch(b, op);
+        else if (op->code == XFC_OP_LOOP)
+            add_loop(b, op);
         else if (op->code == XFC_OP_DEFINE || xfc_ops[op->code].call)
             add_host_step(b, op);
     }

@@ -5,7 +5,7 @@
  */
 #include "ir/program.h"
 
-#include "ir/build.h"
+#include "ir/defined.h"
 #include <string.h>
 
 /* --- creation --- */
@@ -122,13 +122,35 @@ xfc_graph **xfc_graph_tree(xfc_graph *g, xfc_arena *arena, uint32_t *n) {
     return list;
 }
 
+uint32_t xfc_op_captures(const xfc_op *op) { return op->n_in - (op->code == XFC_OP_LOOP ? 2u + op->n_out : 1u); }
+
+xfc_int xfc_loop_layout(const xfc_op *op, xfc_int *place) {
+    enum { ALIGN = 64 };
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    xfc_ctx *c = op->graph->ctx;
+    xfc_arena *scratch = xfc_arena_new();
+    const xfc_defined d = xfc_defined_of(body, scratch);
+    xfc_int at = xfc_int_const(c, ALIGN), align = xfc_int_const(c, ALIGN);
+    for (uint32_t i = 0; i < body->n_out; i++) {
+        const xfc_type *t = &body->last->in[i].value->type;
+        xfc_int most = xfc_defined_most(&d, xfc_type_count(c, t));
+        xfc_int bytes = xfc_int_mulc(c, most, (int64_t)xfc_dtype_bytes(t->dtype));
+        if (place) place[i] = at;
+        at = xfc_int_add(c, at, xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, align), ALIGN));
+    }
+    xfc_arena_free(scratch);
+    return at;
+}
+
 xfc_int xfc_region_bytes(const xfc_op *op) {
     xfc_graph *body[XFC_MAX_BODIES];
     xfc_ctx *c = op->graph->ctx;
     xfc_int most = xfc_int_const(c, 0); /* sizes of a body that does not run may be negative */
     for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) {
         xfc_assert(body[i]->plan);
-        most = xfc_int_max(c, most, body[i]->plan->work_bytes);
+        xfc_int bytes = body[i]->plan->work_bytes;
+        if (op->code == XFC_OP_LOOP) bytes = xfc_int_add(c, bytes, xfc_loop_layout(op, NULL));
+        most = xfc_int_max(c, most, bytes);
     }
     return most;
 }
@@ -237,15 +259,15 @@ xfc_graph *xfc_graph_clone(const xfc_graph *from) {
 /* Repeated in a body that uses its result: nothing is captured for it. */
 static bool is_source(const xfc_op *op) { return op && op->n_in == 0 && op->n_out == 1 && xfc_op_has(op, XFC_PURE); }
 
-static void add_capture(copier *c, const xfc_value *v, uint32_t place) {
-    const char *name = v->name ? v->name : xfc_sprintf(c->scratch, "captured%u", (unsigned)place);
+static void add_input(copier *c, const xfc_value *v, const char *hint, uint32_t place) {
+    const char *name = v->name ? v->name : xfc_sprintf(c->scratch, "%s%u", hint, (unsigned)place);
     copy_value(c, v, xfc_graph_add_input(c->to, name, v->type));
 }
 
 void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *around) {
     xfc_arena *scratch = xfc_arena_new();
     copier c = {.to = body, .scratch = scratch, .value = {.arena = scratch}};
-    for (uint32_t i = body->n_in - first; i < around->n; i++) add_capture(&c, around->value[i], i);
+    for (uint32_t i = body->n_in - first; i < around->n; i++) add_input(&c, around->value[i], "captured", i);
     xfc_arena_free(scratch);
 }
 
@@ -254,7 +276,7 @@ static xfc_value *inside(copier *c, xfc_captures *around, xfc_arena *arena, xfc_
     xfc_value *have = copy_of(c, v);
     if (have || !v) return have;
     if (is_source(v->def)) return &copy_op(c, v->def, NULL)->out[0];
-    add_capture(c, v, around->n);
+    add_input(c, v, "captured", around->n);
     xfc_push(arena, around->value, around->n, around->cap) = v;
     return copy_of(c, v);
 }
@@ -266,13 +288,14 @@ static void remove_behind(xfc_graph *g, const xfc_op *after) {
     }
 }
 
-xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, xfc_value *const *result, uint32_t n, const char *name,
-                       xfc_captures *around) {
+xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, const xfc_op *formals, xfc_value *const *result, uint32_t n,
+                       const char *name, xfc_captures *around) {
     xfc_arena *scratch = xfc_arena_new();
     copier c = {.to = xfc_body_new(g, name), .scratch = scratch, .value = {.arena = scratch}};
-    for (uint32_t i = 0; i < around->n; i++) add_capture(&c, around->value[i], i);
+    for (uint32_t i = 0; formals && i < formals->n_out; i++) add_input(&c, &formals->out[i], "step", i);
+    for (uint32_t i = 0; i < around->n; i++) add_input(&c, around->value[i], "captured", i);
     for (xfc_op *op = after ? after->next : g->first; op; op = op->next) {
-        if (op->code == XFC_OP_CONST) continue;
+        if (op->code == XFC_OP_CONST || op == formals) continue;
         for (uint32_t i = 0; i < op->n_in; i++) (void)inside(&c, around, g->arena, op->in[i].value);
         copy_op(&c, op, NULL);
     }

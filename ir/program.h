@@ -1,4 +1,4 @@
-/* program.h - a program owns graphs: entries, which are run from outside, and the bodies of branches in them.
+/* program.h - a program owns graphs: entries, which are run from outside, and the bodies of branches and loops in them.
  *
  * All graphs of a program share its context, and so its symbols: a body speaks of the dims around it by name. It is
  * closed otherwise: its inputs are operands of the op whose body it is, its outputs are that op's results. So a body is
@@ -32,8 +32,12 @@ xfc_graph *xfc_graph_entry(const xfc_graph *);                          /* that 
 /* All graphs that hang on it, the graph itself last: bodies before the graphs around them. */
 xfc_graph **xfc_graph_tree(xfc_graph *, xfc_arena *, uint32_t *n);
 
+uint32_t xfc_op_captures(const xfc_op *); /* how many of its last operands are the last inputs of its bodies */
 /* Bytes of workspace that the bodies of a planned op take, one at a time. */
 xfc_int xfc_region_bytes(const xfc_op *);
+/* How a loop uses them: place[i] is where result i of its body begins, behind the number of the step at 0. Answers where
+ * the body's own workspace does. place: n_out + 1 of them, or NULL. */
+xfc_int xfc_loop_layout(const xfc_op *, xfc_int *place);
 
 /* Every op of g and of the bodies in it, in the order in which they stand in a plan: an op, then those of its bodies. */
 xfc_op *xfc_op_next_deep(const xfc_graph *g, const xfc_op *);
@@ -46,9 +50,9 @@ typedef struct xfc_captures {
 } xfc_captures;
 /* The ops behind `after` (NULL: all of them) of g, a graph under construction, become a body with these results. What
  * they use from before it becomes an input, behind what was captured already; constants stay where they stand and are
- * repeated inside. */
-xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, xfc_value *const *result, uint32_t n, const char *name,
-                       xfc_captures *);
+ * repeated inside. formals: NULL, or an op behind `after` whose results stand for the first inputs. */
+xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, const xfc_op *formals, xfc_value *const *result, uint32_t n,
+                       const char *name, xfc_captures *);
 /* Inputs for all captures, also of bodies made later; input `first` is the first one. */
 void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *);
 /* The body's ops take the op's place; `in`: by input of the body. */

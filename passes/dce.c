@@ -98,7 +98,7 @@ static bool drop_captures(xfc_op *op) {
     xfc_graph *body[XFC_MAX_BODIES];
     uint32_t n = xfc_op_bodies(op, body);
     bool changed = false;
-    for (uint32_t i = n ? body[0]->n_in : 0; i-- > 0;) {
+    for (uint32_t i = n ? body[0]->n_in : 0, first = n ? i - xfc_op_captures(op) : 0; i-- > first;) {
         if (bodies_read(body, n, i)) continue;
         xfc_op_drop_in(op, op->n_in - body[0]->n_in + i);
         for (uint32_t k = 0; k < n; k++) xfc_graph_drop_input(body[k], i);

@@ -136,6 +136,7 @@ static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
     case XF_STEP_CALL: return call_ok(p, s);
     case XF_STEP_DEFINE: return s->n_in == (s->n_numbers != 0) && s->n_out == 0 && define_ok(p, s);
     case XF_STEP_BRANCH: return s->n_in == 1 && s->n_out > 0 && s->kernel <= s->span && define_ok(p, s);
+    case XF_STEP_LOOP: return s->n_out > 0 && s->n_in == 4 + 2 * s->n_out && s->kernel == 0 && s->n_numbers == 0;
     default: return false;
     }
 }
@@ -146,7 +147,8 @@ static const char *check_spans(const xf_plan *p) {
     for (uint32_t i = 0; i < p->head->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
         while (end[n - 1] <= i) n--;
-        if (s->span >= end[n - 1] - i || (s->span && s->kind != XF_STEP_BRANCH)) return "bodies overlap";
+        if (s->span >= end[n - 1] - i || (s->span && s->kind != XF_STEP_BRANCH && s->kind != XF_STEP_LOOP))
+            return "bodies overlap";
         if (s->span == 0) continue;
         if (n + 2 > sizeof end / sizeof *end) return "bodies nest too deep";
         end[n++] = i + 1 + s->span;

@@ -214,13 +214,36 @@ static xf_status run_branch(xf_ctx *c, uint32_t at) {
     return s->n_numbers ? xf_host_step(c, s, &status) : XF_OK;
 }
 
+/* Values are copied from where the body leaves them to where it reads them: it may read what it carries to its end. */
+static xf_status run_loop(xf_ctx *c, uint32_t at) {
+    const xf_step_info *s = &c->plan->steps[at];
+    const xf_dev *device = c->model->device;
+    const uint32_t n = s->n_out, number = 2 + n, again = 3 + n;
+    int64_t trip;
+    unsigned char more;
+    device->copy(&trip, xf_step_operand(c, s, 0), sizeof trip);
+    device->copy(&more, xf_step_operand(c, s, 1), 1);
+    for (uint32_t i = 0; i < n; i++)
+        device->copy(xf_step_operand(c, s, s->n_in + i), xf_step_operand(c, s, 2 + i),
+                     written(c, &c->plan->args[s->first_out_arg + i]));
+    for (int64_t step = 0; more && step < trip; step++) {
+        device->copy(xf_step_operand(c, s, number), &step, sizeof step);
+        XF_TRY(run_span(c, at + 1, at + 1 + s->span));
+        device->copy(&more, xf_step_operand(c, s, again), 1);
+        for (uint32_t i = 0; i < n; i++)
+            device->copy(xf_step_operand(c, s, s->n_in + i), xf_step_operand(c, s, again + 1 + i),
+                         written(c, &c->plan->args[s->first_out_arg + i]));
+    }
+    return XF_OK;
+}
+
 static xf_status run_span(xf_ctx *c, uint32_t i, uint32_t end) {
     while (i < end) {
         const xf_step_info *s = &c->plan->steps[i];
         if (atomic_load_explicit(&c->cancelled, memory_order_relaxed))
             return xf_fail(&c->error, XF_E_CANCELLED, "the run was cancelled");
         uint64_t start = c->times ? xf_now_ns() : 0;
-        XF_TRY(s->kind == XF_STEP_BRANCH ? run_branch(c, i) : run_step(c, i));
+        XF_TRY((s->kind == XF_STEP_BRANCH ? run_branch : s->kind == XF_STEP_LOOP ? run_loop : run_step)(c, i));
         if (c->times) xf_profile_step(c, i, s->span ? xf_now_ns() : start); /* the time of bodies is theirs */
         if (c->tapped[c->first_step + i]) xf_tap_step(c, i);
         i += 1 + s->span;

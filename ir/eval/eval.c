@@ -217,6 +217,19 @@ static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
 
+/* As results of a region, into storage of the graph. */
+static xfc_status keep_results(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *result,
+                               xfc_array *out) {
+    for (uint32_t i = 0; i < op->n_out; i++) {
+        XFC_TRY(xfc_array_make(env, &op->out[i].type, NULL, &out[i]));
+        xfc_assert(out[i].count == result[i].count);
+        out[i].data = take(&r->store, bytes_of(&out[i]));
+        memcpy(out[i].data, result[i].data, bytes_of(&out[i]));
+        r->value[op->out[i].id] = out[i];
+    }
+    return XFC_OK;
+}
+
 /* The body that the condition chooses runs as a graph of its own, which sees the symbols around it; then the op's own
  * symbols are known, and with them the sizes of its results. */
 static xfc_status run_branch(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *in,
@@ -229,14 +242,34 @@ static xfc_status run_branch(graph_run *r, const xfc_op *op, const xfc_eval_env 
     opts.arena = scratch;
     XFC_TRY(eval_ops(body, env, in + 1, result, &opts));
     if (xfc_op_defines(op, &symbol)) XFC_TRY(define(r, op, env, &result[op->n_out - 1]));
-    for (uint32_t i = 0; i < op->n_out; i++) {
-        XFC_TRY(xfc_array_make(env, &op->out[i].type, NULL, &out[i]));
-        xfc_assert(out[i].count == result[i].count);
-        out[i].data = take(&r->store, bytes_of(&out[i]));
-        memcpy(out[i].data, result[i].data, bytes_of(&out[i]));
-        r->value[op->out[i].id] = out[i];
+    return keep_results(r, op, env, result, out);
+}
+
+/* What is carried lies in one of two arenas, by turns. */
+static xfc_status run_loop(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
+                           xfc_arena *scratch) {
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    xfc_arena *turn[2] = {xfc_arena_new(), xfc_arena_new()};
+    int64_t step = 0, trip = *(const int64_t *)in[0].data;
+    bool more = *(const uint8_t *)in[1].data != 0;
+    xfc_array *given = xfc_new_array(scratch, xfc_array, body->n_in),
+              *result = xfc_new_array(scratch, xfc_array, body->n_out);
+    given[0] = (xfc_array){.dtype = XFC_I64, .count = 1, .data = &step};
+    memcpy(given + 1, in + 2, (body->n_in - 1u) * sizeof *in);
+    xfc_eval_opts opts = *r->opts;
+    xfc_status status = XFC_OK;
+    for (; more && step < trip && status == XFC_OK; step++) {
+        opts.arena = turn[step & 1];
+        xfc_arena_reset(opts.arena);
+        status = eval_ops(body, env, given, result, &opts);
+        if (status != XFC_OK) break;
+        more = *(const uint8_t *)result[0].data != 0;
+        memcpy(given + 1, result + 1, op->n_out * sizeof *given);
     }
-    return XFC_OK;
+    if (status == XFC_OK) status = keep_results(r, op, env, given + 1, out);
+    xfc_arena_free(turn[0]);
+    xfc_arena_free(turn[1]);
+    return status;
 }
 
 static xfc_status run_op(graph_run *r, const xfc_op *op) {
@@ -248,7 +281,8 @@ static xfc_status run_op(graph_run *r, const xfc_op *op) {
         if (op->in[i].value) in[i] = r->value[op->in[i].value->id];
     }
     bool region = xfc_op_has(op, XFC_REGION);
-    xfc_status status = region ? run_branch(r, op, &env, in, out, scratch) : XFC_OK;
+    xfc_status status = XFC_OK;
+    if (region) status = (op->code == XFC_OP_LOOP ? run_loop : run_branch)(r, op, &env, in, out, scratch);
     for (uint32_t i = 0; status == XFC_OK && i < op->n_out && !region; i++) {
         status = xfc_array_make(&env, &op->out[i].type, NULL, &out[i]);
         if (status == XFC_OK)

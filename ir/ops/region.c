@@ -1,4 +1,4 @@
-/* region.c - ops that run bodies: branch.
+/* region.c - ops that run bodies: branch and loop.
  *
  *   %y = branch %c, %x {then = @big, else = @small} : f32[b, 4]
  *   %y, %n = branch %c, %x {values = [n in 0..max(b, s)], then = @big, else = @small} : f32[n, 4], i64[1]
@@ -8,6 +8,12 @@
  * which results and their dims first have the pair. The last result is then an i64[n], which each body makes of its own
  * sizes: what the symbols are when the body has run. Only the body that is chosen runs, and what it requires of sizes must
  * hold when it does.
+ *
+ *   %y = loop %n, %c, %x, %w {body = @step} : f32[b, 4]
+ *   graph @step(%i: i64[], %x: f32[b, 4], %w: f32[4]) -> (bool[] "again", f32[b, 4] "x")
+ *
+ * A loop carries as many values as it has results, of types that stay. Its body gets the number of the step, what is
+ * carried, and the other operands, and returns whether to go on and what is carried next.
  */
 #include "ir/defined.h"
 #include "ir/ops/ops.h"
@@ -55,21 +61,30 @@ static bool join(xfc_ctx *c, xfc_arena *arena, pairs *p, const xfc_type *a, cons
 
 /* --- branch --- */
 
-static xfc_status check_body(xfc_infer *inf, const xfc_graph *g) {
+static bool same_type(xfc_ctx *c, const xfc_type *a, const xfc_type *b) {
+    bool same = a->dtype == b->dtype && a->rank == b->rank;
+    for (uint32_t d = 0; same && d < a->rank; d++) same = same_size(c, a->dim[d], b->dim[d]);
+    return same;
+}
+
+/* Inputs from `first` on are operands, the one of input 0 being the second. */
+static xfc_status check_body(xfc_infer *inf, const xfc_graph *g, uint32_t first, uint32_t n_out) {
     const xfc_op *op = inf->op;
+    const char *name = xfc_ops[op->code].name;
     if (!g || !g->last) return refuse(inf, "needs a graph that ends in return: correct its attributes");
     if (g->program != op->graph->program || g->user != op) return refuse(inf, "has a body that belongs to another op");
     if (g->n_in + 1u != op->n_in)
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "branch hands %u operands to @%s, which has %u inputs",
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "%s hands %u operands to @%s, which has %u inputs", name,
                         op->n_in - 1u, g->name, g->n_in);
-    for (uint32_t i = 0; i < g->n_in; i++)
+    for (uint32_t i = first; i < g->n_in; i++)
         if (!xfc_type_same(&g->in[i]->type, xfc_op_in(op, i + 1)))
-            return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "branch hands %s to input %u of @%s, which is %s",
+            return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "%s hands %s to input %u of @%s, which is %s", name,
                             xfc_type_text(inf->ctx, xfc_op_in(op, i + 1)), i, g->name,
                             xfc_type_text(inf->ctx, &g->in[i]->type));
-    if (g->n_out == op->n_out) return XFC_OK;
-    return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "@%s returns %u values, not the %u results of branch", g->name,
-                    g->n_out, op->n_out);
+    if (op->n_out == 0) return refuse(inf, "has no result: leave it out");
+    if (g->n_out == n_out) return XFC_OK;
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "@%s returns %u values, not %u as %s with %u results needs",
+                    g->name, g->n_out, n_out, name, op->n_out);
 }
 
 static xfc_status check_symbols(xfc_infer *inf, const xfc_attr *symbols, uint32_t n) {
@@ -96,9 +111,8 @@ xfc_status infer_branch(xfc_infer *inf) {
     const xfc_attr *symbols = xfc_op_attr(op, XFC_K_VALUES);
     if (xfc_op_in(op, 0)->dtype != XFC_BOOL || xfc_op_in(op, 0)->rank)
         return refuse(inf, "takes a bool[] for its condition: reshape it");
-    XFC_TRY(check_body(inf, yes));
-    XFC_TRY(check_body(inf, no));
-    if (op->n_out == 0) return refuse(inf, "has no result: leave it out");
+    XFC_TRY(check_body(inf, yes, 0, op->n_out));
+    XFC_TRY(check_body(inf, no, 0, op->n_out));
     xfc_arena *scratch = xfc_arena_new();
     pairs differ = {.place = {.arena = scratch}};
     xfc_status s = XFC_OK;
@@ -109,6 +123,30 @@ xfc_status infer_branch(xfc_infer *inf) {
     if (s == XFC_OK) s = check_symbols(inf, symbols, differ.n);
     xfc_arena_free(scratch);
     return s;
+}
+
+/* --- loop --- */
+
+xfc_status infer_loop(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    const xfc_type *trip = xfc_op_in(op, 0), *cond = xfc_op_in(op, 1);
+    if (trip->dtype != XFC_I64 || trip->rank || cond->dtype != XFC_BOOL || cond->rank)
+        return refuse(inf, "takes an i64[] for how often and a bool[] for whether at all: reshape them");
+    if (op->n_in < 2u + op->n_out) return refuse(inf, "has fewer values to carry than results");
+    XFC_TRY(check_body(inf, body, 1, op->n_out + 1u));
+    const xfc_type *number = &body->in[0]->type, *again = result(body, 0);
+    if (number->dtype != XFC_I64 || number->rank || again->dtype != XFC_BOOL || again->rank)
+        return refuse(inf, "has a body that takes an i64[] first and returns a bool[] first: correct it");
+    for (uint32_t i = 0; i < op->n_out; i++) {
+        const xfc_type *from = &body->in[i + 1]->type, *to = result(body, i + 1);
+        inf->out[i] = *from;
+        if (!same_type(inf->ctx, from, to))
+            return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                            "what loop carries as result %u is %s when a step begins and %s behind it", i,
+                            xfc_type_text(inf->ctx, from), xfc_type_text(inf->ctx, to));
+    }
+    return XFC_OK;
 }
 
 /* --- making one --- */
@@ -157,6 +195,22 @@ xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around
                     : NULL;
     xfc_arena_free(scratch);
     if (!op || xfc_infer_op(op) == XFC_OK) return op;
+    xfc_op_remove(op);
+    return NULL;
+}
+
+xfc_op *xfc_b_loop(xfc_builder *b, xfc_value *trip, xfc_value *cond, xfc_value *const *carried, uint32_t n,
+                   const xfc_captures *around, xfc_graph *body) {
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_value **in = xfc_new_array(scratch, xfc_value *, n + around->n + 2u);
+    xfc_body_capture(body, n + 1, around);
+    in[0] = trip, in[1] = cond;
+    for (uint32_t i = 0; i < n; i++) in[i + 2] = carried[i];
+    for (uint32_t i = 0; i < around->n; i++) in[n + 2 + i] = around->value[i];
+    xfc_attr attr = xfc_attr_graph(XFC_K_BODY, body);
+    xfc_op *op = xfc_op_new(b->graph, b->before, XFC_OP_LOOP, in, n + around->n + 2, n, &attr, 1, b->loc);
+    xfc_arena_free(scratch);
+    if (xfc_infer_op(op) == XFC_OK) return op;
     xfc_op_remove(op);
     return NULL;
 }

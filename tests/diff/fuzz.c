@@ -58,10 +58,10 @@ static void branch_from(maker *m, made_ops *made, uint32_t first) {
     uint32_t n = made->n - first < MAX_RESULTS ? made->n - first : MAX_RESULTS;
     xfc_value *other[MAX_RESULTS], *cond = maker_new_input(m, XFC_BOOL, 0, NULL, DIFF_ANY, maker_constant(m, 0));
     if (!cond) return;
-    xfc_graph *yes = xfc_outline(m->graph, made->before[first], &made->value[made->n - n], n, "yes", &around);
+    xfc_graph *yes = xfc_outline(m->graph, made->before[first], NULL, &made->value[made->n - n], n, "yes", &around);
     xfc_op *here = m->graph->tail;
     for (uint32_t i = 0; i < n; i++) other[i] = ones(m, &yes->last->in[i].value->type);
-    xfc_graph *no = xfc_outline(m->graph, here, other, n, "no", &around);
+    xfc_graph *no = xfc_outline(m->graph, here, NULL, other, n, "no", &around);
     bool swap = maker_chance(m, 50);
     xfc_op *op = xfc_b_branch(&m->b, cond, &around, swap ? no : yes, swap ? yes : no);
     if (!op) abort();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""If on conditions that data decides: interpreter and compiled code, then a session of xf.py over what a run shows of itself.
+"""If on conditions that data decides, and Loop: interpreter and compiled code, then a session of xf.py over what a run shows of itself.
 
 regions.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the onnx package."""
 import importlib.util
@@ -130,11 +130,119 @@ def sizes():
     return m, calls, want
 
 
-def session(m, calls, want):
-    """What xf.py shows: sizes as they came out, also in the caller's memory; taps and profile of what ran, and only of that."""
+def Loop(step, outputs, carried, name="again", trip="k", cond="c"):
+    return NODE("Loop", [trip, cond, *carried], list(outputs), name=name, body=step)
+
+
+def step(nodes, outputs, carried, constants=(), rank=0, name="step"):
+    """carried: (name, array); i and go are the number of the step and the condition before it."""
+    inputs = [h.make_tensor_value_info("i", T.INT64, [1] * rank), h.make_tensor_value_info("go", T.BOOL, [1] * rank),
+              *(info(n, a, None) for n, a in carried)]
+    return body(name, nodes, [(outputs[0], T.BOOL), *outputs[1:]], constants, inputs)
+
+
+def loops():
+    x, w = RNG.standard_normal((3, 4)).astype(np.float32), (RNG.standard_normal((4, 4)) / 2).astype(np.float32)
+    k, none, huge = np.int64(3), np.int64(0), np.int64(2**62)
+    inputs = [("x", x, ("n", 4)), ("k", k, ()), ("c", YES, ())]
+    inner = [NODE("MatMul", ["s", "w"], ["p"]), NODE("Tanh", ["p"], ["q"]), NODE("Cast", ["i"], ["f"], to=T.FLOAT), NODE("Add", ["q", "f"], ["s2"]),
+             NODE("Identity", ["go"], ["go2"])]
+    plain = step(inner, ["go2", "s2"], [("s", x)], [constant("w", w)])
+
+    def want(v, k, c):
+        for i in range(k if c else 0):
+            v = np.tanh(v @ w) + np.float32(i)
+        return [v]
+    calls = [(v, n, c) for v in (x, x[:0], x[:1]) for n, c in ((k, YES), (none, YES), (np.int64(-7), YES), (huge, NO), (np.int64(1), YES), (k, NO))]
+    m = model([Loop(plain, ["y"], ["x"])], inputs, [("y", T.FLOAT)])
+    run("a number of steps", m, [(c, want(*c)) for c in calls])
+    run("a known number", model([Loop(plain, ["y"], ["x"], trip="three", cond="")], inputs[:1], [("y", T.FLOAT)], [constant("three", np.int64([3]))]), [((x,), want(x, 3, True))])
+    run("dims of one", model([Loop(step(inner, ["go2", "s2"], [("s", x)], [constant("w", w)], 1), ["y"], ["x"])],
+                             [inputs[0], ("k", k, (1,)), ("c", YES, (1,))], [("y", T.FLOAT)]), [((x, k.reshape(1), YES.reshape(1)), want(x, k, YES))])
+    # Until the sum is large enough: a condition of the body ends it, however often it may run; a count is carried beside.
+    until = step([NODE("Add", ["s", "s"], ["s2"]), NODE("ReduceMax", ["s2"], ["m"], keepdims=0), NODE("Less", ["m", "limit"], ["go2"]), NODE("Add", ["n", "one"], ["n2"]),
+                  NODE("Sub", ["b", "i"], ["b2"])], ["go2", "s2", ("n2", T.INT64), ("b2", T.INT64)], [("s", x), ("n", k), ("b", k)],
+                 [constant("limit", np.float32(100)), constant("one", np.int64(1))])
+    counted = model([Loop(until, ["y", "n1", "b1"], ["x", "zero", "zero"], trip="", cond="")], inputs[:1], [("y", T.FLOAT), ("n1", T.INT64), ("b1", T.INT64)],
+                    [constant("zero", np.int64(0))])
+
+    def doubled(v):
+        n = 0
+        while n == 0 or v.max() < 100:
+            v, n = v + v, n + 1
+        return [v, np.int64(n), np.int64(-n * (n - 1) // 2)]
+    run("until", counted, [((np.abs(v) + 0.1,), doubled(np.abs(v) + np.float32(0.1))) for v in (x, x[:1], 90 * np.ones((2, 4), np.float32))])
+    # A swap: what is carried changes places. An If, and a loop, in a loop; a branch with a loop.
+    swap = step([NODE("Neg", ["a"], ["b2"]), NODE("Identity", ["b"], ["a2"]), NODE("Identity", ["go"], ["go2"])], ["go2", "a2", "b2"], [("a", x), ("b", x)])
+    run("a swap", model([NODE("Exp", ["x"], ["e"]), Loop(swap, ["y", "z"], ["x", "e"])], inputs, [("y", T.FLOAT), ("z", T.FLOAT)]),
+        [((x, np.int64(n), YES), [[x, np.exp(x)], [np.exp(x), -x], [-x, -np.exp(x)], [-np.exp(x), x]][n]) for n in range(4)])
+    even = body("even", [NODE("Add", ["s", "s"], ["t"])], ["t"])
+    odd = body("odd", [Loop(plain, ["u"], ["s"], "inner", trip="two", cond="")], ["u"])
+    mixed = step([NODE("Mod", ["i", "two"], ["r"]), NODE("Equal", ["r", "zero"], ["d"]), If(even, odd, ["s2"], "parity", "d"), NODE("Identity", ["go"], ["go2"])],
+                 ["go2", "s2"], [("s", x)])
+
+    def mix(v, k):
+        for i in range(k):
+            v = v + v if i % 2 == 0 else want(v, 2, True)[0]
+        return [v]
+    run("an If and a Loop in a Loop", model([Loop(mixed, ["y"], ["x"])], inputs, [("y", T.FLOAT)], [constant("two", np.int64(2)), constant("zero", np.int64(0))]),
+        [((x, np.int64(n), YES), mix(x, n)) for n in (0, 1, 2, 5)])
+    run("a Loop in an If", model([If(body("t", [Loop(plain, ["u"], ["x"], cond="")], ["u"]), body("e", [NODE("Neg", ["x"], ["v"])], ["v"]))], inputs, [("y", T.FLOAT)]),
+        [((x, k, YES), want(x, k, True)), ((x, k, NO), [-x])])
+    # Sizes that a step finds by itself, and an index that a later step does not have.
+    found = step([NODE("NonZero", ["s"], ["f"]), NODE("Shape", ["f"], ["z"], start=1), NODE("Cast", ["z"], ["g"], to=T.FLOAT), NODE("Sub", ["s", "g"], ["h"]),
+                  NODE("Relu", ["h"], ["s2"]), NODE("Identity", ["go"], ["go2"])], ["go2", "s2"], [("s", x)])
+
+    def shrink(v, k):
+        for _ in range(k):
+            v = np.maximum(v - np.float32(np.count_nonzero(v)), 0)
+        return [v]
+    many = (np.arange(12, dtype=np.float32).reshape(3, 4) * 5) % 17
+    run("sizes of a step", model([Loop(found, ["y"], ["x"])], inputs, [("y", T.FLOAT)]), [((many, np.int64(n), YES), shrink(many, n)) for n in range(4)])
+    rows = step([NODE("Gather", ["x", "i"], ["r"]), NODE("Add", ["s", "r"], ["s2"]), NODE("Identity", ["go"], ["go2"])], ["go2", "s2"], [("s", x[0])])
+    gather = model([Loop(rows, ["y"], ["start"])], inputs, [("y", T.FLOAT)], [constant("start", np.zeros(4, np.float32))])
+    run("an index that a step does not have", gather, [((x, k, YES), [x.sum(0)]), ((x, np.int64(4), YES), "3|range|outside"), ((x, np.int64(2), YES), [x[:2].sum(0)])])
+    grows = step([NODE("Concat", ["s", "s"], ["s2"], axis=0), NODE("Identity", ["go"], ["go2"])], ["go2", "s2"], [("s", x)])
+    refused("a shape that grows", model([Loop(grows, ["y"], ["x"])], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*f32\\[n, 4\\] at first and f32\\[n \\* 2, 4\\] behind a step|node 'again'.*f32\\[n, 4\\] at first and f32\\[2 \\* n, 4\\] behind a step")
+    kept = step([NODE("Neg", ["s"], ["s2"]), NODE("Identity", ["go"], ["go2"])], ["go2", "s2", "s2"], [("s", x)])
+    refused("a list of steps", model([Loop(kept, ["z", "y"], ["x"])], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*output 1 lists what each step gives")
+    refused("too few", model([Loop(plain, ["y"], [])], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*with 0 values to carry and 1 outputs has a body of 3 inputs and 2 outputs")
+    refused("no number", model([Loop(plain, ["y"], ["x"], trip="x")], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*operand 'x' must be one i64")
+    return m, inputs
+
+
+def endless(m, inputs):
+    """A loop that never ends is cancelled between two of its steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        so = os.path.join(folder, "m.so")
+        subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
+        xf = xf_module()
+        feed = {n: a for n, a, _ in inputs} | {"k": np.int64(10**6)}
+        with xf.InferenceSession(so) as s:
+            steps, cancel = [], s.cancel_handle()
+
+            def tap(node, output, value):
+                steps.append(node)
+                if len(steps) == 50:
+                    cancel()
+            s.set_tap("*", tap)
+            try:
+                s.run(None, feed)
+                check(False, "an endless loop ends")
+            except xf.Error as e:
+                check("cancelled" in str(e) and len(steps) == 50, f"cancelled after {len(steps)} steps: {e}")
+
+
+def xf_module():
     spec = importlib.util.spec_from_file_location("xf", sys.argv[4])
     xf = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(xf)
+    return xf
+
+
+def session(m, calls, want):
+    """What xf.py shows: sizes as they came out, also in the caller's memory; taps and profile of what ran, and only of that."""
+    xf = xf_module()
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
         subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
@@ -163,6 +271,7 @@ def main():
     ifs()
     entries()
     session(*sizes())
+    endless(*loops())
     print(f"{len(FAILED)} failed")
     return 1 if FAILED else 0
 

@@ -143,10 +143,11 @@ static const char *operands_text(xf_dump *d, const xf_plan *p, uint32_t first, u
     return b.text ? b.text : "";
 }
 
-/* branch: the steps of its bodies, which come next. */
+/* branch, loop: the steps of their bodies, which come next. */
 static const char *form_text(xf_dump *d, const xf_plan *p, uint32_t i) {
     const xf_step_info *s = &p->steps[i];
     const char *form = xf_plan_str(p, s->form);
+    if (s->kind == XF_STEP_LOOP) return xfc_sprintf(d->arena, "%s: %u step%s", form, s->span, s->span == 1 ? "" : "s");
     if (s->kind != XF_STEP_BRANCH) return form;
     return xfc_sprintf(d->arena, "%s: %u step%s, else %u", form, s->kernel, s->kernel == 1 ? "" : "s",
                        s->span - s->kernel);

@@ -6,55 +6,19 @@
  */
 #include "frontend/onnx/import.h"
 #include "ir/program.h"
-#include <string.h>
-
-enum { ATTR_GRAPH = 5, MAX_DEPTH = 128 };
 
 static const Onnx__GraphProto *branch_of(xfc_node *n, const char *name) {
-    const Onnx__AttributeProto *a = xfc_node_attr(n, name);
-    const Onnx__GraphProto *g = a && (a->type == ATTR_GRAPH || !a->has_type) ? a->g : NULL;
-    if (!g)
-        xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' is missing or no graph; export the model again", name);
-    else if (g->n_input || g->n_output != n->n_out)
+    const Onnx__GraphProto *g = xfc_node_graph(n, name);
+    if (g && (g->n_input || g->n_output != n->n_out))
         xfc_node_fail(n, XFC_ERR_INPUT,
                       "graph '%s' has %zu inputs and %zu outputs, not 0 and %u; export the model again", name,
                       g->n_input, g->n_output, n->n_out);
     return n->status == XFC_OK ? g : NULL;
 }
 
-/* The values of the branch's outputs; one that is a sequence or could not be made is NULL. */
 static xfc_value **import_branch(xfc_node *n, const char *name) {
-    xfc_importer *im = n->im;
     const Onnx__GraphProto *g = branch_of(n, name);
-    if (!g) return NULL;
-    xfc_body *body = xfc_new(im->arena, xfc_body);
-    *body = *n->body;
-    body->outer = n->body;
-    body->node = g->node;
-    body->n_nodes = (uint32_t)g->n_node;
-    body->depth++;
-    body->names = (xfc_map){.arena = im->arena};
-    body->prefix = xfc_sprintf(im->arena, "%s/", n->loc.node);
-    if (body->depth > MAX_DEPTH || strlen(body->prefix) > XFC_MAX_NAME) {
-        xfc_node_fail(n, XFC_ERR_LIMIT, "branches and functions nest more than %d deep", MAX_DEPTH);
-        return NULL;
-    }
-    im->n_nodes++; /* empty branches count, too */
-    char **wanted = xfc_new_array(im->arena, char *, g->n_output);
-    xfc_value **out = xfc_new_array(im->arena, xfc_value *, g->n_output);
-    for (size_t i = 0; i < g->n_output; i++) {
-        if (!g->output[i]->name || !*g->output[i]->name) {
-            xfc_node_fail(n, XFC_ERR_INPUT, "output %zu of '%s' has no name; export the model again", i, name);
-            return NULL;
-        }
-        wanted[i] = g->output[i]->name;
-    }
-    n->status = xfc_bind_initializers(im, body, g);
-    if (n->status == XFC_OK) n->status = xfc_import_body(im, body, wanted, g->n_output);
-    if (n->status != XFC_OK) return NULL;
-    for (size_t i = 0; i < g->n_output; i++) out[i] = xfc_bound_value(im, xfc_body_find(im, body, wanted[i]), n->loc);
-    n->b->loc = n->loc;
-    return out;
+    return g ? xfc_import_inner(n, g, name, NULL) : NULL;
 }
 
 /* 1 or 0 where the condition is known, -1 otherwise. */
@@ -66,22 +30,11 @@ static int decided(const xfc_node *n, const xfc_value *cond) {
     return xfc_int_known(e) && xfc_int_value(n->ctx, e, &v) ? v != 0 : -1;
 }
 
-static const char *shape_text(xfc_node *n, const xfc_type *t) {
-    xfc_buf b = {.arena = n->im->arena};
-    xfc_buf_printf(&b, "%s[", xfc_dtype_name(t->dtype));
-    for (uint32_t d = 0; d < t->rank; d++) {
-        if (d) xfc_buf_str(&b, ", ");
-        xfc_int_print(n->ctx, &b, t->dim[d], NULL, NULL);
-    }
-    xfc_buf_char(&b, ']');
-    return b.text;
-}
-
 /* False, with a message: the two results are no values of one type. */
 static bool may_join(xfc_node *n, uint32_t i, const xfc_type *yes, const xfc_type *no) {
     if (yes->dtype == no->dtype && yes->rank == no->rank) return true;
     xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "output %u is %s in one branch and %s in the other, and its condition is %s",
-                  i, shape_text(n, yes), shape_text(n, no),
+                  i, xfc_node_type_text(n, yes), xfc_node_type_text(n, no),
                   xfc_remedy(n, n->in[0], "known at run time only; export with the condition fixed"));
     return false;
 }
@@ -116,22 +69,17 @@ static bool computes_nothing(const arm *a, const xfc_graph *g, const xfc_op *end
     return a->required.n == 0;
 }
 
-static void require_in(xfc_graph *body, const xfc_requirements *r) {
-    for (uint32_t i = 0; i < r->n; i++)
-        xfc_graph_require(body, r->constraint[i].a, r->constraint[i].b, r->constraint[i].ones, r->constraint[i].loc);
-}
-
 static void choose(xfc_node *n, xfc_value *cond, const arm *yes, const arm *no) {
     xfc_graph *g = n->im->graph;
     xfc_captures around = {0};
     xfc_graph *b =
-        xfc_outline(g, no->after, no->out, n->n_out, xfc_sprintf(n->im->arena, "%s/else", n->loc.node), &around);
-    xfc_graph *a =
-        xfc_outline(g, yes->after, yes->out, n->n_out, xfc_sprintf(n->im->arena, "%s/then", n->loc.node), &around);
+        xfc_outline(g, no->after, NULL, no->out, n->n_out, xfc_sprintf(n->im->arena, "%s/else", n->loc.node), &around);
+    xfc_graph *a = xfc_outline(g, yes->after, NULL, yes->out, n->n_out,
+                               xfc_sprintf(n->im->arena, "%s/then", n->loc.node), &around);
     xfc_op *op = xfc_b_branch(n->b, xfc_b_reshape(n->b, cond, NULL, 0), &around, a, b);
     if (!op) return;
-    require_in(a, &yes->required);
-    require_in(b, &no->required);
+    xfc_require_in(a, &yes->required);
+    xfc_require_in(b, &no->required);
     for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
 }
 

@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 9u
+#define XF_CODE_ABI 10u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
@@ -111,8 +111,10 @@ typedef struct {
  * told beside them, and it knows its tasks and its scratch itself. DEFINE: symbols take their
  * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each; without any, it only
  * makes checks. BRANCH: operand 0 is a bool; the `kernel` steps behind it run if it is true, else the others of its
- * `span`; its numbers are those of a define, whose values are the last result. */
-enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE, XF_STEP_BRANCH };
+ * `span`; its numbers are those of a define, whose values are the last result. LOOP: its `span` runs again and again;
+ * operands are how often (i64), whether at all (bool), what it carries at first, then of the body the number of the step,
+ * whether to go on, and what it carries next; what is carried stands in the results meanwhile. */
+enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE, XF_STEP_BRANCH, XF_STEP_LOOP };
 typedef struct {
     uint32_t kind, kernel; /* index into xf_variant.kernels; CALL: number of the routine */
     uint32_t first_operand, n_in, n_out;

@@ -1,0 +1,81 @@
+/* inner.c - graphs that are attributes of a node: bodies of If and Loop.
+ *
+ * A body is imported where its node stands, with the names around it in sight, so that sizes are known through its borders;
+ * what becomes of its ops then is the operator's matter (ir/program.h: outlining).
+ */
+#include "frontend/onnx/import.h"
+#include <string.h>
+
+enum { ATTR_GRAPH = 5, MAX_DEPTH = 128 };
+
+const Onnx__GraphProto *xfc_node_graph(xfc_node *n, const char *name) {
+    const Onnx__AttributeProto *a = xfc_node_attr(n, name);
+    const Onnx__GraphProto *g = a && (a->type == ATTR_GRAPH || !a->has_type) ? a->g : NULL;
+    if (!g) xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' is missing or no graph; export the model again", name);
+    return g;
+}
+
+static xfc_body *new_body(xfc_node *n, const Onnx__GraphProto *g) {
+    xfc_importer *im = n->im;
+    xfc_body *body = xfc_new(im->arena, xfc_body);
+    *body = *n->body;
+    body->outer = n->body;
+    body->node = g->node;
+    body->n_nodes = (uint32_t)g->n_node;
+    body->depth++;
+    body->names = (xfc_map){.arena = im->arena};
+    body->prefix = xfc_sprintf(im->arena, "%s/", n->loc.node);
+    if (body->depth <= MAX_DEPTH && strlen(body->prefix) <= XFC_MAX_NAME) return body;
+    xfc_node_fail(n, XFC_ERR_LIMIT, "branches and functions nest more than %d deep", MAX_DEPTH);
+    return NULL;
+}
+
+static void bind_inputs(xfc_node *n, xfc_body *body, const Onnx__GraphProto *g, xfc_value *const *input) {
+    for (size_t i = 0; i < g->n_input && n->status == XFC_OK; i++) {
+        const char *name = g->input[i]->name;
+        if (name && *name)
+            n->status =
+                xfc_body_bind(n->im, body, name, (xfc_bound){.kind = XFC_BOUND_VALUE, .value = input[i]}, n->loc);
+        else
+            xfc_node_fail(n, XFC_ERR_INPUT, "input %zu of its body has no name; export the model again", i);
+    }
+}
+
+xfc_value **xfc_import_inner(xfc_node *n, const Onnx__GraphProto *g, const char *name, xfc_value *const *input) {
+    xfc_importer *im = n->im;
+    xfc_body *body = new_body(n, g);
+    if (!body) return NULL;
+    im->n_nodes++; /* empty branches count, too */
+    char **wanted = xfc_new_array(im->arena, char *, g->n_output);
+    xfc_value **out = xfc_new_array(im->arena, xfc_value *, g->n_output);
+    for (size_t i = 0; i < g->n_output; i++) {
+        if (!g->output[i]->name || !*g->output[i]->name) {
+            xfc_node_fail(n, XFC_ERR_INPUT, "output %zu of '%s' has no name; export the model again", i, name);
+            return NULL;
+        }
+        wanted[i] = g->output[i]->name;
+    }
+    if (input) bind_inputs(n, body, g, input);
+    if (n->status == XFC_OK) n->status = xfc_bind_initializers(im, body, g);
+    if (n->status == XFC_OK) n->status = xfc_import_body(im, body, wanted, g->n_output);
+    if (n->status != XFC_OK) return NULL;
+    for (size_t i = 0; i < g->n_output; i++) out[i] = xfc_bound_value(im, xfc_body_find(im, body, wanted[i]), n->loc);
+    n->b->loc = n->loc;
+    return out;
+}
+
+void xfc_require_in(xfc_graph *body, const xfc_requirements *r) {
+    for (uint32_t i = 0; i < r->n; i++)
+        xfc_graph_require(body, r->constraint[i].a, r->constraint[i].b, r->constraint[i].ones, r->constraint[i].loc);
+}
+
+const char *xfc_node_type_text(const xfc_node *n, const xfc_type *t) {
+    xfc_buf b = {.arena = n->im->arena};
+    xfc_buf_printf(&b, "%s[", xfc_dtype_name(t->dtype));
+    for (uint32_t d = 0; d < t->rank; d++) {
+        if (d) xfc_buf_str(&b, ", ");
+        xfc_int_print(n->ctx, &b, t->dim[d], NULL, NULL);
+    }
+    xfc_buf_char(&b, ']');
+    return b.text;
+}
