@@ -239,17 +239,20 @@ static void check_clone(runner *r, const char *pass) {
     verify_or_die(r, "in the clone after", pass);
 }
 
+static xfc_graph *parsed_or_die(const runner *r, const xfc_buf *text, const char *pass) {
+    uint32_t errors = ctx_of(r)->n_errors;
+    xfc_graph *g = xfc_parse_graph(ctx_of(r), text->text, text->n, "roundtrip");
+    if (g && ctx_of(r)->n_errors == errors) return g;
+    (void)fprintf(stderr, "%s\n", text->text);
+    xfc_diags_print(ctx_of(r), stderr, false);
+    xfc_bug(__FILE__, __LINE__, "the printed graph does not parse after '%s'", pass);
+}
+
 static void check_roundtrip(runner *r, const char *pass) {
     xfc_arena *arena = xfc_arena_new();
     xfc_buf before = {.arena = arena}, after = {.arena = arena};
     print_all(&before, *r->graph);
-    uint32_t errors = ctx_of(r)->n_errors;
-    xfc_graph *parsed = xfc_parse_graph(ctx_of(r), before.text, before.n, "roundtrip");
-    if (!parsed || ctx_of(r)->n_errors != errors) {
-        (void)fprintf(stderr, "%s\n", before.text);
-        xfc_diags_print(ctx_of(r), stderr, false);
-        xfc_bug(__FILE__, __LINE__, "the printed graph does not parse after '%s'", pass);
-    }
+    xfc_graph *parsed = parsed_or_die(r, &before, pass);
     print_all(&after, parsed);
     same_text_or_die(&before, &after, "a round trip through text", pass);
     parsed->source = (*r->graph)->source;

@@ -51,7 +51,8 @@ static xfc_fact from_lane(xfc_ctx *c, xfc_dtype t, lane v) {
 
 static xfc_fact cast_number(xfc_ctx *c, xfc_dtype to, xfc_dtype from, lane v) {
     lane r = {0};
-    xfc_lanes_cast(to, from, 1, (xfc_lanes){.any = &r}, (xfc_lanes){.any = &v});
+    const xfc_lanes result = {.any = &r}, operand = {.any = &v};
+    xfc_lanes_cast(to, from, 1, result, operand);
     return from_lane(c, to, r);
 }
 

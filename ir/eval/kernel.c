@@ -106,7 +106,7 @@ static void load_right(const xfc_array *b, const tile_sizes *s, int64_t from, in
 static void tile_element(const runner *r, const xfc_tile *t, const tile_sizes *s, int64_t i, int64_t j) {
     const xfc_array *a = &r->buffer[t->a.buffer], *b = &r->buffer[t->b.buffer];
     int64_t from = s->a + i * s->a_row, to = s->b + j / s->panel * s->apart + j % s->panel * s->group;
-    float left[STEPS], right[STEPS];
+    float left[STEPS] = {0}, right[STEPS] = {0};
     double sum = 0;
     for (int64_t k = 0; k < s->depth; k += STEPS) {
         uint32_t n = s->depth - k < STEPS ? (uint32_t)(s->depth - k) : STEPS;
