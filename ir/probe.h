@@ -92,7 +92,6 @@ xfc_frame *xfc_probe_open(xfc_probe *, const xfc_op *);
 /* Runs the body: the fact of what it stores. */
 xfc_fact xfc_probe_body(xfc_probe *, xfc_frame *);
 xfc_int xfc_probe_bound(const xfc_probe *, const xfc_frame *, xfc_int); /* with what axes and lets stand for */
-const xfc_value *xfc_probe_operand(const xfc_op *, uint32_t buffer);    /* of a nest; the result behind the operands */
 
 /* --- facts --- */
 bool xfc_fact_number(const xfc_ctx *, xfc_fact, double *); /* is it one number? */

@@ -92,12 +92,6 @@ static xfc_fact of_content(const xfc_probe *p, const xfc_value *v, xfc_int linea
 
 /* --- running a body --- */
 
-const xfc_value *xfc_probe_operand(const xfc_op *op, uint32_t buffer) {
-    for (uint32_t i = 0; i < op->n_in; i++)
-        if (op->in[i].value && buffer-- == 0) return op->in[i].value;
-    return buffer < op->n_out ? &op->out[buffer] : NULL;
-}
-
 xfc_int xfc_probe_bound(const xfc_probe *p, const xfc_frame *f, xfc_int e) {
     return xfc_int_substitute(p->graph->ctx, e, f->from, f->to, f->n + f->n_lets);
 }
@@ -122,7 +116,8 @@ static xfc_int settled(xfc_ctx *c, xfc_int e, xfc_int extent) {
 static xfc_fact load_at(xfc_probe *p, const xfc_frame *f, const xfc_scalar *s) {
     xfc_ctx *c = p->graph->ctx;
     const xfc_access *a = s->u.access;
-    const xfc_value *v = xfc_probe_operand(f->op, a->buffer);
+    uint32_t from = xfc_nest_operand(f->op, a->buffer);
+    const xfc_value *v = from < f->op->n_in ? f->op->in[from].value : &f->op->out[0];
     xfc_int index[XFC_MAX_RANK];
     double lo = 1, hi = 1;
     if (s->arg[0] != XFC_NO_ARG) {

@@ -203,6 +203,12 @@ xfc_nest *xfc_nest_of(const xfc_op *op, xfc_arena *arena) {
     return nb.nest;
 }
 
+uint32_t xfc_nest_operand(const xfc_op *op, uint32_t buffer) {
+    uint32_t i = 0;
+    while (i < op->n_in && (!op->in[i].value || buffer-- > 0)) i++;
+    return i;
+}
+
 static uint32_t load_broadcast(xfc_nestb *nb, uint32_t buffer, const xfc_type *in, const xfc_type *out,
                                const xfc_int *index) {
     xfc_int at[XFC_MAX_RANK];

@@ -52,6 +52,8 @@ static inline bool xfc_op_has(const xfc_op *op, uint32_t trait) { return (xfc_op
 
 /* The op's nest, with 0 for the axes of one step, whose symbols would hide what indices are; NULL: it has none. */
 xfc_nest *xfc_nest_of(const xfc_op *, xfc_arena *);
+/* Which operand a buffer of its nest is; n_in: a result. */
+uint32_t xfc_nest_operand(const xfc_op *, uint32_t buffer);
 /* Row functions, by family, a file each. Element-wise rows share these: */
 xfc_status xfc_infer_map(xfc_infer *);
 xfc_status xfc_nest_map(const xfc_op *, xfc_nestb *);

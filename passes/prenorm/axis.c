@@ -7,7 +7,6 @@
  * R makes it 0. An op without a nest is its decomposition. No op is changed here.
  */
 #include "ir/eval/eval.h"
-#include "ir/probe.h"
 #include "passes/prenorm/prenorm.h"
 
 typedef enum {
@@ -49,17 +48,11 @@ static bool mark(uses *u, uint32_t i, xfc_role role, uint32_t axis) {
 
 /* --- a nest --- */
 
-static uint32_t slot_of(const xfc_op *op, uint32_t buffer) {
-    uint32_t i = 0;
-    while (i < op->n_in && (!op->in[i].value || buffer-- > 0)) i++;
-    return i;
-}
-
 static kind of_load(reader *r, const xfc_scalar *s) {
     const xfc_ctx *c = r->op->graph->ctx;
     const xfc_access *a = s->u.access;
-    const xfc_type *t = &xfc_probe_operand(r->op, a->buffer)->type;
-    uint32_t at = a->rank, i = slot_of(r->op, a->buffer);
+    uint32_t at = a->rank, i = xfc_nest_operand(r->op, a->buffer);
+    const xfc_type *t = i < r->op->n_in ? &r->op->in[i].value->type : &r->op->out[0].type;
     for (uint32_t d = 0; d < a->rank; d++) {
         if (!xfc_int_uses(c, a->index[d], r->channel)) continue;
         if (at < a->rank || !xfc_int_same(a->index[d], r->channel) || !xfc_int_same(t->dim[d], r->d)) return NEITHER;
@@ -76,7 +69,7 @@ static kind shifted(reader *r, uint32_t stream, uint32_t other) {
     const xfc_scalar *x = &r->nest->body[stream], *s = &r->nest->body[other];
     if (r->kind[stream] != STREAM || r->kind[other] != SAME || x->op != XFC_S_LOAD || s->op != XFC_S_LOAD)
         return NEITHER;
-    operand *flat = &r->out->in[slot_of(r->op, s->u.access->buffer)];
+    operand *flat = &r->out->in[xfc_nest_operand(r->op, s->u.access->buffer)];
     flat->role = XFC_ROLE_FLAT;
     return flat->seen == 1 ? SHIFTED : NEITHER;
 }

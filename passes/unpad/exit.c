@@ -40,7 +40,7 @@ static const xfc_access *copied_from(const xfc_op *op, const xfc_nest *nest, uin
     if (!nest || nest->n_stores != 1 || nest->stores[0].combine != XFC_S_COUNT) return NULL;
     const xfc_scalar *read = &nest->body[nest->stores[0].value];
     if (read->op != XFC_S_LOAD || read->arg[0] != XFC_NO_ARG) return NULL;
-    if (read->u.access->buffer != xfc_unpad_buffer(op, i)) return NULL;
+    if (xfc_nest_operand(op, read->u.access->buffer) != i) return NULL;
     return read->u.access;
 }
 

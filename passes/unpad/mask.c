@@ -267,7 +267,7 @@ static const xfc_access *only_read(const xfc_op *op, const xfc_nest *nest, uint3
     const xfc_access *read = NULL;
     for (uint32_t k = 0; k < nest->n_body; k++) {
         const xfc_scalar *s = &nest->body[k];
-        if (s->op != XFC_S_LOAD || s->u.access->buffer != xfc_unpad_buffer(op, i)) continue;
+        if (s->op != XFC_S_LOAD || xfc_nest_operand(op, s->u.access->buffer) != i) continue;
         if (read || s->arg[0] != XFC_NO_ARG) return NULL;
         read = s->u.access;
     }

@@ -5,6 +5,7 @@
  * merge and permute dims, gathers of table rows, reductions and products over channels without naming any. Composite
  * rows (linear, norms, softmax) say by their trait that they act on rows, or on each element (gelu).
  */
+#include "ir/probe.h"
 #include "passes/unpad/unpad.h"
 
 /* --- the factors of dims --- */
@@ -136,7 +137,6 @@ typedef struct {
     const xfc_nest *nest;
     const xfc_type *type; /* of the output */
     xfc_int axis[XFC_MAX_RANK];
-    uint32_t slot[16]; /* buffer to operand */
 } reader;
 
 xfc_int xfc_unpad_axis(const xfc_unpad *u, xfc_int extent) {
@@ -146,11 +146,7 @@ xfc_int xfc_unpad_axis(const xfc_unpad *u, xfc_int extent) {
 /* The op's nest, if it has exactly one store, to the output's own index. */
 static bool open_nest(reader *r) {
     const xfc_op *op = r->op;
-    uint32_t n = 0;
-    if (op->n_out != 1 || op->n_in > XFC_COUNT(r->slot) || !(r->nest = xfc_nest_of(op, r->u->pass->scratch)))
-        return false;
-    for (uint32_t i = 0; i < op->n_in; i++)
-        if (op->in[i].value) r->slot[n++] = i;
+    if (op->n_out != 1 || !(r->nest = xfc_nest_of(op, r->u->pass->scratch))) return false;
     r->type = &op->out[0].type;
     if (r->nest->n_stores != 1 || r->nest->stores[0].to.rank != r->type->rank) return false;
     for (uint32_t d = 0; d < r->type->rank; d++) {
@@ -163,7 +159,7 @@ static bool open_nest(reader *r) {
 
 static bool takes_from(const reader *r, uint32_t load, uint32_t operand) {
     const xfc_scalar *s = &r->nest->body[load];
-    return s->op == XFC_S_LOAD && s->u.access->buffer < r->op->n_in && r->slot[s->u.access->buffer] == operand;
+    return s->op == XFC_S_LOAD && xfc_nest_operand(r->op, s->u.access->buffer) == operand;
 }
 
 /* The output's token as reads of operand i at token t demand it. */
@@ -279,32 +275,27 @@ bool xfc_token_through(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_
     return true;
 }
 
-/* A let that was read from a constant of one number, as that number. */
-static xfc_int fixed_let(const reader *r, xfc_int e) {
-    xfc_ctx *c = r->u->ctx;
-    for (uint32_t k = 0; k < r->nest->n_body; k++) {
-        const xfc_scalar *let = &r->nest->body[k];
-        double value;
-        if (let->op != XFC_S_LET || !xfc_int_uses(c, e, let->u.index)) continue;
-        const xfc_scalar *from = &r->nest->body[let->arg[0]];
-        if (from->op != XFC_S_LOAD || from->u.access->buffer >= r->op->n_in) return e;
-        if (!xfc_splat_value(r->op->in[r->slot[from->u.access->buffer]].value, &value) || value < 0) return e;
-        xfc_int number = xfc_int_const(c, (int64_t)value);
-        e = xfc_int_substitute(c, e, &let->u.index, &number, 1);
-    }
-    return e;
+/* Indices alone are asked for. */
+static xfc_fact integer_at(xfc_probe *p, const xfc_value *v, const xfc_int *index) {
+    return xfc_dtype_is_int(v->type.dtype) ? xfc_probe_through(p, v, index) : xfc_fact_unknown(p, v->type.dtype);
 }
 
 xfc_int xfc_token_read_position(const xfc_unpad *u, const xfc_op *op, uint32_t i) {
-    reader r = {.u = u, .op = op};
     const xfc_value *v = op->in[i].value;
-    xfc_int at = XFC_INT_NONE;
-    if (!open_nest(&r)) return XFC_INT_NONE;
-    for (uint32_t k = 0; k < r.nest->n_body; k++) {
-        if (!takes_from(&r, k, i)) continue;
-        xfc_int s = xfc_token_position(u, &xfc_unpad_of(u, v)->token, &v->type, r.nest->body[k].u.access->index);
+    xfc_probe p = xfc_probe_new(u->g, u->pass->scratch);
+    xfc_frame *f = xfc_probe_open(&p, op);
+    xfc_int at = XFC_INT_NONE, index[XFC_MAX_RANK];
+    if (!f) return XFC_INT_NONE;
+    p.assumes = XFC_PROBE_NO_WRAP;
+    p.at = integer_at;
+    (void)xfc_probe_body(&p, f); /* lets that are read from constants become numbers */
+    for (uint32_t k = 0; k < f->nest->n_body; k++) {
+        const xfc_scalar *read = &f->nest->body[k];
+        if (read->op != XFC_S_LOAD || xfc_nest_operand(op, read->u.access->buffer) != i) continue;
+        for (uint32_t d = 0; d < v->type.rank; d++) index[d] = xfc_probe_bound(&p, f, read->u.access->index[d]);
+        xfc_int s = xfc_token_position(u, &xfc_unpad_of(u, v)->token, &v->type, index);
         int64_t lo, hi;
-        xfc_int_range(u->ctx, fixed_let(&r, s), &lo, &hi);
+        xfc_int_range(u->ctx, s, &lo, &hi);
         s = xfc_int_const(u->ctx, lo);
         if (lo != hi || (xfc_int_known(at) && !xfc_int_same(s, at))) return XFC_INT_NONE;
         at = s;

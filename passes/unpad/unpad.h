@@ -81,12 +81,6 @@ static inline bool xfc_unpad_is_parallel(const xfc_nest *nest) {
         if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return false;
     return true;
 }
-/* The nest's buffer for operand i. */
-static inline uint32_t xfc_unpad_buffer(const xfc_op *op, uint32_t i) {
-    uint32_t buffer = 0;
-    for (uint32_t k = 0; k < i; k++) buffer += op->in[k].value != NULL;
-    return buffer;
-}
 /* A value whose dims name B and S once each, as themselves. */
 bool xfc_token_of_type(const xfc_unpad *, const xfc_type *, xfc_token *);
 /* Every output element depends, of token operands, on elements of its own token alone: then the output's token, and for
