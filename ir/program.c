@@ -95,6 +95,7 @@ xfc_graph *xfc_graph_entry(const xfc_graph *g) {
 xfc_op *xfc_op_next_deep(const xfc_graph *g, const xfc_op *op) {
     xfc_graph *body[XFC_MAX_BODIES];
     uint32_t n = xfc_op_bodies(op, body), next = 0;
+    xfc_assert(n <= XFC_MAX_BODIES);
     for (;;) {
         for (; next < n; next++)
             if (body[next]->first) return body[next]->first;
@@ -103,7 +104,9 @@ xfc_op *xfc_op_next_deep(const xfc_graph *g, const xfc_op *op) {
         const xfc_graph *done = op->graph;
         op = done->user;
         n = xfc_op_bodies(op, body);
-        for (next = 0; body[next++] != done;) {}
+        xfc_assert(n <= XFC_MAX_BODIES);
+        for (next = 0; next < n && body[next] != done; next++) {}
+        next++;
     }
 }
 

@@ -109,7 +109,7 @@ static bool graph_name(xfc_parser *p, const char **name) {
 
 /* The first graph is the entry; others are what an op above has named. */
 static bool open_graph(xfc_parser *p) {
-    const char *name;
+    const char *name = NULL;
     if (!xfc_ps_need_word(p, "graph") || !graph_name(p, &name)) return false;
     const xfc_ps_body *body = xfc_map_get_ptr(&p->bodies, name);
     if (p->entry && !body) return xfc_ps_fail(p, "'@%s' is the body of no op above, or stands there twice", name);
@@ -181,7 +181,7 @@ static bool list(xfc_parser *p, const xfc_ps_op *o, xfc_attr *a) {
 
 /* @body: a graph further down, which is made now and read there. So no graph can hang on itself. */
 static bool body_name(xfc_parser *p, xfc_graph **out) {
-    const char *name;
+    const char *name = NULL;
     if (!graph_name(p, &name)) return false;
     if (xfc_map_find(&p->bodies, key(name), NULL))
         return xfc_ps_fail(

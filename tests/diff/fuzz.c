@@ -51,8 +51,9 @@ static xfc_value *ones(maker *m, const xfc_type *t) {
     return xfc_build(&m->b, XFC_OP_SPLAT, NULL, 0, attr, XFC_COUNT(attr));
 }
 
-/* The ops from one that was made on become a body of a branch, whose other body gives ones. */
-static void branch_from(maker *m, made_ops *made, uint32_t first) {
+/* The ops from one that was made on become a body of a branch, whose other body gives ones; of other sizes, if those may
+ * differ. */
+static void branch_from(maker *m, made_ops *made, uint32_t first, bool resize) {
     xfc_captures around = {0};
     while (first > 0 && made->before[first] == made->before[first - 1]) first--; /* results of one op */
     uint32_t n = made->n - first < MAX_RESULTS ? made->n - first : MAX_RESULTS;
@@ -60,7 +61,12 @@ static void branch_from(maker *m, made_ops *made, uint32_t first) {
     if (!cond) return;
     xfc_graph *yes = xfc_outline(m->graph, made->before[first], NULL, &made->value[made->n - n], n, "yes", &around);
     xfc_op *here = m->graph->tail;
-    for (uint32_t i = 0; i < n; i++) other[i] = ones(m, &yes->last->in[i].value->type);
+    for (uint32_t i = 0; i < n; i++) {
+        xfc_type t = yes->last->in[i].value->type;
+        for (uint32_t d = 0; d < t.rank && resize; d++)
+            if (maker_chance(m, 40)) t.dim[d] = maker_dim(m, 0, NULL, LIMIT / 100);
+        other[i] = ones(m, &t);
+    }
     xfc_graph *no = xfc_outline(m->graph, here, NULL, other, n, "no", &around);
     bool swap = maker_chance(m, 50);
     xfc_op *op = xfc_b_branch(&m->b, cond, &around, swap ? no : yes, swap ? yes : no);
@@ -83,8 +89,9 @@ static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
         made.value[made.n] = maker_op(&m, random_code(&m), random_dtype(&m));
         if (made.value[made.n]) made.n++;
         bool branch = seed % 4 == 1 && made.n > 2 && maker_chance(&m, 30);
-        if (branch) branch_from(&m, &made, maker_below(&m, made.n));
+        if (branch) branch_from(&m, &made, maker_below(&m, made.n), false);
     }
+    if (seed % 4 == 1 && made.n) branch_from(&m, &made, maker_below(&m, made.n), true);
     choose_outputs(&m, made.value, made.n);
     snprintf(what, sizeof what, "fuzz %llu", (unsigned long long)seed);
     const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3},

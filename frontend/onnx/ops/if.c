@@ -86,15 +86,16 @@ static void choose(xfc_node *n, xfc_value *cond, const arm *yes, const arm *no) 
 /* Both are imported where they stand, so that sizes are known through their borders; then each becomes a body of its own.
  * Where neither computes anything, a selection does. */
 static void import_both(xfc_node *n, xfc_value *cond) {
-    arm yes = import_arm(n, "then_branch"), no = {0};
-    if (n->status == XFC_OK) no = import_arm(n, "else_branch");
+    const arm yes = import_arm(n, "then_branch");
+    if (n->status != XFC_OK) return;
+    const arm no = import_arm(n, "else_branch");
     bool same = true;
-    for (uint32_t i = 0; i < n->n_out && n->status == XFC_OK; i++) {
+    if (n->status != XFC_OK || !yes.out || !no.out) return;
+    for (uint32_t i = 0; i < n->n_out; i++) {
         if (!yes.out[i] || !no.out[i]) return; /* reported, or a sequence */
         if (!may_join(n, i, &yes.out[i]->type, &no.out[i]->type)) return;
         same = same && same_shape(n, &yes.out[i]->type, &no.out[i]->type);
     }
-    if (n->status != XFC_OK) return;
     const xfc_op *second = no.after ? no.after->next : n->im->graph->first;
     if (!same || !computes_nothing(&yes, n->im->graph, second) || !computes_nothing(&no, n->im->graph, NULL)) {
         choose(n, cond, &yes, &no);
