@@ -404,17 +404,15 @@ static bool u64(xfc_parser *p, const char *what, uint64_t *out) {
     return !p->failed;
 }
 
-typedef struct {
-    uint32_t cap_weight, cap_offset;
-} plan_caps;
-
 /* weight %w at 64   |   weight data 17 at 64 */
-static bool plan_weight(xfc_parser *p, xfc_plan *plan, plan_caps *cap) {
+static bool plan_weight(xfc_parser *p) {
+    xfc_plan *plan = p->entry->plan;
     const xfc_tensor *t;
     const char *name = NULL;
     xfc_value *v = NULL;
     uint64_t offset = 0;
-    uint32_t id, n = plan->n_weights;
+    uint32_t id, n = plan ? plan->n_weights : 0;
+    if (!plan) return xfc_ps_fail(p, "a body has weights, but the first graph has no plan");
     if (xfc_ps_take_word(p, "data")) {
         if (!xfc_ps_u32(p, "the number of a constant", &id)) return false;
         if (id >= xfc_tensor_pool_size(p->ctx))
@@ -425,8 +423,14 @@ static bool plan_weight(xfc_parser *p, xfc_plan *plan, plan_caps *cap) {
         if (!xfc_value_is_const(v, &t)) return xfc_ps_fail(p, "'%%%s' is no constant", name);
     }
     if (!xfc_ps_need_word(p, "at") || !u64(p, "an offset", &offset)) return false;
-    xfc_push(p->graph->arena, plan->weight, n, cap->cap_weight) = t;
-    xfc_push(p->graph->arena, plan->weight_offset, plan->n_weights, cap->cap_offset) = offset;
+    xfc_push(p->entry->arena, plan->weight, n, p->cap_weight) = t;
+    xfc_push(p->entry->arena, plan->weight_offset, plan->n_weights, p->cap_offset) = offset;
+    uint32_t at = n - 1; /* those of a body take their places among the others */
+    for (; p->graph->user && at > 0 && plan->weight_offset[at - 1] > offset; at--) {
+        plan->weight[at] = plan->weight[at - 1];
+        plan->weight_offset[at] = plan->weight_offset[at - 1];
+    }
+    plan->weight[at] = t, plan->weight_offset[at] = offset;
     return true;
 }
 
@@ -457,7 +461,6 @@ static bool plan_place(xfc_parser *p, xfc_plan *plan) {
 static bool read_plan(xfc_parser *p) {
     xfc_graph *g = p->graph;
     xfc_plan *plan = xfc_new(g->arena, xfc_plan);
-    plan_caps cap = {0};
     plan->n_places = g->next_value_id;
     plan->place = xfc_new_array(g->arena, xfc_place, plan->n_places);
     g->plan = plan;
@@ -465,7 +468,7 @@ static bool read_plan(xfc_parser *p) {
     if (xfc_ps_take_word(p, "bodies") && !xfc_ps_int(p, &plan->bodies)) return false;
     if (!xfc_ps_need_word(p, "weights") || !u64(p, "the bytes of all weights", &plan->weight_bytes)) return false;
     while (!xfc_ps_take(p, '}'))
-        if (!(xfc_ps_take_word(p, "weight") ? plan_weight(p, plan, &cap) : plan_place(p, plan))) return false;
+        if (!(xfc_ps_take_word(p, "weight") ? plan_weight(p) : plan_place(p, plan))) return false;
     return !p->failed;
 }
 

@@ -71,6 +71,7 @@ typedef struct {
     xfc_map bodies;   /* interned name -> xfc_ps_body that an op has named; of a graph that was read: NULL */
     xfc_ps_region *regions;
     uint32_t n_regions, cap_regions;
+    uint32_t cap_weight, cap_offset; /* of the entry's plan, which has the weights of all */
 } xfc_parser;
 
 typedef struct { /* one op as written, up to its body */

@@ -479,10 +479,9 @@ static void print_header(xfc_printer *p, bool body, const xfc_defined *d) {
 
 /* --- the plan --- */
 
-/* The first constant that holds each tensor, by the tensor's id. */
-static xfc_map consts_of(const xfc_printer *p) {
-    xfc_map found = {.arena = p->scratch};
-    xfc_foreach_op(op, p->graph) {
+static xfc_map consts_of(const xfc_graph *g, xfc_arena *arena) {
+    xfc_map found = {.arena = arena};
+    xfc_foreach_op_deep(op, g) {
         const xfc_tensor *t;
         if (op->code != XFC_OP_CONST || !xfc_value_is_const(&op->out[0], &t)) continue;
         if (!xfc_map_get(&found, t->id)) xfc_map_set(&found, t->id, (uint64_t)(uintptr_t)&op->out[0]);
@@ -510,16 +509,12 @@ static void print_place(xfc_printer *p, const xfc_value *v) {
     xfc_buf_char(p->out, '\n');
 }
 
-static void print_plan(xfc_printer *p) {
-    const xfc_plan *plan = p->graph->plan;
-    const xfc_map consts = consts_of(p);
-    xfc_buf_str(p->out, "  plan {\n    work ");
-    xfc_pr_int(p, plan->work_bytes);
-    if (xfc_int_known(plan->bodies)) xfc_buf_str(p->out, " bodies ");
-    if (xfc_int_known(plan->bodies)) xfc_pr_int(p, plan->bodies);
-    xfc_buf_printf(p->out, "\n    weights %" PRIu64 "\n", plan->weight_bytes);
-    for (uint32_t i = 0; i < plan->n_weights; i++) {
-        const xfc_value *v = (const xfc_value *)(uintptr_t)xfc_map_get(&consts, plan->weight[i]->id);
+/* A weight of the program stands in the plan of the first graph that has it. */
+static void print_weights(xfc_printer *p) {
+    const xfc_plan *plan = xfc_graph_entry(p->graph)->plan;
+    for (uint32_t i = 0; plan && i < plan->n_weights; i++) {
+        const xfc_value *v = xfc_map_get_ptr(&p->consts, (void *)(uintptr_t)plan->weight[i]->id);
+        if (v ? v->def->graph != p->graph : p->graph->user != NULL) continue;
         xfc_buf_str(p->out, "    weight ");
         if (v)
             xfc_pr_value(p, v);
@@ -527,6 +522,16 @@ static void print_plan(xfc_printer *p) {
             xfc_buf_printf(p->out, "data %u", (unsigned)plan->weight[i]->id);
         xfc_buf_printf(p->out, " at %" PRIu64 "\n", plan->weight_offset[i]);
     }
+}
+
+static void print_plan(xfc_printer *p) {
+    const xfc_plan *plan = p->graph->plan;
+    xfc_buf_str(p->out, "  plan {\n    work ");
+    xfc_pr_int(p, plan->work_bytes);
+    if (xfc_int_known(plan->bodies)) xfc_buf_str(p->out, " bodies ");
+    if (xfc_int_known(plan->bodies)) xfc_pr_int(p, plan->bodies);
+    xfc_buf_printf(p->out, "\n    weights %" PRIu64 "\n", plan->weight_bytes);
+    print_weights(p);
     for (uint32_t i = 0; i < p->graph->n_in; i++) print_place(p, p->graph->in[i]);
     xfc_foreach_op(op, p->graph)
         for (uint32_t i = 0; i < op->n_out; i++) print_place(p, &op->out[i]);
@@ -584,6 +589,7 @@ void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opt
     if (opts) p.opts = *opts;
     p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.data_at.arena = p.scratch;
     const xfc_defined defined = xfc_defined_of(g, p.scratch);
+    if (g->plan) p.consts = consts_of(g, p.scratch);
     print_one(&p, g, &defined);
     xfc_foreach_op_deep(op, g)
         for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) print_one(&p, body[i], &defined);

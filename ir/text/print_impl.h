@@ -16,6 +16,7 @@ typedef struct {
         defined; /* id of a symbol that an op of the program defines, or any of a kernel's -> its name in the text */
     xfc_map dim_names; /* interned names of dims and of those -> 1 */
     xfc_map data_at;   /* tensor id -> its offset in the data file + 1 */
+    xfc_map consts;    /* of a planned program: id of a tensor -> the first constant that holds it */
     bool canonical;    /* xfc_print_kernel: nothing but what decides the code */
     const xfc_op *op;  /* the kernel op being printed; NULL when canonical */
     const xfc_kernel *kernel;
