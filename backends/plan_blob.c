@@ -248,49 +248,8 @@ static void add_checks(blob *b, const xfc_graph *g, const xfc_op *behind, uint32
 
 /* --- steps --- */
 
-static xfc_int bodies_of(blob *b, const xfc_graph *g);
-
-/* Where the workspace of g begins in that of the entry. */
-static xfc_int workspace_of(blob *b, const xfc_graph *g) {
-    if (!g->user) return xfc_int_const(b->ctx, 0);
-    xfc_int at = bodies_of(b, g->user->graph);
-    return g->user->code == XFC_OP_LOOP ? xfc_int_add(b->ctx, at, xfc_loop_layout(g->user, NULL)) : at;
-}
-
-static xfc_int bodies_of(blob *b, const xfc_graph *g) {
-    return xfc_int_add(b->ctx, workspace_of(b, g), g->plan->bodies);
-}
-
-static xfc_place place_of(blob *b, const xfc_graph *g, const xfc_value *v);
-
-/* A loop keeps the number of the step, and what its body returns, in the room of its bodies; what it carries stands in its
- * results. */
-static xfc_place place_in_loop(blob *b, const xfc_op *loop, xfc_place p) {
-    bool input = p.space == XFC_SPACE_INPUT;
-    if (input && p.index > loop->n_out) return place_of(b, loop->graph, loop->in[p.index + 1].value);
-    if (input && p.index > 0) return place_of(b, loop->graph, &loop->out[p.index - 1]);
-    xfc_int *place = xfc_new_array(b->arena, xfc_int, loop->n_out + 1u), zero = xfc_int_const(b->ctx, 0);
-    xfc_loop_layout(loop, place);
-    return (xfc_place){XFC_SPACE_WORK, 0,
-                       xfc_int_add(b->ctx, bodies_of(b, loop->graph), input ? zero : place[p.index])};
-}
-
-/* The place of a value of g. Inputs and outputs of a body are operands and results of the op around it. */
-static xfc_place place_of(blob *b, const xfc_graph *g, const xfc_value *v) {
-    xfc_assert(v && v->id < g->plan->n_places);
-    xfc_place p = g->plan->place[v->id];
-    const xfc_op *around = g->user;
-    if (!around) return p;
-    if (around->code == XFC_OP_LOOP && (p.space == XFC_SPACE_INPUT || p.space == XFC_SPACE_OUTPUT))
-        return place_in_loop(b, around, p);
-    if (p.space == XFC_SPACE_INPUT) return place_of(b, around->graph, around->in[p.index + 1].value);
-    if (p.space == XFC_SPACE_OUTPUT) return place_of(b, around->graph, &around->out[p.index]);
-    if (p.space == XFC_SPACE_WORK) p.offset = xfc_int_add(b->ctx, p.offset, workspace_of(b, g));
-    return p;
-}
-
 static void add_operand(blob *b, const xfc_graph *g, const xfc_value *v) {
-    const xfc_place at = place_of(b, g, v), *p = &at;
+    const xfc_place at = xfc_place_of(g, v), *p = &at;
     xf_operand o = {.index = p->index};
     int64_t offset = 0;
     switch (p->space) {

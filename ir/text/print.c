@@ -1,10 +1,10 @@
-/* print.c - graphs as text: names, types, attributes, constants, the plan.
+/* print.c - graphs as text: names, types, attributes, constants.
  *
  * Idea: everything in the IR that a pass can see has exactly one spelling here, which parse.c reads back; what cannot
  * be read back (`hash`, `?`) says so to a reader at once. Values keep their ONNX name where it is a plain word and no
  * other value has it; all others are numbered in order of definition, so that text does not depend on value ids.
  *
- * Kernels are in print_kernel.c, symbolic integers in print_int.c. docs/ir.md is the reference of the language.
+ * Kernels are in print_kernel.c, symbolic integers in print_int.c, the plan in print_plan.c. docs/ir.md is the reference of the language.
  */
 #include "ir/text/print_impl.h"
 
@@ -477,67 +477,6 @@ static void print_header(xfc_printer *p, bool body, const xfc_defined *d) {
     xfc_buf_str(out, " {\n");
 }
 
-/* --- the plan --- */
-
-static xfc_map consts_of(const xfc_graph *g, xfc_arena *arena) {
-    xfc_map found = {.arena = arena};
-    xfc_foreach_op_deep(op, g) {
-        const xfc_tensor *t;
-        if (op->code != XFC_OP_CONST || !xfc_value_is_const(&op->out[0], &t)) continue;
-        if (!xfc_map_get(&found, t->id)) xfc_map_set(&found, t->id, (uint64_t)(uintptr_t)&op->out[0]);
-    }
-    return found;
-}
-
-static void print_place(xfc_printer *p, const xfc_value *v) {
-    const xfc_plan *plan = p->graph->plan;
-    if (v->id >= plan->n_places || plan->place[v->id].space == XFC_SPACE_NONE) return;
-    const xfc_place *at = &plan->place[v->id];
-    xfc_buf_str(p->out, "    ");
-    xfc_pr_value(p, v);
-    switch (at->space) {
-    case XFC_SPACE_NONE: break;
-    case XFC_SPACE_INPUT: xfc_buf_printf(p->out, " input %u", (unsigned)at->index); break;
-    case XFC_SPACE_OUTPUT: xfc_buf_printf(p->out, " output %u", (unsigned)at->index); break;
-    case XFC_SPACE_WEIGHT: xfc_buf_str(p->out, " weight"); break;
-    case XFC_SPACE_WORK: xfc_buf_str(p->out, " work"); break;
-    }
-    if (xfc_int_known(at->offset)) {
-        xfc_buf_str(p->out, " at ");
-        xfc_pr_int(p, at->offset);
-    }
-    xfc_buf_char(p->out, '\n');
-}
-
-/* A weight of the program stands in the plan of the first graph that has it. */
-static void print_weights(xfc_printer *p) {
-    const xfc_plan *plan = xfc_graph_entry(p->graph)->plan;
-    for (uint32_t i = 0; plan && i < plan->n_weights; i++) {
-        const xfc_value *v = xfc_map_get_ptr(&p->consts, (void *)(uintptr_t)plan->weight[i]->id);
-        if (v ? v->def->graph != p->graph : p->graph->user != NULL) continue;
-        xfc_buf_str(p->out, "    weight ");
-        if (v)
-            xfc_pr_value(p, v);
-        else
-            xfc_buf_printf(p->out, "data %u", (unsigned)plan->weight[i]->id);
-        xfc_buf_printf(p->out, " at %" PRIu64 "\n", plan->weight_offset[i]);
-    }
-}
-
-static void print_plan(xfc_printer *p) {
-    const xfc_plan *plan = p->graph->plan;
-    xfc_buf_str(p->out, "  plan {\n    work ");
-    xfc_pr_int(p, plan->work_bytes);
-    if (xfc_int_known(plan->bodies)) xfc_buf_str(p->out, " bodies ");
-    if (xfc_int_known(plan->bodies)) xfc_pr_int(p, plan->bodies);
-    xfc_buf_printf(p->out, "\n    weights %" PRIu64 "\n", plan->weight_bytes);
-    print_weights(p);
-    for (uint32_t i = 0; i < p->graph->n_in; i++) print_place(p, p->graph->in[i]);
-    xfc_foreach_op(op, p->graph)
-        for (uint32_t i = 0; i < op->n_out; i++) print_place(p, &op->out[i]);
-    xfc_buf_str(p->out, "  }\n");
-}
-
 /* --- what must hold --- */
 
 static void print_constraint(xfc_printer *p, const xfc_constraint *k) {
@@ -579,7 +518,7 @@ static void print_one(xfc_printer *p, const xfc_graph *g, const xfc_defined *d) 
         xfc_buf_char(p->out, '\n');
         if (xfc_op_defines(op, &symbol)) print_constraints(p, d, op);
     }
-    if (g->plan) print_plan(p);
+    if (g->plan) xfc_pr_plan(p);
     xfc_buf_str(p->out, "}\n");
 }
 
@@ -589,7 +528,7 @@ void xfc_print_graph(xfc_buf *out, const xfc_graph *g, const xfc_print_opts *opt
     if (opts) p.opts = *opts;
     p.locals.arena = p.local_names.arena = p.defined.arena = p.dim_names.arena = p.data_at.arena = p.scratch;
     const xfc_defined defined = xfc_defined_of(g, p.scratch);
-    if (g->plan) p.consts = consts_of(g, p.scratch);
+    if (g->plan) p.consts = xfc_pr_consts(g, p.scratch);
     print_one(&p, g, &defined);
     xfc_foreach_op_deep(op, g)
         for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) print_one(&p, body[i], &defined);

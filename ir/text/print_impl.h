@@ -28,6 +28,8 @@ void xfc_pr_type(xfc_printer *, const xfc_type *);
 /* Shortest decimal that rounds to v in this dtype. */
 void xfc_pr_float(xfc_buf *, double v, xfc_dtype);
 void xfc_pr_value(xfc_printer *, const xfc_value *);
+void xfc_pr_plan(xfc_printer *);                            /* print_plan.c */
+xfc_map xfc_pr_consts(const xfc_graph *, xfc_arena *);      /* the first constant that holds each tensor, by its id */
 void xfc_pr_kernel_body(xfc_printer *, const xfc_kernel *); /* from "{" to "}" */
 /* Declares an axis or let of the kernel and prints its name. */
 void xfc_pr_define(xfc_printer *, xfc_int symbol, uint32_t number);
