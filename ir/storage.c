@@ -75,6 +75,7 @@ void xfc_storage_release(xfc_ctx *c, xfc_storage *s) {
     xfc_map_set_ptr(&c->storages->at, s->data, NULL); /* the system may hand out the same address again */
     *s->link = s->next;
     if (s->next) s->next->link = s->link;
+    s->gone = true;
     xfc_arena_free(s->arena);
 }
 

@@ -17,6 +17,7 @@ typedef struct xfc_storage {
     size_t bytes;
     uint32_t holds;
     bool mapped, held; /* held: at some time */
+    bool gone;         /* freed */
     xfc_arena *arena;  /* of the bytes; NULL: mapped */
     struct xfc_storage *next, **link;
 } xfc_storage;

@@ -233,11 +233,12 @@ struct xfc_tensors {
     uint32_t *next;        /* by id: another shared tensor of the same hash, + 1 */
     uint32_t n, cap, cap_hash, cap_next;
     xfc_map shared; /* hash -> id + 1 of the newest small tensor */
+    xfc_map unique; /* the same of large ones, by xfc_tensor_unique */
 };
 
 xfc_tensors *xfc_tensors_new(xfc_ctx *c) {
     xfc_tensors *pool = xfc_new(c->arena, xfc_tensors);
-    pool->shared.arena = c->arena;
+    pool->shared.arena = pool->unique.arena = c->arena;
     return pool;
 }
 
@@ -349,6 +350,22 @@ const xfc_tensor *xfc_tensor_map(xfc_ctx *c, xfc_dtype dtype, uint32_t rank, con
     xfc_tensor t = describe(dtype, rank, dim, data, name);
     if (t.bytes >= XFC_STORAGE_BYTES) t.storage = xfc_storage_map(c, data, t.bytes);
     return add(c, &t, false);
+}
+
+const xfc_tensor *xfc_tensor_unique(xfc_ctx *c, const xfc_tensor *t) {
+    xfc_tensors *pool = c->tensors;
+    if (!t->storage) return t;
+    uint64_t hash = xfc_tensor_hash(c, t), at = xfc_map_get(&pool->unique, hash);
+    const xfc_tensor *other = at ? pool->at[at - 1] : NULL;
+    if (!other || other->storage->gone || !xfc_tensor_equal(other, t)) {
+        xfc_map_set(&pool->unique, hash, t->id + 1u);
+        return t;
+    }
+    if (other->storage == t->storage) return other;
+    xfc_storage_hold(t->storage); /* what was never held is never freed */
+    xfc_storage_let_go(t->storage);
+    xfc_storage_release(c, t->storage);
+    return other;
 }
 
 void *xfc_tensor_alloc(xfc_ctx *c, xfc_dtype dtype, uint32_t rank, const int64_t *dim) {

@@ -192,9 +192,9 @@ static bool fold_constants(folder *f, xfc_op *op) {
         return false;
     }
     xfc_builder b = {.graph = f->pass->graph, .before = op, .loc = op->loc};
-    replace_whole(
-        f, op,
-        xfc_b_const(&b, (large ? xfc_tensor_new : xfc_tensor_copy)(ctx, type->dtype, type->rank, dim, out.data, NULL)));
+    const xfc_tensor *made =
+        (large ? xfc_tensor_new : xfc_tensor_copy)(ctx, type->dtype, type->rank, dim, out.data, NULL);
+    replace_whole(f, op, xfc_b_const(&b, xfc_tensor_unique(ctx, made)));
     return true;
 }
 

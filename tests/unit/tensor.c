@@ -178,6 +178,31 @@ static void splats(xfc_ctx *c) {
     CHECK(!xfc_tensor_is_splat(xfc_tensor_copy(c, XFC_F32, 1, (int64_t[]){2}, zeros, NULL), &v));
 }
 
+/* What is made twice is held once, as long as the first is there. */
+static void unique(xfc_ctx *c) {
+    enum { MANY = XFC_STORAGE_BYTES / 4 };
+    const int64_t dim = MANY;
+    const xfc_tensor *t[4];
+    xfc_storage *s[4];
+    for (int i = 0; i < 4; i++) {
+        float *x = xfc_tensor_alloc(c, XFC_F32, 1, &dim);
+        x[0] = i == 1 ? 9 : 8;
+        t[i] = xfc_tensor_new(c, XFC_F32, 1, &dim, x, NULL);
+        s[i] = t[i]->storage;
+    }
+    CHECK(xfc_tensor_unique(c, t[0]) == t[0] && xfc_tensor_unique(c, t[0]) == t[0]);
+    xfc_storage_hold(s[0]);
+    CHECK(xfc_tensor_unique(c, t[1]) == t[1]); /* another value */
+    CHECK(xfc_tensor_unique(c, t[2]) == t[0] && s[2]->gone && !s[0]->gone);
+    xfc_storage_let_go(s[0]);
+    xfc_storage_release(c, s[0]);
+    CHECK(s[0]->gone && xfc_tensor_unique(c, t[3]) == t[3] && !s[3]->gone);
+    const int64_t few = 3;
+    const float small[3] = {1, 2, 3};
+    const xfc_tensor *shared = xfc_tensor_copy(c, XFC_F32, 1, &few, small, NULL);
+    CHECK(xfc_tensor_unique(c, shared) == shared);
+}
+
 /* Large constants go when the last op that names them does, and not before one did. */
 static void storages(xfc_ctx *c) {
     enum { MANY = XFC_STORAGE_BYTES / 4 };
@@ -224,6 +249,7 @@ int main(void) {
     pool(c);
     splats(c);
     storages(c);
+    unique(c);
     xfc_ctx_free(c);
     return test_end();
 }
