@@ -78,7 +78,7 @@ FILES = [
 
 OPERATORS = [
     ("", "Frobnicate", "replace it by operators of docs/support.md"),
-    ("", "Loop", "export the model without loops"),
+    ("", "Scan", "export the model without loops"),
     ("", "RandomNormalLike", "make the random numbers an input"),
     ("", "MatMulInteger", "as it was before quantisation"),
     ("", "QLinearConv", "as it was before quantisation"),
