@@ -14,8 +14,8 @@ typedef struct {
     size_t n;
 } xfc_blob; /* malloc'ed by the backend, freed by the caller */
 
-/* The kernels of planned graphs that run on the same weights: the plans of one artefact (XF_PLAN_* of abi.h; all but the first
- * may be NULL). Made once; emission for each ISA and the plans all read it. */
+/* The kernels of planned graphs that run on the same weights: the plans of one artefact (XF_PLAN_* of abi.h; all but
+ * the first may be NULL). Made once; emission for each ISA and the plans all read it. */
 typedef struct {
     const xfc_op *op;
     uint32_t number;    /* of its kernel: equal code, equal number */
@@ -54,17 +54,18 @@ const xfc_backend *xfc_backend_find(const char *name);
  * xf_step_info.scratch). */
 xfc_int xfc_kernel_scratch_bytes(xfc_ctx *, const xfc_kernel *);
 
-/* plan_blob.c: the flat plans of runtime/include/xfc/abi.h, one for each graph of the set, which must share their weights
- * (xfc_share_weights); {0} where there is no graph, and for all on failure. The build id of the first covers all. meta, which
- * the first gets: key, value, ... NULL. */
+/* plan_blob.c: the flat plans of runtime/include/xfc/abi.h, one for each graph of the set, which must share their
+ * weights (xfc_share_weights); {0} where there is no graph, and for all on failure. The build id of the first covers
+ * all. meta, which the first gets: key, value, ... NULL. */
 xfc_status xfc_plan_blobs(const xfc_kernel_set *, const char *const *meta, xfc_blob *out);
-/* share_weights.c: both plans then speak of the weights of the first, to which those are added that only the other has. */
+/* share_weights.c: both plans then speak of the weights of the first, to which those are added that only the other
+ * has. */
 void xfc_share_weights(xfc_graph *, xfc_graph *other);
 /* Symbols whose values a run of the graph needs: its dims, then what ops define. */
 uint32_t xfc_graph_symbols(const xfc_graph *, xfc_arena *, xfc_int **out);
 
-/* link.c, artefact.c: objects + runtime archive + sections -> output file, written beside it and renamed. linker NULL: cc, gcc or
- * clang. */
+/* link.c, artefact.c: objects + runtime archive + sections -> output file, written beside it and renamed. linker NULL:
+ * cc, gcc or clang. */
 typedef struct {
     const xfc_blob *objects;
     uint32_t n_objects;

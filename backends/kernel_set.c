@@ -1,9 +1,9 @@
 /* kernel_set.c - facts about planned graphs that the emitter and the plans must agree on, found once: which kernels are
  * distinct, and which symbols each step hands to its kernel.
  *
- * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands and other symbols. So code is
- * made once for all that differ in the dims they run over, within a graph and between the graphs. Numbers go by first
- * appearance, so they depend on the graphs alone.
+ * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands and other symbols. So
+ * code is made once for all that differ in the dims they run over, within a graph and between the graphs. Numbers go by
+ * first appearance, so they depend on the graphs alone.
  */
 #include "backends/backend.h"
 #include "ir/contract.h"

@@ -2,8 +2,8 @@
  *
  * The system's C compiler driver links the kernels, the data object of llvm/base.c and the runtime archive that is
  * embedded in xfc; only xf_get_api is exported. Everything in between lies in a temporary directory, which goes however
- * xfc ends (ir/base/leftover.h). No shell is involved, and nothing in the result depends on time, paths, addresses or the
- * environment: the same input gives the same bytes.
+ * xfc ends (ir/base/leftover.h). No shell is involved, and nothing in the result depends on time, paths, addresses or
+ * the environment: the same input gives the same bytes.
  * Not here: weights and IR text, which never pass through the linker, and the output file (artefact.c).
  */
 #define _GNU_SOURCE

@@ -18,8 +18,8 @@ static xfc_int workspace_of(const xfc_graph *g) {
 
 static xfc_int bodies_of(const xfc_graph *g) { return xfc_int_add(g->ctx, workspace_of(g), g->plan->bodies); }
 
-/* A loop keeps the number of the step, and what its body returns, in the room of its bodies; what it carries stands in its
- * results. */
+/* A loop keeps the number of the step, and what its body returns, in the room of its bodies; what it carries stands in
+ * its results. */
 static xfc_place place_in_loop(const xfc_op *loop, xfc_place p) {
     bool input = p.space == XFC_SPACE_INPUT;
     xfc_ctx *c = loop->graph->ctx;

@@ -497,8 +497,8 @@ static void lay_out(blob *b, xfc_buf *out) {
     memcpy(out->text, h, sizeof *h);
 }
 
-/* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. with: the plans
- * that the id covers, too. */
+/* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. with: the
+ * plans that the id covers, too. */
 static void identify(blob *b, const xfc_blob *with, uint32_t n_with, xfc_buf *out) {
     xfc_sha256 s;
     xfc_sha256_init(&s);

@@ -48,11 +48,12 @@ typedef struct { /* results of seq_offsets */
 bool xfc_b_seq_offsets(xfc_builder *, xfc_value *mask, bool first, bool prefix, int64_t block, xfc_ragged *out);
 /* Symbols made by xfc_int_let, with their ranges; each may be used behind the op and nowhere else. */
 xfc_op *xfc_b_define(xfc_builder *, xfc_value *counts, const xfc_int *symbols, uint32_t n);
-/* Both bodies get inputs for all captures; results that are of different sizes in them get symbols, and the op one more,
- * the sizes. On failure the bodies are gone or without a use. ir/program.h. */
+/* Both bodies get inputs for all captures; results that are of different sizes in them get symbols, and the op one
+ * more, the sizes. On failure the bodies are gone or without a use. ir/program.h. */
 typedef struct xfc_captures xfc_captures;
 xfc_op *xfc_b_branch(xfc_builder *, xfc_value *cond, const xfc_captures *, xfc_graph *yes, xfc_graph *no);
-/* carried: n of them, which the body makes anew from its inputs 1 .. n each time; its input 0 is the number of the step. */
+/* carried: n of them, which the body makes anew from its inputs 1 .. n each time; its input 0 is the number of the
+ * step. */
 xfc_op *xfc_b_loop(xfc_builder *, xfc_value *trip, xfc_value *cond, xfc_value *const *carried, uint32_t n,
                    const xfc_captures *, xfc_graph *body);
 /* other may be absent. A NULL that stands for an earlier failure must be caught before. */

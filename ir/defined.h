@@ -43,13 +43,14 @@ bool xfc_defined_at_start(const xfc_defined *, xfc_int e);
 /* When all is known that a constraint of g names: behind which op of g, or (NULL) when g begins. */
 const xfc_op *xfc_constraint_known(const xfc_defined *, const xfc_graph *g, const xfc_constraint *);
 
-/* Calls visit with every expression of the op: types of its results, attributes, its kernel, all of its bodies; not with
- * what is inside an expression. */
+/* Calls visit with every expression of the op: types of its results, attributes, its kernel, all of its bodies; not
+ * with what is inside an expression. */
 typedef void xfc_int_visit(void *user, xfc_int);
 void xfc_op_ints(const xfc_op *, xfc_int_visit *, void *user);
 void xfc_kernel_ints(const xfc_kernel *, xfc_int_visit *, void *user);
-/* What a kernel reads of the graph's sizes: the symbols in it that it does not make itself (its axes and lets), in the order in
- * which it first mentions them. Sizes count as symbols; those in the range of one that data defines count as mentioned. */
+/* What a kernel reads of the graph's sizes: the symbols in it that it does not make itself (its axes and lets), in the
+ * order in which it first mentions them. Sizes count as symbols; those in the range of one that data defines count as
+ * mentioned. */
 uint32_t xfc_kernel_symbols(xfc_ctx *, const xfc_kernel *, xfc_arena *, xfc_int **out);
 /* Calls visit with every symbol inside e, each time it occurs. */
 void xfc_int_symbols(const xfc_ctx *, xfc_int e, xfc_int_visit *, void *user);

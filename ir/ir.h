@@ -105,8 +105,8 @@ typedef enum {
 } xfc_stage;
 const char *xfc_stage_name(xfc_stage);
 
-/* What must hold at run time: a == b, or one of those that may be 1 is 1; or a != b. Over dims it is checked at entry, over
- * sizes that data defines as soon as they all are known. */
+/* What must hold at run time: a == b, or one of those that may be 1 is 1; or a != b. Over dims it is checked at entry,
+ * over sizes that data defines as soon as they all are known. */
 enum { XFC_A_MAY_BE_1 = 1, XFC_B_MAY_BE_1 = 2, XFC_BROADCAST = 3, XFC_UNEQUAL = 4 };
 typedef struct {
     xfc_int a, b;
@@ -175,8 +175,8 @@ xfc_op *xfc_graph_set_outputs(xfc_graph *, xfc_value *const *values, const char 
  * are too many. */
 bool xfc_graph_add_output(xfc_graph *, xfc_value *, const char *name);
 xfc_graph *xfc_graph_clone(const xfc_graph *); /* its twin in a copy of its program, of the same context */
-/* No-op where it surely holds or is required already; what is required of the pair so far becomes stronger. False where it
- * surely cannot hold: required all the same, but the caller may say so. */
+/* No-op where it surely holds or is required already; what is required of the pair so far becomes stronger. False where
+ * it surely cannot hold: required all the same, but the caller may say so. */
 bool xfc_graph_require(xfc_graph *, xfc_int a, xfc_int b, unsigned ones, xfc_loc);
 bool xfc_graph_requires(const xfc_graph *, xfc_int a, xfc_int b, unsigned ones); /* it, or a graph around it */
 static inline void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {

@@ -1,6 +1,7 @@
 /* notes.c - what passes leave on the graph beside its ops: notes for people, metadata for the artefact.
  *
- * Both are side tables in the order they were written; nothing in the compiler decides by them. The text form has neither.
+ * Both are side tables in the order they were written; nothing in the compiler decides by them. The text form has
+ * neither.
  */
 #include "ir/program.h"
 #include <stdarg.h>

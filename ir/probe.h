@@ -1,9 +1,10 @@
 /* probe.h - what a value holds at an index, as far as one can tell without running anything.
  *
- * The one partial evaluator: it walks back from an element through the nests of the ops that make it. Indices compose as
- * formulas, elements are facts: a formula in sizes and axes (a fraction where sizes pass through floats), or an interval,
- * of which one number is a case. So an op is seen by all who ask as soon as its row says what it means, and no asker
- * names ops. What an asker knows besides (a mask's element is 1, a position is below a length) it says by hooks.
+ * The one partial evaluator: it walks back from an element through the nests of the ops that make it. Indices compose
+ * as formulas, elements are facts: a formula in sizes and axes (a fraction where sizes pass through floats), or an
+ * interval, of which one number is a case. So an op is seen by all who ask as soon as its row says what it means, and
+ * no asker names ops. What an asker knows besides (a mask's element is 1, a position is below a length) it says by
+ * hooks.
  *
  * Facts are about elements that exist: an index is taken to lie inside. Integers wrap, and floats are rounded, as the
  * interpreter does it, unless the probe assumes less. An element that is read twice at one index is computed once.
@@ -81,8 +82,8 @@ bool xfc_probe_is_closed(const xfc_value *);
 xfc_fact xfc_probe_at(xfc_probe *, const xfc_value *, const xfc_int *index);
 /* The same by what defines v: constant, tracked content, nest. */
 xfc_fact xfc_probe_through(xfc_probe *, const xfc_value *, const xfc_int *index);
-/* The same, whatever comparisons of formulas that are open turn out to be: each is taken to hold, and not to hold, for all of a
- * walk. */
+/* The same, whatever comparisons of formulas that are open turn out to be: each is taken to hold, and not to hold, for
+ * all of a walk. */
 xfc_fact xfc_probe_in_cases(xfc_probe *, const xfc_value *, const xfc_int *index);
 int xfc_probe_decide(xfc_probe *, xfc_int d); /* is d <= 0? By the hook, by case, or -1 */
 /* Forgets elements, since what hooks answer has changed. A probe that is kept sees each element once in its life. */

@@ -70,8 +70,8 @@ uint16_t xfc_float_to_bfloat(float);
 
 xfc_tensors *xfc_tensors_new(xfc_ctx *);
 const xfc_tensor *xfc_tensor_at(const xfc_ctx *, uint32_t id);
-/* t, which nothing names yet, or an equal tensor that an earlier call answered and that is still there: then t is freed.
- * So two graphs of one model hold what folding makes of their weights once. */
+/* t, which nothing names yet, or an equal tensor that an earlier call answered and that is still there: then t is
+ * freed. So two graphs of one model hold what folding makes of their weights once. */
 const xfc_tensor *xfc_tensor_unique(xfc_ctx *, const xfc_tensor *);
 uint32_t xfc_tensor_pool_size(const xfc_ctx *);
 

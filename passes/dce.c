@@ -1,9 +1,9 @@
 /* dce.c - removes ops without uses.
  *
  * Every op but `return` and `define` is pure, so an op none of whose outputs is used has no effect. Uses precede
- * definitions in a walk from the end, so one walk removes whole chains. What defines symbols goes when, besides, nothing
- * behind it names one of them, and no constraint does. Operands that no body of their op reads go, too. Run it after any
- * pass that leaves replaced ops behind.
+ * definitions in a walk from the end, so one walk removes whole chains. What defines symbols goes when, besides,
+ * nothing behind it names one of them, and no constraint does. Operands that no body of their op reads go, too. Run it
+ * after any pass that leaves replaced ops behind.
  *
  *   %0 = erf %x          |
  *   %1 = neg %x          |  %1 = neg %x

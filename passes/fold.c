@@ -8,9 +8,9 @@
  * What is not folded: results that blow up (over 64 KiB and over 4x the operands: an expand, an iota of a table's
  * size); products of two constants larger than their factors (factors are cheaper to store and to read); anything past
  * a budget of growth and of work for the whole graph, so that a hostile file cannot make the compiler run for hours.
- * pack always folds: its result replaces its operand. Views of panels that a packed product reads stay views: share made
- * them. It does not simplify: an op with one unknown operand stays. A branch whose condition is constant becomes the body
- * that it takes.
+ * pack always folds: its result replaces its operand. Views of panels that a packed product reads stay views: share
+ * made them. It does not simplify: an op with one unknown operand stays. A branch whose condition is constant becomes
+ * the body that it takes.
  *
  *   %0 = dims {values = [batch, 64], shape = [2]}              |
  *   %1 = slice %0 {start = [1], size = [1], step = [1]}        |  %3 = const : f32[1] = [8.0]

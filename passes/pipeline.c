@@ -284,7 +284,8 @@ static void say_bisect(runner *r, const xfc_pass_info *pass) {
     (void)fprintf(r->out, "// bisect: %" PRId64 " %s\n", r->opts->bisect_from + ++r->optional_run, pass->name);
 }
 
-/* On the entry and on every body in it, inner ones first: what a pass finds out about a body, the graph around can use. */
+/* On the entry and on every body in it, inner ones first: what a pass finds out about a body, the graph around can
+ * use. */
 static xfc_status run_on_all(runner *r, const xfc_pass_info *info, bool *changed) {
     xfc_arena *arena = xfc_arena_new();
     uint32_t n, errors = ctx_of(r)->n_errors;

@@ -2,19 +2,19 @@
  *
  * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one);
  * scores are peeled, outermost first, of added and subtracted biases, of selects of a fill, of scaling by a constant,
- * and of reshapes that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of q
- * and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges into
- * the transpose that made kt.
+ * and of reshapes that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of
+ * q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges
+ * into the transpose that made kt.
  *
  * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
- * rounding only; a bias that was scaled along with the product is scaled by itself. Biases are added to each other before
- * they are added to the scores: rounding again.
- * select(mask, fill, s) becomes s + select(mask, fill, 0) only for fill = -inf, where both are -inf for finite s, and
- * for |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to the last bit for every |s| < 1e20: scores are
- * products of normalised activations, and a model whose scores are larger has long lost them to rounding. Other fills
- * (-10000, -65504 in f16) would shift masked rows, so those stay unraised. Casts between f16 or bf16 and f32, which
- * converters put around the softmax, are peeled where they widen on the way down to the softmax and narrow behind it: all
- * is computed in f32 then and rounded once, which leaves out roundings and overflow of the model.
+ * rounding only; a bias that was scaled along with the product is scaled by itself. Biases are added to each other
+ * before they are added to the scores: rounding again. select(mask, fill, s) becomes s + select(mask, fill, 0) only for
+ * fill = -inf, where both are -inf for finite s, and for |fill| >= 1e30 in f32, f64 and bf16, where s + fill is fill to
+ * the last bit for every |s| < 1e20: scores are products of normalised activations, and a model whose scores are larger
+ * has long lost them to rounding. Other fills (-10000, -65504 in f16) would shift masked rows, so those stay unraised.
+ * Casts between f16 or bf16 and f32, which converters put around the softmax, are peeled where they widen on the way
+ * down to the softmax and narrow behind it: all is computed in f32 then and rounded once, which leaves out roundings
+ * and overflow of the model.
  *
  * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
  * must be equal where attention wants them so, but one head of k or of v for all heads of q is expanded; batch
@@ -210,7 +210,8 @@ static bool is_shared(const finder *f, const xfc_type *t) {
     return t->rank == 4 && xfc_int_same(f->lead[0], t->dim[0]) && xfc_int_is(f->pass->graph->ctx, t->dim[1], 1);
 }
 
-/* q [..., s, d], kt [..., d, t], v [..., t, e] and the probabilities in front of v, all with the same batch and heads. */
+/* q [..., s, d], kt [..., d, t], v [..., t, e] and the probabilities in front of v, all with the same batch and
+ * heads. */
 static bool dims_fit(finder *f) {
     const xfc_type *q = &f->q->type, *kt = &f->kt->type, *v = &f->v->type, *p = &f->root->in[0].value->type;
     if (!f->has_lead) {
@@ -284,8 +285,9 @@ static xfc_value *added_bias(const finder *f, xfc_builder *b, const bias_layer *
     return l->rank == 3 ? with_lead(f, b, v) : v;
 }
 
-/* Innermost first, as the scores met them. NULL if there is none. A fill above others replaces them (-inf below it would
- * not be what it was). What is added below a fill stays a term of its own and must be finite there, as scores are. */
+/* Innermost first, as the scores met them. NULL if there is none. A fill above others replaces them (-inf below it
+ * would not be what it was). What is added below a fill stays a term of its own and must be finite there, as scores
+ * are. */
 static xfc_value *build_bias(const finder *f, xfc_builder *b) {
     xfc_value *sum = NULL, *filled = NULL;
     for (uint32_t i = f->n_biases; i > 0; i--) {

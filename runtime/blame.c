@@ -1,8 +1,8 @@
 /* blame.c - which index was out of range: for the message of a run that failed.
  *
  * Kernels say that one was, and not which: a flag costs nothing. The plan lists what each step takes indices from, and
- * within which bounds; after the failure everything there is looked at again. Where a mask marks padding, tokens that it
- * hides are suspected last, since packed models never read them. What a kernel computes itself is in no list.
+ * within which bounds; after the failure everything there is looked at again. Where a mask marks padding, tokens that
+ * it hides are suspected last, since packed models never read them. What a kernel computes itself is in no list.
  */
 #include "runtime/runtime.h"
 #include <string.h>

@@ -1,7 +1,7 @@
 /* cpu_level.c - the micro-architecture level of the x86-64 psABI that this CPU runs, and what it offers beside it.
  *
- * All of a level's features must be offered by the CPU, and its registers saved by the operating system (XCR0). 0: no such
- * level. By itself, so that xfc can ask too (-march=native).
+ * All of a level's features must be offered by the CPU, and its registers saved by the operating system (XCR0). 0: no
+ * such level. By itself, so that xfc can ask too (-march=native).
  */
 #include "runtime/runtime.h"
 

@@ -1,10 +1,10 @@
 /* device.h - whose memory a run works in, and who runs its steps.
  *
- * Weights, workspace, scratch and the operands of every step lie in memory of the device. What the host must see of it -
- * sizes that data decides, conditions, indices for a message, results - it copies; nothing else of the runtime reads or
- * writes there. Callers' tensors are memory of the host: where that is the device's too they are operands as they are,
- * else inputs are copied when a run begins and outputs when it ends. An output that the caller leaves to the context lies
- * on the device, as its xf_tensor says.
+ * Weights, workspace, scratch and the operands of every step lie in memory of the device. What the host must see of it
+ * - sizes that data decides, conditions, indices for a message, results - it copies; nothing else of the runtime reads
+ * or writes there. Callers' tensors are memory of the host: where that is the device's too they are operands as they
+ * are, else inputs are copied when a run begins and outputs when it ends. An output that the caller leaves to the
+ * context lies on the device, as its xf_tensor says.
  *
  * A device is such a table, in a file of its own, and a row of devices.c. There are no streams: a step is waited for
  * before the next one begins.

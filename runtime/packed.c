@@ -1,9 +1,9 @@
 /* packed.c - the packed entry: sequences one behind another, and cu_seqlens where each begins.
  *
- * The packed plan is a plan like any other whose last two inputs the caller does not give. One is cu_seqlens itself; the
- * other has no elements and only carries sizes: its dims are tokens, sequences, the longest sequence, 0. So all sizes
- * are bound and checked as those of any input. What binding cannot see, the contents of cu_seqlens, is checked here,
- * before anything runs.
+ * The packed plan is a plan like any other whose last two inputs the caller does not give. One is cu_seqlens itself;
+ * the other has no elements and only carries sizes: its dims are tokens, sequences, the longest sequence, 0. So all
+ * sizes are bound and checked as those of any input. What binding cannot see, the contents of cu_seqlens, is checked
+ * here, before anything runs.
  */
 #include "runtime/runtime.h"
 

@@ -1,8 +1,8 @@
 /* plan.c - checks and reads the plan blob (xfc/abi.h).
  *
- * A blob is checked once: its checksum, for accidents, then table by table and index by index, for everything else; the rest of the runtime and the tools follow indices
- * without looking back. Sizes are evaluated by running the instructions in order, each with overflow checks: dims come
- * from the caller and may be anything.
+ * A blob is checked once: its checksum, for accidents, then table by table and index by index, for everything else; the
+ * rest of the runtime and the tools follow indices without looking back. Sizes are evaluated by running the
+ * instructions in order, each with overflow checks: dims come from the caller and may be anything.
  * Not here: binding of symbols to input dims (shape.c).
  */
 #include "runtime/plan.h"

@@ -9,8 +9,8 @@
  *
  * Joining: a thread counts itself in (`inside`), then looks again whether the job is still open. Leaving: the leader
  * closes the job, then waits until nobody is inside. Both in sequentially consistent order, so either the thread sees
- * the job closed or the leader sees the thread; the job's fields change only when nobody is inside. Sleeping is the same
- * game: a thread counts itself `asleep`, then the kernel looks again whether `run` is what it was.
+ * the job closed or the leader sees the thread; the job's fields change only when nobody is inside. Sleeping is the
+ * same game: a thread counts itself `asleep`, then the kernel looks again whether `run` is what it was.
  *
  * A child of fork has a copy of the pool but none of its threads: the first run there starts new ones.
  */

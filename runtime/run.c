@@ -1,8 +1,9 @@
 /* run.c - one run: outputs, memory, and the loop over the plan's steps.
  *
- * Steps run in order, those of bodies where they are called for; the tasks of one step may run at once on the workers. Nothing is written before all inputs and
- * outputs were checked and the memory is there. Between steps the loop looks at the error word of the kernels (an index
- * out of range was clamped, so going on would be safe but useless) and at the cancel flag.
+ * Steps run in order, those of bodies where they are called for; the tasks of one step may run at once on the workers.
+ * Nothing is written before all inputs and outputs were checked and the memory is there. Between steps the loop looks
+ * at the error word of the kernels (an index out of range was clamped, so going on would be safe but useless) and at
+ * the cancel flag.
  */
 #include "runtime/runtime.h"
 #include <string.h>

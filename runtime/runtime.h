@@ -132,8 +132,8 @@ enum { XF_MAX_THREADS = 1024 };
 int32_t xf_default_threads(void);
 int32_t xf_thread_count(int32_t wanted); /* 0: the default; clamped */
 
-/* pool.c: threads that help the one that calls run. NULL: out of memory; with fewer threads than asked for it is slower.
- * xf_pool_parallel is an xf_parallel_for, called with n > grain > 0; end_run lets the threads sleep. */
+/* pool.c: threads that help the one that calls run. NULL: out of memory; with fewer threads than asked for it is
+ * slower. xf_pool_parallel is an xf_parallel_for, called with n > grain > 0; end_run lets the threads sleep. */
 xf_pool *xf_pool_create(int32_t threads);
 void xf_pool_destroy(xf_pool *);
 int32_t xf_pool_parallel(void *pool, int64_t n, int64_t grain, int32_t (*body)(void *, int64_t, int64_t, int32_t),
@@ -142,8 +142,8 @@ void xf_pool_end_run(xf_pool *);
 
 /* shape.c: values has plan.n_values entries. With data false only ndim and shape are looked at. */
 xf_status xf_bind(const xf_plan *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, xf_error *);
-/* Binds the inputs of `run` to the plan that serves them: the one for dims that agree where they do, else the general one, of
- * whose refusal the text speaks. */
+/* Binds the inputs of `run` to the plan that serves them: the one for dims that agree where they do, else the general
+ * one, of whose refusal the text speaks. */
 xf_status xf_bind_run(const xf_model *, const xf_tensor *in, size_t n_in, bool data, int64_t *values, const xf_entry **,
                       xf_error *);
 /* What must hold between sizes: at entry (step 0), or behind step - 1. */
@@ -172,7 +172,8 @@ static inline int64_t xf_scratch_stride(int64_t bytes) {
 typedef struct {
     size_t scratch, inputs, outputs, total;
 } xf_layout; /* where they start; the workspace proper is at 0 */
-/* ours: which outputs are placed; NULL: all. Where memory of the device is not the host's, all outputs and inputs are. */
+/* ours: which outputs are placed; NULL: all. Where memory of the device is not the host's, all outputs and inputs
+ * are. */
 xf_status xf_layout_make(const xf_plan *, const xf_dev *, const int64_t *values, int32_t threads, const bool *ours,
                          xf_layout *, xf_error *);
 xf_status xf_arena_reserve(xf_ctx *, size_t bytes, char **base); /* base: aligned to XF_ALIGN, with room for bytes */

@@ -1,9 +1,9 @@
 /* step.c - steps that are no kernel of the model: routines in C, and symbols that take their values from data.
  *
  * The tasks of a routine are handed out like those of a kernel; a define runs on the thread that leads the run, between
- * steps, so nobody reads the values that it changes. A branch defines behind the body that ran, from its last result. The
- * plan was checked: counts and indices fit. What data says is not trusted: a number outside of its symbol's range, for
- * which the memory was not laid out, ends the run.
+ * steps, so nobody reads the values that it changes. A branch defines behind the body that ran, from its last result.
+ * The plan was checked: counts and indices fit. What data says is not trusted: a number outside of its symbol's range,
+ * for which the memory was not laid out, ends the run.
  */
 #include "runtime/kernels/routines.h"
 #include "runtime/runtime.h"

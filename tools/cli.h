@@ -35,7 +35,8 @@ int xf_cli_parse(const xf_cli *, xfc_ctx *, int argc, char **argv, xf_cli_list *
 /* "xfc: note: TEXT" on stderr, or as --diagnostics=json wants it. */
 void xf_note(const char *tool, bool json, const char *text);
 int xf_cli_wrong(const char *tool, const char *fmt, ...) XFC_PRINTF(2, 3);
-/* Numbers of options: false with a message if the text is none in range. NULL leaves out as it is. option: with dashes. */
+/* Numbers of options: false with a message if the text is none in range. NULL leaves out as it is. option: with
+ * dashes. */
 bool xf_cli_int(const char *tool, const char *option, const char *text, int64_t least, int64_t most, int64_t *out);
 bool xf_cli_tolerance(const char *tool, const char *option, const char *text, double *out);
 /* cli_help.c: if the argument asks for it, prints --help, --version, or what is made of the same table for others:
@@ -56,8 +57,8 @@ bool xf_read_file(xfc_ctx *, const char *path, size_t most, char **text, size_t 
 const char *xf_beside(xfc_arena *, const char *path, const char *name); /* name in the folder of path */
 /* A file of IR text; verified if wanted. NULL: recorded. */
 xfc_graph *xf_parse_file(xfc_ctx *, const char *path, bool verify);
-/* Writes beside path, then renames: never a partial file. "-" is stdout; a device or a pipe is written to as it is. A file
- * that was read is not replaced. False: xf_write_error says why. */
+/* Writes beside path, then renames: never a partial file. "-" is stdout; a device or a pipe is written to as it is. A
+ * file that was read is not replaced. False: xf_write_error says why. */
 bool xf_write_file(xfc_ctx *, const char *path, const void *data, size_t n);
 const char *xf_write_error(void);
 

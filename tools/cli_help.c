@@ -1,7 +1,7 @@
 /* cli_help.c - what is made of a tool's table of options: --help, a manual page, completion for bash and zsh.
  *
- * The build installs what the tools print, so none of them can say other things than the tool. Completion knows options and
- * words of choices; everything else is the name of a file.
+ * The build installs what the tools print, so none of them can say other things than the tool. Completion knows options
+ * and words of choices; everything else is the name of a file.
  */
 #include "tools/cli.h"
 

@@ -1,9 +1,9 @@
 /* emit.c - see emit.h.
  *
- * LLVM takes most of a compile, and the ISAs have nothing to do with each other; but the compiler's context, which they all
- * read and add expressions to, is not made for threads. So each ISA is emitted by a child process, which begins with the
- * same context whoever else runs and sends its object through a pipe. Where no child can be started, or one does not come
- * back with an object, this process does the work itself, and what went wrong is said from here.
+ * LLVM takes most of a compile, and the ISAs have nothing to do with each other; but the compiler's context, which they
+ * all read and add expressions to, is not made for threads. So each ISA is emitted by a child process, which begins
+ * with the same context whoever else runs and sends its object through a pipe. Where no child can be started, or one
+ * does not come back with an object, this process does the work itself, and what went wrong is said from here.
  */
 #define _GNU_SOURCE
 #include "tools/emit.h"

@@ -12,7 +12,8 @@ typedef struct {
 } xf_emission;
 
 xfc_status xf_emit_isa(const xf_emission *, const char *isa, const char *what, xfc_blob *out);
-/* An object for each ISA, at most `jobs` at once (0: as many as there are CPUs). The same bytes for any number of jobs. */
+/* An object for each ISA, at most `jobs` at once (0: as many as there are CPUs). The same bytes for any number of
+ * jobs. */
 xfc_status xf_emit_objects(const xf_emission *, const char *const *isas, uint32_t n, uint32_t jobs, xfc_blob *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* guard.h - a tool that leaves nothing behind, however it ends.
  *
- * The work is done by a child process. The parent waits, removes what the child could not (ir/base/leftover.h), and turns
- * its death into a message and an exit code: LLVM ends the process where memory runs out, and so does the kernel.
+ * The work is done by a child process. The parent waits, removes what the child could not (ir/base/leftover.h), and
+ * turns its death into a message and an exit code: LLVM ends the process where memory runs out, and so does the kernel.
  */
 #ifndef XF_GUARD_H
 #define XF_GUARD_H

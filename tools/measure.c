@@ -1,7 +1,7 @@
 /* measure.c - by how much the results of two compiled models differ on made-up inputs: what an inexact option costs.
  *
- * Inputs are those that xf-run makes up; the first dim of an input is 2 where it is open, others are 16, as far as their
- * bounds allow. A model that refuses these is not measured, and that is said.
+ * Inputs are those that xf-run makes up; the first dim of an input is 2 where it is open, others are 16, as far as
+ * their bounds allow. A model that refuses these is not measured, and that is said.
  */
 #include "tools/measure.h"
 #include "tools/run/run.h"

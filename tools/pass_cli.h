@@ -28,8 +28,8 @@ int xf_pass_list(void); /* --list-passes: the exit code */
 void xf_notes_print(const xfc_graph *, bool as_json);
 /* "node 'X': text", without the pass. */
 void xf_note_text(xfc_buf *, const xfc_note *);
-/* Notes as metadata "note.0", "note.1", ... = "[pass] node 'X': text", as many as fit into so many bytes, and a last one that
- * tells how many do not. */
+/* Notes as metadata "note.0", "note.1", ... = "[pass] node 'X': text", as many as fit into so many bytes, and a last
+ * one that tells how many do not. */
 enum { XF_NOTES_IN_ARTEFACT = 16384 };
 void xf_notes_store(xfc_graph *, size_t most_bytes);
 /* "outputs A, B hold 0 where MASK is 0", from the metadata that unpad leaves; false: no output does. */

@@ -41,7 +41,8 @@ typedef struct {
     uint32_t n_isas;
 } options;
 
-/* Where a model is compiled to a library, both graphs of one whose dims may agree; elsewhere what stands for all calls. */
+/* Where a model is compiled to a library, both graphs of one whose dims may agree; elsewhere what stands for all
+ * calls. */
 static void read_model(options *o, const char *path, xfc_entries *e) {
     bool both = !o->check && !o->passes && o->bisect_limit < 0 && (!o->emit || !strcmp(o->emit, "lib"));
     *e = (xfc_entries){{0}};
@@ -108,7 +109,8 @@ static bool add_isa(options *o, const xfc_backend *backend, const char *isa) {
     return true;
 }
 
-/* Of those given, in the backend's order: the last one that runs is taken. Without -march: what every CPU of a level runs. */
+/* Of those given, in the backend's order: the last one that runs is taken. Without -march: what every CPU of a level
+ * runs. */
 static bool split_isas(options *o, const xfc_backend *backend) {
     for (const char *p = o->march ? o->march : ""; *p;) {
         size_t n = strcspn(p, ",");

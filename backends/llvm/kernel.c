@@ -148,8 +148,8 @@ static bool reads_from(const xfc_nest *n, const xfc_nest *writer) {
     return false;
 }
 
-/* May the last of them? Its first axis must be the rows, and whatever it writes to a temporary, or reads of one that it or
- * the tile writes, must belong to the row at hand; and none of them reads what another one writes. */
+/* May the last of them? Its first axis must be the rows, and whatever it writes to a temporary, or reads of one that it
+ * or the tile writes, must belong to the row at hand; and none of them reads what another one writes. */
 static bool follows_rows(const xfc_emit *e, const xfc_tile *t, followers f) {
     const xfc_step *s = &f.first[f.n - 1];
     if (s->kind != XFC_STEP_NEST || s->u.nest->n_axes == 0) return false;

@@ -106,8 +106,8 @@ typedef struct {
     xfc_lane_kind kind;
     LLVMValueRef address, base, end; /* base, end: of the buffer; end may be NULL where a load has no condition */
 } xfc_place_value;
-/* mask: i1 or vector of i1, NULL for all; lanes that are off read 0 and write nothing. live: the lanes of a last, partial
- * vector, among which lane 0 always is; NULL: all. */
+/* mask: i1 or vector of i1, NULL for all; lanes that are off read 0 and write nothing. live: the lanes of a last,
+ * partial vector, among which lane 0 always is; NULL: all. */
 LLVMValueRef xfc_emit_load(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef mask, LLVMValueRef live);
 void xfc_emit_store(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef value, LLVMValueRef mask, LLVMValueRef live);
 

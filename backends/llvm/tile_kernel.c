@@ -9,10 +9,10 @@
  * the next step, which would spill accumulators (tests/tile counts stack accesses in the loops).
  *
  * What happens to the block when it is complete (kernel.c) touches other lines, as a rule in no near cache, and the
- * next block begins with rows of a that may be new. To meet either all at once stalls everything behind it (measured
- * at depth 384: 10 %, and 90 % where all rows are new), and so does fetching them all at once. So the loop over k runs in as
- * many parts as the block has rows; each part begins with fetching one row's lines and the start of one row of a. The
- * rest of a row is fetched as the row is walked.
+ * next block begins with rows of a that may be new. To meet either all at once stalls everything behind it (measured at
+ * depth 384: 10 %, and 90 % where all rows are new), and so does fetching them all at once. So the loop over k runs in
+ * as many parts as the block has rows; each part begins with fetching one row's lines and the start of one row of a.
+ * The rest of a row is fetched as the row is walked.
  * Not here: which kernel runs when (tile.c).
  */
 #include "backends/llvm/tile.h"
@@ -67,8 +67,8 @@ static LLVMValueRef load(xfc_emit *e, LLVMTypeRef t, LLVMValueRef p, unsigned al
 static uint32_t halves_of(const state *s) { return xfc_tile_dots(s->shape) ? 1 : s->shape->group; }
 static uint32_t lanes_of(const state *s) { return s->shape->vector_bytes / 4; }
 
-/* What a multiply-add takes of a row of a. Pairs that are multiplied as they are are words; of others, `half` says below
- * which one of them is meant. */
+/* What a multiply-add takes of a row of a. Pairs that are multiplied as they are are words; of others, `half` says
+ * below which one of them is meant. */
 static LLVMTypeRef word_type(const state *s) { return xfc_tile_dots(s->shape) ? s->e->i32 : s->e->f32; }
 
 /* The upper half is loaded once more: held since the lower one was taken from it, it would take a register. */
@@ -124,8 +124,8 @@ static void prefetch(xfc_emit *e, LLVMValueRef p, bool write, unsigned locality)
     xfc_emit_intrinsic(e, "llvm.prefetch", &t, 1, args, 4);
 }
 
-/* What a part of step u of an unrolled body fetches: its own stream of b a little ahead, and, if there is more to fetch,
- * its share of the next panel. */
+/* What a part of step u of an unrolled body fetches: its own stream of b a little ahead, and, if there is more to
+ * fetch, its share of the next panel. */
 static void prefetches(const state *s, uint32_t u, uint32_t half, bool more) {
     xfc_emit *e = s->e;
     uint32_t unroll = s->shape->unroll, lines = more && half == 0 ? s->micro->fetch : 0;

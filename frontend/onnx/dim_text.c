@@ -2,8 +2,8 @@
  *
  * Exporters write dims such as "past_sequence_length + sequence_length", "2*s0" or "Max(1, s0//2)". Grammar: sums of
  * products of numbers, names, parentheses, and Min, Max, floor. A name may hold any character but operators and blanks,
- * so "seq-len" is seq minus len only if both are dims of the model; else the caller takes the whole text for one name. What
- * exporters write for a dim that they know nothing of is no name: no two of those need be equal.
+ * so "seq-len" is seq minus len only if both are dims of the model; else the caller takes the whole text for one name.
+ * What exporters write for a dim that they know nothing of is no name: no two of those need be equal.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>

@@ -1,9 +1,9 @@
 /* element.c - what a tensor holds at a position, where that is a function of shapes and of the position.
  *
- * The builder tracks the contents of small integer tensors as they are made. Some models need more: elements of
- * ranges whose length is a symbol, sizes computed in floats (ceil(length / 2.0)), quotients of products. Here one
- * element is found by walking back from the value on demand (ir/probe.h). Numbers are taken to be sizes: integers that do
- * not wrap, floats that are exact, indices that lie inside. A divisor is taken not to be 0, where no runtime has an answer
+ * The builder tracks the contents of small integer tensors as they are made. Some models need more: elements of ranges
+ * whose length is a symbol, sizes computed in floats (ceil(length / 2.0)), quotients of products. Here one element is
+ * found by walking back from the value on demand (ir/probe.h). Numbers are taken to be sizes: integers that do not
+ * wrap, floats that are exact, indices that lie inside. A divisor is taken not to be 0, where no runtime has an answer
  * either.
  *
  * Numbers are told as the interpreter computes them, with nothing assumed: int(math.sqrt(patches)), scales of a Resize.

@@ -1,10 +1,10 @@
 /* external.c - weights in files beside the model, without letting a model read anything else.
  *
  * A location is a relative path below the model's folder. It is opened component by component, each relative to the one
- * before and without following links: nothing is checked first and opened later. The file must be regular and, because a
- * hard link can alias any file as a symbolic one can, must have one name only.
- * Where links are allowed, what they lead to is found first without opening it (O_PATH), asked where it lies, and only
- * opened, as the very file that was asked, if that is below the folder. Each file is mapped once.
+ * before and without following links: nothing is checked first and opened later. The file must be regular and, because
+ * a hard link can alias any file as a symbolic one can, must have one name only. Where links are allowed, what they
+ * lead to is found first without opening it (O_PATH), asked where it lies, and only opened, as the very file that was
+ * asked, if that is below the folder. Each file is mapped once.
  */
 #define _GNU_SOURCE /* O_PATH, O_NOFOLLOW */
 #include "frontend/onnx/load.h"

@@ -1,8 +1,8 @@
 /* foreign.c - recognises what is no ONNX file, so that a message can say what it is.
  *
- * Downloads end in web pages and pointers of Git LFS, folders hold weights in other formats beside the model, and models
- * stay in their archives. By foreign.def; three kinds need a closer look: PyTorch's archives, safetensors, and texts,
- * of which the first line is shown. What is not recognised may still be no ONNX file.
+ * Downloads end in web pages and pointers of Git LFS, folders hold weights in other formats beside the model, and
+ * models stay in their archives. By foreign.def; three kinds need a closer look: PyTorch's archives, safetensors, and
+ * texts, of which the first line is shown. What is not recognised may still be no ONNX file.
  */
 #include "frontend/onnx/load.h"
 #include <string.h>
@@ -40,8 +40,8 @@ static bool is_safetensors(xfc_mapping m) {
 
 static bool is_blank(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/* Where a text begins; m.n if this is none. Field numbers and lengths of a short message are no letters, and a tag cannot
- * be '<'. */
+/* Where a text begins; m.n if this is none. Field numbers and lengths of a short message are no letters, and a tag
+ * cannot be '<'. */
 static size_t text_start(xfc_mapping m) {
     size_t start = m.n >= 3 && !memcmp(m.data, "\357\273\277", 3) ? 3 : 0; /* the mark of UTF-8 */
     while (start < m.n && is_blank(m.data[start])) start++;

@@ -136,8 +136,8 @@ static bool declared(const Onnx__ValueInfoProto *o, uint32_t d, int64_t *out) {
     return *out >= 0 && *out <= XFC_DIM_MAX;
 }
 
-/* A size that data decides is what the file says that it will be: another is an error of the run. Of others callers learn
- * when the model has run. */
+/* A size that data decides is what the file says that it will be: another is an error of the run. Of others callers
+ * learn when the model has run. */
 static xfc_value *as_declared(xfc_importer *im, const Onnx__ValueInfoProto *o, xfc_value *v) {
     const xfc_type *t = &v->type;
     xfc_builder b = im->builder;
@@ -220,7 +220,8 @@ static xfc_status import_model(xfc_importer *im) {
 }
 
 /* Rounds: what one finds out about dims, the next knows from the start. A size that looks like run-time data may be no
- * more than a formula of dims that were not known well enough: such errors count only if there is nothing more to know. */
+ * more than a formula of dims that were not known well enough: such errors count only if there is nothing more to
+ * know. */
 static bool import_rounds(xfc_importer *im) {
     enum { MAX_ROUNDS = 4 };
     uint32_t n_diags = im->ctx->n_diags;

@@ -121,8 +121,8 @@ const char *xfc_onnx_domain(const char *);                     /* "" for NULL an
 
 /* import.c */
 xfc_status xfc_bind_initializers(xfc_importer *, xfc_body *, const Onnx__GraphProto *);
-/* inner.c: a graph that is an attribute; the values of its outputs, NULL for one that is a sequence or could not be made.
- * input: values of its inputs, or NULL. */
+/* inner.c: a graph that is an attribute; the values of its outputs, NULL for one that is a sequence or could not be
+ * made. input: values of its inputs, or NULL. */
 const Onnx__GraphProto *xfc_node_graph(xfc_node *, const char *name);
 xfc_value **xfc_import_inner(xfc_node *, const Onnx__GraphProto *, const char *name, xfc_value *const *input);
 const char *xfc_node_type_text(const xfc_node *, const xfc_type *); /* "f32[2, seq]" */
@@ -179,7 +179,8 @@ bool xfc_node_axes_of(xfc_node *, uint32_t first_operand_opset, uint32_t in, con
 
 /* element.c: contents of a value computed from constant floats; call it where floats become integers. */
 void xfc_node_track(const xfc_node *, xfc_value *);
-/* The elements of a value, also of floats, that constants and known integers alone decide; NULL where others have a say. */
+/* The elements of a value, also of floats, that constants and known integers alone decide; NULL where others have a
+ * say. */
 const xfc_tensor *xfc_node_known(const xfc_node *, const xfc_value *);
 
 /* Building shorthands: operands may be NULL after a failure. */
@@ -188,8 +189,8 @@ static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_
     return xfc_b_binary(n->b, code, a, b);
 }
 xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of like's type; NULL if like is */
-/* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. The permutation of the last step,
- * which is its own inverse. */
+/* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. The permutation of the last
+ * step, which is its own inverse. */
 xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 extern const int64_t xfc_swap_rows_heads[4];
 /* A view that broadcasts: a vector (or one element) along `axis` of a tensor of this rank. */
@@ -198,8 +199,8 @@ xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
  * node has failed; what: "bias and weights". */
 bool xfc_n_equal(xfc_node *, xfc_int a, xfc_int b, const char *what);
 bool xfc_n_at_most(xfc_node *, xfc_int a, xfc_int b, const char *what);
-/* v, where the operator says that it broadcasts to `onto` and not the other way round: required of the model, or NULL and
- * the node has failed. what: "the slope". */
+/* v, where the operator says that it broadcasts to `onto` and not the other way round: required of the model, or NULL
+ * and the node has failed. what: "the slope". */
 xfc_value *xfc_n_fitting(xfc_node *, xfc_value *v, const xfc_value *onto, const char *what);
 /* v[size], one number a channel, along axis 1 of a tensor of this rank; NULL: as above. */
 xfc_value *xfc_n_per_channel(xfc_node *, xfc_value *v, xfc_int size, uint32_t rank, const char *what);

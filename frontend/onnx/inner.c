@@ -1,7 +1,7 @@
 /* inner.c - graphs that are attributes of a node: bodies of If and Loop.
  *
- * A body is imported where its node stands, with the names around it in sight, so that sizes are known through its borders;
- * what becomes of its ops then is the operator's matter (ir/program.h: outlining).
+ * A body is imported where its node stands, with the names around it in sight, so that sizes are known through its
+ * borders; what becomes of its ops then is the operator's matter (ir/program.h: outlining).
  */
 #include "frontend/onnx/import.h"
 #include <string.h>

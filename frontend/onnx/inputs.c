@@ -2,10 +2,10 @@
  *
  * The same dim_param is the same symbol everywhere; a dim without a name gets one from its input ("x_dim0"). --dim
  * fixes or bounds a named dim or makes it another one, or (same) says that dims which meet in broadcasting are equal;
- * --shape fixes the dims of one input, and holds wherever the name of such a dim occurs; "?" twice says that a name which
- * an exporter gave to two dims of one input means nothing. A dim_param that is an
- * expression over other dims of the model is that expression, so no second unknown comes up for it. Dims that the model
- * needs to be equal are one symbol (unify.c).
+ * --shape fixes the dims of one input, and holds wherever the name of such a dim occurs; "?" twice says that a name
+ * which an exporter gave to two dims of one input means nothing. A dim_param that is an expression over other dims of
+ * the model is that expression, so no second unknown comes up for it. Dims that the model needs to be equal are one
+ * symbol (unify.c).
  */
 #include "frontend/onnx/import.h"
 #include "ir/base/nearest.h"

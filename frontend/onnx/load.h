@@ -38,7 +38,8 @@ const char *xfc_foreign_file(xfc_arena *, xfc_mapping);
 Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *, xfc_mapping);
 Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);
 
-/* The constant a TensorProto describes, made once; NULL after an error at loc. what: how messages call it ("initializer 'w'"). */
+/* The constant a TensorProto describes, made once; NULL after an error at loc. what: how messages call it ("initializer
+ * 'w'"). */
 const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what);
 const char *xfc_onnx_dtype_name(int32_t elem_type); /* "float8e4m3fn"; "unknown type 99" as "unknown" */
 

@@ -4,9 +4,9 @@
  * question: which dim makes both element counts equal. There equal factors cancel whatever they are, as ONNX leaves the
  * case of a zero dim beside a -1 undefined.
  *
- * torch's exporters write // as Div, which truncates. (n - 3) // 2 of a size n then is floor or ceiling by its sign, and
- * would never be recognised as the size that a convolution has. Where such an expression is used as a size, the sign is
- * settled: a negative quotient is no size.
+ * torch's exporters write // as Div, which truncates. (n - 3) // 2 of a size n then is floor or ceiling by its sign,
+ * and would never be recognised as the size that a convolution has. Where such an expression is used as a size, the
+ * sign is settled: a negative quotient is no size.
  */
 #include "frontend/onnx/import.h"
 

@@ -1,13 +1,13 @@
 /* content.c - symbolic contents: runs a nest over symbolic integers.
  *
  * Exporters spell shape arithmetic as tensors: Shape, Gather, Slice, Concat, Equal, Where, Range. Those tensors are
- * small and static, so their ops can be run at compile time with facts (ir/probe.h) as the scalar type; what comes out are
- * the dims that a Reshape or Expand needs. An element that is no formula is NONE and everything computed from it is,
- * unless the result does not depend on it (0 * x, false and x, select with equal arms).
+ * small and static, so their ops can be run at compile time with facts (ir/probe.h) as the scalar type; what comes out
+ * are the dims that a Reshape or Expand needs. An element that is no formula is NONE and everything computed from it
+ * is, unless the result does not depend on it (0 * x, false and x, select with equal arms).
  *
- * All elements are computed at once, forward, from what is tracked of the operands: scans and scatters, which read their
- * own results, included. A divisor is taken not to be 0, as in a size. Booleans are the constants 0 and 1 or NONE. Floats
- * are never tracked.
+ * All elements are computed at once, forward, from what is tracked of the operands: scans and scatters, which read
+ * their own results, included. A divisor is taken not to be 0, as in a size. Booleans are the constants 0 and 1 or
+ * NONE. Floats are never tracked.
  */
 #include "ir/eval/eval.h"
 #include "ir/probe.h"

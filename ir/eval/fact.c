@@ -2,9 +2,9 @@
  *
  * Numbers go through the interpreter's own lanes, so that what is known is what it computes. Formulas are mathematical
  * integers: a result whose range exceeds a narrower type is no formula (sizes beyond 2^63 are refused elsewhere), and
- * numbers so large that they are no sizes ("to the end") are not mixed with symbols. Whatever is not known as a
- * formula is an interval of what its type holds. Fractions stand for floats where a probe assumes sizes: halves are exact
- * in floats; other parts of a size below 2^24 are not, but round down and up as the true quotient does, and that is all
+ * numbers so large that they are no sizes ("to the end") are not mixed with symbols. Whatever is not known as a formula
+ * is an interval of what its type holds. Fractions stand for floats where a probe assumes sizes: halves are exact in
+ * floats; other parts of a size below 2^24 are not, but round down and up as the true quotient does, and that is all
  * that is done with them.
  */
 #include "ir/eval/eval_impl.h"

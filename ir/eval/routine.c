@@ -1,8 +1,8 @@
 /* routine.c - ops that call a routine of runtime/kernels: what it is told, and calling it natively.
  *
  * A routine sees its operands and results as they lie in memory, and the attributes of the op as one list of numbers in
- * the order of the row's keys: INT and FLOAT are one number (0 if absent), DIMS are as many as there are. A FLOAT passes
- * for the integer that has its bits.
+ * the order of the row's keys: INT and FLOAT are one number (0 if absent), DIMS are as many as there are. A FLOAT
+ * passes for the integer that has its bits.
  */
 #include "ir/eval/eval_impl.h"
 

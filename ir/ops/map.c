@@ -75,8 +75,8 @@ static xfc_int broadcast_unknown(xfc_ctx *ctx, xfc_int a, xfc_int b) {
 
 enum { MAX_LOOKS = 32 }; /* at sizes inside of one, so that a web of them takes no time */
 
-/* Is `whole` what broadcasting gives of `part` and others? Then it is what the two give, too: x + f(x * mask) has the size
- * of x * mask, however often that is repeated. */
+/* Is `whole` what broadcasting gives of `part` and others? Then it is what the two give, too: x + f(x * mask) has the
+ * size of x * mask, however often that is repeated. */
 static bool has_member(xfc_ctx *ctx, xfc_int whole, xfc_int part, uint32_t *looks) {
     const xfc_int_info sum = *xfc_int_look(ctx, whole);
     if (sum.kind != XFC_INT_SUM || sum.n_terms != 1 || sum.term[0].n != 2 || (*looks)++ >= MAX_LOOKS) return false;

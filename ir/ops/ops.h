@@ -1,8 +1,8 @@
-/* ops.h - prototypes of the row functions of ops.def. Private to ir: included by op.c (the table) and by the files beside
- * it (the bodies).
+/* ops.h - prototypes of the row functions of ops.def. Private to ir: included by op.c (the table) and by the files
+ * beside it (the bodies).
  *
- * Names are exactly those of the rows, from which they are declared; they carry no prefix because nothing outside ir sees
- * them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on scratch
+ * Names are exactly those of the rows, from which they are declared; they carry no prefix because nothing outside ir
+ * sees them. Every function derives from the op's operands' types and attributes only: it runs on graphs and on scratch
  * copies alike.
  */
 #ifndef XFC_OPS_H
@@ -44,8 +44,9 @@ static inline const xfc_type *xfc_op_in(const xfc_op *op, uint32_t i) { return &
 static inline bool xfc_op_has_in(const xfc_op *op, uint32_t i) { return i < op->n_in && op->in[i].value; }
 /* The attribute as an axis of a tensor of this rank: 0 .. rank - 1, else a message. */
 xfc_status xfc_infer_axis(xfc_infer *, int64_t value, uint32_t rank, uint32_t *out);
-/* Sizes of operands that must agree: what surely does not fails (what: "the inner dims of matmul"), what may not becomes
- * a requirement of the graph. a and b must be the same number, or one of those that `ones` names be 1 (ir.h). */
+/* Sizes of operands that must agree: what surely does not fails (what: "the inner dims of matmul"), what may not
+ * becomes a requirement of the graph. a and b must be the same number, or one of those that `ones` names be 1
+ * (ir.h). */
 xfc_status xfc_infer_meet(xfc_infer *, xfc_int a, xfc_int b, unsigned ones, const char *what);
 static inline xfc_status xfc_infer_equal(xfc_infer *inf, xfc_int a, xfc_int b, const char *what) {
     return xfc_infer_meet(inf, a, b, 0, what);

@@ -24,8 +24,8 @@ static bool groups_fit(xfc_ctx *ctx, const xfc_type *b, int64_t group) {
     return group > 1 && group <= 8 && xfc_int_value(ctx, b->dim[b->rank - 1], &width) && width % group == 0;
 }
 
-/* matmul_packed: a [..., m, k], b [..., panels, k / group, panel * group], size = [n] -> [..., m, n] in the type `to`, or
- * in that of a; batch dims of b: none, or as many as a's. b has the type of a, or a narrower one that an f32 a is
+/* matmul_packed: a [..., m, k], b [..., panels, k / group, panel * group], size = [n] -> [..., m, n] in the type `to`,
+ * or in that of a; batch dims of b: none, or as many as a's. b has the type of a, or a narrower one that an f32 a is
  * multiplied with. */
 xfc_status infer_matmul_packed(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);

@@ -2,16 +2,15 @@
  *
  * Sequence i is rows cu[i] .. cu[i + 1] of every head of q, k and v; a row attends to those of its own sequence only.
  * tasks lists (sequence, first row) of blocks of rows: it tells a kernel how to divide the work and means nothing else.
- * pos gives each row's position in its sequence before rows were taken out; biases are indexed by it. Besides the bias, which
- * knows sequences and positions, there may be two that were computed from rows (relative attention): row_bias of a query's
- * row and its key's position, column_bias of a query's position and its key's row. All are added.
- * Meaning: attention of all rows with -inf between different sequences, the number of a row's sequence being the number
- * of starts that do not lie behind it. Sequences without rows are never chosen by that, and no rows at all compute
+ * pos gives each row's position in its sequence before rows were taken out; biases are indexed by it. Besides the bias,
+ * which knows sequences and positions, there may be two that were computed from rows (relative attention): row_bias of
+ * a query's row and its key's position, column_bias of a query's position and its key's row. All are added. Meaning:
+ * attention of all rows with -inf between different sequences, the number of a row's sequence being the number of
+ * starts that do not lie behind it. Sequences without rows are never chosen by that, and no rows at all compute
  * nothing. (A NaN or infinity in v therefore reaches other sequences here; the kernel of the packed form never reads
- * them.)
- * The packed form has k transposed and in panels, sequence by sequence, and the rows of v in panels as they stand; both
- * grow with the number of rows and not with that of sequences times the longest. Only what belongs to real rows is ever
- * read, so a kernel need write nothing else.
+ * them.) The packed form has k transposed and in panels, sequence by sequence, and the rows of v in panels as they
+ * stand; both grow with the number of rows and not with that of sequences times the longest. Only what belongs to real
+ * rows is ever read, so a kernel need write nothing else.
  */
 #include "ir/ops/ops.h"
 #include <math.h>
@@ -145,7 +144,8 @@ static xfc_value *bias_of(xfc_builder *b, const xfc_op *op, xfc_value *sequence)
     return xfc_b_transpose(b, gather(b, table, xfc_b_reshape(b, at, rank2, 2)), heads_first);
 }
 
-/* The bias of each pair of rows, made from one of them and the position of the other: [1 or heads, 1 or rows, 1 or rows]. */
+/* The bias of each pair of rows, made from one of them and the position of the other: [1 or heads, 1 or rows, 1 or
+ * rows]. */
 static xfc_value *content_bias(xfc_builder *b, const xfc_op *op, uint32_t i) {
     xfc_value *bias = op->in[i].value;
     uint32_t by_position = i == ROW_BIAS ? 2 : 1;

@@ -3,11 +3,11 @@
  *   %y = branch %c, %x {then = @big, else = @small} : f32[b, 4]
  *   %y, %n = branch %c, %x {values = [n in 0..max(b, s)], then = @big, else = @small} : f32[n, 4], i64[1]
  *
- * The operands behind the condition are the inputs of both bodies, whose results are the op's. Where a dim of a result is
- * one size in one body and another in the other, the op has a symbol for it, one for each pair of sizes, in the order in
- * which results and their dims first have the pair. The last result is then an i64[n], which each body makes of its own
- * sizes: what the symbols are when the body has run. Only the body that is chosen runs, and what it requires of sizes must
- * hold when it does.
+ * The operands behind the condition are the inputs of both bodies, whose results are the op's. Where a dim of a result
+ * is one size in one body and another in the other, the op has a symbol for it, one for each pair of sizes, in the
+ * order in which results and their dims first have the pair. The last result is then an i64[n], which each body makes
+ * of its own sizes: what the symbols are when the body has run. Only the body that is chosen runs, and what it requires
+ * of sizes must hold when it does.
  *
  *   %y = loop %n, %c, %x, %w {body = @step} : f32[b, 4]
  *   graph @step(%i: i64[], %x: f32[b, 4], %w: f32[4]) -> (bool[] "again", f32[b, 4] "x")

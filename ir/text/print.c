@@ -4,7 +4,8 @@
  * be read back (`hash`, `?`) says so to a reader at once. Values keep their ONNX name where it is a plain word and no
  * other value has it; all others are numbered in order of definition, so that text does not depend on value ids.
  *
- * Kernels are in print_kernel.c, symbolic integers in print_int.c, the plan in print_plan.c. docs/ir.md is the reference of the language.
+ * Kernels are in print_kernel.c, symbolic integers in print_int.c, the plan in print_plan.c. docs/ir.md is the
+ * reference of the language.
  */
 #include "ir/text/print_impl.h"
 

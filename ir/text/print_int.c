@@ -1,7 +1,7 @@
 /* print_int.c - symbolic integers as text.
  *
- * The canonical form of ir/int/int.c is ordered by ids, that is by history. Text must not depend on history: kernels that
- * do the same print the same, and a parsed text prints as it was. So terms are ordered by the first local (axis or
+ * The canonical form of ir/int/int.c is ordered by ids, that is by history. Text must not depend on history: kernels
+ * that do the same print the same, and a parsed text prints as it was. So terms are ordered by the first local (axis or
  * let, in order of definition) that they mention, then by their text; the constant comes last.
  *
  * Invariant: what is printed parses back to the same id, given the same symbols.

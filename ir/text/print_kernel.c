@@ -221,7 +221,8 @@ void xfc_pr_kernel_body(xfc_printer *p, const xfc_kernel *k) {
     p->local_names = (xfc_map){.arena = p->scratch};
 }
 
-/* Is all that e is made of among the symbols, so that code could make e of them? HIDDEN: by way of sizes that are not. */
+/* Is all that e is made of among the symbols, so that code could make e of them? HIDDEN: by way of sizes that are
+ * not. */
 typedef enum { NOT_MADE, MADE, MADE_HIDDEN } made;
 
 static made made_of(xfc_printer *p, xfc_map *seen, xfc_int e);

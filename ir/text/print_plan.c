@@ -1,7 +1,7 @@
 /* print_plan.c - the plan of a graph as text: the workspace, weights, and a place for each value.
  *
- * The weights of a program are those of its entry's plan; each is printed where a reader can name it, with the first graph
- * that has the constant.
+ * The weights of a program are those of its entry's plan; each is printed where a reader can name it, with the first
+ * graph that has the constant.
  */
 #include "ir/program.h"
 #include "ir/text/print_impl.h"

@@ -1,7 +1,8 @@
 /* tile.c - a tile: everything that the generator of tiles assumes and the interpreter does not need.
  *
  * The generator knows the types of tiles.def, panels of XFC_PANEL columns, and writes whole vectors: the rows of the
- * result must have room behind the last column. As with nests, a tile leaves a buffer only if it surely does, for some task.
+ * result must have room behind the last column. As with nests, a tile leaves a buffer only if it surely does, for some
+ * task.
  */
 #include "ir/contract.h"
 #include "ir/verify/verify_impl.h"

@@ -4,9 +4,9 @@
  *
  * A primitive becomes one kernel holding its nest, with no outer axes yet: fuse and schedule decide what is shared and
  * what runs in parallel. An op that calls a routine stays as it is. Packed contractions and attention become block
- * kernels (lower/make_contract.c, lower/make_attention.c), whose left operand is read through views in place and whose result
- * is stored through the views that follow. A concat of very many becomes a concat of concats first.
- * When: after layout and fold. Raises the stage to KERNELS.
+ * kernels (lower/make_contract.c, lower/make_attention.c), whose left operand is read through views in place and whose
+ * result is stored through the views that follow. A concat of very many becomes a concat of concats first. When: after
+ * layout and fold. Raises the stage to KERNELS.
  */
 #include "passes/lower/make_kernels.h"
 #include "ir/build.h"
@@ -134,8 +134,8 @@ static xfc_status nest_kernel(xfc_op *op) {
     return XFC_OK;
 }
 
-/* Operands of one concat. The loop of a concat of n reads n places, and what is split at n seams grows faster than n: so
- * many at most are joined at a time, at the price of a second copy. Where sizes are symbols the algebra orders seams
+/* Operands of one concat. The loop of a concat of n reads n places, and what is split at n seams grows faster than n:
+ * so many at most are joined at a time, at the price of a second copy. Where sizes are symbols the algebra orders seams
  * only as far as their sums are spelled out. */
 enum { MAX_JOINED = 32, MAX_JOINED_NUMBERS = 256 };
 

@@ -17,8 +17,8 @@ uint32_t xfc_nest_work(const xfc_nest *); /* arithmetic instructions; mathematic
 bool xfc_nest_has_let(const xfc_nest *);
 
 /* Replaces the load at body[load] of `into` by the body of `map` (xfc_nest_is_map) at the load's index. Buffers of
- * `map` are renumbered through buffer_map. False (nothing changed) when that is not possible, or an index would be too large
- * a formula. */
+ * `map` are renumbered through buffer_map. False (nothing changed) when that is not possible, or an index would be too
+ * large a formula. */
 bool xfc_nest_inline(xfc_edit, xfc_nest *into, uint32_t load, const xfc_nest *map, const uint32_t *buffer_map);
 
 /* Appends `map`, whose loads from buffer `from` are all at the index its own element has, to `into`: those loads become
@@ -27,8 +27,8 @@ bool xfc_nest_inline(xfc_edit, xfc_nest *into, uint32_t load, const xfc_nest *ma
 bool xfc_nest_append(xfc_edit, xfc_nest *into, uint32_t store, const xfc_nest *map, uint32_t from,
                      const uint32_t *buffer_map, bool drop);
 
-/* A copy in which symbols are replaced: from[i] by to[i]. Its axes keep their symbols, its lets are fresh. NULL: an index
- * would be too large a formula. */
+/* A copy in which symbols are replaced: from[i] by to[i]. Its axes keep their symbols, its lets are fresh. NULL: an
+ * index would be too large a formula. */
 xfc_nest *xfc_nest_copy(xfc_edit, const xfc_nest *, const xfc_int *from, const xfc_int *to, uint32_t n);
 /* Value-numbers the body, drops what no store needs, keeps order. */
 void xfc_nest_tidy(xfc_edit, xfc_nest *);

@@ -7,9 +7,8 @@
  * empty when this one is not (the padded program and the packed one). Results that are graph outputs go to the caller's
  * memory. Constants become weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines
  * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels
- * are per-worker scratch and not planned here. A body is planned as a graph of its own: its inputs and outputs are places
- * of the graph around it, its workspace lies behind that graph's.
- * When: last. Raises the stage to PLANNED.
+ * are per-worker scratch and not planned here. A body is planned as a graph of its own: its inputs and outputs are
+ * places of the graph around it, its workspace lies behind that graph's. When: last. Raises the stage to PLANNED.
  */
 #include "ir/defined.h"
 #include "ir/program.h"

@@ -9,13 +9,13 @@
  *   =>  let seam = max(min(s, n), 0)
  *       nest i in seam { v = load a[i];  y[i] = v }    nest i in n - seam { w = load b[seam + i - s];  y[seam + i] = w }
  *
- * Which side a comparison falls on follows from how the loop was split, not from a proof: s may be any symbol, on either
- * side of n, and a side may be empty. Several seams are split the middle one first, so that the work is n log n for a
- * concat of n.
+ * Which side a comparison falls on follows from how the loop was split, not from a proof: s may be any symbol, on
+ * either side of n, and a side may be empty. Several seams are split the middle one first, so that the work is n log n
+ * for a concat of n.
  *
- * Only parallel axes are split: a reduction keeps the order of its sums, so results do not change by a bit. An axis that
- * some access uses other than linearly stays whole (behind a seam its remainders would no longer be known), and so do
- * the rows of a nest that follows a tile. Code grows to GROWTH times at most.
+ * Only parallel axes are split: a reduction keeps the order of its sums, so results do not change by a bit. An axis
+ * that some access uses other than linearly stays whole (behind a seam its remainders would no longer be known), and so
+ * do the rows of a nest that follows a tile. Code grows to GROWTH times at most.
  */
 #include "passes/lower/schedule.h"
 #include "passes/pass.h"
@@ -131,8 +131,8 @@ static bool find_seam(const splitter *p, const xfc_nest *n, seam *out) {
 
 /* --- splitting --- */
 
-/* Puts the value of every comparison of axis `at.axis` that is known on one side of `at` in its place. n: the nest before;
- * side: its copy. */
+/* Puts the value of every comparison of axis `at.axis` that is known on one side of `at` in its place. n: the nest
+ * before; side: its copy. */
 static void decide(xfc_ctx *ctx, const xfc_nest *n, seam at, bool below, xfc_nest *side) {
     seam s;
     for (uint32_t i = 0; i < n->n_body; i++) {

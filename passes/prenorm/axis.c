@@ -1,10 +1,10 @@
 /* axis.c - which ops commute with R, the subtraction of the mean over the channels.
  *
  * An op is looked at from its result: given the dim that holds the channels there, its nest says for each operand where
- * they are in it, or that the operand has no part in the stream. With c the axis of the channels, an element commutes if it
- * is a sum of elements that are read at c, times factors that are read where c plays no part: sums of streams, views and
- * reductions that leave the channel dim whole, products that mix tokens. What c plays no part in may also be added, once:
- * R makes it 0. An op without a nest is its decomposition. No op is changed here.
+ * they are in it, or that the operand has no part in the stream. With c the axis of the channels, an element commutes
+ * if it is a sum of elements that are read at c, times factors that are read where c plays no part: sums of streams,
+ * views and reductions that leave the channel dim whole, products that mix tokens. What c plays no part in may also be
+ * added, once: R makes it 0. An op without a nest is its decomposition. No op is changed here.
  */
 #include "ir/eval/eval.h"
 #include "passes/prenorm/prenorm.h"

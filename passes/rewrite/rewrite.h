@@ -118,8 +118,8 @@ bool xfc_raise_attention(xfc_pass *);
 /* Does the op join batch and heads of scores, or part them again? */
 bool xfc_regroups_heads(const xfc_op *);
 
-/* legalize.c: replaces an op that has a decomposition by it; answers the first op to look at next, which is the first new
- * one. A failure is in the pass's status. */
+/* legalize.c: replaces an op that has a decomposition by it; answers the first op to look at next, which is the first
+ * new one. A failure is in the pass's status. */
 xfc_op *xfc_decompose(xfc_pass *, xfc_op *);
 
 #endif

@@ -1,9 +1,9 @@
 /* atom.c - finds the value that tells tokens from padding, and what a bias is without padding.
  *
- * Candidates are looked for above the bias of an attention: a graph input with the dims of the mask, or one that is given
- * them (the choices of a question as sequences of their own); or, where the model derives the mask from something else
- * (token ids compared with the pad id, positions with lengths), the comparison.
- * Whether a candidate is right is decided by unpad/mask.c, not here.
+ * Candidates are looked for above the bias of an attention: a graph input with the dims of the mask, or one that is
+ * given them (the choices of a question as sequences of their own); or, where the model derives the mask from something
+ * else (token ids compared with the pad id, positions with lengths), the comparison. Whether a candidate is right is
+ * decided by unpad/mask.c, not here.
  */
 #include "passes/unpad/unpad.h"
 

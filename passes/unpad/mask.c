@@ -2,17 +2,18 @@
  *
  * Exporters spell a padding mask in dozens of ways, but each is a chain of element-wise ops, views and gathers from one
  * [b, s] value of zeros and ones (the atom) to the bias of the attention. So the bias is probed at a symbolic index
- * (sequence, head, query, key), and the atom read at the key's own token counts as 0 or as 1 (ir/probe.h walks, the hooks
- * here know the atom). If the result with 0 is at most FORBIDDEN, the weight of such a key is 0 in the model's own
- * arithmetic (exp underflows below -104, and scores are far from 9000) and the key may be left out. No spelling is named
- * anywhere. Comparisons of positions (causal masks) go both ways, the same way in all of a bias.
+ * (sequence, head, query, key), and the atom read at the key's own token counts as 0 or as 1 (ir/probe.h walks, the
+ * hooks here know the atom). If the result with 0 is at most FORBIDDEN, the weight of such a key is 0 in the model's
+ * own arithmetic (exp underflows below -104, and scores are far from 9000) and the key may be left out. No spelling is
+ * named anywhere. Comparisons of positions (causal masks) go both ways, the same way in all of a bias.
  *
  * A mask that is summed over positions and compared with them (onnxruntime's mask_index) marks the same keys only if
  * every sequence's tokens come first. The sum is a symbol then, positions compared with it are tokens or not, and what
  * was proved so holds for such masks alone: `prefix` has the others run padded.
  *
- * Values that are neither the atom nor constants count as unknown: integers of any value, floats within +-UNKNOWN, which
- * is why only fills like -3.4e38 prove anything where such a value is added. NaN is never assumed; inf * 0 proves nothing.
+ * Values that are neither the atom nor constants count as unknown: integers of any value, floats within +-UNKNOWN,
+ * which is why only fills like -3.4e38 prove anything where such a value is added. NaN is never assumed; inf * 0 proves
+ * nothing.
  */
 #include "ir/probe.h"
 #include "passes/unpad/unpad.h"

@@ -36,7 +36,8 @@ static bool same_dims(const xfc_type *a, const xfc_type *b) {
     return same;
 }
 
-/* After unpad: the mask that its offsets are made of, before a guard (unpad/exit.c) spoils it: select(guard, 2, mask). */
+/* After unpad: the mask that its offsets are made of, before a guard (unpad/exit.c) spoils it: select(guard, 2,
+ * mask). */
 static xfc_value *mask_of(const xfc_op *offsets) {
     xfc_value *v = offsets->in[0].value;
     return v->def && v->def->code == XFC_OP_SELECT ? v->def->in[2].value : v;

@@ -1,12 +1,12 @@
 /* region.c - which values exist packed, and who still sees them padded.
  *
  * One walk in the order of the graph. Values whose dims name batch and sequence are token values; ops that keep tokens
- * apart carry tokens on. The attentions whose bias provably forbids padding make values tainted: at padded positions they
- * will not be computed at all, so whatever depends on them must either keep tokens apart (and joins the region), or ignore
- * padding, or be a graph output. Ignoring padding is proved: multiplied by 0 or selected away there; keys and values of
- * another attention with the same mask; or checked at run time: a copy of single tokens (unpad/exit.c). Any other
- * reader refuses the region. Untainted token values are packed only where a packed op wants them, and then from the
- * earliest point on: ids are packed rather than embeddings.
+ * apart carry tokens on. The attentions whose bias provably forbids padding make values tainted: at padded positions
+ * they will not be computed at all, so whatever depends on them must either keep tokens apart (and joins the region),
+ * or ignore padding, or be a graph output. Ignoring padding is proved: multiplied by 0 or selected away there; keys and
+ * values of another attention with the same mask; or checked at run time: a copy of single tokens (unpad/exit.c). Any
+ * other reader refuses the region. Untainted token values are packed only where a packed op wants them, and then from
+ * the earliest point on: ids are packed rather than embeddings.
  */
 #include "passes/unpad/unpad.h"
 
@@ -23,7 +23,8 @@ static void set_source(xfc_unpad *u, const xfc_value *v) {
 
 /* --- attention --- */
 
-/* Dims of the bias: 1, or those of the scores. The batch may stand in front of heads in one dim, with nothing before. */
+/* Dims of the bias: 1, or those of the scores. The batch may stand in front of heads in one dim, with nothing
+ * before. */
 static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     const xfc_type *rows = &op->in[0].value->type;
     xfc_int outer = XFC_INT_NONE;

@@ -1,9 +1,9 @@
 /* token.c - where tokens stand in a value, and which ops keep them apart.
  *
- * An op keeps tokens apart if the index maps of its nest say so: each read of a token operand, at the index of an output
- * element, has the sequence number and position of that output element. That covers element-wise ops, views that split,
- * merge and permute dims, gathers of table rows, reductions and products over channels without naming any. Composite
- * rows (linear, norms, softmax) say by their trait that they act on rows, or on each element (gelu).
+ * An op keeps tokens apart if the index maps of its nest say so: each read of a token operand, at the index of an
+ * output element, has the sequence number and position of that output element. That covers element-wise ops, views that
+ * split, merge and permute dims, gathers of table rows, reductions and products over channels without naming any.
+ * Composite rows (linear, norms, softmax) say by their trait that they act on rows, or on each element (gelu).
  */
 #include "ir/probe.h"
 #include "passes/unpad/unpad.h"

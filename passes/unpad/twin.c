@@ -109,8 +109,8 @@ static xfc_value *first_rows(xfc_builder *b, xfc_value *x, xfc_int n) {
     return xfc_b_slice(b, x, start, size, step);
 }
 
-/* The first B2 of x's B sequences. Slicing moves up through what made x, so that a bias [b, 1, s, s] is not computed for
- * sequences that nobody asks about. */
+/* The first B2 of x's B sequences. Slicing moves up through what made x, so that a bias [b, 1, s, s] is not computed
+ * for sequences that nobody asks about. */
 static xfc_value *fewer_sequences(maker *m, xfc_builder *b, xfc_value *x, uint32_t depth) {
     const xfc_op *op = x->def;
     xfc_value *in[3] = {NULL};
@@ -132,7 +132,8 @@ static xfc_value *fewer_sequences(maker *m, xfc_builder *b, xfc_value *x, uint32
     return op->code == XFC_OP_EXPAND ? xfc_b_expand(b, in[0], dim, rank) : xfc_b_reshape(b, in[0], dim, rank);
 }
 
-/* Where tokens stand in what x was expanded from. False if it has sequences but no dim that could count their tokens. */
+/* Where tokens stand in what x was expanded from. False if it has sequences but no dim that could count their
+ * tokens. */
 static bool token_below(const maker *m, const xfc_value *x, const xfc_token *t, xfc_token *out) {
     const xfc_type *y = &x->def->in[0].value->type;
     uint32_t more = x->type.rank - y->rank;

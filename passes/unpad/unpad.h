@@ -130,8 +130,8 @@ bool xfc_unpad_is_neutral(xfc_unpad *, const xfc_op *attention, const xfc_token 
 typedef enum { XFC_DIRTY, XFC_CLEAN, XFC_CLEAN_FILL } xfc_clean;
 xfc_clean xfc_unpad_cleanses(xfc_unpad *, const xfc_op *, const xfc_token *out, double *fill);
 
-/* Does what operand i holds at padding count nothing in the op's result? It is then a factor of 0 in a sum, or so low in
- * a softmax that it becomes known there: -inf. */
+/* Does what operand i holds at padding count nothing in the op's result? It is then a factor of 0 in a sum, or so low
+ * in a softmax that it becomes known there: -inf. */
 bool xfc_unpad_ignores(xfc_unpad *, const xfc_op *, uint32_t i);
 
 /* --- unpad/exit.c --- */

@@ -6,8 +6,8 @@
  * an expand. The mask then is what it was before the exporter spelled it out: one value a key. A condition that always
  * has the same outcome (row >= 0) is a constant.
  *
- * Formulas are those of ir/probe.h at fresh axis symbols, one a dim of the output, whose ranges are the index's. Nothing
- * is assumed to be in range: reads must be proved so.
+ * Formulas are those of ir/probe.h at fresh axis symbols, one a dim of the output, whose ranges are the index's.
+ * Nothing is assumed to be in range: reads must be proved so.
  */
 #include "passes/views/views.h"
 

@@ -1,9 +1,10 @@
 /* matmul.c - products with matrices that were repeated for a batch.
  *
  * Exporters repeat what all sequences share (position tables of relative attention) to the batch's size and join batch
- * and heads: x [b * h, m, k] times expand(w [1, h, k, n]) as [b * h, k, n]. That is x [b, h, m, k] times w [1, h, k, n]: the
- * product broadcasts, w is a constant again that can be packed when the model is compiled, and no sequence depends on
- * another's copy. The repeated digit must be the outermost of the operand's dims, with nothing but ones before it.
+ * and heads: x [b * h, m, k] times expand(w [1, h, k, n]) as [b * h, k, n]. That is x [b, h, m, k] times w [1, h, k,
+ * n]: the product broadcasts, w is a constant again that can be packed when the model is compiled, and no sequence
+ * depends on another's copy. The repeated digit must be the outermost of the operand's dims, with nothing but ones
+ * before it.
  */
 #include "passes/views/views.h"
 

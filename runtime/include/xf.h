@@ -16,7 +16,8 @@
  * - Errors: a function that can fail returns an xf_status; the text is in last_error. After any error the model and the
  * context
  *   work as before; outputs are then unspecified, and xf_tensor structs are left as they were.
- * - Pointers: a model, context, or result pointer that is NULL is XF_E_ARG; functions that have no status answer NULL or
+ * - Pointers: a model, context, or result pointer that is NULL is XF_E_ARG; functions that have no status answer NULL
+ * or
  *   0, or do nothing.
  * - Threads: a model is immutable and may be used by any number of threads. A context serves one call at a time; use
  *   one context for each concurrent caller. Only cancel may be called on a context while it runs: another call is
@@ -102,8 +103,8 @@ typedef struct {
     uint32_t flags;   /* XF_OPEN_VERIFY */
 } xf_open_opts;
 
-/* Reads all weights and compares them with the checksums that xfc wrote; a damaged file is then XF_E_IO, with the place.
- * Without it the plan, and what stands before the weights, are compared. */
+/* Reads all weights and compares them with the checksums that xfc wrote; a damaged file is then XF_E_IO, with the
+ * place. Without it the plan, and what stands before the weights, are compared. */
 #define XF_OPEN_VERIFY 1u
 
 /* Calls body(arg, begin, end, worker) on ranges that cover [0, n) once, about `grain` items each, and returns when all
@@ -162,9 +163,9 @@ typedef struct xf_api {
 
     /* --- planning: reads ndim and shape of `in`, nothing else of them. Text of errors: last_error(NULL) --- */
 
-    /* Output dims for these input dims; of one that data decides, the most that it can be. out[i].shape: room for out[i].ndim dims, at least the output's rank, which are
-     * written; or NULL, then only rank and dtype are answered. Sets ndim, dtype, device; leaves data, strides and
-     * byte_offset alone. */
+    /* Output dims for these input dims; of one that data decides, the most that it can be. out[i].shape: room for
+     * out[i].ndim dims, at least the output's rank, which are written; or NULL, then only rank and dtype are answered.
+     * Sets ndim, dtype, device; leaves data, strides and byte_offset alone. */
     xf_status (*infer_shapes)(const xf_model *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
     /* Bytes of arena, of any alignment, with which run cannot fail for lack of memory for these dims and num_threads
      * workers (0: the default of ctx_create): intermediates, scratch of each worker, and outputs that the caller leaves
@@ -189,11 +190,11 @@ typedef struct xf_api {
      * Allocates nothing when the context has an arena, or ran before with dims that needed as much. */
     xf_status (*run)(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
     /* Ragged batches that were never padded: the sequences stand one behind another, so that batch and sequence axes
-     * become one token axis, and there is no mask. cu_seqlens has n_seq + 1 entries: 0, then where each sequence ends, the
-     * last being the number of tokens; entries that fall, or end elsewhere, are XF_E_RANGE. in: the packed inputs (see
-     * packed_input_info). out: the model's outputs, as of run; those with a token axis hold all tokens' rows, those with
-     * a batch axis n_seq. Everything else is as of run. Only for artefacts built with --packed-entry; others answer
-     * XF_E_ARG. */
+     * become one token axis, and there is no mask. cu_seqlens has n_seq + 1 entries: 0, then where each sequence ends,
+     * the last being the number of tokens; entries that fall, or end elsewhere, are XF_E_RANGE. in: the packed inputs
+     * (see packed_input_info). out: the model's outputs, as of run; those with a token axis hold all tokens' rows,
+     * those with a batch axis n_seq. Everything else is as of run. Only for artefacts built with --packed-entry; others
+     * answer XF_E_ARG. */
     xf_status (*run_packed)(xf_ctx *, const xf_tensor *in, size_t n_in, const int32_t *cu_seqlens, size_t n_seq,
                             xf_tensor *out, size_t n_out);
     /* Text of the context's last error, "" if none; valid until its next call. NULL: the calling thread's last error of

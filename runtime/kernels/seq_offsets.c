@@ -1,14 +1,14 @@
 /* seq_offsets.c - where the kept tokens of a padded batch are: from a mask [b, s] to the tables of the packed program.
  *
  * Operand 0: the mask, kept where it is 1. Numbers: `first` (the first token of every sequence must be kept), `block`
- * (rows of one task), `prefix` (the tokens kept must be the first of their sequence). Results: counts i64 {T, N, B2}; cu
- * i32 [b + 1]; tok i32 [b * s]: flat places of kept tokens in order; inv i32 [b, s]: the packed row of each place, or
- * -1; tasks i32 [b * ceil(s / block), 2]: (sequence, first row), the tasks of longer sequences first. What lies behind T
- * and N is 0.
+ * (rows of one task), `prefix` (the tokens kept must be the first of their sequence). Results: counts i64 {T, N, B2};
+ * cu i32 [b + 1]; tok i32 [b * s]: flat places of kept tokens in order; inv i32 [b, s]: the packed row of each place,
+ * or -1; tasks i32 [b * ceil(s / block), 2]: (sequence, first row), the tasks of longer sequences first. What lies
+ * behind T and N is 0.
  *
  * A mask that is none (an element neither 0 nor 1, a token missing at the start or before others, 2^31 places or more)
- * keeps nothing: T and N are 0 and B2, which is 0 otherwise, is b. So the caller's two programs, one over T rows and one
- * over B2 sequences, run one or the other.
+ * keeps nothing: T and N are 0 and B2, which is 0 otherwise, is b. So the caller's two programs, one over T rows and
+ * one over B2 sequences, run one or the other.
  *
  * One task: the mask is read once, into scratch. Sequences are sorted by counting; its two tables stand in inv and tok,
  * which are filled last.

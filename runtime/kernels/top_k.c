@@ -5,10 +5,10 @@
  * other comes first. NaN is larger than any number.
  *
  * Elements are compared as keys: integers of their size that order as they do, turned round for the smallest. A walk
- * over the row keeps those whose key is above the bound, the k-th best so far: no later element with that key is wanted.
- * Where there is no room for another block the best k stay and the bound rises, so a row costs O(n + k log k) whatever
- * stands in it; a few are kept in order instead, so that their bound is never old. Most blocks of a long row end with the
- * question whether any of their keys is above the bound, which compilers ask with vectors.
+ * over the row keeps those whose key is above the bound, the k-th best so far: no later element with that key is
+ * wanted. Where there is no room for another block the best k stay and the bound rises, so a row costs O(n + k log k)
+ * whatever stands in it; a few are kept in order instead, so that their bound is never old. Most blocks of a long row
+ * end with the question whether any of their keys is above the bound, which compilers ask with vectors.
  *
  * Sorting is quicksort of the part that matters, by the median of three, and heap sort where that splits badly.
  */
@@ -49,8 +49,8 @@ typedef struct {
     (((x) & XK_MOST(T)) > (infinity) ? XK_MOST(T) : (((x) & XK_MOST(T)) ^ SIGN(T, x)) - SIGN(T, x))
 #define KEY_HALF KEY_FLOAT
 
-/* Of the block at `begin`: is any element above the bound? By its key; floats by the processor's own comparison, which is
- * cheaper and says yes of a NaN on either side. */
+/* Of the block at `begin`: is any element above the bound? By its key; floats by the processor's own comparison, which
+ * is cheaper and says yes of a NaN on either side. */
 #define BOUND_SINT(T) const T bound = (T)r->bound, *x = r->x
 #define ANY_SINT(ID, T)                                                                                                \
     T any = 0;                                                                                                         \
@@ -202,7 +202,8 @@ static void set_bound(row *r, const entry *e, xk_i64 n) {
     r->has_bound = 1;
 }
 
-/* The first `had` entries are in order; of those up to n the best take their places among them. Answers how many there are. */
+/* The first `had` entries are in order; of those up to n the best take their places among them. Answers how many there
+ * are. */
 static xk_i64 insert(entry *e, xk_i64 had, xk_i64 n, xk_i64 k) {
     for (xk_i64 i = had; i < n; i++) {
         entry x = e[i];

@@ -1,9 +1,10 @@
 /* places.c - where the addresses of loads and stores lie: xfc_emit_load and xfc_emit_store for each kind of place.
  *
- * The buffer is a page between two without access. A probe is one load or store at an element, with lanes on and off; it
- * runs in a process of its own, in code that checks its addresses. It must read and write right, or trap: where a lane
- * that is on lies outside, and where the address that the instruction gets does though all lanes there are off. The
- * latter only a caller that breaks the rules of llvm.h can cause; without it nobody would know that the check works.
+ * The buffer is a page between two without access. A probe is one load or store at an element, with lanes on and off;
+ * it runs in a process of its own, in code that checks its addresses. It must read and write right, or trap: where a
+ * lane that is on lies outside, and where the address that the instruction gets does though all lanes there are off.
+ * The latter only a caller that breaks the rules of llvm.h can cause; without it nobody would know that the check
+ * works.
  */
 #define _DEFAULT_SOURCE
 #include "backends/llvm/llvm.h"

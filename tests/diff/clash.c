@@ -1,8 +1,9 @@
-/* clash.c - operands whose sizes may not fit: every op that looks at sizes of two operands, with sizes that do and do not.
+/* clash.c - operands whose sizes may not fit: every op that looks at sizes of two operands, with sizes that do and do
+ * not.
  *
  * One graph holds a case an op, each over two dims of its own that nothing proves equal. Sizes that fit must give what
- * the interpreter gives; those that do not must be refused by both with the node's name and both sizes, the compiled code
- * by XF_E_SHAPE. Element-wise ops come from the table, so a new one is tried as well.
+ * the interpreter gives; those that do not must be refused by both with the node's name and both sizes, the compiled
+ * code by XF_E_SHAPE. Element-wise ops come from the table, so a new one is tried as well.
  */
 #include "tests/diff/diff.h"
 #include "tests/unit/test.h"

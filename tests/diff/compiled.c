@@ -31,8 +31,8 @@ const char *diff_how_text(diff_how how, char text[64]) {
     return text;
 }
 
-/* Those of `wanted` that this machine runs; where it runs none of them, the widest that it does run, so that no seed goes
- * untested on a small machine. */
+/* Those of `wanted` that this machine runs; where it runs none of them, the widest that it does run, so that no seed
+ * goes untested on a small machine. */
 static uint32_t chosen_isas(uint32_t wanted) {
     uint32_t have = diff_cpu_isas();
     return wanted & have ? wanted & have : have & ~(have >> 1);

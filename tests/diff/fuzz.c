@@ -51,8 +51,8 @@ static xfc_value *ones(maker *m, const xfc_type *t) {
     return xfc_build(&m->b, XFC_OP_SPLAT, NULL, 0, attr, XFC_COUNT(attr));
 }
 
-/* The ops from one that was made on become a body of a branch, whose other body gives ones; of other sizes, if those may
- * differ. */
+/* The ops from one that was made on become a body of a branch, whose other body gives ones; of other sizes, if those
+ * may differ. */
 static void branch_from(maker *m, made_ops *made, uint32_t first, bool resize) {
     xfc_captures around = {0};
     while (first > 0 && made->before[first] == made->before[first - 1]) first--; /* results of one op */

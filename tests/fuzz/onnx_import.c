@@ -1,9 +1,9 @@
 /* onnx_import.c - fuzz target: any bytes are a graph that every pass takes, or a clean error.
  *
- * Linked with libFuzzer (XF_FUZZ), or with fuzz_main.c, which damages given models the same way on every run; with both,
- * mutate_onnx.c changes models as models. As xfc --check does, an imported graph goes through the default pipeline; it
- * must pass the verifier before and after. What may not happen is found by the sanitizers, or ends the process with exit
- * code 70.
+ * Linked with libFuzzer (XF_FUZZ), or with fuzz_main.c, which damages given models the same way on every run; with
+ * both, mutate_onnx.c changes models as models. As xfc --check does, an imported graph goes through the default
+ * pipeline; it must pass the verifier before and after. What may not happen is found by the sanitizers, or ends the
+ * process with exit code 70.
  */
 #include "backends/backend.h"
 #include "frontend/frontend.h"

@@ -2,9 +2,10 @@
  *
  *     model_memory MODEL.so BATCH LENGTH THREADS
  *
- * Bytes resident before the .so is loaded and after three runs in memory of the caller (none of it touched before), how much of the
- * latter is the file's own pages (weights and code, shared with other processes), the planned workspace, and how often anything
- * in the process allocated from the first run on. Inputs are int64 [BATCH, LENGTH]: ids, or ones where the name says mask.
+ * Bytes resident before the .so is loaded and after three runs in memory of the caller (none of it touched before), how
+ * much of the latter is the file's own pages (weights and code, shared with other processes), the planned workspace,
+ * and how often anything in the process allocated from the first run on. Inputs are int64 [BATCH, LENGTH]: ids, or ones
+ * where the name says mask.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>

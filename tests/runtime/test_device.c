@@ -1,5 +1,5 @@
-/* test_device.c - a device whose memory the host cannot touch (guarded.c) runs the fake models: what the runtime reads of
- * it without asking ends this process. */
+/* test_device.c - a device whose memory the host cannot touch (guarded.c) runs the fake models: what the runtime reads
+ * of it without asking ends this process. */
 #define _POSIX_C_SOURCE 200809L
 #include "test_runtime.h"
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-/* test_threads.c - the threads of contexts: they come and go with them, a child of fork gets new ones, and a system that
- * starts none makes a run no less right. */
+/* test_threads.c - the threads of contexts: they come and go with them, a child of fork gets new ones, and a system
+ * that starts none makes a run no less right. */
 #define _GNU_SOURCE
 #include "test_runtime.h"
 #include <dirent.h>
@@ -116,7 +116,8 @@ static bool child_opens(xf_ctx *ctx) {
     return good;
 }
 
-/* A thread that starts holds locks of the address sanitizer, which some versions do not release in a child: they get time. */
+/* A thread that starts holds locks of the address sanitizer, which some versions do not release in a child: they get
+ * time. */
 static bool child_forks(xf_ctx *ctx) {
     bool good = true;
     for (int i = 0; i < 10 && good; i++, usleep(5000)) good = runs(ctx);

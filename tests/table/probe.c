@@ -86,7 +86,8 @@ static void fractions(xfc_ctx *c) {
     end(&t);
 }
 
-/* The last of [-1] and every second of 1, 2, ..: in the first list only if the other is empty, and then it is -1, too. */
+/* The last of [-1] and every second of 1, 2, ..: in the first list only if the other is empty, and then it is -1,
+ * too. */
 static void cases(xfc_ctx *c) {
     setup t = start(c);
     xfc_int n = xfc_int_floordiv(c, t.s, num(&t, 2));
@@ -122,7 +123,8 @@ static void intervals(xfc_ctx *c) {
     end(&t);
 }
 
-/* An index that a list gives stands for it if it surely lies inside; the clamp of a slice is settled by what is read. */
+/* An index that a list gives stands for it if it surely lies inside; the clamp of a slice is settled by what is
+ * read. */
 static void reads(xfc_ctx *c) {
     setup t = start(c);
     xfc_int more = xfc_int_addc(c, t.s, 2), all = num(&t, 0);

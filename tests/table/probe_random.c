@@ -103,7 +103,8 @@ static xfc_value *view(program *p, xfc_value *x, xfc_value *y) {
     }
 }
 
-/* Indices are brought into their range by mod, so that they are always right; whether they are known is another question. */
+/* Indices are brought into their range by mod, so that they are always right; whether they are known is another
+ * question. */
 static xfc_value *gathered(program *p, xfc_value *x, xfc_value *y) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
     if (!x->type.rank || xfc_int_le(p->ctx, num(p, 1), x->type.dim[0]) != 1 || y->type.rank > 1) return x;

@@ -1,5 +1,5 @@
-/* top_k.c - top_k against plain C that compares every element with every other: all types and axes, rows short and long,
- * random, full of ties and NaN, and ordered. */
+/* top_k.c - top_k against plain C that compares every element with every other: all types and axes, rows short and
+ * long, random, full of ties and NaN, and ordered. */
 #include "tests/table/table.h"
 
 typedef enum { RANDOM, TIES, RISING, FALLING, ORGAN, N_KINDS } kind;

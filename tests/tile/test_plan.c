@@ -76,7 +76,8 @@ static void test_kernels(xfc_ctx *ctx) {
     CHECK_STR(xfc_int_look(ctx, symbol[1])->name, "t");
 }
 
-/* Equal code over other dims is one kernel, which each step gives its own; a dim of which more is known has its own code. */
+/* Equal code over other dims is one kernel, which each step gives its own; a dim of which more is known has its own
+ * code. */
 static void test_shared_kernels(xfc_ctx *ctx) {
 #define NEGATE(out, in, dim)                                                                                           \
     "  %" out " = kernel \"map\" %" in " : f32[" dim "] {\n    grain 1\n    nest c in " dim                            \

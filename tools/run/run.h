@@ -106,7 +106,8 @@ void xf_histogram_print(const xf_histogram *);
 
 /* --- run/compare.c --- */
 
-/* An element is right if |a - b| <= atol + rtol |b|; with in_ulps, if it is at most max_ulps values of its type away. */
+/* An element is right if |a - b| <= atol + rtol |b|; with in_ulps, if it is at most max_ulps values of its type
+ * away. */
 typedef struct {
     double rtol, atol;                       /* negative: what its type is commonly held to */
     bool show_ulps, in_ulps, strict_padding; /* show_ulps: print the distances too */

@@ -2,8 +2,8 @@
  *
  * Operands are joined from the left. A label that only one of two operands has, and that is not needed later, is summed
  * first. What both have and nothing needs afterwards is contracted by one matmul, with the labels that both keep as its
- * batch dims; without such labels the join is an element-wise product. So "bqhd,bkhd->bhqk" is the matmul that attention
- * is recognised by, and "bsc,chd->bshd" with a weight is a linear layer.
+ * batch dims; without such labels the join is an element-wise product. So "bqhd,bkhd->bhqk" is the matmul that
+ * attention is recognised by, and "bsc,chd->bshd" with a weight is a linear layer.
  *
  * Labels are small numbers: letters first, then the dims under an ellipsis, counted from its right end. A dim of 1
  * broadcasts.

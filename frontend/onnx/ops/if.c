@@ -83,8 +83,8 @@ static void choose(xfc_node *n, xfc_value *cond, const arm *yes, const arm *no) 
     for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
 }
 
-/* Both are imported where they stand, so that sizes are known through their borders; then each becomes a body of its own.
- * Where neither computes anything, a selection does. */
+/* Both are imported where they stand, so that sizes are known through their borders; then each becomes a body of its
+ * own. Where neither computes anything, a selection does. */
 static void import_both(xfc_node *n, xfc_value *cond) {
     const arm yes = import_arm(n, "then_branch");
     if (n->status != XFC_OK) return;

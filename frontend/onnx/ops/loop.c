@@ -1,8 +1,9 @@
 /* loop.c - Loop: a loop op whose body is made anew from what it carries.
  *
- * What is carried keeps its element type and shape; as it depends on the steps before, nothing is known of it when its body is
- * imported. Its place is held there by an op without a meaning (formals), whose results become the first inputs of the
- * body. A list of what each step gives (scan outputs) would be as long as the loop runs, which data decides: refused.
+ * What is carried keeps its element type and shape; as it depends on the steps before, nothing is known of it when its
+ * body is imported. Its place is held there by an op without a meaning (formals), whose results become the first inputs
+ * of the body. A list of what each step gives (scan outputs) would be as long as the loop runs, which data decides:
+ * refused.
  */
 #include "frontend/onnx/import.h"
 #include "ir/program.h"

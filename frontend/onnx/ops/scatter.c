@@ -2,9 +2,9 @@
  *
  *   y[:, :n] = u   is exported as   ScatterND(y, stack(expand(arange(b)), expand(arange(n))), u)
  *
- * The index tensor of such a scatter is a function of the position alone (element.c). Where tuple entry t at position (i0, i1, ...) is start_t + i_t, and
- * the block surely lies inside, the scatter is the updates joined with what they leave of the operand, which later
- * passes see through.
+ * The index tensor of such a scatter is a function of the position alone (element.c). Where tuple entry t at position
+ * (i0, i1, ...) is start_t + i_t, and the block surely lies inside, the scatter is the updates joined with what they
+ * leave of the operand, which later passes see through.
  */
 #include "frontend/onnx/import.h"
 #include <string.h>

@@ -1,8 +1,8 @@
 /* shape.c - operators that only rearrange: reshapes of all kinds, transposition, expansion, joining.
  *
  * Shape operands may hold symbolic dims. A symbolic entry of Reshape's shape is that dim, even where it might be 0 at
- * run time (ONNX would then copy the operand's dim): no exporter means that. Squeeze without axes drops the dims that are 1
- * for every call; for others the graph requires that they never are, as the rank cannot depend on sizes.
+ * run time (ONNX would then copy the operand's dim): no exporter means that. Squeeze without axes drops the dims that
+ * are 1 for every call; for others the graph requires that they never are, as the rank cannot depend on sizes.
  */
 #include "frontend/onnx/import.h"
 #include "ir/ops/ops.h"

@@ -1,7 +1,7 @@
 /* top_k.c - TopK: the first elements along an axis in order. Unsorted results are sorted too.
  *
- * How many is an attribute below opset 10, an operand from there on. Where sizes decide it, it is known; where data does,
- * it becomes a symbol of the graph, bounded by the size of the axis: a run in which it is not ends with an error.
+ * How many is an attribute below opset 10, an operand from there on. Where sizes decide it, it is known; where data
+ * does, it becomes a symbol of the graph, bounded by the size of the axis: a run in which it is not ends with an error.
  */
 #include "frontend/onnx/import.h"
 

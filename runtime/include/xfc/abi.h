@@ -42,11 +42,11 @@ typedef struct
 
 /* Hidden symbols of the object that the compiler emits beside the variants. */
 extern const xf_variant xf_variants[];
-/* Plans by what they are for; all share weights and kernels, only the first must be there (else NULL).
- * RUN: what `run` does. EQUAL: the same for calls whose dims agree where they meet, with which more is known; it has the inputs
- * and outputs of RUN, and is taken where it can be bound. PACKED: what `run_packed` does. Its inputs are the caller's, then
- * cu_seqlens i32[sequences + 1], then u8[tokens, sequences, longest, 0], which carries sizes and nothing else. It has the
- * outputs of RUN, with [tokens] for [batch, sequence]. Metadata "packed.nonempty": no sequence may be empty. */
+/* Plans by what they are for; all share weights and kernels, only the first must be there (else NULL). RUN: what `run`
+ * does. EQUAL: the same for calls whose dims agree where they meet, with which more is known; it has the inputs and
+ * outputs of RUN, and is taken where it can be bound. PACKED: what `run_packed` does. Its inputs are the caller's, then
+ * cu_seqlens i32[sequences + 1], then u8[tokens, sequences, longest, 0], which carries sizes and nothing else. It has
+ * the outputs of RUN, with [tokens] for [batch, sequence]. Metadata "packed.nonempty": no sequence may be empty. */
 enum { XF_PLAN_RUN, XF_PLAN_EQUAL, XF_PLAN_PACKED, XF_N_PLANS };
 extern const unsigned char *const xf_plans[XF_N_PLANS];
 
@@ -108,12 +108,12 @@ typedef struct {
 
 /* What does the step. KERNEL: code of the model; numbers are what it reads in frame->values. CALL: a routine of
  * runtime/kernels; its operands and results are described by args first_out_arg - n_in and on, numbers are what it is
- * told beside them, and it knows its tasks and its scratch itself. DEFINE: symbols take their
- * values from operand 0, an i64 each; numbers are (symbol, least value, largest value) of each; without any, it only
- * makes checks. BRANCH: operand 0 is a bool; the `kernel` steps behind it run if it is true, else the others of its
- * `span`; its numbers are those of a define, whose values are the last result. LOOP: its `span` runs again and again;
- * operands are how often (i64), whether at all (bool), what it carries at first, then of the body the number of the step,
- * whether to go on, and what it carries next; what is carried stands in the results meanwhile. */
+ * told beside them, and it knows its tasks and its scratch itself. DEFINE: symbols take their values from operand 0, an
+ * i64 each; numbers are (symbol, least value, largest value) of each; without any, it only makes checks. BRANCH:
+ * operand 0 is a bool; the `kernel` steps behind it run if it is true, else the others of its `span`; its numbers are
+ * those of a define, whose values are the last result. LOOP: its `span` runs again and again; operands are how often
+ * (i64), whether at all (bool), what it carries at first, then of the body the number of the step, whether to go on,
+ * and what it carries next; what is carried stands in the results meanwhile. */
 enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE, XF_STEP_BRANCH, XF_STEP_LOOP };
 typedef struct {
     uint32_t kind, kernel; /* index into xf_variant.kernels; CALL: number of the routine */
