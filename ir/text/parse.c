@@ -404,6 +404,12 @@ static bool u64(xfc_parser *p, const char *what, uint64_t *out) {
     return !p->failed;
 }
 
+/* Must weight i stand behind this one? Those without bytes come first where they begin. */
+static bool belongs_behind(const xfc_plan *plan, uint32_t i, const xfc_tensor *t, uint64_t offset) {
+    if (plan->weight_offset[i] != offset) return plan->weight_offset[i] > offset;
+    return t->bytes == 0 && plan->weight[i]->bytes != 0;
+}
+
 /* weight %w at 64   |   weight data 17 at 64 */
 static bool plan_weight(xfc_parser *p) {
     xfc_plan *plan = p->entry->plan;
@@ -426,7 +432,7 @@ static bool plan_weight(xfc_parser *p) {
     xfc_push(p->entry->arena, plan->weight, n, p->cap_weight) = t;
     xfc_push(p->entry->arena, plan->weight_offset, plan->n_weights, p->cap_offset) = offset;
     uint32_t at = n - 1; /* those of a body take their places among the others */
-    for (; p->graph->user && at > 0 && plan->weight_offset[at - 1] > offset; at--) {
+    for (; p->graph->user && at > 0 && belongs_behind(plan, at - 1, t, offset); at--) {
         plan->weight[at] = plan->weight[at - 1];
         plan->weight_offset[at] = plan->weight_offset[at - 1];
     }
