@@ -93,9 +93,17 @@ def table(xf_dump, folder, only):
             rows.setdefault((family, texts), []).append(export)
     lines = [f"| architecture | exports | {' | '.join(c[0] for c in COLUMNS)} |", "| --- | --- |" + " --- |" * len(COLUMNS)]
     for (family, texts), exports in rows.items():
-        shown = ", ".join(exports[:4]) + (f" and {len(exports) - 4} more" if len(exports) > 4 else "")
-        lines.append(f"| {family} | {shown} | {' | '.join(texts)} |")
+        lines.append(f"| {family} | {some(exports)} | {' | '.join(texts)} |")
     return lines, sum(map(len, rows.values())), refused
+
+
+def some(exports):
+    """Four of them, or as many as a cell takes."""
+    for n in range(min(4, len(exports)), 0, -1):
+        text = ", ".join(exports[:n]) + (f" and {len(exports) - n} more" if len(exports) > n else "")
+        if len(text) <= 120:
+            break
+    return text
 
 
 def page(xf_dump, folder, only):
