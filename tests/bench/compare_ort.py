@@ -1,19 +1,17 @@
 #!/usr/bin/env python3
-"""compare_ort.py - times a compiled model beside onnxruntime on the same inputs and prints a table of ratios.
+"""compare_ort.py - times a compiled model beside onnxruntime (or OpenVINO) on the same inputs and prints a table of ratios.
 
     tests/bench/compare_ort.py MODEL.onnx MODEL.so [--threads 1,2] [--cases 1x16,1x128,8x128,32x64] [--rounds 11]
-                               [--peak] [--chart FILE.svg]
+                               [--peer ort|ov] [--peak] [--chart FILE.svg]
 
 Method. Every measurement is a worker process of its own with exactly the threads asked for; never two at once. Rounds
 alternate the peers (A B, B A, ...), each worker call repeats its run until it has lasted --slice seconds and reports the
 median of its runs. The table shows the median over the rounds and the median of the per-round ratios (above 1: the
 compiled model is faster). --peak: the FMA peak of one thread (peak.c) is measured in the same rounds. Times on shared
-machines mean little; ratios do. Both compute all outputs. --chart draws how fast each is, onnxruntime being 1.
+machines mean little; ratios do. Both compute all outputs. --chart draws how fast each is, the peer being 1.
 """
 
 import argparse
-import importlib.metadata
-import os
 import statistics
 import sys
 import time
@@ -22,9 +20,7 @@ import numpy as np
 
 import chart
 from peer import Peer
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+from session import PEERS, open_session, version_of
 
 
 def make_inputs(nodes, batch, length, max_id=1000):
@@ -42,17 +38,7 @@ def make_inputs(nodes, batch, length, max_id=1000):
 
 def worker(kind, path, threads):
     """Reads lines `batch length seconds` from stdin, answers with the median run time in ms."""
-    if kind == "ort":
-        import onnxruntime as ort
-
-        opts = ort.SessionOptions()
-        opts.intra_op_num_threads = threads
-        opts.inter_op_num_threads = 1
-        session = ort.InferenceSession(path, opts, providers=["CPUExecutionProvider"])
-    else:
-        import xf
-
-        session = xf.InferenceSession(path, threads=threads)
+    session = open_session(kind, path, threads)
     for line in sys.stdin:
         batch, length, seconds = line.split()
         inputs = make_inputs(session.get_inputs(), int(batch), int(length))
@@ -66,17 +52,15 @@ def worker(kind, path, threads):
         print(statistics.median(times) * 1e3, flush=True)
 
 
-def run_case(model, so, threads, batch, length, rounds, seconds, peak):
-    ort, ours, result = Peer("ort", model, threads), Peer("xf", so, threads), []
+def run_case(paths, threads, batch, length, rounds, seconds, peak):
+    peers, result = {kind: Peer(kind, path, threads) for kind, path in paths.items()}, []
     for i in range(rounds):
-        pair = {}
-        for name, peer in (("ort", ort), ("xf", ours))[:: 1 if i % 2 else -1]:
-            pair[name] = float(peer.ask(f"{batch} {length} {seconds}"))
+        times = {kind: float(peers[kind].ask(f"{batch} {length} {seconds}")) for kind in list(peers)[:: 1 if i % 2 else -1]}
         if peak:
-            pair["peak"] = peak(0.2)
-        result.append(pair)
-    ort.close()
-    ours.close()
+            times["peak"] = peak(0.2)
+        result.append(times)
+    for peer in peers.values():
+        peer.close()
     return result
 
 
@@ -90,6 +74,7 @@ def main():
     p.add_argument("--cases", default="1x16,1x128,8x128,32x64")
     p.add_argument("--rounds", type=int, default=11)
     p.add_argument("--slice", type=float, default=0.5)
+    p.add_argument("--peer", choices=PEERS, default="ort")
     p.add_argument("--peak", action="store_true")
     p.add_argument("--chart", metavar="FILE.svg")
     a = p.parse_args()
@@ -98,27 +83,27 @@ def main():
         import fma_peak
         peak = fma_peak.load()
     print(
-        "| threads | batch x length | onnxruntime ms | xfc ms | ratio (median of rounds) | ratio min..max |"
+        f"| threads | batch x length | {PEERS[a.peer]} ms | xfc ms | ratio (median of rounds) | ratio min..max |"
         + (" FMA peak GF/s |" if a.peak else "")
     )
     print("|--:|---|--:|--:|--:|---|" + ("--:|" if a.peak else ""))
     groups = []
     for threads in map(int, a.threads.split(",")):
-        bars = [("onnxruntime", 1, "1", False)]
+        bars = [(PEERS[a.peer], 1, "1", False)]
         groups.append((f"{threads} thread{'s' * (threads > 1)}", bars))
         for case in a.cases.split(","):
             batch, length = map(int, case.split("x"))
-            rounds = run_case(a.model, a.so, threads, batch, length, a.rounds, a.slice, peak)
-            ratios = sorted(r["ort"] / r["xf"] for r in rounds)
+            rounds = run_case({a.peer: a.model, "xf": a.so}, threads, batch, length, a.rounds, a.slice, peak)
+            ratios = sorted(r[a.peer] / r["xf"] for r in rounds)
             med = lambda k: statistics.median(r[k] for r in rounds)
-            print(f"| {threads} | {case} | {med('ort'):.2f} | {med('xf'):.2f} | {statistics.median(ratios):.2f} | "
+            print(f"| {threads} | {case} | {med(a.peer):.2f} | {med('xf'):.2f} | {statistics.median(ratios):.2f} | "
                   f"{ratios[0]:.2f}..{ratios[-1]:.2f} |" + (f" {med('peak'):.0f} |" if a.peak else ""), flush=True)
             ratio = statistics.median(ratios)
             bars.append((f"xfc, {case}", ratio, f"{ratio:.2f} ({ratios[0]:.2f}..{ratios[-1]:.2f})", True))
-    print(f"\n{chart.machine()}; onnxruntime {importlib.metadata.version('onnxruntime')}; medians of {a.rounds} rounds")
+    print(f"\n{chart.machine()}; {version_of(a.peer)}; medians of {a.rounds} rounds")
     if a.chart:
-        note = f"batch x length; {chart.machine()}; onnxruntime {importlib.metadata.version('onnxruntime')}; median and range"
-        chart.write(a.chart, "Times as fast as onnxruntime, same padded batch, fp32", note, groups)
+        note = f"batch x length; {chart.machine()}; {version_of(a.peer)}; median and range"
+        chart.write(a.chart, f"Times as fast as {PEERS[a.peer]}, same padded batch, fp32", note, groups)
     return 0
 
 

@@ -29,11 +29,9 @@ import time
 
 import numpy as np
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
-sys.path.insert(0, HERE)
 import make_decoder
 from peer import Peer
+from session import open_session
 
 GAP = 1 << 20
 ENCODER = {"whisper": 1500, "t5": 128}
@@ -99,23 +97,11 @@ def make_inputs(nodes, family, past, place):
     return out
 
 
-def open_session(kind, path, threads):
-    if kind == "ort":
-        import onnxruntime as ort
-
-        opts = ort.SessionOptions()
-        opts.intra_op_num_threads, opts.inter_op_num_threads = threads, 1
-        return ort.InferenceSession(path, opts, providers=["CPUExecutionProvider"])
-    import xf
-
-    return xf.InferenceSession(path, threads=threads)
-
-
 def worker(kind, path, threads, family, past, clock):
     """Writes the outputs to the file in the first line; then each line is seconds, answered by the median in ms."""
     clock = getattr(time, clock)
     place = {"fenced": Fenced, "touched": Touched}.get(kind, lambda: None)()
-    session = open_session(kind, path, threads)
+    session = open_session("ort" if kind == "ort" else "xf", path, threads)
     inputs = make_inputs(session.get_inputs(), family, past, place)
     first, more = session.run(None, inputs), {}
     if place:

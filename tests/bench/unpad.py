@@ -40,16 +40,15 @@ import numpy as np
 
 import chart
 from peer import Peer
+from session import PEERS, open_session, version_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
 SENTENCES = os.path.join(HERE, "..", "data", "sentences.tsv")
 
 TEXTS = [5, 5, 6, 7, 8, 10, 11, 11, 11, 14, 14, 15, 17, 17, 18, 19, 20, 20, 21, 23, 23, 31, 32, 43, 45, 51, 55, 56, 57,
          60, 61, 256]
 CASES = (["bert32"] + [f"uniform:{s}" for s in (64, 128, 256, 512)] + ["sentences:asis", "sentences:sorted"] +
          ["full:bert:16x128", "full:minilm:1x128", "full:minilm:32x64"])
-PEERS = {"ort": "onnxruntime", "ov": "OpenVINO"}
 PACKED, PADDED = "packed", "padded"  # the builds of xfc
 PR_SET_PDEATHSIG = 1
 
@@ -103,43 +102,14 @@ def flops(lengths, widths, layers, width):
 # --- a process that runs one program ---------------------------------------------------------------
 
 class Runner:
-    """One model in one program. A session has input names `names` and maps a feed to a list of outputs, in the model's
-    order."""
+    """One model in one program: input names `names`, and call, which maps a feed to a list of outputs."""
 
     def __init__(self, kind, path):
-        self.kind, self.path, self.shapes = kind, path, {}
-        if kind == "ort":
-            import onnxruntime as ort
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        elif kind == "xf":
-            import xf
-            session = xf.InferenceSession(path, threads=1)
-        else:
-            self.compile_openvino(None)
-            return
-        self.names = [node.name for node in session.get_inputs()]
-        self.call = lambda feed: session.run(None, feed)
+        self.kind, self.session = kind, open_session(kind, path, 1)
+        self.names = [node.name for node in self.session.get_inputs()]
 
-    def compile_openvino(self, shape):
-        if shape not in self.shapes:
-            import openvino as ov
-            core = ov.Core()
-            model = core.read_model(self.path)
-            if shape:
-                model.reshape({port.any_name: shape for port in model.inputs})
-            settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-                        "INFERENCE_PRECISION_HINT": "f32"}
-            compiled = core.compile_model(model, "CPU", settings)
-            self.names = [port.any_name for port in compiled.inputs]
-            self.shapes[shape] = compiled.create_infer_request(), list(compiled.outputs)
-        request, outputs = self.shapes[shape]
-
-        def call(feed):
-            results = request.infer(feed, share_inputs=True, share_outputs=True)
-            return [results[port] for port in outputs]
-        self.call = call
+    def call(self, feed):
+        return self.session.run(None, feed)
 
     def prints(self, work):
         """Two numbers for each output over the valid positions: the sum of magnitudes, and one that depends on every
@@ -158,7 +128,7 @@ class Runner:
     def measure(self, case, single, seconds, static, first):
         work = list(feeds(case, single, self.names))
         if self.kind == "ov":
-            self.compile_openvino(work[0]["input_ids"].shape if static and len(work) == 1 else None)
+            self.session.compile(work[0]["input_ids"].shape if static and len(work) == 1 else None)
         answer, times = {"prints": self.prints(work) if first else None}, []
         stop = time.perf_counter() + seconds
         while not times or time.perf_counter() < stop:
@@ -289,7 +259,7 @@ def draw(r, peers, a):
             times = r.ratios(peer, single)
             label = f"{PEERS[peer]}, {'one by one' if single else 'padded'}"
             bars.append((label, statistics.median(times), spread(times), False))
-    versions = ", ".join(f"{PEERS[p]} {importlib.import_module(PEERS[p].lower()).__version__.split('-')[0]}" for p in peers)
+    versions = ", ".join(version_of(p) for p in peers)
     chart.write(a.chart, f"32 texts of 5 to 256 tokens, BERT of {a.layers} layers: how many times as long as xfc",
                 f"one thread; {chart.machine()}; {versions}; median and range", [("", bars)])
 
@@ -392,7 +362,7 @@ def main():
         os.makedirs(a.folder, exist_ok=True)
         files = build(a, sorted({model_of(case) for case in a.cases}))
         os.sched_setaffinity(0, {a.cpu})  # the workers inherit it
-        versions = [f"{PEERS[p]} {importlib.import_module(PEERS[p].lower()).__version__.split('-')[0]}" for p in peers]
+        versions = [version_of(p) for p in peers]
         print(f"{chart.machine()}, one thread on CPU {a.cpu}; {'; '.join(versions)}")
         measure_all(a, files, peers)
     return 0
