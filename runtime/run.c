@@ -85,6 +85,7 @@ static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
     XF_TRY(xf_layout_make(p, c->model->device, c->values, c->threads, c->ours, &layout, &c->error));
     XF_TRY(xf_arena_reserve(c, layout.total, &c->work));
     c->scratch = c->work + layout.scratch;
+    c->scratch_room = (int64_t)(layout.inputs - layout.scratch) / c->threads;
     char *next = c->work + layout.inputs;
     for (uint32_t i = 0; i < p->head->n_inputs; i++) c->in_data[i] = place_input(c, i, &in[i], &next);
     next = c->work + layout.outputs;

@@ -97,7 +97,8 @@ struct xf_ctx {
     void **given;                          /* by output: the address that the last successful run answered, or NULL */
     int64_t (*out_dims)[XF_MAX_RANK];
     char *work, *scratch;
-    int32_t range_error; /* xf_frame.error */
+    int64_t scratch_room; /* of one worker */
+    int32_t range_error;  /* xf_frame.error */
 
     xf_tap tap;
     void *tap_user;

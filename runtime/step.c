@@ -20,13 +20,14 @@ typedef struct { /* a call with its arrays */
     int64_t scratch_stride;
 } job;
 
-/* All but the addresses. */
-static void describe(const xf_plan *p, const xf_step_info *s, const int64_t *values, job *j) {
+/* All but the addresses; most: with the most that dims can be where data decides them, which no other dims show: what
+ * is left of a row is the less the more was taken from it. */
+static void describe(const xf_plan *p, const xf_step_info *s, const int64_t *values, bool most, job *j) {
     j->routine = &xk_routines[s->kernel];
     j->call = (xk_call){j->array, j->number};
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) {
         const xf_arg *a = &p->args[s->first_out_arg - s->n_in + i];
-        xf_arg_shape(p, a, values, j->dims[i]);
+        (most ? xf_arg_most : xf_arg_shape)(p, a, values, j->dims[i]);
         j->array[i] = (xk_array){.dim = j->dims[i], .rank = a->n_dims, .dtype = a->dtype};
     }
     for (uint32_t i = 0; i < s->n_numbers; i++) j->number[i].i = values[p->numbers[s->first_number + i]];
@@ -35,7 +36,7 @@ static void describe(const xf_plan *p, const xf_step_info *s, const int64_t *val
 int64_t xf_step_scratch(const xf_plan *p, const xf_step_info *s, const int64_t *values) {
     job j;
     if (s->kind != XF_STEP_CALL) return values[s->scratch];
-    describe(p, s, values, &j);
+    describe(p, s, values, true, &j);
     return j.routine->work(&j.call).scratch;
 }
 
@@ -45,14 +46,18 @@ static int32_t run_tasks(void *arg, int64_t begin, int64_t end, int32_t worker) 
     return 0;
 }
 
-static int32_t call(const xf_ctx *c, const xf_step_info *s) {
+static xf_status call(xf_ctx *c, const xf_step_info *s, int32_t *status) {
     job j;
-    describe(c->plan, s, c->values, &j);
+    describe(c->plan, s, c->values, false, &j);
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) j.array[i].data = xf_step_operand(c, s, i);
     xk_work work = j.routine->work(&j.call);
     j.scratch = c->scratch;
     j.scratch_stride = xf_scratch_stride(work.scratch);
-    return xf_launch(c, run_tasks, &j, work.tasks, work.grain);
+    if (j.scratch_stride > c->scratch_room)
+        return xf_fail(&c->error, XF_E_INTERNAL, "a routine needs %lld bytes of scratch, %lld were planned",
+                       (long long)j.scratch_stride, (long long)c->scratch_room);
+    *status = xf_launch(c, run_tasks, &j, work.tasks, work.grain);
+    return XF_OK;
 }
 
 /* The first symbol that is not where its range says: of the others the range may be nonsense. */
@@ -83,7 +88,5 @@ static xf_status define(xf_ctx *c, const xf_step_info *s) {
 }
 
 xf_status xf_host_step(xf_ctx *c, const xf_step_info *s, int32_t *status) {
-    if (s->kind != XF_STEP_CALL) return define(c, s);
-    *status = call(c, s);
-    return XF_OK;
+    return s->kind == XF_STEP_CALL ? call(c, s, status) : define(c, s);
 }

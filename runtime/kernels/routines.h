@@ -6,8 +6,9 @@
  * with scratch of its own; so no result may depend on who ran what.
  *
  * Contract: no header but this one and no libc call; no global, no allocation, no error: whatever the numbers in the
- * operands are, every element of every result is written. Shapes are what inference made them. A size that data decides
- * is its upper bound when memory is planned: scratch must not shrink when sizes grow.
+ * operands are, every element of every result is written. Shapes are what inference made them. When memory is planned,
+ * each dim that data decides is the most that it can be, and numbers are not known: scratch follows from dims alone,
+ * and must not shrink when they grow.
  *
  * Code for every element type comes from one macro: types.def, included with XK_TYPE defined as a function's text.
  */

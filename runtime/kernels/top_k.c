@@ -1,7 +1,7 @@
 /* top_k.c - the first k elements of each row along an axis, in order, and where they were.
  *
- * Operand 0: x [.., n, ..]. Numbers: the axis, k <= n, whether the largest come first or the smallest. Results: the
- * elements [.., k, ..] and their places in the row, i64. Of equal elements (-0 equals 0) the one that stands before the
+ * Operand 0: x [.., n, ..]. Numbers: the axis, k, whether the largest come first or the smallest. Results: the elements
+ * [.., k, ..], k <= n, and their places in the row, i64. Of equal elements (-0 equals 0) the one that stands before the
  * other comes first. NaN is larger than any number.
  *
  * Elements are compared as keys: integers of their size that order as they do, turned round for the smallest. A walk
@@ -182,7 +182,7 @@ static int most_splits(xk_i64 n) {
 
 static sizes sizes_of(const xk_call *c) {
     const xk_array *x = &c->array[0];
-    sizes s = {1, 1, x->dim[c->number[0].i], c->number[1].i};
+    sizes s = {1, 1, x->dim[c->number[0].i], c->array[1].dim[c->number[0].i]};
     for (xk_u32 d = 0; d < x->rank; d++) /* beside a 0 the product of the others may be any */
         if (x->dim[d] == 0) return (sizes){0, 1, 0, 0};
     for (xk_u32 d = 0; d < x->rank; d++)

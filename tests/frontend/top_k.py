@@ -123,6 +123,23 @@ def of_data():
     run("counted", m, [((a,), [np.float32(a[a > 0].sum())]) for a in (x, -x, np.abs(x), -np.abs(x), x[:0])])
 
 
+def of_the_rest():
+    """Rows that are the longer the less there was of something: memory must do for what is left, too, and for its k."""
+    x = RNG.standard_normal((3, 4000)).astype(np.float32)
+    left = [h.make_node("NonZero", ["c"], ["z"]), h.make_node("Shape", ["z"], ["s"]), h.make_node("Slice", ["s", "one", "two"], ["found"]),
+            h.make_node("Slice", ["x", "found", "most", "one"], ["r"])]
+    half = [h.make_node("Shape", ["r"], ["rs"]), h.make_node("Slice", ["rs", "one", "two"], ["m"]), h.make_node("Div", ["m", "two"], ["d"]), h.make_node("Max", ["d", "zero"], ["k"])]
+    constants = [("zero", np.int64([0])), ("one", np.int64([1])), ("two", np.int64([2])), ("most", np.int64([2**31 - 1]))]
+    for name, more, k in (("a few of the rest", [h.make_node("Identity", ["two"], ["k"])], lambda m: 2), ("half of the rest", half, lambda m: m // 2)):
+        m = model([*left, *more, h.make_node("TopK", ["r", "k"], ["v", "i"], name="best")],
+                  [("x", x, ("b", "n")), ("c", np.array([True]), ("n",))], outputs(x), constants)
+        calls = []
+        for found in (0, 1, 3000, 3990):
+            r = x[:, found:]
+            calls.append(((x, np.arange(4000) < found), list(top_k(r, k(r.shape[1])))))
+        run(name, m, calls)
+
+
 def declared():
     """A size from data is what the file says, if it says one."""
     x = values(np.float32, (2, 5))
@@ -155,6 +172,7 @@ def main():
     known()
     of_sizes()
     of_data()
+    of_the_rest()
     declared()
     refused()
     print(f"{len(FAILED)} failed")
