@@ -115,7 +115,7 @@ static bool run_nest(content *k) {
 
 static void content_of_const(content *k) {
     const xfc_tensor *t = xfc_op_attr(k->op, XFC_K_VALUE)->u.tensor;
-    for (int64_t i = 0; i < t->count; i++) k->result[i] = xfc_int_const(k->probe.graph->ctx, xfc_tensor_get_i(t, i));
+    for (int64_t i = 0; i < t->count; i++) k->result[i] = xfc_fact_formula(xfc_fact_element(&k->probe, t, i));
 }
 
 void xfc_eval_content(xfc_op *op) {

@@ -43,8 +43,13 @@ static bool to_lane(const xfc_ctx *c, xfc_dtype t, xfc_fact f, lane *out) {
     return true;
 }
 
+/* Of u64 half are no number of 63 bits. */
+static xfc_fact of_integer(xfc_ctx *c, xfc_dtype t, int64_t v) {
+    return t == XFC_U64 && v < 0 ? xfc_fact_between(0x1p63, 0x1p64) : xfc_fact_of(number(c, v));
+}
+
 static xfc_fact from_lane(xfc_ctx *c, xfc_dtype t, lane v) {
-    if (!xfc_dtype_is_float(t)) return xfc_fact_of(number(c, v.i));
+    if (!xfc_dtype_is_float(t)) return of_integer(c, t, v.i);
     double d = t == XFC_F64 ? v.d : (double)v.f;
     return isnan(d) ? NOTHING : xfc_fact_between(d, d);
 }
@@ -58,7 +63,7 @@ static xfc_fact cast_number(xfc_ctx *c, xfc_dtype to, xfc_dtype from, lane v) {
 
 xfc_fact xfc_fact_element(const xfc_probe *p, const xfc_tensor *t, int64_t at) {
     xfc_ctx *c = p->graph->ctx;
-    if (!xfc_dtype_is_float(t->dtype)) return xfc_fact_of(number(c, xfc_tensor_get_i(t, at)));
+    if (!xfc_dtype_is_float(t->dtype)) return of_integer(c, t->dtype, xfc_tensor_get_i(t, at));
     double v = xfc_tensor_get_f(t, at);
     return isnan(v) ? NOTHING : xfc_fact_between(v, v);
 }
@@ -103,11 +108,12 @@ xfc_fact xfc_fact_unknown(const xfc_probe *p, xfc_dtype t) {
     return xfc_fact_between((double)least, t == XFC_U64 ? 0x1p64 : (double)most);
 }
 
+/* As the interpreter does it: to half by way of f32. */
 static double rounded_to(xfc_dtype t, double v) {
-    double bits = 0;
-    const xfc_tensor one = {.dtype = t, .rank = 1, .count = 1, .data = &bits};
-    xfc_element_set_f(t, &bits, 0, v);
-    return xfc_tensor_get_f(&one, 0);
+    lane r = {0};
+    const xfc_lanes result = {.any = &r}, operand = {.d = &v};
+    xfc_lanes_cast(t, XFC_F64, 1, result, operand);
+    return t == XFC_F64 ? r.d : (double)r.f;
 }
 
 /* An interval as the type holds it: rounding keeps the order, what is too large becomes infinite, integers wrap. */
@@ -333,10 +339,19 @@ typedef struct {
 static bool reaches_zero(range a) { return a.lo <= 0 && a.hi >= 0; }
 static bool is_infinite(range a) { return isinf(a.lo) || isinf(a.hi); }
 
+static range corners(double p, double q, double r, double s) {
+    return (range){fmin(fmin(p, q), fmin(r, s)), fmax(fmax(p, q), fmax(r, s))};
+}
+
 static bool times(range a, range b, range *out) {
-    double p[4] = {a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi};
     if ((is_infinite(a) && reaches_zero(b)) || (is_infinite(b) && reaches_zero(a))) return false;
-    *out = (range){fmin(fmin(p[0], p[1]), fmin(p[2], p[3])), fmax(fmax(p[0], p[1]), fmax(p[2], p[3]))};
+    *out = corners(a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi);
+    return true;
+}
+
+static bool over(range a, range b, range *out) {
+    if (reaches_zero(b) || is_infinite(b)) return false;
+    *out = corners(a.lo / b.lo, a.lo / b.hi, a.hi / b.lo, a.hi / b.hi);
     return true;
 }
 
@@ -351,8 +366,7 @@ static bool range_op(xfc_scalar_op op, bool is_float, range a, range b, range *o
     case XFC_S_ADD: return plus(a, b, out);
     case XFC_S_SUB: return plus(a, (range){-b.hi, -b.lo}, out);
     case XFC_S_MUL: return times(a, b, out);
-    case XFC_S_DIV:
-        return is_float && !reaches_zero(b) && !is_infinite(b) && times(a, (range){1 / b.hi, 1 / b.lo}, out);
+    case XFC_S_DIV: return is_float && over(a, b, out);
     case XFC_S_MIN: return *out = (range){fmin(a.lo, b.lo), fmin(a.hi, b.hi)}, true;
     case XFC_S_MAX: return *out = (range){fmax(a.lo, b.lo), fmax(a.hi, b.hi)}, true;
     case XFC_S_NEG: return *out = (range){-a.hi, -a.lo}, true;

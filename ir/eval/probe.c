@@ -113,6 +113,12 @@ static xfc_int settled(xfc_ctx *c, xfc_int e, xfc_int extent) {
     return e;
 }
 
+/* May the index lie outside? Of one element, no other index tells: who reads it may do so in vain. */
+static bool is_astray(const xfc_probe *p, const xfc_frame *f, xfc_int e, xfc_int extent) {
+    return xfc_int_is(p->graph->ctx, extent, 1) && !(p->assumes & XFC_PROBE_NO_WRAP) &&
+           !xfc_int_known(xfc_probe_bound(p, f, e));
+}
+
 static xfc_fact load_at(xfc_probe *p, const xfc_frame *f, const xfc_scalar *s) {
     xfc_ctx *c = p->graph->ctx;
     const xfc_access *a = s->u.access;
@@ -126,7 +132,10 @@ static xfc_fact load_at(xfc_probe *p, const xfc_frame *f, const xfc_scalar *s) {
     }
     xfc_fact zero = xfc_dtype_is_float(s->dtype) ? xfc_fact_between(0, 0) : xfc_fact_of(xfc_int_const(c, 0));
     if (hi <= 0) return zero;
-    for (uint32_t d = 0; d < a->rank; d++) index[d] = xfc_probe_bound(p, f, settled(c, a->index[d], v->type.dim[d]));
+    for (uint32_t d = 0; d < a->rank; d++) {
+        if (is_astray(p, f, a->index[d], v->type.dim[d])) return (xfc_fact){.kind = XFC_FACT_NONE};
+        index[d] = xfc_probe_bound(p, f, settled(c, a->index[d], v->type.dim[d]));
+    }
     xfc_fact x = xfc_probe_at(p, v, index);
     return lo <= 0 ? xfc_fact_join(c, zero, x) : x;
 }
@@ -149,15 +158,23 @@ static xfc_fact let_of(xfc_probe *p, xfc_frame *f, const xfc_scalar *s) {
     return xfc_int_known(e) ? xfc_fact_of(e) : xfc_fact_unknown(p, s->dtype);
 }
 
+/* As its type holds it. */
+static xfc_fact constant(xfc_probe *p, const xfc_scalar *s) {
+    bool is_float = xfc_dtype_is_float(s->dtype);
+    xfc_fact f = {.kind = XFC_FACT_NONE};
+    if (!is_float)
+        f = xfc_fact_of(xfc_int_const(p->graph->ctx, s->u.i));
+    else if (s->u.f == s->u.f)
+        f = xfc_fact_between(s->u.f, s->u.f);
+    return xfc_fact_scalar(p, XFC_S_CAST, is_float ? XFC_F64 : XFC_I64, s->dtype, &f);
+}
+
 static xfc_fact instruction(xfc_probe *p, xfc_frame *f, const xfc_scalar *s) {
-    xfc_ctx *c = p->graph->ctx;
     xfc_fact arg[3] = {{.kind = XFC_FACT_NONE}};
     xfc_dtype t = s->dtype;
     xfc_int e;
     switch ((int)s->op) {
-    case XFC_S_CONST:
-        if (!xfc_dtype_is_float(t)) return xfc_fact_of(xfc_int_const(c, s->u.i));
-        return s->u.f != s->u.f ? arg[0] : xfc_fact_between(s->u.f, s->u.f);
+    case XFC_S_CONST: return constant(p, s);
     case XFC_S_INDEX:
         return xfc_int_known(e = xfc_probe_bound(p, f, s->u.index)) ? xfc_fact_of(e) : xfc_fact_unknown(p, t);
     case XFC_S_LOAD: return load_at(p, f, s);

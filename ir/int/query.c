@@ -486,7 +486,7 @@ static bool read_monomial(const xfc_ctx *c, xfc_int e, monomial *out) {
 
 /* a / b, true iff it divides. */
 static bool divide_monomial(xfc_ctx *c, monomial a, const monomial *b, xfc_int *out) {
-    if (b->coeff == 0 || a.coeff % b->coeff != 0) return false;
+    if (b->coeff == 0 || (b->coeff == -1 && a.coeff == INT64_MIN) || a.coeff % b->coeff != 0) return false;
     for (uint32_t i = 0; i < b->n; i++) {
         uint32_t k = 0;
         while (k < a.n && !xfc_int_same(a.atom[k], b->atom[i])) k++;

@@ -138,6 +138,13 @@ static void reads(xfc_ctx *c) {
     CHECK(is_at(&t, wrapped, t.i, xfc_int_sub(c, more, xfc_int_addc(c, t.i, 1))));
     xfc_value *outside = xfc_build(&t.b, XFC_OP_GATHER, (xfc_value *[]){counting(&t, t.s, XFC_I64), next}, 2, &axis, 1);
     CHECK(!xfc_int_known(at(&t, outside, t.i)));
+    xfc_value *single = counting(&t, num(&t, 1), XFC_I64); /* one element is not every element */
+    for (int64_t i = -1; i <= 1; i++) {
+        xfc_value *place = xfc_b_reshape(&t.b, of_int(&t, XFC_I64, i), (xfc_int[]){num(&t, 1)}, 1);
+        xfc_value *found = xfc_build(&t.b, XFC_OP_GATHER, (xfc_value *[]){single, place}, 2, &axis, 1);
+        found->content = NULL;
+        CHECK(xfc_int_known(at(&t, found, all)) == (i < 1));
+    }
     xfc_int first = xfc_int_min(c, num(&t, 5), t.s);
     xfc_value *rest = slice(&t, counting(&t, t.s, XFC_I64), first, xfc_int_sub(c, t.s, first), 1);
     xfc_int place = xfc_int_axis(c, "j", xfc_int_sub(c, t.s, first));
@@ -151,8 +158,29 @@ static void reads(xfc_ctx *c) {
     end(&t);
 }
 
+/* What is not the number that it looks like: the upper half of u64, constants beyond their type, quotients by 1 / b. */
+static void held(xfc_ctx *c) {
+    setup t = start(c);
+    double lo, hi;
+    const xfc_int none = num(&t, 0);
+    xfc_value *most = xfc_b_reshape(&t.b, of_int(&t, XFC_U64, -1), (xfc_int[]){num(&t, 1)}, 1);
+    xfc_fact f = xfc_probe_at(&t.p, most, &none);
+    xfc_fact_bounds(c, f, &lo, &hi);
+    CHECK(lo >= 0x1p63 && hi <= 0x1p64 && !xfc_int_known(xfc_fact_formula(f)));
+    xfc_value *bits = xfc_b_reshape(&t.b, of_int(&t, XFC_U8, -1), (xfc_int[]){num(&t, 1)}, 1);
+    CHECK(is_at(&t, bits, none, num(&t, 255)));
+    xfc_fact arg[2] = {xfc_fact_between(0, 49), xfc_fact_between(49, 49)};
+    xfc_fact_bounds(c, xfc_fact_scalar(&t.p, XFC_S_DIV, XFC_F64, XFC_F64, arg), &lo, &hi);
+    CHECK(lo <= 0 && hi >= 1);
+    const xfc_fact near = xfc_fact_between(1 + 0x1p-11 + 0x1p-40, 2);
+    xfc_fact_bounds(c, xfc_fact_scalar(&t.p, XFC_S_CAST, XFC_F64, XFC_F16, &near), &lo, &hi);
+    CHECK(lo <= 1); /* by way of f32, as all do it */
+    end(&t);
+}
+
 int main(void) {
     xfc_ctx *c = xfc_ctx_new();
+    held(c);
     formulas(c);
     webs(c);
     fractions(c);

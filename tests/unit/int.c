@@ -348,6 +348,8 @@ static void overflow(void) {
     CHECK(!xfc_int_known(xfc_int_add(c, big, big)) && !xfc_int_known(xfc_int_add(c, big, xfc_int_const(c, 1))));
     CHECK(!xfc_int_known(xfc_int_sub(c, xfc_int_const(c, INT64_MIN), xfc_int_const(c, 1))));
     CHECK(!xfc_int_known(xfc_int_mul(c, xfc_int_const(c, INT64_MIN), xfc_int_const(c, -1))));
+    xfc_int least = xfc_int_mulc(c, s, INT64_MIN), out;
+    CHECK(!xfc_int_exact(c, least, xfc_int_const(c, -1), &out)); /* a quotient that 64 bits do not hold */
     CHECK(xfc_int_is(c, xfc_int_sub(c, big, big), 0) && xfc_int_is(c, xfc_int_addc(c, big, -1), INT64_MAX - 1));
     SAME(xfc_int_floordiv(c, xfc_int_mulc(c, s, INT64_MAX), big), s); /* and what follows is sound again */
     CHECK_INT(c->n_errors, 0);
