@@ -7,22 +7,20 @@
  */
 #define _GNU_SOURCE
 #include "tools/emit.h"
+#include "ir/text/text.h"
+#include "runtime/runtime.h"
+#include "tools/child.h"
 #include "tools/cli.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct {
-    pid_t pid; /* 0: there is none */
-    int pipe;
-} child;
+#ifndef XFC_VERSION
+#define XFC_VERSION "0.0.0"
+#endif
 
 typedef struct { /* what a child sends before the bytes */
     double seconds;
@@ -42,6 +40,16 @@ static xfc_status emit(const xf_emission *e, const char *isa, const char *what, 
     return XFC_OK;
 }
 
+const char *xf_native_isa(xfc_ctx *ctx, const xfc_backend *backend) {
+    const char *best = NULL;
+    for (const char *const *isa = backend->isas; *isa; isa++) {
+        xfc_target t;
+        bool known = backend->configure(ctx, &t, *isa) == XFC_OK;
+        if (known && t.level <= xf_cpu_level() && !(t.cpu_features & ~xf_cpu_features())) best = *isa;
+    }
+    return best;
+}
+
 xfc_status xf_emit_isa(const xf_emission *e, const char *isa, const char *what, xfc_blob *out) {
     double seconds;
     XFC_TRY(emit(e, isa, what, out, &seconds));
@@ -51,68 +59,30 @@ xfc_status xf_emit_isa(const xf_emission *e, const char *isa, const char *what, 
 
 /* --- children --- */
 
-static bool send_all(int to, const void *data, size_t n) {
-    for (const char *p = data; n;) {
-        ssize_t k = write(to, p, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return false;
-        p += k, n -= (size_t)k;
-    }
-    return true;
-}
+typedef struct {
+    const xf_emission *emission;
+    const char *isa;
+} part;
 
-static bool receive_all(int from, void *data, size_t n) {
-    for (char *p = data; n;) {
-        ssize_t k = read(from, p, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return false;
-        p += k, n -= (size_t)k;
-    }
-    return true;
-}
-
-/* Says nothing and leaves nothing; it ends with its parent. */
-static void be_quiet(pid_t parent) {
-    static const int telling[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    for (size_t i = 0; i < XFC_COUNT(telling); i++) signal(telling[i], SIG_DFL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (getppid() != parent || nowhere < 0 || dup2(nowhere, STDERR_FILENO) < 0) _exit(1);
-}
-
-static void work(const xf_emission *e, const char *isa, int to) {
+/* Says nothing: what went wrong goes wrong again in the parent. */
+static void work(const void *arg, int to) {
+    const part *p = arg;
     xfc_blob object = {0};
     head h = {0};
-    bool done = emit(e, isa, "obj", &object, &h.seconds) == XFC_OK;
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nowhere < 0 || dup2(nowhere, STDERR_FILENO) < 0) _exit(1);
+    bool done = emit(p->emission, p->isa, "obj", &object, &h.seconds) == XFC_OK;
     h.n = object.n;
-    _exit(!(done && send_all(to, &h, sizeof h) && send_all(to, object.data, object.n)));
-}
-
-static child start(const xf_emission *e, const char *isa) {
-    int ends[2];
-    pid_t parent = getpid();
-    if (pipe2(ends, O_CLOEXEC) != 0) return (child){0};
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        be_quiet(parent);
-        work(e, isa, ends[1]);
-    }
-    close(ends[1]);
-    if (pid < 0) close(ends[0]);
-    return pid < 0 ? (child){0} : (child){pid, ends[0]};
+    _exit(!(done && xf_send(to, &h, sizeof h) && xf_send(to, object.data, object.n)));
 }
 
 /* False: no object came. */
-static bool finish(const xf_emission *e, const child *c, const char *isa, xfc_blob *out) {
+static bool finish(const xf_emission *e, const xf_child *c, const char *isa, xfc_blob *out) {
     head h;
-    int status = 0;
     if (!c->pid) return false;
-    bool came = receive_all(c->pipe, &h, sizeof h) && (out->data = malloc(h.n + 1)) != NULL &&
-                receive_all(c->pipe, out->data, h.n);
-    close(c->pipe);
-    while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR) {}
-    if (came && status == 0) {
+    bool came = xf_receive(c->from, &h, sizeof h) && (out->data = malloc(h.n + 1)) != NULL &&
+                xf_receive(c->from, out->data, h.n);
+    if (xf_child_end(c) == 0 && came) {
         out->n = h.n;
         tell_time(e, isa, h.seconds, out->n);
         return true;
@@ -129,13 +99,54 @@ static uint32_t n_cpus(void) {
 
 xfc_status xf_emit_objects(const xf_emission *e, const char *const *isas, uint32_t n, uint32_t jobs, xfc_blob *out) {
     xfc_status s = XFC_OK;
-    child *children = xfc_new_array(e->ctx->arena, child, n);
+    xf_child *children = xfc_new_array(e->ctx->arena, xf_child, n);
     if (n == 1) return xf_emit_isa(e, isas[0], "obj", out);
     if (jobs == 0) jobs = n_cpus();
     for (uint32_t i = 0, started = 0; i < n; i++) {
-        while (started < n && started < i + jobs) children[started] = start(e, isas[started]), started++;
+        for (; started < n && started < i + jobs; started++)
+            xf_child_start(&children[started], work, &(part){e, isas[started]});
         bool came = finish(e, &children[i], isas[i], &out[i]);
         if (!came && s == XFC_OK) s = xf_emit_isa(e, isas[i], "obj", &out[i]);
     }
+    return s;
+}
+
+/* --- a library --- */
+
+/* "a,b" */
+static const char *isa_list(const xf_library *l, xfc_arena *arena) {
+    xfc_buf b = {.arena = arena};
+    for (uint32_t i = 0; i < l->n_isas; i++) xfc_buf_printf(&b, "%s%s", i ? "," : "", l->isas[i]);
+    return b.text;
+}
+
+static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob *objects, xfc_blob *plan) {
+    xfc_ctx *ctx = l->emission->ctx;
+    const char *meta[] = {"xfc.version",           XFC_VERSION, "model", g->name ? g->name : "", "isa",
+                          isa_list(l, ctx->arena), NULL};
+    xfc_buf text = {.arena = ctx->arena};
+    XFC_TRY(xfc_plan_blobs(l->emission->set, meta, plan));
+    g->source = NULL; /* the file's name says nothing of the model: under another it makes the same bytes */
+    if (l->text) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
+    const xfc_link_job job = {.objects = objects,
+                              .n_objects = l->n_isas,
+                              .plan = plan,
+                              .graph = g,
+                              .ir_text = text.text,
+                              .ir_bytes = text.n,
+                              .output = l->output,
+                              .linker = l->linker,
+                              .sidecar = l->sidecar,
+                              .isas = l->isas,
+                              .n_isas = l->n_isas};
+    return xfc_link(ctx, &job);
+}
+
+xfc_status xf_emit_library(const xf_library *l, xfc_graph *g) {
+    xfc_blob *objects = xfc_new_array(l->emission->ctx->arena, xfc_blob, l->n_isas), plan[XF_N_PLANS] = {{0}};
+    xfc_status s = xf_emit_objects(l->emission, l->isas, l->n_isas, l->jobs, objects);
+    if (s == XFC_OK) s = link_library(l, g, objects, plan);
+    for (uint32_t i = 0; i < l->n_isas; i++) free(objects[i].data);
+    for (int i = 0; i < XF_N_PLANS; i++) free(plan[i].data);
     return s;
 }

@@ -11,7 +11,20 @@ typedef struct {
     bool time; /* a line for each ISA on stderr */
 } xf_emission;
 
+/* The best variant that this machine runs; NULL: none. */
+const char *xf_native_isa(xfc_ctx *, const xfc_backend *);
+
 xfc_status xf_emit_isa(const xf_emission *, const char *isa, const char *what, xfc_blob *out);
+/* A shared object of the graphs of emission->set, which share the weights of g, its first. */
+typedef struct {
+    const xf_emission *emission;
+    const char *const *isas;
+    uint32_t n_isas, jobs; /* jobs: of xf_emit_objects */
+    const char *output, *linker;
+    bool sidecar, text; /* text: with the IR in it */
+} xf_library;
+xfc_status xf_emit_library(const xf_library *, xfc_graph *g);
+
 /* An object for each ISA, at most `jobs` at once (0: as many as there are CPUs). The same bytes for any number of
  * jobs. */
 xfc_status xf_emit_objects(const xf_emission *, const char *const *isas, uint32_t n, uint32_t jobs, xfc_blob *out);

@@ -14,7 +14,7 @@
 #include "tools/cli.h"
 #include "tools/emit.h"
 #include "tools/guard.h"
-#include "tools/measure.h"
+#include "tools/lossy/lossy.h"
 #include "tools/pass_cli.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@
 
 typedef struct {
     const char *output, *emit, *march, *target, *opt, *passes, *disable, *print_before, *print_after, *bisect, *linker,
-        *diagnostics, *checks, *weights, *j;
+        *diagnostics, *checks, *weights, *j, *calib;
     xf_cli_list dims, shapes, taps;
     bool check, list_passes, time_passes, verbose, quiet, overridable, follow_links, verify, explain, packed_entry;
     xf_pass_words pass_words;
@@ -83,22 +83,14 @@ static bool add_taps(const options *o, xfc_graph *g, const char *path) {
 }
 
 static bool as_sidecar(const options *o) { return o->weights && !strcmp(o->weights, "sidecar"); }
+static bool writes_library(const options *o) {
+    return (!o->emit || !strcmp(o->emit, "lib")) && o->output && strcmp(o->output, "-") != 0;
+}
 static bool as_json(const options *o) { return o->diagnostics && !strcmp(o->diagnostics, "json"); }
 static int report(const options *o) { return xf_report_diags(o->ctx, as_json(o)); }
 
-/* The best variant that this machine runs; NULL: none. */
-static const char *native_isa(options *o, const xfc_backend *backend) {
-    const char *best = NULL;
-    for (const char *const *isa = backend->isas; *isa; isa++) {
-        xfc_target t;
-        bool known = backend->configure(o->ctx, &t, *isa) == XFC_OK;
-        if (known && t.level <= xf_cpu_level() && !(t.cpu_features & ~xf_cpu_features())) best = *isa;
-    }
-    return best;
-}
-
 static bool add_isa(options *o, const xfc_backend *backend, const char *isa) {
-    if (!strcmp(isa, "native") && !strcmp(backend->name, "cpu")) isa = native_isa(o, backend);
+    if (!strcmp(isa, "native") && !strcmp(backend->name, "cpu")) isa = xf_native_isa(o->ctx, backend);
     if (!isa) return xf_cli_wrong("xfc", "-march=native: this machine runs no variant that xfc knows"), false;
     for (uint32_t i = 0; i < o->n_isas; i++)
         if (!strcmp(o->isas[i], isa)) return true;
@@ -140,13 +132,6 @@ static void add_gaining(options *o, const xfc_backend *backend, const xfc_kernel
     }
 }
 
-/* "a,b" */
-static const char *isa_list(const options *o) {
-    xfc_buf b = {.arena = o->ctx->arena};
-    for (uint32_t i = 0; i < o->n_isas; i++) xfc_buf_printf(&b, "%s%s", i ? "," : "", o->isas[i]);
-    return b.text;
-}
-
 static int write_output(const options *o, const void *data, size_t n) {
     if (xf_write_file(o->ctx, o->output ? o->output : "-", data, n)) return 0;
     xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = o->output}, "cannot be written: %s; choose another -o",
@@ -178,39 +163,30 @@ static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) 
 _Static_assert((int)XFC_N_ENTRIES == XF_N_PLANS && (int)XFC_ENTRY_EQUAL == XF_PLAN_EQUAL, "entries are plans");
 
 static int emit_library(options *o, const xfc_backend *backend, const xfc_entries *e) {
-    xfc_blob objects[XFC_COUNT(o->isas)] = {{0}}, plan[XF_N_PLANS] = {{0}};
     xfc_graph *g = e->graph[XFC_ENTRY_RUN];
     for (int i = 1; i < XFC_N_ENTRIES; i++)
         if (e->graph[i]) xfc_share_weights(g, e->graph[i]);
     const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, o->ctx->arena);
     add_gaining(o, backend, &set);
     const xf_emission emit = emission(o, backend, &set);
-    xfc_status s = xf_emit_objects(&emit, o->isas, o->n_isas, (uint32_t)o->jobs, objects);
-    const char *meta[] = {"xfc.version", XFC_VERSION, "model", g->name ? g->name : "", "isa", isa_list(o), NULL};
     xf_notes_store(g, XF_NOTES_IN_ARTEFACT);
-    if (s == XFC_OK) s = xfc_plan_blobs(&set, meta, plan);
-    xfc_buf text = {.arena = o->ctx->arena};
-    g->source = NULL; /* the file's name says nothing of the model: under another it makes the same bytes */
-    if (s == XFC_OK) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
-    xfc_link_job job = {.objects = objects,
-                        .n_objects = o->n_isas,
-                        .plan = plan,
-                        .graph = g,
-                        .ir_text = text.text,
-                        .ir_bytes = text.n,
-                        .output = o->output,
-                        .linker = o->linker,
-                        .sidecar = as_sidecar(o),
-                        .isas = o->isas,
-                        .n_isas = o->n_isas};
-    if (s == XFC_OK) s = xfc_link(o->ctx, &job);
-    for (uint32_t i = 0; i < o->n_isas; i++) free(objects[i].data);
-    for (int i = 0; i < XF_N_PLANS; i++) free(plan[i].data);
+    const xf_library library = {.emission = &emit,
+                                .isas = o->isas,
+                                .n_isas = o->n_isas,
+                                .jobs = (uint32_t)o->jobs,
+                                .output = o->output,
+                                .linker = o->linker,
+                                .sidecar = as_sidecar(o),
+                                .text = true};
+    xf_emit_library(&library, g);
     return report(o);
 }
 
+static const char *pass_names(const options *o) {
+    return o->passes ? o->passes : xfc_pipeline_default[o->opt ? o->opt[0] - '0' : 2];
+}
+
 static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries *e) {
-    int level = o->opt ? o->opt[0] - '0' : 2;
     const char *checks = o->checks ? o->checks : "";
     xfc_run_opts run = {.print_before = o->print_before,
                         .print_after = o->print_after,
@@ -221,8 +197,7 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries 
                         .clone = strstr(checks, "clone") != NULL,
                         .roundtrip = strstr(checks, "roundtrip") != NULL,
                         .passes = o->pass_opts};
-    const char *names = o->passes ? o->passes : xfc_pipeline_default[level];
-    xfc_status s = xfc_run_entries(e, o->packed_entry, backend->generic, names, &run);
+    xfc_status s = xfc_run_entries(e, o->packed_entry, backend->generic, pass_names(o), &run);
     if (o->explain || o->verbose) xf_notes_print(e->graph[XFC_ENTRY_RUN], as_json(o));
     return s;
 }
@@ -244,46 +219,36 @@ static bool replaces_input(const options *o) {
     return lost != NULL;
 }
 
-static int compile(options *o, const char *path);
+/* As passes are run on what is written, but exact, and silently. */
+static xf_oracle exact_oracle(const options *o, const xfc_backend *backend, const xf_samples *samples) {
+    xf_oracle oracle = {.backend = backend,
+                        .names = pass_names(o),
+                        .linker = o->linker,
+                        .run = {.disable = o->disable, .bisect_limit = o->bisect_limit, .passes = o->pass_opts},
+                        .opt_level = o->opt ? o->opt[0] - '0' : 2};
+    oracle.run.passes.compute = XFC_OFF;
+    xf_oracle_init(&oracle, samples);
+    return oracle;
+}
 
-/* The exact program for this machine, in a temporary folder, beside the one that was written. */
-static void measure(const options *o, const char *path) {
-    options exact = {.march = "native",
-                     .opt = o->opt,
-                     .linker = o->linker,
-                     .dims = o->dims,
-                     .shapes = o->shapes,
-                     .taps = o->taps,
-                     .quiet = true,
-                     .overridable = o->overridable,
-                     .follow_links = o->follow_links,
-                     .pass_opts = o->pass_opts,
-                     .bisect_limit = -1,
-                     .ctx = xfc_ctx_new()};
-    const char *base = getenv("TMPDIR");
-    char *dir = xfc_sprintf(o->ctx->arena, "%s/xfc-XXXXXX", base && *base ? base : "/tmp");
-    exact.pass_opts.compute = XFC_OFF;
-    exact.ctx->leftovers = o->ctx->leftovers;
-    if (mkdtemp(dir)) {
-        xfc_leftover_add(o->ctx->leftovers, dir);
-        exact.output = xfc_sprintf(o->ctx->arena, "%s/exact.so", dir);
-        if (compile(&exact, path) == 0) xf_measure("--compute=bf16", as_json(o), o->output, exact.output);
-        xfc_remove_tree(dir);
-        xfc_leftover_drop(o->ctx->leftovers, dir);
-    }
-    xfc_ctx_free(exact.ctx);
+/* The exact program runs before the passes do: samples that the model refuses then leave no output. */
+static xfc_status measure_exact(const options *o, const xfc_backend *backend, xfc_graph *g, xf_measurement *m) {
+    if (o->quiet || o->check || o->pass_opts.compute != XFC_FORCE || !writes_library(o)) return XFC_OK;
+    XFC_TRY(o->calib ? xf_samples_read(o->ctx, o->calib, g, &m->samples) : xf_samples_make(o->ctx, g, &m->samples));
+    xf_oracle oracle = exact_oracle(o, backend, &m->samples);
+    return xf_measure_exact(m, &oracle, g);
 }
 
 /* What --compute did is said: nothing, or how inexact it is. */
-static void tell_compute(const options *o, const xfc_graph *g, const char *path, bool ran) {
+static void tell_compute(const options *o, const xfc_graph *g, xf_measurement *m) {
     bool done = false;
     for (uint32_t i = 0; i < g->n_meta; i += 2) done |= !strcmp(g->meta[i], "compute");
     if (!done)
         xf_note(
             "xfc", as_json(o),
             "--compute=bf16 has no effect: the model has no product of f32 with a weight of an even number of rows");
-    else if (ran)
-        measure(o, path);
+    else if (writes_library(o))
+        xf_measure_tell(m, o->ctx, "--compute=bf16", as_json(o), o->output);
     else
         xf_note("xfc", as_json(o),
                 "--compute=bf16: how far results are off is measured where a file of --emit=lib is written");
@@ -294,6 +259,8 @@ static int build(options *o, const xfc_backend *backend, xfc_entries *e, const c
     const char *emit = o->emit ? o->emit : "lib";
     for (int i = 0; i < XFC_N_ENTRIES; i++)
         if (e->graph[i] && !add_taps(o, e->graph[i], path)) return 2;
+    xf_measurement m = {0};
+    if (measure_exact(o, backend, e->graph[XFC_ENTRY_RUN], &m) != XFC_OK) return report(o);
     if (transform(o, backend, e) != XFC_OK || o->ctx->n_errors) return report(o);
     xfc_graph *g = e->graph[XFC_ENTRY_RUN];
     if (o->check) {
@@ -305,8 +272,7 @@ static int build(options *o, const xfc_backend *backend, xfc_entries *e, const c
                : !strcmp(emit, "ir") ? emit_ir(o, g)
                                      : emit_one(o, backend, g);
     if (!code && !o->quiet) tell_padding(o, g);
-    if (!code && !o->quiet && o->pass_opts.compute == XFC_FORCE)
-        tell_compute(o, g, path, !strcmp(emit, "lib") && strcmp(o->output, "-") != 0);
+    if (!code && !o->quiet && o->pass_opts.compute == XFC_FORCE) tell_compute(o, g, &m);
     return code;
 }
 
@@ -369,6 +335,10 @@ static bool check_options(options *o, const xf_cli_list *files) {
     wrong |= !xf_cli_int("xfc", "-j", o->j, 1, 256, &o->jobs);
     wrong |= !xf_cli_int("xfc", "--bisect-limit", o->bisect, 0, INT64_MAX, &o->bisect_limit);
     xf_pass_words_read(&o->pass_words, &o->pass_opts);
+    wrong |= wrong_if(o->calib && o->pass_opts.compute != XFC_FORCE,
+                      "--calib: no option makes results inexact; give --compute=bf16, or leave it out");
+    wrong |=
+        wrong_if(o->calib && !writes_library(o), "--calib: what is measured is a file of --emit=lib; give -o FILE");
     const xf_pass_names names = {"--passes", o->passes, o->disable, o->print_before, o->print_after};
     wrong |= !xf_pass_names_check("xfc", &names);
     wrong |=
@@ -407,6 +377,9 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
 #define XFC_OPTION(field, name, words, pass, help) XF_PASS_OPTION(&o.pass_words, field, name, words, help)
 #include "passes/options.def"
 #undef XFC_OPTION
+        {XF_CLI_TEXT, "calib", "DIR",
+         "samples of inputs: .npz files, or folders with input_0.pb ...; an option\nthat makes results inexact is measured on them",
+         &o.calib},
         {XF_CLI_FLAG, "list-passes", NULL, "print the table of passes", &o.list_passes},
         {XF_CLI_TEXT, "print-ir-before", "PASS", "print the graph before a pass, or before all", &o.print_before},
         {XF_CLI_TEXT, "print-ir-after", "PASS", "after a pass, all, or change (those that changed it)", &o.print_after},

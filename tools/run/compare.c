@@ -1,6 +1,5 @@
 /* compare.c - outputs against what they should be: one pair of tensors, or the test data sets of ONNX's layout.
- *
- *   FOLDER/input_0.pb input_1.npy ... output_0.pb ...      or inputs.npz outputs.npz      or FOLDER/test_data_set_0/...
+ * (test_set.c), alone or several in a folder: FOLDER/test_data_set_0/...
  *
  * A tensor belongs to the input or output of its name; files without a name inside to the one of their number.
  */
@@ -151,53 +150,23 @@ typedef struct {
     const xfc_tensor **in, **out;
 } data_set;
 
-static xfc_status put(xf_runner *r, data_set *s, const char *file, bool output, long index, const char *name,
-                      const xfc_tensor *t) {
-    int at = name && *name ? (output ? xf_find_output(r, name) : xf_find_input(r, name)) : (int)index;
-    if (at < 0 && index >= 0) at = (int)index; /* exporters rename: then the number decides */
-    if (at < 0 || (uint32_t)at >= (output ? r->n_out : r->n_in))
-        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = file}, "the model has no %s '%s'; see xf-run --list",
-                        output ? "output" : "input", name && *name ? name : "of this number");
-    (output ? s->out : s->in)[at] = t;
+static xfc_status put(xf_runner *r, data_set *s, const xf_set_item *item) {
+    const char *name = item->name;
+    int at = name && *name ? (item->output ? xf_find_output(r, name) : xf_find_input(r, name)) : item->index;
+    if (at < 0 && item->index >= 0) at = item->index; /* exporters rename: then the number decides */
+    if (at < 0 || (uint32_t)at >= (item->output ? r->n_out : r->n_in))
+        return xfc_fail(r->ctx, XFC_ERR_INPUT, (xfc_loc){.file = item->file},
+                        "the model has no %s '%s'; see xf-run --list", item->output ? "output" : "input",
+                        name && *name ? name : "of this number");
+    (item->output ? s->out : s->in)[at] = item->tensor;
     return XFC_OK;
 }
 
-/* "input_12.pb": output or not, 12. */
-static bool parse_name(const char *file, bool *output, long *index) {
-    *output = !strncmp(file, "output_", 7);
-    if (!*output && strncmp(file, "input_", 6) != 0) return false;
-    const char *digits = file + (*output ? 7 : 6);
-    char *end;
-    *index = strtol(digits, &end, 10);
-    return end != digits && *index >= 0 && *index < 1 << 20 && (!strcmp(end, ".pb") || !strcmp(end, ".npy"));
-}
-
-static xfc_status read_one(xf_runner *r, data_set *s, const char *folder, const char *file) {
-    bool output;
-    long index;
-    const char *path = xfc_sprintf(r->ctx->arena, "%s/%s", folder, file);
-    if (!strcmp(file, "inputs.npz") || !strcmp(file, "outputs.npz")) {
-        xf_named_list list = {0};
-        XFC_TRY(xf_npz_read(r->ctx, path, &list));
-        for (uint32_t i = 0; i < list.n; i++)
-            XFC_TRY(put(r, s, path, *file == 'o', -1, list.item[i].name, list.item[i].tensor));
-        return XFC_OK;
-    }
-    const xfc_tensor *t;
-    if (!parse_name(file, &output, &index)) return XFC_OK;
-    XFC_TRY(xf_read_tensor(r->ctx, path, &t));
-    return put(r, s, path, output, index, t->name, t);
-}
-
 static xfc_status read_set(xf_runner *r, data_set *s, const char *folder) {
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = folder}, "cannot be read: %s; check the path",
-                        strerror(errno));
-    xfc_status status = XFC_OK;
-    for (struct dirent *e; status == XFC_OK && (e = readdir(dir));) status = read_one(r, s, folder, e->d_name);
-    closedir(dir);
-    return status;
+    xf_set set = {0};
+    XFC_TRY(xf_set_read(r->ctx, folder, &set));
+    for (uint32_t i = 0; i < set.n; i++) XFC_TRY(put(r, s, &set.item[i]));
+    return XFC_OK;
 }
 
 static xfc_status check_set(xf_runner *r, xf_ctx *ctx, const char *folder, xf_tolerance tol) {

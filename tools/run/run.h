@@ -84,6 +84,9 @@ typedef struct {
 } xf_fill;
 xfc_status xf_complete_inputs(const xf_runner *, const xf_cli_list *shapes, const xf_random_opts *,
                               const xfc_tensor **in, xf_fill *fill);
+/* As above, one tensor of a model that is not compiled yet; rank and dims are of a size that fits. */
+xfc_status xf_made_up(xfc_ctx *, const char *name, xfc_dtype, uint32_t rank, const int64_t *dim, const xf_random_opts *,
+                      const xfc_tensor **out);
 void xf_print_tensor(const char *what, const char *name, const xfc_tensor *);
 
 /* --- run/npy.c --- */
@@ -91,6 +94,20 @@ void xf_print_tensor(const char *what, const char *name, const xfc_tensor *);
 xfc_status xf_npy_parse(xfc_ctx *, const char *file, const void *data, size_t n, const xfc_tensor **out);
 xfc_status xf_npy_write(xfc_ctx *, const char *path, const xfc_tensor *);
 xfc_status xf_npz_read(xfc_ctx *, const char *path, xf_named_list *out); /* adds its members, names without ".npy" */
+
+/* --- run/test_set.c --- */
+
+typedef struct {
+    const char *file, *name; /* name: NULL or "" if none stands in the file */
+    const xfc_tensor *tensor;
+    int index; /* of the file; -1: it has none */
+    bool output;
+} xf_set_item;
+typedef struct {
+    xf_set_item *item;
+    uint32_t n, cap;
+} xf_set;
+xfc_status xf_set_read(xfc_ctx *, const char *folder, xf_set *out); /* adds what is in the folder */
 
 /* --- run/ulp.c --- */
 

@@ -187,6 +187,16 @@ static xfc_status random_tensor(xfc_ctx *c, const char *name, draft t, const xf_
     return XFC_OK;
 }
 
+xfc_status xf_made_up(xfc_ctx *c, const char *name, xfc_dtype dtype, uint32_t rank, const int64_t *dim,
+                      const xf_random_opts *o, const xfc_tensor **out) {
+    draft t = {.dtype = dtype, .rank = rank, .dim = dim};
+    size_t bytes;
+    xf_fill fill = {0};
+    if (!xfc_tensor_count(dtype, rank, dim, &t.count, &bytes) || bytes > XF_MAX_TENSOR)
+        return xfc_fail(c, XFC_ERR_LIMIT, (xfc_loc){0}, "input '%s' cannot be made up: its size is too much", name);
+    return random_tensor(c, name, t, o, &fill, out);
+}
+
 /* --- inputs that were not given --- */
 
 static const char *given_shape(const xf_cli_list *shapes, const char *name) {

@@ -33,7 +33,7 @@ def alive(pid):
         return False
 
 
-def compile_with(text, ignored=(), most=None):
+def compile_with(text, ignored=(), most=None, options=("-q",)):
     def prepare():  # whoever runs this test may ignore signals
         for name in ("TERM", "INT", "HUP", "QUIT", "ALRM", "CHLD"):
             signal.signal(getattr(signal, "SIG" + name), signal.SIG_IGN if name in ignored else signal.SIG_DFL)
@@ -45,7 +45,7 @@ def compile_with(text, ignored=(), most=None):
     os.chmod(linker, 0o755)
     if os.path.exists(started):
         os.unlink(started)
-    command = [xfc, model, "-q", "-march=x86-64-v2", "-o", os.path.join(out, "m.so"), "--linker=" + linker]
+    command = [xfc, model, *options, "-march=x86-64-v2", "-o", os.path.join(out, "m.so"), "--linker=" + linker]
     sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"  # it would end in a way of its own
     environment = {**os.environ, "TMPDIR": temporary, "ASAN_OPTIONS": sanitizer}
     return subprocess.Popen(
@@ -75,8 +75,13 @@ for name, code, message in (
     ("ALRM", -signal.SIGALRM, ""),
 ):
     check(f"the worker, {name}", compile_with(f"{litter}kill -{name} $PPID; sleep 60; echo late > late"), code, message)
-for name in ("TERM", "INT", "HUP", "QUIT", "KILL", "ALRM"):
-    process = compile_with(f"{litter}sleep 60 & echo $! > '{started}.new'; mv '{started}.new' '{started}'; wait")
+measured = ("--compute=bf16",)  # then a child of the worker links, too, and is the first to
+for name, options in [(n, ("-q",)) for n in ("TERM", "INT", "HUP", "QUIT", "KILL", "ALRM")] + [
+    (n, measured) for n in ("TERM", "INT", "KILL")
+]:
+    process = compile_with(
+        f"{litter}sleep 60 & echo $! > '{started}.new'; mv '{started}.new' '{started}'; wait", options=options
+    )
     if not waits_for(lambda: os.path.exists(started)):
         wrong.append(f"{name}: the linker was not started")
     number = getattr(signal, "SIG" + name)
