@@ -47,6 +47,7 @@ typedef struct {
     xfc_arena *arena;
     const xfc_graph *graph;
     xfc_array *value; /* by id: copies */
+    bool *reached;    /* by id: does noise reach it? */
     uint64_t seed;
     uint32_t run; /* 0: every element up; 1: down; others: either */
     bool fma;     /* only what differs on an ISA with FMA */
@@ -171,11 +172,26 @@ static bool is_noisy(xfc_opcode code, bool fma) {
            code == XFC_OP_MATMUL || code == XFC_OP_MATMUL_PACKED;
 }
 
+static bool has_reached(const noise *z, const xfc_op *op) {
+    for (uint32_t i = 0; i < op->n_in; i++)
+        if (op->in[i].value && z->reached[op->in[i].value->id]) return true;
+    return false;
+}
+
+/* Of operands that differ a little, a result may round the other way: all the more where it cancels behind that. */
+static void round_otherwise(const xfc_array *out, double *amount) {
+    for (int64_t i = 0; i < out->count; i++)
+        if (amount[i] >= 0) amount[i] += ulp(out->dtype, at_f(out, i));
+}
+
 static void add_noise(void *user, const xfc_op *op, const xfc_array *out) {
     noise *z = user;
-    if (is_noisy(op->code, z->fma) && xfc_dtype_is_float(out->dtype)) {
+    bool noisy = is_noisy(op->code, z->fma), reached = has_reached(z, op), turns = reached && xfc_op_has(op, XFC_MAP);
+    for (uint32_t i = 0; i < op->n_out; i++) z->reached[op->out[i].id] = noisy || reached;
+    if ((noisy || turns) && xfc_dtype_is_float(out->dtype)) {
         double *amount = xfc_new_array(z->arena, double, out->count + 1);
         noise_of(z, op, out, amount);
+        if (turns) round_otherwise(out, amount);
         for (int64_t i = 0; i < out->count; i++) {
             double y = at_f(out, i), by = (double)(diff_random(&z->seed) >> 11) * 0x1p-53; /* 0..1 */
             bool up = z->run == 0 || (z->run > 1 && diff_random(&z->seed) & 1);
@@ -243,6 +259,7 @@ static bool run_noisy(const xfc_graph *g, const xfc_array *in, oracle *o, bool f
     xfc_arena *arena = xfc_arena_new();
     noise z = {.arena = arena, .graph = g, .seed = 7 + 1000 * run, .run = run, .fma = fma};
     z.value = xfc_new_array(arena, xfc_array, g->next_value_id);
+    z.reached = xfc_new_array(arena, bool, g->next_value_id);
     for (uint32_t i = 0; i < g->n_in; i++) z.value[g->in[i]->id] = in[i];
     xfc_array *out = xfc_new_array(arena, xfc_array, g->n_out);
     bool ok =
