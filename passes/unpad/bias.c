@@ -19,7 +19,7 @@ static bool stands_at(const xfc_unpad *u, const xfc_value *v, const xfc_token *t
     const xfc_type *type = &v->type;
     if (t->s_dim != type->rank - from_end || !xfc_int_is(u->ctx, t->s_inner, 1)) return false;
     xfc_int other = type->dim[type->rank - 3 + from_end];
-    return xfc_int_same(other, u->s) || xfc_int_is(u->ctx, other, 1);
+    return xfc_int_same(other, u->tokens.s) || xfc_int_is(u->ctx, other, 1);
 }
 
 /* Row or column term by form; plain if neither. */
@@ -28,11 +28,17 @@ static xfc_term_kind form_of(const xfc_unpad *u, const xfc_value *v) {
     const xfc_token *t = &s->token;
     if (!s->is_token || !s->derived || !t->has_b || t->b_dim != 0 || v->type.rank < 3 || v->type.rank > 4)
         return XFC_TERM_PLAIN;
-    if (!xfc_int_same(v->type.dim[0], xfc_int_mul(u->ctx, u->b, t->b_inner))) return XFC_TERM_PLAIN;
+    if (!xfc_int_same(v->type.dim[0], xfc_int_mul(u->ctx, u->tokens.b, t->b_inner))) return XFC_TERM_PLAIN;
     if (v->type.rank == 4 && !xfc_int_is(u->ctx, t->b_inner, 1) && !xfc_int_is(u->ctx, v->type.dim[1], 1))
         return XFC_TERM_PLAIN;
     if (stands_at(u, v, t, 2)) return XFC_TERM_ROW;
     return stands_at(u, v, t, 1) ? XFC_TERM_COLUMN : XFC_TERM_PLAIN;
+}
+
+static bool is_parallel(const xfc_nest *nest) {
+    for (uint32_t i = 0; i < nest->n_axes; i++)
+        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return false;
+    return true;
 }
 
 /* Do products, norms, reductions or sums along an axis have a part in it? The atom counts as given. */
@@ -41,7 +47,7 @@ static bool is_computed(const xfc_unpad *u, const xfc_value *v, uint32_t *visits
     if (v == u->atom || !op || op->n_in == 0) return false;
     xfc_nest *nest = ++*visits > MAX_VISITS ? NULL : xfc_nest_of(op, u->pass->scratch);
     if (!nest) return true;
-    if (!xfc_unpad_is_parallel(nest)) return true;
+    if (!is_parallel(nest)) return true;
     for (uint32_t i = 0; i < op->n_in; i++)
         if (op->in[i].value && is_computed(u, op->in[i].value, visits)) return true;
     return false;

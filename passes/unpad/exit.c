@@ -18,7 +18,7 @@ static bool reads_first_only(const xfc_unpad *u, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!op->in[i].value || !xfc_unpad_of(u, op->in[i].value)->tainted) continue;
         if (!xfc_unpad_of(u, op->in[i].value)->is_token) return false;
-        xfc_int at = xfc_token_read_position(u, op, i);
+        xfc_int at = xfc_token_read_position(&u->tokens, op, i);
         if (!xfc_int_known(at) || !xfc_int_is(u->ctx, at, 0)) return false;
     }
     return true;
@@ -46,14 +46,14 @@ static const xfc_access *copied_from(const xfc_op *op, const xfc_nest *nest, uin
 
 /* As many as there are positions, so far as one can tell. */
 static bool is_long(const xfc_unpad *u, xfc_int extent) {
-    bool symbol = !xfc_int_value(u->ctx, u->s, NULL);
-    return xfc_int_same(extent, u->s) || (symbol && xfc_int_uses(u->ctx, extent, u->s));
+    bool symbol = !xfc_int_value(u->ctx, u->tokens.s, NULL);
+    return xfc_int_same(extent, u->tokens.s) || (symbol && xfc_int_uses(u->ctx, extent, u->tokens.s));
 }
 
 /* No read passes over positions: neither itself nor by indices that a tensor holds. */
 static bool reads_few(const xfc_unpad *u, const xfc_op *op, const xfc_nest *nest, const xfc_access *read, uint32_t i) {
     const xfc_value *v = op->in[i].value;
-    xfc_int position = xfc_token_position(u, &xfc_unpad_of(u, v)->token, &v->type, read->index);
+    xfc_int position = xfc_token_position(&u->tokens, &xfc_unpad_of(u, v)->token, &v->type, read->index);
     for (uint32_t a = 0; a < nest->n_axes; a++) {
         if (xfc_int_uses(u->ctx, position, nest->axes[a].symbol)) return false;
         if (!is_long(u, nest->axes[a].extent)) continue;
@@ -138,9 +138,9 @@ static xfc_value *mask_for(xfc_unpad *u, xfc_builder *b, xfc_value *mask, const 
     const xfc_nest *nest = xfc_nest_of(op, u->pass->scratch);
     const xfc_access *read = copied_from(op, nest, i);
     xfc_pieces all, p;
-    bool ok = xfc_token_split(u, &v->type, &xfc_unpad_of(u, v)->token, &all);
+    bool ok = xfc_token_split(&u->tokens, &v->type, &xfc_unpad_of(u, v)->token, &all);
     xfc_assert(ok && read); /* it is a token value, and has been looked at */
-    xfc_int small[XFC_MAX_RANK] = {u->b, u->s}, full[XFC_MAX_RANK] = {u->b, u->s};
+    xfc_int small[XFC_MAX_RANK] = {u->tokens.b, u->tokens.s}, full[XFC_MAX_RANK] = {u->tokens.b, u->tokens.s};
     uint32_t n = 2;
     p = (xfc_pieces){.rank = all.rank};
     for (uint32_t k = 0; k < all.n; k++) {

@@ -23,6 +23,11 @@
 #define FORBIDDEN (-9000.0)
 #define UNKNOWN 1e6
 
+/* An index symbol for a dim. */
+static xfc_int axis_of(xfc_ctx *c, xfc_int extent) {
+    return xfc_int_is(c, extent, 1) ? xfc_int_const(c, 0) : xfc_int_axis(c, "at", extent);
+}
+
 typedef struct {
     xfc_probe probe; /* first: hooks get at the rest */
     const xfc_unpad *u;
@@ -75,7 +80,7 @@ static int below_length(xfc_probe *p, xfc_int d) {
 static xfc_fact of_atom(const evaluator *ev, const xfc_value *v, const xfc_int *index) {
     const xfc_unpad *u = ev->u;
     xfc_token t;
-    if (!xfc_token_of_type(u, &v->type, &t)) return BAD;
+    if (!xfc_token_of_type(&u->tokens, &v->type, &t)) return BAD;
     if (t.has_b && !xfc_int_same(index[t.b_dim], ev->b)) return BAD;
     if (xfc_int_same(index[t.s_dim], ev->key)) return exactly(ev, v->type.dtype, ev->padding);
     bool at_query = xfc_int_known(ev->query) && xfc_int_same(index[t.s_dim], ev->query);
@@ -87,7 +92,7 @@ static xfc_fact of_softmax(evaluator *ev, const xfc_op *op, const xfc_int *index
     const xfc_value *x = op->in[0].value;
     uint32_t axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
     const xfc_fact weight = xfc_fact_between(0, 1);
-    if (!xfc_int_same(x->type.dim[axis], ev->u->s) || !xfc_int_same(index[axis], ev->key)) return weight;
+    if (!xfc_int_same(x->type.dim[axis], ev->u->tokens.s) || !xfc_int_same(index[axis], ev->key)) return weight;
     int64_t padding = ev->padding;
     xfc_fact at_padding = xfc_probe_at(&ev->probe, x, index);
     ev->padding = ev->u->inverted ? 0 : 1;
@@ -115,7 +120,7 @@ static xfc_int summed_axis(const evaluator *ev, const xfc_nest *nest, xfc_dtype 
     if (nest->stores[0].combine != XFC_S_ADD || !xfc_dtype_is_int(t) || xfc_dtype_bytes(t) < 4) return XFC_INT_NONE;
     for (uint32_t i = 0; i < nest->n_axes; i++) {
         if (nest->axes[i].kind == XFC_AXIS_PARALLEL) continue;
-        if (xfc_int_known(axis) || !xfc_int_same(nest->axes[i].extent, ev->u->s)) return XFC_INT_NONE;
+        if (xfc_int_known(axis) || !xfc_int_same(nest->axes[i].extent, ev->u->tokens.s)) return XFC_INT_NONE;
         axis = nest->axes[i].symbol;
     }
     return axis;
@@ -127,7 +132,7 @@ static xfc_fact sum_of(xfc_probe *p, xfc_frame *f) {
     const evaluator was = *ev;
     xfc_ctx *c = ev->u->ctx;
     xfc_dtype t = f->op->out[0].type.dtype;
-    xfc_int axis = summed_axis(ev, f->nest, t), others = xfc_int_sub(c, ev->u->s, ev->length),
+    xfc_int axis = summed_axis(ev, f->nest, t), others = xfc_int_sub(c, ev->u->tokens.s, ev->length),
             sum = xfc_int_const(c, 0);
     if (!xfc_int_known(axis)) return BAD;
     ev->key = axis;
@@ -149,7 +154,7 @@ static xfc_fact sum_of(xfc_probe *p, xfc_frame *f) {
 }
 
 static evaluator start(xfc_unpad *u, int64_t padding) {
-    if (!xfc_int_known(u->length)) u->length = xfc_int_let(u->ctx, "length", xfc_int_const(u->ctx, 0), u->s);
+    if (!xfc_int_known(u->length)) u->length = xfc_int_let(u->ctx, "length", xfc_int_const(u->ctx, 0), u->tokens.s);
     evaluator ev = {.probe = xfc_probe_new(u->g, u->pass->scratch), .u = u, .padding = padding, .length = u->length};
     ev.probe.assumes = XFC_PROBE_NO_WRAP;
     ev.probe.finite = UNKNOWN;
@@ -169,11 +174,11 @@ static xfc_fact term_at(evaluator *ev, const xfc_op *op, const xfc_token *q, con
     xfc_int at[4], full[4], index[XFC_MAX_RANK];
     for (uint32_t d = 0; d < 4; d++) {
         full[d] = d < 3 ? rows->dim[d] : op->in[1].value->type.dim[2];
-        at[d] = xfc_unpad_axis(u, full[d]);
+        at[d] = axis_of(u->ctx, full[d]);
     }
     ev->key = at[3];
     ev->query = at[2];
-    ev->b = xfc_token_sequence(u, q, rows, at);
+    ev->b = xfc_token_sequence(&u->tokens, q, rows, at);
     if (term->rank == 3) { /* dims 1 .. 3 are those of the sum */
         at[1] = xfc_int_add(c, xfc_int_mul(c, at[0], full[1]), at[1]);
         full[1] = xfc_int_mul(c, full[0], full[1]);
@@ -218,8 +223,8 @@ bool xfc_unpad_is_neutral(xfc_unpad *u, const xfc_op *op, const xfc_token *q, co
 
 static evaluator at_padding(xfc_unpad *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
     evaluator ev = start(u, u->inverted ? 1 : 0);
-    ev.b = xfc_token_sequence(u, t, type, index);
-    ev.key = xfc_token_position(u, t, type, index);
+    ev.b = xfc_token_sequence(&u->tokens, t, type, index);
+    ev.key = xfc_token_position(&u->tokens, t, type, index);
     return ev;
 }
 
@@ -250,7 +255,7 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
     if (op->code != XFC_OP_MUL && op->code != XFC_OP_SELECT) return XFC_DIRTY;
     const xfc_type *type = &op->out[0].type;
     xfc_int at[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < type->rank; d++) at[d] = xfc_unpad_axis(u, type->dim[d]);
+    for (uint32_t d = 0; d < type->rank; d++) at[d] = axis_of(u->ctx, type->dim[d]);
     evaluator ev = at_padding(u, out, type, at);
     *fill = 0;
     if (op->code == XFC_OP_SELECT) return cleansed_by_select(u, &ev, op, at, fill);
@@ -297,7 +302,7 @@ static bool sinks(xfc_unpad *u, const xfc_op *op) {
     const xfc_value *x = op->in[0].value;
     xfc_unpad_value *s = xfc_unpad_of(u, x);
     xfc_int at[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < x->type.rank; d++) at[d] = xfc_unpad_axis(u, x->type.dim[d]);
+    for (uint32_t d = 0; d < x->type.rank; d++) at[d] = axis_of(u->ctx, x->type.dim[d]);
     evaluator ev = at_padding(u, &s->token, &x->type, at);
     if (!is_number(&ev, of_softmax(&ev, op, at), 0)) return false;
     s->clean = true;

@@ -18,7 +18,7 @@ static bool any_tainted(xfc_unpad *u, const xfc_op *op) {
 
 static void set_source(xfc_unpad *u, const xfc_value *v) {
     xfc_unpad_value *s = xfc_unpad_of(u, v);
-    s->is_token = xfc_token_of_type(u, &v->type, &s->token);
+    s->is_token = xfc_token_of_type(&u->tokens, &v->type, &s->token);
 }
 
 /* --- attention --- */
@@ -28,7 +28,7 @@ static void set_source(xfc_unpad *u, const xfc_value *v) {
 static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     const xfc_type *rows = &op->in[0].value->type;
     xfc_int outer = XFC_INT_NONE;
-    if (q->has_b && (!xfc_int_exact(u->ctx, rows->dim[0], xfc_int_mul(u->ctx, u->b, q->b_inner), &outer) ||
+    if (q->has_b && (!xfc_int_exact(u->ctx, rows->dim[0], xfc_int_mul(u->ctx, u->tokens.b, q->b_inner), &outer) ||
                      !xfc_int_is(u->ctx, outer, 1)))
         return false;
     if (q->has_b && !xfc_int_is(u->ctx, q->b_inner, 1) && !xfc_int_is(u->ctx, rows->dim[1], 1)) return false;
@@ -36,7 +36,7 @@ static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
     const xfc_type *bias = &op->in[3].value->type;
     for (uint32_t d = 0; d < bias->rank; d++) {
         uint32_t to = d + 4 - bias->rank;
-        xfc_int full = to == 3 ? u->s : rows->dim[to];
+        xfc_int full = to == 3 ? u->tokens.s : rows->dim[to];
         if (!xfc_int_is(u->ctx, bias->dim[d], 1) && !xfc_int_same(bias->dim[d], full)) return false;
     }
     return true;
@@ -53,7 +53,8 @@ static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
     for (uint32_t i = 0; i < 3; i++) {
         const xfc_unpad_value *s = xfc_unpad_of(u, op->in[i].value);
         if (!s->is_token || s->token.s_dim != 2 || !xfc_int_is(u->ctx, s->token.s_inner, 1)) return false;
-        if (!xfc_int_same(op->in[i].value->type.dim[2], u->s) || (s->token.has_b && s->token.b_dim != 0)) return false;
+        if (!xfc_int_same(op->in[i].value->type.dim[2], u->tokens.s) || (s->token.has_b && s->token.b_dim != 0))
+            return false;
         if (i == 0) *q = s->token;
         if (!xfc_token_same(q, &s->token)) return false;
     }
@@ -123,10 +124,10 @@ static void visit_tokens(xfc_unpad *u, const xfc_op *op, xfc_token token, bool t
 /* Keeps tokens apart, and every operand can be packed. */
 static bool through(xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
     xfc_pieces p;
-    if (op->n_out != 1 || op->n_in > 16 || !xfc_token_through(u, op, in, out)) return false;
+    if (op->n_out != 1 || op->n_in > 16 || !xfc_token_through(&u->tokens, op, in, out)) return false;
     for (uint32_t i = 0; i < op->n_in; i++)
-        if (op->in[i].value && !xfc_token_split(u, &op->in[i].value->type, &in[i], &p)) return false;
-    return xfc_token_split(u, &op->out[0].type, out, &p);
+        if (op->in[i].value && !xfc_token_split(&u->tokens, &op->in[i].value->type, &in[i], &p)) return false;
+    return xfc_token_split(&u->tokens, &op->out[0].type, out, &p);
 }
 
 static void visit_op(xfc_unpad *u, const xfc_op *op) {
@@ -166,7 +167,7 @@ static void want(xfc_unpad *u, const xfc_op *op) {
             if (terms.term[i].kind != XFC_TERM_PLAIN) xfc_unpad_of(u, terms.term[i].value)->wanted = true;
         return;
     }
-    bool keeps = xfc_token_through(u, op, in, &out);
+    bool keeps = xfc_token_through(&u->tokens, op, in, &out);
     xfc_assert(keeps);
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!op->in[i].value) continue;

@@ -76,7 +76,7 @@ static xfc_pieces twin_pieces(const maker *m, const xfc_pieces *p, uint32_t whic
 
 static xfc_pieces split(const maker *m, const xfc_type *type, const xfc_token *t) {
     xfc_pieces p;
-    bool ok = xfc_token_split(m->u, type, t, &p);
+    bool ok = xfc_token_split(&m->u->tokens, type, t, &p);
     xfc_assert(ok); /* the region's walk asked before */
     return p;
 }
@@ -117,7 +117,7 @@ static xfc_value *fewer_sequences(maker *m, xfc_builder *b, xfc_value *x, uint32
     uint32_t rank = x->type.rank;
     bool map = op && xfc_op_has(op, XFC_MAP) && op->n_in > 0 && op->n_in <= 3;
     bool view = op && (op->code == XFC_OP_RESHAPE || op->code == XFC_OP_EXPAND);
-    if (view) view = op->in[0].value->type.rank > 0 && xfc_int_same(op->in[0].value->type.dim[0], m->u->b);
+    if (view) view = op->in[0].value->type.rank > 0 && xfc_int_same(op->in[0].value->type.dim[0], m->u->tokens.b);
     if (view && op->code == XFC_OP_EXPAND) view = op->in[0].value->type.rank == rank;
     if (depth == 0 || (!map && !view)) return first_rows(b, x, m->b2);
     for (uint32_t i = 0; i < op->n_in; i++) {
@@ -166,7 +166,7 @@ static xfc_value *enter(maker *m, xfc_builder *b, xfc_value *x, const xfc_token 
         dims_of(m->ctx, &q, dim);
         return xfc_b_expand(b, xfc_b_scalar_f(b, x->type.dtype, equal), dim, q.rank);
     }
-    if (which == XFC_PADDED && t->b_dim == 0 && xfc_int_same(x->type.dim[0], m->u->b)) {
+    if (which == XFC_PADDED && t->b_dim == 0 && xfc_int_same(x->type.dim[0], m->u->tokens.b)) {
         xfc_value *few = fewer_sequences(m, b, x, SLICE_DEPTH);
         xfc_int dim[XFC_MAX_RANK];
         dims_of(m->ctx, &q, dim);
@@ -201,7 +201,7 @@ static xfc_value *twin_of_op(maker *m, xfc_op *op, uint32_t which) {
     xfc_int dim[XFC_MAX_RANK];
     xfc_attr attr[XFC_K_COUNT];
     uint32_t rank = op->out[0].type.rank;
-    if (!xfc_token_through(m->u, op, in, &out)) return NULL;
+    if (!xfc_token_through(&m->u->tokens, op, in, &out)) return NULL;
     for (uint32_t i = 0; i < op->n_in; i++) {
         v[i] = op->in[i].value ? operand(m, &b, op->in[i].value, &in[i], which) : NULL;
         if (op->in[i].value && !v[i]) return NULL;
@@ -223,15 +223,17 @@ static xfc_value *twin_of_op(maker *m, xfc_op *op, uint32_t which) {
 static xfc_value *plain_bias(maker *m, xfc_builder *b, const xfc_unpad_term *t, xfc_int heads) {
     xfc_value *bias = t->value;
     const xfc_type *type = &bias->type;
-    bool joined = type->rank == t->rank && !xfc_int_is(m->ctx, type->dim[0], 1) && !xfc_int_same(type->dim[0], m->u->b);
+    bool joined =
+        type->rank == t->rank && !xfc_int_is(m->ctx, type->dim[0], 1) && !xfc_int_same(type->dim[0], m->u->tokens.b);
     if (t->rank == 3 && type->rank == 3) {
         xfc_int one = xfc_int_const(m->ctx, 1);
-        const xfc_int dim[4] = {joined ? m->u->b : type->dim[0], joined ? heads : one, type->dim[1], type->dim[2]};
+        const xfc_int dim[4] = {joined ? m->u->tokens.b : type->dim[0], joined ? heads : one, type->dim[1],
+                                type->dim[2]};
         bias = xfc_b_reshape(b, bias, dim, 4);
     }
     bias = bias ? xfc_unpad_residual(m->u, b, bias) : NULL;
     if (!bias || t->rank == 3 || !joined) return bias;
-    const xfc_int dim[4] = {m->u->b, heads, bias->type.dim[2], bias->type.dim[3]};
+    const xfc_int dim[4] = {m->u->tokens.b, heads, bias->type.dim[2], bias->type.dim[3]};
     return xfc_b_reshape(b, bias, dim, 4);
 }
 
@@ -272,7 +274,7 @@ static xfc_value *packed_attention(maker *m, xfc_op *op) {
     }
     if (!packed_bias(m, &b, op, q, in[0]->type.dim[0], in + 6)) return NULL;
     while (!in[n - 1]) n--;
-    xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &m->u->s, 1),
+    xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &m->u->tokens.s, 1),
                         xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, 1)};
     xfc_value *r =
@@ -286,7 +288,7 @@ static xfc_value *packed_attention(maker *m, xfc_op *op) {
 static xfc_token sequences_of(const maker *m, const xfc_value *v, uint32_t rank) {
     xfc_token t = {.s_dim = UINT8_MAX, .b_inner = xfc_int_const(m->ctx, 1)}; /* the padded twin keeps all positions */
     t.has_b = v->type.rank == rank && !xfc_int_is(m->ctx, v->type.dim[0], 1) &&
-              xfc_int_exact(m->ctx, v->type.dim[0], m->u->b, &t.b_inner);
+              xfc_int_exact(m->ctx, v->type.dim[0], m->u->tokens.b, &t.b_inner);
     return t;
 }
 
@@ -385,7 +387,7 @@ static bool make_exits(maker *m, xfc_op *op) {
 static xfc_value *mask_of(maker *m, xfc_builder *b) {
     xfc_unpad *u = m->u;
     xfc_token t;
-    bool ok = xfc_token_of_type(u, &u->atom->type, &t);
+    bool ok = xfc_token_of_type(&u->tokens, &u->atom->type, &t);
     xfc_assert(ok);
     xfc_pieces p = split(m, &u->atom->type, &t);
     xfc_value *mask = to_front(b, (xfc_value *)(uintptr_t)u->atom, &p);
@@ -401,8 +403,8 @@ static bool make_prologue(maker *m) {
     xfc_ctx *c = m->ctx;
     xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = u->g->source};
     xfc_builder b = {.graph = u->g, .before = m->anchor, .loc = loc};
-    xfc_int zero = xfc_int_const(c, 0), all = xfc_int_mul(c, u->b, u->s);
-    xfc_int blocks = xfc_int_mul(c, u->b, xfc_int_ceildiv(c, u->s, xfc_int_const(c, TASK_ROWS)));
+    xfc_int zero = xfc_int_const(c, 0), all = xfc_int_mul(c, u->tokens.b, u->tokens.s);
+    xfc_int blocks = xfc_int_mul(c, u->tokens.b, xfc_int_ceildiv(c, u->tokens.s, xfc_int_const(c, TASK_ROWS)));
     xfc_value *mask = mask_of(m, &b);
     xfc_ragged r;
     if (mask) mask = xfc_unpad_guarded(u, &b, mask);
@@ -411,14 +413,14 @@ static bool make_prologue(maker *m) {
     m->t = xfc_int_let(c, "T", zero, xfc_int_known(packed) ? xfc_int_min(c, all, packed) : all);
     m->n_tasks = xfc_int_let(c, "N", zero, blocks);
     xfc_int no_token = xfc_int_max(c, xfc_int_sub(c, xfc_int_const(c, 1), m->t), zero);
-    m->b2 = xfc_int_let(c, "B2", zero, xfc_int_mul(c, u->b, no_token)); /* one program or the other */
+    m->b2 = xfc_int_let(c, "B2", zero, xfc_int_mul(c, u->tokens.b, no_token)); /* one program or the other */
     if (!xfc_b_define(&b, r.counts, (xfc_int[]){m->t, m->n_tasks, m->b2}, 3)) return false;
     m->cu = r.cu;
     m->tok = first_rows(&b, r.tok, m->t);
     m->inv = r.inv;
     m->tasks = first_rows(&b, r.tasks, m->n_tasks);
     if (!m->tok || !m->tasks) return false;
-    xfc_value *s = xfc_b_cast(&b, xfc_b_dims(&b, &u->s, -1), XFC_I32);
+    xfc_value *s = xfc_b_cast(&b, xfc_b_dims(&b, &u->tokens.s, -1), XFC_I32);
     m->pos = xfc_b_binary(&b, XFC_OP_MOD, m->tok, s);
     m->seq = xfc_b_binary(&b, XFC_OP_DIV, m->tok, s);
     /* run_packed checks its sequences itself, but not what else a guard asks of them. */

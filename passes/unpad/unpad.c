@@ -23,6 +23,16 @@ void xfc_unpad_refuse(xfc_unpad *u, const xfc_op *op, const char *why) {
     u->reason[u->n_refusals++] = why;
 }
 
+static const xfc_token *token_of(const xfc_tokens *t, const xfc_value *v, bool *bound) {
+    const xfc_unpad_value *state = xfc_unpad_of((const xfc_unpad *)t, v);
+    *bound = state->tainted;
+    return state->is_token ? &state->token : NULL;
+}
+
+xfc_tokens xfc_unpad_tokens(xfc_pass *p, xfc_int b, xfc_int s) {
+    return (xfc_tokens){.graph = p->graph, .scratch = p->scratch, .b = b, .s = s, .of = token_of};
+}
+
 static uint32_t find_atoms(xfc_pass *p, xfc_unpad_atom *all, uint32_t *n_attentions) {
     uint32_t n = 0;
     xfc_foreach_op(op, p->graph) {
@@ -105,9 +115,12 @@ bool xfc_unpad_pass(xfc_pass *p) {
     bool one_sequence = false;
     xfc_unpad best = {0};
     for (uint32_t i = 0; i < n; i++) {
-        xfc_unpad u = {
-            .pass = p, .g = p->graph, .ctx = p->graph->ctx, .atom = atom[i].atom, .b = atom[i].b, .s = atom[i].s};
-        if (xfc_int_is(u.ctx, u.b, 1)) {
+        xfc_unpad u = {.pass = p,
+                       .g = p->graph,
+                       .ctx = p->graph->ctx,
+                       .atom = atom[i].atom,
+                       .tokens = xfc_unpad_tokens(p, atom[i].b, atom[i].s)};
+        if (xfc_int_is(u.ctx, u.tokens.b, 1)) {
             one_sequence = true;
             continue;
         }

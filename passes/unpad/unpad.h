@@ -1,20 +1,13 @@
 /* unpad.h - the parts of the unpad pass (see unpad.c for the idea).
  *
- * A padded tensor of B sequences and S positions holds its tokens at dims that are products with B and S among their
- * factors. xfc_token says where; everything else (which ops keep tokens apart, how a value is packed, what its packed
- * twin's dims are) follows from it and from the index maps of the ops.
+ * A padded tensor of B sequences and S positions holds its tokens somewhere in its dims: passes/tokens.h. How a value
+ * is packed and what its packed twin's dims are follows from it.
  */
 #ifndef XFC_UNPAD_H
 #define XFC_UNPAD_H
 #include "ir/build.h"
 #include "passes/rewrite/rewrite.h"
-
-/* Dim b_dim is outer * B * b_inner, the sequence number being its middle digit; s_dim likewise for the position. */
-typedef struct {
-    bool has_b, has_s;
-    uint8_t b_dim, s_dim;
-    xfc_int b_inner, s_inner;
-} xfc_token;
+#include "passes/tokens.h"
 
 enum {
     XFC_PACKED,
@@ -36,10 +29,10 @@ typedef struct {
 } xfc_unpad_value;
 
 typedef struct {
+    xfc_tokens tokens; /* b and s: extents of the padded mask */
     xfc_pass *pass;
     xfc_graph *g;
     xfc_ctx *ctx;
-    xfc_int b, s;           /* extents of the padded mask */
     const xfc_value *atom;  /* [b, s] in its dims: 0 or 1, tells real tokens from padding */
     bool inverted;          /* 1 means padding */
     bool first;             /* some exit reads position 0: every sequence must have it */
@@ -55,40 +48,8 @@ typedef struct {
 
 static inline xfc_unpad_value *xfc_unpad_of(const xfc_unpad *u, const xfc_value *v) { return &u->value[v->id]; }
 void xfc_unpad_refuse(xfc_unpad *, const xfc_op *, const char *why); /* why: a literal */
-
-/* --- unpad/token.c --- */
-/* The factors of a type's dims, outermost first: at most one B, one S, and what else is there (without ones). */
-typedef enum { XFC_PIECE_B, XFC_PIECE_S, XFC_PIECE_OTHER } xfc_piece_kind;
-typedef struct {
-    xfc_piece_kind kind;
-    uint32_t dim; /* which it is a factor of */
-    xfc_int size;
-} xfc_piece;
-typedef struct {
-    uint32_t n, rank;
-    xfc_piece piece[2 * XFC_MAX_RANK];
-} xfc_pieces;
-/* False if they cannot be told apart, or are too many for a tensor of their own. */
-bool xfc_token_split(const xfc_unpad *, const xfc_type *, const xfc_token *, xfc_pieces *);
-/* Sequence number and position of the element at an index. NONE where the token has no such factor. */
-xfc_int xfc_token_sequence(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
-xfc_int xfc_token_position(const xfc_unpad *, const xfc_token *, const xfc_type *, const xfc_int *index);
-/* An index symbol for a dim. */
-xfc_int xfc_unpad_axis(const xfc_unpad *, xfc_int extent);
-/* Does it neither reduce nor scan? */
-static inline bool xfc_unpad_is_parallel(const xfc_nest *nest) {
-    for (uint32_t i = 0; i < nest->n_axes; i++)
-        if (nest->axes[i].kind != XFC_AXIS_PARALLEL) return false;
-    return true;
-}
-/* A value whose dims name B and S once each, as themselves. */
-bool xfc_token_of_type(const xfc_unpad *, const xfc_type *, xfc_token *);
-/* Every output element depends, of token operands, on elements of its own token alone: then the output's token, and for
- * each operand where tokens stand in it (has_b and has_s both false: the operand is the same for all). */
-bool xfc_token_through(const xfc_unpad *, const xfc_op *, xfc_token *in, xfc_token *out);
-bool xfc_token_same(const xfc_token *, const xfc_token *);
-/* Which position do all reads of operand i's tokens have? A constant, or NONE. Reads must keep sequences apart. */
-xfc_int xfc_token_read_position(const xfc_unpad *, const xfc_op *, uint32_t i);
+/* What stands in values is looked up in the xfc_unpad of which it is the first member. */
+xfc_tokens xfc_unpad_tokens(xfc_pass *, xfc_int b, xfc_int s);
 
 /* --- unpad/atom.c --- */
 /* Values that may tell padding in a bias: up to n, nearest first. b and s are their extents. */

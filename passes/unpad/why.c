@@ -26,9 +26,11 @@ static const xfc_value *input_above(search *f, const xfc_value *v) {
 
 /* Is padding masked, among keys that are not the queries? */
 static bool masks_keys(xfc_pass *p, const xfc_op *attention, const xfc_unpad_atom *a) {
-    xfc_unpad u = {.pass = p, .g = p->graph, .ctx = p->graph->ctx, .atom = a->atom, .b = a->b, .s = a->s};
+    xfc_unpad u = {
+        .pass = p, .g = p->graph, .ctx = p->graph->ctx, .atom = a->atom, .tokens = xfc_unpad_tokens(p, a->b, a->s)};
     xfc_token keys;
-    return xfc_token_of_type(&u, &attention->in[1].value->type, &keys) && xfc_unpad_masks_keys(&u, attention, &keys);
+    return xfc_token_of_type(&u.tokens, &attention->in[1].value->type, &keys) &&
+           xfc_unpad_masks_keys(&u, attention, &keys);
 }
 
 /* from: what tells most about the bias. */

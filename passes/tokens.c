@@ -1,34 +1,34 @@
-/* token.c - where tokens stand in a value, and which ops keep them apart.
+/* tokens.c - where tokens stand in a value, and which ops keep them apart.
  *
  * An op keeps tokens apart if the index maps of its nest say so: each read of a token operand, at the index of an
  * output element, has the sequence number and position of that output element. That covers element-wise ops, views that
  * split, merge and permute dims, gathers of table rows, reductions and products over channels without naming any.
  * Composite rows (linear, norms, softmax) say by their trait that they act on rows, or on each element (gelu).
  */
+#include "passes/tokens.h"
 #include "ir/probe.h"
-#include "passes/unpad/unpad.h"
 
 /* --- the factors of dims --- */
 
-static bool push_piece(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t dim, xfc_int size) {
-    if (kind == XFC_PIECE_OTHER && xfc_int_is(u->ctx, size, 1)) return true;
+static bool push_piece(const xfc_tokens *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t dim, xfc_int size) {
+    if (kind == XFC_PIECE_OTHER && xfc_int_is(u->graph->ctx, size, 1)) return true;
     if (p->n == XFC_COUNT(p->piece)) return false;
     p->piece[p->n++] = (xfc_piece){kind, dim, size};
     return true;
 }
 
 /* dim = outer * size * inner, the middle one of this kind; *inner is left for more. */
-static bool split_outer(const xfc_unpad *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t d, xfc_int dim, xfc_int size,
+static bool split_outer(const xfc_tokens *u, xfc_pieces *p, xfc_piece_kind kind, uint32_t d, xfc_int dim, xfc_int size,
                         xfc_int inner) {
     xfc_int outer;
-    return xfc_int_exact(u->ctx, dim, xfc_int_mul(u->ctx, size, inner), &outer) &&
+    return xfc_int_exact(u->graph->ctx, dim, xfc_int_mul(u->graph->ctx, size, inner), &outer) &&
            push_piece(u, p, XFC_PIECE_OTHER, d, outer) && push_piece(u, p, kind, d, size);
 }
 
-static bool split_dim(const xfc_unpad *u, const xfc_token *t, xfc_pieces *p, uint32_t d, xfc_int dim) {
+static bool split_dim(const xfc_tokens *u, const xfc_token *t, xfc_pieces *p, uint32_t d, xfc_int dim) {
     xfc_int rest;
     bool b = t->has_b && t->b_dim == d, s = t->has_s && t->s_dim == d;
-    if (b && s && xfc_int_exact(u->ctx, t->b_inner, xfc_int_mul(u->ctx, u->s, t->s_inner), &rest))
+    if (b && s && xfc_int_exact(u->graph->ctx, t->b_inner, xfc_int_mul(u->graph->ctx, u->s, t->s_inner), &rest))
         return split_outer(u, p, XFC_PIECE_B, d, dim, u->b, t->b_inner) &&
                split_outer(u, p, XFC_PIECE_S, d, t->b_inner, u->s, t->s_inner) &&
                push_piece(u, p, XFC_PIECE_OTHER, d, t->s_inner);
@@ -46,7 +46,7 @@ static bool split_dim(const xfc_unpad *u, const xfc_token *t, xfc_pieces *p, uin
     return push_piece(u, p, XFC_PIECE_OTHER, d, dim);
 }
 
-bool xfc_token_split(const xfc_unpad *u, const xfc_type *type, const xfc_token *t, xfc_pieces *p) {
+bool xfc_token_split(const xfc_tokens *u, const xfc_type *type, const xfc_token *t, xfc_pieces *p) {
     *p = (xfc_pieces){.rank = type->rank};
     for (uint32_t d = 0; d < type->rank; d++)
         if (!split_dim(u, t, p, d, type->dim[d])) return false;
@@ -61,14 +61,14 @@ static xfc_int digit(xfc_ctx *c, xfc_int e, xfc_int extent, xfc_int inner, xfc_i
     return xfc_int_same(extent, xfc_int_mul(c, size, inner)) ? e : xfc_int_mod(c, e, size);
 }
 
-xfc_int xfc_token_sequence(const xfc_unpad *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
+xfc_int xfc_token_sequence(const xfc_tokens *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
     if (!t->has_b) return XFC_INT_NONE;
-    return digit(u->ctx, index[t->b_dim], type->dim[t->b_dim], t->b_inner, u->b);
+    return digit(u->graph->ctx, index[t->b_dim], type->dim[t->b_dim], t->b_inner, u->b);
 }
 
-xfc_int xfc_token_position(const xfc_unpad *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
+xfc_int xfc_token_position(const xfc_tokens *u, const xfc_token *t, const xfc_type *type, const xfc_int *index) {
     if (!t->has_s) return XFC_INT_NONE;
-    return digit(u->ctx, index[t->s_dim], type->dim[t->s_dim], t->s_inner, u->s);
+    return digit(u->graph->ctx, index[t->s_dim], type->dim[t->s_dim], t->s_inner, u->s);
 }
 
 /* e = k * axis + r with 0 <= r < k: dividing by a multiple of k is dividing axis by the rest of it. */
@@ -106,9 +106,9 @@ static bool place_of(xfc_ctx *c, xfc_int e, xfc_int size, const xfc_type *type, 
     return false;
 }
 
-bool xfc_token_of_type(const xfc_unpad *u, const xfc_type *type, xfc_token *out) {
+bool xfc_token_of_type(const xfc_tokens *u, const xfc_type *type, xfc_token *out) {
     uint32_t n_b = 0, n_s = 0;
-    *out = (xfc_token){.b_inner = xfc_int_const(u->ctx, 1), .s_inner = xfc_int_const(u->ctx, 1)};
+    *out = (xfc_token){.b_inner = xfc_int_const(u->graph->ctx, 1), .s_inner = xfc_int_const(u->graph->ctx, 1)};
     for (uint32_t d = 0; d < type->rank; d++) {
         if (n_b == 0 && xfc_int_same(type->dim[d], u->b) && ++n_b) {
             out->b_dim = (uint8_t)d;
@@ -132,26 +132,23 @@ bool xfc_token_same(const xfc_token *a, const xfc_token *b) {
 /* --- through an op --- */
 
 typedef struct {
-    const xfc_unpad *u;
+    const xfc_tokens *u;
     const xfc_op *op;
     const xfc_nest *nest;
     const xfc_type *type; /* of the output */
     xfc_int axis[XFC_MAX_RANK];
 } reader;
 
-xfc_int xfc_unpad_axis(const xfc_unpad *u, xfc_int extent) {
-    return xfc_int_is(u->ctx, extent, 1) ? xfc_int_const(u->ctx, 0) : xfc_int_axis(u->ctx, "at", extent);
-}
-
 /* The op's nest, if it has exactly one store, to the output's own index. */
 static bool open_nest(reader *r) {
     const xfc_op *op = r->op;
-    if (op->n_out != 1 || !(r->nest = xfc_nest_of(op, r->u->pass->scratch))) return false;
+    if (op->n_out != 1 || !(r->nest = xfc_nest_of(op, r->u->scratch))) return false;
     r->type = &op->out[0].type;
     if (r->nest->n_stores != 1 || r->nest->stores[0].to.rank != r->type->rank) return false;
     for (uint32_t d = 0; d < r->type->rank; d++) {
         r->axis[d] = r->nest->stores[0].to.index[d];
-        if (!xfc_int_value(r->u->ctx, r->axis[d], NULL) && xfc_int_look(r->u->ctx, r->axis[d])->kind != XFC_INT_SYMBOL)
+        if (!xfc_int_value(r->u->graph->ctx, r->axis[d], NULL) &&
+            xfc_int_look(r->u->graph->ctx, r->axis[d])->kind != XFC_INT_SYMBOL)
             return false;
     }
     return true;
@@ -164,7 +161,7 @@ static bool takes_from(const reader *r, uint32_t load, uint32_t operand) {
 
 /* The output's token as reads of operand i at token t demand it. */
 static bool derive(const reader *r, uint32_t i, const xfc_token *t, xfc_token *out) {
-    const xfc_unpad *u = r->u;
+    const xfc_tokens *u = r->u;
     const xfc_type *type = &r->op->in[i].value->type;
     bool any = false;
     for (uint32_t k = 0; k < r->nest->n_body; k++) {
@@ -172,9 +169,9 @@ static bool derive(const reader *r, uint32_t i, const xfc_token *t, xfc_token *o
         const xfc_int *index = r->nest->body[k].u.access->index;
         xfc_token found = {.has_b = t->has_b, .has_s = true};
         xfc_int s = xfc_token_position(u, t, type, index);
-        if (!place_of(u->ctx, s, u->s, r->type, r->axis, &found.s_dim, &found.s_inner)) return false;
+        if (!place_of(u->graph->ctx, s, u->s, r->type, r->axis, &found.s_dim, &found.s_inner)) return false;
         xfc_int b = xfc_token_sequence(u, t, type, index);
-        if (t->has_b && !place_of(u->ctx, b, u->b, r->type, r->axis, &found.b_dim, &found.b_inner)) return false;
+        if (t->has_b && !place_of(u->graph->ctx, b, u->b, r->type, r->axis, &found.b_dim, &found.b_inner)) return false;
         if (any && !xfc_token_same(&found, out)) return false;
         *out = found;
         any = true;
@@ -185,7 +182,7 @@ static bool derive(const reader *r, uint32_t i, const xfc_token *t, xfc_token *o
 /* Where in operand i the output's tokens stand: its dims that are read at a token axis of the output must be that axis,
  * whole. */
 static bool align(const reader *r, uint32_t i, const xfc_token *out, xfc_token *t) {
-    const xfc_ctx *c = r->u->ctx;
+    const xfc_ctx *c = r->u->graph->ctx;
     const xfc_type *type = &r->op->in[i].value->type;
     bool any = false;
     *t = (xfc_token){.b_inner = out->b_inner, .s_inner = out->s_inner};
@@ -219,28 +216,32 @@ static bool align(const reader *r, uint32_t i, const xfc_token *out, xfc_token *
 }
 
 /* Composite rows of operand 0: tokens must stand in front of the axes they act on. */
-static bool through_rows(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+static bool through_rows(const xfc_tokens *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
     const xfc_value *x = op->in[0].value;
-    const xfc_unpad_value *state = xfc_unpad_of(u, x);
-    if (!state->is_token) return false;
-    uint32_t rank = x->type.rank, most = state->token.s_dim;
+    bool bound;
+    const xfc_token *token = u->of(u, x, &bound);
+    if (!token) return false;
+    uint32_t rank = x->type.rank, most = token->s_dim;
     int64_t axis = xfc_op_attr(op, XFC_K_AXIS) ? xfc_op_int(op, XFC_K_AXIS, 0) : (int64_t)rank - 1;
-    if (state->token.has_b && state->token.b_dim > most) most = state->token.b_dim;
+    if (token->has_b && token->b_dim > most) most = token->b_dim;
     if ((int64_t)most >= axis) return false;
     for (uint32_t i = 1; i < op->n_in; i++) {
         in[i] = (xfc_token){0};
-        if (op->in[i].value && xfc_unpad_of(u, op->in[i].value)->tainted) return false;
+        if (!op->in[i].value) continue;
+        (void)u->of(u, op->in[i].value, &bound);
+        if (bound) return false;
         bool is_weight = op->code == XFC_OP_LINEAR && i == 1;
-        if (op->in[i].value && !is_weight && op->in[i].value->type.rank > rank - 1 - most) return false;
+        if (!is_weight && op->in[i].value->type.rank > rank - 1 - most) return false;
     }
-    in[0] = *out = state->token;
+    in[0] = *out = *token;
     return true;
 }
 
-static bool through_each(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
-    const xfc_unpad_value *state = xfc_unpad_of(u, op->in[0].value);
-    in[0] = *out = state->token;
-    return state->is_token;
+static bool through_each(const xfc_tokens *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+    bool bound;
+    const xfc_token *token = u->of(u, op->in[0].value, &bound);
+    if (token) in[0] = *out = *token;
+    return token != NULL;
 }
 
 /* Cumulative ops read their own results of other tokens. */
@@ -250,27 +251,35 @@ static bool is_parallel(const reader *r, uint32_t dim) {
     return true;
 }
 
-bool xfc_token_through(const xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
+/* The first operand with tokens; one whose tokens are bound goes first. */
+static const xfc_token *find_primary(const xfc_tokens *u, const xfc_op *op, uint32_t *primary) {
+    const xfc_token *first = NULL;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        bool bound = false;
+        const xfc_token *token = op->in[i].value ? u->of(u, op->in[i].value, &bound) : NULL;
+        if (!token || (first && !bound)) continue;
+        first = token;
+        *primary = i;
+        if (bound) break;
+    }
+    return first;
+}
+
+bool xfc_token_through(const xfc_tokens *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
     reader r = {.u = u, .op = op};
-    uint32_t primary = UINT32_MAX;
+    uint32_t primary;
     if (xfc_op_has(op, XFC_EACH)) return through_each(u, op, in, out);
     if (xfc_op_has(op, XFC_ROWWISE)) return through_rows(u, op, in, out);
-    for (uint32_t i = 0; i < op->n_in; i++) {
-        const xfc_unpad_value *state = op->in[i].value ? xfc_unpad_of(u, op->in[i].value) : NULL;
-        if (!state || !state->is_token) continue;
-        if (primary == UINT32_MAX || (state->tainted && !xfc_unpad_of(u, op->in[primary].value)->tainted)) primary = i;
-    }
-    if (primary == UINT32_MAX || !open_nest(&r)) return false;
-    if (!derive(&r, primary, &xfc_unpad_of(u, op->in[primary].value)->token, out)) return false;
+    const xfc_token *from = find_primary(u, op, &primary);
+    if (!from || !open_nest(&r) || !derive(&r, primary, from, out)) return false;
     if (!is_parallel(&r, out->s_dim) || (out->has_b && !is_parallel(&r, out->b_dim))) return false;
+    in[primary] = *from;
     for (uint32_t i = 0; i < op->n_in; i++) {
-        if (!op->in[i].value) continue;
-        const xfc_unpad_value *state = xfc_unpad_of(u, op->in[i].value);
-        if (i == primary)
-            in[i] = state->token;
-        else if (!align(&r, i, out, &in[i]))
-            return false;
-        if (i != primary && state->tainted && !xfc_token_same(&in[i], &state->token)) return false;
+        if (!op->in[i].value || i == primary) continue;
+        if (!align(&r, i, out, &in[i])) return false;
+        bool bound;
+        const xfc_token nowhere = {0}, *token = u->of(u, op->in[i].value, &bound);
+        if (bound && !xfc_token_same(&in[i], token ? token : &nowhere)) return false;
     }
     return true;
 }
@@ -280,12 +289,14 @@ static xfc_fact integer_at(xfc_probe *p, const xfc_value *v, const xfc_int *inde
     return xfc_dtype_is_int(v->type.dtype) ? xfc_probe_through(p, v, index) : xfc_fact_unknown(p, v->type.dtype);
 }
 
-xfc_int xfc_token_read_position(const xfc_unpad *u, const xfc_op *op, uint32_t i) {
+xfc_int xfc_token_read_position(const xfc_tokens *u, const xfc_op *op, uint32_t i) {
     const xfc_value *v = op->in[i].value;
-    xfc_probe p = xfc_probe_new(u->g, u->pass->scratch);
+    bool bound;
+    const xfc_token *token = u->of(u, v, &bound);
+    xfc_probe p = xfc_probe_new(u->graph, u->scratch);
     xfc_frame *f = xfc_probe_open(&p, op);
     xfc_int at = XFC_INT_NONE, index[XFC_MAX_RANK];
-    if (!f) return XFC_INT_NONE;
+    if (!f || !token) return XFC_INT_NONE;
     p.assumes = XFC_PROBE_NO_WRAP;
     p.at = integer_at;
     (void)xfc_probe_body(&p, f); /* lets that are read from constants become numbers */
@@ -293,10 +304,10 @@ xfc_int xfc_token_read_position(const xfc_unpad *u, const xfc_op *op, uint32_t i
         const xfc_scalar *read = &f->nest->body[k];
         if (read->op != XFC_S_LOAD || xfc_nest_operand(op, read->u.access->buffer) != i) continue;
         for (uint32_t d = 0; d < v->type.rank; d++) index[d] = xfc_probe_bound(&p, f, read->u.access->index[d]);
-        xfc_int s = xfc_token_position(u, &xfc_unpad_of(u, v)->token, &v->type, index);
+        xfc_int s = xfc_token_position(u, token, &v->type, index);
         int64_t lo, hi;
-        xfc_int_range(u->ctx, s, &lo, &hi);
-        s = xfc_int_const(u->ctx, lo);
+        xfc_int_range(u->graph->ctx, s, &lo, &hi);
+        s = xfc_int_const(u->graph->ctx, lo);
         if (lo != hi || (xfc_int_known(at) && !xfc_int_same(s, at))) return XFC_INT_NONE;
         at = s;
     }
