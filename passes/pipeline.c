@@ -28,13 +28,14 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
 #undef XFC_PASS
 };
 
-/* Why this order. Constants first, since every pattern asks for them; views before raise, so that an Expand between an
- * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; merge
- * wants linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
+/* Why this order. Factors before the first fold, which would multiply them; constants then, since every pattern asks
+ * for them; views before raise, so that an Expand between an
+ * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; sparse
+ * and merge want linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
  * attention whole and every constant folded; what merge and legalize built is folded, merged and shared again. layout
  * leaves pack ops on weights: shared, then folded; a table among them is dead by then. */
 #define RAISING                                                                                                        \
-    "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,"                                    \
+    "factors,fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,sparse,merge,fold,cse,dce,"                     \
     "pre-crmsnorm,pre-rmsnorm,unpad,"
 #define LOWERING                                                                                                       \
     "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"

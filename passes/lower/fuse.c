@@ -2,7 +2,7 @@
  *
  * Inline: a producer that computes each element once moves into the loads of its consumer, when it only moves elements,
  * or when that consumer is its only user and reads every element once, or fewer than there are.
- * Epilogue: an element-wise consumer of a contraction or of attention moves into the nest that stores the result.
+ * Epilogue: an element-wise consumer of a product or of attention moves into the nest that stores the result.
  * Rows (fuse_rows.c): kernels over the same rows share their outer axes, and what passes between them becomes a
  * temporary.
  *
@@ -137,15 +137,12 @@ static bool same_dims(const xfc_type *a, const xfc_type *b) {
     return true;
 }
 
-static bool has_tile(const xfc_kernel *k) {
-    for (uint32_t s = 0; s < k->n_steps; s++)
-        if (k->steps[s].kind == XFC_STEP_TILE) return true;
-    return false;
-}
+/* Made block by block: what its last nest stores stands in a temporary of the task. */
+static bool has_blocks(const xfc_kernel *k) { return k->n_axes > 0 && k->n_steps > 1; }
 
 /* The map kernel that can move into op's last nest: the only user of its only output. */
 static xfc_op *epilogue_of(xfc_op *op) {
-    if (op->code != XFC_OP_KERNEL || op->kernel->n_out != 1 || !has_tile(op->kernel)) return NULL;
+    if (op->code != XFC_OP_KERNEL || op->kernel->n_out != 1 || !has_blocks(op->kernel)) return NULL;
     const xfc_step *last = &op->kernel->steps[op->kernel->n_steps - 1];
     if (last->kind != XFC_STEP_NEST || last->u.nest->n_stores != 1) return NULL;
     xfc_op *user = xfc_only_user(&op->out[0]);

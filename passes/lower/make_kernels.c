@@ -209,8 +209,9 @@ static xfc_op *convert(xfc_pass *p, xfc_op *op) {
         made = is_attention(op->code) ? xfc_kernel_attention(p, op) : xfc_kernel_contract(p, op);
     else if (packs_for_tiles(p, op))
         made = xfc_kernel_pack(p, op);
-    else
-        p->status = nest_kernel(op);
+    else if (op->code == XFC_OP_MATMUL_SPARSE)
+        made = xfc_kernel_sparse(p, op);
+    if (!made) p->status = nest_kernel(op);
     return made ? made->next : next;
 }
 

@@ -25,6 +25,7 @@ xfc_rows xfc_tile_rows(xfc_ctx *, xfc_value *, const xfc_int *index, xfc_int row
 
 xfc_op *xfc_kernel_contract(xfc_pass *, xfc_op *);  /* matmul_packed */
 xfc_op *xfc_kernel_attention(xfc_pass *, xfc_op *); /* attention_packed, attention_ragged_packed */
+xfc_op *xfc_kernel_sparse(xfc_pass *, xfc_op *);    /* matmul_sparse; NULL: not one of these */
 xfc_op *xfc_kernel_pack(xfc_pass *, xfc_op *);      /* pack with batch dims, pack_ragged, for tiles */
 
 /* Lets of a kernel over ragged sequences: the sequence's first row, and how many rows it has (at most size). rows:

@@ -119,6 +119,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_CUMSUM] = make_cumsum,
     [XFC_OP_MATMUL] = make_matmul,
     [XFC_OP_MATMUL_PACKED] = make_matmul_packed,
+    [XFC_OP_MATMUL_SPARSE] = make_sparse,
     [XFC_OP_LINEAR] = make_linear,
     [XFC_OP_SOFTMAX] = make_along,
     [XFC_OP_LAYERNORM] = make_along,

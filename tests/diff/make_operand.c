@@ -24,7 +24,8 @@ void maker_fill(uint64_t *seed, xfc_dtype t, void *data, int64_t n, diff_fill fi
         if (r % 64 == 5) v = (r >> 8) % 2 ? INT64_MIN >> (64 - 8 * xfc_dtype_bytes(t)) : -1;
         if (special && r % 7 == 0) f = specials[(r >> 8) % XFC_COUNT(specials)];
         if (fill == DIFF_NEAR_ONE) f = 1 + (double)((int64_t)(r >> 11) % 1000) / 20000;
-        if (fill == DIFF_INDEX) v = bound > 0 ? diff_between(seed, -bound, bound - 1) : 0;
+        if (fill == DIFF_INDEX)
+            v = bound > 0 ? diff_between(seed, t == XFC_U8 || t == XFC_U16 ? 0 : -bound, bound - 1) : 0;
         if (xfc_dtype_is_float(t))
             xfc_element_set_f(t, data, i, f);
         else

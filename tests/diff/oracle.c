@@ -123,6 +123,19 @@ static double packed_magnitude(const xfc_array *a, const xfc_array *b, const xfc
     return sum;
 }
 
+/* The same of matmul_sparse: entries at [panels, s, group]. */
+static double sparse_magnitude(const noise *z, const xfc_op *op, const xfc_array *out, int64_t i) {
+    const xfc_array *x = operand(z, op, 0), *row = operand(z, op, 1), *val = operand(z, op, 2);
+    int64_t n = out->dim[out->rank - 1], k = x->dim[x->rank - 1], s = row->dim[1], group = row->dim[2];
+    const xfc_tensor rows = view(row);
+    double sum = 0;
+    for (int64_t e = 0; e < s; e++) {
+        int64_t at = (i % n / group * s + e) * group + i % n % group;
+        sum += magnitude(at_f(x, i / n * k + xfc_tensor_get_i(&rows, at)) * at_f(val, at));
+    }
+    return sum;
+}
+
 /* How many ulps a math function may differ from the interpreter: none where the same polynomial runs with the same
  * FMAs. */
 static double math_ulps(const noise *z, xfc_opcode code) {
@@ -157,6 +170,8 @@ static void noise_of(const noise *z, const xfc_op *op, const xfc_array *out, dou
             double m = op->code == XFC_OP_MATMUL ? matmul_magnitude(a, b, out, i, cols)
                                                  : packed_magnitude(a, b, out, i, xfc_op_int(op, XFC_K_GROUP, 1));
             amount[i] = sum_noise(out->dtype, (double)a->dim[a->rank - 1], m, y);
+        } else if (op->code == XFC_OP_MATMUL_SPARSE) {
+            amount[i] = sum_noise(out->dtype, (double)operand(z, op, 1)->dim[1], sparse_magnitude(z, op, out, i), y);
         } else {
             amount[i] = ulps * ulp(is_half(out->dtype) && op->code != XFC_OP_POW ? XFC_F32 : out->dtype, y);
             if (is_half(out->dtype) && ulps > 0) amount[i] += ulp(out->dtype, y);
@@ -169,7 +184,7 @@ static void noise_of(const noise *z, const xfc_op *op, const xfc_array *out, dou
 
 static bool is_noisy(xfc_opcode code, bool fma) {
     return math_ulps(&(noise){.fma = fma}, code) > 0 || code == XFC_OP_REDUCE_SUM || code == XFC_OP_REDUCE_PROD ||
-           code == XFC_OP_MATMUL || code == XFC_OP_MATMUL_PACKED;
+           code == XFC_OP_MATMUL || code == XFC_OP_MATMUL_PACKED || code == XFC_OP_MATMUL_SPARSE;
 }
 
 static bool has_reached(const noise *z, const xfc_op *op) {

@@ -1,0 +1,22 @@
+/* sparse.h - weights that are mostly zero, and weights in factors: what is asked of a matrix, and storing it by its
+ * nonzeros. */
+#ifndef XFC_SPARSE_H
+#define XFC_SPARSE_H
+#include "passes/pass.h"
+
+enum { XFC_SPARSE_GROUP = 4 }; /* columns that stand side by side: what lower/make_sparse.c multiplies at a time */
+
+typedef struct {
+    int64_t rows, columns, nonzeros, most; /* most: nonzeros of the fullest column */
+} xfc_sparse_shape;
+
+/* Of a constant of two dims of a float type; -0 is a zero. */
+xfc_sparse_shape xfc_sparse_look(const xfc_tensor *);
+/* Multiplying by its nonzeros is less work than by all of it, by enough. */
+bool xfc_sparse_pays(const xfc_sparse_shape *);
+/* Its bytes: values of this type and rows. */
+int64_t xfc_sparse_bytes(const xfc_sparse_shape *, xfc_dtype values);
+/* x @ w by the nonzeros of w; values are kept in the given type. */
+xfc_value *xfc_b_sparse(xfc_builder *, xfc_value *x, const xfc_tensor *w, xfc_dtype values);
+
+#endif
