@@ -12,6 +12,7 @@ typedef struct {
 #define XFC_OPTION(field, ...) xfc_choice field;
 #include "passes/options.def"
 #undef XFC_OPTION
+    const struct xfc_lossy_opts *lossy; /* what --lossy asks for (lossy/lossy.h); NULL: nothing */
     xfc_int packed_tokens; /* known: the mask surely is one, with at most so many tokens (packed_entry.c) */
 } xfc_pass_opts;           /* all zero: the defaults */
 
@@ -31,7 +32,8 @@ typedef enum {
     XFC_PASS_COUNT,
 } xfc_pass_id;
 
-typedef enum { XFC_KIND_OPTIONAL, XFC_KIND_REQUIRED, XFC_KIND_LOWERS } xfc_pass_kind; /* passes.def explains them */
+/* passes.def explains them */
+typedef enum { XFC_KIND_OPTIONAL, XFC_KIND_REQUIRED, XFC_KIND_LOWERS, XFC_KIND_LOSSY } xfc_pass_kind;
 typedef struct {
     const char *name;
     xfc_pass_fn *run;
@@ -60,6 +62,10 @@ extern const char *const xfc_pipeline_default[4]; /* by -O level: comma-separate
 /* Runs the named passes in order on *graph (which test modes replace). Unknown names and wrong stages are
  * XFC_ERR_INPUT. */
 xfc_status xfc_run_passes(xfc_graph **graph, const xfc_target *, const char *names, const xfc_run_opts *);
+/* A list in three: up to the first pass of kind LOSSY, from there to the last, and the rest. None: all is in front. */
+void xfc_split_lossy(xfc_arena *, const char *names, const char *part[3]);
+/* Where a list is run in parts: what the passes of the others meet is not demanded of this one. */
+void xfc_drop_demands(xfc_pass_opts *, const char *others);
 /* How many passes of the list are what bisect_limit counts: optional, and not disabled. */
 int64_t xfc_count_optional(const char *names, const char *disable);
 

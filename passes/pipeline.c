@@ -9,7 +9,7 @@
 #include "ir/program.h"
 #include "ir/text/text.h"
 #include "ir/verify/verify.h"
-#include "passes/pass.h"
+#include "passes/lossy/lossy.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,11 +32,12 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
  * for them; views before raise, so that an Expand between an
  * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; sparse
  * and merge want linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
- * attention whole and every constant folded; what merge and legalize built is folded, merged and shared again. layout
+ * attention whole and every constant folded; lossy passes stand behind exact ones, which need the model as it is,
+ * and before unpad, which doubles it; what merge and legalize built is folded, merged and shared again. layout
  * leaves pack ops on weights: shared, then folded; a table among them is dead by then. */
 #define RAISING                                                                                                        \
     "factors,fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,sparse,merge,fold,cse,dce,"                     \
-    "pre-crmsnorm,pre-rmsnorm,unpad,"
+    "pre-crmsnorm,pre-rmsnorm,skip,unpad,"
 #define LOWERING                                                                                                       \
     "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
 const char *const xfc_pipeline_default[4] = {
@@ -75,7 +76,7 @@ static bool next_name(const char **at, const char **name, size_t *n) {
 static bool in_list(const char *list, const char *name) {
     const char *item;
     size_t n;
-    while (list && next_name(&list, &item, &n)) {
+    while (list && name && next_name(&list, &item, &n)) {
         if (strlen(name) == n && memcmp(item, name, n) == 0) return true;
     }
     return false;
@@ -99,6 +100,20 @@ int64_t xfc_count_optional(const char *names, const char *disable) {
     return count;
 }
 
+void xfc_split_lossy(xfc_arena *arena, const char *names, const char *part[3]) {
+    const char *name, *first = NULL, *last = NULL, *all = names;
+    size_t n;
+    while (next_name(&names, &name, &n)) {
+        const xfc_pass_info *pass = find_pass(name, n);
+        if (!pass || pass->kind != XFC_KIND_LOSSY) continue;
+        first = first ? first : name;
+        last = name + n;
+    }
+    part[0] = first ? xfc_sprintf(arena, "%.*s", (int)(first - all), all) : all;
+    part[1] = first ? xfc_sprintf(arena, "%.*s", (int)(last - first), first) : "";
+    part[2] = last ? last : "";
+}
+
 static xfc_status check_names(runner *r, const char *option, const char *list) {
     const char *name;
     size_t n;
@@ -115,7 +130,8 @@ static xfc_status check_options(runner *r) {
     const xfc_run_opts *o = r->opts;
     XFC_TRY(check_names(r, "--disable-pass", o->disable));
     for (uint32_t i = 0; i < XFC_PASS_COUNT; i++) {
-        if (xfc_passes[i].kind == XFC_KIND_OPTIONAL || !in_list(o->disable, xfc_passes[i].name)) continue;
+        bool optional = xfc_passes[i].kind == XFC_KIND_OPTIONAL || xfc_passes[i].kind == XFC_KIND_LOSSY;
+        if (optional || !in_list(o->disable, xfc_passes[i].name)) continue;
         return xfc_fail(ctx_of(r), XFC_ERR_INPUT, (xfc_loc){0},
                         "--disable-pass: '%s' is required; leave it out of the list", xfc_passes[i].name);
     }
@@ -151,22 +167,33 @@ static xfc_status resolve(runner *r, const char *names) {
     return XFC_OK;
 }
 
+static bool is_asked(const runner *r, const char *kind) {
+    const xfc_lossy_opts *lossy = r->opts->passes.lossy;
+    bool asked = false;
+    for (uint32_t i = 0; lossy && i < lossy->n; i++)
+        asked |= !strcmp(xfc_lossy_kinds[lossy->request[i].kind].name, kind);
+    return asked;
+}
+
 /* Which passes run is known before the first does. */
 static void leave_out(runner *r) {
     int64_t limit = r->opts->bisect_limit, optional = r->opts->bisect_from;
     r->left_out = xfc_new_array(r->scratch, const char *, r->n);
     for (uint32_t i = 0; i < r->n; i++) {
-        if (r->list[i]->kind != XFC_KIND_OPTIONAL) continue;
+        xfc_pass_kind kind = r->list[i]->kind;
+        if (kind != XFC_KIND_OPTIONAL && kind != XFC_KIND_LOSSY) continue;
         if (in_list(r->opts->disable, r->list[i]->name))
             r->left_out[i] = "--disable-pass";
+        else if (kind == XFC_KIND_LOSSY)
+            r->left_out[i] = is_asked(r, r->list[i]->name) ? NULL : "no --lossy";
         else if (limit >= 0 && optional++ >= limit)
             r->left_out[i] = "--bisect-limit";
     }
 }
 
 /* What an option demands must be able to happen: one pass of that name runs. */
-static xfc_status check_demand(const runner *r, const char *pass, const char *option, const char *words) {
-    const char *why = NULL, *word = strrchr(words, '|') + 1;
+static xfc_status check_demand(const runner *r, const char *pass, const char *option, const char *word) {
+    const char *why = NULL;
     if (!pass) return XFC_OK;
     for (uint32_t i = 0; i < r->n; i++) {
         if (strcmp(r->list[i]->name, pass) != 0) continue;
@@ -181,12 +208,27 @@ static xfc_status check_demand(const runner *r, const char *pass, const char *op
                     option, word, pass);
 }
 
+void xfc_drop_demands(xfc_pass_opts *o, const char *others) {
+#define XFC_OPTION(field, name, words, pass, help)                                                                     \
+    if (o->field == XFC_FORCE && in_list(others, pass)) o->field = XFC_AUTO;
+#include "passes/options.def"
+#undef XFC_OPTION
+    for (uint32_t i = 0; o->lossy && i < o->lossy->n; i++) {
+        if (!in_list(others, xfc_lossy_kinds[o->lossy->request[i].kind].name)) continue;
+        o->lossy = NULL; /* all of them stand together */
+    }
+}
+
 static xfc_status check_demands(const runner *r) {
     const xfc_pass_opts *o = &r->opts->passes;
 #define XFC_OPTION(field, name, words, pass, help)                                                                     \
-    if (o->field == XFC_FORCE) XFC_TRY(check_demand(r, pass, "--" name, words));
+    if (o->field == XFC_FORCE) XFC_TRY(check_demand(r, pass, "--" name, strrchr(words, '|') + 1));
 #include "passes/options.def"
 #undef XFC_OPTION
+    for (uint32_t i = 0; o->lossy && i < o->lossy->n; i++) {
+        const char *kind = xfc_lossy_kinds[o->lossy->request[i].kind].name;
+        XFC_TRY(check_demand(r, kind, "--lossy", kind));
+    }
     return XFC_OK;
 }
 

@@ -101,6 +101,8 @@ static void write_signature(xf_text *t, const xf_model *m) {
         write_entry(t, &packed->plan, packed->io, XF_PACKED_EXTRA);
         xf_text_printf(t, "}");
     }
+    const char *lossy = xf_plan_meta(&run->plan, "lossy"); /* JSON as it stands */
+    if (lossy) xf_text_printf(t, ",\n  \"lossy\": %s", lossy);
     xf_text_printf(t, "\n}\n");
 }
 

@@ -44,7 +44,7 @@ static bool check_list(const char *tool, const char *option, const char *list, b
         const xfc_pass_info *p = next_pass(&list, &name, &n);
         if (n == 0) break;
         if (!p) return no_such_pass(tool, option, name, n);
-        if (disabled && p->kind != XFC_KIND_OPTIONAL)
+        if (disabled && p->kind != XFC_KIND_OPTIONAL && p->kind != XFC_KIND_LOSSY)
             return xf_cli_wrong(tool, "%s: '%s' is required; leave it out of the list", option, p->name), false;
     }
     return true;
@@ -68,6 +68,104 @@ int xf_pass_list(void) {
         printf("%-12s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
                xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
     return 0;
+}
+
+/* --- lossy kinds --- */
+
+const char xf_lossy_help[] = "a rewrite that trades accuracy for work; never implied. Kinds and keys:"
+#define XFC_LOSSY(id, name, function, help) "\n" name ": " help
+#define XFC_LOSSY_KEY(id, key, values, help) "\n  " key "=" values ": " help
+#include "passes/lossy/lossy.def"
+#undef XFC_LOSSY
+#undef XFC_LOSSY_KEY
+    ;
+
+static bool no_such_kind(const char *tool, xfc_ctx *ctx, const char *name) {
+    xfc_buf all = {.arena = ctx->arena};
+    xfc_nearest near = {.wanted = name, .n = strlen(name)};
+    for (uint32_t i = 0; i < XFC_LOSSY_COUNT; i++) {
+        xfc_buf_printf(&all, "%s%s", i ? ", " : "", xfc_lossy_kinds[i].name);
+        xfc_nearest_offer(&near, xfc_lossy_kinds[i].name);
+    }
+    xf_cli_wrong(tool, "--lossy: no kind is named '%.64s'; known: %s%s", name, all.text,
+                 xfc_did_you_mean(ctx->arena, &near, ""));
+    return false;
+}
+
+static const xfc_lossy_key *find_key(const char *tool, xfc_ctx *ctx, xfc_lossy_id kind, const char *name) {
+    xfc_buf all = {.arena = ctx->arena};
+    xfc_nearest near = {.wanted = name, .n = strlen(name)};
+    for (uint32_t i = 0; i < xfc_n_lossy_keys; i++) {
+        const xfc_lossy_key *k = &xfc_lossy_keys[i];
+        if (k->kind != kind) continue;
+        if (!strcmp(k->name, name)) return k;
+        xfc_buf_printf(&all, "%s%s", all.n ? ", " : "", k->name);
+        xfc_nearest_offer(&near, k->name);
+    }
+    xf_cli_wrong(tool, "--lossy=%s: no key is named '%.64s'; known: %s%s", xfc_lossy_kinds[kind].name, name,
+                 all.n ? all.text : "none", xfc_did_you_mean(ctx->arena, &near, ""));
+    return NULL;
+}
+
+static bool is_number(const char *s, const char *digits) {
+    return *s && s[strspn(s, digits)] == '\0' && *s != '.' && strlen(s) <= 15;
+}
+
+static bool is_value(const xfc_lossy_key *k, const char *value) {
+    const char *word = NULL;
+    size_t n;
+    if (!strcmp(k->values, "N")) return is_number(value, "0123456789");
+    if (!strcmp(k->values, "X")) return is_number(value, ".0123456789");
+    if (!strchr(k->values, '|')) return *value != '\0';
+    while (xf_cli_next_word(k->values, &word, &n))
+        if (strlen(value) == n && !memcmp(value, word, n)) return true;
+    return false;
+}
+
+static bool read_key(const char *tool, xfc_ctx *ctx, xfc_lossy_id kind, char *text, xfc_lossy_word *out) {
+    char *eq = strchr(text, '=');
+    if (eq) *eq = '\0';
+    const xfc_lossy_key *k = find_key(tool, ctx, kind, text);
+    if (!k) return false;
+    *out = (xfc_lossy_word){k->name, eq ? eq + 1 : ""};
+    if (is_value(k, out->value)) return true;
+    const char *wanted = !strcmp(k->values, "N")   ? "a whole number"
+                         : !strcmp(k->values, "X") ? "a number such as 0.5"
+                                                   : k->values;
+    xf_cli_wrong(tool, "--lossy=%s: %s='%.64s': %s is needed (%s)", xfc_lossy_kinds[kind].name, k->name, out->value,
+                 wanted, k->help);
+    return false;
+}
+
+static bool read_request(const char *tool, xfc_ctx *ctx, const char *given, xfc_lossy_request *of, bool *known) {
+    char *text = xfc_sprintf(ctx->arena, "%s", given), *keys = strchr(text, ':');
+    xfc_lossy_id kind = 0;
+    if (keys) *keys++ = '\0';
+    while (kind < XFC_LOSSY_COUNT && strcmp(xfc_lossy_kinds[kind].name, text) != 0) kind++;
+    if (kind == XFC_LOSSY_COUNT) return no_such_kind(tool, ctx, text);
+    xfc_lossy_request *r = &of[kind];
+    if (known[kind]) return xf_cli_wrong(tool, "--lossy=%s is given twice; give its keys in one", text), false;
+    known[kind] = true;
+    r->kind = kind;
+    for (char *end; keys && *keys; keys = end) {
+        end = keys + strcspn(keys, ",");
+        if (*end) *end++ = '\0';
+        xfc_lossy_word word;
+        if (!read_key(tool, ctx, kind, keys, &word)) return false;
+        xfc_push(ctx->arena, r->word, r->n_words, r->cap_words) = word;
+    }
+    return true;
+}
+
+bool xf_lossy_read(const char *tool, xfc_ctx *ctx, const xf_cli_list *given, xfc_lossy_opts *out) {
+    xfc_lossy_request of[XFC_LOSSY_COUNT] = {0};
+    bool known[XFC_LOSSY_COUNT] = {0};
+    for (uint32_t i = 0; i < given->n; i++)
+        if (!read_request(tool, ctx, given->item[i], of, known)) return false;
+    out->request = xfc_new_array(ctx->arena, xfc_lossy_request, XFC_LOSSY_COUNT);
+    for (uint32_t i = 0; i < XFC_LOSSY_COUNT; i++)
+        if (known[i]) out->request[out->n++] = of[i];
+    return true;
 }
 
 /* --- notes --- */

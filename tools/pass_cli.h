@@ -2,7 +2,7 @@
  * leave on a graph. */
 #ifndef XF_PASS_CLI_H
 #define XF_PASS_CLI_H
-#include "passes/pass.h"
+#include "passes/lossy/lossy.h"
 #include "tools/cli.h"
 
 typedef struct { /* as given on the command line; NULL: not given */
@@ -15,6 +15,10 @@ typedef struct { /* as given on the command line; NULL: not given */
 #define XF_PASS_OPTION(w, field, name, words, help) {XF_CLI_TEXT, name, words, help, &(w)->field},
 
 void xf_pass_words_read(const xf_pass_words *, xfc_pass_opts *out);
+extern const char xf_lossy_help[]; /* of --lossy: every kind and key */
+/* --lossy=KIND[:key=value,...] of each kind, into the order of the pipeline. False: a message is on stderr, exit code 2. */
+bool xf_lossy_read(const char *tool, xfc_ctx *, const xf_cli_list *given, xfc_lossy_opts *out);
+
 /* Names of passes on the command line; NULL: not given. */
 typedef struct {
     const char *option; /* how the list of passes to run is called */

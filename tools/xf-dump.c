@@ -29,7 +29,7 @@ static void read_graphs(xfc_ctx *ctx, const char *path, const options *o, xfc_en
 /* Without any part named: what most people look for first. */
 static void default_parts(xf_dump_what *w, bool is_so) {
     if (w->ops || w->signature || w->plan || w->weights || w->isa || w->meta || w->ir || w->passes || w->assembly ||
-        w->verify)
+        w->verify || w->lossy)
         return;
     w->signature = w->ops = true;
     w->isa = w->meta = is_so;
@@ -44,9 +44,10 @@ static xfc_status dump(xf_dump *d, const char *path, options *o) {
     bool is_so = xf_elf_is(f.data, f.size);
     default_parts(&o->what, is_so);
     xfc_status s = XFC_ERR_INPUT;
-    if (!is_so && o->what.verify) {
+    if (!is_so && (o->what.verify || o->what.lossy)) {
         s = xfc_fail(d->ctx, XFC_ERR_INPUT, (xfc_loc){.file = path},
-                     "is no .so, which alone has checksums; give --verify what xfc compiled");
+                     "is no .so, which alone has %s; give --%s what xfc compiled",
+                     o->what.verify ? "checksums" : "such a record", o->what.verify ? "verify" : "lossy");
     } else if (is_so) {
         s = xf_dump_so(d, path, &f, &o->what);
     } else {
@@ -88,6 +89,8 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_TEXT, "ir", "?imported|legal|kernels|scheduled|planned",
          "IR text at a stage (default: as read; of a .so planned)", &o.what.ir_stage},
         {XF_CLI_FLAG, "passes", NULL, "what passes did and what they refused, with the reasons", &o.what.passes},
+        {XF_CLI_FLAG, "lossy", NULL, "of a .so: what --lossy did, where, and how far results are from the exact ones",
+         &o.what.lossy},
         {XF_CLI_FLAG, "plan", NULL,
          "the steps of a run: kernel, tasks, buffers, sizes as\nexpressions of the dimensions; with a packed entry those\nof "
          "run_packed too",

@@ -33,6 +33,7 @@ typedef struct {
     xf_cli_list dims, shapes, inputs;
     bool eval, eval_both, verify, list_passes, time_passes, locations, is_model, explain;
     xf_pass_words pass_words;
+    xf_cli_list lossy;
     xfc_ctx *ctx;
 } options;
 
@@ -412,7 +413,10 @@ static int opt(options *o, const char *path) {
                              .bisect_limit = o->bisect};
     const xf_pass_names pass_names = {"-p", o->passes, o->disable, o->print_before, o->print_after};
     xf_pass_words_read(&o->pass_words, &run_opts.passes);
-    if (!xf_pass_names_check("xf-opt", &pass_names)) return EXIT_USAGE;
+    xfc_lossy_opts lossy = {0};
+    run_opts.passes.lossy = &lossy;
+    if (!xf_pass_names_check("xf-opt", &pass_names) || !xf_lossy_read("xf-opt", o->ctx, &o->lossy, &lossy))
+        return EXIT_USAGE;
     if (!parse_checks(o->checks, &run_opts))
         return xf_cli_wrong("xf-opt", "--check knows clone, roundtrip and verify, not '%s'", o->checks);
     const xfc_target *target = find_target(o->target);
@@ -451,6 +455,7 @@ int main(int argc, char **argv) {
         {XF_CLI_TEXT, "target", "cpu|cuda", "whose numbers passes see (default cpu)", &o.target},
         {XF_CLI_TEXT, "disable-pass", "LIST", "leave these optional passes out", &o.disable},
         {XF_CLI_TEXT, "bisect-limit", "N", "run only the first N optional passes", &o.bisect_text},
+        {XF_CLI_LIST, "lossy", "KIND[:KEY=VALUE,...]", xf_lossy_help, &o.lossy},
 #define XFC_OPTION(field, name, words, pass, help) XF_PASS_OPTION(&o.pass_words, field, name, words, help)
 #include "passes/options.def"
 #undef XFC_OPTION

@@ -35,16 +35,18 @@ typedef struct {
     bool check, list_passes, time_passes, verbose, quiet, overridable, follow_links, verify, explain, packed_entry;
     xf_pass_words pass_words;
     xfc_pass_opts pass_opts;
+    xf_cli_list lossy_words;
+    xfc_lossy_opts lossy;
     int64_t bisect_limit, jobs;
     xfc_ctx *ctx;
     const char *isas[8];
     uint32_t n_isas;
 } options;
 
-/* Where a model is compiled to a library, both graphs of one whose dims may agree; elsewhere what stands for all
- * calls. */
+/* Where a model is compiled to a library, both graphs of one whose dims may agree; elsewhere, and where it is made
+ * inexact, what stands for all calls. */
 static void read_model(options *o, const char *path, xfc_entries *e) {
-    bool both = !o->check && !o->passes && o->bisect_limit < 0 && (!o->emit || !strcmp(o->emit, "lib"));
+    bool both = !o->check && !o->passes && !o->lossy.n && o->bisect_limit < 0 && (!o->emit || !strcmp(o->emit, "lib"));
     *e = (xfc_entries){{0}};
     if (!xf_has_suffix(path, ".xf")) {
         xfc_import_opts import = {.dims = o->dims.item,
@@ -87,6 +89,7 @@ static bool writes_library(const options *o) {
     return (!o->emit || !strcmp(o->emit, "lib")) && o->output && strcmp(o->output, "-") != 0;
 }
 static bool as_json(const options *o) { return o->diagnostics && !strcmp(o->diagnostics, "json"); }
+static int opt_level(const options *o) { return o->opt ? o->opt[0] - '0' : 2; }
 static int report(const options *o) { return xf_report_diags(o->ctx, as_json(o)); }
 
 static bool add_isa(options *o, const xfc_backend *backend, const char *isa) {
@@ -146,7 +149,7 @@ static int emit_ir(const options *o, const xfc_graph *g) {
 }
 
 static xf_emission emission(const options *o, const xfc_backend *backend, const xfc_kernel_set *set) {
-    return (xf_emission){o->ctx, backend, set, o->opt ? o->opt[0] - '0' : 2, o->time_passes};
+    return (xf_emission){o->ctx, backend, set, opt_level(o), o->time_passes};
 }
 
 static int emit_one(options *o, const xfc_backend *backend, const xfc_graph *g) {
@@ -182,12 +185,10 @@ static int emit_library(options *o, const xfc_backend *backend, const xfc_entrie
     return report(o);
 }
 
-static const char *pass_names(const options *o) {
-    return o->passes ? o->passes : xfc_pipeline_default[o->opt ? o->opt[0] - '0' : 2];
-}
+static const char *pass_names(const options *o) { return o->passes ? o->passes : xfc_pipeline_default[opt_level(o)]; }
 
 static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries *e) {
-    const char *checks = o->checks ? o->checks : "";
+    const char *checks = o->checks ? o->checks : "", *names = pass_names(o);
     xfc_run_opts run = {.print_before = o->print_before,
                         .print_after = o->print_after,
                         .disable = o->disable,
@@ -197,7 +198,15 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries 
                         .clone = strstr(checks, "clone") != NULL,
                         .roundtrip = strstr(checks, "roundtrip") != NULL,
                         .passes = o->pass_opts};
-    xfc_status s = xfc_run_entries(e, o->packed_entry, backend->generic, pass_names(o), &run);
+    const xf_trade trade = {.backend = backend,
+                            .linker = o->linker,
+                            .calib = o->calib,
+                            .opt_level = opt_level(o),
+                            .json = as_json(o),
+                            .quiet = o->quiet,
+                            .lossy = &o->lossy};
+    xfc_status s = o->lossy.n ? xf_trade_run(&trade, &e->graph[XFC_ENTRY_RUN], &names, &run) : XFC_OK;
+    if (s == XFC_OK) s = xfc_run_entries(e, o->packed_entry, backend->generic, names, &run);
     if (o->explain || o->verbose) xf_notes_print(e->graph[XFC_ENTRY_RUN], as_json(o));
     return s;
 }
@@ -225,15 +234,20 @@ static xf_oracle exact_oracle(const options *o, const xfc_backend *backend, cons
                         .names = pass_names(o),
                         .linker = o->linker,
                         .run = {.disable = o->disable, .bisect_limit = o->bisect_limit, .passes = o->pass_opts},
-                        .opt_level = o->opt ? o->opt[0] - '0' : 2};
+                        .opt_level = opt_level(o)};
     oracle.run.passes.compute = XFC_OFF;
+    xfc_drop_demands(&oracle.run.passes, "unpad,pre-rmsnorm"); /* what is demanded may hold of another entry */
     xf_oracle_init(&oracle, samples);
     return oracle;
 }
 
+/* What --lossy and --compute do together is measured on samples (trade.c). */
+static bool measures_both(const options *o) { return o->calib && o->lossy.n; }
+
 /* The exact program runs before the passes do: samples that the model refuses then leave no output. */
 static xfc_status measure_exact(const options *o, const xfc_backend *backend, xfc_graph *g, xf_measurement *m) {
-    if (o->quiet || o->check || o->pass_opts.compute != XFC_FORCE || !writes_library(o)) return XFC_OK;
+    if (measures_both(o) || o->quiet || o->check || o->pass_opts.compute != XFC_FORCE || !writes_library(o))
+        return XFC_OK;
     XFC_TRY(o->calib ? xf_samples_read(o->ctx, o->calib, g, &m->samples) : xf_samples_make(o->ctx, g, &m->samples));
     xf_oracle oracle = exact_oracle(o, backend, &m->samples);
     return xf_measure_exact(m, &oracle, g);
@@ -247,6 +261,8 @@ static void tell_compute(const options *o, const xfc_graph *g, xf_measurement *m
         xf_note(
             "xfc", as_json(o),
             "--compute=bf16 has no effect: the model has no product of f32 with a weight of an even number of rows");
+    else if (measures_both(o))
+        return;
     else if (writes_library(o))
         xf_measure_tell(m, o->ctx, "--compute=bf16", as_json(o), o->output);
     else
@@ -335,8 +351,10 @@ static bool check_options(options *o, const xf_cli_list *files) {
     wrong |= !xf_cli_int("xfc", "-j", o->j, 1, 256, &o->jobs);
     wrong |= !xf_cli_int("xfc", "--bisect-limit", o->bisect, 0, INT64_MAX, &o->bisect_limit);
     xf_pass_words_read(&o->pass_words, &o->pass_opts);
-    wrong |= wrong_if(o->calib && o->pass_opts.compute != XFC_FORCE,
-                      "--calib: no option makes results inexact; give --compute=bf16, or leave it out");
+    wrong |= !xf_lossy_read("xfc", o->ctx, &o->lossy_words, &o->lossy);
+    o->pass_opts.lossy = &o->lossy;
+    wrong |= wrong_if(o->calib && o->pass_opts.compute != XFC_FORCE && !o->lossy.n,
+                      "--calib: no option makes results inexact; give --lossy or --compute=bf16, or leave it out");
     wrong |=
         wrong_if(o->calib && !writes_library(o), "--calib: what is measured is a file of --emit=lib; give -o FILE");
     const xf_pass_names names = {"--passes", o->passes, o->disable, o->print_before, o->print_after};
@@ -377,6 +395,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
 #define XFC_OPTION(field, name, words, pass, help) XF_PASS_OPTION(&o.pass_words, field, name, words, help)
 #include "passes/options.def"
 #undef XFC_OPTION
+        {XF_CLI_LIST, "lossy", "KIND[:KEY=VALUE,...]", xf_lossy_help, &o.lossy_words},
         {XF_CLI_TEXT, "calib", "DIR",
          "samples of inputs: .npz files, or folders with input_0.pb ...; an option\nthat makes results inexact is measured on them",
          &o.calib},

@@ -210,18 +210,23 @@ static const char *behind_unpad(const char *names) {
     return NULL;
 }
 
-/* Options for the passes behind `first`: what the user demands has happened. */
+/* Options for the passes behind `first`. */
 static xfc_run_opts behind(const xfc_run_opts *opts, const char *first) {
     xfc_run_opts o = *opts;
     o.bisect_from += xfc_count_optional(first, opts->disable);
-    o.passes.unpad = o.passes.pre_rmsnorm = XFC_AUTO;
+    xfc_drop_demands(&o.passes, first);
+    return o;
+}
+
+static xfc_run_opts before(const xfc_run_opts *opts, const char *rest) {
+    xfc_run_opts o = *opts;
+    xfc_drop_demands(&o.passes, rest);
     return o;
 }
 
 static xfc_status run_copy(entry *e, const char *mask, const xfc_target *target, const char *first, const char *rest,
                            const xfc_run_opts *opts) {
-    xfc_run_opts require = *opts;
-    xfc_run_opts later = behind(opts, first);
+    xfc_run_opts require = before(opts, rest), later = behind(opts, first);
     XFC_TRY(take_packed(e, mask));
     require.passes.unpad = XFC_FORCE;
     require.passes.packed_tokens = e->tokens;
@@ -238,13 +243,13 @@ xfc_status xfc_run_passes_packed(xfc_graph **g, xfc_graph **packed, const xfc_ta
     const char *first = xfc_sprintf((*g)->arena, "%.*s", (int)(rest - names), names);
     first = xfc_str((*g)->ctx, first); /* passes may replace the graph */
     entry e = {.g = xfc_graph_clone(*g), .ctx = (*g)->ctx};
-    xfc_status s = xfc_run_passes(g, target, first, opts);
+    xfc_run_opts now = before(opts, rest), later = behind(opts, first);
+    xfc_status s = xfc_run_passes(g, target, first, &now);
     const xfc_value *mask = s == XFC_OK ? mask_input(*g) : NULL;
     if (s == XFC_OK && (!mask || !mask->name)) s = refuse(*g, "no padding was removed that an input marks");
     if (s == XFC_OK && searches(*g, mask))
         s = refuse(*g, "the model looks for a token in all that an input holds, padding included");
     if (s == XFC_OK) s = run_copy(&e, mask->name, target, first, rest, opts);
-    xfc_run_opts later = behind(opts, first);
     if (s == XFC_OK) s = xfc_run_passes(g, target, rest, &later);
     if (s == XFC_OK)
         *packed = e.g;

@@ -30,7 +30,7 @@ void xf_cell(xf_table *, const char *fmt, ...) XFC_PRINTF(2, 3);
 void xf_table_end(xf_table *);
 
 typedef struct {
-    bool ops, signature, plan, weights, isa, meta, ir, passes, assembly, verify, json, locations;
+    bool ops, signature, plan, weights, isa, meta, ir, passes, assembly, verify, lossy, json, locations;
     bool packed_entry;                     /* of a model: what xfc --packed-entry makes of it */
     const char *ir_stage, *kernel, *march; /* "": not given */
     xfc_pass_opts pass_opts;
@@ -42,6 +42,8 @@ void xf_dump_signature(xf_dump *, const xf_plan *);
 void xf_dump_plans(xf_dump *, const xf_plan *);
 void xf_dump_meta(xf_dump *, const xf_plan *);
 void xf_dump_passes(xf_dump *, const xf_plan *); /* the notes of passes that the metadata holds */
+
+void xf_dump_lossy(xf_dump *, const xf_plan *); /* what --lossy did, where, and what it costs */
 
 /* dump/model.c, dump/so.c, dump/asm.c */
 /* Passes may put other graphs in the places of the given ones. */

@@ -244,3 +244,13 @@ void xf_dump_passes(xf_dump *d, const xf_plan *p) {
     }
     xf_table_end(&t);
 }
+
+/* "lossy.0", ... (tools/lossy/record.c) */
+void xf_dump_lossy(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"what was made inexact"};
+    xf_table t = xf_table_begin(d, "lossy", head, 1);
+    for (uint32_t i = 0; i < p->head->n_meta; i++)
+        if (!strncmp(xf_plan_str(p, p->meta[i].key), "lossy.", 6)) xf_cell(&t, "%s", xf_plan_str(p, p->meta[i].value));
+    if (t.n == 0) xf_cell(&t, "nothing by --lossy");
+    xf_table_end(&t);
+}

@@ -178,6 +178,7 @@ xfc_status xf_dump_so(xf_dump *d, const char *path, const xf_file *f, const xf_d
     if (what->ops) dump_forms(d, plan);
     if (what->isa) XFC_TRY(xf_dump_isas(d, &view, plan));
     if (what->passes) xf_dump_passes(d, plan);
+    if (what->lossy) xf_dump_lossy(d, plan);
     if (what->plan) xf_dump_plans(d, plan);
     if (what->meta) xf_dump_meta(d, plan);
     if (what->weights) XFC_TRY(dump_weights(d, path, f, plan));

@@ -20,18 +20,73 @@ xfc_status xf_keep(void *user, uint32_t sample, const xfc_tensor *const *out) {
     return XFC_OK;
 }
 
-xf_distances xf_distances_new(const xf_kept *exact) {
-    return (xf_distances){exact, xfc_new_array(exact->arena, xf_distance, exact->n_out)};
+xf_distances xf_distances_new(xfc_arena *arena, const xf_kept *exact, bool kl) {
+    return (xf_distances){exact, xfc_new_array(arena, xf_distance, exact->n_out), kl};
 }
 
 static bool same_size(const xfc_tensor *a, const xfc_tensor *b) {
     return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
 }
 
-static void add(xf_distance *d, double got, double want) {
+static double at(const xfc_tensor *t, int64_t i) {
+    return t->dtype == XFC_F32 ? (double)((const float *)t->data)[i] : xfc_tensor_get_f(t, i);
+}
+
+typedef struct {
+    double both, got, want; /* sums of products */
+} sums;
+
+static void add_element(xf_distance *d, sums *s, double got, double want) {
+    bool finite = isfinite(got) && isfinite(want);
     d->lost += isfinite(got) != isfinite(want);
-    if (isfinite(got) && isfinite(want)) d->most = fmax(d->most, fabs(got - want));
     if (isfinite(want)) d->largest = fmax(d->largest, fabs(want));
+    if (!finite) return;
+    d->most = fmax(d->most, fabs(got - want));
+    d->squares += (got - want) * (got - want);
+    s->both += got * want;
+    s->got += got * got;
+    s->want += want * want;
+}
+
+static int64_t first_of(const xfc_tensor *t, int64_t from, int64_t n) {
+    int64_t best = from;
+    for (int64_t i = from + 1; i < from + n; i++) best = at(t, i) > at(t, best) ? i : best;
+    return best;
+}
+
+/* log of the sum of e^x over a row. */
+static double log_sum(const xfc_tensor *t, int64_t from, int64_t n, double most) {
+    double sum = 0;
+    for (int64_t i = from; i < from + n; i++) sum += exp(at(t, i) - most);
+    return most + log(sum);
+}
+
+static double divergence(const xfc_tensor *got, const xfc_tensor *want, int64_t from, int64_t n) {
+    double a = log_sum(want, from, n, at(want, first_of(want, from, n)));
+    double b = log_sum(got, from, n, at(got, first_of(got, from, n))), sum = 0;
+    for (int64_t i = from; i < from + n; i++) {
+        double p = at(want, i) - a, q = at(got, i) - b;
+        if (exp(p) > 0) sum += exp(p) * (p - q);
+    }
+    return sum;
+}
+
+static void add_rows(xf_distance *d, const xfc_tensor *got, const xfc_tensor *want, bool kl) {
+    int64_t n = want->rank ? want->dim[want->rank - 1] : 1;
+    for (int64_t from = 0; n && from < want->count; from += n) {
+        d->rows++;
+        d->other_first += first_of(got, from, n) != first_of(want, from, n);
+        if (kl) d->kl += divergence(got, want, from, n);
+    }
+}
+
+static void add_sample(xf_distance *d, const xfc_tensor *got, const xfc_tensor *want, bool kl) {
+    sums s = {0};
+    for (int64_t i = 0; i < want->count; i++) add_element(d, &s, at(got, i), at(want, i));
+    d->exact += s.want;
+    d->samples++;
+    d->cos += s.got == s.want && s.both == s.want ? 1 : s.got > 0 && s.want > 0 ? s.both / sqrt(s.got * s.want) : 0;
+    add_rows(d, got, want, kl);
 }
 
 xfc_status xf_see_distance(void *user, uint32_t sample, const xfc_tensor *const *out) {
@@ -40,10 +95,27 @@ xfc_status xf_see_distance(void *user, uint32_t sample, const xfc_tensor *const 
         const xfc_tensor *want = all->exact->of[sample][i];
         xf_distance *d = &all->output[i];
         d->floats = xfc_dtype_is_float(want->dtype);
-        bool same = same_size(out[i], want);
-        d->other_size |= !same;
-        for (int64_t k = 0; same && d->floats && k < want->count; k++)
-            add(d, xfc_tensor_get_f(out[i], k), xfc_tensor_get_f(want, k));
+        if (!same_size(out[i], want))
+            d->other_size = true;
+        else if (d->floats)
+            add_sample(d, out[i], want, all->kl);
     }
     return XFC_OK;
+}
+
+/* --- metrics --- */
+
+const char *const xf_metric_names[XF_N_METRICS] = {"cos", "rel", "abs", "top1", "kl"};
+
+double xf_metric_of(const xf_distance *d, xf_metric m) {
+    bool none = !d->samples || d->other_size || d->lost;
+    switch (m) {
+    case XF_COS: return none ? -1 : d->cos / (double)d->samples;
+    case XF_REL: return none ? HUGE_VAL : d->squares == 0 ? 0 : sqrt(d->squares / d->exact);
+    case XF_ABS: return none ? HUGE_VAL : d->most;
+    case XF_TOP1: return none ? 100 : d->rows ? 100.0 * (double)d->other_first / (double)d->rows : 0;
+    case XF_KL: return none ? HUGE_VAL : d->rows ? d->kl / (double)d->rows : 0;
+    case XF_N_METRICS: break;
+    }
+    return HUGE_VAL;
 }

@@ -2,8 +2,7 @@
 #ifndef XF_LOSSY_H
 #define XF_LOSSY_H
 #include "backends/backend.h"
-#include "passes/oracle.h"
-#include "passes/pass.h"
+#include "passes/lossy/lossy.h"
 
 /* --- samples.c --- */
 
@@ -44,18 +43,29 @@ typedef struct {
 xf_kept xf_kept_new(xfc_arena *, const xfc_graph *, const xfc_samples *);
 xfc_oracle_see xf_keep; /* user: an xf_kept */
 
-/* How far an output is from the exact one, over all samples seen. */
+/* How far an output is from the exact one, over all samples seen. A row lies along the last dim. */
 typedef struct {
-    double most, largest;    /* |difference|, |exact value| */
+    double most, largest;  /* |difference|, |exact value| */
+    double squares, exact; /* sums of them, squared */
+    double cos, kl;        /* sums: of samples, of rows */
+    int64_t samples, rows;
+    int64_t other_first;     /* rows whose largest element is another one */
     int64_t lost;            /* elements that are finite in one of them only */
     bool floats, other_size; /* other_size: of a sample the dims differ; what follows is about the others */
 } xf_distance;
 typedef struct {
     const xf_kept *exact;
     xf_distance *output; /* by output */
+    bool kl;             /* is asked for */
 } xf_distances;
-xf_distances xf_distances_new(const xf_kept *exact);
+xf_distances xf_distances_new(xfc_arena *, const xf_kept *exact, bool kl);
 xfc_oracle_see xf_see_distance; /* user: an xf_distances */
+/* cos: mean over samples of the cosine between all of an output and all of the exact one. rel: the length of the
+ * difference over that of the exact output, of all samples. abs: the largest difference. top1: percent of rows. kl: mean
+ * over rows of the divergence of their softmaxes. What holds nothing comparable is as far as can be. */
+typedef enum { XF_COS, XF_REL, XF_ABS, XF_TOP1, XF_KL, XF_N_METRICS } xf_metric;
+extern const char *const xf_metric_names[XF_N_METRICS];
+double xf_metric_of(const xf_distance *, xf_metric);
 
 /* --- measure.c --- */
 
@@ -71,5 +81,32 @@ xfc_status xf_measure_exact(xf_measurement *, xf_oracle *, xfc_graph *);
 /* A note for each output of floats of the model that was written: its distance; or why nothing can be said. Frees what
  * was measured. */
 void xf_measure_tell(xf_measurement *, xfc_ctx *, const char *option, bool json, const char *so);
+
+/* --- trade.c --- */
+
+/* From the graph as imported to one that is exact no longer: everything up to the last lossy pass. */
+typedef struct {
+    const xfc_backend *backend;
+    const char *linker, *calib;
+    int opt_level;
+    bool json, quiet;
+    xfc_lossy_opts *lossy;
+} xf_trade;
+/* names: those behind it; run: demands that were met are dropped. */
+xfc_status xf_trade_run(const xf_trade *, xfc_graph **, const char **names, xfc_run_opts *run);
+
+/* --- record.c --- */
+
+/* What was done, and what it costs: as notes on stderr, and as metadata: "lossy" is JSON, "lossy.0" ... lines of text. */
+typedef struct {
+    const xfc_lossy_opts *lossy;
+    double products, exact_products;
+    const xf_samples *samples; /* NULL: nothing was measured; then no more follows */
+    const xf_kept *exact;
+    const xf_distance *output; /* on the judging half */
+    double seconds, exact_seconds;
+} xf_record;
+void xf_record_store(const xf_record *, xfc_graph *);
+void xf_record_tell(const xf_record *, xfc_ctx *, bool json);
 
 #endif
