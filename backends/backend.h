@@ -4,12 +4,6 @@
 #include "ir/target.h"
 
 typedef struct {
-    const char *const *isas;
-    uint32_t n_isas; /* variants to emit, worst first */
-    int opt_level;   /* 0..3: LLVM effort */
-} xfc_emit_opts;
-
-typedef struct {
     void *data;
     size_t n;
 } xfc_blob; /* malloc'ed by the backend, freed by the caller */
@@ -58,9 +52,9 @@ xfc_int xfc_kernel_scratch_bytes(xfc_ctx *, const xfc_kernel *);
  * weights (xfc_share_weights); {0} where there is no graph, and for all on failure. The build id of the first covers
  * all. meta, which the first gets: key, value, ... NULL. */
 xfc_status xfc_plan_blobs(const xfc_kernel_set *, const char *const *meta, xfc_blob *out);
-/* share_weights.c: both plans then speak of the weights of the first, to which those are added that only the other
- * has. */
-void xfc_share_weights(xfc_graph *, xfc_graph *other);
+/* share_weights.c: all plans then speak of the weights of the first, to which those are added that only others have. All
+ * graphs but the first may be NULL. */
+void xfc_share_weights(xfc_graph *const *, uint32_t n);
 /* Symbols whose values a run of the graph needs: its dims, then what ops define. */
 uint32_t xfc_graph_symbols(const xfc_graph *, xfc_arena *, xfc_int **out);
 

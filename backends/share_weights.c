@@ -1,7 +1,8 @@
 /* share_weights.c - planned graphs over one set of weights: the plans of one artefact.
  *
  * Each was planned on its own, with its weights from offset 0. Most weights are the same tensors, folded and
- * packed in the same way; what only another has is added behind those of the first.
+ * packed in the same way; what only another has is added behind those of the first. At the end all plans speak of one
+ * list, also those whose weights were added before others'.
  */
 #include "backends/backend.h"
 #include "ir/program.h"
@@ -47,32 +48,53 @@ static void move_places(xfc_ctx *c, xfc_plan *p, const xfc_map *moved) {
     }
 }
 
-void xfc_share_weights(xfc_graph *g, xfc_graph *other) {
-    xfc_plan *p = g->plan, *q = other->plan;
-    xfc_arena *scratch = xfc_arena_new();
-    weights w = {.arena = scratch, .index = {.arena = scratch}};
-    xfc_map moved = {.arena = scratch}; /* offset in q -> offset in p, + 1 */
-    const xfc_tensor **all = xfc_new_array(g->arena, const xfc_tensor *, p->n_weights + q->n_weights);
-    uint64_t *offsets = xfc_new_array(g->arena, uint64_t, p->n_weights + q->n_weights), key;
-    if (p->n_weights) memcpy(all, p->weight, p->n_weights * sizeof *all);
-    if (p->n_weights) memcpy(offsets, p->weight_offset, p->n_weights * sizeof *offsets);
-    p->weight = all;
-    p->weight_offset = offsets;
-    for (uint32_t i = 0; i < p->n_weights; i++)
-        if (!slot(&w, g->ctx, p, p->weight[i], &key)) xfc_map_set(&w.index, key, (uint64_t)i + 1);
+/* The weights of g go behind those that p has, unless it has them. */
+static void add_weights(weights *w, xfc_plan *p, xfc_graph *g) {
+    xfc_map moved = {.arena = w->arena}; /* offset in g's plan -> offset in p, + 1 */
+    const xfc_plan *q = g->plan;
+    uint64_t key;
     for (uint32_t i = 0; i < q->n_weights; i++) {
-        const uint64_t *have = slot(&w, g->ctx, p, q->weight[i], &key);
+        const uint64_t *have = slot(w, g->ctx, p, q->weight[i], &key);
         uint64_t at = have ? *have : append(p, q->weight[i]);
-        if (!have) xfc_map_set(&w.index, key, p->n_weights);
+        if (!have) xfc_map_set(&w->index, key, p->n_weights);
         xfc_map_set(&moved, q->weight_offset[i], at + 1);
     }
-    p->weight_bytes = (p->weight_bytes + ALIGN - 1) / ALIGN * ALIGN;
     uint32_t n;
-    xfc_graph **tree = xfc_graph_tree(other, scratch, &n);
-    for (uint32_t i = 0; i < n; i++) move_places(other->ctx, tree[i]->plan, &moved);
-    q->weight = p->weight;
-    q->weight_offset = p->weight_offset;
-    q->n_weights = p->n_weights;
-    q->weight_bytes = p->weight_bytes;
+    xfc_graph **tree = xfc_graph_tree(g, w->arena, &n);
+    for (uint32_t i = 0; i < n; i++) move_places(g->ctx, tree[i]->plan, &moved);
+}
+
+/* What the first has, with room for n weights. */
+static xfc_plan begin(weights *w, const xfc_graph *first, uint32_t n) {
+    const xfc_plan *p = first->plan;
+    xfc_plan all = {.weight = xfc_new_array(first->arena, const xfc_tensor *, n),
+                    .weight_offset = xfc_new_array(first->arena, uint64_t, n),
+                    .n_weights = p->n_weights,
+                    .weight_bytes = p->weight_bytes};
+    uint64_t key;
+    for (uint32_t i = 0; i < p->n_weights; i++) {
+        all.weight[i] = p->weight[i];
+        all.weight_offset[i] = p->weight_offset[i];
+        if (!slot(w, first->ctx, &all, p->weight[i], &key)) xfc_map_set(&w->index, key, (uint64_t)i + 1);
+    }
+    return all;
+}
+
+void xfc_share_weights(xfc_graph *const *graph, uint32_t n) {
+    xfc_arena *scratch = xfc_arena_new();
+    weights w = {.arena = scratch, .index = {.arena = scratch}};
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < n; i++) most += graph[i] ? graph[i]->plan->n_weights : 0;
+    xfc_plan all = begin(&w, graph[0], most);
+    for (uint32_t i = 1; i < n; i++)
+        if (graph[i]) add_weights(&w, &all, graph[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!graph[i]) continue;
+        xfc_plan *p = graph[i]->plan;
+        p->weight = all.weight;
+        p->weight_offset = all.weight_offset;
+        p->n_weights = all.n_weights;
+        p->weight_bytes = (all.weight_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    }
     xfc_arena_free(scratch);
 }

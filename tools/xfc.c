@@ -167,8 +167,7 @@ _Static_assert((int)XFC_N_ENTRIES == XF_N_PLANS && (int)XFC_ENTRY_EQUAL == XF_PL
 
 static int emit_library(options *o, const xfc_backend *backend, const xfc_entries *e) {
     xfc_graph *g = e->graph[XFC_ENTRY_RUN];
-    for (int i = 1; i < XFC_N_ENTRIES; i++)
-        if (e->graph[i]) xfc_share_weights(g, e->graph[i]);
+    xfc_share_weights(e->graph, XFC_N_ENTRIES);
     const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, o->ctx->arena);
     add_gaining(o, backend, &set);
     const xf_emission emit = emission(o, backend, &set);

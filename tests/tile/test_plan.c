@@ -171,6 +171,26 @@ static void test_bytes(xfc_ctx *ctx) {
     xfc_ctx_free(other);
 }
 
+/* Graphs that run on the same weights: each plan knows all of them, wherever its own stand. */
+static void test_shared_weights(xfc_ctx *ctx) {
+    xfc_graph *g[] = {parse(ctx, MODEL("[2.0]")), parse(ctx, MODEL("[3.0]")), NULL, parse(ctx, MODEL("[4.0]")),
+                      parse(ctx, MODEL("[3.0]"))};
+    const int64_t place[] = {0, 64, -1, 128, 64};
+    const uint32_t n = sizeof g / sizeof *g;
+    if (!CHECK(g[0] && g[1] && g[3] && g[4])) return;
+    xfc_share_weights(g, n);
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)g, n, g[0]->arena);
+    xfc_blob blob[sizeof g / sizeof *g];
+    if (!CHECK(xfc_plan_blobs(&set, NULL, blob) == XFC_OK)) return;
+    for (uint32_t i = 0; i < n; i++) {
+        xf_plan p;
+        if (!g[i] || !CHECK(!xf_plan_open(&p, blob[i].data, blob[i].n))) continue;
+        CHECK_INT(p.head->weight_bytes, 192);
+        CHECK_INT(p.operands[p.steps[0].first_operand + 1].offset, place[i]);
+        free(blob[i].data);
+    }
+}
+
 static void test_unknowable_symbol(void) {
     xfc_ctx *ctx = xfc_ctx_new();
     xfc_blob out;
@@ -250,6 +270,7 @@ int main(void) {
     test_shared_kernels(ctx);
     test_contents(ctx);
     test_bytes(ctx);
+    test_shared_weights(ctx);
     test_unknowable_symbol();
     test_flops(ctx);
     xfc_ctx_free(ctx);

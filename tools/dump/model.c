@@ -150,8 +150,7 @@ static xfc_status advance_all(xf_dump *d, xfc_entries *e, const xf_dump_what *wh
     const xfc_run_opts opts = {.bisect_limit = -1, .passes = what->pass_opts};
     if (g->stage == XFC_STAGE_PLANNED && !what->packed_entry) return XFC_OK;
     XFC_TRY(xfc_run_entries(e, what->packed_entry, &xfc_target_cpu_generic, passes_to(d, g, XFC_STAGE_PLANNED), &opts));
-    for (int i = 1; i < XFC_N_ENTRIES; i++)
-        if (e->graph[i]) xfc_share_weights(e->graph[XFC_ENTRY_RUN], e->graph[i]);
+    xfc_share_weights(e->graph, XFC_N_ENTRIES);
     return XFC_OK;
 }
 
