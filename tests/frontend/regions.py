@@ -91,6 +91,22 @@ def ifs():
     refused("a type for each branch", model([If(minus, double)], xs, [("y", T.FLOAT)]), (x, YES), "'choose'.*output 0 is f32\\[n, m\\] in one branch and f64")
 
 
+def required_in_a_branch():
+    """That a size is none below 0, which only one branch requires, proves nothing behind it."""
+    x = RNG.standard_normal(10).astype(np.float32)
+    cut = body("cut", [NODE("Squeeze", ["k"], ["k0"]), NODE("Range", ["zero", "k0", "step"], ["r"]), NODE("Cast", ["r"], ["v"], to=T.FLOAT),
+                       NODE("ConstantOfShape", ["k"], ["u"], value=constant("", np.float32([1]))),
+                       NODE("MatMul", ["v", "u"], ["t"]),
+                       If(body("a", [NODE("Exp", ["t"], ["a1"])], ["a1"]), body("b", [NODE("Neg", ["t"], ["b1"])], ["b1"]), ["z1"], "inner", "is_size")],
+               ["z1"], [constant("zero", np.int64(0)), constant("step", np.int64(1))])
+    whole = body("whole", [NODE("ReduceMax", ["x"], ["z2"], keepdims=0)], ["z2"])
+    plus, minus = (body(op, [NODE(op, ["x"], [op])], [op]) for op in ("Identity", "Neg"))
+    nodes = [NODE("Shape", ["x"], ["s"]), NODE("Sub", ["s", "five"], ["k"]), NODE("Greater", ["k", "one"], ["is_size"]), If(cut, whole, ["z"]),
+             If(plus, minus, ["y"], "behind", "is_size")]
+    m = model(nodes, [("x", x, ("n",)), ("c", YES, ())], [("z", T.FLOAT), ("y", T.FLOAT)], [constant("five", np.int64([5])), constant("one", np.int64([-1]))])
+    run("required in a branch", m, [((x, YES), [np.float32(np.exp(10)), x]), ((x, NO), [x.max(), x]), ((x[:3], NO), [x[:3].max(), -x[:3]])])
+
+
 def entries():
     """Dims that may agree make two programs over one set of weights: those in bodies are among them."""
     q, k, v = (RNG.standard_normal((2, 2, 5, 8)).astype(np.float32) for _ in range(3))
@@ -263,12 +279,15 @@ def session(m, calls, want):
             s.profile_start()
             for c in (YES, NO, NO):
                 s.run(None, dict(x=x, p=p, c=c))
-            counts = sorted(step["count"] for step in s.profile()["steps"])
+            steps = s.profile()["steps"]
+            counts = sorted(step["count"] for step in steps)
+            check({step["form"] for step in steps if step["kernel"] is None} == {"branch"}, f"a step without a kernel of its own says so: {steps}")
             check(1 in counts and 2 in counts and 3 in counts, f"the profile counts what ran: {counts}")
 
 
 def main():
     ifs()
+    required_in_a_branch()
     entries()
     session(*sizes())
     endless(*loops())

@@ -59,6 +59,7 @@ static arm import_arm(xfc_node *n, const char *name) {
     xfc_requirements around = xfc_graph_swap_requirements(g, (xfc_requirements){.of = {.arena = g->arena}});
     a.out = import_branch(n, name);
     a.required = xfc_graph_swap_requirements(g, around);
+    xfc_probe_forget(&n->im->probe); /* what was proved by them */
     return a;
 }
 

@@ -119,6 +119,7 @@ void xfc_import_loop(xfc_node *n) {
     xfc_value **out = import_body(&l);
     bool good = check_results(&l, out);
     xfc_requirements required = xfc_graph_swap_requirements(g, around);
+    xfc_probe_forget(&n->im->probe); /* what was proved by them */
     if (!good) return;
     xfc_captures captured = {0};
     xfc_graph *body = xfc_outline(g, after, l.formals, out, l.n_carried + 1,
