@@ -36,7 +36,8 @@ static xfc_status run_first(xfc_graph **g, xfc_entries *e, bool packed, const xf
     return xfc_run_passes(g, target, names, opts);
 }
 
-/* EQUAL is an offer: where nothing is demanded that RUN may not have, what fails there alone is no error. */
+/* EQUAL is an offer: where nothing is demanded that RUN may not have, what fails there alone is no error, and what gains
+ * nothing is left out. */
 static bool is_offer(bool packed, const xfc_run_opts *opts) {
     return !packed && opts->passes.unpad != XFC_FORCE && opts->passes.pre_rmsnorm != XFC_FORCE;
 }
@@ -61,9 +62,9 @@ xfc_status xfc_run_entries(xfc_entries *e, bool packed, const xfc_target *target
     if (s != XFC_OK && !is_offer(packed, opts)) return s;
     if (s != XFC_OK) withdraw(equal, n_diags, n_errors);
     XFC_TRY(xfc_run_passes(run, target, names, &other));
-    if (*equal && gains(*equal) > gains(*run))
+    if (*equal && (gains(*equal) > gains(*run) || !is_offer(packed, opts)))
         tell(e, n_notes);
-    else if (*equal && !packed)
+    else if (*equal)
         withdraw(equal, n_diags, n_errors);
     return XFC_OK;
 }

@@ -5,6 +5,7 @@ dims.py EVAL_ONNX [XFC XF_RUN]: each call of each model must give what numpy doe
 is wrong; first in the interpreter, then compiled. Exit code 0, 1, or 77 (skipped) where the onnx package is missing.
 """
 
+import subprocess
 import sys
 import tempfile
 
@@ -14,7 +15,7 @@ try:
     from onnx import helper as h
     from onnx import numpy_helper
 
-    from cases import run_calls
+    from cases import run_calls, write_model
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -286,6 +287,21 @@ def a_name_still_binds():
     return model, [([x, r], [x + r]), ([x, noise(2, 2)], "3"), ([noise(3, 9), noise(3, 9)], r"limit of 8|1\.\.8")]
 
 
+def demanded_where_dims_agree(xfc):
+    """What is demanded may hold only where dims agree: then that program stays, and the notes say so. None, or what is wrong."""
+    weights = [const(f"{n}{i}", noise(*d), np.float32) for i in range(3) for n, d in (("w", (8, 8)), ("g", (8,)), ("b", (8,)))]
+    nodes = [NODE("MatMul", ["x", "w0"], ["h"]), NODE("LayerNormalization", ["h", "g1", "b1"], ["n1"]), NODE("MatMul", ["n1", "w1"], ["y"]),
+             NODE("Add", ["h", "m"], ["t"]), NODE("LayerNormalization", ["t", "g2", "b2"], ["n2"]), NODE("MatMul", ["n2", "w2"], ["z"])]
+    model = model_of(nodes, [value("x", "i", "j", 8), value("m", "k", "l", 1)], [value("y", "i", "j", 8), value("z", None, None, 8)], weights)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [xfc, write_model(folder, model), "-o", folder + "/m.so", "--explain"]
+        for choice, kept in (("auto", False), ("force", True)):
+            done = subprocess.run([*command, "--pre-rmsnorm=" + choice], capture_output=True, text=True, timeout=120)
+            if done.returncode or kept != ("run a program of their own" in done.stderr) or kept != ("2 norms of 8 channels converted" in done.stderr):
+                return f"--pre-rmsnorm={choice}: exit code {done.returncode}: {done.stderr}"
+    return None
+
+
 def run_case(tools, make, arguments):
     with tempfile.TemporaryDirectory() as folder:
         problems = run_calls(tools, folder, *make(), arguments)
@@ -300,7 +316,10 @@ def main():
         return 2
     passed = sum(run_case(sys.argv[1:], *c) for c in CASES)
     print(f"{passed} of {len(CASES)} models are right for every size")
-    return 0 if passed == len(CASES) else 1
+    problem = len(sys.argv) == 4 and demanded_where_dims_agree(sys.argv[2])
+    if problem:
+        print(f"FAIL {problem}")
+    return 1 if problem or passed < len(CASES) else 0
 
 
 if __name__ == "__main__":
