@@ -222,7 +222,11 @@ static xfc_status keep_results(graph_run *r, const xfc_op *op, const xfc_eval_en
                                xfc_array *out) {
     for (uint32_t i = 0; i < op->n_out; i++) {
         XFC_TRY(xfc_array_make(env, &op->out[i].type, NULL, &out[i]));
-        xfc_assert(out[i].count == result[i].count);
+        for (uint32_t d = 0; d < out[i].rank; d++)
+            if (out[i].dim[d] != result[i].dim[d])
+                return xfc_fail(env->ctx, XFC_ERR_INPUT, op->loc,
+                                "dim %u of result %u is %lld, but the body that ran says that it is %lld: correct it",
+                                (unsigned)d, (unsigned)i, (long long)result[i].dim[d], (long long)out[i].dim[d]);
         out[i].data = take(&r->store, bytes_of(&out[i]));
         memcpy(out[i].data, result[i].data, bytes_of(&out[i]));
         r->value[op->out[i].id] = out[i];

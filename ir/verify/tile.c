@@ -28,6 +28,19 @@ static bool check_ints(const xfc_kernel_check *c, const xfc_tile *t) {
     return xfc_vf_int(v, xfc_tile_apart(v->ctx, t), "the distance of a tile's panels") && ok;
 }
 
+/* All that the generator lays out by the rows of the result has as many as there are rows in its temporary. */
+static void check_rows(const xfc_kernel_check *c, const xfc_tile *t) {
+    const xfc_type *r = &c->k->buffers[t->c.buffer].type;
+    xfc_int most = t->rows;
+    if (r->rank != 2) {
+        say(c, "writes a temporary of two dims");
+        return;
+    }
+    if (xfc_int_le(c->v->ctx, t->rows, r->dim[0]) == 1) return;
+    if (!xfc_vf_extreme(c, NULL, &most, true) || xfc_int_le(c->v->ctx, most, r->dim[0]) != 1)
+        say(c, "may have more rows than the temporary that it writes");
+}
+
 static void check_buffers(const xfc_kernel_check *c, const xfc_tile *t) {
     const xfc_buffer *a = &c->k->buffers[t->a.buffer], *b = &c->k->buffers[t->b.buffer],
                      *r = &c->k->buffers[t->c.buffer];
@@ -86,6 +99,7 @@ void xfc_vf_tile(xfc_kernel_check *c, const xfc_tile *t) {
     ok = xfc_vf_access(c, &t->c, "a tile's result") && ok;
     if (!check_ints(c, t) || !ok) return;
     check_buffers(c, t);
+    check_rows(c, t);
     check_room(c, t);
     c->stored[t->c.buffer] = true;
 }

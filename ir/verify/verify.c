@@ -253,15 +253,14 @@ static bool check_attrs(xfc_verifier *v, const xfc_op *op) {
     return ok;
 }
 
-static void check_inference(xfc_verifier *v, const xfc_op *op) {
+/* Does inference take it? */
+static bool check_inference(xfc_verifier *v, const xfc_op *op) {
     xfc_type *out = xfc_new_array(v->scratch, xfc_type, op->n_out);
     xfc_graph probe = *v->g; /* constraints that inference asks for land here */
     uint32_t n_diags = v->ctx->n_diags, n_errors = v->ctx->n_errors;
-    if (!xfc_ops[op->code].infer) return;
+    if (!xfc_ops[op->code].infer) return true;
     probe.arena = v->scratch;
-    probe.constraint = NULL;
-    probe.n_constraints = probe.cap_constraints = 0;
-    probe.constraint_of = (xfc_map){.arena = v->scratch};
+    (void)xfc_graph_swap_requirements(&probe, (xfc_requirements){.of = {.arena = v->scratch}});
     xfc_infer inf = {.graph = &probe, .ctx = v->ctx, .op = op, .out = out};
     xfc_status s = xfc_ops[op->code].infer(&inf);
     if (s != XFC_OK)
@@ -281,6 +280,7 @@ static void check_inference(xfc_verifier *v, const xfc_op *op) {
             xfc_vf_defect(v, "needs two dims to %s that the graph does not require to",
                           k->ones ? "fit for broadcasting" : "be equal");
     }
+    return s == XFC_OK;
 }
 
 static void check_content(xfc_verifier *v, const xfc_op *op) {
@@ -317,6 +317,22 @@ static void check_define(xfc_verifier *v, const xfc_op *op) {
 /* --- stages and ops --- */
 
 static void check_whole(xfc_verifier *v);
+
+/* Memory for a result is laid out for the most that its symbols can be, which a body must not exceed. */
+static void check_branch_sizes(xfc_verifier *v, const xfc_op *op) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    const xfc_int *symbol;
+    uint32_t n = xfc_op_defines(op, &symbol) ? xfc_op_bodies(op, body) : 0;
+    if (n && !v->all->ctx) *v->all = xfc_defined_of(v->g, v->scratch);
+    for (uint32_t k = 0; k < n * op->n_out; k++) {
+        const xfc_graph *b = body[k / op->n_out];
+        const xfc_type *room = &op->out[k % op->n_out].type, *t = &b->last->in[k % op->n_out].value->type;
+        for (uint32_t d = 0; d < t->rank; d++)
+            if (xfc_int_le(v->ctx, xfc_defined_most(v->all, t->dim[d]), xfc_defined_most(v->all, room->dim[d])) != 1)
+                xfc_vf_defect(v, "dim %u of result %u may be larger in @%s than its range says", (unsigned)d,
+                              (unsigned)(k % op->n_out), b->name);
+    }
+}
 
 /* A body may name what is known around it; what it defines is not known behind it. */
 static void check_bodies(xfc_verifier *v, const xfc_op *op) {
@@ -367,7 +383,8 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     else if (is_kernel != (op->kernel != NULL))
         xfc_vf_defect(v, is_kernel ? "has no body" : "has a kernel's body");
     else
-        check_inference(v, op);
+        sound = check_inference(v, op);
+    if (sound && op->code == XFC_OP_BRANCH) check_branch_sizes(v, op);
     check_content(v, op);
 }
 
@@ -441,7 +458,8 @@ static void check_whole(xfc_verifier *v) {
 }
 
 bool xfc_verify(const xfc_graph *g, xfc_buf *out) {
-    xfc_verifier v = {.g = g, .ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .ok = true};
+    xfc_defined all = {0};
+    xfc_verifier v = {.g = g, .ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .ok = true, .all = &all};
     v.bound.arena = v.scope.arena = v.defined.arena = v.scratch;
     check_whole(&v);
     xfc_arena_free(v.scratch);
