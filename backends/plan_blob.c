@@ -439,6 +439,8 @@ static void add_branch(blob *b, const xfc_op *op) {
     b->steps[at].span = b->n_steps - at - 1;
 }
 
+_Static_assert((int)XFC_MAX_NESTING == (int)XF_MAX_NESTING, "what may be compiled may be run");
+
 static void add_loop(blob *b, const xfc_op *op) {
     uint32_t at = b->n_steps;
     add_host_step(b, op);

@@ -91,7 +91,12 @@ void xf_profile_step(xf_ctx *c, uint32_t step, uint64_t start_ns) {
 
 static void write_step(xf_text *t, const xf_plan *p, uint32_t i, const xf_step_time *time) {
     const xf_step_info *s = &p->steps[i];
-    xf_text_printf(t, "{\"step\": %u, \"kernel\": %u, \"form\": ", i, s->kernel);
+    xf_text_printf(t, "{\"step\": %u, \"kernel\": ", i);
+    if (s->kind == XF_STEP_KERNEL)
+        xf_text_printf(t, "%u", s->kernel);
+    else
+        xf_text_printf(t, "null");
+    xf_text_printf(t, ", \"form\": ");
     xf_text_json(t, xf_plan_str(p, s->form));
     xf_text_printf(t, ", \"count\": %llu, \"total_ns\": %llu, \"min_ns\": %llu, \"flops\": %lld, \"nodes\": [",
                    (unsigned long long)time->count, (unsigned long long)time->total_ns,

@@ -113,10 +113,18 @@ static bool numbers_ok(const xf_plan *p, const xf_step_info *s) {
     return true;
 }
 
+/* Of operands and results, which args describe in this order. */
+static bool ranks_ok(const xf_arg *arg, const char *ranks) {
+    for (; *ranks; ranks++, arg++)
+        if (*ranks != '.' && arg->n_dims != (uint32_t)(*ranks - '0')) return false;
+    return true;
+}
+
 static bool call_ok(const xf_plan *p, const xf_step_info *s) {
     if (s->kernel >= xk_n_routines || s->first_out_arg < s->n_in) return false;
     const xk_routine *r = &xk_routines[s->kernel];
-    return s->n_in == r->n_in && s->n_out == r->n_out && s->n_numbers == r->n_numbers && numbers_ok(p, s);
+    return s->n_in == r->n_in && s->n_out == r->n_out && s->n_numbers == r->n_numbers && numbers_ok(p, s) &&
+           ranks_ok(&p->args[s->first_out_arg - s->n_in], r->ranks);
 }
 
 static bool define_ok(const xf_plan *p, const xf_step_info *s) {
@@ -136,7 +144,9 @@ static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
     case XF_STEP_CALL: return call_ok(p, s);
     case XF_STEP_DEFINE: return s->n_in == (s->n_numbers != 0) && s->n_out == 0 && define_ok(p, s);
     case XF_STEP_BRANCH: return s->n_in == 1 && s->n_out > 0 && s->kernel <= s->span && define_ok(p, s);
-    case XF_STEP_LOOP: return s->n_out > 0 && s->n_in == 4 + 2 * s->n_out && s->kernel == 0 && s->n_numbers == 0;
+    case XF_STEP_LOOP:
+        return s->n_out > 0 && s->n_in == 4 + 2 * s->n_out && s->kernel == 0 && s->n_numbers == 0 &&
+               s->span > 0; /* or it could not be cancelled */
     default: return false;
     }
 }

@@ -2,7 +2,8 @@
 #include "runtime/kernels/routines.h"
 
 const xk_routine xk_routines[] = {
-#define XK_ROUTINE(name, n_in, n_out, n_numbers) {"xk_" #name, xk_##name##_work, xk_##name, n_in, n_out, n_numbers},
+#define XK_ROUTINE(name, n_in, n_out, n_numbers, ranks)                                                                \
+    {"xk_" #name, xk_##name##_work, xk_##name, n_in, n_out, n_numbers, ranks},
 #include "runtime/kernels/routines.def"
 #undef XK_ROUTINE
 };

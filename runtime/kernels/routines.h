@@ -69,6 +69,7 @@ typedef struct {
     xk_work (*work)(const xk_call *);
     void (*run)(const xk_call *, xk_i64 begin, xk_i64 end, void *scratch); /* tasks begin .. end - 1 */
     xk_u32 n_in, n_out, n_numbers;
+    const char *ranks; /* a digit an array; '.': any */
 } xk_routine;
 
 extern const xk_routine xk_routines[];

@@ -123,14 +123,36 @@ static int check_defined(void) {
     return !ok;
 }
 
+/* A routine looks at as many dims as its row says. */
+static int check_ranks(unsigned char *data, size_t n) {
+    xf_plan p;
+    int bad = 0;
+    if (xf_plan_open(&p, data, n)) return 1;
+    for (uint32_t i = 0; i < p.head->n_steps; i++) {
+        const xf_step_info *s = &p.steps[i];
+        if (s->kind != XF_STEP_CALL) continue;
+        for (uint32_t k = 0; k < s->n_in + s->n_out; k++) {
+            xf_arg *a = (xf_arg *)(data + p.head->args) + s->first_out_arg - s->n_in + k;
+            uint32_t rank = a->n_dims;
+            a->n_dims = 0;
+            make_fit(data, n);
+            if (try(data, n)) bad++, fprintf(stderr, "array %u of step %u may have no dims\n", k, i);
+            a->n_dims = rank;
+            make_fit(data, n);
+        }
+    }
+    return bad;
+}
+
 int main(int argc, char **argv) {
-    static unsigned char data[1 << 16];
+    static _Alignas(8) unsigned char data[1 << 16];
     FILE *f = argc == 2 ? fopen(argv[1], "rb") : NULL;
     if (!f) return 2;
     size_t n = fread(data, 1, sizeof data, f), refused = 0;
     fclose(f);
     int bad = check_eval() + check_defined();
     if (!try(data, n)) bad++, fprintf(stderr, "the good plan is refused\n");
+    bad += check_ranks(data, n);
     for (size_t i = 0; i < n; i++) {
         if (try(data, i)) bad++, fprintf(stderr, "a plan of %zu bytes is accepted\n", i);
         for (int bit = 0; bit < 8; bit++) {

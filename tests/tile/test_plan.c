@@ -3,6 +3,7 @@
 #include "ir/text/text.h"
 #include "runtime/plan.h"
 #include "tests/unit/test.h"
+#include "xfc/check.h"
 
 static void free_graph(void *g) { xfc_graph_free(g); }
 
@@ -191,6 +192,31 @@ static void test_shared_weights(xfc_ctx *ctx) {
     }
 }
 
+/* A loop has a body. */
+static void test_loop(xfc_ctx *ctx) {
+    xfc_blob blob =
+        blob_of(ctx, "graph @m(%n: i64[], %x: f32[4]) -> (f32[4] \"y\") stage planned {\n  %go = const : bool[] = 1\n"
+                     "  %y = loop %n, %go, %x {body = @step} : f32[4]\n  return %y\n  plan {\n    work 192 bodies 0\n"
+                     "    weights 64\n    weight %go at 0\n    %n input 0 at 0\n    %x input 1 at 0\n"
+                     "    %go weight at 0\n    %y output 0 at 0\n  }\n}\n"
+                     "graph @step(%i: i64[], %x: f32[4]) -> (bool[] \"more\", f32[4] \"next\") stage planned {\n"
+                     "  %more = kernel \"map\" : bool[] {\n    grain 1\n    nest {\n      v0 = const bool 1\n"
+                     "      store %more[] = v0\n    }\n  }\n"
+                     "  %next = kernel \"map\" %x : f32[4] {\n    grain 1\n    nest c in 4 vector {\n"
+                     "      a = load f32 %x[c]\n      store %next[c] = a\n    }\n  }\n  return %more, %next\n"
+                     "  plan {\n    work 0\n    weights 0\n    %i input 0 at 0\n    %x input 1 at 0\n"
+                     "    %more output 0 at 0\n    %next output 1 at 0\n  }\n}\n");
+    xf_plan p;
+    if (!CHECK(blob.data && !xf_plan_open(&p, blob.data, blob.n))) return;
+    xf_step_info *loop = (xf_step_info *)((char *)blob.data + p.head->steps);
+    CHECK_INT(loop->kind, XF_STEP_LOOP);
+    CHECK_INT(loop->span, 2);
+    loop->span = 0; /* it would run for as long as it is told, and no cancel would be seen */
+    ((xf_plan_header *)blob.data)->check = xf_plan_check(blob.data);
+    CHECK(xf_plan_open(&p, blob.data, blob.n) != NULL);
+    free(blob.data);
+}
+
 static void test_unknowable_symbol(void) {
     xfc_ctx *ctx = xfc_ctx_new();
     xfc_blob out;
@@ -271,6 +297,7 @@ int main(void) {
     test_contents(ctx);
     test_bytes(ctx);
     test_shared_weights(ctx);
+    test_loop(ctx);
     test_unknowable_symbol();
     test_flops(ctx);
     xfc_ctx_free(ctx);

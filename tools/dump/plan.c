@@ -153,6 +153,11 @@ static const char *form_text(xf_dump *d, const xf_plan *p, uint32_t i) {
                        s->span - s->kernel);
 }
 
+/* Of a step that runs code of the model. */
+static const char *kernel_text(xf_dump *d, const xf_step_info *s) {
+    return s->kind == XF_STEP_KERNEL ? xfc_sprintf(d->arena, "%u", s->kernel) : "";
+}
+
 static void dump_plan(xf_dump *d, const xf_plan *p, const char *key, const char *title) {
     static const char *const head[] = {"#step", "#kernel", "form",   "tasks",   "grain", "scratch",
                                        "flops", "reads",   "writes", "results", "node"};
@@ -165,7 +170,7 @@ static void dump_plan(xf_dump *d, const xf_plan *p, const char *key, const char 
             xfc_buf_printf(&results, "%s%s", k ? "; " : "", type_text(d, p, &p->args[s->first_out_arg + k]));
         print_defined(d, p, s, &results);
         xf_cell(&t, "%u", i);
-        xf_cell(&t, "%u", s->kernel);
+        xf_cell(&t, "%s", kernel_text(d, s));
         xf_cell(&t, "%s", form_text(d, p, i));
         bool routine = s->kind == XF_STEP_CALL; /* which says its tasks and scratch when it runs */
         xf_cell(&t, "%s", value_text(d, p, routine ? XF_VAL_NONE : s->tasks));
