@@ -43,6 +43,7 @@ extern const xfc_backend xfc_backend_cpu, xfc_backend_cuda;
 extern const xfc_target xfc_target_cpu_generic, xfc_target_cuda_generic;
 extern const xfc_backend *const xfc_backends[]; /* NULL-terminated; first is the default */
 const xfc_backend *xfc_backend_find(const char *name);
+const char *xfc_backend_isas(const xfc_backend *, xfc_arena *, const char *between); /* all of them, as one text */
 
 /* Bytes of temporaries a worker needs in scratch, a multiple of 64, over graph symbols (kernel.c;
  * xf_step_info.scratch). */

@@ -31,9 +31,9 @@ typedef struct {
 /* Fills the destinations; what is no option goes to rest, and all that stands behind `--`. Answers 0 to go on, else 1 +
  * the exit code (--help, --version: 1, bad usage: 3). A value called `a|b` must be one of these words. */
 int xf_cli_parse(const xf_cli *, xfc_ctx *, int argc, char **argv, xf_cli_list *rest);
-/* One line on stderr; answers the exit code, 2. */
 /* "xfc: note: TEXT" on stderr, or as --diagnostics=json wants it. */
 void xf_note(const char *tool, bool json, const char *text);
+/* One line on stderr; answers the exit code, 2. */
 int xf_cli_wrong(const char *tool, const char *fmt, ...) XFC_PRINTF(2, 3);
 /* Numbers of options: false with a message if the text is none in range. NULL leaves out as it is. option: with
  * dashes. */

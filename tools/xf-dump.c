@@ -1,4 +1,5 @@
 /* xf-dump.c - what is in a model, an IR file or a compiled model. Reads only; a .so is never loaded. */
+#include "backends/backend.h"
 #include "frontend/frontend.h"
 #include "ir/text/text.h"
 #include "tools/dump/dump.h"
@@ -107,7 +108,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_SECTION, "how", NULL, NULL, NULL},
         {XF_CLI_FLAG, "json", NULL, "one JSON object", &o.what.json},
         {XF_CLI_FLAG, "v", NULL, "IR with the ONNX node of every op", &o.what.locations},
-        {XF_CLI_TEXT, "march", "x86-64-v2|x86-64-v3|x86-64-v4|x86-64-v4-bf16",
+        {XF_CLI_TEXT, "march", xfc_backend_isas(&xfc_backend_cpu, ctx->arena, "|"),
          "for the assembly of a model (default x86-64-v4)", &o.what.march},
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension of a model", &o.dims},
         {XF_CLI_LIST, "shape", "INPUT=SHAPE", "dims of an input of a model", &o.shapes},

@@ -364,6 +364,13 @@ static bool check_options(options *o, const xf_cli_list *files) {
     return !wrong && files->n == 1;
 }
 
+static const char *march_help(xfc_arena *arena) {
+    return xfc_sprintf(arena,
+                       "variants in the file, best one chosen at load:\n%s\n(default: all that are a level; one with a "
+                       "feature beside\nit where the model has use for it); native: the best that\nruns here",
+                       xfc_backend_isas(&xfc_backend_cpu, arena, ","));
+}
+
 static int run(int argc, char **argv, xfc_leftovers *leftovers) {
     options o = {.ctx = xfc_ctx_new()};
     o.ctx->leftovers = leftovers;
@@ -375,9 +382,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
          &o.weights},
         {XF_CLI_SECTION, "target", NULL, NULL, NULL},
         {XF_CLI_TEXT, "target", "cpu|cuda", "default cpu; cuda is PTX text", &o.target},
-        {XF_CLI_TEXT, "march", "LIST",
-         "variants in the file, best one chosen at load:\nx86-64-v2,x86-64-v3,x86-64-v4 (default: these, and\nx86-64-v4-bf16 where the model has use for it);\nnative: the best that runs here",
-         &o.march},
+        {XF_CLI_TEXT, "march", "LIST", march_help(o.ctx->arena), &o.march},
         {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
         {XF_CLI_TEXT, "j", "N", "emit so many variants at once (default: one for each CPU)", &o.j},
         {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},

@@ -13,12 +13,10 @@
  *     xf->ctx_destroy(ctx);  xf->release(model);  dlclose(so);
  *
  * Rules that hold everywhere
- * - Errors: a function that can fail returns an xf_status; the text is in last_error. After any error the model and the
- * context
- *   work as before; outputs are then unspecified, and xf_tensor structs are left as they were.
- * - Pointers: a model, context, or result pointer that is NULL is XF_E_ARG; functions that have no status answer NULL
- * or
- *   0, or do nothing.
+ * - Errors: a function that can fail returns an xf_status; the text is in last_error. After any error the model and
+ *   the context work as before; outputs are then unspecified, and xf_tensor structs are left as they were.
+ * - Pointers: a model, context, or result pointer that is NULL is XF_E_ARG; functions that have no status answer
+ *   NULL or 0, or do nothing.
  * - Threads: a model is immutable and may be used by any number of threads. A context serves one call at a time; use
  *   one context for each concurrent caller. Only cancel may be called on a context while it runs: another call is
  *   refused with XF_E_ARG, and last_error says so to the thread that made it.
@@ -26,11 +24,10 @@
  *   threads other than those of a context with num_threads > 1. Where the system starts no more, it has fewer.
  * - fork: a child may use models and contexts that are not in use at that moment. Contexts start threads of their own
  *   there.
- * - Options structs start with struct_size = sizeof(the struct); zero every other field for the default. NULL means all
- * defaults.
+ * - Options structs start with struct_size = sizeof(the struct); zero every other field for the default. NULL means
+ *   all defaults.
  * - Pointers returned from a model live until its last release; from a context, until ctx_destroy unless said
- * otherwise.
- *   The shared object must stay loaded as long as any of its models does.
+ *   otherwise. The shared object must stay loaded as long as any of its models does.
  *
  * Compatibility: entries and fields are only ever appended; XF_ABI_VERSION changes only if that rule is broken
  * (docs/c-api.md).
