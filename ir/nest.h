@@ -54,6 +54,7 @@ typedef struct {
     xfc_dtype dtype;  /* of the result */
     uint32_t arg[3];  /* earlier instructions */
     bool wrap;        /* LET: a negative value counts from the end (ONNX indices) */
+    bool sure;        /* LET: of an element of a constant whose elements all lie inside: compiled code does not look */
     const char *node; /* LET: who asks for it, for the message when it is out of range; NULL: nobody says */
     union {
         double f;

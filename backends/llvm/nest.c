@@ -5,6 +5,8 @@
  * masked copy of what is inside, so a result depends on extents alone. A value that does not differ from lane to lane
  * stays a scalar.
  *
+ * Where each step of a reduction looks up an index in data, several vectors are summed up beside each other.
+ *
  * Every body instruction has a depth: the number of loops it depends on. It is emitted once that many loops are open,
  * in front of the next one, behind the test that the next one runs at all. Loads and lets move no further out than the
  * outermost loop that may be empty, because an empty tensor has no element to read; loads from buffers that the nest
@@ -18,176 +20,19 @@
  * axis ends, and the tree that combines banks and lanes is fixed, so elements at the end that add nothing (padding)
  * change no bit. Dead lanes of the tail keep their accumulator.
  */
-#include "backends/llvm/llvm.h"
+#include "backends/llvm/loops.h"
 
-enum { BANKS = 4, CHEAP_BODY = 12 };
+#include <string.h>
 
-typedef struct {
-    xfc_emit *e;
-    const xfc_nest *nest;
-    uint32_t *order;   /* axis of each loop, outermost first */
-    uint32_t n_loops;  /* all axes */
-    uint32_t n_outer;  /* those that are not reduced */
-    uint32_t vector;   /* loop of the VECTOR axis, or n_loops */
-    bool lanes_reduce; /* the VECTOR axis is a reduce axis */
-    uint32_t banks, bank;
-    uint32_t *depth; /* by body instruction */
-    bool *varies;    /* from lane to lane */
-    bool *is_stored; /* by buffer: some store of the nest writes it */
-    LLVMValueRef *value;
-    LLVMValueRef *accumulator; /* by bank and store */
-    LLVMValueRef mask;         /* live lanes; NULL: all */
-    LLVMValueRef first, end;   /* of axis 0, when only a part of it runs; NULL: all */
-    uint32_t turned;           /* the load that is transposed in blocks, or n_body */
-    LLVMValueRef block;        /* inside such a block: its first index of the loop around the VECTOR axis; else NULL */
-    LLVMValueRef column;       /* what `turned` is at present; NULL: gather it */
-} loops;
-
-static const xfc_axis *loop_axis(const loops *n, uint32_t loop) { return &n->nest->axes[n->order[loop]]; }
-static bool has_lanes(const loops *n) { return n->vector < n->n_loops; }
-
-/* --- analysis --- */
-
-static bool symbol_varies(void *user, xfc_int symbol) {
-    const loops *n = user;
-    for (uint32_t i = 0; i < n->nest->n_body; i++) {
-        const xfc_scalar *s = &n->nest->body[i];
-        if (s->op == XFC_S_LET && xfc_int_same(s->u.index, symbol)) return n->varies[i];
-    }
-    return false;
-}
-
-/* True iff x moves by a known number of elements a lane; without a VECTOR axis it does not move. */
-static bool lane_stride(loops *n, xfc_int x, int64_t *stride) {
-    *stride = 0;
-    if (!has_lanes(n)) return true;
-    return xfc_int_lane_stride(n->e->ctx, x, loop_axis(n, n->vector)->symbol, n->e->lanes, symbol_varies, n, stride);
-}
-
-static bool int_varies(loops *n, xfc_int x) {
-    int64_t stride;
-    return !lane_stride(n, x, &stride) || stride != 0;
-}
-
-static uint32_t int_depth(const loops *n, xfc_int x) {
-    uint32_t depth = 0;
-    for (uint32_t l = 0; l < n->n_loops; l++)
-        if (xfc_int_uses(n->e->ctx, x, loop_axis(n, l)->symbol)) depth = l + 1;
-    for (uint32_t i = 0; i < n->nest->n_body; i++) {
-        const xfc_scalar *s = &n->nest->body[i];
-        if (s->op == XFC_S_LET && n->depth[i] > depth && xfc_int_uses(n->e->ctx, x, s->u.index)) depth = n->depth[i];
-    }
-    return depth;
-}
-
-/* The least depth of something that must not run when the nest is empty. */
-static uint32_t safe_depth(loops *n) {
-    for (uint32_t l = n->n_loops; l-- > 0;) {
-        int64_t lo, hi;
-        xfc_int_range(n->e->ctx, loop_axis(n, l)->extent, &lo, &hi);
-        if (lo < 1) return l;
-    }
-    return 0;
-}
-
-static void analyse_access(loops *n, uint32_t i, uint32_t safe) {
-    const xfc_access *a = n->nest->body[i].u.access;
-    for (uint32_t d = 0; d < a->rank; d++) {
-        uint32_t depth = int_depth(n, a->index[d]);
-        if (depth > n->depth[i]) n->depth[i] = depth;
-        if (int_varies(n, a->index[d])) n->varies[i] = true;
-    }
-    if (n->depth[i] < safe) n->depth[i] = safe;
-    if (n->is_stored[a->buffer]) n->depth[i] = n->n_loops;
-}
-
-static void analyse_body(loops *n) {
-    uint32_t safe = safe_depth(n);
-    for (uint32_t i = 0; i < n->nest->n_body; i++) {
-        const xfc_scalar *s = &n->nest->body[i];
-        for (uint32_t k = 0; k < 3; k++) {
-            if (s->arg[k] == XFC_NO_ARG || (s->op != XFC_S_LOAD && k >= xfc_scalar_arity(s->op)) ||
-                (s->op == XFC_S_LOAD && k > 0))
-                continue;
-            if (n->depth[s->arg[k]] > n->depth[i]) n->depth[i] = n->depth[s->arg[k]];
-            if (n->varies[s->arg[k]]) n->varies[i] = true;
-        }
-        if (s->op == XFC_S_LOAD) analyse_access(n, i, safe);
-        if (s->op == XFC_S_LET && n->depth[i] < safe) n->depth[i] = safe;
-        if (s->op != XFC_S_INDEX) continue;
-        n->depth[i] = int_depth(n, s->u.index);
-        n->varies[i] = int_varies(n, s->u.index);
-    }
-}
-
-/* What runs for every vector is short, so that the latency of the combine would show. */
-static bool is_cheap(const loops *n) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < n->nest->n_body; i++) {
-        xfc_scalar_op op = n->nest->body[i].op;
-        if (n->depth[i] < n->n_loops) continue;
-        if (op == XFC_S_DIV || op == XFC_S_MOD || op == XFC_S_FMOD || op == XFC_S_SQRT || op == XFC_S_LET) return false;
-        if (op >= XFC_S_EXP && op <= XFC_S_POW) return false;
-        count++;
-    }
-    return count <= CHEAP_BODY;
-}
-
-/* The axis whose lanes become a vector: marked VECTOR, not ordered, and longer than one element. */
-static bool makes_vector(const loops *n, const xfc_axis *a) {
-    int64_t extent;
-    if (a->how != XFC_HOW_VECTOR || a->kind == XFC_AXIS_SCAN || n->e->lanes < 2) return false;
-    return !xfc_int_value(n->e->ctx, a->extent, &extent) || extent > 1;
-}
-
-static void order_loops(loops *n) {
-    const xfc_nest *nest = n->nest;
-    const xfc_axis_kind kinds[3] = {XFC_AXIS_PARALLEL, XFC_AXIS_SCAN, XFC_AXIS_REDUCE};
-    uint32_t last = nest->n_axes; /* the VECTOR axis */
-    n->n_loops = nest->n_axes;
-    n->vector = n->n_loops;
-    for (uint32_t a = 0; a < nest->n_axes; a++)
-        if (makes_vector(n, &nest->axes[a])) last = a;
-    uint32_t at = 0;
-    for (uint32_t k = 0; k < 3; k++) {
-        if (kinds[k] == XFC_AXIS_REDUCE) n->n_outer = at;
-        for (uint32_t a = 0; a < nest->n_axes; a++)
-            if (nest->axes[a].kind == kinds[k] && a != last) n->order[at++] = a;
-        if (last == nest->n_axes || nest->axes[last].kind != kinds[k]) continue;
-        n->vector = at;
-        n->order[at++] = last;
-    }
-    n->lanes_reduce = has_lanes(n) && loop_axis(n, n->vector)->kind == XFC_AXIS_REDUCE;
-}
-
-/* The load that is contiguous along the loop around the VECTOR axis and not along that; n_body if there is none. */
-static uint32_t find_turned(loops *n) {
-    const xfc_nest *nest = n->nest;
-    if (n->vector == 0 || n->vector + 1 != n->n_loops || n->n_outer != n->n_loops) return nest->n_body;
-    const xfc_axis *around = loop_axis(n, n->vector - 1);
-    if (around->kind != XFC_AXIS_PARALLEL || (n->first && n->order[n->vector - 1] == 0)) return nest->n_body;
-    for (uint32_t i = 0; i < nest->n_body; i++)
-        if (nest->body[i].op == XFC_S_LET) return nest->n_body;
-    for (uint32_t i = 0; i < nest->n_body; i++) {
-        const xfc_scalar *s = &nest->body[i];
-        if (s->op != XFC_S_LOAD || s->arg[0] != XFC_NO_ARG || !n->varies[i] || n->is_stored[s->u.access->buffer])
-            continue;
-        xfc_int offset = xfc_access_linear(n->e->ctx, n->e->kernel, s->u.access), unit, rest;
-        int64_t stride;
-        if (xfc_dtype_bytes(s->dtype) != 4 || (lane_stride(n, offset, &stride) && stride == 1)) continue;
-        if (xfc_int_linear_in(n->e->ctx, offset, around->symbol, &unit, &rest) && xfc_int_is(n->e->ctx, unit, 1))
-            return i;
-    }
-    return nest->n_body;
-}
+typedef xfc_loops loops;
 
 /* --- instructions --- */
 
 /* The index with the VECTOR axis bound to all lanes. */
 static LLVMValueRef each_lane(loops *n, LLVMValueRef (*emit)(xfc_emit *, const void *), const void *what) {
     xfc_emit *e = n->e;
-    if (!has_lanes(n)) return emit(e, what);
-    xfc_int symbol = loop_axis(n, n->vector)->symbol;
+    if (!xfc_has_lanes(n)) return emit(e, what);
+    xfc_int symbol = xfc_loop_axis(n, n->vector)->symbol;
     LLVMValueRef first = xfc_map_get_ptr(&e->symbols, (void *)(uintptr_t)symbol.id);
     if (!first) return emit(e, what); /* outside that loop: nothing here moves with it */
     xfc_emit_bind(e, symbol, LLVMBuildAdd(e->b, xfc_emit_splat(e, first, e->lanes), xfc_emit_lane_numbers(e), ""));
@@ -202,7 +47,7 @@ static LLVMValueRef index_value(loops *n, const xfc_scalar *s, bool varies) {
     xfc_emit *e = n->e;
     int64_t stride;
     if (!varies) return xfc_emit_int(e, s->u.index);
-    if (!lane_stride(n, s->u.index, &stride)) return each_lane(n, emit_index, &s->u.index);
+    if (!xfc_loops_stride(n, s->u.index, &stride)) return each_lane(n, emit_index, &s->u.index);
     LLVMValueRef first = xfc_emit_splat(e, xfc_emit_int(e, s->u.index), e->lanes), lane = xfc_emit_lane_numbers(e);
     LLVMValueRef step = xfc_emit_number(e, LLVMTypeOf(first), stride);
     return LLVMBuildAdd(e->b, first, LLVMBuildMul(e->b, lane, step, ""), "");
@@ -211,7 +56,7 @@ static LLVMValueRef index_value(loops *n, const xfc_scalar *s, bool varies) {
 static xfc_place_value place_of(loops *n, const xfc_access *a, bool bounded) {
     int64_t stride;
     xfc_int linear = xfc_access_linear(n->e->ctx, n->e->kernel, a);
-    bool known = lane_stride(n, linear, &stride);
+    bool known = xfc_loops_stride(n, linear, &stride);
     if (!known || (stride != 0 && stride != 1))
         return xfc_emit_place(n->e, XFC_LANES_EACH, a, each_lane(n, emit_address, a), false);
     return xfc_emit_place(n->e, stride ? XFC_LANES_NEXT : XFC_LANES_SAME, a, xfc_emit_address(n->e, a), bounded);
@@ -273,6 +118,10 @@ LLVMValueRef xfc_emit_let(xfc_emit *e, xfc_int symbol, LLVMValueRef value, bool 
 static LLVMValueRef let_value(loops *n, const xfc_scalar *s) {
     xfc_emit *e = n->e;
     LLVMValueRef v = xfc_emit_cast(e, XFC_I64, n->nest->body[s->arg[0]].dtype, n->value[s->arg[0]]), some;
+    if (s->sure) {
+        xfc_emit_bind(e, s->u.index, v);
+        return v;
+    }
     v = xfc_emit_let(e, s->u.index, v, s->wrap, n->mask, &some);
     if (some) xfc_map_set_ptr(&e->empty_let, (void *)(uintptr_t)s->u.index.id, some);
     return v;
@@ -340,7 +189,7 @@ static void accumulate(loops *n, uint32_t i) {
 
 /* Bank b becomes what bank b + by was; with a condition, where it holds. */
 static void turn_banks(loops *n, uint32_t by, LLVMValueRef when) {
-    LLVMValueRef part[BANKS];
+    LLVMValueRef part[XFC_BANKS];
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
         if (n->nest->stores[i].combine == XFC_S_COUNT) continue;
         for (uint32_t b = 0; b < n->banks; b++) part[b] = load_bank(n, b, i);
@@ -379,7 +228,7 @@ static void finish_reductions(loops *n) {
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
         const xfc_store *st = &n->nest->stores[i];
         if (st->combine == XFC_S_COUNT) continue;
-        LLVMValueRef part[BANKS];
+        LLVMValueRef part[XFC_BANKS];
         for (uint32_t b = 0; b < n->banks; b++) part[b] = load_bank(n, b, i);
         for (uint32_t half = n->banks / 2; half > 0; half /= 2) /* the same wherever the banks were turned to */
             for (uint32_t b = 0; b < half; b++)
@@ -424,7 +273,7 @@ static void transpose(xfc_emit *e, LLVMValueRef *row) {
 static void emit_block(loops *n) {
     xfc_emit *e = n->e;
     const xfc_scalar *s = &n->nest->body[n->turned];
-    xfc_int symbol = loop_axis(n, n->vector)->symbol, around = loop_axis(n, n->vector - 1)->symbol;
+    xfc_int symbol = xfc_loop_axis(n, n->vector)->symbol, around = xfc_loop_axis(n, n->vector - 1)->symbol;
     LLVMValueRef first = xfc_map_get_ptr(&e->symbols, (void *)(uintptr_t)symbol.id), row[64], start = n->block;
     n->block = NULL;
     if (n->mask) {
@@ -465,7 +314,7 @@ static LLVMValueRef round_down(xfc_emit *e, LLVMValueRef v, uint32_t multiple) {
 /* The loop around the VECTOR axis, in blocks; what is left of it goes one by one. Answers where that starts. */
 static LLVMValueRef emit_blocks(loops *n, uint32_t depth, LLVMValueRef extent) {
     xfc_emit *e = n->e;
-    const xfc_axis *axis = loop_axis(n, depth);
+    const xfc_axis *axis = xfc_loop_axis(n, depth);
     LLVMValueRef whole = round_down(e, extent, e->lanes);
     xfc_loop l = xfc_emit_loop_begin(e, xfc_emit_const(e, 0), whole, e->lanes, axis->name);
     n->block = l.i;
@@ -477,7 +326,7 @@ static LLVMValueRef emit_blocks(loops *n, uint32_t depth, LLVMValueRef extent) {
 
 static void emit_serial(loops *n, uint32_t depth, LLVMValueRef extent) {
     xfc_emit *e = n->e;
-    const xfc_axis *axis = loop_axis(n, depth);
+    const xfc_axis *axis = xfc_loop_axis(n, depth);
     bool part = n->first && n->order[depth] == 0;
     if (n->turned < n->nest->n_body && depth + 1 == n->vector) {
         LLVMValueRef from = emit_blocks(n, depth, extent);
@@ -503,7 +352,7 @@ static void emit_serial(loops *n, uint32_t depth, LLVMValueRef extent) {
 /* Whole vectors from lo on, `banks` of them a turn, while hi is not reached; answers where it stopped. */
 static void emit_vectors(loops *n, uint32_t depth, LLVMValueRef lo, LLVMValueRef hi, uint32_t banks) {
     xfc_emit *e = n->e;
-    const xfc_axis *axis = loop_axis(n, depth);
+    const xfc_axis *axis = xfc_loop_axis(n, depth);
     xfc_loop l = xfc_emit_loop_begin(e, lo, hi, (int64_t)e->lanes * banks, axis->name);
     for (n->bank = 0; n->bank < banks; n->bank++) {
         xfc_emit_bind(e, axis->symbol, LLVMBuildAdd(e->b, l.i, xfc_emit_const(e, (int64_t)n->bank * e->lanes), ""));
@@ -524,9 +373,24 @@ static void turn_back(loops *n, LLVMValueRef vectors) {
     }
 }
 
+static void use_lanes(loops *n, uint32_t lanes) {
+    n->e->lanes = lanes;
+    memset(n->accumulator, 0, (size_t)XFC_BANKS * n->nest->n_stores * sizeof *n->accumulator); /* of other types now */
+}
+
+/* Steps of several vectors, as long as there are so many; answers where that stopped. */
+static LLVMValueRef emit_wide(loops *n, uint32_t depth, LLVMValueRef extent) {
+    uint32_t lanes = n->e->lanes;
+    use_lanes(n, lanes * n->wide);
+    LLVMValueRef to = round_down(n->e, extent, n->e->lanes);
+    emit_vectors(n, depth, xfc_emit_const(n->e, 0), to, 1);
+    use_lanes(n, lanes);
+    return to;
+}
+
 static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
     xfc_emit *e = n->e;
-    const xfc_axis *axis = loop_axis(n, depth);
+    const xfc_axis *axis = xfc_loop_axis(n, depth);
     LLVMValueRef zero = xfc_emit_const(e, 0), turns = round_down(e, extent, e->lanes * n->banks);
     LLVMValueRef whole = round_down(e, extent, e->lanes);
     int64_t known = 0, least, most;
@@ -536,7 +400,7 @@ static void emit_lanes(loops *n, uint32_t depth, LLVMValueRef extent) {
     if (n->banks > 1 && most >= (int64_t)e->lanes * n->banks)
         emit_vectors(n, depth, zero, turns, n->banks);
     else
-        turns = zero;
+        turns = n->wide > 1 ? emit_wide(n, depth, extent) : zero;
     if (most >= e->lanes && !(is_static && known % ((int64_t)e->lanes * n->banks) < e->lanes && n->banks > 1))
         emit_vectors(n, depth, turns, whole, 1);
     if (tail) {
@@ -562,7 +426,7 @@ static void emit_level(loops *n, uint32_t depth) {
     } else if (depth == n->n_loops) {
         emit_point(n);
     } else {
-        const xfc_axis *axis = loop_axis(n, depth);
+        const xfc_axis *axis = xfc_loop_axis(n, depth);
         int64_t lo, hi;
         xfc_int_range(e->ctx, axis->extent, &lo, &hi);
         LLVMValueRef extent = xfc_emit_int(e, axis->extent);
@@ -578,19 +442,13 @@ static void emit_level(loops *n, uint32_t depth) {
 }
 
 xfc_status xfc_emit_nest_rows(xfc_emit *e, const xfc_nest *nest, LLVMValueRef first, LLVMValueRef end) {
-    loops n = {
-        .e = e, .nest = nest, .first = first, .end = end, .order = xfc_new_array(e->arena, uint32_t, nest->n_axes)};
-    n.depth = xfc_new_array(e->arena, uint32_t, nest->n_body);
-    n.varies = xfc_new_array(e->arena, bool, nest->n_body);
+    loops n = {.e = e, .nest = nest, .first = first, .end = end};
     n.is_stored = xfc_new_array(e->arena, bool, e->kernel->n_buffers);
     n.value = xfc_new_array(e->arena, LLVMValueRef, nest->n_body);
-    n.accumulator = xfc_new_array(e->arena, LLVMValueRef, (size_t)BANKS * nest->n_stores);
+    n.accumulator = xfc_new_array(e->arena, LLVMValueRef, (size_t)XFC_BANKS * nest->n_stores);
     for (uint32_t i = 0; i < nest->n_stores; i++) n.is_stored[nest->stores[i].to.buffer] = true;
     e->empty_let = (xfc_map){.arena = e->arena};
-    order_loops(&n);
-    analyse_body(&n);
-    n.banks = n.lanes_reduce && is_cheap(&n) ? BANKS : 1;
-    n.turned = find_turned(&n);
+    xfc_loops_plan(&n);
     emit_level(&n, 0);
     return e->status;
 }

@@ -122,7 +122,7 @@ static bool argument(reader *r, uint32_t *out) {
     return !p->failed;
 }
 
-/* v = let k = v in LO..HI [wrap] */
+/* v = let k = v in LO..HI [wrap] [sure] */
 static bool body_let(reader *r, xfc_scalar *s) {
     xfc_parser *p = r->p;
     const char *name, *hint;
@@ -131,6 +131,7 @@ static bool body_let(reader *r, xfc_scalar *s) {
         return false;
     s->dtype = XFC_I64;
     s->wrap = xfc_ps_take_word(p, "wrap");
+    s->sure = xfc_ps_take_word(p, "sure");
     if (xfc_ps_take(p, '@') && !xfc_ps_string(p, &s->node)) return false;
     s->u.index = xfc_int_let(p->ctx, hint, lo, hi);
     return xfc_ps_define(p, name, s->u.index);

@@ -76,6 +76,7 @@ static void print_scalar(xfc_printer *p, const xfc_scalar *s, uint32_t *number) 
         xfc_buf_printf(out, " = v%u", (unsigned)s->arg[0]);
         xfc_pr_range(p, s->u.index);
         if (s->wrap) xfc_buf_str(out, " wrap");
+        if (s->sure) xfc_buf_str(out, " sure");
         if (s->node && p->opts.locations) {
             xfc_buf_str(out, " @ ");
             xfc_buf_quoted(out, s->node);

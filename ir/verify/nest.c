@@ -160,6 +160,22 @@ static void check_load(nest_check *w, uint32_t at) {
     if (!guarded) check_bounds(w, s->u.access, "a load");
 }
 
+/* Is the value an element of a constant that has all its elements in lo..hi? */
+static bool surely_inside(const nest_check *w, uint32_t value, const xfc_int_info *range) {
+    const xfc_scalar *s = &w->n->body[value];
+    const xfc_tensor *t;
+    int64_t lo, hi;
+    if (s->op != XFC_S_LOAD || !s->u.access || s->arg[0] != XFC_NO_ARG || s->u.access->buffer >= w->c->k->n_in)
+        return false;
+    if (!xfc_value_is_const(w->v->op->in[s->u.access->buffer].value, &t)) return false;
+    if (!xfc_int_value(w->v->ctx, range->lo, &lo) || !xfc_int_value(w->v->ctx, range->hi, &hi)) return false;
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t v = xfc_tensor_get_i(t, i);
+        if (v < lo || v > hi) return false;
+    }
+    return true;
+}
+
 static void check_let(nest_check *w, uint32_t at) {
     const xfc_scalar *s = &w->n->body[at];
     if (!xfc_dtype_is_int(w->n->body[s->arg[0]].dtype) || s->dtype != XFC_I64)
@@ -168,6 +184,8 @@ static void check_let(nest_check *w, uint32_t at) {
     const xfc_int_info i = *xfc_int_look(w->v->ctx, s->u.index);
     xfc_vf_int(w->v, i.lo, "the range of a let");
     xfc_vf_int(w->v, i.hi, "the range of a let");
+    if (s->sure && !surely_inside(w, s->arg[0], &i))
+        say(w, "v%u: a let is only sure of the elements of a constant that all lie in its range", (unsigned)at);
 }
 
 /* Operands are earlier instructions; false: looking at them is unsafe. */

@@ -6,14 +6,14 @@
  * latency, and with a single token they are all there is. A last nest turns the result back and stores it; fuse appends
  * bias, activation and residual to that. The order of a sum is that of its entries, whatever the number of rows.
  *
- *   y[c, t] += val[p, e, c] * x^T[row[p, e, c], t]      c < group, t < 32, e < s
+ *   y[c, t] += val[p, e, c] * x^T[row[p, e, c], t]      c < group, t < 16, e < s
  *
  * Tasks that share panels follow each other, so a thread has them in its cache. What is no constant, or too deep for a
  * block in the cache, is left to the plain nest.
  */
 #include "passes/lower/make_kernels.h"
 
-enum { ROWS = 32, COLUMNS = 128, MAX_GROUP = 8, BLOCK_BYTES = 256 << 10 };
+enum { ROWS = 16, COLUMNS = 128, MAX_GROUP = 8, BLOCK_BYTES = 256 << 10 };
 
 typedef struct {
     xfc_draft d;
@@ -67,6 +67,17 @@ static void add_turn(sparse *s) {
     xfc_draft_nest(&s->d, nb.nest);
 }
 
+/* Known now: every entry stands in a row that there is. */
+static bool rows_inside(const sparse *s) {
+    const xfc_tensor *t;
+    int64_t k = 0;
+    if (!xfc_value_is_const(s->at, &t)) return false;
+    (void)xfc_int_value(s->ctx, s->x->type.dim[s->x->type.rank - 1], &k);
+    for (int64_t i = 0; i < t->count; i++)
+        if (xfc_tensor_get_i(t, i) >= k) return false;
+    return true;
+}
+
 static void add_product(sparse *s) {
     xfc_ctx *ctx = s->ctx;
     xfc_nestb nb = xfc_nestb_new(ctx, s->d.e.arena);
@@ -74,6 +85,7 @@ static void add_product(sparse *s) {
             t = xfc_nb_axis(&nb, "t", s->rows, XFC_AXIS_PARALLEL),
             e = xfc_nb_axis(&nb, "e", s->at->type.dim[1], XFC_AXIS_REDUCE);
     xfc_int last = xfc_int_addc(ctx, s->x->type.dim[s->x->type.rank - 1], -1), zero = xfc_int_const(ctx, 0);
+    const bool sure = rows_inside(s);
     uint32_t at = xfc_draft_buffer_of(&s->d, XFC_BUF_IN, s->at, s->at->type);
     uint32_t val = xfc_draft_buffer_of(&s->d, XFC_BUF_IN, s->val, s->val->type);
     for (int64_t c = 0; c < s->group; c++) {
@@ -81,6 +93,7 @@ static void add_product(sparse *s) {
         const xfc_int to[2] = {xfc_int_addc(ctx, xfc_int_mulc(ctx, p, s->group), c), t};
         uint32_t loaded = xfc_nb_load(&nb, s->at->type.dtype, at, entry, 3);
         xfc_int row = xfc_nb_let(&nb, "row", loaded, zero, last, false);
+        nb.nest->body[nb.nest->n_body - 1].sure = sure;
         nb.nest->body[nb.nest->n_body - 1].node = s->op->loc.node ? s->op->loc.node : s->op->loc.op;
         uint32_t a = xfc_nb_load(&nb, s->sum, s->turned, (xfc_int[]){row, t}, 2);
         uint32_t b = xfc_nb_load(&nb, s->val->type.dtype, val, entry, 3);

@@ -282,7 +282,7 @@ static uint32_t find_let(xfc_edit e, const xfc_nest *out, const xfc_scalar *s) {
     const xfc_int_info i = *xfc_int_look(e.ctx, s->u.index);
     for (uint32_t k = 0; k < out->n_body; k++) {
         const xfc_scalar *x = &out->body[k];
-        if (x->op != XFC_S_LET || x->arg[0] != s->arg[0] || x->wrap != s->wrap) continue;
+        if (x->op != XFC_S_LET || x->arg[0] != s->arg[0] || x->wrap != s->wrap || x->sure != s->sure) continue;
         const xfc_int_info *j = xfc_int_look(e.ctx, x->u.index);
         if (xfc_int_same(i.lo, j->lo) && xfc_int_same(i.hi, j->hi)) return k;
     }

@@ -6,8 +6,8 @@
 #include "ir/build.h"
 #include "passes/sparse/sparse.h"
 
-/* An entry costs about twice what an element of a dense product costs (docs/performance.md), and weights that are as
- * deep as this no longer leave room in the cache for a block of rows. */
+/* An entry costs up to twice what an element of a dense product does (tests/bench/factors.py), and weights deeper than
+ * this no longer leave room in the cache for a block of rows. */
 enum { MIN_ELEMENTS = 64, MAX_ROWS = 2048, ENTRY_COST = 2 };
 
 xfc_sparse_shape xfc_sparse_look(const xfc_tensor *w) {
