@@ -1,0 +1,300 @@
+/* token_merge.c - tokens that are alike become one between attention and MLP (ToMe, arXiv 2210.09461), for unmodified
+ * models.
+ *
+ * A site is a block of a stream of tokens (token_stream.h), its level the number of tokens that go. Behind it the stream
+ * has so many fewer: x1, the sum of the stream and what attention became, is merged by what the attention's keys say
+ * (match_tokens); ops behind it keep their meaning and only get other sizes. What tokens stand for is their mass: an
+ * attention over them gets the logarithm of it as bias of each key, sums and means over tokens are weighted by it, and
+ * outputs that hold a row for each token get a copy of the row that it went to. Tokens that the model adds itself (of the
+ * class, of distillation, registers) stay alone and in front.
+ *
+ *   %x1 = add %x, %branch : f32[b, 197, 384]      |  %to = match_tokens %k {size = [13], protect = 1} : i32[b, 197]
+ *                                                 |  %y, %m = merge_tokens %x1, %to, %mass {size = [184]}
+ *   %s = attention %q2, %k2, %v2                  |  %s = attention %q2, %k2, %v2, (log %m as [b, 1, 1, 184])
+ *
+ * All sizes stay static. Where every level is 0, nothing is changed.
+ */
+#include "passes/lossy/token_stream.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- sites and levels --- */
+
+static int64_t most_of(const xfc_streams *s, const xfc_stream_site *site) {
+    return (s->stream[site->stream].n - s->stream[site->stream].protect) / 2;
+}
+
+/* Behind the site, r of n tokens fewer. Pairs of them: n^2 - (n - r)^2 of n^2. */
+static double saved(const xfc_stream_site *site, double n, double r) {
+    return site->each * r / n + site->own * r * (2 * n - r) / (n * n);
+}
+
+static void describe(xfc_lossy *l, xfc_lossy_site *to, const xfc_streams *s, const xfc_stream_site *site) {
+    const xfc_stream *stream = &s->stream[site->stream];
+    to->levels = (uint32_t)most_of(s, site);
+    double *saves = xfc_new_array(l->arena, double, to->levels + 1);
+    const char **says = xfc_new_array(l->arena, const char *, to->levels + 1);
+    for (uint32_t r = 0; r <= to->levels; r++) {
+        saves[r] = saved(site, (double)stream->n, r);
+        says[r] = xfc_sprintf(l->arena, r == 1 ? "1 token merges" : "%u tokens merge", (unsigned)r);
+    }
+    to->saves = saves;
+    to->says = says;
+}
+
+/* What the words say for each of n blocks: r=13, with inflect=X from r * (1 - X) to r * (1 + X) in even steps; r=16/16/8,
+ * and none behind those. */
+static xfc_status read_words(xfc_lossy *l, uint32_t n, int64_t usual, int64_t *r) {
+    const char *text = xfc_lossy_word_of(l, "r"), *inflect = xfc_lossy_word_of(l, "inflect"), *at = text;
+    char *end = NULL;
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++) r[i] = text ? 0 : usual;
+    for (; at; at = *end ? end + 1 : NULL, k++) {
+        int64_t v = strtoll(at, &end, 10);
+        if (end == at || (*end && *end != '/') || v < 0 || (k >= n && k > 0))
+            return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
+                            "--lossy=token-merge:r=%s: give how many tokens merge in each block, or numbers joined by "
+                            "'/', one for each of the %u blocks",
+                            text, (unsigned)n);
+        if (k < n) r[k] = v;
+    }
+    for (uint32_t i = 1; i < n && k == 1; i++) r[i] = r[0];
+    if (!inflect) return XFC_OK;
+    double by = strtod(inflect, &end);
+    if (*end || k > 1 || !(by >= -1 && by <= 1))
+        return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
+                        "--lossy=token-merge:inflect=%s: give a number from -1 to 1, and one number for r", inflect);
+    double low = n > 0 ? floor((double)r[0] * (1 - by)) : 0, step = n > 1 ? 2 * ((double)r[0] - low) / (n - 1) : 0;
+    for (uint32_t i = 0; i < n; i++) r[i] = (int64_t)(low + step * i);
+    return XFC_OK;
+}
+
+/* More than a block can do at its best was asked of it: the words are wrong. */
+static xfc_status ask(xfc_lossy *l, const xfc_streams *s, xfc_lossy_site *to, const xfc_stream_site *site, int64_t r) {
+    const xfc_stream *stream = &s->stream[site->stream];
+    to->asked = (uint32_t)(r < to->levels ? r : to->levels);
+    if (r <= to->levels) return XFC_OK;
+    return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, to->loc,
+                    "--lossy=token-merge: %lld tokens cannot merge in a block, of %lld tokens, %lld of them protected, "
+                    "only %u: give less",
+                    (long long)r, (long long)stream->n, (long long)stream->protect, (unsigned)to->levels);
+}
+
+xfc_status xfc_token_merge_sites(xfc_lossy *l) {
+    xfc_streams *s = xfc_streams_find(l);
+    int64_t usual = 0, *r = xfc_new_array(l->arena, int64_t, s->n_sites + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_sites; i++) n += !s->site[i].why;
+    for (uint32_t i = s->n_sites; i-- > 0;)
+        if (!s->site[i].why) usual = most_of(s, &s->site[i]) / n; /* about half of the tokens in all */
+    XFC_TRY(read_words(l, n, usual > 0 ? usual : 1, r));
+    for (uint32_t i = 0, block = 0; i < s->n_sites; i++) {
+        const xfc_stream_site *site = &s->site[i];
+        xfc_lossy_site *to = xfc_lossy_add(l, site->attention);
+        to->what = "block of attention";
+        to->why = site->why;
+        to->data = s;
+        if (site->why) continue;
+        describe(l, to, s, site);
+        XFC_TRY(ask(l, s, to, site, r[block++]));
+    }
+    return XFC_OK;
+}
+
+/* --- the rewrite --- */
+
+typedef struct { /* a stream's tokens behind a site */
+    int64_t n;
+    xfc_value *mass, *log_mass, *to; /* [b, n], [b, n], and where each token of the beginning is; NULL: as there */
+} tokens;
+
+typedef struct {
+    xfc_streams *s;
+    xfc_ctx *ctx;
+    bool plain;     /* attentions do not weigh keys by their masses */
+    tokens *behind; /* by site */
+} merger;
+
+static tokens tokens_of(const merger *m, const xfc_stream_value *x) {
+    return x->site >= 0 ? m->behind[x->site] : (tokens){.n = m->s->stream[x->stream].n};
+}
+
+static xfc_int constant(const merger *m, int64_t n) { return xfc_int_const(m->ctx, n); }
+
+static xfc_value *reshape(xfc_builder *b, xfc_value *v, uint32_t rank, const xfc_int *dim) {
+    return v ? xfc_b_reshape(b, v, dim, rank) : NULL;
+}
+
+/* v [b, n] from column `first` on. */
+static xfc_value *columns_from(const merger *m, xfc_builder *b, xfc_value *v, int64_t first) {
+    static const int64_t step[2] = {1, 1};
+    if (!v || first == 0) return v;
+    const xfc_int start[2] = {constant(m, 0), constant(m, first)},
+                  size[2] = {v->type.dim[0], xfc_int_addc(m->ctx, v->type.dim[1], -first)};
+    return xfc_b_slice(b, v, start, size, step);
+}
+
+/* rows [b, m, ..] at index [b, n]. */
+static xfc_value *rows_at(const merger *m, xfc_builder *b, xfc_value *rows, xfc_value *index) {
+    if (!rows || !index) return NULL;
+    const xfc_int dim[3] = {index->type.dim[0], index->type.dim[1], constant(m, 1)};
+    const xfc_attr batch = xfc_attr_int(XFC_K_BATCH_DIMS, 1);
+    return xfc_build(b, XFC_OP_GATHER_ND, (xfc_value *[]){rows, reshape(b, index, 3, dim)}, 2, &batch, 1);
+}
+
+/* Sizes that an op was given follow its operands' tokens. */
+static xfc_status resize(const merger *m, xfc_op *op, int64_t now) {
+    const xfc_stream_value *out = op->n_out == 1 ? xfc_stream_value_of(m->s, &op->out[0]) : NULL;
+    for (uint32_t k = 0; out && k < op->n_attr; k++) {
+        bool is_shape = op->attr[k].key == XFC_K_SHAPE || (op->attr[k].key == XFC_K_SIZE && xfc_op_has(op, XFC_VIEW));
+        if (!is_shape) continue;
+        xfc_attr *attr = xfc_dup_array(op->graph->arena, xfc_attr, op->attr, op->n_attr);
+        xfc_int *dim = xfc_dup_array(op->graph->arena, xfc_int, attr[k].u.dims, attr[k].n), rest;
+        uint32_t d = out->token.s_dim;
+        bool whole = xfc_int_exact(m->ctx, dim[d], constant(m, m->s->stream[out->stream].n - out->first), &rest);
+        xfc_assert(whole);
+        dim[d] = xfc_int_mul(m->ctx, rest, constant(m, now - out->first));
+        attr[k].u.dims = dim;
+        op->attr = attr;
+    }
+    return xfc_infer_op(op);
+}
+
+/* log(mass) for each key of an attention over [b * inner, ..], in its type. */
+static xfc_value *keys_bias(const merger *m, xfc_builder *b, const xfc_value *keys, const xfc_stream_value *x) {
+    xfc_value *v = columns_from(m, b, tokens_of(m, x).log_mass, x->first);
+    xfc_int one = constant(m, 1), batch = m->s->stream[x->stream].b, inner;
+    if (!v || !xfc_int_exact(m->ctx, keys->type.dim[0], batch, &inner)) return NULL;
+    const xfc_int each[4] = {batch, one, one, v->type.dim[1]}, all[4] = {batch, inner, one, v->type.dim[1]},
+                  joined[4] = {keys->type.dim[0], one, one, v->type.dim[1]};
+    v = reshape(b, v, 4, each);
+    if (v && !xfc_int_is(m->ctx, inner, 1)) v = reshape(b, xfc_b_expand(b, v, all, 4), 4, joined);
+    return v ? xfc_b_cast(b, v, keys->type.dtype) : NULL;
+}
+
+static xfc_status weigh_keys(const merger *m, xfc_op *op) {
+    const xfc_value *k = op->in[1].value;
+    const xfc_stream_value *x = xfc_stream_value_of(m->s, k);
+    xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
+    if (!x || !tokens_of(m, x).log_mass || m->plain) return xfc_infer_op(op);
+    xfc_value *bias = keys_bias(m, &b, k, x);
+    if (bias && op->n_in > 3 && op->in[3].value) bias = xfc_b_binary(&b, XFC_OP_ADD, op->in[3].value, bias);
+    if (!bias) return XFC_ERR_INPUT;
+    if (op->n_in > 3)
+        xfc_op_set_in(op, 3, bias);
+    else
+        xfc_op_add_in(op, bias);
+    return xfc_infer_op(op);
+}
+
+/* A sum or mean over tokens: each counts as often as its mass says. */
+static xfc_status weigh_sum(const merger *m, xfc_op *op, const xfc_stream_value *x) {
+    xfc_value *v = op->in[0].value;
+    xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
+    xfc_value *mass = columns_from(m, &b, tokens_of(m, x).mass, x->first);
+    static const int64_t axis = 1;
+    const xfc_int dim[3] = {v->type.dim[0], v->type.dim[1], constant(m, 1)};
+    mass = reshape(&b, mass, 3, dim);
+    if (!mass) return XFC_ERR_INPUT;
+    xfc_value *sum = xfc_b_binary(&b, XFC_OP_MUL, v, xfc_b_cast(&b, mass, v->type.dtype));
+    sum = xfc_b_reduce(&b, XFC_OP_REDUCE_SUM, sum, &axis, 1, xfc_op_int(op, XFC_K_KEEPDIMS, 0) != 0);
+    double n = (double)(m->s->stream[x->stream].n - x->first);
+    if (op->code == XFC_OP_REDUCE_MEAN && sum)
+        sum = xfc_b_binary(&b, XFC_OP_DIV, sum, xfc_b_scalar_f(&b, v->type.dtype, n));
+    if (!sum) return XFC_ERR_INPUT;
+    xfc_value_replace(&op->out[0], sum);
+    xfc_op_remove(op);
+    return XFC_OK;
+}
+
+/* Outputs have a row for each token that there was. */
+static xfc_status give_back(const merger *m, xfc_op *ret) {
+    for (uint32_t i = 0; i < ret->n_in; i++) {
+        xfc_value *v = ret->in[i].value;
+        const xfc_stream_value *x = xfc_stream_value_of(m->s, v);
+        xfc_builder b = {.graph = ret->graph, .before = ret, .loc = v->def ? v->def->loc : ret->loc};
+        if (!x || !tokens_of(m, x).to) continue;
+        xfc_value *to = columns_from(m, &b, tokens_of(m, x).to, x->first);
+        if (to && x->first) to = xfc_b_binary(&b, XFC_OP_SUB, to, xfc_b_scalar_i(&b, XFC_I32, x->first));
+        v = rows_at(m, &b, v, to);
+        if (!v) return XFC_ERR_INPUT;
+        xfc_op_set_in(ret, i, v);
+    }
+    return XFC_OK;
+}
+
+/* The keys [b * inner, h, n, d] as [b, inner * h, n, d]. */
+static xfc_value *keys_of(const merger *m, xfc_builder *b, const xfc_stream_site *site) {
+    xfc_value *k = site->attention->in[1].value;
+    xfc_int batch = m->s->stream[site->stream].b, inner;
+    if (!xfc_int_exact(m->ctx, k->type.dim[0], batch, &inner)) return NULL;
+    const xfc_int dim[4] = {batch, xfc_int_mul(m->ctx, inner, k->type.dim[1]), k->type.dim[2], k->type.dim[3]};
+    return xfc_b_reshape(b, k, dim, 4);
+}
+
+static xfc_value *ones(xfc_builder *b, const xfc_type *x) {
+    return xfc_b_expand(b, xfc_b_scalar_f(b, XFC_F32, 1), x->dim, 2);
+}
+
+/* r of the tokens that join makes go; whoever read what it makes reads the others. */
+static xfc_status merge(merger *m, const xfc_stream_site *site, uint32_t level, tokens *t) {
+    xfc_value *x = &site->join->out[0];
+    xfc_builder b = {.graph = site->join->graph, .before = site->join->next, .loc = site->attention->loc};
+    int64_t protect = m->s->stream[site->stream].protect, most = (t->n - protect) / 2, r = level < most ? level : most;
+    if (r <= 0) return XFC_OK;
+    xfc_int goes = constant(m, r), stays = constant(m, t->n - r);
+    const xfc_attr how[2] = {xfc_attr_dims(XFC_K_SIZE, &goes, 1), xfc_attr_int(XFC_K_PROTECT, protect)};
+    const xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &stays, 1);
+    xfc_value *k = keys_of(m, &b, site), *to = k ? xfc_build(&b, XFC_OP_MATCH_TOKENS, &k, 1, how, 2) : NULL;
+    xfc_value *in[3] = {xfc_b_cast(&b, x, XFC_F32), to, t->mass ? t->mass : ones(&b, &x->type)};
+    if (!in[0] || !in[1] || !in[2]) return XFC_ERR_INPUT;
+    xfc_value *fewer = xfc_build(&b, XFC_OP_MERGE_TOKENS, in, 3, &size, 1);
+    if (!fewer) return XFC_ERR_INPUT;
+    xfc_op *merged = fewer->def;
+    fewer = xfc_b_cast(&b, fewer, x->type.dtype);
+    *t = (tokens){.n = t->n - r, .mass = &merged->out[1], .to = t->to ? rows_at(m, &b, to, t->to) : to};
+    t->log_mass = xfc_b_unary(&b, XFC_OP_LOG, t->mass);
+    if (!fewer || !t->to || !t->log_mass) return XFC_ERR_INPUT;
+    xfc_op *reader = in[0] == x ? merged : in[0]->def;
+    for (xfc_use *use = x->uses, *next; use; use = next) {
+        next = use->next;
+        if (use->user != reader) xfc_op_set_in(use->user, (uint32_t)(use - use->user->in), fewer);
+    }
+    xfc_stream_value_add(m->s, fewer, *xfc_stream_value_of(m->s, x));
+    return XFC_OK;
+}
+
+/* The op with the tokens that it gets now. */
+static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
+    const xfc_stream_value *in = NULL;
+    uint64_t site = op->n_out == 1 ? xfc_map_get(&m->s->joins, op->out[0].id) : 0;
+    if (op->code == XFC_OP_RETURN) return give_back(m, op);
+    for (uint32_t i = 0; i < op->n_in && !in; i++)
+        in = op->in[i].value ? xfc_stream_value_of(m->s, op->in[i].value) : NULL;
+    if (!in) return XFC_OK;
+    tokens t = tokens_of(m, in);
+    bool fewer = t.mass != NULL;
+    if (fewer && op->code == XFC_OP_ATTENTION)
+        XFC_TRY(weigh_keys(m, op));
+    else if (fewer && xfc_stream_is_sum(m->s, op, in))
+        return weigh_sum(m, op, in);
+    else if (fewer)
+        XFC_TRY(resize(m, op, t.n));
+    if (!site || !m->s->site[site - 1].reached) return XFC_OK;
+    XFC_TRY(merge(m, &m->s->site[site - 1], level[site - 1], &t));
+    m->behind[site - 1] = t;
+    return XFC_OK;
+}
+
+xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
+    xfc_streams *s = l->n_sites ? l->site[0].data : NULL;
+    merger m = {.s = s, .ctx = l->graph->ctx};
+    const char *proportional = xfc_lossy_word_of(l, "proportional");
+    if (!s) return XFC_OK;
+    m.plain = proportional && !strcmp(proportional, "off");
+    m.behind = xfc_new_array(l->arena, tokens, s->n_sites);
+    xfc_foreach_op_safe(op, l->graph) XFC_TRY(visit(&m, op, level));
+    return XFC_OK;
+}

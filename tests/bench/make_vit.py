@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""make_vit.py - a vision transformer with random weights as ONNX, as PyTorch's exporter spells it.
+
+    tests/bench/make_vit.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--image 224] [--patch 16] [--classes 1000]
+                            [--special 1] [--head token|both|mean|mean-all|tokens] [--scales] [--batch N] [--seed 0]
+
+The defaults are ViT-B/16; --width=384 --heads=6 is DeiT-S. The input is pixel_values, whose batch is open unless given.
+special: tokens in front of the patches (of the class; of distillation, too). head: logits from the first token, from the
+first two, from the mean of the patches or of all tokens; or no logits but all tokens, normalised ("tokens"). scales: a
+learned factor for each channel of each branch. The weights have the scale of trained ones; keys of tokens differ.
+"""
+import argparse
+import math
+import sys
+
+import onnx
+import numpy as np
+from make_bert import Writer, gelu
+from onnx import TensorProto, helper
+
+
+def patches(w, a):
+    w.scope = "patches"
+    weight = w.normal("patches.weight", (a.width, 3, a.patch, a.patch), 1 / math.sqrt(3 * a.patch * a.patch))
+    grid = w.node("Conv", ["pixel_values", weight, w.normal("patches.bias", a.width, 0.1)],
+                  strides=[a.patch, a.patch], kernel_shape=[a.patch, a.patch])
+    x = w.node("Transpose", [w.node("Reshape", [grid, w.constant([0, a.width, -1])])], perm=[0, 2, 1])
+    count = (a.image // a.patch) ** 2 + a.special
+    if a.special:
+        sizes = w.node("Concat", [w.dim("pixel_values", 0), w.constant([1, a.width])], axis=0)
+        tokens = [w.node("Expand", [w.normal(f"token.{i}", (1, 1, a.width), 0.5), sizes]) for i in range(a.special)]
+        x = w.node("Concat", [*tokens, x], axis=1)
+    return w.node("Add", [x, w.normal("positions", (1, count, a.width), 0.5)]), count
+
+
+def attention(w, a, name, x, count):
+    head = a.width // a.heads
+    parts = w.node("Reshape", [w.linear(x, f"{name}.qkv", a.width, 3 * a.width), w.constant([0, count, 3, a.heads, head])])
+    parts = w.node("Transpose", [parts], perm=[2, 0, 3, 1, 4])
+    q, k, v = (w.node("Gather", [parts, w.constant(i)], axis=0) for i in range(3))
+    q = w.node("Mul", [q, w.constant(1 / math.sqrt(head), np.float32)])
+    weights = w.node("Softmax", [w.node("MatMul", [q, w.node("Transpose", [k], perm=[0, 1, 3, 2])])], axis=-1)
+    together = w.node("Transpose", [w.node("MatMul", [weights, v])], perm=[0, 2, 1, 3])
+    return w.linear(w.node("Reshape", [together, w.constant([0, count, a.width])]), f"{name}.out", a.width, a.width)
+
+
+def scaled(w, a, name, x):
+    return w.node("Mul", [x, w.normal(f"{name}.scale", a.width, 0.1, 0.7)]) if a.scales else x
+
+
+def layer(w, a, i, x, count):
+    name = w.scope = f"layer.{i}"
+    x = w.node("Add", [x, scaled(w, a, f"{name}.attention",
+                                 attention(w, a, f"{name}.attention", w.norm(x, f"{name}.norm1", a.width, False), count))])
+    inner = gelu(w, w.linear(w.norm(x, f"{name}.norm2", a.width, False), f"{name}.inner", a.width, 4 * a.width))
+    return w.node("Add", [x, scaled(w, a, f"{name}.mlp", w.linear(inner, f"{name}.mlp", 4 * a.width, a.width))])
+
+
+def head(w, a, x):
+    w.scope = "head"
+    x = w.norm(x, "norm", a.width, False, "tokens" if a.head == "tokens" else None)
+    if a.head == "tokens":
+        return
+    if a.head == "mean":
+        x = w.node("Slice", [x, w.constant([a.special]), w.constant([2**63 - 1]), w.constant([1])])
+    if a.head in ("mean", "mean-all"):
+        x = w.node("ReduceMean", [x], axes=[1], keepdims=0)
+    else:
+        first = [w.node("Gather", [x, w.constant(i)], axis=1) for i in range(2 if a.head == "both" else 1)]
+        x = w.node("Add", first) if len(first) == 2 else first[0]
+    weight = w.normal("head.weight", (a.width, a.classes), 1 / math.sqrt(a.width))
+    w.node("Gemm", [x, weight, w.normal("head.bias", a.classes, 0.1)], "logits")
+
+
+def options(argv=(), **more):
+    """The options as an object; more overrides by name."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("out")
+    for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("image", 224), ("patch", 16), ("classes", 1000),
+                        ("special", 1), ("batch", 0), ("seed", 0)):
+        p.add_argument(f"--{name}", type=int, default=value)
+    p.add_argument("--head", choices=("token", "both", "mean", "mean-all", "tokens"), default="token")
+    p.add_argument("--scales", action="store_true")
+    a = p.parse_args(argv)
+    for name, value in more.items():
+        setattr(a, name, value)
+    if a.width % a.heads or a.image % a.patch or min(a.layers, a.width, a.heads, a.patch, a.classes) < 1:
+        p.error("every size must be at least 1, the width a multiple of the heads, the image one of the patch")
+    return a
+
+
+def make(a):
+    """The model as a ModelProto."""
+    w = Writer(a.seed)
+    x, count = patches(w, a)
+    for i in range(a.layers):
+        x = layer(w, a, i, x, count)
+    head(w, a, x)
+    batch = a.batch or "batch"
+    image = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [batch, 3, a.image, a.image])
+    sizes = [batch, count, a.width] if a.head == "tokens" else [batch, a.classes]
+    output = helper.make_tensor_value_info("tokens" if a.head == "tokens" else "logits", TensorProto.FLOAT, sizes)
+    graph = helper.make_graph(w.nodes, "vit", [image], [output], w.initializers)
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)], producer_name="make_vit")
+
+
+def main():
+    a = options(sys.argv[1:])
+    model = make(a)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, a.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

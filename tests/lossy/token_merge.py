@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""token_merge.py XFC XF_OPT XF.py - merged vision transformers against token merging written in numpy.
+
+Small models of every kind of head, with and without special tokens, r as one number, a list and by inflection: the compiled
+program gives the reference's results on many inputs, and where it gives all tokens, those are equal that the reference
+merged and no others, so the plans are the same. r = 0 gives the bits of the exact program; any batch gives the same bits;
+equal tokens merge without a trace. The interpreter agrees with each pass that lowers the merged model.
+"""
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "bench"), str(HERE.parent / "models")]
+from common import SKIP, load_xf, run  # noqa: E402
+
+try:
+    import make_vit
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+except ImportError:
+    print("SKIP: onnx is not installed")
+    sys.exit(SKIP)
+
+SMALL = {"layers": 4, "width": 32, "heads": 4, "image": 40, "patch": 8, "classes": 10}
+INPUTS = 100
+erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+# --- the reference, in double ---
+
+def linear(w, name, x):
+    return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
+
+
+def norm(w, name, x):
+    x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+
+def begin(w, a, images):
+    side, n = a.image // a.patch, len(images)
+    cut = images.reshape(n, 3, side, a.patch, side, a.patch).transpose(0, 2, 4, 1, 3, 5).reshape(n, side * side, -1)
+    x = cut @ w["patches.weight"].reshape(a.width, -1).T + w["patches.bias"]
+    front = [np.broadcast_to(w[f"token.{i}"], (n, 1, a.width)) for i in range(a.special)]
+    return np.concatenate([*front, x], 1) + w["positions"]
+
+
+def attend(w, a, name, y, mass):
+    n, count, _ = y.shape
+    q, k, v = linear(w, f"{name}.qkv", y).reshape(n, count, 3, a.heads, -1).transpose(2, 0, 3, 1, 4)
+    scores = q @ k.transpose(0, 1, 3, 2) / math.sqrt(q.shape[-1])
+    if mass is not None:
+        scores = scores + np.log(mass)[:, None, None, :]
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    together = (e / e.sum(-1, keepdims=True) @ v).transpose(0, 2, 1, 3).reshape(n, count, -1)
+    return linear(w, f"{name}.out", together), k.mean(1)
+
+
+def match(key, r, protect):
+    """Where each token of one image goes."""
+    n = len(key)
+    r = min(r, (n - protect) // 2)
+    if r == 0:
+        return np.arange(n)
+    length = np.linalg.norm(key, axis=-1, keepdims=True)
+    unit = key / np.where(length > 0, length, 1)
+    scores = unit[::2] @ unit[1::2].T
+    scores[np.arange(0, n, 2) < protect] = -math.inf
+    scores[:, np.arange(1, n, 2) < protect] = -math.inf
+    goes = np.argsort(-scores.max(1), kind="stable")[:r]
+    stay = [i for i in range(protect, n) if i % 2 == 0 and i // 2 not in set(goes)]
+    order = [*range(protect), *stay, *(i for i in range(protect, n) if i % 2)]
+    to = np.zeros(n, int)
+    to[order] = np.arange(len(order))
+    to[2 * goes] = to[2 * scores.argmax(1)[goes] + 1]
+    return to
+
+
+def merge(x, mass, to):
+    count = to.max(1)[0] + 1
+    hot = (to[:, None, :] == np.arange(count)[None, :, None]) * mass[:, None, :]
+    total = hot.sum(-1)
+    return hot @ x / total[..., None], total
+
+
+def reference(w, a, images, r, proportional=True):
+    """Logits or tokens, and where each token of the beginning went."""
+    x = begin(w, a, images)
+    n, count, _ = x.shape
+    mass, at = np.ones((n, count)), np.tile(np.arange(count), (n, 1))
+    for i in range(a.layers):
+        name = f"layer.{i}"
+        scale = (lambda part: w[f"{name}.{part}.scale"]) if a.scales else (lambda part: 1)
+        branch, key = attend(w, a, f"{name}.attention", norm(w, f"{name}.norm1", x), mass if proportional else None)
+        x = x + branch * scale("attention")
+        to = np.stack([match(k, r[i], a.special) for k in key])
+        x, mass = merge(x, mass, to)
+        at = np.take_along_axis(to, at, 1)
+        y = linear(w, f"{name}.inner", norm(w, f"{name}.norm2", x))
+        x = x + linear(w, f"{name}.mlp", y * 0.5 * (1 + erf(y / math.sqrt(2)))) * scale("mlp")
+    assert np.allclose(mass.sum(1), count) and (mass[:, :a.special] == 1).all()
+    x = norm(w, "norm", x)
+    if a.head == "tokens":
+        return np.take_along_axis(x, at[..., None], 1), at
+    first = a.special if a.head == "mean" else 0
+    weight = mass[:, first:, None]
+    pooled = {"token": lambda: x[:, 0], "both": lambda: x[:, 0] + x[:, 1]}.get(
+        a.head, lambda: (weight * x[:, first:]).sum(1) / weight.sum(1))()
+    return linear(w, "head", pooled), at
+
+
+# --- checks ---
+
+class Case:
+    def __init__(self, folder, tools, **more):
+        self.folder, self.tools = folder, tools
+        self.options = make_vit.options(["-"], **{**SMALL, **more})
+        model = make_vit.make(self.options)
+        self.weights = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in model.graph.initializer}
+        self.path = folder / "model.onnx"
+        onnx.save(model, self.path)
+
+    def compiled(self, *words):
+        so = self.folder / f"{len(list(self.folder.glob('*.so')))}.so"
+        done = run(self.tools["xfc"], "-q", self.path, *words, "-o", so)
+        assert done.returncode == 0, done.stderr
+        return self.tools["xf"].InferenceSession(str(so), threads=1)
+
+    def images(self, n, seed=1):
+        side = self.options.image
+        return np.random.default_rng(seed).standard_normal((n, 3, side, side), dtype=np.float32)
+
+
+def result(session, images):
+    return session.run(None, {"pixel_values": images})[0]
+
+
+def same_groups(tokens, at):
+    """Are those rows equal that went to one place, and no others?"""
+    for rows, places in zip(tokens, at):
+        _, group = np.unique(rows, axis=0, return_inverse=True)
+        group = group.reshape(-1)
+        if not ((group[:, None] == group) == (places[:, None] == places)).all():
+            return False
+    return True
+
+
+def check_results(case, word, r):
+    images = case.images(INPUTS)
+    session = case.compiled(f"--lossy=token-merge:{word}")
+    got = result(session, images)
+    want, at = reference(case.weights, case.options, images.astype(np.float64), r, "proportional=off" not in word)
+    worst = np.abs(got - want).max() / np.abs(want).max()
+    print(f"{case.options.head}, {case.options.special} special, {word}: {worst:.1e} of the largest value")
+    assert got.shape == want.shape and worst < 1e-4, worst
+    assert case.options.head != "tokens" or same_groups(got, at), "other tokens were merged than the reference merges"
+    few = result(session, images[:3])
+    assert (few == got[:3]).all(), "bits depend on the batch"
+
+
+def check_interpreter(case, word):
+    """Merging alone first; then everything that lowers it must give what it gave."""
+    lossy, lowering = case.folder / "merged.xf", "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce"
+    raising = "fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,merge,fold,cse,dce,pre-rmsnorm,token-merge"
+    done = run(case.tools["xf-opt"], "-p", raising, f"--lossy=token-merge:{word}", "--data=inline", "--check=clone,roundtrip,verify",
+               case.path, "-o", lossy)
+    assert done.returncode == 0, done.stderr
+    assert "merge_tokens" in lossy.read_text()
+    done = run(case.tools["xf-opt"], "-p", lowering, "--eval-both", "--rounds=3", "--rtol=1e-3", lossy)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_nothing(case):
+    images = case.images(5)
+    exact = result(case.compiled(), images)
+    assert (exact == result(case.compiled("--lossy=token-merge:r=0"), images)).all(), "r=0 changed bits"
+
+
+def check_equal(case):
+    """An image of one patch, many times, without positions: merging equal tokens leaves no trace but in the last bits."""
+    images = np.tile(case.images(4)[:, :, :8, :8], (1, 1, 5, 5))
+    exact, merged = result(case.compiled(), images), result(case.compiled("--lossy=token-merge:r=6"), images)
+    worst = np.abs(exact - merged).max() / np.abs(exact).max()
+    print(f"equal tokens: {worst:.1e}")
+    assert worst < 1e-5, worst
+
+
+def main():
+    xfc, xf_opt, xf = sys.argv[1:4]
+    tools = {"xfc": xfc, "xf-opt": xf_opt, "xf": load_xf(xf)}
+    kinds = [({"head": "token"}, "r=3", [3] * 4), ({"head": "both", "special": 2, "scales": True}, "r=5/0/4", [5, 0, 4, 0]),
+             ({"head": "mean"}, "r=4,inflect=0.5", [2, 3, 4, 6]), ({"head": "mean-all", "special": 0}, "r=6", [6] * 4),
+             ({"head": "tokens"}, "r=4", [4] * 4), ({"head": "tokens", "special": 5, "batch": 0}, "r=3", [3] * 4),
+             ({"head": "tokens", "special": 0}, "r=12", [12] * 4),
+             ({"head": "token"}, "r=4,proportional=off", [4] * 4)]
+    for more, word, r in kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            case = Case(Path(folder), tools, **more)
+            check_results(case, word, r)
+            check_interpreter(case, word)
+            if more["head"] == "token":
+                check_nothing(case)
+    with tempfile.TemporaryDirectory() as folder:
+        case = Case(Path(folder), tools, head="mean", special=1)
+        model = onnx.load(case.path)
+        for t in model.graph.initializer:
+            if t.name == "positions":
+                t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t) * 0, t.name))
+        onnx.save(model, case.path)
+        check_equal(case)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
