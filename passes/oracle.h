@@ -22,7 +22,7 @@ typedef struct xfc_oracle xfc_oracle;
 struct xfc_oracle {
     const xfc_samples *fit, *judge;
     /* Runs the graph, at stage imported and left as it is, and shows what came out, sample by sample in their order.
-     * seconds: how long all runs took, or NULL. Fails, recorded, where the graph or a sample does, or as see does. */
+     * seconds: how long each sample took, or NULL. Fails, recorded, where the graph or a sample does, or as see does. */
     xfc_status (*run)(xfc_oracle *, xfc_graph *, const xfc_samples *, xfc_oracle_see *, void *user, double *seconds);
 };
 

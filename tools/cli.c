@@ -209,6 +209,14 @@ bool xf_has_suffix(const char *s, const char *suffix) {
     return n >= k && strcmp(s + n - k, suffix) == 0;
 }
 
+bool xf_parse_time(const char *text, double *seconds) {
+    char *end;
+    double v = strtod(text, &end);
+    double unit = !strcmp(end, "ms") ? 1e-3 : !strcmp(end, "us") ? 1e-6 : !strcmp(end, "s") || !*end ? 1 : 0;
+    *seconds = v * unit;
+    return end != text && unit > 0 && v >= 0 && v < 1e6;
+}
+
 double xf_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

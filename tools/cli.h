@@ -48,7 +48,8 @@ bool xf_cli_next_word(const char *value, const char **word, size_t *n); /* of a 
  * they are what a user can act upon. */
 int xf_report_diags(const xfc_ctx *, bool as_json);
 bool xf_has_suffix(const char *, const char *suffix);
-double xf_seconds(void); /* of a clock that only goes forward */
+bool xf_parse_time(const char *text, double *seconds); /* "200ms", "3s", "3" */
+double xf_seconds(void);                               /* of a clock that only goes forward */
 /* NUL-terminated; at most so many bytes. False: errno says why. */
 bool xf_read_file(xfc_ctx *, const char *path, size_t most, char **text, size_t *n);
 #define XF_MAX_RESPONSE ((size_t)1 << 20)

@@ -35,8 +35,10 @@ typedef struct {
     bool check, list_passes, time_passes, verbose, quiet, overridable, follow_links, verify, explain, packed_entry;
     xf_pass_words pass_words;
     xfc_pass_opts pass_opts;
-    xf_cli_list lossy_words;
+    xf_cli_list lossy_words, max_error, reports;
+    const char *eval_timeout;
     xfc_lossy_opts lossy;
+    xf_budgets budgets;
     int64_t bisect_limit, jobs;
     xfc_ctx *ctx;
     const char *isas[8];
@@ -203,7 +205,10 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries 
                             .opt_level = opt_level(o),
                             .json = as_json(o),
                             .quiet = o->quiet,
-                            .lossy = &o->lossy};
+                            .lossy = &o->lossy,
+                            .budgets = &o->budgets,
+                            .report = o->reports.item,
+                            .n_reports = o->reports.n};
     xfc_status s = o->lossy.n ? xf_trade_run(&trade, &e->graph[XFC_ENTRY_RUN], &names, &run) : XFC_OK;
     if (s == XFC_OK) s = xfc_run_entries(e, o->packed_entry, backend->generic, names, &run);
     if (o->explain || o->verbose) xf_notes_print(e->graph[XFC_ENTRY_RUN], as_json(o));
@@ -338,6 +343,20 @@ static bool wrong_output(const options *o, bool lib) {
     return wrong_if(to_stdout && binary && isatty(1), "-o -: no binary output on a terminal; give -o FILE") || wrong;
 }
 
+static bool wrong_lossy(options *o) {
+    bool wrong = !xf_budgets_read("xfc", o->ctx, &o->max_error, &o->budgets), samples = false;
+    for (uint32_t i = 0; i < o->budgets.n; i++) samples |= o->budgets.item[i].metric != XF_N_METRICS;
+    wrong |= wrong_if(o->budgets.n && !o->lossy_words.n, "--max-error: nothing to choose; give --lossy=KIND");
+    wrong |= wrong_if(samples && !o->calib, "--max-error: measured on what? give --calib=DIR");
+    wrong |= wrong_if(o->reports.n && !o->lossy_words.n, "--report is about --lossy; give --lossy=KIND");
+    for (uint32_t i = 0; i < o->reports.n; i++)
+        wrong |= wrong_if(!xf_has_suffix(o->reports.item[i], ".json") && !xf_has_suffix(o->reports.item[i], ".html"),
+                          "--report: by its name a report is .json or .html");
+    if (!xf_parse_time(o->eval_timeout ? o->eval_timeout : "600s", &o->budgets.timeout))
+        wrong |= wrong_if(true, "--eval-timeout: a time such as 200ms or 60s is needed");
+    return wrong;
+}
+
 static bool check_options(options *o, const xf_cli_list *files) {
     bool lib = !o->emit || !strcmp(o->emit, "lib"), text = files->n == 1 && xf_has_suffix(files->item[0], ".xf");
     if (files->n != 1) xf_cli_wrong("xfc", "give exactly one model, not %u", files->n);
@@ -350,6 +369,7 @@ static bool check_options(options *o, const xf_cli_list *files) {
     wrong |= !xf_cli_int("xfc", "-j", o->j, 1, 256, &o->jobs);
     wrong |= !xf_cli_int("xfc", "--bisect-limit", o->bisect, 0, INT64_MAX, &o->bisect_limit);
     xf_pass_words_read(&o->pass_words, &o->pass_opts);
+    wrong |= wrong_lossy(o);
     wrong |= !xf_lossy_read("xfc", o->ctx, &o->lossy_words, &o->lossy);
     o->pass_opts.lossy = &o->lossy;
     wrong |= wrong_if(o->calib && o->pass_opts.compute != XFC_FORCE && !o->lossy.n,
@@ -400,6 +420,13 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
 #include "passes/options.def"
 #undef XFC_OPTION
         {XF_CLI_LIST, "lossy", "KIND[:KEY=VALUE,...]", xf_lossy_help, &o.lossy_words},
+        {XF_CLI_LIST, "max-error", "METRIC:X[@OUTPUT]",
+         "find the strongest setting of --lossy that keeps this on\nsamples it was not chosen by: cos, rel, abs, top1, kl;\nmetric, of --eval; several hold together",
+         &o.max_error},
+        {XF_CLI_TEXT, "eval", "COMMAND", "prints a number about the model {so}; more is better", &o.budgets.eval},
+        {XF_CLI_TEXT, "eval-timeout", "TIME", "of each run of it (default 600s)", &o.eval_timeout},
+        {XF_CLI_LIST, "report", "FILE.json|FILE.html", "what --lossy tried and did, as JSON or as a page to look at",
+         &o.reports},
         {XF_CLI_TEXT, "calib", "DIR",
          "samples of inputs: .npz files, or folders with input_0.pb ...; an option\nthat makes results inexact is measured on them",
          &o.calib},

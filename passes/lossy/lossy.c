@@ -61,7 +61,7 @@ static void bind_sizes(xfc_lossy *l) {
         const xfc_type *t = &l->graph->in[i]->type;
         for (uint32_t d = 0; d < t->rank; d++) {
             if (xfc_int_look(l->graph->ctx, t->dim[d])->kind != XFC_INT_SYMBOL) continue;
-            if (s)
+            if (s && s->n)
                 xfc_map_set(&l->sizes, t->dim[d].id, (uint64_t)s->in[0][i]->dim[d]);
             else if (d == 0 && t->rank > 1)
                 xfc_map_set(&l->sizes, t->dim[d].id, 1);

@@ -3,12 +3,13 @@
 #define XF_LOSSY_H
 #include "backends/backend.h"
 #include "passes/lossy/lossy.h"
+#include "tools/cli.h"
 
 /* --- samples.c --- */
 
 typedef struct {
-    const char *where; /* the folder; NULL: made up */
-    xfc_samples all, fit, judge;
+    const char *where;           /* the folder; NULL: made up */
+    xfc_samples all, fit, judge; /* all: the two halves, one behind the other */
 } xf_samples;
 /* DIR: .npz files, and folders of ONNX's test_data_set layout. Every sample fits the graph's inputs, or it fails. */
 xfc_status xf_samples_read(xfc_ctx *, const char *dir, const xfc_graph *, xf_samples *out);
@@ -17,8 +18,8 @@ xfc_status xf_samples_make(xfc_ctx *, const xfc_graph *, xf_samples *out);
 
 /* --- oracle.c --- */
 
-/* Compiles for this machine, links, and runs, all in a child process: what happens there, and the memory it takes, goes
- * with it. */
+/* Compiles for this machine, links, and runs, in child processes: what happens there, and the memory it takes, goes with
+ * them. */
 typedef struct {
     xfc_oracle base; /* first */
     const xfc_backend *backend;
@@ -27,6 +28,11 @@ typedef struct {
     int opt_level;
 } xf_oracle;
 void xf_oracle_init(xf_oracle *, const xf_samples *); /* base; the rest is the caller's */
+/* Compiles only: for who runs it in a way of his own. */
+xfc_status xf_oracle_build(const xf_oracle *, xfc_graph *, const char *so);
+/* A folder for it, which goes however the process ends; NULL: recorded. */
+const char *xf_temporary(xfc_ctx *);
+void xf_temporary_end(xfc_ctx *, const char *dir);
 /* The same for a model that is compiled already. */
 xfc_status xf_oracle_file(xfc_ctx *, const char *so, const xfc_samples *, xfc_oracle_see *, void *user,
                           double *seconds);
@@ -82,6 +88,69 @@ xfc_status xf_measure_exact(xf_measurement *, xf_oracle *, xfc_graph *);
  * was measured. */
 void xf_measure_tell(xf_measurement *, xfc_ctx *, const char *option, bool json, const char *so);
 
+/* --- budget.c --- */
+
+/* --max-error=METRIC:LIMIT[@OUTPUT]. */
+typedef struct {
+    xf_metric metric; /* XF_N_METRICS: the number that --eval's command prints, which may fall so far */
+    double limit;
+    const char *output, *text; /* output: NULL: each; text: as given */
+} xf_budget;
+typedef struct {
+    xf_budget *item; /* all of them hold */
+    uint32_t n, cap;
+    const char *eval; /* the command; NULL: none */
+    double timeout;
+    bool kl; /* one of them needs it */
+} xf_budgets;
+/* False: a message is on stderr, exit code 2. */
+bool xf_budgets_read(const char *tool, xfc_ctx *, const xf_cli_list *given, xf_budgets *);
+xfc_status xf_budgets_check(const xf_budgets *, const xfc_graph *); /* do the outputs exist, and are they floats? */
+/* How much of the budget is used: 1: just all of it. Of outputs and, if there is a command, of its number. */
+double xf_budgets_used(const xf_budgets *, const xf_distance *output, const char *const *name, uint32_t n_out,
+                       double metric, double exact_metric);
+/* The number that the command prints about a model. */
+xfc_status xf_eval(const xf_budgets *, xfc_ctx *, const char *so, double *metric);
+
+/* --- search.c --- */
+
+/* One setting that was compiled and measured: of one site alone, on a few samples; on the fitting half; on the judging
+ * half. */
+enum { XF_PROBE, XF_CHOICE, XF_VERDICT };
+typedef struct {
+    int what;              /* XF_PROBE ... */
+    const uint32_t *level; /* by site of the search */
+    double used, metric;   /* of the budget; metric: of --eval */
+    double seconds, exact_seconds, products;
+    const xf_distance *output; /* NULL: no samples */
+} xf_trial;
+typedef struct xf_search {
+    const xf_budgets *budgets;
+    const xfc_lossy_opts *lossy;
+    const xf_samples *samples; /* NULL: there is a command only */
+    const xf_kept *exact;      /* of all samples; its arena holds the search */
+    const double *exact_seconds;
+    double exact_metric, exact_products;
+    xf_oracle *oracle;
+    xfc_graph *base;
+    /* Makes what a vector of levels means, from a clone of base. */
+    xfc_status (*apply)(struct xf_search *, const uint32_t *level, xfc_graph **out);
+    void *user;
+    bool show; /* progress, on stderr */
+    /* Found: */
+    struct xf_search_site {
+        uint32_t request;
+        const xfc_lossy_site *site;
+        double error; /* share of the budget that the middle level takes alone, as probed */
+    } *site;
+    uint32_t n_sites, cap_sites;
+    const xf_trial **trial;
+    uint32_t n_trials, cap_trials;
+    const xf_trial *verdict; /* the last one, within the budget */
+} xf_search;
+/* The strongest setting within the budget, or a refusal that says which came nearest. */
+xfc_status xf_search_run(xf_search *, xfc_arena *);
+
 /* --- trade.c --- */
 
 /* From the graph as imported to one that is exact no longer: everything up to the last lossy pass. */
@@ -91,6 +160,9 @@ typedef struct {
     int opt_level;
     bool json, quiet;
     xfc_lossy_opts *lossy;
+    const xf_budgets *budgets; /* n 0: what is asked for is done */
+    const char *const *report; /* files */
+    uint32_t n_reports;
 } xf_trade;
 /* names: those behind it; run: demands that were met are dropped. */
 xfc_status xf_trade_run(const xf_trade *, xfc_graph **, const char **names, xfc_run_opts *run);
@@ -100,13 +172,25 @@ xfc_status xf_trade_run(const xf_trade *, xfc_graph **, const char **names, xfc_
 /* What was done, and what it costs: as notes on stderr, and as metadata: "lossy" is JSON, "lossy.0" ... lines of text. */
 typedef struct {
     const xfc_lossy_opts *lossy;
-    double products, exact_products;
-    const xf_samples *samples; /* NULL: nothing was measured; then no more follows */
+    const xf_budgets *budgets;
+    double products, exact_products, used;
+    double metric, exact_metric; /* of --eval */
+    const xf_samples *samples;   /* NULL: nothing was measured; then no more follows */
     const xf_kept *exact;
     const xf_distance *output; /* on the judging half */
     double seconds, exact_seconds;
 } xf_record;
 void xf_record_store(const xf_record *, xfc_graph *);
 void xf_record_tell(const xf_record *, xfc_ctx *, bool json);
+void xf_record_json(const xf_record *, xfc_buf *);
+void xf_json_number(xfc_buf *, const char *key, double value);           /* , "key": value; null if it is infinite */
+const char *xf_lossy_words_text(const xfc_lossy_request *, xfc_arena *); /* as given: KIND:key=value,... */
+
+/* --- report.c, page.c --- */
+
+/* search: NULL: there was none. */
+xfc_status xf_report_write(const xf_record *, const xf_search *, const xfc_graph *, const char *const *file,
+                           uint32_t n);
+void xf_report_page(const xf_record *, const xf_search *, const xfc_graph *, xfc_buf *out); /* HTML */
 
 #endif

@@ -9,7 +9,7 @@
 
 typedef void line_fn(void *user, const char *text);
 
-static const char *words_of(const xfc_lossy_request *r, xfc_arena *arena) {
+const char *xf_lossy_words_text(const xfc_lossy_request *r, xfc_arena *arena) {
     xfc_buf b = {.arena = arena};
     xfc_buf_str(&b, xfc_lossy_kinds[r->kind].name);
     for (uint32_t i = 0; i < r->n_words; i++)
@@ -40,15 +40,26 @@ static const char *output_text(const xf_record *r, uint32_t i, xfc_arena *arena)
     return b.text;
 }
 
+static const char *budget_text(const xf_record *r, xfc_arena *arena) {
+    return xfc_sprintf(arena, ", of which %.3g is used", r->used);
+}
+
 /* What holds of the whole model: a line a kind, one for the work, one for each output. */
 static void lines(const xf_record *r, xfc_arena *arena, line_fn *line, void *user) {
     for (uint32_t i = 0; i < r->lossy->n; i++) {
         const xfc_lossy_request *q = &r->lossy->request[i];
-        line(user, xfc_sprintf(arena, "--lossy=%s: %u of %u places changed", words_of(q, arena), (unsigned)n_changed(q),
-                               (unsigned)q->n_done));
+        line(user, xfc_sprintf(arena, "--lossy=%s: %u of %u places changed", xf_lossy_words_text(q, arena),
+                               (unsigned)n_changed(q), (unsigned)q->n_done));
     }
     line(user, xfc_sprintf(arena, "%.4g of %.4g multiplications are left (%.1f %%)", r->products, r->exact_products,
                            r->exact_products > 0 ? 100 * r->products / r->exact_products : 100.0));
+    if (r->budgets->eval)
+        line(user, xfc_sprintf(arena, "the command of --eval gives %.6g, and %.6g of the exact program", r->metric,
+                               r->exact_metric));
+    for (uint32_t i = 0; i < r->budgets->n; i++)
+        line(user,
+             xfc_sprintf(arena, "kept: --max-error=%s%s", r->budgets->item[i].text, i ? "" : budget_text(r, arena)));
+    if (!r->samples && r->budgets->eval) return;
     if (!r->samples) {
         line(user, "how far results are from the exact ones is unknown: give samples with --calib=DIR");
         return;
@@ -106,7 +117,7 @@ static void site_lines(const xfc_lossy_request *q, storing *s) {
 }
 
 /* JSON has no infinity. */
-static void number(xfc_buf *b, const char *key, double value) {
+void xf_json_number(xfc_buf *b, const char *key, double value) {
     xfc_buf_printf(b, ", \"%s\": ", key);
     if (isfinite(value))
         xfc_buf_printf(b, "%.9g", value);
@@ -130,10 +141,24 @@ static void kind_json(xfc_buf *b, const xfc_lossy_request *q) {
         xfc_buf_str(b, n++ ? ", {\"at\": " : "{\"at\": ");
         xfc_buf_json(b, q->done[i].name);
         xfc_buf_printf(b, ", \"level\": %u, \"of\": %u", (unsigned)q->done_level[i], (unsigned)q->done[i].levels);
-        number(b, "saves", q->done[i].saves[q->done_level[i]]);
+        xf_json_number(b, "saves", q->done[i].saves[q->done_level[i]]);
         xfc_buf_char(b, '}');
     }
     xfc_buf_str(b, "]}");
+}
+
+static void budgets_json(xfc_buf *b, const xf_record *r) {
+    if (!r->budgets->n) return;
+    xfc_buf_str(b, ", \"budget\": [");
+    for (uint32_t i = 0; i < r->budgets->n; i++) {
+        xfc_buf_str(b, i ? ", " : "");
+        xfc_buf_json(b, r->budgets->item[i].text);
+    }
+    xfc_buf_char(b, ']');
+    xf_json_number(b, "used", r->used);
+    if (!r->budgets->eval) return;
+    xf_json_number(b, "metric", r->metric);
+    xf_json_number(b, "metric_exact", r->exact_metric);
 }
 
 static void errors_json(xfc_buf *b, const xf_record *r) {
@@ -142,25 +167,31 @@ static void errors_json(xfc_buf *b, const xf_record *r) {
         if (!r->output[i].floats) continue;
         xfc_buf_str(b, n++ ? ", {\"name\": " : "{\"name\": ");
         xfc_buf_json(b, r->exact->name[i]);
-        for (xf_metric m = XF_COS; m <= XF_TOP1; m++) number(b, xf_metric_names[m], xf_metric_of(&r->output[i], m));
+        for (xf_metric m = XF_COS; m <= XF_TOP1; m++)
+            xf_json_number(b, xf_metric_names[m], xf_metric_of(&r->output[i], m));
         xfc_buf_char(b, '}');
     }
     xfc_buf_char(b, ']');
 }
 
+void xf_record_json(const xf_record *r, xfc_buf *b) {
+    xfc_buf_str(b, "{\"kinds\": [");
+    for (uint32_t i = 0; i < r->lossy->n; i++) {
+        xfc_buf_str(b, i ? ", " : "");
+        kind_json(b, &r->lossy->request[i]);
+    }
+    xfc_buf_char(b, ']');
+    xf_json_number(b, "multiplications", r->products);
+    xf_json_number(b, "multiplications_exact", r->exact_products);
+    budgets_json(b, r);
+    errors_json(b, r);
+    xfc_buf_char(b, '}');
+}
+
 void xf_record_store(const xf_record *r, xfc_graph *g) {
     xfc_buf b = {.arena = g->arena};
     storing s = {g, 0};
-    xfc_buf_str(&b, "{\"kinds\": [");
-    for (uint32_t i = 0; i < r->lossy->n; i++) {
-        xfc_buf_str(&b, i ? ", " : "");
-        kind_json(&b, &r->lossy->request[i]);
-    }
-    xfc_buf_char(&b, ']');
-    number(&b, "multiplications", r->products);
-    number(&b, "multiplications_exact", r->exact_products);
-    errors_json(&b, r);
-    xfc_buf_char(&b, '}');
+    xf_record_json(r, &b);
     xfc_graph_meta(g, "lossy", b.text);
     lines(r, g->arena, store_line, &s);
     for (uint32_t i = 0; i < r->lossy->n; i++) site_lines(&r->lossy->request[i], &s);

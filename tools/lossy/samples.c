@@ -203,12 +203,12 @@ static void split(const reader *r, xf_samples *out) {
     const char **input = xfc_new_array(r->ctx->arena, const char *, r->g->n_in);
     for (uint32_t i = 0; i < r->g->n_in; i++) input[i] = r->g->in[i]->name;
     for (uint32_t i = 0; i < r->n; i++) order[i] = i;
-    out->all = these(r, input, order, r->n);
     for (uint32_t i = r->n; i > 1; i--) {
         uint32_t k = (uint32_t)(xf_random(&state) % i), last = order[i - 1];
         order[i - 1] = order[k];
         order[k] = last;
     }
+    out->all = these(r, input, order, r->n);
     out->fit = these(r, input, order, half);
     out->judge = these(r, input, order + half, r->n - half);
 }

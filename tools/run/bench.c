@@ -48,14 +48,6 @@ typedef struct {
     char error[1024];
 } lane;
 
-bool xf_parse_time(const char *text, double *seconds) {
-    char *end;
-    double v = strtod(text, &end);
-    double unit = !strcmp(end, "ms") ? 1e-3 : !strcmp(end, "us") ? 1e-6 : !strcmp(end, "s") || !*end ? 1 : 0;
-    *seconds = v * unit;
-    return end != text && unit > 0 && v >= 0 && v < 1e6;
-}
-
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);

@@ -185,7 +185,6 @@ typedef struct {
 } xf_bench_opts;
 /* contexts 1: ctx runs; more: so many others, each in a thread of its own. VERIFY: their outputs differ in a bit. */
 xfc_status xf_bench(xf_runner *, xf_ctx *, const xfc_tensor *const *in, const xf_bench_opts *);
-bool xf_parse_time(const char *text, double *seconds); /* "200ms", "3s", "3" */
 xfc_status xf_write_profile(xf_runner *, xf_ctx *, const char *path);
 
 #endif
