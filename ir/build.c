@@ -233,6 +233,18 @@ xfc_value *xfc_b_transpose(xfc_builder *b, xfc_value *x, const int64_t *perm) {
     return xfc_build(b, XFC_OP_TRANSPOSE, &x, 1, &attr, 1);
 }
 
+void xfc_swap_last(int64_t *perm, uint32_t rank) {
+    for (uint32_t d = 0; d < rank; d++) perm[d] = d;
+    perm[rank - 2] = rank - 1;
+    perm[rank - 1] = rank - 2;
+}
+
+xfc_value *xfc_b_swap_last(xfc_builder *b, xfc_value *x) {
+    int64_t perm[XFC_MAX_RANK];
+    xfc_swap_last(perm, x->type.rank);
+    return xfc_b_transpose(b, x, perm);
+}
+
 xfc_value *xfc_b_expand(xfc_builder *b, xfc_value *x, const xfc_int *dim, uint32_t rank) {
     xfc_attr attr = xfc_attr_dims(XFC_K_SHAPE, dim, rank);
     return xfc_build(b, XFC_OP_EXPAND, &x, 1, &attr, 1);

@@ -35,6 +35,8 @@ xfc_value *xfc_b_select(xfc_builder *, xfc_value *cond, xfc_value *yes, xfc_valu
 xfc_value *xfc_b_cast(xfc_builder *, xfc_value *, xfc_dtype); /* the value itself if it has the type */
 xfc_value *xfc_b_reshape(xfc_builder *, xfc_value *, const xfc_int *dim, uint32_t rank); /* the value itself if same */
 xfc_value *xfc_b_transpose(xfc_builder *, xfc_value *, const int64_t *perm);
+xfc_value *xfc_b_swap_last(xfc_builder *, xfc_value *); /* its last two dims */
+void xfc_swap_last(int64_t *perm, uint32_t rank);
 xfc_value *xfc_b_expand(xfc_builder *, xfc_value *, const xfc_int *dim, uint32_t rank);
 xfc_value *xfc_b_slice(xfc_builder *, xfc_value *, const xfc_int *start, const xfc_int *size, const int64_t *step);
 xfc_value *xfc_b_reduce(xfc_builder *, xfc_opcode, xfc_value *, const int64_t *axes, uint32_t n, bool keepdims);

@@ -7,12 +7,10 @@ static const xfc_tile_shape shapes[] = {
 #undef XFC_TILE
 };
 
-static xfc_dtype wide_of(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t; }
-
 xfc_contract xfc_contract_plain(xfc_dtype t) { return (xfc_contract){t, t, t, XFC_PANEL, 1}; }
 
 xfc_contract xfc_contract_of(xfc_ctx *ctx, const xfc_type *a, bool constant) {
-    xfc_contract c = xfc_contract_plain(wide_of(a->dtype));
+    xfc_contract c = xfc_contract_plain(xfc_dtype_wide(a->dtype));
     xfc_int odd = xfc_int_mod(ctx, a->dim[a->rank - 1], xfc_int_const(ctx, 2));
     if (constant && a->dtype == XFC_F16) c.b = XFC_F16;
     if (constant && a->dtype == XFC_BF16 && xfc_int_is(ctx, odd, 0)) c.a = c.b = XFC_BF16, c.group = 2;
@@ -23,7 +21,7 @@ xfc_contract xfc_op_contract(const xfc_op *op, uint32_t i) {
     const xfc_type *a = &op->in[0].value->type, *b = &op->in[i].value->type;
     int64_t width, group = xfc_op_int(op, XFC_K_GROUP, 1);
     bool known = xfc_int_value(op->graph->ctx, b->dim[b->rank - 1], &width) && width <= UINT32_MAX;
-    return (xfc_contract){a->dtype, b->dtype, wide_of(a->dtype), known ? (uint32_t)(width / group) : 0,
+    return (xfc_contract){a->dtype, b->dtype, xfc_dtype_wide(a->dtype), known ? (uint32_t)(width / group) : 0,
                           (uint32_t)group};
 }
 

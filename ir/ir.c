@@ -133,6 +133,10 @@ bool xfc_graph_require(xfc_graph *g, xfc_int a, xfc_int b, unsigned ones, xfc_lo
     return ones == XFC_UNEQUAL ? xfc_int_eq(g->ctx, a, b) != 1 : ones || xfc_int_eq(g->ctx, a, b) != 0;
 }
 
+void xfc_graph_require_all(xfc_graph *g, const xfc_constraint *k, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) xfc_graph_require(g, k[i].a, k[i].b, k[i].ones, k[i].loc);
+}
+
 bool xfc_graph_requires(const xfc_graph *g, xfc_int a, xfc_int b, unsigned ones) {
     if (surely_holds(g->ctx, a, b, ones)) return true;
     for (; g; g = g->user ? g->user->graph : NULL) {
@@ -380,6 +384,11 @@ xfc_int xfc_type_linear(xfc_ctx *c, const xfc_type *t, const xfc_int *index) {
     xfc_int at = xfc_int_const(c, 0);
     for (uint32_t d = 0; d < t->rank; d++) at = xfc_int_add(c, xfc_int_mul(c, at, t->dim[d]), index[d]);
     return at;
+}
+
+void xfc_type_index(xfc_ctx *c, const xfc_type *t, xfc_int *index) {
+    for (uint32_t d = 0; d < t->rank; d++)
+        index[d] = xfc_int_is(c, t->dim[d], 1) ? xfc_int_const(c, 0) : xfc_int_axis(c, "i", t->dim[d]);
 }
 
 void xfc_type_delinear(xfc_ctx *c, const xfc_type *t, xfc_int linear, xfc_int *index) {

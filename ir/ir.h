@@ -179,6 +179,7 @@ xfc_graph *xfc_graph_clone(const xfc_graph *); /* its twin in a copy of its prog
  * it surely cannot hold: required all the same, but the caller may say so. */
 bool xfc_graph_require(xfc_graph *, xfc_int a, xfc_int b, unsigned ones, xfc_loc);
 bool xfc_graph_requires(const xfc_graph *, xfc_int a, xfc_int b, unsigned ones); /* it, or a graph around it */
+void xfc_graph_require_all(xfc_graph *, const xfc_constraint *, uint32_t n);
 static inline void xfc_graph_require_equal(xfc_graph *g, xfc_int a, xfc_int b, xfc_loc loc) {
     xfc_graph_require(g, a, b, 0, loc);
 }
@@ -238,5 +239,7 @@ xfc_type xfc_type_make(xfc_dtype, uint32_t rank, const xfc_int *dim);
 /* Row-major linear offset (elements) of an index into a dense tensor of this type, and its inverse. */
 xfc_int xfc_type_linear(xfc_ctx *, const xfc_type *, const xfc_int *index);
 void xfc_type_delinear(xfc_ctx *, const xfc_type *, xfc_int linear, xfc_int *index);
+/* An index whatever it is: a symbol of its own for each dim, but 0 along one of 1. */
+void xfc_type_index(xfc_ctx *, const xfc_type *, xfc_int *index);
 
 #endif

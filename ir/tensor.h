@@ -24,6 +24,8 @@ uint32_t xfc_dtype_bytes(xfc_dtype);
 uint32_t xfc_dtype_dlpack(xfc_dtype); /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */
 xfc_dclass xfc_dtype_class(xfc_dtype);
 static inline bool xfc_dtype_is_float(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_FLOAT; }
+/* What sums of it are made in. */
+static inline xfc_dtype xfc_dtype_wide(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t; }
 static inline bool xfc_dtype_is_int(xfc_dtype t) {
     return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT;
 }

@@ -248,9 +248,7 @@ static xfc_value *with_heads(const finder *f, xfc_builder *b, xfc_value *v) {
 static xfc_value *transposed(xfc_builder *b, xfc_value *kt) {
     int64_t perm[XFC_MAX_RANK];
     uint32_t r = kt->type.rank;
-    for (uint32_t d = 0; d < r; d++) perm[d] = d;
-    perm[r - 2] = r - 1;
-    perm[r - 1] = r - 2;
+    xfc_swap_last(perm, r);
     while (used_once(kt) && is_op(kt, XFC_OP_TRANSPOSE)) {
         const int64_t *below = xfc_op_attr(kt->def, XFC_K_PERM)->u.ints;
         for (uint32_t d = 0; d < r; d++) perm[d] = below[perm[d]];

@@ -236,5 +236,5 @@ LLVMValueRef xfc_emit_identity(xfc_emit *e, xfc_scalar_op combine, xfc_dtype t) 
 
 LLVMValueRef xfc_emit_combine(xfc_emit *e, xfc_scalar_op combine, xfc_dtype t, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef v[2] = {a, b};
-    return xfc_emit_scalar(e, combine, t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t, v);
+    return xfc_emit_scalar(e, combine, xfc_dtype_wide(t), v);
 }

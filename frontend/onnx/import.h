@@ -125,8 +125,6 @@ xfc_status xfc_bind_initializers(xfc_importer *, xfc_body *, const Onnx__GraphPr
  * made. input: values of its inputs, or NULL. */
 const Onnx__GraphProto *xfc_node_graph(xfc_node *, const char *name);
 xfc_value **xfc_import_inner(xfc_node *, const Onnx__GraphProto *, const char *name, xfc_value *const *input);
-const char *xfc_node_type_text(const xfc_node *, const xfc_type *); /* "f32[2, seq]" */
-void xfc_require_in(xfc_graph *body, const xfc_requirements *);
 /* function.c */
 xfc_status xfc_functions_check(xfc_importer *);
 const Onnx__FunctionProto *xfc_function_find(xfc_importer *, const Onnx__NodeProto *);

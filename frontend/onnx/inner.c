@@ -63,19 +63,3 @@ xfc_value **xfc_import_inner(xfc_node *n, const Onnx__GraphProto *g, const char 
     n->b->loc = n->loc;
     return out;
 }
-
-void xfc_require_in(xfc_graph *body, const xfc_requirements *r) {
-    for (uint32_t i = 0; i < r->n; i++)
-        xfc_graph_require(body, r->constraint[i].a, r->constraint[i].b, r->constraint[i].ones, r->constraint[i].loc);
-}
-
-const char *xfc_node_type_text(const xfc_node *n, const xfc_type *t) {
-    xfc_buf b = {.arena = n->im->arena};
-    xfc_buf_printf(&b, "%s[", xfc_dtype_name(t->dtype));
-    for (uint32_t d = 0; d < t->rank; d++) {
-        if (d) xfc_buf_str(&b, ", ");
-        xfc_int_print(n->ctx, &b, t->dim[d], NULL, NULL);
-    }
-    xfc_buf_char(&b, ']');
-    return b.text;
-}

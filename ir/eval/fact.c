@@ -198,24 +198,19 @@ static xfc_int extremum(xfc_probe *p, xfc_int a, xfc_int b, bool larger) {
     return larger ? xfc_int_max(c, a, b) : xfc_int_min(c, a, b);
 }
 
-static bool positive(const xfc_probe *p, xfc_int a) {
-    xfc_int zero = number(p->graph->ctx, 0);
-    return less_by_range(p, zero, a) == 1 || xfc_int_lt(p->graph->ctx, zero, a) == 1;
-}
-static bool negative(const xfc_probe *p, xfc_int a) { /* or may be */
-    xfc_int zero = number(p->graph->ctx, 0);
-    return less_by_range(p, a, zero) != 0 && xfc_int_lt(p->graph->ctx, a, zero) != 0;
-}
+static bool positive(xfc_ctx *c, xfc_int a) { return xfc_int_lt(c, number(c, 0), a) == 1; }
+static bool may_be_negative(xfc_ctx *c, xfc_int a) { return xfc_int_lt(c, a, number(c, 0)) != 0; }
 
 /* Truncating division: floor, or the ceiling of what is negative. */
 static xfc_int divide(const xfc_probe *p, xfc_int a, xfc_int b) {
     xfc_ctx *c = p->graph->ctx;
     xfc_int q;
     if (p->assumes & XFC_PROBE_SIZES && xfc_int_exact(c, a, b, &q)) return q;
-    if (!positive(p, b) && !(p->assumes & XFC_PROBE_DIVISORS)) return XFC_INT_NONE;
-    if (!positive(p, b)) return negative(p, b) || negative(p, a) ? XFC_INT_NONE : xfc_int_floordiv(c, a, b);
+    if (!positive(c, b) && !(p->assumes & XFC_PROBE_DIVISORS)) return XFC_INT_NONE;
+    if (!positive(c, b))
+        return may_be_negative(c, b) || may_be_negative(c, a) ? XFC_INT_NONE : xfc_int_floordiv(c, a, b);
     xfc_int floor = xfc_int_floordiv(c, a, b);
-    if (xfc_int_is(c, xfc_int_mod(c, a, b), 0) || !negative(p, a)) return floor;
+    if (xfc_int_is(c, xfc_int_mod(c, a, b), 0) || !may_be_negative(c, a)) return floor;
     return xfc_int_max(c, floor, xfc_int_min(c, number(c, 0), xfc_int_ceildiv(c, a, b)));
 }
 
@@ -236,8 +231,8 @@ static xfc_int integer_op(xfc_probe *p, xfc_scalar_op op, xfc_int a, xfc_int b) 
     case XFC_S_SUB: return xfc_int_sub(c, a, b);
     case XFC_S_MUL: return xfc_int_mul(c, a, b);
     case XFC_S_DIV: return divide(p, a, b);
-    case XFC_S_MOD: return positive(p, b) ? xfc_int_mod(c, a, b) : XFC_INT_NONE;
-    case XFC_S_FMOD: return positive(p, b) && !negative(p, a) ? xfc_int_mod(c, a, b) : XFC_INT_NONE;
+    case XFC_S_MOD: return positive(c, b) ? xfc_int_mod(c, a, b) : XFC_INT_NONE;
+    case XFC_S_FMOD: return positive(c, b) && !may_be_negative(c, a) ? xfc_int_mod(c, a, b) : XFC_INT_NONE;
     case XFC_S_POW: return power(c, a, b);
     case XFC_S_NEG: return xfc_int_sub(c, number(c, 0), a);
     case XFC_S_ABS: return xfc_int_max(c, a, xfc_int_sub(c, number(c, 0), a));
@@ -434,7 +429,7 @@ static xfc_fact cast_formula(xfc_probe *p, xfc_dtype to, xfc_fact a) {
         return held(p, to, lo, hi);
     }
     if (a.den > 1 && to != XFC_BOOL) {
-        if (negative(p, a.num)) return xfc_fact_unknown(p, to);
+        if (may_be_negative(c, a.num)) return xfc_fact_unknown(p, to);
         a = whole(c, a, false);
     }
     return fit(p, to, a.num);

@@ -8,9 +8,7 @@
  */
 #include "ir/ops/ops.h"
 
-static xfc_dtype wide_of(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16 ? XFC_F32 : t; }
-
-bool xfc_op_is_narrow(const xfc_op *op) { return wide_of(op->out[0].type.dtype) != op->out[0].type.dtype; }
+bool xfc_op_is_narrow(const xfc_op *op) { return xfc_dtype_wide(op->out[0].type.dtype) != op->out[0].type.dtype; }
 
 static xfc_status need_float(xfc_infer *inf) {
     xfc_dtype t = xfc_op_in(inf->op, 0)->dtype;
@@ -45,7 +43,7 @@ static xfc_status finish(xfc_builder *b, const xfc_op *op, xfc_value *value, xfc
 /* An operand that is there, in the type that the op computes in. */
 static xfc_value *operand(xfc_builder *b, const xfc_op *op, uint32_t i) {
     xfc_value *value = op->in[i].value;
-    return xfc_b_cast(b, value, wide_of(value->type.dtype));
+    return xfc_b_cast(b, value, xfc_dtype_wide(value->type.dtype));
 }
 
 xfc_status xfc_decompose_wide(xfc_builder *b, const xfc_op *op, xfc_value **result) {
@@ -71,7 +69,7 @@ static xfc_value *scalar_like(xfc_builder *b, xfc_value *v, double x) {
 static xfc_value *mean_of(xfc_builder *b, xfc_value *x, const int64_t *axes, uint32_t n, bool keepdims) {
     if (!x) return NULL;
     xfc_ctx *ctx = b->graph->ctx;
-    xfc_dtype t = xfc_dtype_is_int(x->type.dtype) ? XFC_I64 : wide_of(x->type.dtype);
+    xfc_dtype t = xfc_dtype_is_int(x->type.dtype) ? XFC_I64 : xfc_dtype_wide(x->type.dtype);
     xfc_int count = xfc_int_const(ctx, 1);
     for (uint32_t i = 0; i < n; i++) count = xfc_int_mul(ctx, count, x->type.dim[axes[i]]);
     xfc_value *sum = xfc_b_cast(b, x, t), *divisor = xfc_b_dims(b, &count, -1);

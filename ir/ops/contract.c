@@ -39,7 +39,7 @@ static uint32_t load_at(xfc_nestb *nb, const xfc_op *op, uint32_t operand, const
 
 xfc_status nest_matmul(const xfc_op *op, xfc_nestb *nb) {
     const xfc_type *a = xfc_op_in(op, 0), *out = &op->out[0].type;
-    xfc_dtype sum = out->dtype == XFC_F16 || out->dtype == XFC_BF16 ? XFC_F32 : out->dtype;
+    xfc_dtype sum = xfc_dtype_wide(out->dtype);
     xfc_int index[XFC_MAX_RANK];
     xfc_nb_axes_of(nb, out, index);
     xfc_int k = xfc_nb_axis(nb, "k", a->dim[a->rank - 1], XFC_AXIS_REDUCE);

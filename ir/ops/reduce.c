@@ -67,7 +67,7 @@ xfc_status nest_reduce(const xfc_op *op, xfc_nestb *nb) {
     }
     xfc_scalar_op combine = reduced ? combine_of(op, in->dtype) : XFC_S_COUNT;
     bool rounds = combine == XFC_S_ADD || combine == XFC_S_MUL;
-    xfc_dtype sum = rounds && (in->dtype == XFC_F16 || in->dtype == XFC_BF16) ? XFC_F32 : in->dtype;
+    xfc_dtype sum = rounds ? xfc_dtype_wide(in->dtype) : in->dtype;
     uint32_t value = xfc_nb_cast(nb, sum, in->dtype, xfc_nb_load(nb, in->dtype, 0, at, in->rank));
     xfc_nb_store(nb, value, 1, index, out->rank, combine);
     return XFC_OK;

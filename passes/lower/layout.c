@@ -80,10 +80,8 @@ static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
     if (!attends(p, op)) return false;
     xfc_builder b = {op->graph, op, op->loc};
-    const int64_t swap[4] = {0, 1, 3, 2};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
-    xfc_value *in[4] = {q, pack(&b, xfc_b_transpose(&b, k, swap), 1), pack(&b, v, 1),
-                        op->n_in > 3 ? op->in[3].value : NULL};
+    xfc_value *in[4] = {q, pack(&b, xfc_b_swap_last(&b, k), 1), pack(&b, v, 1), op->n_in > 3 ? op->in[3].value : NULL};
     xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                         xfc_attr_dims(XFC_K_SIZE, size, 2)};

@@ -86,13 +86,14 @@ xfc_rows xfc_tile_rows(xfc_ctx *ctx, xfc_value *v, const xfc_int *index, xfc_int
 }
 
 /* Loads of a constant that is one value everywhere become that value. */
-static void literals(xfc_op *op, const uint32_t *operand, xfc_nest *n) {
+static void literals(xfc_op *op, xfc_nest *n) {
     for (uint32_t i = 0; i < n->n_body; i++) {
         xfc_scalar *s = &n->body[i];
         const xfc_tensor *t;
         double f = 0;
-        if (s->op != XFC_S_LOAD || s->arg[0] != XFC_NO_ARG || s->u.access->buffer >= op->n_in) continue;
-        if (!xfc_value_is_const(op->in[operand[s->u.access->buffer]].value, &t)) continue;
+        if (s->op != XFC_S_LOAD || s->arg[0] != XFC_NO_ARG) continue;
+        uint32_t from = xfc_nest_operand(op, s->u.access->buffer);
+        if (from == op->n_in || !xfc_value_is_const(op->in[from].value, &t)) continue;
         bool is_float = xfc_dtype_is_float(t->dtype);
         if (is_float ? !xfc_tensor_is_splat(t, &f) : t->count != 1) continue;
         s->op = XFC_S_CONST;
@@ -116,13 +117,11 @@ static xfc_status nest_kernel(xfc_op *op) {
     for (uint32_t i = 0; i < nb.nest->n_body; i++)
         if (nb.nest->body[i].op == XFC_S_LET) nb.nest->body[i].node = op->loc.node ? op->loc.node : op->loc.op;
     uint32_t *map = xfc_new_array(g->arena, uint32_t, op->n_in + op->n_out + 1u), n = 0;
-    uint32_t *operand = xfc_new_array(g->arena, uint32_t, op->n_in + 1u); /* of each buffer: absent ones have none */
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (!op->in[i].value) continue;
-        operand[n] = i;
         map[n++] = xfc_draft_buffer_of(&d, XFC_BUF_IN, op->in[i].value, op->in[i].value->type);
     }
-    literals(op, operand, nb.nest);
+    literals(op, nb.nest);
     for (uint32_t i = 0; i < op->n_out; i++)
         map[n++] = xfc_draft_buffer_of(&d, XFC_BUF_OUT, &op->out[i], op->out[i].type);
     xfc_nest_map_buffers(d.e, nb.nest, map);

@@ -24,10 +24,6 @@
 #define UNKNOWN 1e6
 
 /* An index symbol for a dim. */
-static xfc_int axis_of(xfc_ctx *c, xfc_int extent) {
-    return xfc_int_is(c, extent, 1) ? xfc_int_const(c, 0) : xfc_int_axis(c, "at", extent);
-}
-
 typedef struct {
     xfc_probe probe; /* first: hooks get at the rest */
     const xfc_unpad *u;
@@ -166,28 +162,33 @@ static evaluator start(xfc_unpad *u, int64_t padding) {
 
 /* --- attention --- */
 
+/* A value as it is read for an element of what it is broadcast to. */
+static xfc_fact read_at(evaluator *ev, const xfc_value *v, const xfc_type *out, const xfc_int *at) {
+    xfc_int index[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < v->type.rank; d++) {
+        uint32_t to = d + out->rank - v->type.rank;
+        index[d] = xfc_broadcast_index(ev->u->ctx, at[to], v->type.dim[d], out->dim[to]);
+    }
+    return xfc_probe_in_cases(&ev->probe, v, index);
+}
+
 /* Sets *prefix if the answer holds only for sequences whose tokens come first. */
 static xfc_fact term_at(evaluator *ev, const xfc_op *op, const xfc_token *q, const xfc_unpad_term *term, bool *prefix) {
     const xfc_unpad *u = ev->u;
     xfc_ctx *c = u->ctx;
-    const xfc_type *rows = &op->in[0].value->type, *type = &term->value->type;
-    xfc_int at[4], full[4], index[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < 4; d++) {
-        full[d] = d < 3 ? rows->dim[d] : op->in[1].value->type.dim[2];
-        at[d] = axis_of(u->ctx, full[d]);
-    }
+    const xfc_type *rows = &op->in[0].value->type;
+    xfc_type scores = *rows;
+    xfc_int at[XFC_MAX_RANK];
+    scores.dim[3] = op->in[1].value->type.dim[2];
+    xfc_type_index(c, &scores, at);
     ev->key = at[3];
     ev->query = at[2];
     ev->b = xfc_token_sequence(&u->tokens, q, rows, at);
     if (term->rank == 3) { /* dims 1 .. 3 are those of the sum */
-        at[1] = xfc_int_add(c, xfc_int_mul(c, at[0], full[1]), at[1]);
-        full[1] = xfc_int_mul(c, full[0], full[1]);
+        at[1] = xfc_int_add(c, xfc_int_mul(c, at[0], scores.dim[1]), at[1]);
+        scores.dim[1] = xfc_int_mul(c, scores.dim[0], scores.dim[1]);
     }
-    for (uint32_t d = 0; d < type->rank; d++) {
-        uint32_t to = d + 4 - type->rank;
-        index[d] = xfc_broadcast_index(c, at[to], type->dim[d], full[to]);
-    }
-    xfc_fact f = xfc_probe_in_cases(&ev->probe, term->value, index);
+    xfc_fact f = read_at(ev, term->value, &scores, at);
     *prefix |= ev->by_length;
     return ev->needs_token ? BAD : f;
 }
@@ -229,14 +230,7 @@ static evaluator at_padding(xfc_unpad *u, const xfc_token *t, const xfc_type *ty
 }
 
 static xfc_fact operand_at(evaluator *ev, const xfc_op *op, uint32_t i, const xfc_int *at) {
-    const xfc_value *v = op->in[i].value;
-    const xfc_type *out = &op->out[0].type;
-    xfc_int index[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < v->type.rank; d++) {
-        uint32_t to = d + out->rank - v->type.rank;
-        index[d] = xfc_broadcast_index(ev->u->ctx, at[to], v->type.dim[d], out->dim[to]);
-    }
-    return xfc_probe_in_cases(&ev->probe, v, index);
+    return read_at(ev, op->in[i].value, &op->out[0].type, at);
 }
 
 static xfc_clean cleansed_by_select(xfc_unpad *u, evaluator *ev, const xfc_op *op, const xfc_int *at, double *fill) {
@@ -255,7 +249,7 @@ xfc_clean xfc_unpad_cleanses(xfc_unpad *u, const xfc_op *op, const xfc_token *ou
     if (op->code != XFC_OP_MUL && op->code != XFC_OP_SELECT) return XFC_DIRTY;
     const xfc_type *type = &op->out[0].type;
     xfc_int at[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < type->rank; d++) at[d] = axis_of(u->ctx, type->dim[d]);
+    xfc_type_index(u->ctx, type, at);
     evaluator ev = at_padding(u, out, type, at);
     *fill = 0;
     if (op->code == XFC_OP_SELECT) return cleansed_by_select(u, &ev, op, at, fill);
@@ -302,7 +296,7 @@ static bool sinks(xfc_unpad *u, const xfc_op *op) {
     const xfc_value *x = op->in[0].value;
     xfc_unpad_value *s = xfc_unpad_of(u, x);
     xfc_int at[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < x->type.rank; d++) at[d] = axis_of(u->ctx, x->type.dim[d]);
+    xfc_type_index(u->ctx, &x->type, at);
     evaluator ev = at_padding(u, &s->token, &x->type, at);
     if (!is_number(&ev, of_softmax(&ev, op, at), 0)) return false;
     s->clean = true;

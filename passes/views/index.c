@@ -11,13 +11,6 @@
  */
 #include "passes/views/views.h"
 
-/* The one index of a dim of 1 is 0: a symbol for it would hide that. */
-static void make_axes(xfc_ctx *c, const xfc_type *t, xfc_int *axis) {
-    for (uint32_t d = 0; d < t->rank; d++) {
-        axis[d] = xfc_int_is(c, t->dim[d], 1) ? xfc_int_const(c, 0) : xfc_int_axis(c, "i", t->dim[d]);
-    }
-}
-
 /* --- reads --- */
 
 /* from[d]: the output axis that dim d of x is read at, or rank of the output for one fixed place, start[d]. */
@@ -97,7 +90,7 @@ xfc_value *xfc_views_gather_formula(xfc_builder *b, const xfc_op *op) {
     xfc_int axis[XFC_MAX_RANK], at[XFC_MAX_RANK];
     uint32_t along = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
     if (!xfc_probe_is_closed(index)) return NULL;
-    make_axes(b->graph->ctx, out, axis);
+    xfc_type_index(b->graph->ctx, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
     for (uint32_t d = 0; d < along; d++) at[d] = axis[d];
@@ -116,7 +109,7 @@ xfc_value *xfc_views_gather_nd(xfc_builder *b, const xfc_op *op) {
     uint32_t batch = (uint32_t)xfc_op_int(op, XFC_K_BATCH_DIMS, 0), last = index->type.rank - 1;
     int64_t depth;
     if (!xfc_probe_is_closed(index) || !xfc_int_value(c, index->type.dim[last], &depth)) return NULL;
-    make_axes(c, out, axis);
+    xfc_type_index(c, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
     for (uint32_t i = 0; i < last; i++) place[i] = axis[i];
@@ -136,7 +129,7 @@ xfc_value *xfc_views_decided(xfc_builder *b, const xfc_op *op) {
     xfc_int axis[XFC_MAX_RANK];
     int64_t always;
     if (out->dtype != XFC_BOOL || op->n_in == 0 || !xfc_probe_is_closed(&op->out[0])) return NULL;
-    make_axes(c, out, axis);
+    xfc_type_index(c, out, axis);
     xfc_arena *scratch = xfc_arena_new();
     xfc_probe p = xfc_probe_new(b->graph, scratch);
     bool decided = xfc_int_value(c, xfc_fact_formula(xfc_probe_at(&p, &op->out[0], axis)), &always);

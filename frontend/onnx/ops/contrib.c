@@ -85,23 +85,14 @@ void xfc_import_embed_layer_norm(xfc_node *n) {
     }
 }
 
-static xfc_value *last_two_swapped(xfc_node *n, xfc_value *v) {
-    int64_t perm[XFC_MAX_RANK];
-    uint32_t rank = v->type.rank;
-    for (uint32_t i = 0; i < rank; i++) perm[i] = i;
-    perm[rank - 2] = rank - 1;
-    perm[rank - 1] = rank - 2;
-    return xfc_b_transpose(n->b, v, perm);
-}
-
 void xfc_import_fused_matmul(xfc_node *n) {
     bool batch = xfc_node_flag(n, "transBatchA", false) || xfc_node_flag(n, "transBatchB", false);
     if (batch || n->in[0]->type.rank < 2 || n->in[1]->type.rank < 2) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "takes vectors or moves batch dims, which is not supported");
         return;
     }
-    xfc_value *a = xfc_node_flag(n, "transA", false) ? last_two_swapped(n, n->in[0]) : n->in[0];
-    xfc_value *b = xfc_node_flag(n, "transB", false) ? last_two_swapped(n, n->in[1]) : n->in[1];
+    xfc_value *a = xfc_node_flag(n, "transA", false) ? xfc_b_swap_last(n->b, n->in[0]) : n->in[0];
+    xfc_value *b = xfc_node_flag(n, "transB", false) ? xfc_b_swap_last(n->b, n->in[1]) : n->in[1];
     double alpha = xfc_node_float(n, "alpha", 1);
     xfc_value *v = xfc_b_matmul(n->b, a, b);
     n->out[0] = v && alpha != 1 ? xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)) : v;

@@ -5,6 +5,7 @@
  * not hold. Their results must agree in element type and rank; sizes may differ.
  */
 #include "frontend/onnx/import.h"
+#include "ir/ops/ops.h"
 #include "ir/program.h"
 
 static const Onnx__GraphProto *branch_of(xfc_node *n, const char *name) {
@@ -34,15 +35,9 @@ static int decided(const xfc_node *n, const xfc_value *cond) {
 static bool may_join(xfc_node *n, uint32_t i, const xfc_type *yes, const xfc_type *no) {
     if (yes->dtype == no->dtype && yes->rank == no->rank) return true;
     xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "output %u is %s in one branch and %s in the other, and its condition is %s",
-                  i, xfc_node_type_text(n, yes), xfc_node_type_text(n, no),
+                  i, xfc_type_text(n->ctx, yes), xfc_type_text(n->ctx, no),
                   xfc_remedy(n, n->in[0], "known at run time only; export with the condition fixed"));
     return false;
-}
-
-static bool same_shape(const xfc_node *n, const xfc_type *a, const xfc_type *b) {
-    for (uint32_t d = 0; d < a->rank; d++)
-        if (xfc_int_eq(n->ctx, a->dim[d], b->dim[d]) != 1) return false;
-    return true;
 }
 
 /* --- a condition that is known at run time only --- */
@@ -79,8 +74,8 @@ static void choose(xfc_node *n, xfc_value *cond, const arm *yes, const arm *no) 
                                xfc_sprintf(n->im->arena, "%s/then", n->loc.node), &around);
     xfc_op *op = xfc_b_branch(n->b, xfc_b_reshape(n->b, cond, NULL, 0), &around, a, b);
     if (!op) return;
-    xfc_require_in(a, &yes->required);
-    xfc_require_in(b, &no->required);
+    xfc_graph_require_all(a, yes->required.constraint, yes->required.n);
+    xfc_graph_require_all(b, no->required.constraint, no->required.n);
     for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
 }
 
@@ -95,7 +90,7 @@ static void import_both(xfc_node *n, xfc_value *cond) {
     for (uint32_t i = 0; i < n->n_out; i++) {
         if (!yes.out[i] || !no.out[i]) return; /* reported, or a sequence */
         if (!may_join(n, i, &yes.out[i]->type, &no.out[i]->type)) return;
-        same = same && same_shape(n, &yes.out[i]->type, &no.out[i]->type);
+        same = same && xfc_type_same(&yes.out[i]->type, &no.out[i]->type);
     }
     const xfc_op *second = no.after ? no.after->next : n->im->graph->first;
     if (!same || !computes_nothing(&yes, n->im->graph, second) || !computes_nothing(&no, n->im->graph, NULL)) {

@@ -6,6 +6,7 @@
  * refused.
  */
 #include "frontend/onnx/import.h"
+#include "ir/ops/ops.h"
 #include "ir/program.h"
 
 typedef struct {
@@ -87,13 +88,11 @@ static xfc_value **import_body(loop *l) {
 
 static bool stays(loop *l, uint32_t i, const xfc_value *next) {
     const xfc_type *a = &l->carried[i]->type, *b = &next->type;
-    bool same = a->dtype == b->dtype && a->rank == b->rank;
-    for (uint32_t d = 0; same && d < a->rank; d++) same = xfc_int_eq(l->n->ctx, a->dim[d], b->dim[d]) == 1;
-    if (same) return true;
+    if (xfc_type_same(a, b)) return true;
     xfc_node_fail(
         l->n, XFC_ERR_UNSUPPORTED,
         "what it carries as output %u is %s at first and %s behind a step; only shapes that stay are supported", i,
-        xfc_node_type_text(l->n, a), xfc_node_type_text(l->n, b));
+        xfc_type_text(l->n->ctx, a), xfc_type_text(l->n->ctx, b));
     return false;
 }
 
@@ -126,6 +125,6 @@ void xfc_import_loop(xfc_node *n) {
                                   xfc_sprintf(n->im->arena, "%s/body", n->loc.node), &captured);
     xfc_op *op = xfc_b_loop(n->b, l.trip, l.cond, l.carried, l.n_carried, &captured, body);
     if (!op) return;
-    xfc_require_in(body, &required);
+    xfc_graph_require_all(body, required.constraint, required.n);
     for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
 }

@@ -18,8 +18,7 @@ static bool is_block(xfc_node *n, xfc_int *start) {
         tuple > (int64_t)data->rank)
         return false;
     xfc_int at[XFC_MAX_RANK], zero = xfc_int_const(c, 0);
-    for (uint32_t d = 0; d < tuple; d++)
-        at[d] = xfc_int_is(c, where->dim[d], 1) ? zero : xfc_int_axis(c, "i", where->dim[d]);
+    xfc_type_index(c, where, at);
     for (uint32_t t = 0; t < tuple; t++) {
         at[tuple] = xfc_int_const(c, t);
         start[t] = xfc_int_sub(c, xfc_element(n->im, n->in[1], at), at[t]);
