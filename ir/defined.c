@@ -241,7 +241,9 @@ typedef struct {
 
 static void is_defined(void *user, xfc_int symbol) {
     question *q = user;
-    q->found = q->found || xfc_map_get(&q->defined->position, symbol.id) != 0;
+    const xfc_defined *d = q->defined;
+    bool in = d->lets ? xfc_int_look(d->ctx, symbol)->sym == XFC_SYM_LET : xfc_map_get(&d->position, symbol.id) != 0;
+    q->found = q->found || in;
 }
 
 static void is_local(void *user, xfc_int symbol) {
@@ -252,7 +254,7 @@ static void is_local(void *user, xfc_int symbol) {
 
 bool xfc_defined_in(const xfc_defined *d, xfc_int e) {
     question q = {.defined = d};
-    if (d->n) xfc_int_symbols(d->ctx, e, is_defined, &q);
+    if (d->n || d->lets) xfc_int_symbols(d->ctx, e, is_defined, &q);
     return q.found;
 }
 
@@ -343,3 +345,7 @@ static xfc_int bound(const xfc_defined *d, xfc_int e, bool most) {
 
 xfc_int xfc_defined_most(const xfc_defined *d, xfc_int e) { return bound(d, e, true); }
 xfc_int xfc_defined_least(const xfc_defined *d, xfc_int e) { return bound(d, e, false); }
+
+xfc_int xfc_size_most(xfc_ctx *ctx, xfc_int size) {
+    return bound(&(xfc_defined){.ctx = ctx, .lets = true}, size, true);
+}

@@ -20,6 +20,7 @@ typedef struct { /* all symbols that ops of an entry and of the bodies in it def
     uint32_t n, cap, cap_by;
     xfc_map position;  /* symbol id -> its place in symbol, + 1 */
     uint64_t *without; /* by place: the set of symbols that are 0 whenever this one is not */
+    bool lets;         /* instead: all symbols of lets */
 } xfc_defined;
 xfc_defined xfc_defined_of(const xfc_graph *, xfc_arena *); /* of the entry that the graph hangs on */
 
@@ -35,6 +36,8 @@ bool xfc_defined_alternatives(const xfc_defined *, uint64_t a, uint64_t b);
  * within their ranges. NONE: none is known. */
 xfc_int xfc_defined_most(const xfc_defined *, xfc_int e);
 xfc_int xfc_defined_least(const xfc_defined *, xfc_int e);
+/* The most of a size of a value, in which every symbol that is no dim is one that data defines. */
+xfc_int xfc_size_most(xfc_ctx *, xfc_int size);
 /* Does e use any of them? */
 bool xfc_defined_in(const xfc_defined *, xfc_int e);
 /* Is e known when a kernel starts: nothing in it but numbers, dims and these symbols? */

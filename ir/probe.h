@@ -63,7 +63,7 @@ struct xfc_probe {
     } assumed[4];
     uint32_t n_assumed, visits, depth;
     bool open, cut; /* since they were cleared: a comparison was not decided; the walk ended early */
-    xfc_map index, seen, frame;
+    xfc_map index, seen, frame, whole;
 };
 
 /* An op's nest, its axes bound to an index. There is one for each op: a walk back never meets an op twice. */

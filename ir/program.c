@@ -131,17 +131,14 @@ xfc_int xfc_loop_layout(const xfc_op *op, xfc_int *place) {
     enum { ALIGN = 64 };
     const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
     xfc_ctx *c = op->graph->ctx;
-    xfc_arena *scratch = xfc_arena_new();
-    const xfc_defined d = xfc_defined_of(body, scratch);
     xfc_int at = xfc_int_const(c, ALIGN), align = xfc_int_const(c, ALIGN);
     for (uint32_t i = 0; i < body->n_out; i++) {
         const xfc_type *t = &body->last->in[i].value->type;
-        xfc_int most = xfc_defined_most(&d, xfc_type_count(c, t));
+        xfc_int most = xfc_size_most(c, xfc_type_count(c, t));
         xfc_int bytes = xfc_int_mulc(c, most, (int64_t)xfc_dtype_bytes(t->dtype));
         if (place) place[i] = at;
         at = xfc_int_add(c, at, xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, align), ALIGN));
     }
-    xfc_arena_free(scratch);
     return at;
 }
 
@@ -233,9 +230,7 @@ static void clone_graph(copier *c, const xfc_graph *from) {
     g->out_name = xfc_dup_array(g->arena, const char *, from->out_name, from->n_out);
     g->n_out = from->n_out;
     g->last = from->last ? g->tail : NULL;
-    for (uint32_t i = 0; i < from->n_constraints; i++)
-        xfc_graph_require(g, from->constraint[i].a, from->constraint[i].b, from->constraint[i].ones,
-                          from->constraint[i].loc);
+    xfc_graph_require_all(g, from->constraint, from->n_constraints);
     if (from->plan) g->plan = clone_plan(g->arena, from->plan);
 }
 
@@ -329,10 +324,7 @@ void xfc_inline(xfc_op *op, const xfc_graph *body, xfc_value *const *in) {
     for (uint32_t i = 0; i < body->n_in; i++) xfc_map_set_ptr(&c.value, body->in[i], in[i]);
     xfc_foreach_op(from, body)
         if (from != body->last) copy_op(&c, from, op);
-    for (uint32_t i = 0; i < body->n_constraints; i++) {
-        const xfc_constraint *k = &body->constraint[i];
-        xfc_graph_require(op->graph, k->a, k->b, k->ones, k->loc);
-    }
+    xfc_graph_require_all(op->graph, body->constraint, body->n_constraints);
     if (symbols) xfc_b_define(&b, copy_of(&c, body->last->in[op->n_out - 1].value), symbols->u.dims, symbols->n);
     for (uint32_t i = 0; i < op->n_out; i++)
         xfc_value_replace(&op->out[i], of_type(&b, copy_of(&c, body->last->in[i].value), &op->out[i].type));

@@ -46,7 +46,7 @@ static void note_int(void *user, xfc_int e) {
 static names names_of(xfc_pass *pass) {
     const xfc_graph *g = pass->graph;
     names n = {.ctx = g->ctx, .named = {.arena = pass->scratch}};
-    n.any = xfc_defined_of(g, pass->scratch).n > 0;
+    n.any = g->program->defines;
     for (uint32_t i = 0; n.any && i < g->n_constraints; i++) {
         note_int(&n, g->constraint[i].a);
         note_int(&n, g->constraint[i].b);

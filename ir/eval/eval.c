@@ -33,8 +33,8 @@ xfc_status xfc_array_make(const xfc_eval_env *env, const xfc_type *type, xfc_are
 
 /* --- one op --- */
 
-static xfc_status eval_ops(const xfc_graph *, const xfc_eval_env *, const xfc_array *in, xfc_array *out,
-                           const xfc_eval_opts *);
+static xfc_status eval_ops(const xfc_graph *, const xfc_defined *, const xfc_eval_env *, const xfc_array *in,
+                           xfc_array *out, const xfc_eval_opts *);
 
 static xfc_status eval_nest(const xfc_op *op, const xfc_eval_env *env, const xfc_array *operands, xfc_arena *scratch) {
     xfc_nestb nb = xfc_nestb_new(env->ctx, scratch);
@@ -71,7 +71,8 @@ static xfc_status eval_composite(const xfc_op *op, const xfc_eval_env *env, cons
     for (uint32_t i = 0; i < op->n_in; i++) {
         if (op->in[i].value) given[n++] = in[i];
     }
-    xfc_status status = eval_ops(g, env, given, result, &(xfc_eval_opts){.arena = scratch});
+    const xfc_defined none = {.ctx = env->ctx};
+    xfc_status status = eval_ops(g, &none, env, given, result, &(xfc_eval_opts){.arena = scratch});
     for (uint32_t i = 0; status == XFC_OK && i < op->n_out; i++) {
         xfc_assert(result[i].count == out[i].count && result[i].dtype == out[i].dtype);
         memcpy(out[i].data, result[i].data, (size_t)out[i].count * xfc_dtype_bytes(out[i].dtype));
@@ -161,10 +162,10 @@ typedef struct {
     const xfc_eval_env *env;
     const xfc_eval_opts *opts;
     store store;
-    xfc_array *value; /* by value id */
-    uint32_t *uses;   /* left, by value id */
-    xfc_map defined;  /* id of a symbol that a define defined -> value + 1; values are >= 0 */
-    xfc_defined symbols;
+    xfc_array *value;           /* by value id */
+    uint32_t *uses;             /* left, by value id */
+    xfc_map defined;            /* id of a symbol that a define defined -> value + 1; values are >= 0 */
+    const xfc_defined *symbols; /* of the program */
 } graph_run;
 
 static bool lookup(void *user, uint32_t symbol_id, int64_t *out) {
@@ -180,7 +181,7 @@ static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env,
     for (uint32_t i = 0; i < g->n_constraints; i++) {
         const xfc_constraint *k = &g->constraint[i];
         int64_t a, b;
-        if (xfc_constraint_known(&r->symbols, g, k) != behind) continue;
+        if (xfc_constraint_known(r->symbols, g, k) != behind) continue;
         if (!xfc_int_evaluate(g->ctx, k->a, env->lookup, env->user, &a) ||
             !xfc_int_evaluate(g->ctx, k->b, env->lookup, env->user, &b))
             return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
@@ -244,7 +245,7 @@ static xfc_status run_branch(graph_run *r, const xfc_op *op, const xfc_eval_env 
     xfc_array *result = xfc_new_array(scratch, xfc_array, op->n_out);
     xfc_eval_opts opts = *r->opts;
     opts.arena = scratch;
-    XFC_TRY(eval_ops(body, env, in + 1, result, &opts));
+    XFC_TRY(eval_ops(body, r->symbols, env, in + 1, result, &opts));
     if (xfc_op_defines(op, &symbol)) XFC_TRY(define(r, op, env, &result[op->n_out - 1]));
     return keep_results(r, op, env, result, out);
 }
@@ -265,7 +266,7 @@ static xfc_status run_loop(graph_run *r, const xfc_op *op, const xfc_eval_env *e
     for (; more && step < trip && status == XFC_OK; step++) {
         opts.arena = turn[step & 1];
         xfc_arena_reset(opts.arena);
-        status = eval_ops(body, env, given, result, &opts);
+        status = eval_ops(body, r->symbols, env, given, result, &opts);
         if (status != XFC_OK) break;
         more = *(const uint8_t *)result[0].data != 0;
         memcpy(given + 1, result + 1, op->n_out * sizeof *given);
@@ -334,9 +335,9 @@ static xfc_status run_all(graph_run *r, xfc_array *out) {
     return XFC_OK;
 }
 
-static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
-                           const xfc_eval_opts *opts) {
-    graph_run r = {.graph = g, .env = env, .opts = opts, .store = {.arena = xfc_arena_new()}};
+static xfc_status eval_ops(const xfc_graph *g, const xfc_defined *symbols, const xfc_eval_env *env, const xfc_array *in,
+                           xfc_array *out, const xfc_eval_opts *opts) {
+    graph_run r = {.graph = g, .env = env, .opts = opts, .store = {.arena = xfc_arena_new()}, .symbols = symbols};
     r.value = xfc_new_array(r.store.arena, xfc_array, g->next_value_id);
     r.uses = xfc_new_array(r.store.arena, uint32_t, g->next_value_id);
     r.defined.arena = r.store.arena;
@@ -344,7 +345,6 @@ static xfc_status eval_ops(const xfc_graph *g, const xfc_eval_env *env, const xf
         r.value[g->in[i]->id] = in[i];
         r.uses[g->in[i]->id] = xfc_value_n_uses(g->in[i]);
     }
-    r.symbols = xfc_defined_of(g, r.store.arena);
     xfc_status status = check_constraints(&r, env, NULL);
     if (status == XFC_OK) status = run_all(&r, out);
     xfc_arena_free(r.store.arena);
@@ -461,7 +461,8 @@ xfc_status xfc_eval_graph(const xfc_graph *g, const xfc_array *in, uint32_t n_in
     bind_symbols(g, in, &b);
     xfc_status status = XFC_OK;
     for (uint32_t i = 0; status == XFC_OK && i < n_in; i++) status = check_input(g, &env, i, &in[i]);
-    if (status == XFC_OK) status = eval_ops(g, &env, in, out, opts);
+    const xfc_defined symbols = xfc_defined_of(g, scratch);
+    if (status == XFC_OK) status = eval_ops(g, &symbols, &env, in, out, opts);
     xfc_arena_free(scratch);
     return status;
 }

@@ -50,27 +50,46 @@ bool xfc_progression_of(xfc_ctx *c, const xfc_value *v, xfc_progression *out) {
 
 /* --- elements that are there --- */
 
-static xfc_fact of_progression(xfc_ctx *c, const xfc_value *v, xfc_int linear) {
-    xfc_progression p;
-    if (!xfc_progression_of(c, v, &p)) return (xfc_fact){.kind = XFC_FACT_NONE};
-    return xfc_fact_of(xfc_int_add(c, p.start, xfc_int_mulc(c, linear, p.step)));
+static xfc_fact in_progression(xfc_ctx *c, const xfc_progression *p, xfc_int linear) {
+    return xfc_fact_of(xfc_int_add(c, p->start, xfc_int_mulc(c, linear, p->step)));
+}
+
+typedef struct { /* what is known of a constant at any index */
+    bool is_progression, is_splat;
+    xfc_progression progression;
+    xfc_fact any;
+} whole;
+
+static xfc_fact join_all(const xfc_probe *p, const xfc_tensor *t) {
+    xfc_fact f = xfc_fact_element(p, t, 0);
+    if (t->count > MAX_SCAN) return xfc_fact_unknown(p, t->dtype);
+    for (int64_t i = 1; i < t->count && f.kind != XFC_FACT_NONE; i++)
+        f = xfc_fact_join(p->graph->ctx, f, xfc_fact_element(p, t, i));
+    return f;
+}
+
+/* Its elements are looked through once. */
+static const whole *whole_of(xfc_probe *p, const xfc_value *v, const xfc_tensor *t) {
+    whole *w = xfc_map_get_ptr(&p->whole, t);
+    double equal;
+    if (w) return w;
+    w = xfc_new(p->arena, whole);
+    w->is_splat = xfc_tensor_is_splat(t, &equal);
+    w->is_progression = !w->is_splat && xfc_progression_of(p->graph->ctx, v, &w->progression);
+    w->any = w->is_splat ? xfc_fact_element(p, t, 0) : join_all(p, t);
+    xfc_map_set_ptr(&p->whole, t, w);
+    return w;
 }
 
 static xfc_fact of_tensor(xfc_probe *p, const xfc_value *v, const xfc_tensor *t, xfc_int linear) {
     xfc_ctx *c = p->graph->ctx;
-    double equal;
     int64_t at = 0;
     if (t->count == 0) return (xfc_fact){.kind = XFC_FACT_NONE};
-    if (xfc_tensor_is_splat(t, &equal)) return xfc_fact_element(p, t, 0);
-    if (xfc_int_value(c, linear, &at))
-        return at >= 0 && at < t->count ? xfc_fact_element(p, t, at) : (xfc_fact){.kind = XFC_FACT_NONE};
-    xfc_fact f = of_progression(c, v, linear);
-    if (f.kind != XFC_FACT_NONE) return f;
-    if (t->count > MAX_SCAN) return xfc_fact_unknown(p, t->dtype);
-    f = xfc_fact_element(p, t, 0);
-    for (int64_t i = 1; i < t->count && f.kind != XFC_FACT_NONE; i++)
-        f = xfc_fact_join(c, f, xfc_fact_element(p, t, i));
-    return f;
+    bool known = xfc_int_value(c, linear, &at);
+    if (known && at >= 0 && at < t->count) return xfc_fact_element(p, t, at);
+    const whole *w = whole_of(p, v, t);
+    if (known && !w->is_splat) return (xfc_fact){.kind = XFC_FACT_NONE};
+    return w->is_progression ? in_progression(c, &w->progression, linear) : w->any;
 }
 
 /* Sizes: a quotient that is exact unless its divisor is 0, (b * s) floordiv b. */
@@ -86,7 +105,9 @@ static xfc_fact of_content(const xfc_probe *p, const xfc_value *v, xfc_int linea
     xfc_ctx *c = p->graph->ctx;
     int64_t count, at;
     if (!v->content || !xfc_type_static(c, &v->type, NULL, &count)) return (xfc_fact){.kind = XFC_FACT_NONE};
-    if (!xfc_int_value(c, linear, &at)) return of_progression(c, v, linear);
+    xfc_progression steps;
+    if (!xfc_int_value(c, linear, &at))
+        return xfc_progression_of(c, v, &steps) ? in_progression(c, &steps, linear) : (xfc_fact){.kind = XFC_FACT_NONE};
     return at >= 0 && at < count ? xfc_fact_of(cancelled(p, v->content[at])) : (xfc_fact){.kind = XFC_FACT_NONE};
 }
 
@@ -411,7 +432,7 @@ xfc_fact xfc_probe_in_cases(xfc_probe *p, const xfc_value *v, const xfc_int *ind
 
 xfc_probe xfc_probe_new(xfc_graph *g, xfc_arena *arena) {
     const xfc_map map = {.arena = arena};
-    return (xfc_probe){.graph = g, .arena = arena, .index = map, .seen = map, .frame = map};
+    return (xfc_probe){.graph = g, .arena = arena, .index = map, .seen = map, .frame = map, .whole = map};
 }
 
 void xfc_probe_forget(xfc_probe *p) { p->seen = (xfc_map){.arena = p->arena}; }

@@ -205,6 +205,7 @@ xfc_nest *xfc_nest_of(const xfc_op *op, xfc_arena *arena) {
 
 uint32_t xfc_nest_operand(const xfc_op *op, uint32_t buffer) {
     uint32_t i = 0;
+    if (xfc_ops[op->code].n_in < 0) return buffer < op->n_in ? buffer : op->n_in; /* of any number none is absent */
     while (i < op->n_in && (!op->in[i].value || buffer-- > 0)) i++;
     return i;
 }

@@ -34,8 +34,6 @@ typedef struct {
     xfc_map place; /* both ids -> place in pair, + 1 */
 } pairs;
 
-static bool same_size(xfc_ctx *c, xfc_int a, xfc_int b) { return xfc_int_same(a, b) || xfc_int_eq(c, a, b) == 1; }
-
 static uint32_t place_of(pairs *p, xfc_arena *arena, xfc_int a, xfc_int b) {
     uint64_t key = (uint64_t)a.id << 32 | b.id, at = xfc_map_get(&p->place, key);
     if (at) return (uint32_t)at - 1;
@@ -47,12 +45,12 @@ static uint32_t place_of(pairs *p, xfc_arena *arena, xfc_int a, xfc_int b) {
 static const xfc_type *result(const xfc_graph *body, uint32_t i) { return &body->last->in[i].value->type; }
 
 /* False: dtype or rank differ. symbols NULL: the pairs are collected; else dims of `out` that differ are they. */
-static bool join(xfc_ctx *c, xfc_arena *arena, pairs *p, const xfc_type *a, const xfc_type *b, const xfc_attr *symbols,
+static bool join(xfc_arena *arena, pairs *p, const xfc_type *a, const xfc_type *b, const xfc_attr *symbols,
                  xfc_type *out) {
     if (a->dtype != b->dtype || a->rank != b->rank) return false;
     *out = *a;
     for (uint32_t d = 0; d < a->rank; d++) {
-        if (same_size(c, a->dim[d], b->dim[d])) continue;
+        if (xfc_int_same(a->dim[d], b->dim[d])) continue;
         uint32_t at = place_of(p, arena, a->dim[d], b->dim[d]);
         if (symbols && at < symbols->n) out->dim[d] = symbols->u.dims[at];
     }
@@ -60,12 +58,6 @@ static bool join(xfc_ctx *c, xfc_arena *arena, pairs *p, const xfc_type *a, cons
 }
 
 /* --- branch --- */
-
-static bool same_type(xfc_ctx *c, const xfc_type *a, const xfc_type *b) {
-    bool same = a->dtype == b->dtype && a->rank == b->rank;
-    for (uint32_t d = 0; same && d < a->rank; d++) same = same_size(c, a->dim[d], b->dim[d]);
-    return same;
-}
 
 /* Inputs from `first` on are operands, the one of input 0 being the second. */
 static xfc_status check_body(xfc_infer *inf, const xfc_graph *g, uint32_t first, uint32_t n_out) {
@@ -117,7 +109,7 @@ xfc_status infer_branch(xfc_infer *inf) {
     pairs differ = {.place = {.arena = scratch}};
     xfc_status s = XFC_OK;
     for (uint32_t i = 0; i < op->n_out && s == XFC_OK; i++)
-        if (!join(inf->ctx, scratch, &differ, result(yes, i), result(no, i), symbols, &inf->out[i]))
+        if (!join(scratch, &differ, result(yes, i), result(no, i), symbols, &inf->out[i]))
             s = xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "result %u of branch is %s in one body and %s in the other",
                          i, xfc_type_text(inf->ctx, result(yes, i)), xfc_type_text(inf->ctx, result(no, i)));
     if (s == XFC_OK) s = check_symbols(inf, symbols, differ.n);
@@ -141,7 +133,7 @@ xfc_status infer_loop(xfc_infer *inf) {
     for (uint32_t i = 0; i < op->n_out; i++) {
         const xfc_type *from = &body->in[i + 1]->type, *to = result(body, i + 1);
         inf->out[i] = *from;
-        if (!same_type(inf->ctx, from, to))
+        if (!xfc_type_same(from, to))
             return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
                             "what loop carries as result %u is %s when a step begins and %s behind it", i,
                             xfc_type_text(inf->ctx, from), xfc_type_text(inf->ctx, to));
@@ -152,9 +144,8 @@ xfc_status infer_loop(xfc_infer *inf) {
 /* --- making one --- */
 
 /* The most that one of the two can be, whatever the bodies themselves define. */
-static xfc_int most_of(const xfc_graph *yes, const xfc_graph *no, const pair *p, xfc_arena *scratch) {
-    const xfc_defined a = xfc_defined_of(yes, scratch), b = xfc_defined_of(no, scratch);
-    return xfc_int_max(yes->ctx, xfc_defined_most(&a, p->a), xfc_defined_most(&b, p->b));
+static xfc_int most_of(xfc_ctx *c, const pair *p) {
+    return xfc_int_max(c, xfc_size_most(c, p->a), xfc_size_most(c, p->b));
 }
 
 static bool add_sizes(xfc_graph *body, const pairs *p, bool second, xfc_loc loc) {
@@ -173,11 +164,11 @@ xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around
     xfc_body_capture(yes, 0, around);
     xfc_body_capture(no, 0, around);
     for (uint32_t i = 0; i < yes->n_out && i < no->n_out; i++)
-        (void)join(c, scratch, &differ, result(yes, i), result(no, i), NULL, &ignored);
+        (void)join(scratch, &differ, result(yes, i), result(no, i), NULL, &ignored);
     xfc_int *symbol = xfc_new_array(scratch, xfc_int, differ.n), zero = xfc_int_const(c, 0);
     bool ok = true;
     for (uint32_t i = 0; i < differ.n && ok; i++) {
-        xfc_int most = most_of(yes, no, &differ.pair[i], scratch);
+        xfc_int most = most_of(c, &differ.pair[i]);
         ok = xfc_int_known(most);
         symbol[i] = ok ? xfc_int_let(c, "size", zero, most) : zero;
     }

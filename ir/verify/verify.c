@@ -323,12 +323,11 @@ static void check_branch_sizes(xfc_verifier *v, const xfc_op *op) {
     xfc_graph *body[XFC_MAX_BODIES];
     const xfc_int *symbol;
     uint32_t n = xfc_op_defines(op, &symbol) ? xfc_op_bodies(op, body) : 0;
-    if (n && !v->all->ctx) *v->all = xfc_defined_of(v->g, v->scratch);
     for (uint32_t k = 0; k < n * op->n_out; k++) {
         const xfc_graph *b = body[k / op->n_out];
         const xfc_type *room = &op->out[k % op->n_out].type, *t = &b->last->in[k % op->n_out].value->type;
         for (uint32_t d = 0; d < t->rank; d++)
-            if (xfc_int_le(v->ctx, xfc_defined_most(v->all, t->dim[d]), xfc_defined_most(v->all, room->dim[d])) != 1)
+            if (xfc_int_le(v->ctx, xfc_size_most(v->ctx, t->dim[d]), xfc_size_most(v->ctx, room->dim[d])) != 1)
                 xfc_vf_defect(v, "dim %u of result %u may be larger in @%s than its range says", (unsigned)d,
                               (unsigned)(k % op->n_out), b->name);
     }
@@ -458,8 +457,7 @@ static void check_whole(xfc_verifier *v) {
 }
 
 bool xfc_verify(const xfc_graph *g, xfc_buf *out) {
-    xfc_defined all = {0};
-    xfc_verifier v = {.g = g, .ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .ok = true, .all = &all};
+    xfc_verifier v = {.g = g, .ctx = g->ctx, .out = out, .scratch = xfc_arena_new(), .ok = true};
     v.bound.arena = v.scope.arena = v.defined.arena = v.scratch;
     check_whole(&v);
     xfc_arena_free(v.scratch);

@@ -17,7 +17,6 @@ typedef struct {
     xfc_map bound;    /* dim symbols that some input determines */
     xfc_map defined;  /* symbols that a define above has defined */
     xfc_map scope;    /* axes and lets in scope -> 1 */
-    xfc_defined *all; /* of the program; without a context until it is asked for */
 } xfc_verifier;
 
 static inline xfc_defined xfc_vf_defined(const xfc_verifier *v) {

@@ -148,6 +148,11 @@ static bool feeds_converted(const xfc_webs *w, const xfc_value *v, uint32_t *gro
     return false;
 }
 
+static bool may_grow(const xfc_op *op, const xfc_value *from) {
+    xfc_ctx *c = op->graph->ctx;
+    return xfc_int_le(c, xfc_type_count(c, &op->out[0].type), xfc_type_count(c, &from->type)) != 1;
+}
+
 /* R is computed as late as possible: behind views that the web alone reads, where channels are mostly the last dim. */
 static void plan_opaque(converter *c, const xfc_web_node *node) {
     for (;;) {
@@ -160,7 +165,7 @@ static void plan_opaque(converter *c, const xfc_web_node *node) {
         }
         const xfc_web_node *next = n == 1 ? xfc_web_node_of(c->w, &only->user->out[0]) : NULL;
         if (!next || next->source != XFC_SOURCE_NONE || !xfc_keeps_channels(c->w->axes, only->user, next->at)) break;
-        if (only->user->code == XFC_OP_EXPAND || only->user->code == XFC_OP_GATHER) break; /* may be larger */
+        if (may_grow(only->user, node->value)) break;
         xfc_map_set(&c->axis_of, next->value->id, 0);
         node = next;
     }

@@ -102,6 +102,7 @@ static void bounds(void) {
         xfc_int e = random_size(&f, &seed, (int)test_between(&seed, 0, 3));
         if (!xfc_int_known(e)) continue;
         n_known += xfc_int_known(xfc_defined_most(&d, e));
+        CHECK(xfc_int_same(xfc_size_most(c, e), xfc_defined_most(&d, e)));
         check_bounds(&f, &d, e, &seed);
     }
     CHECK(n_known > 1500); /* most have a bound at all */

@@ -101,11 +101,10 @@ static void open_blob(xf_dump *d, const char *path, xfc_blob blob, xf_plan *plan
     if (why) xfc_bug(__FILE__, __LINE__, "%s: the plan that was just made cannot be read: %s", path, why);
 }
 
-static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_entries *e, const xf_dump_what *what) {
-    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, d->arena);
+static xfc_status dump_planned(xf_dump *d, const char *path, const xfc_kernel_set *set, const xf_dump_what *what) {
     xfc_blob blob[XF_N_PLANS];
     xf_plan plan[XF_N_PLANS] = {{0}};
-    XFC_TRY(xfc_plan_blobs(&set, NULL, blob));
+    XFC_TRY(xfc_plan_blobs(set, NULL, blob));
     for (int i = 0; i < XF_N_PLANS; i++)
         if (blob[i].data) open_blob(d, path, blob[i], &plan[i]);
     if (what->signature) xf_dump_signature(d, plan);
@@ -122,13 +121,12 @@ static void only_function(const char *name, xfc_arena *arena, const char **text,
     *n = end ? (size_t)(end - begin - 1) : 0;
 }
 
-static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_entries *e, const xf_dump_what *what) {
+static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_kernel_set *set, const xf_dump_what *what) {
     const xfc_backend *cpu = xfc_backend_find("cpu");
     xfc_target target;
     xfc_blob blob;
     XFC_TRY(cpu->configure(d->ctx, &target, *what->march ? what->march : "x86-64-v4"));
-    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, d->arena);
-    XFC_TRY(cpu->emit(d->ctx, &target, &set, "asm", 2, &blob));
+    XFC_TRY(cpu->emit(d->ctx, &target, set, "asm", 2, &blob));
     char *copy = xfc_alloc(d->arena, blob.n + 1, 1);
     memcpy(copy, blob.data, blob.n);
     const char *text = copy;
@@ -157,8 +155,9 @@ static xfc_status advance_all(xf_dump *d, xfc_entries *e, const xf_dump_what *wh
 static xfc_status dump_compiled(xf_dump *d, const char *path, xfc_entries *e, const xf_dump_what *what) {
     XFC_TRY(advance_all(d, e, what));
     xf_notes_store(e->graph[XFC_ENTRY_RUN], SIZE_MAX);
-    XFC_TRY(dump_planned(d, path, e, what));
-    return what->assembly ? dump_assembly(d, path, e, what) : XFC_OK;
+    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)e->graph, XFC_N_ENTRIES, d->arena);
+    XFC_TRY(dump_planned(d, path, &set, what));
+    return what->assembly ? dump_assembly(d, path, &set, what) : XFC_OK;
 }
 
 xfc_status xf_dump_model(xf_dump *d, const char *path, xfc_entries *e, const xf_dump_what *what) {
