@@ -6,15 +6,17 @@
  */
 #include "ir/base/nearest.h"
 #include "runtime/runtime.h"
+#include "tools/guard.h"
+#include "tools/lossy/lossy.h"
 #include "tools/run/run.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct {
-    xf_cli_list inputs, outputs, expected, shapes, dims;
-    const char *test_data, *compare, *rtol, *atol, *warmup, *duration, *iters, *threads, *isa, *weights, *profile, *tap,
-        *seed, *max_id, *ulp, *lengths, *pad_id, *contexts, *cu_seqlens;
+    xf_cli_list inputs, outputs, expected, shapes, dims, max_error;
+    const char *data, *test_data, *compare, *rtol, *atol, *warmup, *duration, *iters, *threads, *isa, *weights,
+        *profile, *tap, *seed, *max_id, *ulp, *lengths, *pad_id, *contexts, *cu_seqlens;
     bool list, bench, json, per_node, signature, strict_padding, packed;
 } options;
 
@@ -22,6 +24,7 @@ typedef struct {
     options o;
     xf_tolerance tol;
     xf_random_opts random;
+    xf_budgets budgets;
     xf_lengths lengths;
     xf_fill fill;
     int32_t threads, contexts;
@@ -117,6 +120,11 @@ static int parse_options(options *o, xfc_ctx *ctx, int argc, char **argv, xf_cli
          &o->compare},
         {XF_CLI_FLAG, "per-node", NULL, "--compare: compare kernel by kernel, and name the first that differs",
          &o->per_node},
+        {XF_CLI_TEXT, "data", "DIR",
+         "--compare: how far results are from those of the exact program, compiled as\nxfc does by default, on samples: .npz files, or folders with input_0.pb ...",
+         &o->data},
+        {XF_CLI_LIST, "max-error", "METRIC:X[@OUTPUT]", "--data: exit code 5 if they are further, as xfc takes it",
+         &o->max_error},
         {XF_CLI_LIST, "dim", "NAME=N", "--compare: as given to xfc", &o->dims},
     };
     const xf_cli cli = {"xf-run", "MODEL.so [options]", about, examples, table, (uint32_t)XFC_COUNT(table)};
@@ -162,6 +170,10 @@ static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *file
     if (x->o.cu_seqlens && !x->o.packed) return "--cu-seqlens needs --packed";
     if (x->o.cu_seqlens && (x->o.shapes.n || x->o.lengths || x->o.compare || x->o.test_data))
         return "--cu-seqlens takes its inputs from --input: leave --shape, --lengths, --compare and --test-data out";
+    if (x->o.data && (!x->o.compare || x->o.per_node || x->o.packed || x->o.bench || x->o.inputs.n || x->o.shapes.n))
+        return "--data needs --compare=MODEL, and takes its inputs from the samples: leave --input, --shape, --per-node, "
+               "--packed and --bench out";
+    if (x->o.max_error.n && !x->o.data) return "--max-error needs --data";
     if (x->o.pad_id && !x->o.lengths) return "--pad-id needs --lengths";
     if (x->o.tap && (x->o.bench || x->o.compare || x->o.test_data))
         return "--tap looks at one run: leave --bench, --compare and --test-data out";
@@ -289,6 +301,7 @@ static xfc_status dispatch(run *x) {
             xf_runner_list(&x->r);
         return XFC_OK;
     }
+    if (x->o.data) return xf_compare_data(&x->r, x->o.compare, &x->o.dims, x->o.data, &x->budgets);
     XFC_TRY(xf_runner_context(&x->r, &(xf_ctx_opts){.struct_size = sizeof(xf_ctx_opts), .num_threads = x->threads},
                               &x->ctx));
     if (x->o.test_data) return xf_test_data(&x->r, x->ctx, x->o.test_data, x->tol);
@@ -309,12 +322,14 @@ static xfc_status dispatch(run *x) {
     return xf_bench(&x->r, x->ctx, x->in, &bench);
 }
 
-int main(int argc, char **argv) {
+static int work(int argc, char **argv, xfc_leftovers *leftovers) {
     run x = {0};
     xf_cli_list rest = {0};
     xfc_ctx *ctx = xfc_ctx_new();
+    ctx->leftovers = leftovers;
     int stop = parse_options(&x.o, ctx, argc, argv, &rest);
     if (!stop && !parse_numbers(&x)) stop = 1 + 2;
+    if (!stop && !xf_budgets_read("xf-run", ctx, &x.o.max_error, &x.budgets)) stop = 1 + 2;
     const char *wrong = stop ? NULL : check_usage(&x, ctx->arena, &rest);
     if (wrong) stop = 1 + xf_cli_wrong("xf-run", "%s", wrong);
     if (stop) {
@@ -331,4 +346,15 @@ int main(int argc, char **argv) {
     xf_runner_close(&x.r);
     xfc_ctx_free(ctx);
     return xfc_exit_code(status);
+}
+
+/* --data compiles a model, in a temporary folder. */
+static bool compiles(int argc, char **argv) {
+    bool data = false;
+    for (int i = 1; i < argc; i++) data |= !strncmp(argv[i] + strspn(argv[i], "-"), "data", 4) || argv[i][0] == '@';
+    return data;
+}
+
+int main(int argc, char **argv) {
+    return compiles(argc, argv) ? xf_guarded("xf-run", work, argc, argv) : work(argc, argv, NULL);
 }

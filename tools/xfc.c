@@ -252,7 +252,8 @@ static bool measures_both(const options *o) { return o->calib && o->lossy.n; }
 static xfc_status measure_exact(const options *o, const xfc_backend *backend, xfc_graph *g, xf_measurement *m) {
     if (measures_both(o) || o->quiet || o->check || o->pass_opts.compute != XFC_FORCE || !writes_library(o))
         return XFC_OK;
-    XFC_TRY(o->calib ? xf_samples_read(o->ctx, o->calib, g, &m->samples) : xf_samples_make(o->ctx, g, &m->samples));
+    XFC_TRY(o->calib ? xf_samples_read(o->ctx, "--calib", o->calib, 2, g, &m->samples)
+                     : xf_samples_make(o->ctx, g, &m->samples));
     xf_oracle oracle = exact_oracle(o, backend, &m->samples);
     return xf_measure_exact(m, &oracle, g);
 }

@@ -119,3 +119,13 @@ double xf_metric_of(const xf_distance *d, xf_metric m) {
     }
     return HUGE_VAL;
 }
+
+void xf_distance_text(xfc_buf *b, const char *output, const xf_distance *d, bool kl) {
+    xfc_buf_str(b, "output '");
+    xfc_buf_plain(b, output);
+    xfc_buf_printf(b, "': cos %.6f, rel %.3g, abs %.3g of at most %.3g, another largest element in %.3g %% of rows",
+                   xf_metric_of(d, XF_COS), xf_metric_of(d, XF_REL), d->most, d->largest, xf_metric_of(d, XF_TOP1));
+    if (kl) xfc_buf_printf(b, ", kl %.3g", xf_metric_of(d, XF_KL));
+    if (d->lost) xfc_buf_printf(b, "; %lld elements are finite in one of them only", (long long)d->lost);
+    if (d->other_size) xfc_buf_str(b, "; there are samples on which it has other dims");
+}

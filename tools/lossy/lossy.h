@@ -11,8 +11,10 @@ typedef struct {
     const char *where;           /* the folder; NULL: made up */
     xfc_samples all, fit, judge; /* all: the two halves, one behind the other */
 } xf_samples;
-/* DIR: .npz files, and folders of ONNX's test_data_set layout. Every sample fits the graph's inputs, or it fails. */
-xfc_status xf_samples_read(xfc_ctx *, const char *dir, const xfc_graph *, xf_samples *out);
+/* DIR: .npz files, and folders of ONNX's test_data_set layout. There are at least so many samples, and every one fits the
+ * graph's inputs, or it fails. option: for messages. */
+xfc_status xf_samples_read(xfc_ctx *, const char *option, const char *dir, uint32_t least, const xfc_graph *,
+                           xf_samples *out);
 /* One, made up: the first dim of an input is 2 where it is open, others are 16, as far as their bounds allow. */
 xfc_status xf_samples_make(xfc_ctx *, const xfc_graph *, xf_samples *out);
 
@@ -30,12 +32,18 @@ typedef struct {
 void xf_oracle_init(xf_oracle *, const xf_samples *); /* base; the rest is the caller's */
 /* Compiles only: for who runs it in a way of his own. */
 xfc_status xf_oracle_build(const xf_oracle *, xfc_graph *, const char *so);
-/* A folder for it, which goes however the process ends; NULL: recorded. */
+
+/* --- remote.c --- */
+
+/* Work in a child process: what it records as an error is recorded here, all else that it did is gone. */
+typedef xfc_status xf_remote_work(const void *arg);
+xfc_status xf_remote(xfc_ctx *, xf_remote_work *, const void *arg);
+/* A compiled model on samples, as an xfc_oracle runs a graph. */
+xfc_status xf_run_samples(xfc_ctx *, const char *so, const xfc_samples *, xfc_oracle_see *, void *user,
+                          double *seconds);
+/* A folder, which goes however the process ends; NULL: recorded. */
 const char *xf_temporary(xfc_ctx *);
 void xf_temporary_end(xfc_ctx *, const char *dir);
-/* The same for a model that is compiled already. */
-xfc_status xf_oracle_file(xfc_ctx *, const char *so, const xfc_samples *, xfc_oracle_see *, void *user,
-                          double *seconds);
 
 /* --- difference.c --- */
 
@@ -72,6 +80,7 @@ xfc_oracle_see xf_see_distance; /* user: an xf_distances */
 typedef enum { XF_COS, XF_REL, XF_ABS, XF_TOP1, XF_KL, XF_N_METRICS } xf_metric;
 extern const char *const xf_metric_names[XF_N_METRICS];
 double xf_metric_of(const xf_distance *, xf_metric);
+void xf_distance_text(xfc_buf *, const char *output, const xf_distance *, bool kl); /* all of them, for people */
 
 /* --- measure.c --- */
 
@@ -96,7 +105,7 @@ typedef struct {
     double limit;
     const char *output, *text; /* output: NULL: each; text: as given */
 } xf_budget;
-typedef struct {
+typedef struct xf_budgets {
     xf_budget *item; /* all of them hold */
     uint32_t n, cap;
     const char *eval; /* the command; NULL: none */

@@ -38,7 +38,7 @@ static void tell(const xf_measurement *m, const char *option, bool json, const c
 void xf_measure_tell(xf_measurement *m, xfc_ctx *ctx, const char *option, bool json, const char *so) {
     xf_distances far = xf_distances_new(m->arena, &m->exact, false);
     const uint32_t n_diags = ctx->n_diags, n_errors = ctx->n_errors;
-    if (!m->failed && xf_oracle_file(ctx, so, &m->samples.all, xf_see_distance, &far, NULL) != XFC_OK)
+    if (!m->failed && xf_run_samples(ctx, so, &m->samples.all, xf_see_distance, &far, NULL) != XFC_OK)
         m->failed = take_back_error(ctx, n_diags, n_errors);
     for (uint32_t i = 0; i < m->exact.n_out && !m->failed; i++) tell(m, option, json, m->exact.name[i], &far.output[i]);
     if (m->failed)

@@ -23,20 +23,11 @@ static uint32_t n_changed(const xfc_lossy_request *r) {
     return n;
 }
 
-static const char *samples_text(const xf_record *r, xfc_arena *arena) {
-    return xfc_sprintf(arena, "%u samples of %s that nothing was fitted to", (unsigned)r->samples->judge.n,
-                       r->samples->where);
-}
-
 static const char *output_text(const xf_record *r, uint32_t i, xfc_arena *arena) {
-    const xf_distance *d = &r->output[i];
     xfc_buf b = {.arena = arena};
-    xfc_buf_str(&b, "output '");
-    xfc_buf_plain(&b, r->exact->name[i]);
-    xfc_buf_printf(&b, "': cos %.6f, rel %.3g, abs %.3g of at most %.3g, another largest element in %.3g %% of rows",
-                   xf_metric_of(d, XF_COS), xf_metric_of(d, XF_REL), d->most, d->largest, xf_metric_of(d, XF_TOP1));
-    if (d->lost) xfc_buf_printf(&b, "; %lld elements are finite in one of them only", (long long)d->lost);
-    if (d->other_size) xfc_buf_str(&b, "; there are samples on which it has other dims");
+    xf_distance_text(&b, r->exact->name[i], &r->output[i], r->budgets->kl);
+    xfc_buf_printf(&b, " (%u samples of %s that nothing was fitted to)", (unsigned)r->samples->judge.n,
+                   r->samples->where);
     return b.text;
 }
 
@@ -65,8 +56,7 @@ static void lines(const xf_record *r, xfc_arena *arena, line_fn *line, void *use
         return;
     }
     for (uint32_t i = 0; i < r->exact->n_out; i++)
-        if (r->output[i].floats)
-            line(user, xfc_sprintf(arena, "%s (%s)", output_text(r, i, arena), samples_text(r, arena)));
+        if (r->output[i].floats) line(user, output_text(r, i, arena));
 }
 
 /* --- told --- */
@@ -162,12 +152,13 @@ static void budgets_json(xfc_buf *b, const xf_record *r) {
 }
 
 static void errors_json(xfc_buf *b, const xf_record *r) {
+    xf_metric most = r->budgets->kl ? XF_KL : XF_TOP1;
     xfc_buf_printf(b, ", \"judged_on\": %u, \"outputs\": [", r->samples ? (unsigned)r->samples->judge.n : 0);
     for (uint32_t i = 0, n = 0; r->samples && i < r->exact->n_out; i++) {
         if (!r->output[i].floats) continue;
         xfc_buf_str(b, n++ ? ", {\"name\": " : "{\"name\": ");
         xfc_buf_json(b, r->exact->name[i]);
-        for (xf_metric m = XF_COS; m <= XF_TOP1; m++)
+        for (xf_metric m = XF_COS; m <= most; m++)
             xf_json_number(b, xf_metric_names[m], xf_metric_of(&r->output[i], m));
         xfc_buf_char(b, '}');
     }

@@ -1,4 +1,4 @@
-/* samples.c - inputs of a model from a folder (--calib), or made up.
+/* samples.c - inputs of a model from a folder (--calib, --data), or made up.
  *
  *   DIR/NAME.npz                           an array for each input: one sample; or each with one more dim in front: many
  *   DIR/NAME/input_0.pb input_1.npy ...    as ONNX's test_data_set folders: one sample
@@ -22,6 +22,7 @@ enum { MAX_ID = 100, FIRST = 2, OTHERS = 16, SEED = 11 };
 
 typedef struct {
     xfc_ctx *ctx;
+    const char *option;
     const xfc_graph *g;
     const char **name;
     const xfc_tensor *const **sample;
@@ -177,7 +178,7 @@ static xfc_status read_all(reader *r, const char *dir) {
     struct dirent **entries = NULL;
     int n = scandir(dir, &entries, visible, versionsort);
     if (n < 0)
-        return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = dir}, "--calib: the folder cannot be read: %s",
+        return xfc_fail(r->ctx, XFC_ERR_IO, (xfc_loc){.file = dir}, "%s: the folder cannot be read: %s", r->option,
                         strerror(errno));
     xfc_status s = XFC_OK;
     for (int i = 0; i < n; i++) {
@@ -213,16 +214,20 @@ static void split(const reader *r, xf_samples *out) {
     out->judge = these(r, input, order + half, r->n - half);
 }
 
-xfc_status xf_samples_read(xfc_ctx *ctx, const char *dir, const xfc_graph *g, xf_samples *out) {
-    reader r = {.ctx = ctx, .g = g};
+xfc_status xf_samples_read(xfc_ctx *ctx, const char *option, const char *dir, uint32_t least, const xfc_graph *g,
+                           xf_samples *out) {
+    static const char layout[] = ".npz files with an array for each input, or folders with input_0.pb ...";
+    reader r = {.ctx = ctx, .option = option, .g = g};
     *out = (xf_samples){.where = dir};
     XFC_TRY(read_all(&r, dir));
-    if (r.n < 2)
-        return xfc_fail(
-            ctx, XFC_ERR_INPUT, (xfc_loc){.file = dir},
-            "--calib: the folder holds %s, and at least 2 are needed, one to choose by and one to judge by: "
-            ".npz files with an array for each input, or folders with input_0.pb ...",
-            r.n ? "one sample" : "no sample");
+    if (r.n == 0)
+        return xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){.file = dir}, "%s: the folder holds no sample: %s", option,
+                        layout);
+    if (r.n < least)
+        return xfc_fail(ctx, XFC_ERR_INPUT, (xfc_loc){.file = dir},
+                        "%s: the folder holds one sample, and at least 2 are needed, one to choose by and one to judge "
+                        "by: %s",
+                        option, layout);
     split(&r, out);
     return XFC_OK;
 }

@@ -67,7 +67,7 @@ static xfc_status measure_outputs(const searching *x, xf_trial *t, const char *s
     exact.of += first;
     xf_distances far = xf_distances_new(x->arena, &exact, x->s->budgets->kl);
     double *seconds = xfc_new_array(x->arena, double, some.n);
-    XFC_TRY(xf_oracle_file(ctx_of(x), so, &some, xf_see_distance, &far, seconds));
+    XFC_TRY(xf_run_samples(ctx_of(x), so, &some, xf_see_distance, &far, seconds));
     t->output = far.output;
     for (uint32_t i = 0; i < some.n; i++) {
         t->seconds += seconds[i];

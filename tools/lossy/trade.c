@@ -62,7 +62,7 @@ static xfc_status measure_exact(trade *x, xfc_graph *g, const char *dir) {
     if (!x->t->calib) return XFC_OK;
     x->kept = xf_kept_new(x->arena, g, &x->samples.all);
     x->exact_seconds = xfc_new_array(x->arena, double, x->samples.all.n);
-    return xf_oracle_file(g->ctx, so, &x->samples.all, xf_keep, &x->kept, x->exact_seconds);
+    return xf_run_samples(g->ctx, so, &x->samples.all, xf_keep, &x->kept, x->exact_seconds);
 }
 
 static xfc_status see_exact(trade *x, xfc_graph *g) {
@@ -168,7 +168,7 @@ static xfc_status run(trade *x, xfc_graph **g) {
     const xfc_target *target = x->t->backend->generic;
     const bool budget = x->t->budgets->n > 0;
     XFC_TRY(xf_budgets_check(x->t->budgets, *g));
-    if (x->t->calib) XFC_TRY(xf_samples_read((*g)->ctx, x->t->calib, *g, &x->samples));
+    if (x->t->calib) XFC_TRY(xf_samples_read((*g)->ctx, "--calib", x->t->calib, 2, *g, &x->samples));
     XFC_TRY(xfc_run_passes(g, target, x->part[0], &x->run[0]));
     XFC_TRY(see_exact(x, *g));
     x->record.exact_products = xfc_lossy_total(*g, x->t->lossy->oracle);

@@ -157,6 +157,13 @@ xfc_status xf_test_data(xf_runner *, xf_ctx *, const char *folder, xf_tolerance)
 xfc_status xf_compare_model(xf_runner *, xf_ctx *, const char *model, const xf_cli_list *dims, bool per_node,
                             const xfc_tensor *const *in, xf_tolerance); /* run/nodes.c */
 
+/* --- run/data.c --- */
+
+struct xf_budgets;
+/* Its distance from the exact program, on the samples of a folder; VERIFY if that is beyond the budgets. */
+xfc_status xf_compare_data(xf_runner *, const char *model, const xf_cli_list *dims, const char *dir,
+                           const struct xf_budgets *);
+
 /* --- run/packed.c --- */
 
 typedef struct xf_packed { /* arguments of run_packed */
