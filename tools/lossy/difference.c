@@ -58,7 +58,7 @@ static int64_t first_of(const xfc_tensor *t, int64_t from, int64_t n) {
 static double log_sum(const xfc_tensor *t, int64_t from, int64_t n, double most) {
     double sum = 0;
     for (int64_t i = from; i < from + n; i++) sum += exp(at(t, i) - most);
-    return most + log(sum);
+    return most + log(fmax(sum, 1)); /* one of them is the most */
 }
 
 static double divergence(const xfc_tensor *got, const xfc_tensor *want, int64_t from, int64_t n) {
