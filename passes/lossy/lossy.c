@@ -96,6 +96,8 @@ double xfc_lossy_products(xfc_lossy *l, const xfc_op *op) {
         const xfc_type *a = &op->in[0].value->type;
         return count(l, &op->out[0].type) * xfc_lossy_size(l, a->dim[a->rank - 1]);
     }
+    if (op->code == XFC_OP_MATMUL_SPARSE)
+        return count(l, &op->out[0].type) * xfc_lossy_size(l, op->in[1].value->type.dim[1]);
     if (!xfc_ops[op->code].decompose) return 0;
     xfc_graph *parts = xfc_op_decomposed(op);
     if (!parts) return 0;
