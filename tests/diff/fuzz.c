@@ -76,6 +76,76 @@ static void branch_from(maker *m, made_ops *made, uint32_t first, bool resize) {
     made->n = first + n;
 }
 
+/* --- loops --- */
+
+static bool has_regions(const xfc_op *op) {
+    for (; op; op = op->next)
+        if (xfc_op_has(op, XFC_REGION)) return true;
+    return false;
+}
+
+/* What ops from this one on use of what stands before it, of this type: the loop may carry it. NULL: nothing. */
+static xfc_value *used_from(xfc_op *first, const xfc_type *t) {
+    xfc_value *found = NULL;
+    for (xfc_op *op = first; op; op = op->next) op->mark = 1;
+    for (xfc_op *op = first; op; op = op->next)
+        for (uint32_t i = 0; i < op->n_in; i++) {
+            xfc_value *v = op->in[i].value;
+            bool before = v && !(v->def && v->def->mark) && !xfc_value_is_const(v, NULL);
+            if (!found && before && xfc_type_same(&v->type, t)) found = v;
+        }
+    for (xfc_op *op = first; op; op = op->next) op->mark = 0;
+    return xfc_dtype_is_float(t->dtype) ? found : NULL; /* indices stay within their bounds */
+}
+
+static void use_instead(xfc_op *op, const xfc_value *old, xfc_value *with) {
+    for (; op; op = op->next)
+        for (uint32_t i = 0; i < op->n_in; i++)
+            if (op->in[i].value == old) xfc_op_set_in(op, i, with);
+}
+
+/* The number of the step, then what is carried: results of an op that outlining takes for the body's inputs. */
+static xfc_op *new_formals(maker *m, xfc_op *before, xfc_value *const *result, uint32_t n) {
+    xfc_op *f = xfc_op_new(m->graph, before, XFC_OP_KERNEL, NULL, 0, n + 1, NULL, 0, (xfc_loc){0});
+    f->out[0].type = xfc_type_make(XFC_I64, 0, NULL);
+    for (uint32_t i = 0; i < n; i++) f->out[i + 1].type = result[i]->type;
+    return f;
+}
+
+/* The ops from one that was made on become the body of a loop. It carries what its results are added to, or, where it is
+ * used, what they are made of; and goes on as its number of steps, its condition and a number that its body looks at
+ * say, which are inputs. */
+static void loop_from(maker *m, made_ops *made, uint32_t first) {
+    while (first > 0 && made->before[first] == made->before[first - 1]) first--; /* results of one op */
+    uint32_t n = made->n - first < MAX_RESULTS ? made->n - first : MAX_RESULTS;
+    xfc_op *begin = made->before[first] ? made->before[first]->next : m->graph->first;
+    xfc_value *carried[MAX_RESULTS], *result[MAX_RESULTS + 1], **made_last = &made->value[made->n - n];
+    xfc_value *trip = maker_new_input(m, XFC_I64, 0, NULL, DIFF_INDEX, maker_constant(m, 8));
+    xfc_value *stop = maker_new_input(m, XFC_I64, 0, NULL, DIFF_INDEX, maker_constant(m, 3));
+    xfc_value *cond = maker_new_input(m, XFC_BOOL, 0, NULL, DIFF_ANY, maker_constant(m, 0));
+    if (!begin || has_regions(begin) || !trip || !stop || !cond) return;
+    xfc_op *formals = new_formals(m, begin, made_last, n);
+    for (uint32_t i = 0; i < n; i++) {
+        xfc_value *formal = &formals->out[i + 1];
+        carried[i] = used_from(formals, &formal->type);
+        result[i + 1] = made_last[i];
+        if (carried[i]) use_instead(begin, carried[i], formal);
+        if (carried[i]) continue;
+        m->b.before = formals;
+        carried[i] = ones(m, &formal->type);
+        m->b.before = NULL;
+        if (formal->type.dtype != XFC_BOOL) result[i + 1] = xfc_b_binary(&m->b, XFC_OP_ADD, made_last[i], formal);
+    }
+    result[0] = xfc_b_binary(&m->b, XFC_OP_LT, &formals->out[0], stop);
+    xfc_captures around = {0};
+    xfc_graph *body = xfc_outline(m->graph, formals->prev, formals, result, n + 1, "step", &around);
+    xfc_op *op = xfc_b_loop(&m->b, trip, cond, carried, n, &around, body);
+    if (!op) abort();
+    for (uint32_t i = 0; i < n; i++) made->value[first + i] = &op->out[i];
+    for (uint32_t i = 0; i < n; i++) made->before[first + i] = op->prev;
+    made->n = first + n;
+}
+
 static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
     maker m;
     made_ops made = {.n = 0};
@@ -90,8 +160,11 @@ static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
         if (made.value[made.n]) made.n++;
         bool branch = seed % 4 == 1 && made.n > 2 && maker_chance(&m, 30);
         if (branch) branch_from(&m, &made, maker_below(&m, made.n), false);
+        if (seed % 4 == 3 && made.n > 1 && maker_chance(&m, 30)) loop_from(&m, &made, maker_below(&m, made.n));
     }
-    if (seed % 4 == 1 && made.n) branch_from(&m, &made, maker_below(&m, made.n), true);
+    if (seed % 4 == 3 && made.n) loop_from(&m, &made, maker_below(&m, made.n));
+    bool around = seed % 4 == 1 || (seed % 4 == 3 && maker_chance(&m, 50));
+    if (around && made.n) branch_from(&m, &made, maker_below(&m, made.n), true);
     choose_outputs(&m, made.value, made.n);
     snprintf(what, sizeof what, "fuzz %llu", (unsigned long long)seed);
     const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3},

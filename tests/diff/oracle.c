@@ -225,28 +225,81 @@ static void add_noise(void *user, const xfc_op *op, const xfc_array *out) {
 
 /* --- the oracle --- */
 
-/* Does noise reach the value? Then it may differ by two ulps even where the samples happen not to. */
+/* Does noise reach the value? Then it may differ by two ulps even where the samples happen not to. What reaches an op's
+ * operands is kept in its mark. */
 static bool is_reached(const xfc_value *v, bool fma) {
+    const uint32_t no = fma ? 1 : 3, yes = no + 1;
     if (!v || !v->def) return false;
     if (is_noisy(v->def->code, fma) && xfc_dtype_is_float(v->type.dtype)) return true;
-    for (uint32_t i = 0; i < v->def->n_in; i++)
-        if (is_reached(v->def->in[i].value, fma)) return true;
-    return false;
+    if (v->def->mark == no || v->def->mark == yes) return v->def->mark == yes;
+    bool any = false;
+    for (uint32_t i = 0; i < v->def->n_in; i++) any = any || is_reached(v->def->in[i].value, fma);
+    v->def->mark = any ? yes : no;
+    return any;
 }
 
-/* Branches become the bodies that these inputs take: every op is then one of the graph. */
-static void take_branches(xfc_graph *g, const xfc_array *in) {
+/* Conditions and numbers of steps are inputs here. */
+static const void *input_of(const xfc_op *op, uint32_t i, const xfc_array *in) {
+    if (op->in[i].value->def) abort();
+    return in[op->in[i].value->out].data;
+}
+
+static void take_branch(xfc_op *op, const xfc_array *in) {
+    const bool yes = *(const uint8_t *)input_of(op, 0, in) != 0;
+    const xfc_graph *body = xfc_op_attr(op, yes ? XFC_K_THEN : XFC_K_ELSE)->u.graph;
+    xfc_value **operand = xfc_new_array(op->graph->arena, xfc_value *, body->n_in + 1u);
+    for (uint32_t i = 0; i < body->n_in; i++) operand[i] = op->in[i + 1].value;
+    xfc_inline(op, body, operand);
+}
+
+/* Copies of the body's ops stand before the loop; value: inputs of the body by number, then, once more, its results. */
+static void step_once(xfc_op *loop, const xfc_graph *body, xfc_value **value) {
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_map copy = {.arena = scratch};
+    for (uint32_t i = 0; i < body->n_in; i++) xfc_map_set_ptr(&copy, body->in[i], value[i]);
+    xfc_foreach_op(op, body) {
+        if (op == body->last) break;
+        xfc_value **in = xfc_new_array(scratch, xfc_value *, op->n_in);
+        for (uint32_t i = 0; i < op->n_in; i++)
+            if (op->in[i].value) in[i] = xfc_map_get_ptr(&copy, op->in[i].value);
+        xfc_op *twin = xfc_op_new(loop->graph, loop, op->code, in, op->n_in, op->n_out, op->attr, op->n_attr, op->loc);
+        for (uint32_t i = 0; i < op->n_out; i++) {
+            twin->out[i].type = op->out[i].type;
+            xfc_map_set_ptr(&copy, &op->out[i], &twin->out[i]);
+        }
+    }
+    for (uint32_t i = 0; i < body->n_out; i++) value[i] = xfc_map_get_ptr(&copy, body->last->in[i].value);
+    xfc_arena_free(scratch);
+}
+
+/* The body says to go on while the step's number is below an input. */
+static void take_loop(xfc_op *op, const xfc_array *in) {
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    const xfc_op *less = body->last->in[0].value->def;
+    if (!less || less->code != XFC_OP_LT) abort();
+    const int64_t trip = *(const int64_t *)input_of(op, 0, in),
+                  stop = *(const int64_t *)input_of(op, less->in[1].value->out + 1, in);
+    bool more = *(const uint8_t *)input_of(op, 1, in) != 0;
+    xfc_builder b = {.graph = op->graph, .before = op};
+    xfc_value **value = xfc_new_array(op->graph->arena, xfc_value *, body->n_in + 1u);
+    for (uint32_t i = 1; i < body->n_in; i++) value[i] = op->in[i + 1].value;
+    for (int64_t step = 0; more && step < trip; step++) {
+        value[0] = xfc_b_scalar_i(&b, XFC_I64, step);
+        step_once(op, body, value);
+        more = step < stop;
+    }
+    for (uint32_t i = 0; i < op->n_out; i++) xfc_value_replace(&op->out[i], value[i + 1]);
+    xfc_op_remove(op);
+}
+
+/* Branches become the bodies that these inputs take, loops as many copies as they make steps: every op is then one of the
+ * graph. */
+static void take_regions(xfc_graph *g, const xfc_array *in) {
     xfc_foreach_op_safe(op, g) {
-        if (op->code != XFC_OP_BRANCH) continue;
-        const xfc_value *cond = op->in[0].value;
-        if (cond->def) abort(); /* conditions are inputs here */
-        bool yes = *(const uint8_t *)in[cond->out].data != 0;
-        const xfc_graph *body = xfc_op_attr(op, yes ? XFC_K_THEN : XFC_K_ELSE)->u.graph;
-        xfc_value **operand = xfc_new_array(g->arena, xfc_value *, body->n_in + 1u);
-        for (uint32_t i = 0; i < body->n_in; i++) operand[i] = op->in[i + 1].value;
+        if (!xfc_op_has(op, XFC_REGION)) continue;
         xfc_op *before = op->prev;
-        xfc_inline(op, body, operand);
-        op_next = before ? before->next : g->first; /* there may be branches in it */
+        (op->code == XFC_OP_LOOP ? take_loop : take_branch)(op, in);
+        op_next = before ? before->next : g->first; /* there may be more in it */
     }
 }
 
@@ -304,7 +357,7 @@ bool oracle_run(xfc_graph *g, const xfc_array *in, oracle *o, xfc_arena *arena) 
     for (uint32_t i = 0; i < g->n_out; i++)
         for (int v = 0; v < 2; v++) o->tolerance[v][i] = xfc_new_array(arena, double, o->out[i].count + 1);
     xfc_graph *parts = xfc_graph_clone(g);
-    take_branches(parts, in);
+    take_regions(parts, in);
     bool ok = decompose_all(parts);
     for (int fma = 0; ok && fma < 2; fma++) {
         bool any = false;
