@@ -46,18 +46,16 @@ xfc_status xfc_body_bind(xfc_importer *im, xfc_body *body, const char *name, xfc
 }
 
 static xfc_value *make_initializer(xfc_importer *im, xfc_bound *b, xfc_loc loc) {
-    if (!b->init) {
-        xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc, "sparse initializers are not supported; make it dense");
-        return NULL;
-    }
-    const char *what = xfc_sprintf(im->arena, "initializer '%s'", b->init->name);
-    const xfc_tensor *t = xfc_onnx_tensor(&im->file, b->init, loc, what);
+    const char *name = b->init ? b->init->name : b->sparse->values->name;
+    const char *what = xfc_sprintf(im->arena, "%sinitializer '%s'", b->init ? "" : "sparse ", name);
+    const xfc_tensor *t = b->init ? xfc_onnx_tensor(&im->file, b->init, loc, what)
+                                  : xfc_onnx_sparse_tensor(&im->file, b->sparse, loc, what);
     if (!t) return NULL;
     xfc_loc saved = im->builder.loc;
     im->builder.loc = (xfc_loc){.file = im->file.path};
     xfc_value *v = xfc_b_const(&im->builder, t);
     im->builder.loc = saved;
-    if (v && !v->name) v->name = xfc_str(im->ctx, b->init->name);
+    if (v && !v->name) v->name = xfc_str(im->ctx, name);
     return v;
 }
 
@@ -102,6 +100,10 @@ void xfc_graph_captures(xfc_importer *im, const Onnx__GraphProto *g, xfc_names *
         if (g->input[i]->name) xfc_map_set_ptr(&own, xfc_str(im->ctx, g->input[i]->name), g);
     for (size_t i = 0; i < g->n_initializer; i++)
         if (g->initializer[i]->name) xfc_map_set_ptr(&own, xfc_str(im->ctx, g->initializer[i]->name), g);
+    for (size_t i = 0; i < g->n_sparse_initializer; i++) {
+        const Onnx__TensorProto *t = g->sparse_initializer[i]->values;
+        if (t && t->name) xfc_map_set_ptr(&own, xfc_str(im->ctx, t->name), g);
+    }
     for (size_t i = 0; i < g->n_node; i++) {
         const Onnx__NodeProto *p = g->node[i];
         for (size_t k = 0; k < p->n_output; k++) xfc_map_set_ptr(&own, xfc_str(im->ctx, p->output[k]), g);

@@ -112,7 +112,11 @@ xfc_status xfc_bind_initializers(xfc_importer *im, xfc_body *body, const Onnx__G
     }
     for (size_t i = 0; i < g->n_sparse_initializer; i++) {
         const Onnx__TensorProto *t = g->sparse_initializer[i]->values;
-        if (t && t->name) XFC_TRY(xfc_body_bind(im, body, t->name, (xfc_bound){.kind = XFC_BOUND_INIT}, loc));
+        if (!t || !t->name || !*t->name)
+            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "sparse initializer %zu has no name; export the model again",
+                            i);
+        const xfc_bound bound = {.kind = XFC_BOUND_INIT, .sparse = g->sparse_initializer[i]};
+        XFC_TRY(xfc_body_bind(im, body, t->name, bound, loc));
     }
     return XFC_OK;
 }

@@ -46,10 +46,11 @@ typedef struct {
 } xfc_sequence; /* a list of tensors whose length is known: sequences exist in the importer only */
 typedef struct {
     xfc_bound_kind kind;
-    xfc_value *value;              /* VALUE */
-    const xfc_sequence *sequence;  /* SEQUENCE */
-    const Onnx__TensorProto *init; /* INIT: becomes a constant when first used */
-    uint32_t node;                 /* NODE: index of its producer */
+    xfc_value *value;                      /* VALUE */
+    const xfc_sequence *sequence;          /* SEQUENCE */
+    const Onnx__TensorProto *init;         /* INIT: becomes a constant when first used */
+    const Onnx__SparseTensorProto *sparse; /* INIT without one: the same */
+    uint32_t node;                         /* NODE: index of its producer */
 } xfc_bound;
 
 typedef struct {

@@ -41,6 +41,8 @@ Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);
 /* The constant a TensorProto describes, made once; NULL after an error at loc. what: how messages call it ("initializer
  * 'w'"). */
 const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what);
+/* The same of one that is stored by its nonzeros. */
+const xfc_tensor *xfc_onnx_sparse_tensor(xfc_onnx_file *, const Onnx__SparseTensorProto *, xfc_loc, const char *what);
 const char *xfc_onnx_dtype_name(int32_t elem_type); /* "float8e4m3fn"; "unknown type 99" as "unknown" */
 
 /* external.c: the bytes that external_data entries point at, exactly `bytes` of them; NULL after an error. */

@@ -100,6 +100,8 @@ static const field fields[] = {
     {TENSOR, 13, MANY, ENTRY, "external_data"},
     {TENSOR, 14, VARINT, MODEL, "data_location"},
     {SPARSE, 1, ONE, TENSOR, "values"},
+    {SPARSE, 2, ONE, TENSOR, "indices"},
+    {SPARSE, 3, VARINT, MODEL, "dims"},
     {ENTRY, 1, STRING, MODEL, "key"},
     {ENTRY, 2, STRING, MODEL, "value"},
     {VALUE_INFO, 1, STRING, MODEL, "name"},
