@@ -100,20 +100,20 @@ xfc_status xf_budgets_check(const xf_budgets *budgets, const xfc_graph *g) {
 
 static double share(double error, double allowed) { return error <= 0 ? 0 : allowed > 0 ? error / allowed : HUGE_VAL; }
 
-static double used_of(const xf_budget *b, const xf_distance *d) {
-    double measured = xf_metric_of(d, b->metric);
+static double used_of(const xf_budget *b, const xf_distance *d, double margin) {
+    double measured = xf_metric_of(d, b->metric, margin);
     return b->metric == XF_COS ? share(1 - measured, 1 - b->limit) : share(measured, b->limit);
 }
 
 double xf_budgets_used(const xf_budgets *budgets, const xf_distance *output, const char *const *name, uint32_t n_out,
-                       double metric, double exact_metric) {
+                       double metric, double exact_metric, double margin) {
     double most = 0;
     for (uint32_t i = 0; i < budgets->n; i++) {
         const xf_budget *b = &budgets->item[i];
         if (b->metric == XF_N_METRICS) most = fmax(most, share(exact_metric - metric, b->limit));
         for (uint32_t k = 0; k < n_out && b->metric != XF_N_METRICS; k++)
             if (output[k].floats && (!b->output || !strcmp(b->output, name[k])))
-                most = fmax(most, used_of(b, &output[k]));
+                most = fmax(most, used_of(b, &output[k], margin));
     }
     return most;
 }

@@ -32,8 +32,10 @@ static double at(const xfc_tensor *t, int64_t i) {
     return t->dtype == XFC_F32 ? (double)((const float *)t->data)[i] : xfc_tensor_get_f(t, i);
 }
 
+/* Of one sample. */
 typedef struct {
-    double both, got, want; /* sums of products */
+    double both, got, want, squares, most; /* sums of products; of the difference */
+    double rows, other_first, kl;
 } sums;
 
 static void add_element(xf_distance *d, sums *s, double got, double want) {
@@ -41,8 +43,8 @@ static void add_element(xf_distance *d, sums *s, double got, double want) {
     d->lost += isfinite(got) != isfinite(want);
     if (isfinite(want)) d->largest = fmax(d->largest, fabs(want));
     if (!finite) return;
-    d->most = fmax(d->most, fabs(got - want));
-    d->squares += (got - want) * (got - want);
+    s->most = fmax(s->most, fabs(got - want));
+    s->squares += (got - want) * (got - want);
     s->both += got * want;
     s->got += got * got;
     s->want += want * want;
@@ -71,22 +73,36 @@ static double divergence(const xfc_tensor *got, const xfc_tensor *want, int64_t 
     return sum;
 }
 
-static void add_rows(xf_distance *d, const xfc_tensor *got, const xfc_tensor *want, bool kl) {
+static void add_rows(sums *s, const xfc_tensor *got, const xfc_tensor *want, bool kl) {
     int64_t n = want->rank ? want->dim[want->rank - 1] : 1;
     for (int64_t from = 0; n && from < want->count; from += n) {
-        d->rows++;
-        d->other_first += first_of(got, from, n) != first_of(want, from, n);
-        if (kl) d->kl += divergence(got, want, from, n);
+        s->rows++;
+        s->other_first += first_of(got, from, n) != first_of(want, from, n);
+        if (kl) s->kl += divergence(got, want, from, n);
     }
+}
+
+static double cosine(const sums *s) {
+    if (s->squares == 0) return 1;
+    return s->got > 0 && s->want > 0 ? s->both / sqrt(s->got * s->want) : 0;
+}
+
+static void add_ratio(xf_ratio *r, double a, double b) {
+    r->n++;
+    r->a += a, r->b += b;
+    r->aa += a * a, r->ab += a * b, r->bb += b * b;
 }
 
 static void add_sample(xf_distance *d, const xfc_tensor *got, const xfc_tensor *want, bool kl) {
     sums s = {0};
     for (int64_t i = 0; i < want->count; i++) add_element(d, &s, at(got, i), at(want, i));
-    d->exact += s.want;
-    d->samples++;
-    d->cos += s.got == s.want && s.both == s.want ? 1 : s.got > 0 && s.want > 0 ? s.both / sqrt(s.got * s.want) : 0;
-    add_rows(d, got, want, kl);
+    add_rows(&s, got, want, kl);
+    d->most = fmax(d->most, s.most);
+    add_ratio(&d->ratio[XF_COS], 1 - cosine(&s), 1);
+    add_ratio(&d->ratio[XF_REL], s.squares, s.want);
+    add_ratio(&d->ratio[XF_ABS], s.most, 1);
+    add_ratio(&d->ratio[XF_TOP1], 100 * s.other_first, s.rows);
+    add_ratio(&d->ratio[XF_KL], s.kl, s.rows);
 }
 
 xfc_status xf_see_distance(void *user, uint32_t sample, const xfc_tensor *const *out) {
@@ -107,25 +123,35 @@ xfc_status xf_see_distance(void *user, uint32_t sample, const xfc_tensor *const 
 
 const char *const xf_metric_names[XF_N_METRICS] = {"cos", "rel", "abs", "top1", "kl"};
 
-double xf_metric_of(const xf_distance *d, xf_metric m) {
-    bool none = !d->samples || d->other_size || d->lost;
-    switch (m) {
-    case XF_COS: return none ? -1 : d->cos / (double)d->samples;
-    case XF_REL: return none ? HUGE_VAL : d->squares == 0 ? 0 : sqrt(d->squares / d->exact);
-    case XF_ABS: return none ? HUGE_VAL : d->most;
-    case XF_TOP1: return none ? 100 : d->rows ? 100.0 * (double)d->other_first / (double)d->rows : 0;
-    case XF_KL: return none ? HUGE_VAL : d->rows ? d->kl / (double)d->rows : 0;
-    case XF_N_METRICS: break;
-    }
-    return HUGE_VAL;
+/* Of a sum over another: from what is left of each sample when their ratio is taken out. */
+static double standard_error(const xf_ratio *r, double ratio) {
+    double left = r->aa - 2 * ratio * r->ab + ratio * ratio * r->bb;
+    return r->n > 1 && left > 0 ? sqrt(r->n / (r->n - 1) * left) / r->b : 0;
+}
+
+/* The largest of many more samples is likely further out, by about as much as the largest of each sample varies. */
+static double largest(const xf_distance *d, double margin) {
+    const xf_ratio *r = &d->ratio[XF_ABS];
+    return d->most + margin * sqrt(r->n) * standard_error(r, r->a / r->b);
+}
+
+double xf_metric_of(const xf_distance *d, xf_metric m, double margin) {
+    const xf_ratio *r = &d->ratio[m];
+    bool none = !r->n || d->other_size || d->lost;
+    if (none) return m == XF_COS ? -1 : m == XF_TOP1 ? 100 : HUGE_VAL;
+    if (m == XF_ABS) return largest(d, margin);
+    double ratio = r->a <= 0 ? 0 : r->b > 0 ? r->a / r->b : HUGE_VAL;
+    if (isfinite(ratio) && r->b > 0) ratio += margin * standard_error(r, ratio);
+    return m == XF_COS ? 1 - ratio : m == XF_REL ? sqrt(ratio) : ratio;
 }
 
 void xf_distance_text(xfc_buf *b, const char *output, const xf_distance *d, bool kl) {
     xfc_buf_str(b, "output '");
     xfc_buf_plain(b, output);
     xfc_buf_printf(b, "': cos %.6f, rel %.3g, abs %.3g of at most %.3g, another largest element in %.3g %% of rows",
-                   xf_metric_of(d, XF_COS), xf_metric_of(d, XF_REL), d->most, d->largest, xf_metric_of(d, XF_TOP1));
-    if (kl) xfc_buf_printf(b, ", kl %.3g", xf_metric_of(d, XF_KL));
+                   xf_metric_of(d, XF_COS, 0), xf_metric_of(d, XF_REL, 0), d->most, d->largest,
+                   xf_metric_of(d, XF_TOP1, 0));
+    if (kl) xfc_buf_printf(b, ", kl %.3g", xf_metric_of(d, XF_KL, 0));
     if (d->lost) xfc_buf_printf(b, "; %lld elements are finite in one of them only", (long long)d->lost);
     if (d->other_size) xfc_buf_str(b, "; there are samples on which it has other dims");
 }

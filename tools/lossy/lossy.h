@@ -57,16 +57,27 @@ typedef struct {
 xf_kept xf_kept_new(xfc_arena *, const xfc_graph *, const xfc_samples *);
 xfc_oracle_see xf_keep; /* user: an xf_kept */
 
-/* How far an output is from the exact one, over all samples seen. A row lies along the last dim. */
+/* cos: mean over samples of the cosine between all of an output and all of the exact one. rel: the length of the
+ * difference over that of the exact output, of all samples. abs: the largest difference. top1: percent of rows whose
+ * largest element is another one. kl: mean over rows of the divergence of their softmaxes. A row lies along the last
+ * dim. */
+typedef enum { XF_COS, XF_REL, XF_ABS, XF_TOP1, XF_KL, XF_N_METRICS } xf_metric;
+extern const char *const xf_metric_names[XF_N_METRICS];
+
+/* The sum of a over that of b, each of a sample, and what is needed to say how sure that is. */
 typedef struct {
-    double most, largest;  /* |difference|, |exact value| */
-    double squares, exact; /* sums of them, squared */
-    double cos, kl;        /* sums: of samples, of rows */
-    int64_t samples, rows;
-    int64_t other_first;     /* rows whose largest element is another one */
+    double n, a, b, aa, ab, bb;
+} xf_ratio;
+/* How far an output is from the exact one, over all samples seen. */
+typedef struct {
+    double most, largest; /* |difference|, |exact value| */
+    xf_ratio ratio[XF_N_METRICS];
     int64_t lost;            /* elements that are finite in one of them only */
     bool floats, other_size; /* other_size: of a sample the dims differ; what follows is about the others */
 } xf_distance;
+/* What holds nothing comparable is as far as can be. margin: so many standard errors are added. */
+double xf_metric_of(const xf_distance *, xf_metric, double margin);
+void xf_distance_text(xfc_buf *, const char *output, const xf_distance *, bool kl); /* all of them, for people */
 typedef struct {
     const xf_kept *exact;
     xf_distance *output; /* by output */
@@ -74,13 +85,6 @@ typedef struct {
 } xf_distances;
 xf_distances xf_distances_new(xfc_arena *, const xf_kept *exact, bool kl);
 xfc_oracle_see xf_see_distance; /* user: an xf_distances */
-/* cos: mean over samples of the cosine between all of an output and all of the exact one. rel: the length of the
- * difference over that of the exact output, of all samples. abs: the largest difference. top1: percent of rows. kl: mean
- * over rows of the divergence of their softmaxes. What holds nothing comparable is as far as can be. */
-typedef enum { XF_COS, XF_REL, XF_ABS, XF_TOP1, XF_KL, XF_N_METRICS } xf_metric;
-extern const char *const xf_metric_names[XF_N_METRICS];
-double xf_metric_of(const xf_distance *, xf_metric);
-void xf_distance_text(xfc_buf *, const char *output, const xf_distance *, bool kl); /* all of them, for people */
 
 /* --- measure.c --- */
 
@@ -115,9 +119,10 @@ typedef struct xf_budgets {
 /* False: a message is on stderr, exit code 2. */
 bool xf_budgets_read(const char *tool, xfc_ctx *, const xf_cli_list *given, xf_budgets *);
 xfc_status xf_budgets_check(const xf_budgets *, const xfc_graph *); /* do the outputs exist, and are they floats? */
-/* How much of the budget is used: 1: just all of it. Of outputs and, if there is a command, of its number. */
+/* How much of the budget is used: 1: just all of it. Of outputs and, if there is a command, of its number. margin: in
+ * standard errors, for who will meet other samples. */
 double xf_budgets_used(const xf_budgets *, const xf_distance *output, const char *const *name, uint32_t n_out,
-                       double metric, double exact_metric);
+                       double metric, double exact_metric, double margin);
 /* The number that the command prints about a model. */
 xfc_status xf_eval(const xf_budgets *, xfc_ctx *, const char *so, double *metric);
 

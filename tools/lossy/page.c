@@ -66,9 +66,9 @@ static void outputs(const xf_record *r, xfc_buf *b) {
         if (!d->floats) continue;
         xfc_buf_str(b, "<tr><td><code>");
         escaped(b, r->exact->name[i]);
-        xfc_buf_printf(b,
-                       "</code><td class=n>%.6f<td class=n>%.3g<td class=n>%.3g<td class=n>%.3g<td class=n>%.3g</tr>\n",
-                       xf_metric_of(d, XF_COS), xf_metric_of(d, XF_REL), d->most, d->largest, xf_metric_of(d, XF_TOP1));
+        xfc_buf_printf(
+            b, "</code><td class=n>%.6f<td class=n>%.3g<td class=n>%.3g<td class=n>%.3g<td class=n>%.3g</tr>\n",
+            xf_metric_of(d, XF_COS, 0), xf_metric_of(d, XF_REL, 0), d->most, d->largest, xf_metric_of(d, XF_TOP1, 0));
     }
     xfc_buf_str(b, "</table>\n");
 }

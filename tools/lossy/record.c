@@ -159,7 +159,7 @@ static void errors_json(xfc_buf *b, const xf_record *r) {
         xfc_buf_str(b, n++ ? ", {\"name\": " : "{\"name\": ");
         xfc_buf_json(b, r->exact->name[i]);
         for (xf_metric m = XF_COS; m <= most; m++)
-            xf_json_number(b, xf_metric_names[m], xf_metric_of(&r->output[i], m));
+            xf_json_number(b, xf_metric_names[m], xf_metric_of(&r->output[i], m, 0));
         xfc_buf_char(b, '}');
     }
     xfc_buf_char(b, ']');

@@ -11,7 +11,7 @@ static void outputs_json(const xf_search *s, const xf_trial *t, xfc_buf *b) {
         xfc_buf_str(b, n++ ? ", {\"name\": " : "{\"name\": ");
         xfc_buf_json(b, s->exact->name[i]);
         for (xf_metric m = XF_COS; m <= most; m++)
-            xf_json_number(b, xf_metric_names[m], xf_metric_of(&t->output[i], m));
+            xf_json_number(b, xf_metric_names[m], xf_metric_of(&t->output[i], m, 0));
         xfc_buf_char(b, '}');
     }
     xfc_buf_char(b, ']');

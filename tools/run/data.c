@@ -128,7 +128,7 @@ xfc_status xf_compare_data(xf_runner *r, const char *model, const xf_cli_list *d
     XFC_TRY(xf_samples_read(ctx, "--data", dir, 1, m.g, &m.samples));
     XFC_TRY(measure(&m, budgets->kl));
     report(&m);
-    double used = xf_budgets_used(budgets, m.far.output, m.exact.name, m.exact.n_out, 0, 0);
+    double used = xf_budgets_used(budgets, m.far.output, m.exact.name, m.exact.n_out, 0, 0, 0);
     if (budgets->n) printf("--max-error: %.3g of it is used\n", used);
     return used <= 1 ? XFC_OK : XFC_ERR_VERIFY;
 }
