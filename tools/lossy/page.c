@@ -75,42 +75,51 @@ static void outputs(const xf_record *r, xfc_buf *b) {
 
 /* --- every setting tried --- */
 
+/* A picture lies over the multiplications that are left, in percent, or over how many times as fast it is. */
 typedef struct {
-    double left, right; /* multiplications that are left, in percent */
-    double low, high;   /* log10 of the share of the budget */
+    bool speed;
+    double from, to, step; /* less work to the right */
+    double low, high;      /* log10 of the share of the budget */
 } view;
 
-static double work_of(const xf_search *s, const xf_trial *t) {
+static double across_of(const xf_search *s, const view *v, const xf_trial *t) {
+    if (v->speed) return t->exact_seconds / t->seconds;
     return s->exact_products > 0 ? 100 * t->products / s->exact_products : 100;
 }
 static double height_of(const xf_trial *t) { return log10(fmin(fmax(t->used, 1e-3), 1e3)); }
 
-static view view_of(const xf_search *s) {
-    view v = {100, 100, -1, 0.3};
+static view view_of(const xf_search *s, bool speed) {
+    view v = {.speed = speed, .from = speed ? 1 : 100, .to = speed ? 1 : 100, .low = -1, .high = 0.3};
     for (uint32_t i = 0; i < s->n_trials; i++) {
-        v.left = fmin(v.left, work_of(s, s->trial[i]));
+        double at = across_of(s, &v, s->trial[i]);
+        v.from = speed ? fmin(v.from, at) : v.from;
+        v.to = speed ? fmax(v.to, at) : fmin(v.to, at);
         v.low = fmin(v.low, height_of(s->trial[i]));
         v.high = fmax(v.high, height_of(s->trial[i]));
     }
-    v.left = fmax(0, floor(v.left / 10) * 10);
-    if (v.right - v.left < 10) v.left = v.right - 10;
+    v.step = speed ? (v.to - v.from > 3 ? 1 : 0.25) : -10;
+    v.from = speed ? floor(v.from / v.step) * v.step : 100;
+    v.to = speed ? ceil(v.to / v.step) * v.step : fmin(floor(v.to / 10) * 10, 90);
+    if (v.to == v.from) v.to += v.step;
     return v;
 }
 
-/* Less work is to the right. */
-static double across(const view *v, double work) {
-    return LEFT + (WIDTH - LEFT - RIGHT) * (v->right - work) / (v->right - v->left);
+static double across(const view *v, double at) {
+    return LEFT + (WIDTH - LEFT - RIGHT) * (at - v->from) / (v->to - v->from);
 }
 static double down(const view *v, double height) {
     return TOP + (HEIGHT - TOP - BOTTOM) * (v->high - height) / (v->high - v->low);
 }
 
 static void axes(const view *v, xfc_buf *b) {
-    for (int p = (int)v->left; p <= (int)v->right; p += 10)
+    int n = (int)lround((v->to - v->from) / v->step);
+    for (int i = 0; i <= n; i++) {
+        double at = v->from + i * v->step, x = across(v, at);
         xfc_buf_printf(b,
                        "<line x1=%.1f x2=%.1f y1=%d y2=%d stroke=var(--line) /><text x=%.1f y=%d "
-                       "text-anchor=middle>%d&thinsp;%%</text>\n",
-                       across(v, p), across(v, p), TOP, HEIGHT - BOTTOM, across(v, p), HEIGHT - BOTTOM + 18, p);
+                       "text-anchor=middle>%g%s</text>\n",
+                       x, x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 18, at, v->speed ? "&times;" : "&thinsp;%");
+    }
     for (int k = (int)ceil(v->low); k <= (int)floor(v->high); k++)
         xfc_buf_printf(b,
                        "<line x1=%d x2=%d y1=%.1f y2=%.1f stroke=var(--line) /><text x=%d y=%.1f "
@@ -120,8 +129,8 @@ static void axes(const view *v, xfc_buf *b) {
                    WIDTH - RIGHT, down(v, 0), down(v, 0));
     xfc_buf_printf(b, "<text x=%d y=%.1f text-anchor=end style='fill:var(--bad)'>the budget</text>\n", WIDTH - RIGHT,
                    down(v, 0) - 6);
-    xfc_buf_printf(b, "<text x=%d y=%d text-anchor=middle>multiplications that are left</text>\n", (LEFT + WIDTH) / 2,
-                   HEIGHT - 8);
+    xfc_buf_printf(b, "<text x=%d y=%d text-anchor=middle>%s</text>\n", (LEFT + WIDTH) / 2, HEIGHT - 8,
+                   v->speed ? "as fast as the exact program" : "multiplications that are left");
     xfc_buf_printf(b, "<text transform='translate(14 %d) rotate(-90)' text-anchor=middle>share of the budget</text>\n",
                    (HEIGHT - BOTTOM + TOP) / 2);
 }
@@ -130,30 +139,36 @@ static void point(const xf_search *s, const view *v, const xf_trial *t, xfc_buf 
     static const char *const what[] = {"one place alone, probed", "tried, on the samples to choose by",
                                        "judged, on samples that nothing was chosen by"};
     static const int radius[] = {3, 5, 7};
-    double x = across(v, work_of(s, t)), y = down(v, height_of(t));
+    double x = across(v, across_of(s, v, t)), y = down(v, height_of(t));
     const char *ink = t->what == XF_PROBE ? "var(--dim)" : t->used <= 1 ? "var(--good)" : "var(--bad)";
     xfc_buf_printf(b, "<circle cx=%.1f cy=%.1f r=%d fill='%s' stroke='%s' stroke-width=1.5", x, y, radius[t->what],
                    t->what == XF_CHOICE ? ink : "none", ink);
     if (t == s->verdict) xfc_buf_str(b, " style='fill:var(--mark);stroke:var(--mark)'");
     xfc_buf_printf(b, "><title>%s\n%.3g of the budget, %.1f %% of the multiplications", what[t->what], t->used,
-                   work_of(s, t));
+                   across_of(s, &(view){.speed = false}, t));
     if (t->seconds > 0) xfc_buf_printf(b, "\n%.2f times as fast as the exact program", t->exact_seconds / t->seconds);
     if (s->budgets->eval) xfc_buf_printf(b, "\nthe command gives %.6g", t->metric);
     xfc_buf_str(b, "</title></circle>\n");
 }
 
-static void picture(const xf_search *s, xfc_buf *b) {
-    const view v = view_of(s);
-    xfc_buf_str(b,
-                "<h2>Every setting that was tried</h2>\n<p>Less work to the right, less error below. Rings: one place "
-                "alone. Dots: settings, on the samples to choose by. Large: what was judged; the blue one is "
-                "this model.</p>\n");
+static void picture(const xf_search *s, bool speed, xfc_buf *b) {
+    const view v = view_of(s, speed);
     xfc_buf_printf(b, "<svg viewBox='0 0 %d %d' width=%d height=%d role=img>\n", WIDTH, HEIGHT, WIDTH, HEIGHT);
     axes(&v, b);
     for (int what = XF_PROBE; what <= XF_VERDICT; what++)
         for (uint32_t i = 0; i < s->n_trials; i++)
             if (s->trial[i]->what == what) point(s, &v, s->trial[i], b);
     xfc_buf_str(b, "</svg>\n");
+}
+
+static void pictures(const xf_search *s, xfc_buf *b) {
+    xfc_buf_str(b, "<h2>Every setting that was tried</h2>\n<p>Faster to the right, less error below. Rings: one place "
+                   "alone. Dots: settings, on the samples to choose by. Large: what was judged; the blue one is "
+                   "this model.</p>\n");
+    if (s->samples) picture(s, true, b);
+    if (s->samples)
+        xfc_buf_str(b, "<p>The same by what is multiplied, which no other program on the machine disturbs.</p>\n");
+    picture(s, false, b);
 }
 
 /* --- place by place --- */
@@ -233,7 +248,7 @@ void xf_report_page(const xf_record *r, const xf_search *s, const xfc_graph *g, 
     }
     xfc_buf_str(b, "</p>\n");
     facts(r, b);
-    if (s) picture(s, b);
+    if (s) pictures(s, b);
     outputs(r, b);
     places(r, s, b);
     xfc_buf_str(b, "</html>\n");

@@ -38,4 +38,4 @@ for path in sys.argv[2:]:
     page = Page()
     with open(path, encoding="utf-8") as f:
         page.feed(f.read())
-    assert page.circles == len(tried) and not page.foreign, (page.circles, page.foreign)
+    assert page.circles == 2 * len(tried) and not page.foreign, (page.circles, page.foreign)
