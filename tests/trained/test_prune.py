@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""test_prune.py XFC - --lossy=prune on trained models: compiled, what is left is the model with those weights set to 0.
+
+Random blocks, heads and neurons go from unmodified files; in the reference, weights of the file itself are zeroed, those that
+NumPy finds by the documented order (the least of the reader's rows first), and it is compiled exactly. Nothing gone: the same
+bits. With samples, the loss is told.
+"""
+import random
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
+from common import SKIP, load_xf, run
+
+try:
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+    import samples
+except ImportError as e:
+    print(f"SKIP: nothing is pruned: {e}")
+    sys.exit(SKIP)
+
+XFC = sys.argv.pop(1)
+xf = load_xf(samples.HERE.parents[1] / "tools" / "xf.py")
+# Blocks; of the products with weights in a layer, which are readers: of attention, of the FFN.
+LAYERS = {"digits": (6, 4, (1, 3)), "letters": (3, 4, (1, 3)), "topics": (4, 6, (3, 5))}
+HEADS, GROUPS = 4, 8
+PLAIN = ("-q", "--pre-rmsnorm=off")  # which would change the rows that are compared
+
+
+class Net:
+    """A file, whose weights can be zeroed."""
+
+    def __init__(self, name):
+        self.model = onnx.load(samples.model_of(name))
+        self.layers, per_layer, self.readers = LAYERS[name]
+        self.weights = {i.name: i for i in self.model.graph.initializer}
+        products = [n for n in self.model.graph.node if n.op_type in ("MatMul", "Gemm") and n.input[1] in self.weights]
+        self.product = [products[i * per_layer:(i + 1) * per_layer] for i in range(self.layers)]
+
+    def zero(self, name, rows=slice(None)):
+        """A weight of one product only gets new data; a copy, where others share it."""
+        w = numpy_helper.to_array(self.weights[name]).copy()
+        w[rows] = 0
+        self.weights[name].CopyFrom(numpy_helper.from_array(w, name))
+
+    def bias_of(self, product):
+        if len(product.input) > 2:
+            return product.input[2]
+        user = next(n for n in self.model.graph.node if product.output[0] in n.input)
+        return next(i for i in user.input if i in self.weights)
+
+    def leave_out(self, kind, layer, level):
+        """level parts of a block, or all of it."""
+        product = self.product[layer][self.readers[kind]]
+        name, parts = product.input[1], GROUPS if kind else HEADS
+        if level == parts:
+            self.zero(name)
+            self.zero(self.bias_of(product))
+            return
+        size = (numpy_helper.to_array(self.weights[name]).astype(np.float64) ** 2).sum(1)
+        rows = np.argsort(size, kind="stable") if kind else np.arange(len(size))
+        units = [rows[len(rows) * i // parts:len(rows) * (i + 1) // parts] for i in range(parts)]
+        for unit in sorted(units, key=lambda unit: size[unit].sum())[:level]:
+            self.zero(name, unit)
+
+
+def compile_to(so, model, *options):
+    done = run(XFC, model, "-o", so, *options)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def outputs(so, name):
+    with xf.InferenceSession(so) as session:
+        return [session.run(None, feed)[0] for feed, _ in samples.batches(name, "eval", 7, 35)]
+
+
+class Prune(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="xfc-test-")
+        self.addCleanup(self.folder.cleanup)
+        self.path = Path(self.folder.name)
+
+    def test_is_the_model_with_zeros(self):
+        choose = random.Random(11)
+        for name in samples.NAMES:
+            net, gone = Net(name), []
+            for layer in range(net.layers):
+                for kind, block in enumerate(("attention", "ffn")):
+                    level = choose.randint(0, GROUPS if kind else HEADS)
+                    if level:
+                        net.leave_out(kind, layer, level)
+                        gone.append(f"{block}{layer}.{level}")
+            onnx.save(net.model, self.path / "zeros.onnx")
+            compile_to(self.path / "zeros.so", self.path / "zeros.onnx", *PLAIN)
+            compile_to(self.path / "less.so", samples.model_of(name), *PLAIN, f"--lossy=prune:gone={'/'.join(gone)}")
+            for want, got in zip(outputs(self.path / "zeros.so", name), outputs(self.path / "less.so", name), strict=True):
+                worst = (np.abs(got - want) / np.abs(want).max(-1, keepdims=True)).max()
+                self.assertLess(worst, 1e-4, f"{name}: {gone}")
+
+    def test_nothing_gone_is_the_same_bits(self):
+        for name in samples.NAMES:
+            compile_to(self.path / "exact.so", samples.model_of(name), "-q")
+            compile_to(self.path / "none.so", samples.model_of(name), "-q", "--lossy=prune:heads=0")
+            for want, got in zip(outputs(self.path / "exact.so", name), outputs(self.path / "none.so", name), strict=True):
+                self.assertEqual(want.tobytes(), got.tobytes(), name)
+
+    def test_with_samples(self):
+        samples.write_npz("topics", "calib", self.path / "calib", n=16)
+        said = compile_to(self.path / "less.so", samples.model_of("topics"), "--lossy=prune",
+                          f"--calib={self.path / 'calib'}")
+        self.assertIn("8 of 8 places changed", said)
+        self.assertIn("output 'logits': cos 0.", said)
+        with xf.InferenceSession(self.path / "less.so") as session:
+            got = samples.score("topics", lambda feed: session.run(None, feed)[0], n=500)
+        self.assertGreater(got, 60)
+
+
+if __name__ == "__main__":
+    unittest.main()
