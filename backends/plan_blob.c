@@ -121,7 +121,7 @@ static xf_val most_of(blob *b, xfc_int e, const xfc_loc *loc) {
     if (xfc_int_known(most)) return value_of(b, most);
     b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, *loc,
                          "no memory can be planned for this node: its size depends on the data in a way that has no "
-                         "bound; disable the pass that packs sequences (--unpad=off)");
+                         "bound; disable the pass that removes padding (--unpad=off)");
     return XF_VAL_NONE;
 }
 

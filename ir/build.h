@@ -59,6 +59,6 @@ xfc_op *xfc_b_branch(xfc_builder *, xfc_value *cond, const xfc_captures *, xfc_g
 xfc_op *xfc_b_loop(xfc_builder *, xfc_value *trip, xfc_value *cond, xfc_value *const *carried, uint32_t n,
                    const xfc_captures *, xfc_graph *body);
 /* other may be absent. A NULL that stands for an earlier failure must be caught before. */
-xfc_value *xfc_b_unpack(xfc_builder *, xfc_value *packed, xfc_value *inv, xfc_value *other, double fill);
+xfc_value *xfc_b_pad_ragged(xfc_builder *, xfc_value *ragged, xfc_value *inv, xfc_value *other, double fill);
 
 #endif

@@ -1,13 +1,13 @@
 /* ragged.c - a padded batch without its padding: which tokens are real (seq_offsets), how many of them there are as
- * a symbol of the program (define), and back to the padded shape (unpack).
+ * a symbol of the program (define), and back to the padded shape (pad_ragged).
  *
  *   %counts, %cu, %tok, %inv, %tasks = seq_offsets %mask {first = 0, size = [64]}
  *   define T in 0..b * s, N in 0..b * ((s + 63) floordiv 64), B2 in 0..b * max(1 - T, 0) = %counts
  *   %ids = slice %tok {start = [0], size = [T], step = [1]}     gather with it: rows of real tokens, [T, ..]
- *   %y = unpack %packed, %inv : f32[b, s, 384]
+ *   %y = pad_ragged %ragged, %inv : f32[b, s, 384]
  *
  * A mask that is none leaves T = 0 and B2 = b: code over T rows does nothing then, and code over B2 sequences, which
- * does nothing otherwise, computes the batch as it stands. unpack takes from whichever ran.
+ * does nothing otherwise, computes the batch as it stands. pad_ragged takes from whichever ran.
  */
 #include "ir/ops/ops.h"
 
@@ -65,9 +65,9 @@ xfc_status infer_seq_offsets(xfc_infer *inf) {
     return XFC_OK;
 }
 
-/* --- unpack --- */
+/* --- pad_ragged --- */
 
-enum { PACKED, INV, OTHER };
+enum { RAGGED, INV, OTHER };
 
 /* The fill as the type holds it: casting any other number to it would not be defined. */
 static bool fill_fits(xfc_dtype t, double fill) {
@@ -78,49 +78,49 @@ static bool fill_fits(xfc_dtype t, double fill) {
     return fill >= lo && fill <= hi && fill >= -most && fill <= most && fill == floor(fill);
 }
 
-xfc_status infer_unpack(xfc_infer *inf) {
-    const xfc_type *packed = xfc_op_in(inf->op, PACKED), *inv = xfc_op_in(inf->op, INV);
+xfc_status infer_pad_ragged(xfc_infer *inf) {
+    const xfc_type *ragged = xfc_op_in(inf->op, RAGGED), *inv = xfc_op_in(inf->op, INV);
     bool has_other = xfc_op_has_in(inf->op, OTHER);
     const xfc_type *other = has_other ? xfc_op_in(inf->op, OTHER) : NULL;
-    if (packed->rank == 0 || packed->rank == XFC_MAX_RANK || inv->rank != 2 || inv->dtype != XFC_I32)
-        return refuse(inf, "takes packed rows [T, ..] of 1 to 7 dims and an i32[b, s]: correct its operands");
-    if (!fill_fits(packed->dtype, xfc_op_float(inf->op, XFC_K_FILL, 0)))
+    if (ragged->rank == 0 || ragged->rank == XFC_MAX_RANK || inv->rank != 2 || inv->dtype != XFC_I32)
+        return refuse(inf, "takes ragged rows [T, ..] of 1 to 7 dims and an i32[b, s]: correct its operands");
+    if (!fill_fits(ragged->dtype, xfc_op_float(inf->op, XFC_K_FILL, 0)))
         return refuse(inf, "has a fill that its type cannot hold: give another number");
     xfc_int dim[XFC_MAX_RANK] = {inv->dim[0], inv->dim[1]};
-    for (uint32_t d = 1; d < packed->rank; d++) dim[d + 1] = packed->dim[d];
-    inf->out[0] = xfc_type_make(packed->dtype, packed->rank + 1, dim);
+    for (uint32_t d = 1; d < ragged->rank; d++) dim[d + 1] = ragged->dim[d];
+    inf->out[0] = xfc_type_make(ragged->dtype, ragged->rank + 1, dim);
     if (!other) return XFC_OK;
-    if (other->dtype != packed->dtype || other->rank != packed->rank + 1)
-        return refuse(inf, "takes for other a tensor [B2, s, ..] of the type of the packed rows: correct it");
+    if (other->dtype != ragged->dtype || other->rank != ragged->rank + 1)
+        return refuse(inf, "takes for other a tensor [B2, s, ..] of the type of the ragged rows: correct it");
     for (uint32_t d = 1; d < other->rank; d++)
-        XFC_TRY(xfc_infer_equal(inf, other->dim[d], dim[d], "the dims of other and of what unpack makes"));
+        XFC_TRY(xfc_infer_equal(inf, other->dim[d], dim[d], "the dims of other and of what pad_ragged makes"));
     return XFC_OK;
 }
 
-static uint32_t load_rows(xfc_nestb *nb, uint32_t kept, uint32_t inv, const xfc_type *packed, const xfc_int *index) {
+static uint32_t load_rows(xfc_nestb *nb, uint32_t kept, uint32_t inv, const xfc_type *ragged, const xfc_int *index) {
     xfc_int at[XFC_MAX_RANK], zero = xfc_int_const(nb->ctx, 0);
     uint32_t row = xfc_nb_op(nb, XFC_S_SELECT, XFC_I32, kept, inv, xfc_nb_const_i(nb, XFC_I32, 0));
-    xfc_int last = xfc_int_max(nb->ctx, xfc_int_addc(nb->ctx, packed->dim[0], -1), zero);
+    xfc_int last = xfc_int_max(nb->ctx, xfc_int_addc(nb->ctx, ragged->dim[0], -1), zero);
     at[0] = xfc_nb_let(nb, "row", row, zero, last, false); /* in range even if there is no row at all */
-    for (uint32_t d = 1; d < packed->rank; d++) at[d] = index[d + 1];
-    return xfc_nb_load_if(nb, kept, packed->dtype, PACKED, at, packed->rank);
+    for (uint32_t d = 1; d < ragged->rank; d++) at[d] = index[d + 1];
+    return xfc_nb_load_if(nb, kept, ragged->dtype, RAGGED, at, ragged->rank);
 }
 
 /* Neither side is read where it is not meant: either may have no elements. */
-xfc_status nest_unpack(const xfc_op *op, xfc_nestb *nb) {
-    const xfc_type *packed = xfc_op_in(op, PACKED), *out = &op->out[0].type;
+xfc_status nest_pad_ragged(const xfc_op *op, xfc_nestb *nb) {
+    const xfc_type *ragged = xfc_op_in(op, RAGGED), *out = &op->out[0].type;
     double fill = xfc_op_float(op, XFC_K_FILL, 0);
-    xfc_dtype t = packed->dtype;
+    xfc_dtype t = ragged->dtype;
     xfc_int index[XFC_MAX_RANK];
     xfc_nb_axes_of(nb, out, index);
     uint32_t inv = xfc_nb_load(nb, XFC_I32, INV, index, 2);
     uint32_t kept = xfc_nb_op(nb, XFC_S_GE, XFC_BOOL, inv, xfc_nb_const_i(nb, XFC_I32, 0), XFC_NO_ARG);
-    if (xfc_int_lt(nb->ctx, xfc_int_const(nb->ctx, 0), packed->dim[0]) != 1) { /* no row: whatever inv says */
-        uint32_t n_rows = xfc_nb_index(nb, packed->dim[0]), none = xfc_nb_const_i(nb, XFC_I64, 0);
+    if (xfc_int_lt(nb->ctx, xfc_int_const(nb->ctx, 0), ragged->dim[0]) != 1) { /* no row: whatever inv says */
+        uint32_t n_rows = xfc_nb_index(nb, ragged->dim[0]), none = xfc_nb_const_i(nb, XFC_I64, 0);
         uint32_t some = xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, none, n_rows, XFC_NO_ARG);
         kept = xfc_nb_op(nb, XFC_S_AND, XFC_BOOL, kept, some, XFC_NO_ARG);
     }
-    uint32_t value = load_rows(nb, kept, inv, packed, index);
+    uint32_t value = load_rows(nb, kept, inv, ragged, index);
     uint32_t rest = xfc_dtype_is_float(t) ? xfc_nb_const_f(nb, t, fill) : xfc_nb_const_i(nb, t, (int64_t)fill);
     if (xfc_op_has_in(op, OTHER)) {
         const xfc_type *other = xfc_op_in(op, OTHER);
@@ -158,8 +158,8 @@ bool xfc_b_seq_offsets(xfc_builder *b, xfc_value *mask, bool first, bool prefix,
     return true;
 }
 
-xfc_value *xfc_b_unpack(xfc_builder *b, xfc_value *packed, xfc_value *inv, xfc_value *other, double fill) {
+xfc_value *xfc_b_pad_ragged(xfc_builder *b, xfc_value *ragged, xfc_value *inv, xfc_value *other, double fill) {
     xfc_attr attr = xfc_attr_float(XFC_K_FILL, fill);
-    xfc_value *in[] = {packed, inv, other};
-    return xfc_build(b, XFC_OP_UNPACK, in, other ? 3 : 2, &attr, 1);
+    xfc_value *in[] = {ragged, inv, other};
+    return xfc_build(b, XFC_OP_PAD_RAGGED, in, other ? 3 : 2, &attr, 1);
 }

@@ -232,7 +232,7 @@ static xfc_value *rows_of_columns(xfc_builder *b, const xfc_op *op) {
 xfc_status decompose_pack_ragged(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     static const int64_t rows_first[] = {1, 0, 2}, heads_first[] = {2, 0, 3, 1};
     xfc_value *rows = xfc_b_transpose(b, op->in[0].value, rows_first), *index = rows_of_columns(b, op);
-    result[0] = rows && index ? xfc_b_transpose(b, xfc_b_unpack(b, rows, index, NULL, 0), heads_first) : NULL;
+    result[0] = rows && index ? xfc_b_transpose(b, xfc_b_pad_ragged(b, rows, index, NULL, 0), heads_first) : NULL;
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }
 

@@ -4,7 +4,7 @@
  * that take turns in it. The largest values choose first (large where every dim has a usual value): of the slots that
  * are free for them the smallest one that surely holds them, else the smallest, else a new one. A slot is free for a
  * value if nobody else is in it from the op that makes the value to its last reader, or only values that are surely
- * empty when this one is not (the padded program and the packed one). Results that are graph outputs go to the caller's
+ * empty when this one is not (the padded program and the ragged one). Results that are graph outputs go to the caller's
  * memory. Constants become weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines
  * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels
  * are per-worker scratch and not planned here. A body is planned as a graph of its own: its inputs and outputs are
@@ -101,7 +101,7 @@ static void add_item(planner *p, const xfc_value *v) {
         p->status =
             xfc_fail(p->ctx, XFC_ERR_UNSUPPORTED, v->def->loc,
                      "no memory can be planned for a result of this node: its size depends on the data in a way "
-                     "that has no bound; disable the pass that packs sequences (--unpad=off)");
+                     "that has no bound; disable the pass that removes padding (--unpad=off)");
         i.size = xfc_int_const(p->ctx, 0);
     }
     if (!xfc_int_evaluate(p->ctx, i.size, usual_dim, p->ctx, &i.usual)) i.usual = INT64_MAX;

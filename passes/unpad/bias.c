@@ -1,9 +1,9 @@
 /* bias.c - what a bias of attention is made of.
  *
- * A bias [b, h, query, key] mixes two tokens, so no packed value of one row a token can hold it. But it is a sum, and
+ * A bias [b, h, query, key] mixes two tokens, so no ragged value of one row a token can hold it. But it is a sum, and
  * each term either knows only the mask and positions (plain: indexed by sequence and positions, as it is), or was
  * computed from one of the two tokens (relative attention: a row of products with a table of positions, gathered at the
- * distance): then it is a token value whose other long dim counts positions, and is packed like any other. Sums, and
+ * distance): then it is a token value whose other long dim counts positions, and is ragged like any other. Sums, and
  * reshapes between [b * h, ..] and [b, h, ..], are taken apart down to such terms; ops between them are `pair` values,
  * which exist in no program of their own and may be read by nothing else.
  *

@@ -1,7 +1,7 @@
 /* exit.c - exits that read few tokens: those of position 0, or of positions that data gives.
  *
  * An op may copy tokens out of the region, one an output element: the first of each sequence, the one where the text
- * ends, the last that is no padding. If all that it reads are real tokens, it reads what the packed program has
+ * ends, the last that is no padding. If all that it reads are real tokens, it reads what the ragged program has
  * computed. So that is checked when the model runs, before anything else does, by the op itself: applied to the mask in
  * place of the tokens it tells whether each token that it reads is real. That is exact whatever the op is, negative
  * indices, tuples of indices and errors of range included. If some token is not real, or a sequence is empty and that

@@ -1,14 +1,14 @@
 /* packed_entry.c - a model that takes packed batches, made from one that takes padded ones and a mask.
  *
  * The copy computes the padded inputs from packed ones: cu_seqlens says which positions hold a token, so the mask is a
- * comparison, and the other inputs are unpacked with 0. Padding removal then throws all of it away again but the few
- * integers at the entry: what it computes is packed. Behind it, outputs that it has unpacked are taken as they were. So
- * there is one definition of what packing means, the pass unpad, and no second program of transformations.
+ * comparison, and the other inputs are padded with 0. Padding removal then throws all of it away again but the few
+ * integers at the entry: what it computes is ragged. Behind it, outputs that it has padded are taken as they were. So
+ * there is one definition of what a ragged batch means, the pass unpad, and no second program of transformations.
  *
  * Sizes: tokens, sequences and the longest sequence are dims of an input without elements (see abi.h), so everything
  * that is symbolic for the padded model is for this one. What has a row a token is bounded by tokens, not by sequences
  * times the longest. Not here: the checks of cu_seqlens, which are the runtime's; since they were made, the mask is one
- * for sure, and no padded program stands beside the packed one.
+ * for sure, and no padded program stands beside the ragged one.
  */
 #include "passes/unpad/packed_entry.h"
 #include "ir/build.h"
@@ -145,7 +145,7 @@ static xfc_status take_packed(entry *e, const char *mask_name) {
         if (old[i] == mask)
             v = xfc_b_cast(&b, valid, mask->type.dtype);
         else if (is_padded(e, &old[i]->type))
-            v = xfc_b_unpack(&b, new[i], e->inv, NULL, 0);
+            v = xfc_b_pad_ragged(&b, new[i], e->inv, NULL, 0);
         if (!v) return XFC_ERR_UNSUPPORTED;
         xfc_value_replace(old[i], v);
     }
@@ -159,11 +159,11 @@ static xfc_value *gather(xfc_builder *b, xfc_value *from, xfc_value *index) {
     return from && index ? xfc_build(b, XFC_OP_GATHER, (xfc_value *[]){from, index}, 2, &axis, 1) : NULL;
 }
 
-/* Rows of the tokens of [b, s, ...]: as they were before unpad has unpacked them, else by the offsets that it has. With
+/* Rows of the tokens of [b, s, ...]: as they were before unpad has padded them, else by the offsets that it has. With
  * a guard there may be no packed rows. */
 static xfc_value *token_rows(const entry *e, xfc_builder *b, xfc_value *v, const xfc_op *offsets, bool guarded) {
     xfc_value *all = positions(b, e->tokens);
-    if (!guarded && v->def && v->def->code == XFC_OP_UNPACK && v->def->in[1].value == &offsets->out[3])
+    if (!guarded && v->def && v->def->code == XFC_OP_PAD_RAGGED && v->def->in[1].value == &offsets->out[3])
         return gather(b, v->def->in[0].value, all);
     xfc_int dim[XFC_MAX_RANK] = {xfc_int_mul(e->ctx, e->b, e->s)};
     for (uint32_t d = 2; d < v->type.rank; d++) dim[d - 1] = v->type.dim[d];

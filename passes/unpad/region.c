@@ -1,12 +1,12 @@
-/* region.c - which values exist packed, and who still sees them padded.
+/* region.c - which values exist ragged, and who still sees them padded.
  *
  * One walk in the order of the graph. Values whose dims name batch and sequence are token values; ops that keep tokens
  * apart carry tokens on. The attentions whose bias provably forbids padding make values tainted: at padded positions
  * they will not be computed at all, so whatever depends on them must either keep tokens apart (and joins the region),
  * or ignore padding, or be a graph output. Ignoring padding is proved: multiplied by 0 or selected away there; keys and
  * values of another attention with the same mask; or checked at run time: a copy of single tokens (unpad/exit.c). Any
- * other reader refuses the region. Untainted token values are packed only where a packed op wants them, and then from
- * the earliest point on: ids are packed rather than embeddings.
+ * other reader refuses the region. Untainted token values are ragged only where a ragged op wants them, and then from
+ * the earliest point on: ids are ragged rather than embeddings.
  */
 #include "passes/unpad/unpad.h"
 
@@ -111,7 +111,7 @@ static void visit_tokens(xfc_unpad *u, const xfc_op *op, xfc_token token, bool t
     xfc_unpad_value s = {.token = token, .is_token = true, .derived = true, .tainted = tainted};
     if (tainted) {
         xfc_clean clean = xfc_unpad_cleanses(u, op, &token, &s.fill);
-        if (clean == XFC_CLEAN) { /* computed padded from what is unpacked */
+        if (clean == XFC_CLEAN) { /* computed padded from what is padded again */
             set_source(u, &op->out[0]);
             return;
         }
@@ -121,7 +121,7 @@ static void visit_tokens(xfc_unpad *u, const xfc_op *op, xfc_token token, bool t
     *xfc_unpad_of(u, &op->out[0]) = s;
 }
 
-/* Keeps tokens apart, and every operand can be packed. */
+/* Keeps tokens apart, and every operand can be ragged. */
 static bool through(xfc_unpad *u, const xfc_op *op, xfc_token *in, xfc_token *out) {
     xfc_pieces p;
     if (op->n_out != 1 || op->n_in > 16 || !xfc_token_through(&u->tokens, op, in, out)) return false;
@@ -154,7 +154,7 @@ static void visit_outputs(xfc_unpad *u, const xfc_op *op) {
             xfc_unpad_refuse(u, op, "an output holds scores between tokens, padding among them");
 }
 
-/* --- what is wanted packed --- */
+/* --- what is wanted ragged --- */
 
 static void want(xfc_unpad *u, const xfc_op *op) {
     xfc_token in[16], out;

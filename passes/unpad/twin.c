@@ -1,10 +1,10 @@
-/* twin.c - writes the packed program, the padded one beside it, and what leads in and out.
+/* twin.c - writes the ragged program, the padded one beside it, and what leads in and out.
  *
- * The packed twin of a region op is the same op run as if the model got one sequence of T tokens: its dims are those of
- * the original with B taken out and S replaced by T. The padded twin has B2 for B, a symbol that is 0 when the packed
+ * The ragged twin of a region op is the same op run as if the model got one sequence of T tokens: its dims are those of
+ * the original with B taken out and S replaced by T. The padded twin has B2 for B, a symbol that is 0 when the ragged
  * program runs and B when a guard failed (T is then 0): steps without tasks cost nothing, so choosing between the two
- * needs no control flow. Ways in gather rows of what stands outside; ways out are `unpack`, which takes each token from
- * whichever program ran. Twins are built in front of their originals, which die of disuse.
+ * needs no control flow. Ways in gather rows of what stands outside; ways out are `pad_ragged`, which takes each token
+ * from whichever program ran. Twins are built in front of their originals, which die of disuse.
  */
 #include "passes/unpad/unpad.h"
 
@@ -66,9 +66,9 @@ static xfc_pieces twin_pieces(const maker *m, const xfc_pieces *p, uint32_t whic
     xfc_pieces r = {.rank = p->rank};
     for (uint32_t i = 0; i < p->n; i++) {
         xfc_piece q = p->piece[i];
-        if (q.kind == XFC_PIECE_B && which == XFC_PACKED) continue;
+        if (q.kind == XFC_PIECE_B && which == XFC_RAGGED) continue;
         if (q.kind == XFC_PIECE_B) q.size = m->b2;
-        if (q.kind == XFC_PIECE_S && which == XFC_PACKED) q.size = m->t;
+        if (q.kind == XFC_PIECE_S && which == XFC_RAGGED) q.size = m->t;
         r.piece[r.n++] = q;
     }
     return r;
@@ -237,9 +237,9 @@ static xfc_value *plain_bias(maker *m, xfc_builder *b, const xfc_unpad_term *t, 
     return xfc_b_reshape(b, bias, dim, 4);
 }
 
-/* The packed twin of a row or column term, as [1, heads|1, rows, columns]. */
+/* The ragged twin of a row or column term, as [1, heads|1, rows, columns]. */
 static xfc_value *content_bias(maker *m, xfc_builder *b, const xfc_unpad_term *t) {
-    xfc_value *v = xfc_unpad_of(m->u, t->value)->twin[XFC_PACKED];
+    xfc_value *v = xfc_unpad_of(m->u, t->value)->twin[XFC_RAGGED];
     xfc_assert(v); /* wanted, and defined in front of the attention */
     uint32_t r = v->type.rank;
     xfc_int one = xfc_int_const(m->ctx, 1),
@@ -248,8 +248,8 @@ static xfc_value *content_bias(maker *m, xfc_builder *b, const xfc_unpad_term *t
     return xfc_b_reshape(b, v, dim, 4);
 }
 
-/* Operands bias, row_bias and column_bias of the packed attention, as far as there are any. */
-static bool packed_bias(maker *m, xfc_builder *b, xfc_op *op, const xfc_token *q, xfc_int heads, xfc_value **out) {
+/* Operands bias, row_bias and column_bias of the ragged attention, as far as there are any. */
+static bool ragged_bias(maker *m, xfc_builder *b, xfc_op *op, const xfc_token *q, xfc_int heads, xfc_value **out) {
     xfc_unpad_terms terms;
     if (!xfc_unpad_bias_terms(m->u, op, &terms)) return false;
     for (uint32_t i = 0; i < terms.n; i++) {
@@ -263,16 +263,16 @@ static bool packed_bias(maker *m, xfc_builder *b, xfc_op *op, const xfc_token *q
     return true;
 }
 
-static xfc_value *packed_attention(maker *m, xfc_op *op) {
+static xfc_value *ragged_attention(maker *m, xfc_op *op) {
     xfc_builder b = builder_at(m, op);
     const xfc_token *q = &xfc_unpad_of(m->u, &op->out[0])->token;
     xfc_value *in[9] = {NULL, NULL, NULL, m->cu, m->tasks, m->pos};
     uint32_t n = 9;
     for (uint32_t i = 0; i < 3; i++) {
-        in[i] = join_front(&b, operand(m, &b, op->in[i].value, q, XFC_PACKED));
+        in[i] = join_front(&b, operand(m, &b, op->in[i].value, q, XFC_RAGGED));
         if (!in[i]) return NULL;
     }
-    if (!packed_bias(m, &b, op, q, in[0]->type.dim[0], in + 6)) return NULL;
+    if (!ragged_bias(m, &b, op, q, in[0]->type.dim[0], in + 6)) return NULL;
     while (!in[n - 1]) n--;
     xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &m->u->tokens.s, 1),
                         xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
@@ -280,7 +280,7 @@ static xfc_value *packed_attention(maker *m, xfc_op *op) {
     xfc_value *r =
         xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED, in, n, attr, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0) ? 3 : 2);
     xfc_int dim[XFC_MAX_RANK];
-    twin_dims(m, &op->out[0], q, XFC_PACKED, dim);
+    twin_dims(m, &op->out[0], q, XFC_RAGGED, dim);
     return r ? xfc_b_reshape(&b, r, dim, 4) : NULL;
 }
 
@@ -339,12 +339,12 @@ static xfc_value *leave(maker *m, xfc_op *op) {
     xfc_value *v = &op->out[0];
     const xfc_unpad_value *s = xfc_unpad_of(m->u, v);
     xfc_builder b = {.graph = m->u->g, .before = op->next, .loc = op->loc};
-    xfc_pieces p = split(m, &v->type, &s->token), packed = twin_pieces(m, &p, XFC_PACKED);
+    xfc_pieces p = split(m, &v->type, &s->token), ragged = twin_pieces(m, &p, XFC_RAGGED);
     xfc_pieces padded = twin_pieces(m, &p, XFC_PADDED);
-    xfc_value *rows = to_front(&b, s->twin[XFC_PACKED], &packed);
+    xfc_value *rows = to_front(&b, s->twin[XFC_RAGGED], &ragged);
     xfc_value *other = m->padded ? to_front(&b, s->twin[XFC_PADDED], &padded) : NULL;
     if (!rows || (m->padded && !other)) return NULL;
-    xfc_value *r = xfc_b_unpack(&b, rows, m->inv, other, s->clean ? s->fill : 0);
+    xfc_value *r = xfc_b_pad_ragged(&b, rows, m->inv, other, s->clean ? s->fill : 0);
     return r ? xfc_token_from_front(&b, r, &p) : NULL;
 }
 
@@ -382,7 +382,7 @@ static bool make_exits(maker *m, xfc_op *op) {
     return true;
 }
 
-/* --- what every packed op stands on --- */
+/* --- what every ragged op stands on --- */
 
 static xfc_value *mask_of(maker *m, xfc_builder *b) {
     xfc_unpad *u = m->u;
@@ -409,8 +409,8 @@ static bool make_prologue(maker *m) {
     xfc_ragged r;
     if (mask) mask = xfc_unpad_guarded(u, &b, mask);
     if (!mask || !xfc_b_seq_offsets(&b, mask, u->first, u->prefix, TASK_ROWS, &r)) return false;
-    xfc_int packed = u->pass->opts->packed_tokens;
-    m->t = xfc_int_let(c, "T", zero, xfc_int_known(packed) ? xfc_int_min(c, all, packed) : all);
+    xfc_int given = u->pass->opts->packed_tokens;
+    m->t = xfc_int_let(c, "T", zero, xfc_int_known(given) ? xfc_int_min(c, all, given) : all);
     m->n_tasks = xfc_int_let(c, "N", zero, blocks);
     xfc_int no_token = xfc_int_max(c, xfc_int_sub(c, xfc_int_const(c, 1), m->t), zero);
     m->b2 = xfc_int_let(c, "B2", zero, xfc_int_mul(c, u->tokens.b, no_token)); /* one program or the other */
@@ -424,7 +424,7 @@ static bool make_prologue(maker *m) {
     m->pos = xfc_b_binary(&b, XFC_OP_MOD, m->tok, s);
     m->seq = xfc_b_binary(&b, XFC_OP_DIV, m->tok, s);
     /* run_packed checks its sequences itself, but not what else a guard asks of them. */
-    bool guards = u->nonempty || u->n_guards > 0, checked = xfc_int_known(packed);
+    bool guards = u->nonempty || u->n_guards > 0, checked = xfc_int_known(given);
     m->padded = guards || (!checked && (u->first || u->prefix || u->atom->type.dtype != XFC_BOOL));
     xfc_int most = xfc_int_const(c, INT32_MAX);
     if (!m->padded) xfc_graph_require_equal(u->g, xfc_int_min(c, all, most), all, loc);
@@ -443,9 +443,9 @@ static bool make_twins(maker *m, xfc_op *op) {
     xfc_unpad_value *s = xfc_unpad_of(m->u, &op->out[0]);
     if (!s->wanted || !s->derived) return true;
     bool attention = op->code == XFC_OP_ATTENTION;
-    s->twin[XFC_PACKED] = attention ? packed_attention(m, op) : twin_of_op(m, op, XFC_PACKED);
+    s->twin[XFC_RAGGED] = attention ? ragged_attention(m, op) : twin_of_op(m, op, XFC_RAGGED);
     if (m->padded) s->twin[XFC_PADDED] = attention ? padded_attention(m, op) : twin_of_op(m, op, XFC_PADDED);
-    if (!s->twin[XFC_PACKED] || (m->padded && !s->twin[XFC_PADDED])) return false;
+    if (!s->twin[XFC_RAGGED] || (m->padded && !s->twin[XFC_PADDED])) return false;
     return !s->tainted || make_exits(m, op);
 }
 

@@ -5,7 +5,7 @@
  * (unpad/region.c). So it is run as one sequence of T tokens with batch 1 and attention made block-diagonal by
  * cu_seqlens (unpad/twin.c). Left padding and holes are compacted like any other; positions stay those of the padded
  * columns. A call whose mask breaks an assumption (values other than 0 and 1, padding where an exit reads a single
- * token, unpad/exit.c) runs the padded program that stands beside the packed one.
+ * token, unpad/exit.c) runs the padded program that stands beside the ragged one.
  *
  * What changes: outputs with a token axis hold 0 at padding instead of what the model computed there. The note and the
  * metadata "padded-output:NAME" say so.
@@ -106,7 +106,7 @@ bool xfc_unpad_pass(xfc_pass *p) {
     xfc_loc whole = {.file = p->graph->source};
     if (p->opts->unpad == XFC_OFF || p->graph->user) return false; /* bodies are left as they are */
     if (!p->target->claims) {
-        if (p->opts->unpad == XFC_FORCE) say_no(p, whole, "this target has no attention over packed sequences");
+        if (p->opts->unpad == XFC_FORCE) say_no(p, whole, "this target has no attention over ragged sequences");
         return false;
     }
     uint32_t n = find_atoms(p, atom, &n_attentions);

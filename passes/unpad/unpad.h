@@ -1,7 +1,7 @@
 /* unpad.h - the parts of the unpad pass (see unpad.c for the idea).
  *
  * A padded tensor of B sequences and S positions holds its tokens somewhere in its dims: passes/tokens.h. How a value
- * is packed and what its packed twin's dims are follows from it.
+ * is ragged and what its ragged twin's dims are follows from it.
  */
 #ifndef XFC_UNPAD_H
 #define XFC_UNPAD_H
@@ -10,7 +10,7 @@
 #include "passes/tokens.h"
 
 enum {
-    XFC_PACKED,
+    XFC_RAGGED,
     XFC_PADDED,
     XFC_TWINS
 }; /* the two programs: rows of real tokens; the model's own, for B2 sequences */
@@ -19,7 +19,7 @@ typedef struct {
     xfc_token token; /* of the value itself, if is_token */
     bool is_token;   /* both factors stand in its dims */
     bool derived;    /* ... and its op keeps tokens apart, so that a twin can be computed from twins */
-    bool tainted;    /* depends on an attention of the region: exists packed only */
+    bool tainted;    /* depends on an attention of the region: exists ragged only */
     bool clean;      /* tainted, but known at padding: there it is `fill` */
     double fill;
     bool late;   /* depends on an attention of the region, by whatever way */

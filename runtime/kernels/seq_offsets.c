@@ -1,8 +1,8 @@
-/* seq_offsets.c - where the kept tokens of a padded batch are: from a mask [b, s] to the tables of the packed program.
+/* seq_offsets.c - where the kept tokens of a padded batch are: from a mask [b, s] to the tables of the ragged program.
  *
  * Operand 0: the mask, kept where it is 1. Numbers: `first` (the first token of every sequence must be kept), `block`
  * (rows of one task), `prefix` (the tokens kept must be the first of their sequence). Results: counts i64 {T, N, B2};
- * cu i32 [b + 1]; tok i32 [b * s]: flat places of kept tokens in order; inv i32 [b, s]: the packed row of each place,
+ * cu i32 [b + 1]; tok i32 [b * s]: flat places of kept tokens in order; inv i32 [b, s]: the ragged row of each place,
  * or -1; tasks i32 [b * ceil(s / block), 2]: (sequence, first row), the tasks of longer sequences first. What lies
  * behind T and N is 0.
  *

@@ -18,7 +18,7 @@ xfc_value *make_seq_offsets(maker *m, xfc_opcode code, xfc_dtype t) {
     return v ? &v->def->out[maker_below(m, 5)] : NULL;
 }
 
-xfc_value *make_unpack(maker *m, xfc_opcode code, xfc_dtype t) {
+xfc_value *make_pad_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *in[3] = {maker_pick(m, t, 1, 3)};
     if (!in[0]) return NULL;
     xfc_int dim[XFC_MAX_RANK];

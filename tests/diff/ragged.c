@@ -120,7 +120,7 @@ static void tables(xfc_dtype t, bool first) {
              "  %%packed = neg %%rows\n"
              "  %%batch = slice %%x {start = [0, 0, 0], size = [B2, s, 12], step = [1, 1, 1]}\n"
              "  %%other = abs %%batch : f32[B2, s, 12]\n"
-             "  %%y = unpack %%packed, %%inv, %%other {fill = -7} : f32[b, s, 12]\n"
+             "  %%y = pad_ragged %%packed, %%inv, %%other {fill = -7} : f32[b, s, 12]\n"
              "  return %%counts, %%cu, %%tok, %%inv, %%tasks, %%y\n}\n",
              xfc_dtype_name(t), first);
     check_graph(text, hows, t == XFC_I64 ? 2 : 1, t == XFC_I64 ? N_SIZES : SMALL);
@@ -151,9 +151,9 @@ static void layers(void) {
         "  %10 = linear %batch, %w, %bias : f32[B2, s, 20]\n"
         "  %11 = gelu %10\n  %12 = layernorm %11, %g {axis = 2, eps = 1e-5}\n  %13 = softmax %12 {axis = 2}\n"
         "  %other = add %13, %12\n"
-        "  %y = unpack %packed, %inv, %other {fill = 0.5}\n"
+        "  %y = pad_ragged %packed, %inv, %other {fill = 0.5}\n"
         "  %at2 = mul %at, %at : i32[T]\n"
-        "  %z = unpack %at2, %inv {fill = -3} : i32[b, s]\n"
+        "  %z = pad_ragged %at2, %inv {fill = -3} : i32[b, s]\n"
         "  %sum = reduce_sum %packed {axes = [0], keepdims = 0} : f32[20]\n"
         "  %used = slice %tasks {start = [0, 0], size = [N, 2], step = [1, 1]} : i32[N, 2]\n"
         "  %usedf = cast %used {to = f32}\n"
@@ -184,9 +184,9 @@ static void nested(void) {
         "  %at2 = slice %tok2 {start = [0], size = [U], step = [1]}\n"
         "  %some = gather %rows, %at2 {axis = 0} : f32[U, 12]\n"
         "  %double = add %some, %some\n"
-        "  %back = unpack %double, %inv2 {fill = -1} : f32[T, 1, 12]\n"
+        "  %back = pad_ragged %double, %inv2 {fill = -1} : f32[T, 1, 12]\n"
         "  %packed = reshape %back {shape = [T, 12]}\n"
-        "  %y = unpack %packed, %inv {fill = 9} : f32[b, s, 12]\n"
+        "  %y = pad_ragged %packed, %inv {fill = 9} : f32[b, s, 12]\n"
         "  return %y\n}\n";
     check_graph(text, hows, XFC_COUNT(hows), N_SIZES);
 }

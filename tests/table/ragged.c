@@ -1,4 +1,4 @@
-/* ragged.c - seq_offsets and unpack against plain C: random masks of every type and kind, blocks of every size. */
+/* ragged.c - seq_offsets and pad_ragged against plain C: random masks of every type and kind, blocks of every size. */
 #include "tests/table/table.h"
 
 enum { MOST = 600 };
@@ -117,19 +117,20 @@ static double element(const xfc_array *a, int64_t i) {
     return xfc_dtype_is_float(a->dtype) ? xfc_tensor_get_f(&v, i) : (double)xfc_tensor_get_i(&v, i);
 }
 
-static void unpack(table *t, xfc_dtype dtype) {
+static void pad_ragged(table *t, xfc_dtype dtype) {
     int64_t b = test_between(&t->seed, 0, 5), s = test_between(&t->seed, 0, 9), n = test_between(&t->seed, 0, 20),
             r = test_between(&t->seed, 0, 4), b2 = test_between(&t->seed, 0, 7);
     bool has_other = test_between(&t->seed, 0, 1), wide = test_between(&t->seed, 0, 1);
     if (!wide) r = 1;
     double fill = (double)test_between(&t->seed, 0, 1);
     xfc_attr attr = xfc_attr_float(XFC_K_FILL, fill);
-    table_next(t, "unpack");
+    table_next(t, "pad_ragged");
     xfc_array *packed = table_operand(t, dtype, wide ? 2 : 1, (int64_t[]){n, r}, false),
               *inv = table_operand(t, XFC_I32, 2, (int64_t[]){b, s}, false), *other = NULL;
     for (int64_t i = 0; i < b * s; i++) table_set(inv, i, 0, n ? test_between(&t->seed, -n, n - 1) : i % 3 - 1);
     if (has_other) other = table_operand(t, dtype, wide ? 3 : 2, (int64_t[]){b2, s, r}, false);
-    if (!CHECK(table_run(t, XFC_OP_UNPACK, &attr, 1)) || !table_shape(t, wide ? 3 : 2, (int64_t[]){b, s, r})) return;
+    if (!CHECK(table_run(t, XFC_OP_PAD_RAGGED, &attr, 1)) || !table_shape(t, wide ? 3 : 2, (int64_t[]){b, s, r}))
+        return;
     for (int64_t i = 0; i < b * s * r; i++) {
         int64_t place = i / r, row = (int64_t)element(inv, place);
         double want = row >= 0 && n > 0 ? element(packed, row * r + i % r) : fill;
@@ -144,7 +145,7 @@ int main(void) {
         table t = table_new(dynamic);
         for (int type = 0; type < XFC_DTYPE_COUNT; type++) {
             for (int i = 0; i < 120; i++) seq_offsets(&t, (xfc_dtype)type, i % 4);
-            for (int i = 0; i < 60; i++) unpack(&t, (xfc_dtype)type);
+            for (int i = 0; i < 60; i++) pad_ragged(&t, (xfc_dtype)type);
         }
         table_free(&t);
     }
