@@ -20,7 +20,7 @@ struct xfc_tokens {
     xfc_graph *graph;
     xfc_arena *scratch;
     xfc_int b, s;
-    /* Where tokens stand in a value; NULL: nowhere. *bound: an op that reads them elsewhere does not keep them apart. */
+    /* Where tokens stand in a value; NULL: nowhere. *bound: an op that reads them elsewhere doesn't keep them apart. */
     const xfc_token *(*of)(const xfc_tokens *, const xfc_value *, bool *bound);
 };
 

@@ -1,10 +1,10 @@
 /* tokens.c - fewer tokens: which of them are so alike that they become one (match_tokens), and their means
  * (merge_tokens).
  *
- * Token merging as ToMe does it: a token at an even position may join the token at an odd position whose key is the most
- * alike. match_tokens is what that means, in smaller ops: the mean over heads of the keys, divided by its length, and a
- * product of those at even positions with those at odd ones; match_scores chooses from the scores. Back to all tokens
- * needs no op of its own: gather_nd with where each token went.
+ * Token merging as ToMe does it: a token at an even position may join the token at an odd position whose key is the
+ * most alike. match_tokens is what that means, in smaller ops: the mean over heads of the keys, divided by its length,
+ * and a product of those at even positions with those at odd ones; match_scores chooses from the scores. Back to all
+ * tokens needs no op of its own: gather_nd with where each token went.
  *
  *   %to = match_tokens %k {size = [13], protect = 1} : i32[b, 197]           where each of 197 tokens goes among 184
  *   %y, %mass1 = merge_tokens %x, %to, %mass {size = [184]} : f32[b, 184, 384], f32[b, 184]

@@ -1,19 +1,21 @@
 /* token_merge.c - tokens that are alike become one between attention and MLP (ToMe, arXiv 2210.09461), for unmodified
  * models.
  *
- * A site is a block of a stream of tokens (token_stream.h), its level the number of tokens that go. Behind it the stream
- * has so many fewer: x1, the sum of the stream and what attention became, is merged by what the attention's keys say
- * (match_tokens); ops behind it keep their meaning and only get other sizes. What tokens stand for is their mass: an
- * attention over them gets the logarithm of it as bias of each key, sums and means over tokens are weighted by it, and
- * outputs that hold a row for each token get a copy of the row that it went to. Tokens that the model adds itself (of the
- * class, of distillation, registers) stay alone and in front.
+ * A site is a block of a stream of tokens (token_stream.h), its level the number of tokens that go. Behind it the
+ * stream has so many fewer: x1, the sum of the stream and what attention became, is merged by what the attention's keys
+ * say (match_tokens); ops behind it keep their meaning and only get other sizes. What tokens stand for is their mass:
+ * an attention over them gets the logarithm of it as bias of each key, sums and means over tokens are weighted by it,
+ * and outputs that hold a row for each token get a copy of the row that it went to. Tokens that the model adds itself
+ * (of the class, of distillation, registers) stay alone and in front.
  *
  *   %x1 = add %x, %branch : f32[b, 197, 384]      |  %to = match_tokens %k {size = [13], protect = 1} : i32[b, 197]
  *                                                 |  %y, %m = merge_tokens %x1, %to, %mass {size = [184]}
  *   %s = attention %q2, %k2, %v2                  |  %s = attention %q2, %k2, %v2, (log %m as [b, 1, 1, 184])
  *
- * All sizes stay static. Where every level is 0, nothing is changed.
+ * Other ways to make tokens fewer (token_plan.h) take the place of match_tokens and merge_tokens. All sizes stay
+ * static. Where every level is 0, nothing is changed.
  */
+#include "passes/lossy/token_plan.h"
 #include "passes/lossy/token_stream.h"
 
 #include <math.h>
@@ -21,6 +23,22 @@
 #include <string.h>
 
 /* --- sites and levels --- */
+
+static xfc_token_way way_of(const xfc_lossy *l) {
+    static const char *const names[] = {
+        [XFC_BY_TRANSFORM] = "transform", [XFC_BY_ATTENTION] = "attention", [XFC_BY_RANDOM] = "random"};
+    const char *by = xfc_lossy_word_of(l, "by");
+    for (uint32_t i = XFC_BY_TRANSFORM; by && i < XFC_COUNT(names); i++)
+        if (!strcmp(by, names[i])) return (xfc_token_way)i;
+    return XFC_BY_MERGE;
+}
+
+/* Outputs of all tokens want a row for each. */
+static void refuse_drops(const xfc_lossy *l, xfc_streams *s) {
+    for (uint32_t i = 0; i < s->n_sites && xfc_token_drops(way_of(l)); i++)
+        if (!s->site[i].why && s->stream[s->site[i].stream].is_output)
+            s->site[i].why = "an output has a row for each token, and those that are dropped have none";
+}
 
 static int64_t most_of(const xfc_streams *s, const xfc_stream_site *site) {
     return (s->stream[site->stream].n - s->stream[site->stream].protect) / 2;
@@ -35,17 +53,19 @@ static void describe(xfc_lossy *l, xfc_lossy_site *to, const xfc_streams *s, con
     const xfc_stream *stream = &s->stream[site->stream];
     to->levels = (uint32_t)most_of(s, site);
     double *saves = xfc_new_array(l->arena, double, to->levels + 1);
+    static const char *const ways[2][2] = {{"token merges", "tokens merge"}, {"token goes", "tokens go"}};
+    const char *const *way = ways[xfc_token_drops(way_of(l))];
     const char **says = xfc_new_array(l->arena, const char *, to->levels + 1);
     for (uint32_t r = 0; r <= to->levels; r++) {
         saves[r] = saved(site, (double)stream->n, r);
-        says[r] = xfc_sprintf(l->arena, r == 1 ? "1 token merges" : "%u tokens merge", (unsigned)r);
+        says[r] = xfc_sprintf(l->arena, "%u %s", (unsigned)r, r == 1 ? way[0] : way[1]);
     }
     to->saves = saves;
     to->says = says;
 }
 
-/* What the words say for each of n blocks: r=13, with inflect=X from r * (1 - X) to r * (1 + X) in even steps; r=16/16/8,
- * and none behind those. */
+/* What the words say for each of n blocks: r=13, with inflect=X from r * (1 - X) to r * (1 + X) in even steps;
+ * r=16/16/8, and none behind those. */
 static xfc_status read_words(xfc_lossy *l, uint32_t n, int64_t usual, int64_t *r) {
     const char *text = xfc_lossy_word_of(l, "r"), *inflect = xfc_lossy_word_of(l, "inflect"), *at = text;
     char *end = NULL;
@@ -71,6 +91,13 @@ static xfc_status read_words(xfc_lossy *l, uint32_t n, int64_t usual, int64_t *r
     return XFC_OK;
 }
 
+static xfc_status check_softness(xfc_lossy *l) {
+    const char *text = xfc_lossy_word_of(l, "softness");
+    if (!text || strtod(text, NULL) >= 1e-3) return XFC_OK;
+    return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
+                    "--lossy=token-merge:softness=%s: give a number that is not below 0.001", text);
+}
+
 /* More than a block can do at its best was asked of it: the words are wrong. */
 static xfc_status ask(xfc_lossy *l, const xfc_streams *s, xfc_lossy_site *to, const xfc_stream_site *site, int64_t r) {
     const xfc_stream *stream = &s->stream[site->stream];
@@ -86,6 +113,8 @@ xfc_status xfc_token_merge_sites(xfc_lossy *l) {
     xfc_streams *s = xfc_streams_find(l);
     int64_t usual = 0, *r = xfc_new_array(l->arena, int64_t, s->n_sites + 1);
     uint32_t n = 0;
+    refuse_drops(l, s);
+    XFC_TRY(check_softness(l));
     for (uint32_t i = 0; i < s->n_sites; i++) n += !s->site[i].why;
     for (uint32_t i = s->n_sites; i-- > 0;)
         if (!s->site[i].why) usual = most_of(s, &s->site[i]) / n; /* about half of the tokens in all */
@@ -113,7 +142,9 @@ typedef struct { /* a stream's tokens behind a site */
 typedef struct {
     xfc_streams *s;
     xfc_ctx *ctx;
-    bool plain;     /* attentions do not weigh keys by their masses */
+    bool plain; /* attentions do not weigh keys by their masses */
+    xfc_token_way way;
+    double softness;
     tokens *behind; /* by site */
 } merger;
 
@@ -189,20 +220,25 @@ static xfc_status weigh_keys(const merger *m, xfc_op *op) {
     return xfc_infer_op(op);
 }
 
-/* A sum or mean over tokens: each counts as often as its mass says. */
+/* A sum or mean over tokens: each counts as often as its mass says; where some were dropped the others stand for all.
+ * */
 static xfc_status weigh_sum(const merger *m, xfc_op *op, const xfc_stream_value *x) {
+    static const int64_t axis = 1;
     xfc_value *v = op->in[0].value;
     xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
-    xfc_value *mass = columns_from(m, &b, tokens_of(m, x).mass, x->first);
-    static const int64_t axis = 1;
-    const xfc_int dim[3] = {v->type.dim[0], v->type.dim[1], constant(m, 1)};
-    mass = reshape(&b, mass, 3, dim);
-    if (!mass) return XFC_ERR_INPUT;
-    xfc_value *sum = xfc_b_binary(&b, XFC_OP_MUL, v, xfc_b_cast(&b, mass, v->type.dtype));
+    tokens t = tokens_of(m, x);
+    double all = (double)(m->s->stream[x->stream].n - x->first), by = op->code == XFC_OP_REDUCE_MEAN ? all : 1;
+    xfc_value *sum = v;
+    if (t.mass) {
+        const xfc_int dim[3] = {v->type.dim[0], v->type.dim[1], constant(m, 1)};
+        xfc_value *mass = reshape(&b, columns_from(m, &b, t.mass, x->first), 3, dim);
+        if (!mass) return XFC_ERR_INPUT;
+        sum = xfc_b_binary(&b, XFC_OP_MUL, v, xfc_b_cast(&b, mass, v->type.dtype));
+    } else {
+        by *= (double)(t.n - x->first) / all;
+    }
     sum = xfc_b_reduce(&b, XFC_OP_REDUCE_SUM, sum, &axis, 1, xfc_op_int(op, XFC_K_KEEPDIMS, 0) != 0);
-    double n = (double)(m->s->stream[x->stream].n - x->first);
-    if (op->code == XFC_OP_REDUCE_MEAN && sum)
-        sum = xfc_b_binary(&b, XFC_OP_DIV, sum, xfc_b_scalar_f(&b, v->type.dtype, n));
+    if (by != 1 && sum) sum = xfc_b_binary(&b, XFC_OP_DIV, sum, xfc_b_scalar_f(&b, v->type.dtype, by));
     if (!sum) return XFC_ERR_INPUT;
     xfc_value_replace(&op->out[0], sum);
     xfc_op_remove(op);
@@ -225,44 +261,52 @@ static xfc_status give_back(const merger *m, xfc_op *ret) {
     return XFC_OK;
 }
 
-/* The keys [b * inner, h, n, d] as [b, inner * h, n, d]. */
-static xfc_value *keys_of(const merger *m, xfc_builder *b, const xfc_stream_site *site) {
-    xfc_value *k = site->attention->in[1].value;
-    xfc_int batch = m->s->stream[site->stream].b, inner;
-    if (!xfc_int_exact(m->ctx, k->type.dim[0], batch, &inner)) return NULL;
-    const xfc_int dim[4] = {batch, xfc_int_mul(m->ctx, inner, k->type.dim[1]), k->type.dim[2], k->type.dim[3]};
-    return xfc_b_reshape(b, k, dim, 4);
+/* Whoever read v reads `with`, but for those that do so by now. */
+typedef struct {
+    xfc_use **use;
+    uint32_t n, cap;
+} readers;
+
+static readers readers_of(const merger *m, const xfc_value *v) {
+    readers r = {0};
+    xfc_foreach_use(use, v) xfc_push(m->s->arena, r.use, r.n, r.cap) = use;
+    return r;
 }
 
-static xfc_value *ones(xfc_builder *b, const xfc_type *x) {
-    return xfc_b_expand(b, xfc_b_scalar_f(b, XFC_F32, 1), x->dim, 2);
+static void redirect(const readers *r, xfc_value *with) {
+    for (uint32_t i = 0; i < r->n; i++)
+        xfc_op_set_in(r->use[i]->user, (uint32_t)(r->use[i] - r->use[i]->user->in), with);
 }
 
-/* r of the tokens that join makes go; whoever read what it makes reads the others. */
-static xfc_status merge(merger *m, const xfc_stream_site *site, uint32_t level, tokens *t) {
+/* r of the tokens that join makes go; whoever reads what it makes reads the others. */
+static xfc_status reduce(merger *m, uint32_t at, uint32_t level, tokens *t) {
+    const xfc_stream_site *site = &m->s->site[at];
     xfc_value *x = &site->join->out[0];
     xfc_builder b = {.graph = site->join->graph, .before = site->join->next, .loc = site->attention->loc};
-    int64_t protect = m->s->stream[site->stream].protect, most = (t->n - protect) / 2, r = level < most ? level : most;
-    if (r <= 0) return XFC_OK;
-    xfc_int goes = constant(m, r), stays = constant(m, t->n - r);
-    const xfc_attr how[2] = {xfc_attr_dims(XFC_K_SIZE, &goes, 1), xfc_attr_int(XFC_K_PROTECT, protect)};
-    const xfc_attr size = xfc_attr_dims(XFC_K_SIZE, &stays, 1);
-    xfc_value *k = keys_of(m, &b, site), *to = k ? xfc_build(&b, XFC_OP_MATCH_TOKENS, &k, 1, how, 2) : NULL;
-    xfc_value *in[3] = {xfc_b_cast(&b, x, XFC_F32), to, t->mass ? t->mass : ones(&b, &x->type)};
-    if (!in[0] || !in[1] || !in[2]) return XFC_ERR_INPUT;
-    xfc_value *fewer = xfc_build(&b, XFC_OP_MERGE_TOKENS, in, 3, &size, 1);
-    if (!fewer) return XFC_ERR_INPUT;
-    xfc_op *merged = fewer->def;
-    fewer = xfc_b_cast(&b, fewer, x->type.dtype);
-    *t = (tokens){.n = t->n - r, .mass = &merged->out[1], .to = t->to ? rows_at(m, &b, to, t->to) : to};
-    t->log_mass = xfc_b_unary(&b, XFC_OP_LOG, t->mass);
-    if (!fewer || !t->to || !t->log_mass) return XFC_ERR_INPUT;
-    xfc_op *reader = in[0] == x ? merged : in[0]->def;
-    for (xfc_use *use = x->uses, *next; use; use = next) {
-        next = use->next;
-        if (use->user != reader) xfc_op_set_in(use->user, (uint32_t)(use - use->user->in), fewer);
+    int64_t protect = m->s->stream[site->stream].protect, most = (t->n - protect) / 2;
+    xfc_token_plan plan = {.way = m->way,
+                           .attention = site->attention,
+                           .n = t->n,
+                           .goes = level < most ? level : most,
+                           .protect = protect,
+                           .softness = m->softness,
+                           .seed = at};
+    xfc_fewer_tokens fewer;
+    readers all = readers_of(m, x);
+    if (plan.goes <= 0) return XFC_OK;
+    xfc_value *wide = xfc_b_cast(&b, x, XFC_F32);
+    if (!wide || !xfc_tokens_reduce(&b, &plan, wide, t->mass, &fewer)) return XFC_ERR_INPUT;
+    xfc_value *narrow = xfc_b_cast(&b, fewer.x, x->type.dtype);
+    t->n -= plan.goes;
+    if (!xfc_token_drops(m->way)) {
+        t->mass = fewer.mass;
+        t->log_mass = xfc_b_unary(&b, XFC_OP_LOG, t->mass);
+        t->to = t->to ? rows_at(m, &b, fewer.to, t->to) : fewer.to;
+        if (!t->log_mass || !t->to) return XFC_ERR_INPUT;
     }
-    xfc_stream_value_add(m->s, fewer, *xfc_stream_value_of(m->s, x));
+    if (!narrow) return XFC_ERR_INPUT;
+    redirect(&all, narrow);
+    xfc_stream_value_add(m->s, narrow, *xfc_stream_value_of(m->s, x));
     return XFC_OK;
 }
 
@@ -275,7 +319,7 @@ static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
         in = op->in[i].value ? xfc_stream_value_of(m->s, op->in[i].value) : NULL;
     if (!in) return XFC_OK;
     tokens t = tokens_of(m, in);
-    bool fewer = t.mass != NULL;
+    bool fewer = t.n != m->s->stream[in->stream].n;
     if (fewer && op->code == XFC_OP_ATTENTION)
         XFC_TRY(weigh_keys(m, op));
     else if (fewer && xfc_stream_is_sum(m->s, op, in))
@@ -283,7 +327,7 @@ static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
     else if (fewer)
         XFC_TRY(resize(m, op, t.n));
     if (!site || !m->s->site[site - 1].reached) return XFC_OK;
-    XFC_TRY(merge(m, &m->s->site[site - 1], level[site - 1], &t));
+    XFC_TRY(reduce(m, (uint32_t)site - 1, level[site - 1], &t));
     m->behind[site - 1] = t;
     return XFC_OK;
 }
@@ -291,9 +335,11 @@ static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
 xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
     xfc_streams *s = l->n_sites ? l->site[0].data : NULL;
     merger m = {.s = s, .ctx = l->graph->ctx};
-    const char *proportional = xfc_lossy_word_of(l, "proportional");
+    const char *proportional = xfc_lossy_word_of(l, "proportional"), *softness = xfc_lossy_word_of(l, "softness");
     if (!s) return XFC_OK;
     m.plain = proportional && !strcmp(proportional, "off");
+    m.way = way_of(l);
+    m.softness = softness ? strtod(softness, NULL) : 0.07;
     m.behind = xfc_new_array(l->arena, tokens, s->n_sites);
     xfc_foreach_op_safe(op, l->graph) XFC_TRY(visit(&m, op, level));
     return XFC_OK;

@@ -286,7 +286,9 @@ static bool reads_protected(const xfc_streams *s, const xfc_op *op, const xfc_st
 static void visit_outputs(xfc_streams *s, const xfc_op *op) {
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_stream_value *x = xfc_stream_value_of(s, op->in[i].value);
-        if (x && !xfc_stream_is_plain(s, op->in[i].value, x))
+        if (!x || x->site < 0) continue;
+        s->stream[x->stream].is_output = true;
+        if (!xfc_stream_is_plain(s, op->in[i].value, x))
             refuse_from(s, x->site, -1, "an output has its tokens elsewhere than in dim 1");
     }
 }

@@ -1,9 +1,9 @@
 /* token_stream.h - the tokens that transformer blocks hand on, and what else reads them.
  *
- * A stream begins with the value [b, n, c] to which an attention over its own tokens is added. From there its tokens are
- * followed op by op (passes/tokens.h); each such addition is a site, behind which there could be fewer of them. What the
- * tokens come to must not care how many there are: ops that keep them apart, other attentions, sums and means over them,
- * reads of those at the front that are protected, outputs. Anything else is why a site cannot be used.
+ * A stream begins with the value [b, n, c] to which an attention over its own tokens is added. From there its tokens
+ * are followed op by op (passes/tokens.h); each such addition is a site, behind which there could be fewer of them.
+ * What the tokens come to must not care how many there are: ops that keep them apart, other attentions, sums and means
+ * over them, reads of those at the front that are protected, outputs. Anything else is why a site cannot be used.
  */
 #ifndef XFC_TOKEN_STREAM_H
 #define XFC_TOKEN_STREAM_H
@@ -14,6 +14,7 @@
 typedef struct {
     xfc_int b;
     int64_t n, protect; /* tokens, and how many at the front are no part of the input: they stand for themselves */
+    bool is_output;     /* all tokens are, behind some site */
 } xfc_stream;
 
 typedef struct { /* where a value has tokens of a stream */

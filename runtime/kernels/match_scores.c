@@ -1,9 +1,9 @@
 /* match_scores.c - where tokens go when the r of them that are nearest to another one merge with it.
  *
- * Operand 0: scores f32 [b, even, odd] of the tokens at even positions with those at odd ones, of which there are as many
- * or one fewer. Numbers: r, and how many tokens at the front are protected: they merge with none. Result: i32 [b, even +
- * odd], where each token goes. The protected ones stay in front; behind them come the even tokens that are left, then
- * the odd ones, each in order.
+ * Operand 0: scores f32 [b, even, odd] of the tokens at even positions with those at odd ones, of which there are as
+ * many or one fewer. Numbers: r, and how many tokens at the front are protected: they merge with none. Result: i32 [b,
+ * even + odd], where each token goes. The protected ones stay in front; behind them come the even tokens that are left,
+ * then the odd ones, each in order.
  *
  * A token's partner is the odd one with its largest score, the first of equals. Those r even tokens merge whose largest
  * scores are the largest; of equal ones the first. NaN counts as less than any number. The r best stand in a heap with

@@ -1,9 +1,9 @@
 /* merge_tokens.c - tokens that go to one place become their mean, weighted by their masses.
  *
- * Operands: x f32 [b, n, width], to i32 [b, n], mass f32 [b, n]. Number: m. Results: y f32 [b, m, width], y[to[i]] the sum
- * of mass[i] * x[i] divided by the sum of mass[i], in the order of i; and the sums of mass, f32 [b, m]. A token alone
- * stays as it is, to the bit. Tokens that go nowhere (to is outside of 0 .. m - 1) are dropped; a place that nothing goes
- * to is 0.
+ * Operands: x f32 [b, n, width], to i32 [b, n], mass f32 [b, n]. Number: m. Results: y f32 [b, m, width], y[to[i]] the
+ * sum of mass[i] * x[i] divided by the sum of mass[i], in the order of i; and the sums of mass, f32 [b, m]. A token
+ * alone stays as it is, to the bit. Tokens that go nowhere (to is outside of 0 .. m - 1) are dropped; a place that
+ * nothing goes to is 0.
  *
  * One walk over the tokens: the first that comes to a place begins its sum, the last divides it. A task is a stretch of
  * columns of one batch element, so workers share even a single one.

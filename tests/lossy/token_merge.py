@@ -56,7 +56,7 @@ def attend(w, a, name, y, mass):
         scores = scores + np.log(mass)[:, None, None, :]
     e = np.exp(scores - scores.max(-1, keepdims=True))
     together = (e / e.sum(-1, keepdims=True) @ v).transpose(0, 2, 1, 3).reshape(n, count, -1)
-    return linear(w, f"{name}.out", together), k.mean(1)
+    return linear(w, f"{name}.out", together), k.mean(1), e / e.sum(-1, keepdims=True)
 
 
 def match(key, r, protect):
@@ -86,7 +86,42 @@ def merge(x, mass, to):
     return hot @ x / total[..., None], total
 
 
-def reference(w, a, images, r, proportional=True):
+def spread(x, mass, key, to, protect):
+    """Those that merge would have go give each that stays a share of themselves, by likeness."""
+    n, count, _ = x.shape
+    fewer, fewer_mass = [], []
+    for i in range(n):
+        groups = [np.flatnonzero(to[i] == place) for place in range(to[i].max() + 1)]
+        order = [group[group % 2 == 1][0] if len(group) > 1 else group[0] for group in groups]  # the odd one stays
+        goes = np.setdiff1d(np.arange(count), order)
+        unit = key[i] / np.linalg.norm(key[i], axis=-1, keepdims=True)
+        scores = unit[goes] @ unit[order].T / 0.07
+        scores[:, :protect] = -np.inf
+        share = np.exp(scores - scores.max(-1, keepdims=True))
+        share = (share / share.sum(-1, keepdims=True)).T * mass[i][goes]
+        total = mass[i][order] + share.sum(-1)
+        fewer.append((x[i][order] * mass[i][order, None] + share @ x[i][goes]) / total[:, None])
+        fewer_mass.append(total)
+    return np.stack(fewer), np.stack(fewer_mass)
+
+
+def lots(count, protect, r, seed):
+    h = (np.arange(count, dtype=np.uint64) * 2654435761 + seed * 40503) % 2**32
+    h = (h ^ h >> np.uint64(15)) * 2246822519 % 2**32
+    return protect + np.argsort(h[protect:])[:r]
+
+
+def drop(x, weights, r, protect, by, seed):
+    n, count, _ = x.shape
+    stays = []
+    for i in range(n):
+        worth = weights[i][:, :1 if protect else None].mean((0, 1))
+        goes = protect + np.argsort(worth[protect:], kind="stable")[:r] if by == "attention" else lots(count, protect, r, seed)
+        stays.append(np.setdiff1d(np.arange(count), goes))
+    return np.take_along_axis(x, np.stack(stays)[..., None], 1)
+
+
+def reference(w, a, images, r, proportional=True, by="merge"):
     """Logits or tokens, and where each token of the beginning went."""
     x = begin(w, a, images)
     n, count, _ = x.shape
@@ -94,14 +129,19 @@ def reference(w, a, images, r, proportional=True):
     for i in range(a.layers):
         name = f"layer.{i}"
         scale = (lambda part: w[f"{name}.{part}.scale"]) if a.scales else (lambda part: 1)
-        branch, key = attend(w, a, f"{name}.attention", norm(w, f"{name}.norm1", x), mass if proportional else None)
+        branch, key, weights = attend(w, a, f"{name}.attention", norm(w, f"{name}.norm1", x), mass if proportional else None)
         x = x + branch * scale("attention")
-        to = np.stack([match(k, r[i], a.special) for k in key])
-        x, mass = merge(x, mass, to)
-        at = np.take_along_axis(to, at, 1)
+        goes = min(r[i], (x.shape[1] - a.special) // 2)
+        if by in ("attention", "random"):
+            x = drop(x, weights, goes, a.special, by, i)
+            mass = np.ones(x.shape[:2])
+        else:
+            to = np.stack([match(k, goes, a.special) for k in key])
+            x, mass = (merge(x, mass, to) if by == "merge" or not goes else spread(x, mass, key, to, a.special))
+            at = np.take_along_axis(to, at, 1)
         y = linear(w, f"{name}.inner", norm(w, f"{name}.norm2", x))
         x = x + linear(w, f"{name}.mlp", y * 0.5 * (1 + erf(y / math.sqrt(2)))) * scale("mlp")
-    assert np.allclose(mass.sum(1), count) and (mass[:, :a.special] == 1).all()
+    assert (by in ("attention", "random") or np.allclose(mass.sum(1), count)) and (mass[:, :a.special] == 1).all()
     x = norm(w, "norm", x)
     if a.head == "tokens":
         return np.take_along_axis(x, at[..., None], 1), at
@@ -152,11 +192,12 @@ def check_results(case, word, r):
     images = case.images(INPUTS)
     session = case.compiled(f"--lossy=token-merge:{word}")
     got = result(session, images)
-    want, at = reference(case.weights, case.options, images.astype(np.float64), r, "proportional=off" not in word)
+    want, at = reference(case.weights, case.options, images.astype(np.float64), r, "proportional=off" not in word,
+                         word.partition("by=")[2] or "merge")
     worst = np.abs(got - want).max() / np.abs(want).max()
     print(f"{case.options.head}, {case.options.special} special, {word}: {worst:.1e} of the largest value")
     assert got.shape == want.shape and worst < 1e-4, worst
-    assert case.options.head != "tokens" or same_groups(got, at), "other tokens were merged than the reference merges"
+    assert case.options.head != "tokens" or "by=" in word or same_groups(got, at), "other tokens were merged than the reference merges"
     few = result(session, images[:3])
     assert (few == got[:3]).all(), "bits depend on the batch"
 
@@ -210,7 +251,10 @@ def main():
              ({"head": "mean"}, "r=4,inflect=0.5", [2, 3, 4, 6]), ({"head": "mean-all", "special": 0}, "r=6", [6] * 4),
              ({"head": "tokens"}, "r=4", [4] * 4), ({"head": "tokens", "special": 5}, "r=3", [3] * 4),
              ({"head": "tokens", "special": 0}, "r=12", [12] * 4),
-             ({"head": "token"}, "r=4,proportional=off", [4] * 4)]
+             ({"head": "token"}, "r=4,proportional=off", [4] * 4),
+             ({"head": "mean"}, "r=4,by=transform", [4] * 4), ({"head": "tokens", "special": 2}, "r=5,by=transform", [5] * 4),
+             ({"head": "token"}, "r=4,by=attention", [4] * 4), ({"head": "mean-all", "special": 0}, "r=4,by=attention", [4] * 4),
+             ({"head": "mean"}, "r=5,by=random", [5] * 4)]
     for more, word, r in kinds:
         with tempfile.TemporaryDirectory() as folder:
             case = Case(Path(folder), tools, **more)
