@@ -96,12 +96,42 @@ xfc_status xf_budgets_check(const xf_budgets *budgets, const xfc_graph *g) {
                     budgets->item[0].text);
 }
 
+static double rows_of(const xf_kept *exact, uint32_t output, uint32_t n) {
+    double rows = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_tensor *t = exact->of[i][output];
+        int64_t last = t->rank ? t->dim[t->rank - 1] : 1;
+        rows += last ? (double)(t->count / last) : 0;
+    }
+    return rows;
+}
+
+xfc_status xf_budgets_enough(const xf_budgets *budgets, const xfc_graph *g, const xf_kept *exact, uint32_t n) {
+    for (uint32_t i = 0; i < budgets->n; i++) {
+        const xf_budget *b = &budgets->item[i];
+        for (uint32_t k = 0; b->metric == XF_TOP1 && b->limit > 0 && k < exact->n_out; k++) {
+            bool meant =
+                b->output ? !strcmp(b->output, exact->name[k]) : xfc_dtype_is_float(g->last->in[k].value->type.dtype);
+            double rows = rows_of(exact, k, n);
+            if (!meant || xf_least_top1(rows) <= b->limit) continue;
+            return xfc_fail(g->ctx, XFC_ERR_INPUT, (xfc_loc){.file = g->source},
+                            "--max-error=%s: half of the samples give %.0f rows of output '%s', which cannot show so "
+                            "little; %.0f can: give more samples, or allow %.3g",
+                            b->text, rows, exact->name[k], ceil(100 / b->limit - 1), ceil(xf_least_top1(rows)));
+        }
+    }
+    return XFC_OK;
+}
+
 /* --- used --- */
 
 static double share(double error, double allowed) { return error <= 0 ? 0 : allowed > 0 ? error / allowed : HUGE_VAL; }
 
+/* Nothing at all, as rel:0, is demanded of the samples only. */
+static bool is_exact(const xf_budget *b) { return b->limit == (b->metric == XF_COS ? 1 : 0); }
+
 static double used_of(const xf_budget *b, const xf_distance *d, double margin) {
-    double measured = xf_metric_of(d, b->metric, margin);
+    double measured = xf_metric_of(d, b->metric, is_exact(b) ? 0 : margin);
     return b->metric == XF_COS ? share(1 - measured, 1 - b->limit) : share(measured, b->limit);
 }
 

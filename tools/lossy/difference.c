@@ -129,11 +129,14 @@ static double standard_error(const xf_ratio *r, double ratio) {
     return r->n > 1 && left > 0 ? sqrt(r->n / (r->n - 1) * left) / r->b : 0;
 }
 
-/* The largest of many more samples is likely further out, by about as much as the largest of each sample varies. */
+/* The largest of many more samples is likely further out: by about as much as the largest of each sample varies for
+ * every e times as many, if large ones become rare as fast as they usually do. */
 static double largest(const xf_distance *d, double margin) {
     const xf_ratio *r = &d->ratio[XF_ABS];
-    return d->most + margin * sqrt(r->n) * standard_error(r, r->a / r->b);
+    return d->most + 2 * margin * sqrt(r->n) * standard_error(r, r->a / r->b);
 }
+
+double xf_least_top1(double rows) { return 100 / (rows + 1); }
 
 double xf_metric_of(const xf_distance *d, xf_metric m, double margin) {
     const xf_ratio *r = &d->ratio[m];
@@ -142,6 +145,7 @@ double xf_metric_of(const xf_distance *d, xf_metric m, double margin) {
     if (m == XF_ABS) return largest(d, margin);
     double ratio = r->a <= 0 ? 0 : r->b > 0 ? r->a / r->b : HUGE_VAL;
     if (isfinite(ratio) && r->b > 0) ratio += margin * standard_error(r, ratio);
+    if (m == XF_TOP1) ratio = fmax(ratio, margin * xf_least_top1(r->b)); /* none so far, but one more row might */
     return m == XF_COS ? 1 - ratio : m == XF_REL ? sqrt(ratio) : ratio;
 }
 

@@ -77,6 +77,7 @@ typedef struct {
 } xf_distance;
 /* What holds nothing comparable is as far as can be. margin: so many standard errors are added. */
 double xf_metric_of(const xf_distance *, xf_metric, double margin);
+double xf_least_top1(double rows); /* what so many rows can show at best, with a margin of 1 */
 void xf_distance_text(xfc_buf *, const char *output, const xf_distance *, bool kl); /* all of them, for people */
 typedef struct {
     const xf_kept *exact;
@@ -119,6 +120,8 @@ typedef struct xf_budgets {
 /* False: a message is on stderr, exit code 2. */
 bool xf_budgets_read(const char *tool, xfc_ctx *, const xf_cli_list *given, xf_budgets *);
 xfc_status xf_budgets_check(const xf_budgets *, const xfc_graph *); /* do the outputs exist, and are they floats? */
+/* Can the first n samples that exact is of show what is demanded? */
+xfc_status xf_budgets_enough(const xf_budgets *, const xfc_graph *, const xf_kept *exact, uint32_t n);
 /* How much of the budget is used: 1: just all of it. Of outputs and, if there is a command, of its number. margin: in
  * standard errors, for who will meet other samples. */
 double xf_budgets_used(const xf_budgets *, const xf_distance *output, const char *const *name, uint32_t n_out,

@@ -17,7 +17,7 @@
 
 enum { MAX_PROBES = 24, PROBE_SAMPLES = 8, STEPS = 16, FINE = 64, FILLS = 6, NAMED = 4 };
 
-/* Standard errors on top of what is measured: other samples will be met. */
+/* Standard errors on top of what is measured: other samples will be met. Probes decide about an order only. */
 static const double sure = 1;
 
 typedef struct {
@@ -86,7 +86,7 @@ static xfc_status measure(const searching *x, xf_trial *t, xfc_graph *g, const c
     if (s->samples) XFC_TRY(measure_outputs(x, t, so));
     if (s->budgets->eval) XFC_TRY(xf_eval(s->budgets, g->ctx, so, &t->metric));
     t->used = xf_budgets_used(s->budgets, t->output, s->exact ? s->exact->name : NULL, s->exact ? s->exact->n_out : 0,
-                              t->metric, s->exact_metric, sure);
+                              t->metric, s->exact_metric, t->what == XF_PROBE ? 0 : sure);
     return XFC_OK;
 }
 

@@ -147,6 +147,9 @@ static xfc_status find_levels(trade *x, xfc_graph *g) {
                      .apply = apply,
                      .user = x,
                      .show = !x->t->quiet && !x->t->json && isatty(STDERR_FILENO)};
+    xf_kept judging = x->kept;
+    judging.of += x->samples.fit.n;
+    if (x->t->calib) XFC_TRY(xf_budgets_enough(s->budgets, g, &judging, x->samples.judge.n));
     for (uint32_t r = 0; r < s->lossy->n; r++) {
         uint32_t before = s->n_sites;
         XFC_TRY(list_sites(x, g, r));

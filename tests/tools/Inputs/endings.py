@@ -33,7 +33,7 @@ def alive(pid):
         return False
 
 
-def compile_with(text, ignored=(), most=None, options=("-q",)):
+def compile_with(text, ignored=(), most=None, options=("-q",), of=model):
     def prepare():  # whoever runs this test may ignore signals
         for name in ("TERM", "INT", "HUP", "QUIT", "ALRM", "CHLD"):
             signal.signal(getattr(signal, "SIG" + name), signal.SIG_IGN if name in ignored else signal.SIG_DFL)
@@ -45,7 +45,7 @@ def compile_with(text, ignored=(), most=None, options=("-q",)):
     os.chmod(linker, 0o755)
     if os.path.exists(started):
         os.unlink(started)
-    command = [xfc, model, *options, "-march=x86-64-v2", "-o", os.path.join(out, "m.so"), "--linker=" + linker]
+    command = [xfc, of, *options, "-march=x86-64-v2", "-o", os.path.join(out, "m.so"), "--linker=" + linker]
     sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"  # it would end in a way of its own
     environment = {**os.environ, "TMPDIR": temporary, "ASAN_OPTIONS": sanitizer}
     return subprocess.Popen(
@@ -75,22 +75,28 @@ for name, code, message in (
     ("ALRM", -signal.SIGALRM, ""),
 ):
     check(f"the worker, {name}", compile_with(f"{litter}kill -{name} $PPID; sleep 60; echo late > late"), code, message)
+waiting = f"sleep 60 & echo $! > '{started}.new'; mv '{started}.new' '{started}'; wait"
 measured = ("--compute=bf16",)  # then a child of the worker links, too, and is the first to
 for name, options in [(n, ("-q",)) for n in ("TERM", "INT", "HUP", "QUIT", "KILL", "ALRM")] + [
     (n, measured) for n in ("TERM", "INT", "KILL")
-]:
-    process = compile_with(
-        f"{litter}sleep 60 & echo $! > '{started}.new'; mv '{started}.new' '{started}'; wait", options=options
-    )
+] + [(n, None) for n in ("TERM", "INT", "KILL")]:
+    if options:
+        process = compile_with(litter + waiting, options=options)
+    else:  # in the middle of a search: a command judges
+        process = compile_with(
+            'exec cc "$@"',
+            options=("--lossy=skip", "--eval=" + waiting + "; : {so}", "--max-error=metric:1"),
+            of=os.path.join(os.path.dirname(model), "residual.xf"),
+        )
     if not waits_for(lambda: os.path.exists(started)):
-        wrong.append(f"{name}: the linker was not started")
+        wrong.append(f"{name}: the linker, or the command, was not started")
     number = getattr(signal, "SIG" + name)
     process.send_signal(number)
     check(f"xfc, {name}", process, -number)
     with open(started, encoding="utf-8") as f:
         sleeper = int(f.read())
     if not waits_for(lambda: not alive(sleeper)):
-        wrong.append(f"{name}: what the linker started still runs")
+        wrong.append(f"{name}: what it started still runs")
         os.kill(sleeper, signal.SIGKILL)
 check("a limit on the size of files", compile_with('exec cc "$@"', most=20000), 4, "File too large")
 check("a parent that ignores SIGCHLD", compile_with("exit 1", ignored=["CHLD"]), 1, "it said nothing")
