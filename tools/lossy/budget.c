@@ -19,7 +19,7 @@ static bool find_metric(const char *name, size_t n, xf_metric *out) {
     return n == 6 && !memcmp(name, "metric", n);
 }
 
-static bool read_one(const char *tool, xfc_ctx *ctx, const char *text, xf_budget *b) {
+static bool read_one(const char *tool, const char *text, xf_budget *b) {
     const char *colon = strchr(text, ':'), *at = colon ? strchr(colon, '@') : NULL;
     char *end = NULL;
     *b = (xf_budget){.output = at ? at + 1 : NULL, .text = text};
@@ -45,7 +45,6 @@ static bool read_one(const char *tool, xfc_ctx *ctx, const char *text, xf_budget
                             at[1] ? "the number of a command is of no output"
                                   : "the name of an output is needed behind @"),
                false;
-    (void)ctx;
     return true;
 }
 
@@ -53,7 +52,7 @@ bool xf_budgets_read(const char *tool, xfc_ctx *ctx, const xf_cli_list *given, x
     bool metric = false;
     for (uint32_t i = 0; i < given->n; i++) {
         xf_budget b;
-        if (!read_one(tool, ctx, given->item[i], &b)) return false;
+        if (!read_one(tool, given->item[i], &b)) return false;
         metric |= b.metric == XF_N_METRICS;
         out->kl |= b.metric == XF_KL;
         xfc_push(ctx->arena, out->item, out->n, out->cap) = b;
