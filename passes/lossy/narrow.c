@@ -349,6 +349,7 @@ static xfc_value *make(xfc_narrow *n, xfc_value *v, uint32_t dim, xfc_part part)
     xfc_narrow_visit *visit = (xfc_narrow_visit *)(uintptr_t)xfc_map_get(&n->visits, key_of(n, v, dim, part));
     xfc_op *op = v->def;
     const xfc_tensor *t;
+    xfc_assert(visit);
     if (visit->made) return visit->made;
     xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
     if (xfc_value_is_const(v, &t)) return visit->made = xfc_b_const(&b, xfc_tensor_part(op->graph->ctx, t, dim, part));

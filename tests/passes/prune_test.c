@@ -15,7 +15,7 @@
 
 #include <math.h>
 
-enum { ROUNDS = 60, COUNT_X = 80 };
+enum { ROUNDS = 30, COUNT_X = 80 };
 
 #define C(name, dims, seed) "%" name " = const : f32[" dims "] = random " seed " "
 #define HEADS(from, to)                                                                                                \
@@ -88,6 +88,10 @@ static bool make(network *n, xfc_ctx *ctx, xfc_arena *arena, xfc_oracle *oracle)
     return CHECK(n->graph != NULL) && CHECK(xfc_lossy_sites(n->graph, &n->request, oracle, arena, &n->l) == XFC_OK);
 }
 
+static void finish(network *n) {
+    if (n->graph) xfc_graph_free(n->graph);
+}
+
 static void check_sites(const network *n) {
     xfc_buf names = {.arena = n->arena};
     for (uint32_t i = 0; i < n->l.n_sites; i++) {
@@ -154,7 +158,7 @@ static void compare(network *pruned, network *zeroed, float *x) {
 static void check_round(uint64_t *seed, int64_t of) {
     xfc_ctx *ctx = xfc_ctx_new();
     xfc_arena *arena = xfc_arena_new();
-    network pruned, zeroed;
+    network pruned = {0}, zeroed = {0};
     if (make(&pruned, ctx, arena, NULL) && make(&zeroed, ctx, arena, NULL)) {
         uint32_t *level = xfc_new_array(arena, uint32_t, pruned.l.n_sites);
         double saves = 0;
@@ -172,8 +176,8 @@ static void check_round(uint64_t *seed, int64_t of) {
         add_zeros(&zeroed, level);
         compare(&pruned, &zeroed, x);
     }
-    xfc_graph_free(pruned.graph);
-    xfc_graph_free(zeroed.graph);
+    finish(&pruned);
+    finish(&zeroed);
     xfc_arena_free(arena);
     xfc_ctx_free(ctx);
 }
@@ -232,7 +236,7 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
     const xfc_tensor *in = xfc_tensor_copy(ctx, XFC_F32, 3, (int64_t[]){2, 5, 8}, x, NULL), *const *sample = &in;
     xfc_samples samples = {.n = 1, .n_in = 1, .in = &sample};
     xfc_oracle oracle = {.fit = &samples, .judge = &samples, .run = interpret};
-    network pruned, whole;
+    network pruned = {0}, whole = {0};
     if (make(&pruned, ctx, arena, &oracle) && make(&whole, ctx, arena, &oracle)) {
         uint32_t *levels = xfc_new_array(arena, uint32_t, pruned.l.n_sites);
         levels[site] = level;
@@ -241,8 +245,8 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
         add_means(&whole, site, level);
         compare(&pruned, &whole, x);
     }
-    xfc_graph_free(pruned.graph);
-    xfc_graph_free(whole.graph);
+    finish(&pruned);
+    finish(&whole);
     xfc_arena_free(arena);
     xfc_ctx_free(ctx);
 }
@@ -250,7 +254,7 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
 static void check_nothing_gone(void) {
     xfc_ctx *ctx = xfc_ctx_new();
     xfc_arena *arena = xfc_arena_new();
-    network n;
+    network n = {0};
     xfc_buf before = {.arena = arena}, after = {.arena = arena};
     if (make(&n, ctx, arena, NULL)) {
         xfc_print_graph(&before, n.graph, &(xfc_print_opts){.data_inline = true});
@@ -258,7 +262,7 @@ static void check_nothing_gone(void) {
         xfc_print_graph(&after, n.graph, &(xfc_print_opts){.data_inline = true});
         CHECK_STR(before.text, after.text);
     }
-    xfc_graph_free(n.graph);
+    finish(&n);
     xfc_arena_free(arena);
     xfc_ctx_free(ctx);
 }
@@ -269,6 +273,7 @@ int main(void) {
     check_nothing_gone();
     for (int i = 0; i < ROUNDS; i++) check_round(&seed, i % 6); /* from all blocks to one in six */
     for (uint32_t site = 0; site < XFC_COUNT(levels); site++)
-        for (uint32_t level = 1; level <= levels[site]; level++) check_means(&seed, site, level);
+        for (uint32_t level = 1; level <= levels[site]; level += levels[site] > 4 ? 7 : 1)
+            check_means(&seed, site, level);
     return test_end();
 }
