@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { POWER_ROUNDS = 6, STRIPE = 32, TRIAL_ROUNDS = 5, MAX_KICKS = 4, FEW = 4 };
+enum { POWER_ROUNDS = 6, START_ROUNDS = 2, STRIPE = 32, TRIAL_ROUNDS = 5, MAX_KICKS = 4, FEW = 4 };
 static const double RIDGE = 1e-2, FIT_RIDGE = 1e-7, NOISE = 0.05, GAIN = 1e-3, SAME = 0.98;
 
 typedef struct { /* one block: y = its part of w, columns as rows */
@@ -41,11 +41,11 @@ static double noise(uint64_t *seed) { /* about normal, of variance 1 */
 /* --- the singular value decomposition --- */
 
 /* The n leading left singular vectors, by orthogonal iteration: rows of q. */
-static void leading(block *b, float *q, int64_t n) {
+static void leading(block *b, float *q, int64_t n, int rounds) {
     float *z = xfc_new_array(b->arena, float, (size_t)(n * b->columns) + 1);
     for (int64_t i = 0; i < n * b->length; i++) q[i] = (float)noise(&b->seed);
     xfc_la_orthonormal(q, n, b->length);
-    for (int round = 0; round < POWER_ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         xfc_la_product(q, b->w, z, n, b->length, b->columns);
         xfc_la_product(z, b->y, q, n, b->columns, b->length);
         xfc_la_orthonormal(q, n, b->length);
@@ -137,7 +137,7 @@ static double total(const double *x, int64_t n) {
 
 /* Two starts: the leading singular vectors with a little noise, and columns as they are. */
 static void start(block *b, xfc_code *code, bool vectors) {
-    if (vectors) leading(b, b->atoms, b->n);
+    if (vectors) leading(b, b->atoms, b->n, START_ROUNDS);
     for (int64_t k = 0; k < b->n; k++) {
         float *atom = b->atoms + k * b->length;
         int64_t j = (int64_t)(next(&b->seed) % (uint64_t)b->columns);
@@ -223,7 +223,7 @@ static void scatter(const xfc_code *code, float *sparse, int64_t n_columns) {
 
 /* The best of rank n: atoms are singular vectors, s = atoms w is full. */
 static double truncate_rank(block *b, float *sparse) {
-    leading(b, b->atoms, b->n);
+    leading(b, b->atoms, b->n, POWER_ROUNDS);
     xfc_la_product(b->atoms, b->w, sparse, b->n, b->length, b->columns);
     return xfc_la_dot(b->w, b->w, b->length * b->columns) - xfc_la_dot(sparse, sparse, b->n * b->columns);
 }

@@ -73,6 +73,18 @@ WIDE void xfc_la_add(float *y, float factor, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] += factor * x[i];
 }
 
+/* Four at a time: an element is loaded and stored once for them. */
+WIDE void xfc_la_add_rows(float *y, const float *factor, const float *x, int64_t rows, int64_t apart, int64_t n) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const float f0 = factor[r], f1 = factor[r + 1], f2 = factor[r + 2], f3 = factor[r + 3], *x0 = x + r * apart,
+                    *x1 = x0 + apart, *x2 = x1 + apart, *x3 = x2 + apart;
+        for (int64_t i = 0; i < n; i++) y[i] = (((y[i] + f0 * x0[i]) + f1 * x1[i]) + f2 * x2[i]) + f3 * x3[i];
+    }
+    for (; r < rows; r++)
+        for (int64_t i = 0; i < n; i++) y[i] += factor[r] * x[r * apart + i];
+}
+
 static void scale(float *x, double factor, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] = (float)((double)x[i] * factor);
 }

@@ -12,6 +12,8 @@ void xfc_la_product(const float *a, const float *b, float *c, int64_t rows, int6
 float *xfc_la_transposed(xfc_arena *, const float *a, int64_t rows, int64_t columns);
 double xfc_la_dot(const float *a, const float *b, int64_t n);
 void xfc_la_add(float *y, float factor, const float *x, int64_t n); /* y += factor x */
+/* The same with each of many rows x, `apart` elements from one to the next, in order. */
+void xfc_la_add_rows(float *y, const float *factor, const float *x, int64_t rows, int64_t apart, int64_t n);
 /* Rows become orthonormal, in order; one that depends on those before it becomes 0. */
 void xfc_la_orthonormal(float *a, int64_t rows, int64_t columns);
 /* a (symmetric, n x n) becomes l, lower, with a + ridge * mean diagonal = l l^T. */

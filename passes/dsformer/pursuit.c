@@ -22,8 +22,8 @@ typedef struct {
     int64_t each; /* floats of scratch that a task takes */
 } pursuit;
 
-typedef struct {          /* of one column */
-    float *c, *q, *l, *z; /* c [n], q [entries, n], l [entries, entries], z [entries] */
+typedef struct {                 /* of one column */
+    float *c, *q, *l, *z, *part; /* c [n], q [entries, n], l [entries, entries], z and part [entries] */
     uint8_t *taken;
 } column;
 
@@ -46,8 +46,9 @@ static bool direction(const pursuit *p, column *x, int64_t t, int64_t j) {
     for (int64_t u = 0; u < t; u++) {
         float part = x->q[u * p->n + j];
         x->l[t * p->out->entries + u] = part;
-        xfc_la_add(q, -part, x->q + u * p->n, p->n);
+        x->part[u] = -part;
     }
+    xfc_la_add_rows(q, x->part, x->q, t, p->n, p->n);
     float square = q[j];
     if (!(square > LEAST)) return false;
     float norm = sqrtf(square);
@@ -92,7 +93,8 @@ static void pursue_some(void *arg, int64_t task) {
     float *at = xfc_new_array(arena, float, (size_t)p->each);
     int64_t s = p->out->entries;
     column x = {.c = at, .q = at + p->n, .l = at + p->n * (s + 1), .z = at + p->n * (s + 1) + s * s};
-    x.taken = (uint8_t *)(x.z + s);
+    x.part = x.z + s;
+    x.taken = (uint8_t *)(x.part + s);
     for (int64_t j = task * CHUNK; j < (task + 1) * CHUNK && j < p->out->columns; j++) pursue_one(p, &x, j);
     xfc_arena_free(arena);
 }
@@ -111,7 +113,7 @@ void xfc_pursue(const float *y, const float *atoms, int64_t n, int64_t length, x
     xfc_la_product(atoms, d, g, n, length, n);
     xfc_la_product(y, d, c0, out->columns, length, n);
     pursuit p = {
-        .y = y, .g = g, .c0 = c0, .n = n, .length = length, .out = out, .each = n * (s + 2) + s * (s + 1) + 16};
+        .y = y, .g = g, .c0 = c0, .n = n, .length = length, .out = out, .each = n * (s + 2) + s * (s + 2) + 16};
     xfc_parallel((out->columns + CHUNK - 1) / CHUNK, pursue_some, &p);
     xfc_arena_free(arena);
 }

@@ -18,7 +18,7 @@
 #include <string.h>
 
 static const double RATIOS[] = {1, 1.5, 2, 2.8, 3.57};
-enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 12, TRIAL = 2, SLOWER = 2 };
+enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 6, LARGE_ROUNDS = 4, TRIAL = 1, SLOWER = 2, LARGE = 1 << 20 };
 
 static bool divides(int64_t rows, int64_t blocks) { return rows % blocks == 0; }
 
@@ -41,14 +41,15 @@ static bool is_fit(const xfc_factor_task *t, xfc_factor_shape s) {
     if (work(t, s) + slow >= (double)t->rows * (double)t->columns) return false;
     const xfc_sparse_shape sparse = {s.blocks * s.atoms, t->columns, s.blocks * s.entries * t->columns,
                                      s.blocks * s.entries};
-    return full ? s.blocks == 1 : xfc_sparse_pays(&sparse);
+    return full || xfc_sparse_pays(&sparse);
 }
 
 /* Shapes worth a trial, so many bytes at most. */
 static uint32_t shapes(const xfc_factor_task *t, int64_t bytes, xfc_factor_shape *out) {
     const int64_t cut = blocks_of(t->rows);
+    const int64_t most = t->rows * t->columns > LARGE ? 2 : 4; /* what is large takes its time */
     uint32_t n = 0;
-    for (int64_t per = 1; per <= 4; per++) {
+    for (int64_t per = 1; per <= most; per++) {
         for (int64_t blocks = 1; blocks <= cut; blocks += cut > 1 ? cut - 1 : 1) {
             if (t->gram && blocks != cut) continue;
             out[n] = xfc_factor_fit(t, blocks, per, bytes);
@@ -167,23 +168,26 @@ static memory *memory_of(xfc_lossy *l) {
     return l->request->memory;
 }
 
-/* The best of all shapes: each is tried for a few rounds, the best of them is fitted, and must then be better than what
- * the singular value decomposition gives. */
+/* The best of all shapes: where there are several, each is tried for a round; the best of them is fitted, and must then be
+ * better than what the singular value decomposition gives. */
 static xfc_factor_pair fit(xfc_arena *arena, const xfc_factor_task *t, int64_t bytes) {
     xfc_arena *trial = xfc_arena_new();
     xfc_factor_shape s[16], best = {0};
     xfc_factor_pair full = {.error = 2};
-    uint32_t n = shapes(t, bytes, s);
+    uint32_t n = shapes(t, bytes, s), n_sparse = 0;
     double least = 2;
+    for (uint32_t i = 0; i < n; i++) n_sparse += s[i].entries < s[i].atoms;
     for (uint32_t i = 0; i < n; i++) {
         bool is_full = s[i].entries == s[i].atoms;
-        xfc_factor_pair f = xfc_factorise(is_full ? arena : trial, t, s[i], TRIAL);
-        if (is_full) full = f;
+        xfc_factor_pair f = {.error = 0};
+        if (is_full || n_sparse > 1) f = xfc_factorise(is_full ? arena : trial, t, s[i], TRIAL);
+        if (is_full && f.error < full.error) full = f;
         if (!is_full && f.error < least) least = f.error, best = s[i];
     }
     xfc_arena_free(trial);
     if (best.atoms == 0) return full;
-    xfc_factor_pair f = xfc_factorise(arena, t, best, ROUNDS);
+    const int rounds = t->rows * t->columns > LARGE ? LARGE_ROUNDS : ROUNDS;
+    xfc_factor_pair f = xfc_factorise(arena, t, best, rounds);
     return f.error < full.error ? f : full;
 }
 
