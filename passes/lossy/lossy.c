@@ -143,7 +143,8 @@ static uint32_t level_of(const xfc_lossy *l, const xfc_lossy_site *s) {
     return 0;
 }
 
-static void tell(const xfc_lossy *l, const xfc_lossy_site *s, uint32_t level) {
+static void tell(const xfc_lossy *l, const xfc_lossy_site *s) {
+    const uint32_t level = s->done;
     const char *kind = xfc_lossy_kinds[l->request->kind].name;
     if (s->why)
         xfc_graph_note(l->graph, kind, s->loc, "%s is left alone: %s", s->what, s->why);
@@ -156,7 +157,7 @@ static void tell(const xfc_lossy *l, const xfc_lossy_site *s, uint32_t level) {
 }
 
 /* The graph goes, and the arena of the pass: what the request keeps is copied. */
-static void keep_done(const xfc_lossy *l, const uint32_t *level) {
+static void keep_done(const xfc_lossy *l) {
     xfc_arena *a = l->graph->ctx->arena;
     xfc_lossy_site *done = xfc_dup_array(a, xfc_lossy_site, l->site, l->n_sites);
     for (uint32_t i = 0; i < l->n_sites; i++) {
@@ -172,7 +173,6 @@ static void keep_done(const xfc_lossy *l, const uint32_t *level) {
         s->saves = xfc_dup_array(a, double, s->saves, s->levels + 1);
     }
     l->request->done = done;
-    l->request->done_level = xfc_dup_array(a, uint32_t, level, l->n_sites);
     l->request->n_done = l->n_sites;
 }
 
@@ -181,14 +181,15 @@ static xfc_status run(xfc_pass *p, xfc_lossy_request *r, bool *changed) {
     XFC_TRY(xfc_lossy_sites(p->graph, r, p->opts->lossy->oracle, p->scratch, &l));
     uint32_t *level = xfc_new_array(p->scratch, uint32_t, l.n_sites), possible = 0;
     for (uint32_t i = 0; i < l.n_sites; i++) {
-        level[i] = level_of(&l, &l.site[i]);
+        l.site[i].done = level[i] = level_of(&l, &l.site[i]);
         possible += !l.site[i].why;
         *changed |= level[i] > 0;
-        tell(&l, &l.site[i], level[i]);
     }
     if (!possible && !r->site) return nothing(&l);
-    keep_done(&l, level);
-    return *changed ? xfc_lossy_kinds[r->kind].apply(&l, level) : XFC_OK;
+    if (*changed) XFC_TRY(xfc_lossy_kinds[r->kind].apply(&l, level));
+    for (uint32_t i = 0; i < l.n_sites; i++) tell(&l, &l.site[i]);
+    keep_done(&l);
+    return XFC_OK;
 }
 
 /* Bodies of branches and loops are left as they are. */

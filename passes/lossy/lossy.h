@@ -31,6 +31,7 @@ typedef struct {
     uint32_t asked;          /* the one that the words mean, or that is usual */
     const double *saves;     /* by level, levels + 1 of them: multiplications of a run, rising from 0 */
     const char *const *says; /* by level, for people; NULL: its number says enough */
+    uint32_t done;           /* what was done: the level applied, or less if the kind says so when it applies it */
     void *data;              /* the kind's own, as long as the graph */
 } xfc_lossy_site;
 
@@ -46,10 +47,8 @@ typedef struct {
     const char *const *site; /* NULL: levels are those asked for; else names of sites, and the level of each; */
     const uint32_t *level;   /* sites that are not named are left as they are */
     uint32_t n_levels;
-    void *memory; /* the kind's own, of the context's arena: what it fitted once and needs again */
-    /* What was done, set when the pass has run: all sites, and the level of each. */
-    const xfc_lossy_site *done;
-    const uint32_t *done_level;
+    void *memory;               /* the kind's own, of the context's arena: what it fitted once and needs again */
+    const xfc_lossy_site *done; /* all sites, set when the pass has run */
     uint32_t n_done;
 } xfc_lossy_request;
 typedef struct xfc_lossy_opts {

@@ -146,6 +146,7 @@ typedef struct {
     xfc_token_way way;
     double softness;
     tokens *behind; /* by site */
+    uint32_t *goes; /* by site: tokens that went */
 } merger;
 
 static tokens tokens_of(const merger *m, const xfc_stream_value *x) {
@@ -327,7 +328,9 @@ static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
     else if (fewer)
         XFC_TRY(resize(m, op, t.n));
     if (!site || !m->s->site[site - 1].reached) return XFC_OK;
+    int64_t n = t.n;
     XFC_TRY(reduce(m, (uint32_t)site - 1, level[site - 1], &t));
+    m->goes[site - 1] = (uint32_t)(n - t.n);
     m->behind[site - 1] = t;
     return XFC_OK;
 }
@@ -341,6 +344,8 @@ xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
     m.way = way_of(l);
     m.softness = softness ? strtod(softness, NULL) : 0.07;
     m.behind = xfc_new_array(l->arena, tokens, s->n_sites);
+    m.goes = xfc_new_array(l->arena, uint32_t, s->n_sites);
     xfc_foreach_op_safe(op, l->graph) XFC_TRY(visit(&m, op, level));
+    for (uint32_t i = 0; i < l->n_sites; i++) l->site[i].done = m.goes[i];
     return XFC_OK;
 }

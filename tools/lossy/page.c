@@ -189,7 +189,7 @@ static void bar(xfc_buf *b, double part) {
 static void place(const xf_record *r, const xf_search *s, uint32_t request, uint32_t i, xfc_buf *b) {
     const xfc_lossy_request *q = &r->lossy->request[request];
     const xfc_lossy_site *site = &q->done[i];
-    uint32_t level = q->done_level[i];
+    uint32_t level = q->done[i].done;
     double error = probed(s, request, site->name);
     xfc_buf_str(b, "<tr><td><code>");
     escaped(b, site->name);
@@ -217,9 +217,10 @@ static void places(const xf_record *r, const xf_search *s, xfc_buf *b) {
         const xfc_lossy_request *q = &r->lossy->request[k];
         xfc_buf_str(b, "<h2>Place by place: ");
         escaped(b, xfc_lossy_kinds[q->kind].name);
-        xfc_buf_printf(b, "</h2>\n<p>%s.%s</p>\n", xfc_lossy_kinds[q->kind].help,
-                       s ? " Alone: the share of the budget that the middle level takes, nothing else being changed."
-                         : "");
+        xfc_buf_printf(
+            b, "</h2>\n<p>%s.%s</p>\n", xfc_lossy_kinds[q->kind].help,
+            s ? " Multiplications are those that a place saves by itself. Alone: the share of the budget that the middle level takes, nothing else being changed."
+              : " Multiplications are those that a place saves by itself.");
         xfc_buf_printf(b, "<table><tr><th>place<th>what<th>done<th>level<th class=n>multiplications%s</tr>\n",
                        s ? "<th class=n>alone" : "");
         for (uint32_t i = 0; i < q->n_done && i < MOST_PLACES; i++) place(r, s, k, i, b);

@@ -19,7 +19,7 @@ const char *xf_lossy_words_text(const xfc_lossy_request *r, xfc_arena *arena) {
 
 static uint32_t n_changed(const xfc_lossy_request *r) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < r->n_done; i++) n += r->done_level[i] > 0;
+    for (uint32_t i = 0; i < r->n_done; i++) n += r->done[i].done > 0;
     return n;
 }
 
@@ -91,7 +91,7 @@ static void site_lines(const xfc_lossy_request *q, storing *s) {
     const char *kind = xfc_lossy_kinds[q->kind].name;
     for (uint32_t i = 0; i < q->n_done; i++) {
         const xfc_lossy_site *site = &q->done[i];
-        uint32_t level = q->done_level[i];
+        uint32_t level = q->done[i].done;
         xfc_buf b = {.arena = s->g->arena};
         xfc_buf_printf(&b, "%s at ", kind);
         xfc_buf_plain(&b, site->name);
@@ -127,11 +127,11 @@ static void kind_json(xfc_buf *b, const xfc_lossy_request *q) {
     }
     xfc_buf_str(b, "}, \"sites\": [");
     for (uint32_t i = 0, n = 0; i < q->n_done; i++) {
-        if (!q->done_level[i]) continue;
+        if (!q->done[i].done) continue;
         xfc_buf_str(b, n++ ? ", {\"at\": " : "{\"at\": ");
         xfc_buf_json(b, q->done[i].name);
-        xfc_buf_printf(b, ", \"level\": %u, \"of\": %u", (unsigned)q->done_level[i], (unsigned)q->done[i].levels);
-        xf_json_number(b, "saves", q->done[i].saves[q->done_level[i]]);
+        xfc_buf_printf(b, ", \"level\": %u, \"of\": %u", (unsigned)q->done[i].done, (unsigned)q->done[i].levels);
+        xf_json_number(b, "saves", q->done[i].saves[q->done[i].done]);
         xfc_buf_char(b, '}');
     }
     xfc_buf_str(b, "]}");
