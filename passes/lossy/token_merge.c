@@ -221,8 +221,7 @@ static xfc_status weigh_keys(const merger *m, xfc_op *op) {
     return xfc_infer_op(op);
 }
 
-/* A sum or mean over tokens: each counts as often as its mass says; where some were dropped the others stand for all.
- * */
+/* A sum or mean over tokens: each counts as often as its mass says; where some were dropped the others stand for all. */
 static xfc_status weigh_sum(const merger *m, xfc_op *op, const xfc_stream_value *x) {
     static const int64_t axis = 1;
     xfc_value *v = op->in[0].value;
