@@ -45,11 +45,13 @@ static bool is_fit(const xfc_factor_task *t, xfc_factor_shape s) {
 }
 
 /* Shapes worth a trial, so many bytes at most. */
-static uint32_t shapes(const xfc_factor_task *t, int64_t bytes, xfc_factor_shape *out) {
+static uint32_t shapes(const xfc_lossy *l, const xfc_factor_task *t, int64_t bytes, xfc_factor_shape *out) {
     const int64_t cut = blocks_of(t->rows);
     const int64_t most = t->rows * t->columns > LARGE ? 2 : 4; /* what is large takes its time */
     uint32_t n = 0;
-    for (int64_t per = 1; per <= most; per++) {
+    const char *word = xfc_lossy_word_of(l, "factors");
+    const bool svd = !word || strcmp(word, "sparse") != 0, sparse = !word || strcmp(word, "svd") != 0;
+    for (int64_t per = svd ? 1 : 2; per <= (sparse ? most : 1); per++) {
         for (int64_t blocks = 1; blocks <= cut; blocks += cut > 1 ? cut - 1 : 1) {
             if (t->gram && blocks != cut) continue;
             out[n] = xfc_factor_fit(t, blocks, per, bytes);
@@ -87,7 +89,7 @@ static const char *why_not(const xfc_lossy *l, const xfc_op *op, const xfc_tenso
     if (w->dtype != XFC_F32) return "its weight is not f32";
     if (op->in[1].value->uses->next) return "something else reads its weight, too";
     if ((!head || strcmp(head, "on") != 0) && is_head(&op->out[0])) return "it makes an output; head=on takes it";
-    if (blocks_of(w->dim[0]) == 0 || !shapes(&t, bytes_at(&t, RATIOS[1]), s))
+    if (blocks_of(w->dim[0]) == 0 || !shapes(l, &t, bytes_at(&t, RATIOS[1]), s))
         return "it is too small to gain by factors";
     return NULL;
 }
@@ -121,7 +123,7 @@ static void add_site(xfc_lossy *l, xfc_op *op, const xfc_tensor *w) {
     says[0] = "as it is";
     for (uint32_t i = 1; i < n; i++) {
         xfc_factor_shape s[16];
-        if (!shapes(&t, bytes_at(&t, ratio[i]), s)) break;
+        if (!shapes(l, &t, bytes_at(&t, ratio[i]), s)) break;
         double less = (double)t.rows * (double)t.columns - work(&t, s[0]);
         saves[i] = less * tokens > saves[i - 1] ? less * tokens : saves[i - 1];
         says[i] = xfc_sprintf(l->arena, "factors of %.3g times fewer bytes", ratio[i]);
@@ -170,11 +172,11 @@ static memory *memory_of(xfc_lossy *l) {
 
 /* The best of all shapes: where there are several, each is tried for a round; the best of them is fitted, and must then be
  * better than what the singular value decomposition gives. */
-static xfc_factor_pair fit(xfc_arena *arena, const xfc_factor_task *t, int64_t bytes) {
+static xfc_factor_pair fit(const xfc_lossy *l, xfc_arena *arena, const xfc_factor_task *t, int64_t bytes) {
     xfc_arena *trial = xfc_arena_new();
     xfc_factor_shape s[16], best = {0};
     xfc_factor_pair full = {.error = 2};
-    uint32_t n = shapes(t, bytes, s), n_sparse = 0;
+    uint32_t n = shapes(l, t, bytes, s), n_sparse = 0;
     double least = 2;
     for (uint32_t i = 0; i < n; i++) n_sparse += s[i].entries < s[i].atoms;
     for (uint32_t i = 0; i < n; i++) {
@@ -200,7 +202,7 @@ static const xfc_factor_pair *factors_of(xfc_lossy *l, const xfc_tensor *w, uint
     (void)ratios(l, ratio, &ignored);
     xfc_factor_task t = task_of(w);
     if (in) t.blocks = in->blocks, t.gram = in->gram;
-    xfc_push(m->arena, m->at, m->n, m->cap) = (fitted){w, level, fit(m->arena, &t, bytes_at(&t, ratio[level]))};
+    xfc_push(m->arena, m->at, m->n, m->cap) = (fitted){w, level, fit(l, m->arena, &t, bytes_at(&t, ratio[level]))};
     return &m->at[m->n - 1].factors;
 }
 
