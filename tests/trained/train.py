@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""train.py [digits] [letters] [topics] [sentences] - makes the trained models of this folder and their sets (README.md says what they are).
+"""train.py [digits] [letters] [topics] [sentences] - makes the trained models of this folder and their sets (README.md).
 
 Run by hand, once: it needs torch, onnx, onnxscript, scikit-learn, and for text Debian's wordnet-base (WORDNET names its
 folder with data.noun). All that a model is trained, calibrated and scored with is split before anything else, whole images
