@@ -348,6 +348,8 @@ static bool wrong_lossy(options *o) {
     bool wrong = !xf_budgets_read("xfc", o->ctx, &o->max_error, &o->budgets), samples = false;
     for (uint32_t i = 0; i < o->budgets.n; i++) samples |= o->budgets.item[i].metric != XF_N_METRICS;
     wrong |= wrong_if(o->budgets.n && !o->lossy_words.n, "--max-error: nothing to choose; give --lossy=KIND");
+    wrong |= wrong_if(o->budgets.n && !writes_library(o),
+                      "--max-error: what is judged is a file of --emit=lib; give -o FILE");
     wrong |= wrong_if(samples && !o->calib, "--max-error: measured on what? give --calib=DIR");
     wrong |= wrong_if(o->reports.n && !o->lossy_words.n, "--report is about --lossy; give --lossy=KIND");
     for (uint32_t i = 0; i < o->reports.n; i++)
