@@ -82,7 +82,9 @@ static xfc_status add_output(xfc_lossy *l, measuring *m, xfc_graph *g, xfc_value
     int64_t size;
     if (!v) return XFC_ERR_UNSUPPORTED;
     if (!xfc_int_value(g->ctx, v->type.dim[0], &size)) return XFC_OK;
-    if (!xfc_graph_add_output(g, v, xfc_sprintf(l->arena, "prune.%u", (unsigned)m->n))) return XFC_ERR_LIMIT;
+    if (!xfc_graph_add_output(g, v, xfc_sprintf(l->arena, "prune.%u", (unsigned)m->n)))
+        return xfc_fail(g->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = g->source},
+                        "--lossy=prune: too many blocks to look at with --calib; leave it out");
     m->sum[m->n++] = *sum = xfc_new_array(g->ctx->arena, double, (size_t)size);
     return XFC_OK;
 }

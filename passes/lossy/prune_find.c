@@ -57,7 +57,7 @@ static bool walk_region(const finder *f, region *r, const xfc_value *stream, con
     return true;
 }
 
-/* The last linear on the way from the branch up: behind it only views and what is the same for all tokens. */
+/* The last linear on the way from the branch up: behind it only views, and maps whose other operands are constant. */
 static xfc_op *find_reader(const xfc_value *v) {
     for (uint32_t i = 0; i < MAX_STEPS && v->def; i++) {
         xfc_op *op = v->def;
