@@ -265,7 +265,8 @@ static void tell_compute(const options *o, const xfc_graph *g, xf_measurement *m
     if (!done)
         xf_note(
             "xfc", as_json(o),
-            "--compute=bf16 has no effect: the model has no product of f32 with a weight of an even number of rows");
+            "--compute=bf16 has no effect: the model has no product of f32 with a weight of an even number of rows, and "
+            "no attention whose heads are of an even width");
     else if (measures_both(o))
         return;
     else if (writes_library(o))

@@ -28,11 +28,14 @@ static xfc_int temporary_bytes(xfc_ctx *c, const xfc_type *t) {
     return xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, xfc_int_const(c, 64)), 64);
 }
 
-/* Bytes that a tile may need for its left operand in f32, the same for all ISAs: as many rows as its result has. */
+/* Bytes that a tile may need for its left operand in f32, the same for all ISAs: as many rows as its result has. A
+ * temporary's rows are as long as any depth, which a let of the kernel may be. */
 static xfc_int tile_room(xfc_ctx *c, const xfc_kernel *k, const xfc_tile *t) {
-    if (k->buffers[t->a.buffer].type.dtype == XFC_F32) return xfc_int_const(c, 0);
+    const xfc_type *a = &k->buffers[t->a.buffer].type;
+    if (a->dtype == XFC_F32) return xfc_int_const(c, 0);
     xfc_type room = k->buffers[t->c.buffer].type;
-    room.dim[room.rank - 1] = xfc_int_addc(c, t->depth, XFC_TILE_ROOM);
+    bool is_temporary = t->a.buffer >= k->n_in + k->n_out;
+    room.dim[room.rank - 1] = xfc_int_addc(c, is_temporary ? a->dim[a->rank - 1] : t->depth, XFC_TILE_ROOM);
     return temporary_bytes(c, &room);
 }
 

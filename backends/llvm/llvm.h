@@ -110,6 +110,8 @@ typedef struct {
  * partial vector, among which lane 0 always is; NULL: all. */
 LLVMValueRef xfc_emit_load(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef mask, LLVMValueRef live);
 void xfc_emit_store(xfc_emit *, xfc_dtype, xfc_place_value, LLVMValueRef value, LLVMValueRef mask, LLVMValueRef live);
+/* Lanes of both values in turn, from p on. */
+void xfc_emit_store_pair(xfc_emit *, xfc_dtype, xfc_place_value p, const LLVMValueRef value[2], LLVMValueRef live);
 
 void xfc_emit_trap_if(xfc_emit *, LLVMValueRef bad);
 

@@ -15,6 +15,8 @@
  * A load that is contiguous along the loop around the VECTOR axis, but not along that axis, is a transposition: lanes x
  * lanes blocks of it are read row by row and turned in registers instead of gathered.
  *
+ * Two stores that fill every second element of one stretch are one, of both values' lanes in turn.
+ *
  * Reductions live in accumulators (allocas that LLVM turns into registers), one a store. On a reduce VECTOR axis each
  * lane has its own, and cheap bodies four banks of them to hide latency. Vector v belongs to bank v mod 4 wherever the
  * axis ends, and the tree that combines banks and lanes is fixed, so elements at the end that add nothing (padding)
@@ -223,6 +225,24 @@ static void write_store(loops *n, const xfc_store *st, LLVMValueRef v) {
     xfc_emit_store(n->e, type, place_of(n, &st->to, false), v, where_not_empty(n, &st->to, NULL), n->mask);
 }
 
+/* Store i and the next one fill every second element each, of the same stretch. */
+static bool fills_pairs(loops *n, uint32_t i) {
+    const xfc_store *st = &n->nest->stores[i];
+    const xfc_kernel *k = n->e->kernel;
+    if (i + 1 == n->nest->n_stores || n->e->target->checked || n->e->empty_let.n || !xfc_has_lanes(n)) return false;
+    if (st[1].combine != XFC_S_COUNT || st[0].to.buffer != st[1].to.buffer) return false;
+    xfc_int even = xfc_access_linear(n->e->ctx, k, &st[0].to), odd = xfc_access_linear(n->e->ctx, k, &st[1].to);
+    int64_t stride;
+    return xfc_loops_stride(n, even, &stride) && stride == 2 &&
+           xfc_int_is(n->e->ctx, xfc_int_sub(n->e->ctx, odd, even), 1);
+}
+
+static void write_pair(loops *n, const xfc_store *st) {
+    xfc_place_value place = xfc_emit_place(n->e, XFC_LANES_NEXT, &st->to, xfc_emit_address(n->e, &st->to), false);
+    LLVMValueRef v[2] = {n->value[st[0].value], n->value[st[1].value]};
+    xfc_emit_store_pair(n->e, n->e->kernel->buffers[st->to.buffer].type.dtype, place, v, n->mask);
+}
+
 static void finish_reductions(loops *n) {
     xfc_emit *e = n->e;
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
@@ -245,10 +265,12 @@ static void emit_point(loops *n) {
     emit_instructions(n, n->n_loops);
     for (uint32_t i = 0; i < n->nest->n_stores; i++) {
         const xfc_store *st = &n->nest->stores[i];
-        if (st->combine == XFC_S_COUNT)
-            write_store(n, st, n->value[st->value]);
-        else
+        if (st->combine != XFC_S_COUNT)
             accumulate(n, i);
+        else if (fills_pairs(n, i))
+            write_pair(n, st), i++;
+        else
+            write_store(n, st, n->value[st->value]);
     }
 }
 

@@ -235,3 +235,19 @@ void xfc_emit_store(xfc_emit *e, xfc_dtype t, xfc_place_value p, LLVMValueRef va
     }
     if (done) xfc_emit_if_end(e, done);
 }
+
+/* Lanes of a and b in turn. */
+static LLVMValueRef in_turn(xfc_emit *e, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef pick[128];
+    for (uint32_t i = 0; i < 2 * e->lanes; i++) pick[i] = LLVMConstInt(e->i32, i / 2 + i % 2 * e->lanes, false);
+    return LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(pick, 2 * e->lanes), "");
+}
+
+void xfc_emit_store_pair(xfc_emit *e, xfc_dtype t, xfc_place_value p, const LLVMValueRef value[2], LLVMValueRef live) {
+    LLVMValueRef part[2];
+    for (int i = 0; i < 2; i++) {
+        part[i] = xfc_is_vector(value[i]) ? value[i] : xfc_emit_splat(e, value[i], e->lanes);
+        part[i] = xfc_emit_to_memory(e, t, part[i]);
+    }
+    store_next(e, t, p, in_turn(e, part[0], part[1]), live ? in_turn(e, live, live) : NULL);
+}

@@ -80,46 +80,70 @@ xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
     return XFC_OK;
 }
 
-/* attention_packed: q [b, h, s, d], k packed [b, h, panels, d, panel], v packed [b, h, panels, t, panel], bias; size =
- * [t, e]. */
+/* attention_packed: q [b, h, s, d], k packed [b, h, panels, d / group, panel * group], v packed [b, h, panels, ceil(t /
+ * group), panel * group], f32 bias; size = [t, e]. */
 xfc_status infer_attention_packed(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || q->dtype != XFC_F32 || k->dtype != XFC_F32 ||
-        v->dtype != XFC_F32)
-        return xfc_fail(
-            inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-            "attention_packed needs q of rank 4, packed k and v of rank 5, all f32; run layout on attention");
-    XFC_TRY(xfc_infer_equal(inf, q->dim[3], k->dim[3], "the head size of q and k"));
-    XFC_TRY(xfc_infer_equal(inf, size->u.dims[0], v->dim[3], "the number of keys and values"));
+    int64_t group = xfc_op_int(inf->op, XFC_K_GROUP, 1);
+    xfc_dtype type = group == 1 ? XFC_F32 : XFC_BF16;
+    bool types = q->dtype == type && k->dtype == type && v->dtype == type;
+    if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || !types || !groups_fit(inf->ctx, k, group) ||
+        !groups_fit(inf->ctx, v, group))
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "attention_packed needs q of rank 4, packed k and v of rank 5, all f32, or bf16 in groups; run "
+                        "layout on attention");
+    xfc_int g = xfc_int_const(inf->ctx, group);
+    XFC_TRY(xfc_infer_equal(inf, q->dim[3], xfc_int_mul(inf->ctx, k->dim[3], g), "the head size of q and k"));
+    XFC_TRY(xfc_infer_equal(inf, xfc_int_ceildiv(inf->ctx, size->u.dims[0], g), v->dim[3],
+                            "the number of keys and values"));
     *inf->out = *q;
+    inf->out->dtype = XFC_F32;
     inf->out->dim[3] = size->u.dims[1];
     for (uint32_t d = 0; d < 2; d++) {
         XFC_TRY(xfc_infer_equal(inf, q->dim[d], k->dim[d], "the batch dims of q and k"));
         XFC_TRY(xfc_infer_equal(inf, q->dim[d], v->dim[d], "the batch dims of q and v"));
     }
-    XFC_TRY(enough_panels(inf, k, size->u.dims[0], 1));
-    XFC_TRY(enough_panels(inf, v, size->u.dims[1], 1));
+    XFC_TRY(enough_panels(inf, k, size->u.dims[0], group));
+    XFC_TRY(enough_panels(inf, v, size->u.dims[1], group));
     xfc_type scores = *q;
+    scores.dtype = XFC_F32;
     scores.dim[3] = size->u.dims[0];
     return xfc_op_has_in(inf->op, 3) ? xfc_infer_fits(inf, xfc_op_in(inf->op, 3), &scores, "the bias") : XFC_OK;
 }
 
-/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request. layout makes this op
- * for f32 only. */
+static xfc_value *product(xfc_builder *b, const xfc_op *op, xfc_value *left, xfc_value *right, uint32_t size) {
+    int64_t group = xfc_op_int(op, XFC_K_GROUP, 1);
+    const xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &xfc_op_attr(op, XFC_K_SIZE)->u.dims[size], 1),
+                              xfc_attr_int(XFC_K_GROUP, group), xfc_attr_dtype(XFC_K_TO, XFC_F32)};
+    return xfc_build(b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){left, right}, 2, attr, group == 1 ? 1 : 3);
+}
+
+/* p in the type of the values, zeros behind the last key where the last group of values is not whole. */
+static xfc_value *as_operand(xfc_builder *b, xfc_value *p, const xfc_value *v, int64_t group) {
+    if (!p || group == 1) return p;
+    xfc_ctx *ctx = b->graph->ctx;
+    const xfc_int zero = xfc_int_const(ctx, 0), all = xfc_int_mulc(ctx, v->type.dim[3], group);
+    const xfc_int before[4] = {zero, zero, zero, zero},
+                  after[4] = {zero, zero, zero, xfc_int_sub(ctx, all, p->type.dim[3])};
+    const xfc_attr attr[2] = {xfc_attr_dims(XFC_K_BEFORE, before, 4), xfc_attr_dims(XFC_K_AFTER, after, 4)};
+    p = xfc_b_cast(b, p, v->type.dtype);
+    return xfc_int_is(ctx, after[3], 0) ? p : xfc_build(b, XFC_OP_PAD, &p, 1, attr, 2);
+}
+
+/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request; only products take
+ * other types than f32. */
 xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
-    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
-    xfc_value *q = op->in[0].value;
-    xfc_attr n0 = xfc_attr_dims(XFC_K_SIZE, &size->u.dims[0], 1), n1 = xfc_attr_dims(XFC_K_SIZE, &size->u.dims[1], 1);
+    xfc_value *v = op->in[2].value;
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 3);
-    xfc_value *s = xfc_build(b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){q, op->in[1].value}, 2, &n0, 1);
-    s = xfc_b_binary(b, XFC_OP_MUL, s, xfc_b_scalar_f(b, q->type.dtype, xfc_op_float(op, XFC_K_SCALE, 1)));
+    xfc_value *s = product(b, op, op->in[0].value, op->in[1].value, 0);
+    s = xfc_b_binary(b, XFC_OP_MUL, s, xfc_b_scalar_f(b, XFC_F32, xfc_op_float(op, XFC_K_SCALE, 1)));
     if (xfc_op_has_in(op, 3)) s = xfc_b_binary(b, XFC_OP_ADD, s, op->in[3].value);
     xfc_value *p = xfc_build(b, XFC_OP_SOFTMAX, &s, 1, &axis, 1);
     if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)) {
         xfc_value *nan = xfc_b_unary(b, XFC_OP_ISNAN, p);
-        p = xfc_b_select(b, nan, xfc_b_scalar_f(b, q->type.dtype, 0), p);
+        p = xfc_b_select(b, nan, xfc_b_scalar_f(b, XFC_F32, 0), p);
     }
-    result[0] = xfc_build(b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){p, op->in[2].value}, 2, &n1, 1);
+    result[0] = product(b, op, as_operand(b, p, v, xfc_op_int(op, XFC_K_GROUP, 1)), v, 1);
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }

@@ -23,7 +23,8 @@ static xfc_int sequences(xfc_ctx *ctx, const xfc_type *cu) { return xfc_int_addc
 
 static xfc_status check_bias(xfc_infer *inf, const xfc_type *bias, const xfc_int *full) {
     const xfc_op *op = inf->op;
-    if (bias->rank != 4 || bias->dtype != xfc_op_in(op, Q)->dtype)
+    xfc_dtype type = op->code == XFC_OP_ATTENTION_RAGGED ? xfc_op_in(op, Q)->dtype : XFC_F32;
+    if (bias->rank != 4 || bias->dtype != type)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "a bias of %s is %s but must have 4 dims and q's type",
                         xfc_ops[op->code].name, xfc_type_text(inf->ctx, bias));
     for (uint32_t d = 0; d < 4; d++)
@@ -189,21 +190,27 @@ xfc_status decompose_attention_ragged(xfc_builder *b, const xfc_op *op, xfc_valu
 
 /* The rows of all sequences become columns, in panels; each sequence begins with a panel of its own, number cu[i]
  * floordiv panel + i. A sequence of n rows needs ceil(n / panel) of them and has no less until the next one begins, so
- * there are rows floordiv panel + sequences at most, whatever the lengths; none without rows. */
+ * there are rows floordiv panel + sequences at most, whatever the lengths; none without rows. With axis = 2 the rows
+ * are the depth of panels of the width's columns, and the same is true of groups of them. */
+static bool rows_are_depth(const xfc_op *op) { return xfc_op_int(op, XFC_K_AXIS, 1) == 2; }
+
 xfc_status infer_pack_ragged(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *x = xfc_op_in(op, 0), *cu = xfc_op_in(op, 1);
-    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
-    int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0);
+    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE), *to = xfc_op_attr(op, XFC_K_TO);
+    int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0), group = xfc_op_int(op, XFC_K_GROUP, 1),
+            axis = xfc_op_int(op, XFC_K_AXIS, 1);
     if (x->rank != 3 || !is_list(cu, 1) || xfc_int_is(inf->ctx, cu->dim[0], 0) || size->n != 1 || panel < 1 ||
-        panel > 4096)
+        panel > 4096 || group < 1 || group > 8 || axis < 1 || axis > 2)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
                         "pack_ragged needs x [heads, rows, width], cu i32[n + 1], size = [rows of the longest "
-                        "sequence] and a panel of 1 to 4096 columns, not %s and %s",
+                        "sequence], a panel of 1 to 4096 columns, a group of 1 to 8 and the axis of columns, 1 or 2, "
+                        "not %s and %s",
                         xfc_type_text(inf->ctx, x), xfc_type_text(inf->ctx, cu));
-    const xfc_int dim[4] = {x->dim[0], ragged_panels(inf->ctx, x->dim[1], cu, panel), x->dim[2],
-                            xfc_int_const(inf->ctx, panel)};
-    *inf->out = xfc_type_make(x->dtype, 4, dim);
+    xfc_int dim[4] = {x->dim[0], {0}, {0}, xfc_int_const(inf->ctx, panel * group)};
+    dim[axis] = ragged_panels(inf->ctx, x->dim[1], cu, axis == 1 ? panel : group);
+    dim[3 - axis] = xfc_int_ceildiv(inf->ctx, x->dim[2], xfc_int_const(inf->ctx, axis == 1 ? group : panel));
+    *inf->out = xfc_type_make(to ? to->u.dtype : x->dtype, 4, dim);
     return XFC_OK;
 }
 
@@ -216,92 +223,126 @@ static xfc_value *first_panels(xfc_builder *b, xfc_value *cu, xfc_int panel) {
     return xfc_b_binary(b, XFC_OP_ADD, starts, numbers(b, n));
 }
 
-/* i32[panels, panel]: the row that each column of op's result is, -1 for none. */
-static xfc_value *rows_of_columns(xfc_builder *b, const xfc_op *op) {
-    const xfc_int *dim = op->out[0].type.dim;
-    xfc_value *cu = xfc_b_cast(b, op->in[1].value, XFC_I64), *first = first_panels(b, op->in[1].value, dim[3]);
-    xfc_value *sequence = count_up_to(b, first, dim[1]), *one = xfc_b_scalar_i(b, XFC_I64, 1);
+/* i32[n, unit]: the row at each place of n panels or groups of `unit` places, -1 for none. */
+static xfc_value *rows_of_places(xfc_builder *b, const xfc_op *op, xfc_int n, xfc_int unit) {
+    xfc_value *cu = xfc_b_cast(b, op->in[1].value, XFC_I64), *first = first_panels(b, op->in[1].value, unit);
+    xfc_value *sequence = count_up_to(b, first, n), *one = xfc_b_scalar_i(b, XFC_I64, 1);
     xfc_value *start = gather(b, cu, sequence), *end = gather(b, cu, xfc_b_binary(b, XFC_OP_ADD, sequence, one));
-    xfc_value *skipped = xfc_b_binary(b, XFC_OP_SUB, numbers(b, dim[1]), gather(b, first, sequence));
-    start = xfc_b_binary(b, XFC_OP_ADD, start, xfc_b_binary(b, XFC_OP_MUL, skipped, xfc_b_dims(b, &dim[3], -1)));
-    xfc_value *row = xfc_b_binary(b, XFC_OP_ADD, across(b, start, true), across(b, numbers(b, dim[3]), false));
+    xfc_value *skipped = xfc_b_binary(b, XFC_OP_SUB, numbers(b, n), gather(b, first, sequence));
+    start = xfc_b_binary(b, XFC_OP_ADD, start, xfc_b_binary(b, XFC_OP_MUL, skipped, xfc_b_dims(b, &unit, -1)));
+    xfc_value *row = xfc_b_binary(b, XFC_OP_ADD, across(b, start, true), across(b, numbers(b, unit), false));
     xfc_value *real = xfc_b_binary(b, XFC_OP_LT, row, across(b, end, true));
     return xfc_b_cast(b, xfc_b_select(b, real, row, xfc_b_scalar_i(b, XFC_I64, -1)), XFC_I32);
 }
 
+/* Rows placed as they shall be, [h, rows of all places, w], are packed as they are or, as columns, turned. */
 xfc_status decompose_pack_ragged(xfc_builder *b, const xfc_op *op, xfc_value **result) {
-    static const int64_t rows_first[] = {1, 0, 2}, heads_first[] = {2, 0, 3, 1};
-    xfc_value *rows = xfc_b_transpose(b, op->in[0].value, rows_first), *index = rows_of_columns(b, op);
-    result[0] = rows && index ? xfc_b_transpose(b, xfc_b_pad_ragged(b, rows, index, NULL, 0), heads_first) : NULL;
+    static const int64_t swap[] = {1, 0, 2}, heads_first[] = {2, 0, 1, 3}, columns_last[] = {0, 2, 1};
+    xfc_ctx *ctx = b->graph->ctx;
+    const xfc_type *x = &op->in[0].value->type;
+    const xfc_int *dim = op->out[0].type.dim;
+    bool deep = rows_are_depth(op);
+    int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0), group = xfc_op_int(op, XFC_K_GROUP, 1);
+    xfc_int n = dim[deep ? 2 : 1], unit = xfc_int_const(ctx, deep ? group : panel);
+    const xfc_int flat[3] = {x->dim[0], xfc_int_mul(ctx, n, unit), x->dim[2]};
+    const xfc_attr attr[3] = {xfc_attr_int(XFC_K_PANEL, panel), xfc_attr_int(XFC_K_GROUP, group),
+                              xfc_attr_dtype(XFC_K_TO, op->out[0].type.dtype)};
+    xfc_value *rows = xfc_b_transpose(b, op->in[0].value, swap), *index = rows_of_places(b, op, n, unit);
+    if (!rows || !index) return XFC_ERR_INPUT;
+    rows = xfc_b_reshape(b, xfc_b_transpose(b, xfc_b_pad_ragged(b, rows, index, NULL, 0), heads_first), flat, 3);
+    if (!deep) rows = xfc_b_transpose(b, rows, columns_last);
+    result[0] = xfc_build(b, XFC_OP_PACK, &rows, 1, attr, 3);
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }
 
-/* k from pack_ragged, v from pack. */
-static xfc_status check_panels(xfc_infer *inf, const xfc_type *q, const xfc_type *k, const xfc_type *v) {
-    const xfc_int *size = xfc_op_attr(inf->op, XFC_K_SIZE)->u.dims;
-    int64_t panel;
-    bool known = xfc_int_value(inf->ctx, k->dim[3], &panel) && xfc_int_value(inf->ctx, v->dim[3], NULL);
-    if (!known)
+/* k from pack_ragged, v from pack, or from pack_ragged too. */
+static xfc_status check_panels(xfc_infer *inf, const xfc_type *q, const xfc_type *k, const xfc_type *v, int64_t group) {
+    const xfc_int *size = xfc_op_attr(inf->op, XFC_K_SIZE)->u.dims, g = xfc_int_const(inf->ctx, group);
+    int64_t width;
+    bool known = xfc_int_value(inf->ctx, k->dim[3], &width) && xfc_int_value(inf->ctx, v->dim[3], NULL);
+    if (!known || width % group)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "attention_ragged_packed needs panels of a known width, not %s and %s",
+                        "attention_ragged_packed needs panels of a known width of whole groups, not %s and %s",
                         xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
-    xfc_int panels = ragged_panels(inf->ctx, q->dim[1], xfc_op_in(inf->op, CU), panel);
+    const xfc_type *cu = xfc_op_in(inf->op, CU);
+    xfc_int panels = ragged_panels(inf->ctx, q->dim[1], cu, width / group), columns = xfc_int_mul(inf->ctx, size[1], g);
+    xfc_int depth = group == 1 ? q->dim[1] : ragged_panels(inf->ctx, q->dim[1], cu, group);
     XFC_TRY(xfc_infer_equal(inf, q->dim[0], k->dim[0], "the heads of q and packed k"));
     XFC_TRY(xfc_infer_equal(inf, q->dim[0], v->dim[0], "the heads of q and packed v"));
     XFC_TRY(xfc_infer_equal(inf, panels, k->dim[1], "the panels of packed k"));
-    XFC_TRY(xfc_infer_equal(inf, xfc_int_ceildiv(inf->ctx, size[1], v->dim[3]), v->dim[1], "the panels of packed v"));
-    XFC_TRY(xfc_infer_equal(inf, q->dim[2], k->dim[2], "the widths of q and k"));
-    return xfc_infer_equal(inf, q->dim[1], v->dim[2], "the rows of q and v");
+    XFC_TRY(xfc_infer_equal(inf, xfc_int_ceildiv(inf->ctx, columns, v->dim[3]), v->dim[1], "the panels of packed v"));
+    XFC_TRY(xfc_infer_equal(inf, q->dim[2], xfc_int_mul(inf->ctx, k->dim[2], g), "the widths of q and k"));
+    return xfc_infer_equal(inf, depth, v->dim[2], "the rows of q and v");
 }
 
 xfc_status infer_attention_ragged_packed(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *q = xfc_op_in(op, Q), *k = xfc_op_in(op, K), *v = xfc_op_in(op, V);
     const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
+    int64_t group = xfc_op_int(op, XFC_K_GROUP, 1);
     bool ok = q->rank == 3 && k->rank == 4 && v->rank == 4 && q->dtype == k->dtype && q->dtype == v->dtype;
-    if (!ok || q->dtype != XFC_F32 || size->n != 2)
+    if (!ok || q->dtype != (group == 1 ? XFC_F32 : XFC_BF16) || size->n != 2 || group < 1 || group > 8)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
-                        "attention_ragged_packed of %s, %s and %s: needs f32, q [heads, rows, width], k from "
-                        "pack_ragged, v from pack, and size = [rows of the longest sequence, width of v]",
+                        "attention_ragged_packed of %s, %s and %s: needs f32, or bf16 in groups, q [heads, rows, "
+                        "width], k from pack_ragged, v from pack (in groups: pack_ragged), and size = [rows of the "
+                        "longest sequence, width of v]",
                         xfc_type_text(inf->ctx, q), xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
     XFC_TRY(check_lists(inf));
-    XFC_TRY(check_panels(inf, q, k, v));
+    XFC_TRY(check_panels(inf, q, k, v, group));
     *inf->out = *q;
+    inf->out->dtype = XFC_F32;
     inf->out->dim[2] = size->u.dims[1];
     return XFC_OK;
 }
 
-/* The rows [h, t, w] that pack_ragged made k of. */
-static xfc_value *rows_of_k(xfc_builder *b, const xfc_op *op) {
-    static const int64_t columns_first[] = {1, 3, 0, 2}, heads_first[] = {1, 0, 2};
-    xfc_value *k = op->in[K].value, *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64);
-    const xfc_int *dim = k->type.dim, rows = op->in[Q].value->type.dim[1];
-    const xfc_int flat[3] = {xfc_int_mul(b->graph->ctx, dim[1], dim[3]), dim[0], dim[2]};
+/* The rows [h, t, w] of x [h, places, w], in which pack_ragged placed them in panels or groups of `unit`. */
+static xfc_value *rows_at_places(xfc_builder *b, const xfc_op *op, xfc_value *x, xfc_int unit) {
+    static const int64_t swap[] = {1, 0, 2};
+    xfc_value *cu = xfc_b_cast(b, op->in[CU].value, XFC_I64);
+    const xfc_int rows = op->in[Q].value->type.dim[1];
     xfc_value *sequence = sequence_of(b, op->in[CU].value, rows);
-    xfc_value *first = gather(b, first_panels(b, op->in[CU].value, dim[3]), sequence);
+    xfc_value *first = gather(b, first_panels(b, op->in[CU].value, unit), sequence);
     xfc_value *index = xfc_b_binary(b, XFC_OP_SUB, numbers(b, rows), gather(b, cu, sequence));
-    index = xfc_b_binary(b, XFC_OP_ADD, index, xfc_b_binary(b, XFC_OP_MUL, first, xfc_b_dims(b, &dim[3], -1)));
-    k = gather(b, xfc_b_reshape(b, xfc_b_transpose(b, k, columns_first), flat, 3), index);
-    return xfc_b_transpose(b, k, heads_first);
+    index = xfc_b_binary(b, XFC_OP_ADD, index, xfc_b_binary(b, XFC_OP_MUL, first, xfc_b_dims(b, &unit, -1)));
+    return xfc_b_transpose(b, gather(b, xfc_b_transpose(b, x, swap), index), swap);
 }
 
-/* The rows [h, t, w] that pack made v of. */
-static xfc_value *rows_of_v(xfc_builder *b, const xfc_op *op) {
-    static const int64_t rows_first[] = {0, 2, 1, 3}, ones[] = {1, 1, 1};
+/* What pack made panels of: [h, k, columns of all panels]. */
+static xfc_value *unpacked(xfc_builder *b, xfc_value *x, int64_t group) {
+    static const int64_t steps_first[] = {0, 2, 4, 1, 3};
     xfc_ctx *ctx = b->graph->ctx;
-    xfc_value *v = op->in[V].value;
-    const xfc_int *dim = v->type.dim, zero = xfc_int_const(ctx, 0), start[3] = {zero, zero, zero};
-    const xfc_int flat[3] = {dim[0], dim[2], xfc_int_mul(ctx, dim[1], dim[3])};
-    const xfc_int size[3] = {dim[0], dim[2], xfc_op_attr(op, XFC_K_SIZE)->u.dims[1]};
-    return xfc_b_slice(b, xfc_b_reshape(b, xfc_b_transpose(b, v, rows_first), flat, 3), start, size, ones);
+    const xfc_int *dim = x->type.dim, g = xfc_int_const(ctx, group), panel = xfc_int_floordiv(ctx, dim[3], g);
+    const xfc_int split[5] = {dim[0], dim[1], dim[2], panel, g};
+    const xfc_int flat[3] = {dim[0], xfc_int_mul(ctx, dim[2], g), xfc_int_mul(ctx, dim[1], panel)};
+    return xfc_b_reshape(b, xfc_b_transpose(b, xfc_b_reshape(b, x, split, 5), steps_first), flat, 3);
 }
 
-/* attention_ragged of what was packed. */
+static xfc_value *rows_of_k(xfc_builder *b, const xfc_op *op, int64_t group) {
+    static const int64_t columns_first[] = {0, 2, 1};
+    xfc_value *k = op->in[K].value;
+    xfc_int panel = xfc_int_floordiv(b->graph->ctx, k->type.dim[3], xfc_int_const(b->graph->ctx, group));
+    return rows_at_places(b, op, xfc_b_transpose(b, unpacked(b, k, group), columns_first), panel);
+}
+
+static xfc_value *rows_of_v(xfc_builder *b, const xfc_op *op, int64_t group) {
+    static const int64_t ones[] = {1, 1, 1};
+    xfc_ctx *ctx = b->graph->ctx;
+    xfc_value *v = unpacked(b, op->in[V].value, group);
+    if (!v) return NULL;
+    const xfc_int zero = xfc_int_const(ctx, 0), start[3] = {zero, zero, zero};
+    const xfc_int size[3] = {v->type.dim[0], v->type.dim[1], xfc_op_attr(op, XFC_K_SIZE)->u.dims[1]};
+    v = xfc_b_slice(b, v, start, size, ones);
+    return group == 1 ? v : rows_at_places(b, op, v, xfc_int_const(ctx, group));
+}
+
+/* attention_ragged of what was packed, in f32. (Kernels round the exponents to the type of the products.) */
 xfc_status decompose_attention_ragged_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    int64_t group = xfc_op_int(op, XFC_K_GROUP, 1);
     xfc_value *in[N_OPERANDS] = {NULL};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
-    in[K] = rows_of_k(b, op);
-    in[V] = rows_of_v(b, op);
+    in[Q] = xfc_b_cast(b, in[Q], XFC_F32);
+    in[K] = xfc_b_cast(b, rows_of_k(b, op, group), XFC_F32);
+    in[V] = xfc_b_cast(b, rows_of_v(b, op, group), XFC_F32);
     xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                         xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
                         xfc_attr_dims(XFC_K_SIZE, xfc_op_attr(op, XFC_K_SIZE)->u.dims, 1)};

@@ -253,35 +253,42 @@ xfc_status nest_pad(const xfc_op *op, xfc_nestb *nb) {
     return XFC_OK;
 }
 
+/* group, to: steps of k that stand together in a panel (ir/contract.h), and the type that elements are cast to. */
 xfc_status infer_pack(xfc_infer *inf) {
     const xfc_type *in = xfc_op_in(inf->op, 0);
-    int64_t panel = xfc_op_int(inf->op, XFC_K_PANEL, 0);
-    if (in->rank < 2 || in->rank == XFC_MAX_RANK || panel < 1 || panel > 4096) {
+    const xfc_attr *to = xfc_op_attr(inf->op, XFC_K_TO);
+    int64_t panel = xfc_op_int(inf->op, XFC_K_PANEL, 0), group = xfc_op_int(inf->op, XFC_K_GROUP, 1);
+    if (in->rank < 2 || in->rank == XFC_MAX_RANK || panel < 1 || panel > 4096 || group < 1 || group > 8) {
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "pack takes 2 to %d dims and a panel of 1 to 4096 columns, not %s and %lld: correct it",
-                        (int)XFC_MAX_RANK - 1, xfc_type_text(inf->ctx, in), (long long)panel);
+                        "pack takes 2 to %d dims, a panel of 1 to 4096 columns and a group of 1 to 8, not %s, %lld and "
+                        "%lld: correct it",
+                        (int)XFC_MAX_RANK - 1, xfc_type_text(inf->ctx, in), (long long)panel, (long long)group);
     }
-    xfc_int dim[XFC_MAX_RANK], width = xfc_int_const(inf->ctx, panel);
+    xfc_int dim[XFC_MAX_RANK];
     uint32_t batch = in->rank - 2;
     for (uint32_t d = 0; d < batch; d++) dim[d] = in->dim[d];
-    dim[batch] = xfc_int_ceildiv(inf->ctx, in->dim[batch + 1], width);
-    dim[batch + 1] = in->dim[batch];
-    dim[batch + 2] = width;
-    inf->out[0] = xfc_type_make(in->dtype, batch + 3, dim);
+    dim[batch] = xfc_int_ceildiv(inf->ctx, in->dim[batch + 1], xfc_int_const(inf->ctx, panel));
+    dim[batch + 1] = xfc_int_ceildiv(inf->ctx, in->dim[batch], xfc_int_const(inf->ctx, group));
+    dim[batch + 2] = xfc_int_const(inf->ctx, panel * group);
+    inf->out[0] = xfc_type_make(to ? to->u.dtype : in->dtype, batch + 3, dim);
     return XFC_OK;
 }
 
 xfc_status nest_pack(const xfc_op *op, xfc_nestb *nb) {
     const xfc_type *in = xfc_op_in(op, 0), *out = &op->out[0].type;
-    int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0);
-    xfc_int index[XFC_MAX_RANK], at[XFC_MAX_RANK];
-    uint32_t batch = in->rank - 2;
+    int64_t panel = xfc_op_int(op, XFC_K_PANEL, 0), group = xfc_op_int(op, XFC_K_GROUP, 1);
+    xfc_int index[XFC_MAX_RANK], at[XFC_MAX_RANK], g = xfc_int_const(nb->ctx, group);
+    uint32_t batch = in->rank - 2, pred[2] = {XFC_NO_ARG, XFC_NO_ARG};
     xfc_nb_axes_of(nb, out, index);
+    xfc_int column = xfc_int_floordiv(nb->ctx, index[batch + 2], g), k = xfc_int_mod(nb->ctx, index[batch + 2], g);
     for (uint32_t d = 0; d < batch; d++) at[d] = index[d];
-    at[batch] = index[batch + 1];
-    at[batch + 1] = xfc_int_add(nb->ctx, xfc_int_mulc(nb->ctx, index[batch], panel), index[batch + 2]);
-    bool whole = xfc_int_divisor(nb->ctx, in->dim[batch + 1]) % panel == 0;
-    uint32_t pred = whole ? XFC_NO_ARG : inside(nb, at[batch + 1], in->dim[batch + 1]);
-    xfc_nb_store(nb, load_where(nb, pred, in, 0, at), 1, index, out->rank, XFC_S_COUNT);
+    at[batch] = xfc_int_add(nb->ctx, xfc_int_mulc(nb->ctx, index[batch + 1], group), k);
+    at[batch + 1] = xfc_int_add(nb->ctx, xfc_int_mulc(nb->ctx, index[batch], panel), column);
+    for (uint32_t d = 0; d < 2; d++) {
+        bool whole = xfc_int_divisor(nb->ctx, in->dim[batch + d]) % (d ? panel : group) == 0;
+        if (!whole) pred[d] = inside(nb, at[batch + d], in->dim[batch + d]);
+    }
+    uint32_t v = load_where(nb, both(nb, pred[0], pred[1]), in, 0, at);
+    xfc_nb_store(nb, xfc_nb_cast(nb, out->dtype, in->dtype, v), 1, index, out->rank, XFC_S_COUNT);
     return XFC_OK;
 }

@@ -8,36 +8,35 @@
  * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed
  * at compile time; any other right operand is packed at run time, once per value however many contractions read it (cse
  * shares the packs). Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
- * are the depth of their panels, so a sequence may begin anywhere. The layout is the same for every ISA: panels of
- * XFC_PANEL columns. Types without tiles (ir/contract.h) stay plain nests.
- * --compute=bf16 is done here, too: the operands of products with weights are rounded to bf16, the result is f32. Other
- * products stay as they are, attention's too.
+ * are the depth of their panels, so a sequence may begin anywhere, or with a group of its own. The layout is the same
+ * for every ISA: panels of XFC_PANEL columns. Types without tiles (ir/contract.h) stay plain nests.
+ * --compute=bf16 is done here, too: the operands of products with weights are rounded to bf16, the result is f32; and
+ * so are those of both products of attention, whose softmax stays f32. Attention of a bf16 model, which legalize made
+ * one of f32, is computed so anyway. Other products stay as they are.
  * When: after legalize, before kernels.
  */
 #include "ir/build.h"
 #include "ir/contract.h"
 #include "passes/pass.h"
 
-static xfc_value *pack(xfc_builder *b, xfc_value *v, uint32_t group) {
-    xfc_attr a = xfc_attr_int(XFC_K_PANEL, XFC_PANEL * group);
-    return xfc_build(b, XFC_OP_PACK, &v, 1, &a, 1);
+/* v as the right operand of c: what both forms of packing are told. */
+static uint32_t panels_of(const xfc_contract *c, const xfc_value *v, xfc_attr attr[3]) {
+    uint32_t n = 0;
+    attr[n++] = xfc_attr_int(XFC_K_PANEL, c->panel);
+    if (c->group > 1) attr[n++] = xfc_attr_int(XFC_K_GROUP, c->group);
+    if (v->type.dtype != c->b) attr[n++] = xfc_attr_dtype(XFC_K_TO, c->b);
+    return n;
+}
+
+static xfc_value *pack(xfc_builder *b, xfc_value *v, const xfc_contract *c) {
+    xfc_attr attr[3];
+    return v ? xfc_build(b, XFC_OP_PACK, &v, 1, attr, panels_of(c, v, attr)) : NULL;
 }
 
 static void replace(xfc_op *op, xfc_value *with) {
     if (!with) return;
     xfc_value_replace(&op->out[0], with);
     xfc_op_remove(op);
-}
-
-/* [k, n] with `group` steps of k side by side: [k / group, n * group]. */
-static xfc_value *grouped(xfc_builder *b, xfc_value *w, uint32_t group) {
-    static const int64_t columns_first[3] = {0, 2, 1};
-    if (group == 1 || !w) return w;
-    xfc_ctx *ctx = b->graph->ctx;
-    const xfc_int g = xfc_int_const(ctx, group), steps = xfc_int_floordiv(ctx, w->type.dim[0], g), n = w->type.dim[1];
-    w = xfc_b_reshape(b, w, (const xfc_int[]){steps, g, n}, 3);
-    w = xfc_b_transpose(b, w, columns_first);
-    return xfc_b_reshape(b, w, (const xfc_int[]){steps, xfc_int_mul(ctx, n, g)}, 2);
 }
 
 /* As what a product is computed, with --compute=bf16 one of f32 with a weight: of operands rounded to bf16, where pairs
@@ -64,49 +63,78 @@ static bool pack_matmul(xfc_pass *p, xfc_op *op) {
     uint32_t n_attr = c.group > 1 ? 3 : 1;
     const xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &w->type.dim[w->type.rank - 1], 1),
                               xfc_attr_int(XFC_K_GROUP, c.group), xfc_attr_dtype(XFC_K_TO, c.sum)};
-    w = pack(&b, grouped(&b, xfc_b_cast(&b, w, c.b), c.group), c.group);
+    w = pack(&b, w, &c);
     y = xfc_build(&b, XFC_OP_MATMUL_PACKED, (xfc_value *[]){xfc_b_cast(&b, a, c.a), w}, 2, attr, n_attr);
     replace(op, xfc_b_cast(&b, y, op->out[0].type.dtype));
     return true;
 }
 
-/* Attention is kept whole in the types that both of its products can be computed in as they are. */
-static bool attends(const xfc_pass *p, const xfc_op *op) {
-    const xfc_contract c = xfc_contract_plain(op->in[0].value->type.dtype);
-    return xfc_tile_for(p->target, &c) != NULL;
+static bool was_bf16(const xfc_value *v) {
+    return v->def && v->def->code == XFC_OP_CAST && v->def->in[0].value->type.dtype == XFC_BF16;
+}
+
+/* As what both products of attention are computed: of pairs of bf16 if that is asked for or is what the operands
+ * were. */
+static xfc_contract contract_of_attention(const xfc_pass *p, const xfc_op *op) {
+    xfc_type q = op->in[0].value->type;
+    bool narrow = p->opts->compute == XFC_FORCE && q.dtype == XFC_F32, were = true;
+    for (uint32_t i = 0; i < 3; i++) were = were && was_bf16(op->in[i].value);
+    if (!narrow && !were) return xfc_contract_plain(q.dtype);
+    q.dtype = XFC_BF16;
+    const xfc_contract c = xfc_contract_of(p->graph->ctx, &q, true);
+    if (c.a != XFC_BF16 || !xfc_tile_for(p->target, &c)) return xfc_contract_plain(XFC_F32);
+    if (!were) xfc_graph_meta(p->graph, "compute", "bf16");
+    return c;
+}
+
+static uint32_t attention_attrs(const xfc_op *op, const xfc_contract *c, const xfc_int size[2], xfc_attr attr[4]) {
+    uint32_t n = 0;
+    attr[n++] = xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1));
+    attr[n++] = xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0));
+    attr[n++] = xfc_attr_dims(XFC_K_SIZE, size, 2);
+    if (c->group > 1) attr[n++] = xfc_attr_int(XFC_K_GROUP, c->group);
+    return n;
 }
 
 static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
-    if (!attends(p, op)) return false;
+    const xfc_contract c = contract_of_attention(p, op);
+    if (!xfc_tile_for(p->target, &c)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
-    xfc_value *in[4] = {q, pack(&b, xfc_b_swap_last(&b, k), 1), pack(&b, v, 1), op->n_in > 3 ? op->in[3].value : NULL};
-    xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
-                        xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
-                        xfc_attr_dims(XFC_K_SIZE, size, 2)};
-    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, in[3] ? 4 : 3, attr, 3));
+    xfc_value *in[4] = {xfc_b_cast(&b, q, c.a), pack(&b, xfc_b_swap_last(&b, k), &c), pack(&b, v, &c),
+                        op->n_in > 3 ? op->in[3].value : NULL};
+    xfc_attr attr[4];
+    uint32_t n_attr = attention_attrs(op, &c, size, attr);
+    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, in[3] ? 4 : 3, attr, n_attr));
     return true;
 }
 
-static xfc_value *pack_keys(xfc_builder *b, const xfc_op *op) {
-    const xfc_attr *size = xfc_op_attr(op, XFC_K_SIZE);
-    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, XFC_PANEL), xfc_attr_dims(XFC_K_SIZE, size->u.dims, 1)};
-    return xfc_build(b, XFC_OP_PACK_RAGGED, (xfc_value *[]){op->in[1].value, op->in[3].value}, 2, attr, 2);
+/* k, whose rows become columns, or v, whose rows are the depth of a product. Without groups a sequence's values begin at any
+ * row. */
+static xfc_value *pack_rows(xfc_builder *b, const xfc_op *op, uint32_t operand, const xfc_contract *c) {
+    xfc_value *in[2] = {op->in[operand].value, op->in[3].value};
+    xfc_attr attr[5];
+    if (operand == 2 && c->group == 1) return pack(b, in[0], c);
+    uint32_t n = panels_of(c, in[0], attr);
+    attr[n++] = xfc_attr_dims(XFC_K_SIZE, xfc_op_attr(op, XFC_K_SIZE)->u.dims, 1);
+    if (operand == 2) attr[n++] = xfc_attr_int(XFC_K_AXIS, 2);
+    return xfc_build(b, XFC_OP_PACK_RAGGED, in, 2, attr, n);
 }
 
 static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
-    xfc_value *in[9] = {NULL}, *v = op->in[2].value;
-    if (!attends(p, op)) return false;
+    xfc_value *in[9] = {NULL};
+    const xfc_contract c = contract_of_attention(p, op);
+    if (!xfc_tile_for(p->target, &c)) return false;
     xfc_builder b = {op->graph, op, op->loc};
-    const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], v->type.dim[2]};
+    const xfc_int size[2] = {xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], op->in[2].value->type.dim[2]};
     for (uint32_t i = 0; i < op->n_in; i++) in[i] = op->in[i].value;
-    in[1] = pack_keys(&b, op);
-    in[2] = pack(&b, v, 1);
-    const xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
-                              xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
-                              xfc_attr_dims(XFC_K_SIZE, size, 2)};
-    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED_PACKED, in, op->n_in, attr, 3));
+    in[0] = xfc_b_cast(&b, in[0], c.a);
+    in[1] = pack_rows(&b, op, 1, &c);
+    in[2] = pack_rows(&b, op, 2, &c);
+    xfc_attr attr[4];
+    uint32_t n_attr = attention_attrs(op, &c, size, attr);
+    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED_PACKED, in, op->n_in, attr, n_attr));
     return true;
 }
 

@@ -5,6 +5,7 @@
  * and multiplies by v; neither scores nor probabilities ever reach memory that another task sees. k^T and v were packed
  * once per (batch or sequence, head) by kernels of their own. Division by the row's sum is applied to the result.
  * softmax((q k^T) * scale + bias): the exponent is taken of score - row maximum, as in softmax's own decomposition.
+ * Products of bf16 have f32 scores and sums too; the exponents are rounded on their way into a temporary of their own.
  *
  * Ragged: a row's keys are those of its sequence, so the order of its sums depends on the sequence's length alone: the
  * bits are the same alone and in any batch. What the biases of one key are is looked up once a task (`keys_bias`),
@@ -25,6 +26,8 @@ typedef struct {
     xfc_int start;                             /* ragged: the sequence's first row */
     xfc_int keys, values, key_row, value_row;  /* *_row: row distance of the temporaries */
     uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
+    uint32_t weights;                          /* the exponents: scores, or a temporary of the products' type */
+    int64_t group;                             /* steps of both depths that stand together */
 } attention;
 
 static xfc_value *operand(const attention *t, uint32_t i) { return i < t->op->n_in ? t->op->in[i].value : NULL; }
@@ -32,15 +35,17 @@ static xfc_value *bias_of(const attention *t) { return operand(t, t->ragged ? 6 
 static xfc_value *row_bias(const attention *t) { return operand(t, 7); }
 static xfc_value *column_bias(const attention *t) { return operand(t, 8); }
 
-/* The columns of whole panels. */
-static xfc_int rounded(xfc_ctx *ctx, xfc_int columns, const xfc_type *packed) {
-    xfc_int panel = packed->dim[packed->rank - 1];
-    return xfc_int_mul(ctx, xfc_int_ceildiv(ctx, columns, panel), panel);
+static xfc_int rounded(xfc_ctx *ctx, xfc_int n, int64_t multiple) {
+    return xfc_int_mulc(ctx, xfc_int_ceildiv(ctx, n, xfc_int_const(ctx, multiple)), multiple);
 }
 
-static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int columns) {
-    return xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(XFC_F32, rank, (xfc_int[]){rows, columns}));
+static uint32_t temporary_of(attention *t, xfc_dtype type, uint32_t rank, xfc_int rows, xfc_int columns) {
+    return xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(type, rank, (xfc_int[]){rows, columns}));
 }
+static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int columns) {
+    return temporary_of(t, XFC_F32, rank, rows, columns);
+}
+static xfc_dtype product_type(const attention *t) { return t->op->in[0].value->type.dtype; }
 
 static xfc_int outer(attention *t, const char *name, xfc_int extent) {
     xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
@@ -85,9 +90,11 @@ static void set_up(attention *t) {
         set_dense(t);
     const xfc_int *size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims;
     t->values = size[1];
-    t->key_row = rounded(t->ctx, size[0], &operand(t, 1)->type);
-    t->value_row = rounded(t->ctx, size[1], &operand(t, 2)->type);
-    t->scores = temporary(t, 2, block, t->key_row);
+    t->key_row = rounded(t->ctx, size[0], xfc_op_contract(t->op, 1).panel); /* the columns of whole panels */
+    t->value_row = rounded(t->ctx, size[1], xfc_op_contract(t->op, 2).panel);
+    t->group = xfc_op_contract(t->op, 1).group;
+    t->weights = t->scores = temporary(t, 2, block, t->key_row);
+    if (t->group > 1) t->weights = temporary_of(t, product_type(t), 2, block, t->key_row);
     t->top = temporary(t, 1, block, block);
     t->sum = temporary(t, 1, block, block);
     t->mix = temporary(t, 2, block, t->value_row);
@@ -128,7 +135,7 @@ static void add_scores(attention *t) {
                   .depth = depth,
                   .columns = t->keys,
                   .panel = panel,
-                  .group = 1};
+                  .group = (uint32_t)t->group};
     s.a = (xfc_access){.buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, r.source, r.source->type),
                        .rank = r.source->type.rank};
     for (uint32_t d = 0; d < s.a.rank; d++) s.a.index[d] = r.index[d];
@@ -225,7 +232,7 @@ static void add_maximum(attention *t) {
     xfc_draft_nest(&t->d, nb.nest);
 }
 
-/* scores = exp(scores - top), both times the scale if it waited; sum = their sum. */
+/* weights = exp(scores - top), both times the scale if it waited; sum = their sum, before they are rounded. */
 static void add_exponent(attention *t) {
     xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
@@ -240,27 +247,47 @@ static void add_exponent(attention *t) {
         x = xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, s, top, XFC_NO_ARG);
     }
     uint32_t e = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, x, XFC_NO_ARG, XFC_NO_ARG);
-    xfc_nb_store(&nb, e, t->scores, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
+    uint32_t weight = xfc_nb_cast(&nb, product_type(t), XFC_F32, e);
+    xfc_nb_store(&nb, weight, t->weights, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
     xfc_nb_store(&nb, e, t->sum, &i, 1, XFC_S_ADD);
     xfc_draft_nest(&t->d, nb.nest);
+}
+
+/* Zeros behind the last key of each row, where the last group of values is not whole. */
+static void fill_group(attention *t, xfc_int depth) {
+    xfc_int missing = xfc_int_sub(t->ctx, depth, t->keys);
+    if (xfc_int_is(t->ctx, missing, 0)) return;
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
+            j = xfc_int_add(t->ctx, t->keys, xfc_nb_axis(&nb, "j", missing, XFC_AXIS_PARALLEL));
+    xfc_nb_store(&nb, xfc_nb_const_f(&nb, product_type(t), 0), t->weights, (xfc_int[]){i, j}, 2, XFC_S_COUNT);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+/* Where the sequence's values begin in their panels: at a row, or as pack_ragged places groups. */
+static xfc_int first_value(const attention *t) {
+    if (!t->ragged) return xfc_int_const(t->ctx, 0);
+    if (t->group == 1) return t->start;
+    return xfc_int_add(t->ctx, xfc_int_floordiv(t->ctx, t->start, xfc_int_const(t->ctx, t->group)), t->b);
 }
 
 static void add_mix(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *v = t->op->in[2].value;
     const xfc_int *dim = &v->type.dim[v->type.rank - 2];
-    xfc_int zero = xfc_int_const(ctx, 0);
-    xfc_tile s = {.a = {.buffer = t->scores, .rank = 2, .index = {zero, zero}},
-                  .b = packed_access(t, v, zero, t->ragged ? t->start : zero),
+    xfc_int zero = xfc_int_const(ctx, 0), depth = rounded(ctx, t->keys, t->group);
+    fill_group(t, depth);
+    xfc_tile s = {.a = {.buffer = t->weights, .rank = 2, .index = {zero, zero}},
+                  .b = packed_access(t, v, zero, first_value(t)),
                   .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}},
                   .a_row = t->key_row,
                   .c_row = t->value_row,
                   .rows = t->rows,
-                  .depth = t->keys,
+                  .depth = depth,
                   .columns = t->values,
                   .apart = t->ragged ? xfc_int_mul(ctx, dim[0], dim[1]) : XFC_INT_NONE,
                   .panel = xfc_op_contract(t->op, 2).panel,
-                  .group = 1};
+                  .group = (uint32_t)t->group};
     xfc_draft_tile(&t->d, s);
 }
 

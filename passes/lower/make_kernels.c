@@ -195,7 +195,7 @@ static bool packs_for_tiles(const xfc_pass *p, const xfc_op *op) {
         uint32_t i = (uint32_t)(u - u->user->in);
         if (!is_panels(u->user->code, i)) return false;
         const xfc_contract product = xfc_op_contract(u->user, i);
-        if (!xfc_tile_for(p->target, &product) || product.group > 1) return false;
+        if (!xfc_tile_for(p->target, &product) || product.group != xfc_op_int(op, XFC_K_GROUP, 1)) return false;
     }
     return true;
 }

@@ -5,6 +5,9 @@
  * Where the rows of the source become columns (k^T), the emitter turns blocks of vectors in registers.
  * Columns behind the last one are filled up with zeros to whole vectors, which is what tiles read; the rest of the last
  * panel is left as it is. Of a ragged operand only the rows that each sequence has are touched.
+ * Where steps of the depth stand together, one point of a nest writes a group of them: side by side, so that the emitter
+ * stores whole vectors. What must be turned besides is turned into a temporary of the task first. A last group that is
+ * not whole ends in zeros.
  */
 #include "passes/lower/make_kernels.h"
 
@@ -27,8 +30,11 @@ typedef struct {
     bool ragged, turned;                /* turned: rows of the source become columns */
     uint32_t n_batch;                   /* dims of the result in front of its panels */
     xfc_int batch[XFC_MAX_RANK], heads; /* heads: extent of the last of them */
-    xfc_int start, panel;               /* ragged: the sequence's first row and panel */
+    xfc_int start, first;               /* ragged: the sequence's first row, its first panel or group of the depth */
     xfc_int row0, rows, width;          /* the block's rows of the source (of the sequence), its width */
+    int64_t group;                      /* steps of the depth that stand together */
+    xfc_int panel_width;                /* columns of a panel */
+    uint32_t temp;                      /* the block turned: [head, k, row of it]; or XFC_NO_ARG */
 } packing;
 
 /* Index of a row and column of the source. */
@@ -54,9 +60,10 @@ static bool reads_depth(packing *t) {
     return xfc_int_linear_in(t->ctx, offset, k, &unit, &rest) && xfc_int_is(t->ctx, unit, 1);
 }
 
-typedef struct { /* rows x panels x columns of the source; only where it is not turned is there more than one panel */
-    xfc_int row0, rows, panel0, panels, column0, columns;
-    bool fills; /* zeros instead */
+typedef struct { /* steps x panels x columns; only where the source is not turned is there more than one panel */
+    xfc_int step0, steps; /* groups of the depth */
+    xfc_int panel0, panels, column0, columns;
+    uint32_t loads; /* steps of each group that are read; zeros are the others */
 } piece;
 
 static uint32_t load_source(packing *t, xfc_nestb *nb, xfc_int row, xfc_int column) {
@@ -67,32 +74,47 @@ static uint32_t load_source(packing *t, xfc_nestb *nb, xfc_int row, xfc_int colu
     return xfc_nb_load(nb, x->type.dtype, buffer, index, x->type.rank);
 }
 
+/* Step k of a column, in the type of the panels. */
+static uint32_t load_step(packing *t, xfc_nestb *nb, xfc_int k, xfc_int column) {
+    xfc_dtype from = t->op->in[0].value->type.dtype, to = t->op->out[0].type.dtype;
+    uint32_t v;
+    if (t->temp != XFC_NO_ARG) {
+        const xfc_int at[3] = {t->batch[t->n_batch - 1], k, xfc_int_sub(t->ctx, column, t->row0)};
+        v = xfc_nb_load(nb, from, t->temp, at, 3);
+    } else {
+        v = t->turned ? load_source(t, nb, column, k) : load_source(t, nb, k, column);
+    }
+    return xfc_nb_cast(nb, to, from, v);
+}
+
 /* The last loop is along the columns of a panel. */
 static void add_copy(packing *t, piece c) {
     xfc_ctx *ctx = t->ctx;
     const xfc_type *out = &t->op->out[0].type;
-    if (xfc_int_is(ctx, c.rows, 0) || xfc_int_is(ctx, c.columns, 0) || xfc_int_is(ctx, c.panels, 0)) return;
+    if (xfc_int_is(ctx, c.steps, 0) || xfc_int_is(ctx, c.columns, 0) || xfc_int_is(ctx, c.panels, 0)) return;
     xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
-    xfc_int *head = &t->batch[t->n_batch - 1], to[XFC_MAX_RANK] = {{0}}, row, column;
-    xfc_int width = out->dim[out->rank - 1], *at = &to[t->n_batch];
+    xfc_int *head = &t->batch[t->n_batch - 1], to[XFC_MAX_RANK] = {{0}}, *at = &to[t->n_batch], step, column, place;
+    if (t->turned) *head = xfc_nb_axis(&nb, "head", t->heads, XFC_AXIS_PARALLEL);
+    step = xfc_int_add(ctx, c.step0, xfc_nb_axis(&nb, "k", c.steps, XFC_AXIS_PARALLEL));
+    at[1] = step;
     if (t->turned) {
-        *head = xfc_nb_axis(&nb, "head", t->heads, XFC_AXIS_PARALLEL);
-        column = xfc_nb_axis(&nb, "k", c.columns, XFC_AXIS_PARALLEL);
-        row = xfc_int_add(ctx, c.row0, xfc_nb_axis(&nb, "c", c.rows, XFC_AXIS_PARALLEL));
-        at[0] = xfc_int_add(ctx, t->panel, xfc_int_floordiv(ctx, row, width));
-        at[1] = column;
-        at[2] = xfc_int_mod(ctx, row, width);
+        column = xfc_int_add(ctx, c.column0, xfc_nb_axis(&nb, "c", c.columns, XFC_AXIS_PARALLEL));
+        at[0] = xfc_int_add(ctx, t->first, xfc_int_floordiv(ctx, column, t->panel_width));
+        place = xfc_int_mod(ctx, column, t->panel_width);
     } else {
-        row = xfc_int_add(ctx, c.row0, xfc_nb_axis(&nb, "k", c.rows, XFC_AXIS_PARALLEL));
         *head = xfc_nb_axis(&nb, "head", t->heads, XFC_AXIS_PARALLEL);
         at[0] = xfc_int_add(ctx, c.panel0, xfc_nb_axis(&nb, "panel", c.panels, XFC_AXIS_PARALLEL));
-        at[1] = row;
-        at[2] = xfc_int_add(ctx, c.column0, xfc_nb_axis(&nb, "c", c.columns, XFC_AXIS_PARALLEL));
-        column = xfc_int_add(ctx, xfc_int_mul(ctx, at[0], width), at[2]);
+        at[1] = xfc_int_add(ctx, t->first, step);
+        place = xfc_int_add(ctx, c.column0, xfc_nb_axis(&nb, "c", c.columns, XFC_AXIS_PARALLEL));
+        column = xfc_int_add(ctx, xfc_int_mul(ctx, at[0], t->panel_width), place);
     }
     for (uint32_t d = 0; d < t->n_batch; d++) to[d] = t->batch[d];
-    uint32_t v = c.fills ? xfc_nb_const_f(&nb, out->dtype, 0) : load_source(t, &nb, row, column);
-    xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, &t->op->out[0], *out), to, out->rank, XFC_S_COUNT);
+    for (uint32_t k = 0; k < t->group; k++) {
+        xfc_int of_depth = xfc_int_addc(ctx, xfc_int_mulc(ctx, step, t->group), k);
+        uint32_t v = k < c.loads ? load_step(t, &nb, of_depth, column) : xfc_nb_const_f(&nb, out->dtype, 0);
+        at[2] = xfc_int_addc(ctx, xfc_int_mulc(ctx, place, t->group), k);
+        xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, &t->op->out[0], *out), to, out->rank, XFC_S_COUNT);
+    }
     xfc_draft_nest(&t->d, nb.nest);
 }
 
@@ -102,22 +124,49 @@ static xfc_int missing(xfc_ctx *ctx, xfc_int n) {
     return xfc_int_sub(ctx, xfc_int_mul(ctx, xfc_int_ceildiv(ctx, n, lanes), lanes), n);
 }
 
+/* The block's rows as columns of the temporary. */
+static void add_turn(packing *t) {
+    xfc_ctx *ctx = t->ctx;
+    const xfc_dtype type = t->op->in[0].value->type.dtype;
+    const xfc_int block = xfc_int_const(ctx, BLOCK), dim[3] = {t->heads, t->width, block};
+    xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
+    xfc_int at[3], *head = &t->batch[t->n_batch - 1];
+    at[0] = *head = xfc_nb_axis(&nb, "head", t->heads, XFC_AXIS_PARALLEL);
+    at[1] = xfc_nb_axis(&nb, "k", t->width, XFC_AXIS_PARALLEL);
+    at[2] = xfc_nb_axis(&nb, "c", t->rows, XFC_AXIS_PARALLEL);
+    uint32_t v = load_source(t, &nb, xfc_int_add(ctx, t->row0, at[2]), at[1]);
+    t->temp = xfc_draft_buffer_of(&t->d, XFC_BUF_TEMP, NULL, xfc_type_make(type, 3, dim));
+    xfc_nb_store(&nb, v, t->temp, at, 3, XFC_S_COUNT);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
 static void add_turned(packing *t) {
     xfc_int zero = xfc_int_const(t->ctx, 0), one = xfc_int_const(t->ctx, 1);
-    add_copy(t, (piece){t->row0, t->rows, zero, one, zero, t->width, false});
+    xfc_int steps = xfc_int_floordiv(t->ctx, t->width, xfc_int_const(t->ctx, t->group));
+    if (t->group > 1) add_turn(t);
+    add_copy(t, (piece){zero, steps, zero, one, t->row0, t->rows, (uint32_t)t->group});
     xfc_int end = xfc_int_add(t->ctx, t->row0, t->rows);
-    add_copy(t, (piece){end, missing(t->ctx, t->rows), zero, one, zero, t->width, true});
+    add_copy(t, (piece){zero, steps, zero, one, end, missing(t->ctx, t->rows), 0});
+}
+
+/* The columns of all panels, some groups of the depth. */
+static void add_columns(packing *t, xfc_int step0, xfc_int steps, uint32_t loads) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_int panel = t->panel_width, zero = xfc_int_const(ctx, 0), one = xfc_int_const(ctx, 1);
+    xfc_int whole = xfc_int_floordiv(ctx, t->width, panel);
+    xfc_int rest = xfc_int_sub(ctx, t->width, xfc_int_mul(ctx, whole, panel));
+    add_copy(t, (piece){step0, steps, zero, whole, zero, panel, loads});
+    add_copy(t, (piece){step0, steps, whole, one, zero, rest, loads});
+    add_copy(t, (piece){step0, steps, whole, one, rest, missing(ctx, rest), 0});
 }
 
 static void add_straight(packing *t) {
     xfc_ctx *ctx = t->ctx;
-    const xfc_type *out = &t->op->out[0].type;
-    xfc_int panel = out->dim[out->rank - 1], zero = xfc_int_const(ctx, 0), one = xfc_int_const(ctx, 1);
-    xfc_int whole = xfc_int_floordiv(ctx, t->width, panel);
-    xfc_int rest = xfc_int_sub(ctx, t->width, xfc_int_mul(ctx, whole, panel));
-    add_copy(t, (piece){t->row0, t->rows, zero, whole, zero, panel, false});
-    add_copy(t, (piece){t->row0, t->rows, whole, one, zero, rest, false});
-    add_copy(t, (piece){t->row0, t->rows, whole, one, rest, missing(ctx, rest), true});
+    xfc_int group = xfc_int_const(ctx, t->group), step0 = xfc_int_floordiv(ctx, t->row0, group);
+    xfc_int steps = xfc_int_floordiv(ctx, t->rows, group);
+    add_columns(t, step0, steps, (uint32_t)t->group);
+    if (t->group == 2) /* a last row without another */
+        add_columns(t, xfc_int_add(ctx, step0, steps), xfc_int_mod(ctx, t->rows, group), 1);
 }
 
 static xfc_int add_axis(packing *t, const char *name, xfc_int extent) {
@@ -128,10 +177,11 @@ static xfc_int add_axis(packing *t, const char *name, xfc_int extent) {
 
 /* How many rows the sequence has. */
 static xfc_int set_sequence(packing *t, xfc_int number, xfc_int longest) {
-    const xfc_type *x = &t->op->in[0].value->type, *out = &t->op->out[0].type;
+    const xfc_type *x = &t->op->in[0].value->type;
     xfc_sequence s = xfc_draft_sequence(&t->d, t->op->in[1].value, number, x->dim[1], longest);
+    xfc_int unit = t->turned ? t->panel_width : xfc_int_const(t->ctx, t->group);
     t->start = s.start;
-    t->panel = xfc_int_add(t->ctx, xfc_int_floordiv(t->ctx, s.start, out->dim[3]), number);
+    t->first = xfc_int_add(t->ctx, xfc_int_floordiv(t->ctx, s.start, unit), number);
     return s.length;
 }
 
@@ -139,7 +189,7 @@ static xfc_int set_sequence(packing *t, xfc_int number, xfc_int longest) {
 static void set_up(packing *t, xfc_int n_rows) {
     xfc_ctx *ctx = t->ctx;
     xfc_int block = xfc_int_const(ctx, BLOCK), zero = xfc_int_const(ctx, 0), number = zero;
-    t->panel = zero;
+    t->first = zero;
     if (t->ragged) number = add_axis(t, "b", xfc_int_addc(ctx, t->op->in[1].value->type.dim[0], -1));
     xfc_int b = add_axis(t, "block", xfc_int_ceildiv(ctx, n_rows, block));
     if (t->ragged) n_rows = set_sequence(t, number, n_rows);
@@ -149,14 +199,16 @@ static void set_up(packing *t, xfc_int n_rows) {
 }
 
 xfc_op *xfc_kernel_pack(xfc_pass *p, xfc_op *op) {
-    packing t = {.d = xfc_draft_new(p->graph, "view"), .ctx = p->graph->ctx, .op = op};
+    packing t = {.d = xfc_draft_new(p->graph, "view"), .ctx = p->graph->ctx, .op = op, .temp = XFC_NO_ARG};
     const xfc_type *x = &op->in[0].value->type, *out = &op->out[0].type;
     t.ragged = op->code == XFC_OP_PACK_RAGGED;
     t.n_batch = out->rank - 3;
     t.heads = out->dim[t.n_batch - 1];
     for (uint32_t d = 0; d < t.n_batch; d++) t.batch[d] = xfc_int_axis(t.ctx, "b", out->dim[d]);
     for (uint32_t d = 0; d + 1 < t.n_batch; d++) xfc_draft_axis(&t.d, "b", t.batch[d], out->dim[d]);
-    t.turned = t.ragged || reads_depth(&t);
+    t.group = xfc_op_int(op, XFC_K_GROUP, 1);
+    t.panel_width = xfc_int_const(t.ctx, xfc_op_int(op, XFC_K_PANEL, 0));
+    t.turned = t.ragged ? xfc_op_int(op, XFC_K_AXIS, 1) == 1 : reads_depth(&t);
     bool depth_last = t.turned && !t.ragged;
     t.width = x->dim[x->rank - (depth_last ? 2 : 1)];
     set_up(&t, t.ragged ? xfc_op_attr(op, XFC_K_SIZE)->u.dims[0] : x->dim[x->rank - (depth_last ? 1 : 2)]);

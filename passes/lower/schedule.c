@@ -102,6 +102,17 @@ static bool let_depends(const scheduler *s, const xfc_nest *n, xfc_int symbol) {
     return false;
 }
 
+/* Does another store fill the elements between those of this one, whose offsets are two apart? Code stores both as one
+ * stretch. */
+static bool is_half_of_pair(const scheduler *s, const xfc_nest *n, const xfc_access *a, xfc_int offset) {
+    for (uint32_t i = 0; i < n->n_stores; i++) {
+        if (n->stores[i].to.buffer != a->buffer) continue;
+        xfc_int other = xfc_access_linear(s->ctx, s->k, &n->stores[i].to), apart = xfc_int_sub(s->ctx, other, offset);
+        if (xfc_int_is(s->ctx, apart, 1) || xfc_int_is(s->ctx, apart, -1)) return true;
+    }
+    return false;
+}
+
 static int score(const scheduler *s, const xfc_nest *n, const xfc_axis *axis) {
     int64_t extent;
     int sum = 0;
@@ -114,7 +125,8 @@ static int score(const scheduler *s, const xfc_nest *n, const xfc_axis *axis) {
         xfc_int offset = xfc_access_linear(s->ctx, s->k, a), unit, rest;
         if (!xfc_int_linear_in(s->ctx, offset, axis->symbol, &unit, &rest))
             sum -= 3;
-        else if (xfc_int_is(s->ctx, unit, 1))
+        else if (xfc_int_is(s->ctx, unit, 1) ||
+                 (is_store && xfc_int_is(s->ctx, unit, 2) && is_half_of_pair(s, n, a, offset)))
             sum += is_store ? 4 : 3;
         else if (!xfc_int_is(s->ctx, unit, 0))
             sum -= 3;

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *const isa_names[3] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+static const char *const isa_names[4] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
 
 uint32_t diff_cpu_isas(void) {
     uint32_t bits = 1;
@@ -22,12 +22,13 @@ uint32_t diff_cpu_isas(void) {
     bits |= 2;
     bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return v4 ? bits | 4 : bits;
+    if (v4) bits |= __builtin_cpu_supports("avx512bf16") ? 12 : 4;
+    return bits;
 }
 
 const char *diff_how_text(diff_how how, char text[64]) {
-    snprintf(text, 64, "-O%d%s%s%s%s", how.level, how.reparse ? ", reparsed" : "", how.roundtrip ? ", round trips" : "",
-             how.clone ? ", clones" : "", how.checked ? ", checked" : "");
+    snprintf(text, 64, "-O%d%s%s%s%s%s", how.level, how.bf16 ? ", of bf16" : "", how.reparse ? ", reparsed" : "",
+             how.roundtrip ? ", round trips" : "", how.clone ? ", clones" : "", how.checked ? ", checked" : "");
     return text;
 }
 
@@ -59,8 +60,9 @@ static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_blob *ob
 }
 
 static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {
-    xfc_blob objects[3] = {{0}}, plan[XF_N_PLANS] = {{0}};
+    xfc_blob objects[4] = {{0}}, plan[XF_N_PLANS] = {{0}};
     xfc_run_opts run = {.verify = true, .clone = how.clone, .roundtrip = how.roundtrip, .bisect_limit = -1};
+    run.passes.compute = how.bf16 ? XFC_FORCE : XFC_OFF;
     XFC_TRY(xfc_run_passes(&c->planned, &xfc_target_cpu_generic, xfc_pipeline_default[how.level], &run));
     xfc_status status = emit_all(c, ctx, how, objects, plan);
     xfc_link_job job = {.objects = objects,
@@ -84,7 +86,7 @@ bool compiled_make(compiled *c, const xfc_graph *g, diff_how how) {
     *c = (compiled){.planned = how.reparse ? reparsed(g) : xfc_graph_clone(g)};
     snprintf(c->path, sizeof c->path, "%s/xfc-diff-%ld.so", base ? base : "/tmp", (long)getpid());
     uint32_t isas = chosen_isas(how.isas);
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < XFC_COUNT(isa_names); i++)
         if (isas >> i & 1) c->isa[c->n_isas++] = isa_names[i];
     if (c->planned && make(c, g->ctx, how) == XFC_OK && !g->ctx->n_errors) return true;
     fprintf(stderr, "does not compile with %s:\n", diff_how_text(how, text));

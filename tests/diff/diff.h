@@ -101,12 +101,13 @@ typedef struct {
     bool roundtrip; /* and print and parse, or clone, after each pass */
     bool clone;
     bool checked;  /* code that traps where an address lies outside its buffer, be it of a lane that is off */
-    uint32_t isas; /* bits: v2, v3, v4 */
+    bool bf16;     /* --compute=bf16 */
+    uint32_t isas; /* bits: v2, v3, v4, v4-bf16 */
 } diff_how;
 typedef struct {
     char path[320];
     xfc_graph *planned;
-    const char *isa[3];
+    const char *isa[4];
     uint32_t n_isas;
 } compiled;
 

@@ -18,8 +18,8 @@ xfc_value *make_matmul(maker *m, xfc_opcode code, xfc_dtype t) {
 }
 
 static xfc_value *pack(maker *m, xfc_value *x, int64_t group) {
-    xfc_attr attr = xfc_attr_int(XFC_K_PANEL, 48 * group);
-    return maker_build(m, XFC_OP_PACK, &x, 1, &attr, 1);
+    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, 48), xfc_attr_int(XFC_K_GROUP, group)};
+    return maker_build(m, XFC_OP_PACK, &x, 1, attr, 2);
 }
 
 xfc_value *make_matmul_packed(maker *m, xfc_opcode code, xfc_dtype t) {
@@ -33,8 +33,6 @@ xfc_value *make_matmul_packed(maker *m, xfc_opcode code, xfc_dtype t) {
     const xfc_int size = dim[n - 1];
     int64_t depth, group = 1; /* pairs of bf16 stand together, if they are whole */
     if (t == XFC_BF16 && maker_chance(m, 60) && xfc_int_value(m->ctx, dim[n - 2], &depth) && depth % 2 == 0) group = 2;
-    dim[n - 2] = xfc_int_floordiv(m->ctx, dim[n - 2], xfc_int_const(m->ctx, group));
-    dim[n - 1] = xfc_int_mulc(m->ctx, dim[n - 1], group);
     xfc_dtype right = t; /* an f32 is multiplied with narrower weights, too */
     if (t == XFC_F32 && maker_chance(m, 30)) right = maker_chance(m, 50) ? XFC_F16 : XFC_BF16;
     xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, right, n, dim), group)};

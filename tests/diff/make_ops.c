@@ -191,8 +191,9 @@ xfc_value *make_pad(maker *m, xfc_opcode code, xfc_dtype t) {
 xfc_value *make_pack(maker *m, xfc_opcode code, xfc_dtype t) {
     static const int64_t panels[] = {1, 3, 8, 16, 48};
     xfc_value *x = maker_pick(m, t, 2, 4);
-    xfc_attr attr = xfc_attr_int(XFC_K_PANEL, panels[maker_below(m, 5)]);
-    return maker_build(m, code, &x, 1, &attr, 1);
+    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, panels[maker_below(m, 5)]),
+                              xfc_attr_int(XFC_K_GROUP, 1 + maker_below(m, 3))};
+    return maker_build(m, code, &x, 1, attr, 2);
 }
 
 /* --- indices from data --- */

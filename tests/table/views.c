@@ -187,20 +187,21 @@ static void pad(table *t) {
 static void pack(table *t) {
     int64_t dim[4], want[5], index[8], from[8];
     uint32_t rank = random_shape(t, 2, 4, dim);
-    int64_t panel = test_between(&t->seed, 1, 9), k = dim[rank - 2], n = dim[rank - 1];
-    xfc_attr attr = xfc_attr_int(XFC_K_PANEL, panel);
+    int64_t panel = test_between(&t->seed, 1, 9), group = test_between(&t->seed, 1, 3), k = dim[rank - 2],
+            n = dim[rank - 1];
+    const xfc_attr attr[2] = {xfc_attr_int(XFC_K_PANEL, panel), xfc_attr_int(XFC_K_GROUP, group)};
     table_next(t, "pack");
     for (uint32_t d = 0; d + 2 < rank; d++) want[d] = from[d] = dim[d];
     want[rank - 2] = (n + panel - 1) / panel;
-    want[rank - 1] = k;
-    want[rank] = panel;
+    want[rank - 1] = (k + group - 1) / group;
+    want[rank] = panel * group;
     table_operand(t, any_dtype(t), rank, dim, true);
-    if (!CHECK(table_run(t, XFC_OP_PACK, &attr, 1)) || !table_shape(t, rank + 1, want)) return;
+    if (!CHECK(table_run(t, XFC_OP_PACK, attr, 2)) || !table_shape(t, rank + 1, want)) return;
     for (bool more = table_first(&t->out, index); more; more = table_step(&t->out, index)) {
         for (uint32_t d = 0; d + 2 < rank; d++) from[d] = index[d];
-        from[rank - 2] = index[rank - 1];
-        from[rank - 1] = index[rank - 2] * panel + index[rank];
-        if (from[rank - 1] < n)
+        from[rank - 2] = index[rank - 1] * group + index[rank] % group;
+        from[rank - 1] = index[rank - 2] * panel + index[rank] / group;
+        if (from[rank - 2] < k && from[rank - 1] < n)
             table_same_bits(t, table_at(&t->out, index), &t->in[0], table_at(&t->in[0], from));
         else
             CHECK(table_f(&t->out, table_at(&t->out, index)) == 0);
