@@ -100,7 +100,8 @@ static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
     return LLVMBuildShuffleVector(e->b, v, poison, LLVMConstNull(mask), "");
 }
 
-/* The instruction rounds both additions and takes subnormal numbers for 0, whatever MXCSR says. */
+/* The instruction is two multiply-adds, each rounded, that of the second step first; it takes subnormal numbers for 0,
+ * whatever MXCSR says. */
 static LLVMValueRef dot(const state *s, LLVMValueRef x, LLVMValueRef y, LLVMValueRef sum) {
     xfc_emit *e = s->e;
     LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(e->llvm), 2 * lanes_of(s));
