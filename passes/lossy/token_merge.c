@@ -73,7 +73,7 @@ static xfc_status read_words(xfc_lossy *l, uint32_t n, int64_t usual, int64_t *r
     for (uint32_t i = 0; i < n; i++) r[i] = text ? 0 : usual;
     for (; at; at = *end ? end + 1 : NULL, k++) {
         int64_t v = strtoll(at, &end, 10);
-        if (end == at || (*end && *end != '/') || v < 0 || (k >= n && k > 0))
+        if (end == at || (*end && *end != '/') || v < 0 || v > INT32_MAX || (k >= n && k > 0))
             return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
                             "--lossy=token-merge:r=%s: give how many tokens merge in each block, or numbers joined by "
                             "'/', one for each of the %u blocks",

@@ -1,7 +1,7 @@
 /* token_stream.c - follows the tokens of streams through a graph (token_stream.h), in its order, once. */
 #include "passes/lossy/token_stream.h"
 
-enum { MAX_STEPS = 64, MAX_VISITS = 256, MAX_IN = 16 };
+enum { MAX_STEPS = 64, MAX_VISITS = 256, MAX_IN = 16, MAX_TOKENS = 1 << 14 };
 
 xfc_stream_value *xfc_stream_value_of(const xfc_streams *s, const xfc_value *v) {
     uint64_t i = xfc_map_get(&s->value_of, v->id);
@@ -341,6 +341,7 @@ static void sum_up(xfc_streams *s) {
         if (!site->reached && !site->why) site->why = "its keys are not the tokens of the stream that it is added to";
         if (!site->why && s->stream[site->stream].n - s->stream[site->stream].protect < 2)
             site->why = "there are too few tokens";
+        if (!site->why && s->stream[site->stream].n > MAX_TOKENS) site->why = "there are more than 16384 tokens";
         if (site->before < 0) continue;
         s->site[site->before].each += site->each;
         s->site[site->before].own += site->own;
