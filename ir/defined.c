@@ -25,15 +25,12 @@ static bool surely_0_with(xfc_ctx *ctx, xfc_int symbol, xfc_int other) {
     return xfc_int_is(ctx, xfc_int_substitute(ctx, most, &symbol, &more, 1), 0);
 }
 
-static void find_alternatives(xfc_defined *d, xfc_arena *arena) {
-    uint32_t n = d->n < XFC_DEFINED_SET ? d->n : XFC_DEFINED_SET;
-    d->without = xfc_new_array(arena, uint64_t, n);
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = i + 1; k < n; k++) /* a range names what is defined before it */
-            if (surely_0_with(d->ctx, d->symbol[i], d->symbol[k])) {
-                d->without[i] |= UINT64_C(1) << k;
-                d->without[k] |= UINT64_C(1) << i;
-            }
+/* Of the one defined first and the other: a range names what is defined before it. */
+static bool never_both(const xfc_defined *d, uint32_t first, uint32_t other) {
+    const uint64_t bit = UINT64_C(1) << other;
+    if (!(d->asked[first] & bit) && surely_0_with(d->ctx, d->symbol[first], d->symbol[other])) d->without[first] |= bit;
+    d->asked[first] |= bit;
+    return d->without[first] & bit;
 }
 
 uint64_t xfc_defined_empties(const xfc_defined *d, xfc_int count) {
@@ -45,8 +42,10 @@ uint64_t xfc_defined_empties(const xfc_defined *d, xfc_int count) {
 }
 
 bool xfc_defined_alternatives(const xfc_defined *d, uint64_t a, uint64_t b) {
-    for (uint32_t i = 0; i < d->n && i < XFC_DEFINED_SET; i++)
-        if (a >> i & 1 && d->without[i] & b) return true;
+    const uint32_t n = d->n < XFC_DEFINED_SET ? d->n : XFC_DEFINED_SET;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < n && a >> i & 1; k++)
+            if (b >> k & 1 && i != k && never_both(d, i < k ? i : k, i < k ? k : i)) return true;
     return false;
 }
 
@@ -63,7 +62,8 @@ xfc_defined xfc_defined_of(const xfc_graph *g, xfc_arena *arena) {
             xfc_map_set(&d.position, symbol[i].id, d.n);
         }
     }
-    find_alternatives(&d, arena);
+    d.without = xfc_new_array(arena, uint64_t, XFC_DEFINED_SET);
+    d.asked = xfc_new_array(arena, uint64_t, XFC_DEFINED_SET);
     return d;
 }
 

@@ -18,9 +18,10 @@ typedef struct { /* all symbols that ops of an entry and of the bodies in it def
     xfc_int *symbol;   /* in the order of definition */
     const xfc_op **by; /* which op does */
     uint32_t n, cap, cap_by;
-    xfc_map position;  /* symbol id -> its place in symbol, + 1 */
-    uint64_t *without; /* by place: the set of symbols that are 0 whenever this one is not */
-    bool lets;         /* instead: all symbols of lets */
+    xfc_map position; /* symbol id -> its place in symbol, + 1 */
+    /* By place: the sets of symbols that are 0 whenever this one is not, as far as it was asked. */
+    uint64_t *without, *asked;
+    bool lets; /* instead: all symbols of lets */
 } xfc_defined;
 xfc_defined xfc_defined_of(const xfc_graph *, xfc_arena *); /* of the entry that the graph hangs on */
 
