@@ -5,6 +5,7 @@
  */
 #ifndef XFC_PASS_H
 #define XFC_PASS_H
+#include "ir/defined.h"
 #include "ir/target.h"
 
 typedef enum { XFC_AUTO, XFC_OFF, XFC_FORCE } xfc_choice; /* FORCE: what cannot be done fails the compile */
@@ -20,8 +21,9 @@ typedef struct xfc_pass {
     xfc_graph *graph;
     const xfc_pass_opts *opts; /* never NULL */
     const xfc_target *target;
-    xfc_arena *scratch; /* emptied after the pass */
-    xfc_status status;  /* set (through xfc_fail) when the model cannot be compiled */
+    xfc_arena *scratch;         /* emptied after the pass */
+    const xfc_defined *defined; /* of the program, as the pass found it; from the runner */
+    xfc_status status;          /* set (through xfc_fail) when the model cannot be compiled */
 } xfc_pass;
 typedef bool xfc_pass_fn(xfc_pass *);
 

@@ -333,9 +333,14 @@ static xfc_status run_on_all(runner *r, const xfc_pass_info *info, bool *changed
     xfc_arena *arena = xfc_arena_new();
     uint32_t n, errors = ctx_of(r)->n_errors;
     xfc_graph **graph = xfc_graph_tree(*r->graph, arena, &n);
+    const xfc_defined defined = xfc_defined_of(*r->graph, arena);
     xfc_status status = XFC_OK;
     for (uint32_t i = 0; i < n && status == XFC_OK; i++) {
-        xfc_pass pass = {.graph = graph[i], .opts = &r->opts->passes, .target = r->target, .scratch = xfc_arena_new()};
+        xfc_pass pass = {.graph = graph[i],
+                         .opts = &r->opts->passes,
+                         .target = r->target,
+                         .scratch = xfc_arena_new(),
+                         .defined = &defined};
         *changed |= info->run(&pass);
         xfc_arena_free(pass.scratch);
         status = status_after(r, &pass, errors);

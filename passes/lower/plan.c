@@ -41,12 +41,12 @@ typedef struct {
     slot *slots;
     uint32_t n_items, cap_items, n_slots, cap_slots, cap_weights, cap_offsets, *slot_of; /* slot_of: by value id */
     xfc_map weights;                                                                     /* tensor hash -> index + 1 */
-    xfc_defined defined;
+    const xfc_defined *defined;
     xfc_status status;
 } planner;
 
 static xfc_int bytes_of(const planner *p, const xfc_type *t) {
-    xfc_int count = xfc_defined_most(&p->defined, xfc_type_count(p->ctx, t));
+    xfc_int count = xfc_defined_most(p->defined, xfc_type_count(p->ctx, t));
     xfc_int bytes = xfc_int_mulc(p->ctx, count, xfc_dtype_bytes(t->dtype));
     return xfc_int_mulc(p->ctx, xfc_int_ceildiv(p->ctx, bytes, xfc_int_const(p->ctx, ALIGN)), ALIGN);
 }
@@ -105,7 +105,7 @@ static void add_item(planner *p, const xfc_value *v) {
         i.size = xfc_int_const(p->ctx, 0);
     }
     if (!xfc_int_evaluate(p->ctx, i.size, usual_dim, p->ctx, &i.usual)) i.usual = INT64_MAX;
-    i.empty = xfc_defined_empties(&p->defined, xfc_type_count(p->ctx, &v->type));
+    i.empty = xfc_defined_empties(p->defined, xfc_type_count(p->ctx, &v->type));
     xfc_push(p->scratch, p->items, p->n_items, p->cap_items) = i;
 }
 
@@ -119,7 +119,7 @@ static int by_size(const void *a, const void *b) {
 static bool is_free(const planner *p, const slot *s, const item *i) {
     for (const item *t = s->first; t; t = t->next) {
         bool together = t->def <= i->last && i->def <= t->last;
-        if (together && !xfc_defined_alternatives(&p->defined, t->empty, i->empty)) return false;
+        if (together && !xfc_defined_alternatives(p->defined, t->empty, i->empty)) return false;
     }
     return true;
 }
@@ -202,11 +202,11 @@ bool xfc_plan_memory(xfc_pass *pass) {
                  .arena = g->arena,
                  .scratch = pass->scratch,
                  .plan = xfc_new(g->arena, xfc_plan),
+                 .defined = pass->defined,
                  .weights = {.arena = pass->scratch}};
     p.plan->n_places = g->next_value_id;
     p.plan->place = xfc_new_array(g->arena, xfc_place, g->next_value_id);
     p.slot_of = xfc_new_array(pass->scratch, uint32_t, g->next_value_id);
-    p.defined = xfc_defined_of(g, pass->scratch);
     uint32_t order = 0;
     for (uint32_t i = 0; i < g->n_in; i++)
         p.plan->place[g->in[i]->id] = (xfc_place){XFC_SPACE_INPUT, i, xfc_int_const(g->ctx, 0)};

@@ -248,10 +248,9 @@ static void choose_grain(scheduler *s) {
 }
 
 bool xfc_schedule(xfc_pass *p) {
-    const xfc_defined defined = xfc_defined_of(p->graph, p->scratch);
     xfc_foreach_op(op, p->graph) {
         if (op->code != XFC_OP_KERNEL) continue;
-        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel, &defined, p->target->vector_bytes > 0};
+        scheduler s = {p->graph->ctx, p->graph->arena, op->kernel, p->defined, p->target->vector_bytes > 0};
         bool alone = s.k->n_axes == 0 && s.k->n_steps == 1;
         for (uint32_t i = 0; i < s.k->n_steps; i++) {
             if (s.k->steps[i].kind != XFC_STEP_NEST) continue;
