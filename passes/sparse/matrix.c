@@ -14,14 +14,20 @@ xfc_sparse_shape xfc_sparse_look(const xfc_tensor *w) {
     xfc_sparse_shape s = {.rows = w->dim[0], .columns = w->dim[1]};
     xfc_arena *arena = xfc_arena_new();
     int64_t *count = xfc_new_array(arena, int64_t, (size_t)s.columns + 1);
-    for (int64_t i = 0; i < w->count; i++)
-        if (xfc_tensor_get_f(w, i) != 0) count[i % s.columns]++;
+    for (int64_t i = 0; i < s.rows; i++)
+        for (int64_t j = 0; j < s.columns; j++) count[j] += xfc_tensor_get_f(w, i * s.columns + j) != 0;
     for (int64_t j = 0; j < s.columns; j++) {
         s.nonzeros += count[j];
         if (count[j] > s.most) s.most = count[j];
     }
     xfc_arena_free(arena);
     return s;
+}
+
+bool xfc_sparse_may_pay(const xfc_tensor *w) {
+    int64_t rows = w->dim[0], columns = w->dim[1], n = 0;
+    for (int64_t i = 0; i < rows && columns > 0; i++) n += xfc_tensor_get_f(w, i * columns) != 0;
+    return n * ENTRY_COST <= rows;
 }
 
 bool xfc_sparse_pays(const xfc_sparse_shape *s) {

@@ -27,6 +27,7 @@ static bool make_sparse(xfc_op *op) {
     const xfc_tensor *w;
     if (!is_product(op) || !xfc_value_is_const(op->in[1].value, &w) || w->rank != 2) return false;
     if (!xfc_dtype_is_float(w->dtype) || !only_products_read(op->in[1].value)) return false;
+    if (!xfc_sparse_may_pay(w)) return false;
     const xfc_sparse_shape s = xfc_sparse_look(w);
     if (!xfc_sparse_pays(&s)) return false;
     xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};

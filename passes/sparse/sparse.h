@@ -12,6 +12,8 @@ typedef struct {
 
 /* Of a constant of two dims of a float type; -0 is a zero. */
 xfc_sparse_shape xfc_sparse_look(const xfc_tensor *);
+/* False: it does not pay, as its first column tells: of dense weights no more than that is read. */
+bool xfc_sparse_may_pay(const xfc_tensor *);
 /* Multiplying by its nonzeros is less work than by all of it, by enough. */
 bool xfc_sparse_pays(const xfc_sparse_shape *);
 /* Its bytes: values of this type and rows. */
