@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CHEAP_BODY = 12, MAX_SUMS = 8 };
+enum { CHEAP_BODY = 12, MAX_SUMS = 8, MAX_LANES = 64 };
 
 typedef xfc_loops loops;
 
@@ -108,6 +108,7 @@ static void choose_wide(loops *n) {
         looks_up |= n->nest->body[i].op == XFC_S_LET && n->depth[i] == n->n_loops && !n->varies[i];
     for (uint32_t i = 0; i < n->nest->n_stores; i++) sums += n->nest->stores[i].combine != XFC_S_COUNT;
     xfc_int_range(n->e->ctx, xfc_loop_axis(n, n->vector)->extent, &lo, &most);
+    if (most > MAX_LANES) most = MAX_LANES;
     while (looks_up && 2 * n->wide * sums <= MAX_SUMS && 2 * (int64_t)n->wide * lanes <= most) n->wide *= 2;
     n->varies = xfc_new_array(n->e->arena, bool, n->nest->n_body);
     n->e->lanes = lanes * n->wide;

@@ -59,8 +59,11 @@ static xfc_place_value place_of(loops *n, const xfc_access *a, bool bounded) {
     int64_t stride;
     xfc_int linear = xfc_access_linear(n->e->ctx, n->e->kernel, a);
     bool known = xfc_loops_stride(n, linear, &stride);
-    if (!known || (stride != 0 && stride != 1))
-        return xfc_emit_place(n->e, XFC_LANES_EACH, a, each_lane(n, emit_address, a), false);
+    if (!known || (stride != 0 && stride != 1)) {
+        LLVMValueRef each = each_lane(n, emit_address, a);
+        if (xfc_is_vector(each)) return xfc_emit_place(n->e, XFC_LANES_EACH, a, each, false);
+        stride = 0; /* by an index that was read where a dim is empty: it has no stride, and is one for all lanes */
+    }
     return xfc_emit_place(n->e, stride ? XFC_LANES_NEXT : XFC_LANES_SAME, a, xfc_emit_address(n->e, a), bounded);
 }
 
