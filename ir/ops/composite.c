@@ -1,7 +1,8 @@
 /* composite.c - ops whose meaning is a graph of smaller ops, in the order that is numerically right.
  *
  * Rounding: softmax, layernorm, rmsnorm, gelu and attention compute in f32 for f16 and bf16 operands and round once at
- * the end (ONNX stash_type 1, for all of them). Softmax subtracts the maximum; a row of -inf only therefore gives NaN,
+ * the end (ONNX stash_type 1, for all of them); attention of bf16 may round its exponents to bf16, where layout makes
+ * both of its products such of pairs. Softmax subtracts the maximum; a row of -inf only therefore gives NaN,
  * as in ONNX. Variance is the mean of squares of x - mean (two passes, no cancellation). Norms divide by sqrt(variance
  * + eps), as ONNX's function bodies do: exact where a reciprocal square root would not be; backends may fold the
  * division into one multiplication a row. linear is matmul and add, each rounded, as the two ONNX nodes it stands for.

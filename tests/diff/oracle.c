@@ -24,15 +24,25 @@ static double ulp(xfc_dtype t, double x) {
 
 /* --- decomposing --- */
 
-/* Composites become their parts, so that noise reaches the inside. */
-static bool decompose_all(xfc_graph *g) {
+/* Its products may be of pairs of bf16: exponents are rounded to those. */
+static bool is_of_pairs(const xfc_op *op) {
+    bool attends = op->code == XFC_OP_ATTENTION || op->code == XFC_OP_ATTENTION_RAGGED;
+    return attends && op->in[0].value->type.dtype == XFC_BF16;
+}
+
+/* Composites become their parts, so that noise reaches the inside; pairs: ids of results inside of attention by pairs. */
+static bool decompose_all(xfc_graph *g, xfc_map *pairs) {
     for (bool again = true; again;) {
         again = false;
         xfc_foreach_op_safe(op, g) {
             xfc_value *result[4] = {NULL};
             if (!xfc_ops[op->code].decompose) continue;
             xfc_builder b = {.graph = g, .before = op, .loc = op->loc};
+            const uint32_t first = g->next_value_id;
             if (xfc_ops[op->code].decompose(&b, op, result) != XFC_OK) return false;
+            bool in_pairs = is_of_pairs(op) || xfc_map_get(pairs, op->out[0].id);
+            for (xfc_op *part = op->prev; in_pairs && part && part->out[0].id >= first; part = part->prev)
+                xfc_map_set(pairs, part->out[0].id, 1);
             for (uint32_t i = 0; i < op->n_out; i++) xfc_value_replace(&op->out[i], result[i]);
             xfc_op_remove(op);
             again = true;
@@ -48,6 +58,7 @@ typedef struct {
     const xfc_graph *graph;
     xfc_array *value; /* by id: copies */
     bool *reached;    /* by id: does noise reach it? */
+    const xfc_map *pairs;
     uint64_t seed;
     uint32_t run; /* 0: every element up; 1: down; others: either */
     bool fma;     /* only what differs on an ISA with FMA */
@@ -194,19 +205,22 @@ static bool has_reached(const noise *z, const xfc_op *op) {
 }
 
 /* Of operands that differ a little, a result may round the other way: all the more where it cancels behind that. */
-static void round_otherwise(const xfc_array *out, double *amount) {
+static void round_otherwise(xfc_dtype t, const xfc_array *out, double *amount) {
     for (int64_t i = 0; i < out->count; i++)
-        if (amount[i] >= 0) amount[i] += ulp(out->dtype, at_f(out, i));
+        if (amount[i] >= 0) amount[i] += ulp(t, at_f(out, i));
 }
 
 static void add_noise(void *user, const xfc_op *op, const xfc_array *out) {
     noise *z = user;
-    bool noisy = is_noisy(op->code, z->fma), reached = has_reached(z, op), turns = reached && xfc_op_has(op, XFC_MAP);
+    bool rounds = op->code == XFC_OP_EXP && xfc_map_get(z->pairs, op->out[0].id);
+    bool noisy = is_noisy(op->code, z->fma) || rounds, reached = has_reached(z, op),
+         turns = reached && xfc_op_has(op, XFC_MAP);
     for (uint32_t i = 0; i < op->n_out; i++) z->reached[op->out[i].id] = noisy || reached;
     if ((noisy || turns) && xfc_dtype_is_float(out->dtype)) {
         double *amount = xfc_new_array(z->arena, double, out->count + 1);
         noise_of(z, op, out, amount);
-        if (turns) round_otherwise(out, amount);
+        if (turns) round_otherwise(out->dtype, out, amount);
+        if (rounds) round_otherwise(XFC_BF16, out, amount);
         for (int64_t i = 0; i < out->count; i++) {
             double y = at_f(out, i), by = (double)(diff_random(&z->seed) >> 11) * 0x1p-53; /* 0..1 */
             bool up = z->run == 0 || (z->run > 1 && diff_random(&z->seed) & 1);
@@ -323,9 +337,10 @@ static void widen_tolerance(const xfc_array *want, const xfc_array *noisy, doubl
     }
 }
 
-static bool run_noisy(const xfc_graph *g, const xfc_array *in, oracle *o, bool fma, uint32_t run) {
+static bool run_noisy(const xfc_graph *g, const xfc_map *pairs, const xfc_array *in, oracle *o, bool fma,
+                      uint32_t run) {
     xfc_arena *arena = xfc_arena_new();
-    noise z = {.arena = arena, .graph = g, .seed = 7 + 1000 * run, .run = run, .fma = fma};
+    noise z = {.arena = arena, .graph = g, .pairs = pairs, .seed = 7 + 1000 * run, .run = run, .fma = fma};
     z.value = xfc_new_array(arena, xfc_array, g->next_value_id);
     z.reached = xfc_new_array(arena, bool, g->next_value_id);
     for (uint32_t i = 0; i < g->n_in; i++) z.value[g->in[i]->id] = in[i];
@@ -358,7 +373,8 @@ bool oracle_run(xfc_graph *g, const xfc_array *in, oracle *o, xfc_arena *arena) 
         for (int v = 0; v < 2; v++) o->tolerance[v][i] = xfc_new_array(arena, double, o->out[i].count + 1);
     xfc_graph *parts = xfc_graph_clone(g);
     take_regions(parts, in);
-    bool ok = decompose_all(parts);
+    xfc_map pairs = {.arena = arena};
+    bool ok = decompose_all(parts, &pairs);
     for (int fma = 0; ok && fma < 2; fma++) {
         bool any = false;
         for (uint32_t i = 0; i < g->n_out; i++) {
@@ -366,7 +382,7 @@ bool oracle_run(xfc_graph *g, const xfc_array *in, oracle *o, xfc_arena *arena) 
             least_tolerance(&o->out[i], o->tolerance[!fma][i]);
             any = true;
         }
-        for (uint32_t k = 0; ok && any && k < DIFF_NOISES; k++) ok = run_noisy(parts, in, o, fma, k);
+        for (uint32_t k = 0; ok && any && k < DIFF_NOISES; k++) ok = run_noisy(parts, &pairs, in, o, fma, k);
     }
     xfc_graph_free(parts);
     return ok || print_errors(g->ctx, "the decomposed graph cannot be interpreted");
