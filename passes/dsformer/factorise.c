@@ -172,7 +172,7 @@ static void kick(block *b, xfc_code *code) {
 /* Rounds of fitting atoms and choosing entries; where they no longer gain anything another atom is tried, and that a few
  * times. Answers the squared error of the best, which is left in b and code. */
 static double improve(block *b, xfc_code *code, int rounds) {
-    double error = total(code->rest, b->columns), best = INFINITY, before = INFINITY;
+    double error = total(code->rest, b->columns), best = (double)INFINITY, before = (double)INFINITY;
     size_t bytes = (size_t)(b->n * b->length) * sizeof(float);
     float *kept = xfc_new_array(b->arena, float, (size_t)(b->n * b->length));
     for (int round = 0, failed = 0; round < rounds && failed < MAX_KICKS; round++) {
@@ -186,7 +186,7 @@ static double improve(block *b, xfc_code *code, int rounds) {
             failed = better ? 0 : failed + 1;
             if (!better) memcpy(b->atoms, kept, bytes), xfc_pursue(b->y, b->atoms, b->n, b->length, code);
             kick(b, code);
-            before = INFINITY;
+            before = (double)INFINITY;
         }
         error = round_of(b, code);
     }

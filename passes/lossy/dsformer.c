@@ -112,7 +112,8 @@ static uint32_t ratios(const xfc_lossy *l, double *out, uint32_t *asked) {
 static void add_site(xfc_lossy *l, xfc_op *op, const xfc_tensor *w) {
     xfc_lossy_site *site = xfc_lossy_add(l, op);
     const xfc_factor_task t = task_of(w);
-    double ratio[XFC_COUNT(RATIOS) + 1], tokens = xfc_lossy_products(l, op) / ((double)t.rows * (double)t.columns);
+    double ratio[XFC_COUNT(RATIOS) + 1] = {0},
+                                     tokens = xfc_lossy_products(l, op) / ((double)t.rows * (double)t.columns);
     uint32_t asked, n = ratios(l, ratio, &asked);
     site->what = xfc_sprintf(l->arena, "weight of %lld x %lld", (long long)t.rows, (long long)t.columns);
     site->why = why_not(l, op, w);
@@ -195,7 +196,7 @@ static xfc_factor_pair fit(const xfc_lossy *l, xfc_arena *arena, const xfc_facto
 
 static const xfc_factor_pair *factors_of(xfc_lossy *l, const xfc_tensor *w, uint32_t level, const xfc_inputs *in) {
     memory *m = memory_of(l);
-    double ratio[XFC_COUNT(RATIOS) + 1];
+    double ratio[XFC_COUNT(RATIOS) + 1] = {0};
     uint32_t ignored;
     for (uint32_t i = 0; i < m->n; i++)
         if (m->at[i].w == w && m->at[i].level == level) return &m->at[i].factors;
@@ -255,7 +256,7 @@ static void apply_one(xfc_op *op, const xfc_tensor *w, const xfc_factor_pair *f,
     if (!y) return;
     xfc_graph_note(op->graph, "dsformer", op->loc, "%s of rank %lld: error %.3f of %s",
                    f->shape.entries == f->shape.atoms ? "a singular value decomposition" : "a sparse second factor",
-                   (long long)(f->shape.blocks * f->shape.atoms), f->error,
+                   (long long)f->shape.blocks * f->shape.atoms, f->error,
                    in ? "the outputs on the samples" : "the weight");
     xfc_value_replace(&op->out[0], y);
     xfc_op_remove(op);

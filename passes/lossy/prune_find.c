@@ -208,7 +208,7 @@ static neuron *sorted_neurons(xfc_arena *arena, const xfc_tensor *w) {
             double v = xfc_tensor_get_f(w, i * w->dim[1] + j);
             list[i].size += v * v;
         }
-        if (isnan(list[i].size)) list[i].size = INFINITY;
+        if (isnan(list[i].size)) list[i].size = (double)INFINITY;
     }
     qsort(list, (size_t)w->dim[0], sizeof *list, by_size);
     return list;

@@ -99,8 +99,8 @@ static double rows_of(const xf_kept *exact, uint32_t output, uint32_t n) {
     double rows = 0;
     for (uint32_t i = 0; i < n; i++) {
         const xfc_tensor *t = exact->of[i][output];
-        int64_t last = t->rank ? t->dim[t->rank - 1] : 1;
-        rows += last ? (double)(t->count / last) : 0;
+        int64_t last = t->rank ? t->dim[t->rank - 1] : 1, here = last ? t->count / last : 0;
+        rows += (double)here;
     }
     return rows;
 }

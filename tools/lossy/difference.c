@@ -140,7 +140,7 @@ double xf_least_top1(double rows) { return 100 / (rows + 1); }
 
 double xf_metric_of(const xf_distance *d, xf_metric m, double margin) {
     const xf_ratio *r = &d->ratio[m];
-    bool none = !r->n || d->other_size || d->lost;
+    bool none = r->n == 0 || d->other_size || d->lost;
     if (none) return m == XF_COS ? -1 : m == XF_TOP1 ? 100 : HUGE_VAL;
     if (m == XF_ABS) return largest(d, margin);
     double ratio = r->a <= 0 ? 0 : r->b > 0 ? r->a / r->b : HUGE_VAL;

@@ -105,10 +105,10 @@ static view view_of(const xf_search *s, bool speed) {
 }
 
 static double across(const view *v, double at) {
-    return LEFT + (WIDTH - LEFT - RIGHT) * (at - v->from) / (v->to - v->from);
+    return (double)LEFT + (double)(WIDTH - LEFT - RIGHT) * (at - v->from) / (v->to - v->from);
 }
 static double down(const view *v, double height) {
-    return TOP + (HEIGHT - TOP - BOTTOM) * (v->high - height) / (v->high - v->low);
+    return (double)TOP + (double)(HEIGHT - TOP - BOTTOM) * (v->high - height) / (v->high - v->low);
 }
 
 static void axes(const view *v, xfc_buf *b) {
