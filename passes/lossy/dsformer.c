@@ -112,8 +112,8 @@ static uint32_t ratios(const xfc_lossy *l, double *out, uint32_t *asked) {
 static void add_site(xfc_lossy *l, xfc_op *op, const xfc_tensor *w) {
     xfc_lossy_site *site = xfc_lossy_add(l, op);
     const xfc_factor_task t = task_of(w);
-    double ratio[XFC_COUNT(RATIOS) + 1] = {0},
-                                     tokens = xfc_lossy_products(l, op) / ((double)t.rows * (double)t.columns);
+    double ratio[XFC_COUNT(RATIOS) + 1] = {0};
+    double tokens = xfc_lossy_products(l, op) / ((double)t.rows * (double)t.columns);
     uint32_t asked, n = ratios(l, ratio, &asked);
     site->what = xfc_sprintf(l->arena, "weight of %lld x %lld", (long long)t.rows, (long long)t.columns);
     site->why = why_not(l, op, w);
