@@ -3,7 +3,7 @@
 
 A page's fenced blocks are run in order, in a folder that looks like a checkout after the quick start: `build/bin` holds the
 tools, `build/models/minilm.onnx` the trained model, and the folders of the project lie beside them. What a page takes for
-given is made once (PREPARE): model.onnx, model.so, model.xf and the like.
+given is made once (PREPARE): model.onnx, model.so, model.xf and the like; or for that page alone (OF_PAGE).
 
     ```sh        each command (a line, or lines joined by a backslash) must end with exit code 0
     ```c         compiled as the body of main(), after what stands before it in the page, and run
@@ -31,6 +31,17 @@ ln -s build/models/minilm.onnx model.onnx
 build/bin/xfc -q model.onnx --packed-entry -o model.so
 build/bin/xf-opt tests/models/bert/model.onnx --data=inline -o model.xf
 """
+# What single pages take for given besides: small trained models, samples for them, a command that judges.
+OF_PAGE = {"docs/lossy.md": """
+ln -s tests/trained/topics/model.onnx bert.onnx
+ln -s tests/trained/digits/model.onnx vit.onnx
+ln -s tests/trained/letters/model.onnx lm.onnx
+python3 tests/trained/samples.py npz topics calib samples --n=16 --batch=4
+python3 tests/trained/samples.py npz topics eval samples2 --n=16 --batch=4
+python3 tests/trained/samples.py npz letters calib texts --n=8
+echo 'python3 tests/trained/samples.py score "$1" topics calib --n=128' > accuracy.sh
+chmod +x accuracy.sh
+"""}
 SHORT = {
     "tests/bench/compare_ort.py": "--rounds=1 --cases=1x16 --threads=1 --slice=0.02",
     "tests/bench/products.py": "--rounds=1 --batch=1 --length=16 --slice=0.02",
@@ -127,6 +138,7 @@ def main():
         for page in PAGES:
             folder = os.path.join(base, page.replace("/", " "))
             shutil.copytree(prepared, folder, symlinks=True)
+            run_shell(f"OF_PAGE of {page}", OF_PAGE.get(page, ""), folder, env)
             check_page(page, folder, env)
     print("\n".join(failures) or f"the commands and snippets of {len(PAGES)} pages work")
     return bool(failures)
