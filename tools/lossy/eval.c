@@ -69,7 +69,7 @@ static pid_t start(xfc_ctx *ctx, const char *text, int to) {
     return pid;
 }
 
-/* All that it prints, as far as there is room; false: time is over. */
+/* The end of what it prints, of which the last line counts; false: time is over. */
 static bool listen(int from, double timeout, char *text, size_t room) {
     double end = xf_seconds() + timeout;
     for (size_t n = 0;;) {
@@ -81,9 +81,11 @@ static bool listen(int from, double timeout, char *text, size_t room) {
         ssize_t k = read(from, more, sizeof more);
         if (k < 0 && errno == EINTR) continue;
         if (k <= 0) return true;
-        size_t keep = (size_t)k < room - 1 - n ? (size_t)k : room - 1 - n;
-        memcpy(text + n, more, keep);
-        text[n += keep] = '\0';
+        size_t lost = n + (size_t)k < room ? 0 : n + (size_t)k - (room - 1);
+        memmove(text, text + lost, n - lost);
+        memcpy(text + n - lost, more, (size_t)k);
+        n += (size_t)k - lost;
+        text[n] = '\0';
     }
 }
 
