@@ -259,7 +259,8 @@ static xfc_status refuse(const searching *x) {
     xfc_buf limits = {.arena = x->arena};
     for (uint32_t i = 0; i < x->s->n_trials; i++) {
         const xf_trial *t = x->s->trial[i];
-        if (n_raised(x, t->level) && (!nearest || t->used < nearest->used)) nearest = t;
+        bool beyond = n_raised(x, t->level) && t->used > 1; /* others kept it on the samples to choose by alone */
+        if (beyond && (!nearest || t->used < nearest->used)) nearest = t;
     }
     for (uint32_t i = 0; i < budgets->n; i++)
         xfc_buf_printf(&limits, "%s--max-error=%s", i ? ", " : "", budgets->item[i].text);
