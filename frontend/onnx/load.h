@@ -38,6 +38,14 @@ const char *xfc_foreign_file(xfc_arena *, xfc_mapping);
 Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *, xfc_mapping);
 Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);
 
+/* Dims as a file gives them, of a tensor of this type; false, recorded: too many, or too large. */
+typedef struct {
+    uint32_t rank;
+    int64_t dim[XFC_MAX_RANK], count;
+    size_t bytes;
+} xfc_onnx_shape;
+bool xfc_onnx_shape_read(xfc_onnx_file *, xfc_loc, const char *what, xfc_dtype, const int64_t *dims, size_t n,
+                         xfc_onnx_shape *out);
 /* The constant a TensorProto describes, made once; NULL after an error at loc. what: how messages call it ("initializer
  * 'w'"). */
 const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what);

@@ -14,38 +14,25 @@ typedef struct {
     xfc_loc loc;
     const char *what;
     const xfc_tensor *value, *index;
-    uint32_t rank;
-    int64_t dim[XFC_MAX_RANK], count;
+    xfc_onnx_shape shape;
 } sparse;
 
 static bool read_dims(sparse *s, const Onnx__SparseTensorProto *p) {
-    size_t bytes;
-    if (p->n_dims > XFC_MAX_RANK) {
-        xfc_fail(s->file->ctx, XFC_ERR_LIMIT, s->loc, "%s has rank %zu; the limit is %d", s->what, p->n_dims,
-                 XFC_MAX_RANK);
-        return false;
-    }
-    s->rank = (uint32_t)p->n_dims;
-    for (uint32_t i = 0; i < s->rank; i++) s->dim[i] = p->dims[i];
-    if (!xfc_tensor_count(s->value->dtype, s->rank, s->dim, &s->count, &bytes)) {
-        xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc,
-                 "%s has a negative dim or more elements than fit in memory; export the model again", s->what);
-        return false;
-    }
-    if (s->count <= FREE_ELEMENTS || s->count / MOST <= s->value->count) return true;
+    if (!xfc_onnx_shape_read(s->file, s->loc, s->what, s->value->dtype, p->dims, p->n_dims, &s->shape)) return false;
+    if (s->shape.count <= FREE_ELEMENTS || s->shape.count / MOST <= s->value->count) return true;
     xfc_fail(s->file->ctx, XFC_ERR_LIMIT, s->loc, "%s has %lld elements for %lld values; the limit is %d for each",
-             s->what, (long long)s->count, (long long)s->value->count, MOST);
+             s->what, (long long)s->shape.count, (long long)s->value->count, MOST);
     return false;
 }
 
 static bool check_shapes(const sparse *s) {
     const xfc_tensor *v = s->value, *i = s->index;
     bool linear = i->rank == 1 && i->dim[0] == v->count,
-         tuples = i->rank == 2 && i->dim[0] == v->count && i->dim[1] == (int64_t)s->rank;
+         tuples = i->rank == 2 && i->dim[0] == v->count && i->dim[1] == (int64_t)s->shape.rank;
     if (v->rank == 1 && i->dtype == XFC_I64 && (linear || tuples)) return true;
     xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc,
              "%s: its %lld values need as many i64 indices, [n] or [n, %u]; export the model again", s->what,
-             (long long)v->count, (unsigned)s->rank);
+             (long long)v->count, (unsigned)s->shape.rank);
     return false;
 }
 
@@ -53,11 +40,11 @@ static bool check_shapes(const sparse *s) {
 static int64_t place(const sparse *s, int64_t i) {
     const int64_t *index = s->index->data;
     int64_t at = 0;
-    if (s->index->rank == 1) return index[i] >= 0 && index[i] < s->count ? index[i] : -1;
-    for (uint32_t d = 0; d < s->rank; d++) {
-        int64_t k = index[i * (int64_t)s->rank + d];
-        if (k < 0 || k >= s->dim[d]) return -1;
-        at = at * s->dim[d] + k;
+    if (s->index->rank == 1) return index[i] >= 0 && index[i] < s->shape.count ? index[i] : -1;
+    for (uint32_t d = 0; d < s->shape.rank; d++) {
+        int64_t k = index[i * (int64_t)s->shape.rank + d];
+        if (k < 0 || k >= s->shape.dim[d]) return -1;
+        at = at * s->shape.dim[d] + k;
     }
     return at;
 }
@@ -87,9 +74,9 @@ static const xfc_tensor *make(xfc_onnx_file *f, const Onnx__SparseTensorProto *p
     s.value = xfc_onnx_tensor(f, p->values, loc, what);
     s.index = xfc_onnx_tensor(f, p->indices, loc, what);
     if (!s.value || !s.index || !read_dims(&s, p) || !check_shapes(&s)) return NULL;
-    void *data = xfc_tensor_alloc(f->ctx, s.value->dtype, s.rank, s.dim);
+    void *data = xfc_tensor_alloc(f->ctx, s.value->dtype, s.shape.rank, s.shape.dim);
     if (!scatter(&s, data)) return NULL;
-    return xfc_tensor_new(f->ctx, s.value->dtype, s.rank, s.dim, data, s.value->name);
+    return xfc_tensor_new(f->ctx, s.value->dtype, s.shape.rank, s.shape.dim, data, s.value->name);
 }
 
 const xfc_tensor *xfc_onnx_sparse_tensor(xfc_onnx_file *f, const Onnx__SparseTensorProto *p, xfc_loc loc,

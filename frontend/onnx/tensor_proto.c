@@ -23,9 +23,7 @@ typedef struct {
     xfc_loc loc;
     const char *what;
     xfc_dtype dtype;
-    uint32_t rank;
-    int64_t dim[XFC_MAX_RANK], count;
-    size_t bytes;
+    xfc_onnx_shape shape;
     const xfc_payload *payload;
     uint32_t n_payloads;
 } source;
@@ -33,6 +31,20 @@ typedef struct {
 static const xfc_tensor *bad(const source *s, xfc_status status, const char *text) {
     xfc_fail(s->file->ctx, status, s->loc, "%s %s", s->what, text);
     return NULL;
+}
+
+bool xfc_onnx_shape_read(xfc_onnx_file *f, xfc_loc loc, const char *what, xfc_dtype t, const int64_t *dims, size_t n,
+                         xfc_onnx_shape *out) {
+    if (n > XFC_MAX_RANK) {
+        xfc_fail(f->ctx, XFC_ERR_LIMIT, loc, "%s has rank %zu; the limit is %d", what, n, XFC_MAX_RANK);
+        return false;
+    }
+    out->rank = (uint32_t)n;
+    for (uint32_t i = 0; i < out->rank; i++) out->dim[i] = dims[i];
+    if (xfc_tensor_count(t, out->rank, out->dim, &out->count, &out->bytes)) return true;
+    xfc_fail(f->ctx, XFC_ERR_INPUT, loc,
+             "%s has a negative dim or more elements than fit in memory; export the model again", what);
+    return false;
 }
 
 static bool read_type(source *s) {
@@ -43,16 +55,7 @@ static bool read_type(source *s) {
                  xfc_onnx_dtype_name(p->data_type), (int)p->data_type);
         return false;
     }
-    if (p->n_dims > XFC_MAX_RANK) {
-        xfc_fail(s->file->ctx, XFC_ERR_LIMIT, s->loc, "%s has rank %zu; the limit is %d", s->what, p->n_dims,
-                 XFC_MAX_RANK);
-        return false;
-    }
-    s->rank = (uint32_t)p->n_dims;
-    for (uint32_t i = 0; i < s->rank; i++) s->dim[i] = p->dims[i];
-    if (xfc_tensor_count(s->dtype, s->rank, s->dim, &s->count, &s->bytes)) return true;
-    bad(s, XFC_ERR_INPUT, "has a negative dim or more elements than fit in memory; export the model again");
-    return false;
+    return xfc_onnx_shape_read(s->file, s->loc, s->what, s->dtype, p->dims, p->n_dims, &s->shape);
 }
 
 static bool find_payloads(source *s) {
@@ -82,21 +85,22 @@ static bool field_fits(xfc_payload_field f, xfc_dtype t) {
 /* A dense run of bytes of the tensor's own type: used in place if aligned, else copied. Bools are made 0 or 1.
  * borrowed: the bytes are no part of a mapped file. */
 static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t n, bool borrowed) {
-    if (n != s->bytes) {
+    if (n != s->shape.bytes) {
         xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc,
-                 "%s has %zu bytes of data, but its shape needs %zu; export the model again", s->what, n, s->bytes);
+                 "%s has %zu bytes of data, but its shape needs %zu; export the model again", s->what, n,
+                 s->shape.bytes);
         return NULL;
     }
     xfc_ctx *c = s->file->ctx;
     const char *name = xfc_str(c, s->proto->name);
     if (s->dtype == XFC_BOOL) {
-        uint8_t *copy = xfc_tensor_alloc(c, s->dtype, s->rank, s->dim);
+        uint8_t *copy = xfc_tensor_alloc(c, s->dtype, s->shape.rank, s->shape.dim);
         for (size_t i = 0; i < n; i++) copy[i] = data[i] != 0;
-        return xfc_tensor_new(c, s->dtype, s->rank, s->dim, copy, name);
+        return xfc_tensor_new(c, s->dtype, s->shape.rank, s->shape.dim, copy, name);
     }
     if ((uintptr_t)data % xfc_dtype_bytes(s->dtype) == 0)
-        return (borrowed ? xfc_tensor_new : xfc_tensor_map)(c, s->dtype, s->rank, s->dim, data, name);
-    const xfc_tensor *t = xfc_tensor_copy(c, s->dtype, s->rank, s->dim, data, name);
+        return (borrowed ? xfc_tensor_new : xfc_tensor_map)(c, s->dtype, s->shape.rank, s->shape.dim, data, name);
+    const xfc_tensor *t = xfc_tensor_copy(c, s->dtype, s->shape.rank, s->shape.dim, data, name);
     if (n >= DROP_BYTES && !borrowed) xfc_drop_pages(data, n);
     return t;
 }
@@ -124,10 +128,10 @@ static const xfc_tensor *from_values(const source *s) {
     uint64_t available = 0;
     for (uint32_t k = 0; k < s->n_payloads; k++)
         available += s->payload[k].bytes; /* every value takes at least a byte */
-    if ((uint64_t)s->count > available)
+    if ((uint64_t)s->shape.count > available)
         return bad(s, XFC_ERR_INPUT, "has less data than its shape needs; export the model again");
     xfc_ctx *c = s->file->ctx;
-    void *data = xfc_tensor_alloc(c, s->dtype, s->rank, s->dim);
+    void *data = xfc_tensor_alloc(c, s->dtype, s->shape.rank, s->shape.dim);
     int64_t n = 0;
     for (uint32_t k = 0; k < s->n_payloads; k++) {
         const xfc_payload *p = &s->payload[k];
@@ -136,16 +140,16 @@ static const xfc_tensor *from_values(const source *s) {
             uint64_t value;
             if (!next_value(s->file->scan.data, end, &at, p, &value))
                 return bad(s, XFC_ERR_INPUT, "holds malformed data");
-            if (n < s->count) store_int(s->dtype, data, n, value);
+            if (n < s->shape.count) store_int(s->dtype, data, n, value);
             n++;
         }
     }
-    if (n != s->count) {
+    if (n != s->shape.count) {
         xfc_fail(c, XFC_ERR_INPUT, s->loc, "%s holds %lld values, but its shape needs %lld; export the model again",
-                 s->what, (long long)n, (long long)s->count);
+                 s->what, (long long)n, (long long)s->shape.count);
         return NULL;
     }
-    return xfc_tensor_new(c, s->dtype, s->rank, s->dim, data, xfc_str(c, s->proto->name));
+    return xfc_tensor_new(c, s->dtype, s->shape.rank, s->shape.dim, data, xfc_str(c, s->proto->name));
 }
 
 static const xfc_tensor *from_payloads(const source *s) {
@@ -169,12 +173,12 @@ static const xfc_tensor *make(xfc_onnx_file *f, const Onnx__TensorProto *p, xfc_
     if (!find_payloads(&s)) return bad(&s, XFC_ERR_INPUT, "is malformed");
     if (p->data_location == 1) {
         if (s.n_payloads) return bad(&s, XFC_ERR_INPUT, "has its data both inside and outside the file");
-        const uint8_t *data = xfc_external_data(f, p, s.bytes, loc, what);
-        return data ? from_bytes(&s, data, s.bytes, false) : NULL;
+        const uint8_t *data = xfc_external_data(f, p, s.shape.bytes, loc, what);
+        return data ? from_bytes(&s, data, s.shape.bytes, false) : NULL;
     }
     if (p->data_location != 0) return bad(&s, XFC_ERR_INPUT, "has an unknown data location");
     if (s.n_payloads) return from_payloads(&s);
-    if (s.count) return bad(&s, XFC_ERR_INPUT, "has no data; export the model again");
+    if (s.shape.count) return bad(&s, XFC_ERR_INPUT, "has no data; export the model again");
     return from_bytes(&s, (const uint8_t *)"", 0, true);
 }
 
