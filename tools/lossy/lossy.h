@@ -199,6 +199,8 @@ typedef struct {
 } xf_record;
 void xf_record_store(const xf_record *, xfc_graph *);
 void xf_record_tell(const xf_record *, xfc_ctx *, bool json);
+/* "outputs": the metrics of each; output NULL: of none. */
+void xf_outputs_json(const xf_kept *exact, const xf_distance *output, const xf_budgets *, xfc_buf *);
 void xf_record_json(const xf_record *, xfc_buf *);
 void xf_json_number(xfc_buf *, const char *key, double value);           /* , "key": value; null if it is infinite */
 const char *xf_lossy_words_text(const xfc_lossy_request *, xfc_arena *); /* as given: KIND:key=value,... */

@@ -151,18 +151,23 @@ static void budgets_json(xfc_buf *b, const xf_record *r) {
     xf_json_number(b, "metric_exact", r->exact_metric);
 }
 
-static void errors_json(xfc_buf *b, const xf_record *r) {
-    xf_metric most = r->budgets->kl ? XF_KL : XF_TOP1;
-    xfc_buf_printf(b, ", \"judged_on\": %u, \"outputs\": [", r->samples ? (unsigned)r->samples->judge.n : 0);
-    for (uint32_t i = 0, n = 0; r->samples && i < r->exact->n_out; i++) {
-        if (!r->output[i].floats) continue;
+void xf_outputs_json(const xf_kept *exact, const xf_distance *output, const xf_budgets *budgets, xfc_buf *b) {
+    xf_metric most = budgets->kl ? XF_KL : XF_TOP1;
+    xfc_buf_str(b, ", \"outputs\": [");
+    for (uint32_t i = 0, n = 0; output && i < exact->n_out; i++) {
+        if (!output[i].floats) continue;
         xfc_buf_str(b, n++ ? ", {\"name\": " : "{\"name\": ");
-        xfc_buf_json(b, r->exact->name[i]);
+        xfc_buf_json(b, exact->name[i]);
         for (xf_metric m = XF_COS; m <= most; m++)
-            xf_json_number(b, xf_metric_names[m], xf_metric_of(&r->output[i], m, 0));
+            xf_json_number(b, xf_metric_names[m], xf_metric_of(&output[i], m, 0));
         xfc_buf_char(b, '}');
     }
     xfc_buf_char(b, ']');
+}
+
+static void errors_json(xfc_buf *b, const xf_record *r) {
+    xfc_buf_printf(b, ", \"judged_on\": %u", r->samples ? (unsigned)r->samples->judge.n : 0);
+    xf_outputs_json(r->exact, r->samples ? r->output : NULL, r->budgets, b);
 }
 
 void xf_record_json(const xf_record *r, xfc_buf *b) {

@@ -3,27 +3,13 @@
 
 static const char *const trial_names[] = {[XF_PROBE] = "probe", [XF_CHOICE] = "choice", [XF_VERDICT] = "verdict"};
 
-static void outputs_json(const xf_search *s, const xf_trial *t, xfc_buf *b) {
-    xf_metric most = s->budgets->kl ? XF_KL : XF_TOP1;
-    xfc_buf_str(b, ", \"outputs\": [");
-    for (uint32_t i = 0, n = 0; t->output && i < s->exact->n_out; i++) {
-        if (!t->output[i].floats) continue;
-        xfc_buf_str(b, n++ ? ", {\"name\": " : "{\"name\": ");
-        xfc_buf_json(b, s->exact->name[i]);
-        for (xf_metric m = XF_COS; m <= most; m++)
-            xf_json_number(b, xf_metric_names[m], xf_metric_of(&t->output[i], m, 0));
-        xfc_buf_char(b, '}');
-    }
-    xfc_buf_char(b, ']');
-}
-
 static void trial_json(const xf_search *s, const xf_trial *t, xfc_buf *b) {
     xfc_buf_printf(b, "{\"what\": \"%s\"", trial_names[t->what]);
     xf_json_number(b, "used", t->used);
     xf_json_number(b, "multiplications", t->products);
     if (t->seconds > 0) xf_json_number(b, "speedup", t->exact_seconds / t->seconds);
     if (s->budgets->eval) xf_json_number(b, "metric", t->metric);
-    outputs_json(s, t, b);
+    xf_outputs_json(s->exact, t->output, s->budgets, b);
     xfc_buf_str(b, ", \"levels\": [");
     for (uint32_t i = 0; i < s->n_sites; i++) xfc_buf_printf(b, "%s%u", i ? ", " : "", (unsigned)t->level[i]);
     xfc_buf_str(b, "]}");
