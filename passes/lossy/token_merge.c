@@ -44,12 +44,14 @@ static int64_t most_of(const xfc_streams *s, const xfc_stream_site *site) {
     return (s->stream[site->stream].n - s->stream[site->stream].protect) / 2;
 }
 
-/* Behind the site, r of n tokens fewer. Pairs of them: n^2 - (n - r)^2 of n^2. */
-static double saved(const xfc_stream_site *site, double n, double r) {
-    return site->each * r / n + site->own * r * (2 * n - r) / (n * n);
+/* Behind the site, r of the n tokens that there are fewer, where the model has `all`. Pairs of them: n^2 - (n - r)^2 of
+ * all^2. */
+static double saved(const xfc_stream_site *site, double all, double n, double r) {
+    return site->each * r / all + site->own * r * fmax(2 * n - r, 0) / (all * all);
 }
 
-static void describe(xfc_lossy *l, xfc_lossy_site *to, const xfc_streams *s, const xfc_stream_site *site) {
+/* n: tokens that the blocks in front leave if they do what is asked of them. */
+static void describe(xfc_lossy *l, xfc_lossy_site *to, const xfc_streams *s, const xfc_stream_site *site, int64_t n) {
     const xfc_stream *stream = &s->stream[site->stream];
     to->levels = (uint32_t)most_of(s, site);
     double *saves = xfc_new_array(l->arena, double, to->levels + 1);
@@ -57,7 +59,7 @@ static void describe(xfc_lossy *l, xfc_lossy_site *to, const xfc_streams *s, con
     const char *const *way = ways[xfc_token_drops(way_of(l))];
     const char **says = xfc_new_array(l->arena, const char *, to->levels + 1);
     for (uint32_t r = 0; r <= to->levels; r++) {
-        saves[r] = saved(site, (double)stream->n, r);
+        saves[r] = saved(site, (double)stream->n, (double)n, r);
         says[r] = xfc_sprintf(l->arena, "%u %s", (unsigned)r, r == 1 ? way[0] : way[1]);
     }
     to->saves = saves;
@@ -91,6 +93,23 @@ static xfc_status read_words(xfc_lossy *l, uint32_t n, int64_t usual, int64_t *r
     return XFC_OK;
 }
 
+/* ratio=X in thousandths; -1: not given. */
+static xfc_status read_ratio(xfc_lossy *l, int64_t *thousandths) {
+    const char *text = xfc_lossy_word_of(l, "ratio");
+    double ratio = text ? strtod(text, NULL) : 0;
+    *thousandths = text ? lround(fmin(ratio, 1) * 1000) : -1;
+    if (ratio > 0.5)
+        return xfc_fail(
+            l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
+            "--lossy=token-merge:ratio=%s: give the share of the tokens that merges in each block, from 0 to "
+            "0.5",
+            text);
+    if (text && (xfc_lossy_word_of(l, "r") || xfc_lossy_word_of(l, "inflect")))
+        return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
+                        "--lossy=token-merge: ratio says what r and inflect say; give one of them");
+    return XFC_OK;
+}
+
 static xfc_status check_softness(xfc_lossy *l) {
     const char *text = xfc_lossy_word_of(l, "softness");
     if (!text || strtod(text, NULL) >= 1e-3) return XFC_OK;
@@ -109,27 +128,39 @@ static xfc_status ask(xfc_lossy *l, const xfc_streams *s, xfc_lossy_site *to, co
                     (long long)r, (long long)stream->n, (long long)stream->protect, (unsigned)to->levels);
 }
 
-xfc_status xfc_token_merge_sites(xfc_lossy *l) {
-    xfc_streams *s = xfc_streams_find(l);
-    int64_t usual = 0, *r = xfc_new_array(l->arena, int64_t, s->n_sites + 1);
-    uint32_t n = 0;
-    refuse_drops(l, s);
-    XFC_TRY(check_softness(l));
-    for (uint32_t i = 0; i < s->n_sites; i++) n += !s->site[i].why;
-    for (uint32_t i = s->n_sites; i-- > 0;)
-        if (!s->site[i].why) usual = most_of(s, &s->site[i]) / n; /* about half of the tokens in all */
-    XFC_TRY(read_words(l, n, usual > 0 ? usual : 1, r));
-    for (uint32_t i = 0, block = 0; i < s->n_sites; i++) {
+/* What the words ask of the blocks that can be used, one behind the other: each finds what those in front of it leave. */
+static xfc_status ask_all(xfc_lossy *l, xfc_streams *s, const int64_t *r, int64_t thousandths) {
+    int64_t *left = xfc_new_array(l->arena, int64_t, s->n_streams + 1);
+    for (uint32_t i = 0; i < s->n_streams; i++) left[i] = s->stream[i].n;
+    for (uint32_t i = 0; i < s->n_sites; i++) {
         const xfc_stream_site *site = &s->site[i];
         xfc_lossy_site *to = xfc_lossy_add(l, site->attention);
         to->what = "block of attention";
         to->why = site->why;
         to->data = s;
         if (site->why) continue;
-        describe(l, to, s, site);
-        XFC_TRY(ask(l, s, to, site, r[block++]));
+        int64_t *n = &left[site->stream], most = (*n - s->stream[site->stream].protect) / 2;
+        int64_t goes = thousandths < 0 ? *r++ : *n * thousandths / 1000;
+        if (thousandths >= 0 && goes > most) goes = most;
+        describe(l, to, s, site, *n);
+        XFC_TRY(ask(l, s, to, site, goes));
+        *n -= goes < most ? goes : most;
     }
     return XFC_OK;
+}
+
+xfc_status xfc_token_merge_sites(xfc_lossy *l) {
+    xfc_streams *s = xfc_streams_find(l);
+    int64_t usual = 0, thousandths, *r = xfc_new_array(l->arena, int64_t, s->n_sites + 1);
+    uint32_t n = 0;
+    refuse_drops(l, s);
+    XFC_TRY(check_softness(l));
+    XFC_TRY(read_ratio(l, &thousandths));
+    for (uint32_t i = 0; i < s->n_sites; i++) n += !s->site[i].why;
+    for (uint32_t i = s->n_sites; i-- > 0;)
+        if (!s->site[i].why) usual = most_of(s, &s->site[i]) / n; /* about half of the tokens in all */
+    XFC_TRY(read_words(l, n, usual > 0 ? usual : 1, r));
+    return ask_all(l, s, r, thousandths);
 }
 
 /* --- the rewrite --- */
@@ -334,6 +365,18 @@ static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
     return XFC_OK;
 }
 
+/* What went, and what that saves with as many as there were. */
+static void tell_done(const merger *m, xfc_lossy *l, uint32_t i) {
+    const xfc_stream_site *at = &m->s->site[i];
+    xfc_lossy_site *site = &l->site[i];
+    site->done = m->goes[i];
+    if (site->why || site->done == 0) return;
+    double all = (double)m->s->stream[at->stream].n, left = (double)m->behind[i].n, r = m->goes[i];
+    double *saves = xfc_dup_array(l->arena, double, site->saves, site->levels + 1);
+    saves[site->done] = saved(at, all, left + r, r);
+    site->saves = saves;
+}
+
 xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
     xfc_streams *s = l->n_sites ? l->site[0].data : NULL;
     merger m = {.s = s, .ctx = l->graph->ctx};
@@ -345,6 +388,6 @@ xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
     m.behind = xfc_new_array(l->arena, tokens, s->n_sites);
     m.goes = xfc_new_array(l->arena, uint32_t, s->n_sites);
     xfc_foreach_op_safe(op, l->graph) XFC_TRY(visit(&m, op, level));
-    for (uint32_t i = 0; i < l->n_sites; i++) l->site[i].done = m.goes[i];
+    for (uint32_t i = 0; i < l->n_sites; i++) tell_done(&m, l, i);
     return XFC_OK;
 }

@@ -250,7 +250,7 @@ def main():
     kinds = [({"head": "token"}, "r=3", [3] * 4), ({"head": "both", "special": 2, "scales": True}, "r=5/0/4", [5, 0, 4, 0]),
              ({"head": "mean"}, "r=4,inflect=0.5", [2, 3, 4, 6]), ({"head": "mean-all", "special": 0}, "r=6", [6] * 4),
              ({"head": "tokens"}, "r=4", [4] * 4), ({"head": "tokens", "special": 5}, "r=3", [3] * 4),
-             ({"head": "tokens", "special": 0}, "r=12", [12] * 4),
+             ({"head": "tokens", "special": 0}, "r=12", [12] * 4), ({"head": "token"}, "ratio=0.15", [3, 3, 3, 2]),
              ({"head": "token"}, "r=4,proportional=off", [4] * 4),
              ({"head": "mean"}, "r=4,by=transform", [4] * 4), ({"head": "tokens", "special": 2}, "r=5,by=transform", [5] * 4),
              ({"head": "token"}, "r=4,by=attention", [4] * 4), ({"head": "mean-all", "special": 0}, "r=4,by=attention", [4] * 4),
