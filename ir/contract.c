@@ -9,8 +9,9 @@ static const xfc_tile_shape shapes[] = {
 
 xfc_contract xfc_contract_plain(xfc_dtype t) { return (xfc_contract){t, t, t, XFC_PANEL, 1}; }
 
-xfc_contract xfc_contract_of(xfc_ctx *ctx, const xfc_type *a, bool constant) {
+xfc_contract xfc_contract_of(xfc_ctx *ctx, const xfc_type *a, xfc_dtype b, bool constant) {
     xfc_contract c = xfc_contract_plain(xfc_dtype_wide(a->dtype));
+    if (constant && a->dtype == XFC_F32) c.b = b;
     xfc_int odd = xfc_int_mod(ctx, a->dim[a->rank - 1], xfc_int_const(ctx, 2));
     if (constant && a->dtype == XFC_F16) c.b = XFC_F16;
     if (constant && a->dtype == XFC_BF16 && xfc_int_is(ctx, odd, 0)) c.a = c.b = XFC_BF16, c.group = 2;

@@ -17,10 +17,10 @@ typedef struct {
                           * (k floordiv group * panel + j) * group + k mod group */
 } xfc_contract;
 
-/* As which a product is computed whose left operand has type a; constant: the right one is a weight. The operands are
+/* As which a product is computed whose operands have types a and b; constant: the right one is a weight. The operands are
  * converted to its types, the result from its sum: f16 and bf16 are multiplied and added in f32. A weight stays narrow
  * in memory. */
-xfc_contract xfc_contract_of(xfc_ctx *, const xfc_type *a, bool constant);
+xfc_contract xfc_contract_of(xfc_ctx *, const xfc_type *a, xfc_dtype b, bool constant);
 /* The one whose three types are t. */
 xfc_contract xfc_contract_plain(xfc_dtype t);
 /* Of an op that reads operand i as panels: matmul_packed, packed attention. */

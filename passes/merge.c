@@ -15,6 +15,7 @@ enum { MAX_GROUP = 16, MAX_COLUMNS = 1 << 20 };
 
 static bool can_merge(const xfc_op *op) {
     if (op->code != XFC_OP_LINEAR || !xfc_value_is_const(op->in[1].value, NULL) || !op->out[0].uses) return false;
+    if (op->in[1].value->type.dtype != op->in[0].value->type.dtype) return false;
     return op->n_in < 3 || !op->in[2].value || xfc_value_is_const(op->in[2].value, NULL);
 }
 

@@ -88,7 +88,7 @@ xfc_status decompose_mean(xfc_builder *b, const xfc_op *op, xfc_value **result) 
 
 xfc_status infer_linear(xfc_infer *inf) {
     const xfc_type *x = xfc_op_in(inf->op, 0), *w = xfc_op_in(inf->op, 1);
-    XFC_TRY(need_one_type(inf));
+    if (!xfc_widens(x->dtype, w->dtype)) XFC_TRY(need_one_type(inf));
     if (x->rank < 2 || w->rank != 2 || x->dtype == XFC_BOOL) {
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "linear of %s and %s: needs numbers, x with at least 2 dims and w with 2",

@@ -8,7 +8,8 @@
 
 xfc_status infer_matmul(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
-    if (a->rank < 2 || b->rank < 2 || a->dtype != b->dtype || a->dtype == XFC_BOOL) {
+    bool types = a->dtype == b->dtype || xfc_widens(a->dtype, b->dtype);
+    if (a->rank < 2 || b->rank < 2 || !types || a->dtype == XFC_BOOL) {
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "matmul of %s and %s: operands need one numeric type and at least 2 dims",
                         xfc_type_text(inf->ctx, a), xfc_type_text(inf->ctx, b));
@@ -43,8 +44,9 @@ xfc_status nest_matmul(const xfc_op *op, xfc_nestb *nb) {
     xfc_int index[XFC_MAX_RANK];
     xfc_nb_axes_of(nb, out, index);
     xfc_int k = xfc_nb_axis(nb, "k", a->dim[a->rank - 1], XFC_AXIS_REDUCE);
+    xfc_dtype type = xfc_op_in(op, 1)->dtype;
     uint32_t left = xfc_nb_cast(nb, sum, out->dtype, load_at(nb, op, 0, index, index[out->rank - 2], k));
-    uint32_t right = xfc_nb_cast(nb, sum, out->dtype, load_at(nb, op, 1, index, k, index[out->rank - 1]));
+    uint32_t right = xfc_nb_cast(nb, sum, type, load_at(nb, op, 1, index, k, index[out->rank - 1]));
     xfc_nb_store(nb, xfc_nb_op(nb, XFC_S_MUL, sum, left, right, XFC_NO_ARG), 2, index, out->rank, XFC_S_ADD);
     return XFC_OK;
 }

@@ -64,4 +64,9 @@ const char *xfc_dim_text(xfc_ctx *, xfc_int); /* "2 * seq", for messages */
 /* "f32[2, seq]" in the context's arena, for messages. */
 const char *xfc_type_text(xfc_ctx *, const xfc_type *);
 
+/* The right operand of a product of f32 may take half the bytes: it is widened as it is read. */
+static inline bool xfc_widens(xfc_dtype left, xfc_dtype right) {
+    return left == XFC_F32 && (right == XFC_F16 || right == XFC_BF16);
+}
+
 #endif

@@ -31,7 +31,7 @@ xfc_status infer_matmul_packed(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE), *to = xfc_op_attr(inf->op, XFC_K_TO);
     int64_t group = xfc_op_int(inf->op, XFC_K_GROUP, 1);
-    bool types = (a->dtype == b->dtype && a->dtype != XFC_BOOL) || (a->dtype == XFC_F32 && is_half(b->dtype));
+    bool types = (a->dtype == b->dtype && a->dtype != XFC_BOOL) || xfc_widens(a->dtype, b->dtype);
     types = types && (!to || to->u.dtype == a->dtype || (to->u.dtype == XFC_F32 && is_half(a->dtype)));
     if (a->rank < 2 || !types || size->n != 1 || (b->rank != 3 && !is_packed(b, a->rank)) ||
         !groups_fit(inf->ctx, b, group))

@@ -9,13 +9,10 @@
  */
 #include "ir/ops/ops.h"
 
-static bool is_half(xfc_dtype t) { return t == XFC_F16 || t == XFC_BF16; }
-
 xfc_status infer_matmul_sparse(xfc_infer *inf) {
     const xfc_type *x = xfc_op_in(inf->op, 0), *at = xfc_op_in(inf->op, 1), *val = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    bool types =
-        xfc_dtype_is_float(x->dtype) && (val->dtype == x->dtype || (x->dtype == XFC_F32 && is_half(val->dtype)));
+    bool types = xfc_dtype_is_float(x->dtype) && (val->dtype == x->dtype || xfc_widens(x->dtype, val->dtype));
     types = types && (at->dtype == XFC_U8 || at->dtype == XFC_U16);
     if (x->rank < 1 || at->rank != 3 || val->rank != 3 || !types || size->n != 1)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
@@ -33,7 +30,7 @@ xfc_status infer_matmul_sparse(xfc_infer *inf) {
 
 xfc_status nest_matmul_sparse(const xfc_op *op, xfc_nestb *nb) {
     const xfc_type *x = xfc_op_in(op, 0), *at = xfc_op_in(op, 1), *val = xfc_op_in(op, 2), *out = &op->out[0].type;
-    xfc_dtype sum = is_half(out->dtype) ? XFC_F32 : out->dtype;
+    xfc_dtype sum = xfc_dtype_wide(out->dtype);
     xfc_int index[XFC_MAX_RANK], from[XFC_MAX_RANK];
     xfc_nb_axes_of(nb, out, index);
     xfc_int column = index[out->rank - 1], e = xfc_nb_axis(nb, "e", at->dim[1], XFC_AXIS_REDUCE);

@@ -47,11 +47,11 @@ static xfc_contract contract_of(const xfc_pass *p, const xfc_op *op) {
     bool weight = w->type.rank == 2 && xfc_value_is_const(w, NULL);
     if (p->opts->compute == XFC_FORCE && a.dtype == XFC_F32) {
         a.dtype = XFC_BF16;
-        const xfc_contract c = xfc_contract_of(p->graph->ctx, &a, weight);
+        const xfc_contract c = xfc_contract_of(p->graph->ctx, &a, w->type.dtype, weight);
         if (c.a == XFC_BF16 && xfc_tile_for(p->target, &c)) return xfc_graph_meta(p->graph, "compute", "bf16"), c;
         a.dtype = XFC_F32;
     }
-    return xfc_contract_of(p->graph->ctx, &a, weight);
+    return xfc_contract_of(p->graph->ctx, &a, w->type.dtype, weight);
 }
 
 static bool pack_matmul(xfc_pass *p, xfc_op *op) {
@@ -81,7 +81,7 @@ static xfc_contract contract_of_attention(const xfc_pass *p, const xfc_op *op) {
     for (uint32_t i = 0; i < 3; i++) were = were && was_bf16(op->in[i].value);
     if (!narrow && !were) return xfc_contract_plain(q.dtype);
     q.dtype = XFC_BF16;
-    const xfc_contract c = xfc_contract_of(p->graph->ctx, &q, true);
+    const xfc_contract c = xfc_contract_of(p->graph->ctx, &q, XFC_BF16, true);
     if (c.a != XFC_BF16 || !xfc_tile_for(p->target, &c)) return xfc_contract_plain(XFC_F32);
     if (!were) xfc_graph_meta(p->graph, "compute", "bf16");
     return c;

@@ -4,6 +4,12 @@
 /* A number of columns: few enough for the budget of multiplications. */
 static xfc_int columns(maker *m, const xfc_value *x) { return maker_dim(m, x->type.rank, x->type.dim, MACS); }
 
+/* The type of a right operand: an f32 is multiplied with narrower ones, too. */
+static xfc_dtype right_of(maker *m, xfc_dtype t) {
+    if (t != XFC_F32 || !maker_chance(m, 30)) return t;
+    return maker_chance(m, 50) ? XFC_F16 : XFC_BF16;
+}
+
 xfc_value *make_matmul(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int dim[XFC_MAX_RANK];
     xfc_value *a = maker_pick(m, t, 2, 4);
@@ -13,7 +19,7 @@ xfc_value *make_matmul(maker *m, xfc_opcode code, xfc_dtype t) {
         dim[n++] = maker_chance(m, 60) ? a->type.dim[d] : maker_partner(m, a->type.dim[d]);
     dim[n++] = maker_twin(m, a->type.dim[r - 1]);
     dim[n++] = columns(m, a);
-    xfc_value *in[2] = {a, maker_pick_exact(m, t, n, dim)};
+    xfc_value *in[2] = {a, maker_pick_exact(m, right_of(m, t), n, dim)};
     return maker_build(m, code, in, 2, NULL, 0);
 }
 
@@ -33,9 +39,7 @@ xfc_value *make_matmul_packed(maker *m, xfc_opcode code, xfc_dtype t) {
     const xfc_int size = dim[n - 1];
     int64_t depth, group = 1; /* pairs of bf16 stand together, if they are whole */
     if (t == XFC_BF16 && maker_chance(m, 60) && xfc_int_value(m->ctx, dim[n - 2], &depth) && depth % 2 == 0) group = 2;
-    xfc_dtype right = t; /* an f32 is multiplied with narrower weights, too */
-    if (t == XFC_F32 && maker_chance(m, 30)) right = maker_chance(m, 50) ? XFC_F16 : XFC_BF16;
-    xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, right, n, dim), group)};
+    xfc_value *in[2] = {a, pack(m, maker_pick_exact(m, right_of(m, t), n, dim), group)};
     const xfc_attr attr[3] = {xfc_attr_dims(XFC_K_SIZE, &size, 1), xfc_attr_int(XFC_K_GROUP, group),
                               xfc_attr_dtype(XFC_K_TO, maker_chance(m, 50) ? XFC_F32 : t)};
     return maker_build(m, code, in, 2, attr, group == 1 ? 1 : 3);
@@ -45,7 +49,7 @@ xfc_value *make_linear(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *in[3] = {maker_pick(m, t, 2, 4)};
     if (!in[0]) return NULL;
     xfc_int dim[2] = {in[0]->type.dim[in[0]->type.rank - 1], columns(m, in[0])};
-    in[1] = maker_pick_exact(m, t, 2, dim);
+    in[1] = maker_pick_exact(m, right_of(m, t), 2, dim);
     in[2] = maker_pick_exact(m, t, 1, &dim[1]);
     return maker_build(m, code, in, maker_chance(m, 70) ? 3 : 2, NULL, 0);
 }

@@ -116,12 +116,13 @@ static void gelu(table *t, xfc_dtype dtype, bool by_tanh) {
     }
 }
 
-static void linear(table *t, xfc_dtype dtype) {
+/* weight: its type, that of x or a narrower one. */
+static void linear(table *t, xfc_dtype dtype, xfc_dtype weight) {
     int64_t m = table_extent(t) % 9, k = table_extent(t), n = table_extent(t) % 40;
     bool bias = test_between(&t->seed, 0, 1);
     table_next(t, "linear");
     xfc_array *x = table_operand(t, dtype, 3, (int64_t[]){2, m, k}, false),
-              *w = table_operand(t, dtype, 2, (int64_t[]){k, n}, false);
+              *w = table_operand(t, weight, 2, (int64_t[]){k, n}, false);
     if (bias) table_operand(t, dtype, 1, &n, false);
     if (!CHECK(table_run(t, XFC_OP_LINEAR, NULL, 0)) || !table_shape(t, 3, (int64_t[]){2, m, n})) return;
     for (int64_t i = 0; i < t->out.count; i++) {
@@ -198,6 +199,10 @@ static void refusals(table *t) {
     CHECK(!table_run(t, XFC_OP_RMSNORM, eps, 2)); /* scale does not broadcast */
     CHECK(!table_run(t, XFC_OP_LINEAR, NULL, 0)); /* w has one dim */
     table_next(t, "refusals of composites");
+    table_operand(t, XFC_F16, 2, (int64_t[]){2, 3}, false);
+    table_operand(t, XFC_BF16, 2, (int64_t[]){3, 4}, false);
+    CHECK(!table_run(t, XFC_OP_LINEAR, NULL, 0)); /* w of another type that is not narrower */
+    table_next(t, "refusals of composites");
     table_operand(t, XFC_I32, 2, (int64_t[]){2, 3}, false);
     CHECK(!table_run(t, XFC_OP_GELU, NULL, 0)); /* integers */
     table_next(t, "refusals of composites");
@@ -216,7 +221,8 @@ int main(void) {
                 norm(&t, floats[i], false);
                 crmsnorm(&t, floats[i]);
                 gelu(&t, floats[i], times % 2);
-                linear(&t, floats[i]);
+                linear(&t, floats[i], floats[i]);
+                linear(&t, XFC_F32, times % 2 ? XFC_F16 : XFC_BF16);
                 attention(&t, floats[i]);
             }
         }

@@ -216,18 +216,18 @@ static bool loop_of(span fn, span line, span *loop) {
 
 /* Counts the loops that compute, and in them the accesses to the stack. Halves are converted by integer code where
  * there is no instruction: that needs more registers than there are, and multiplies. */
-static void check_function(const xfc_target *t, xfc_dtype right, const char *name, int length, span fn,
+static void check_function(const xfc_target *t, const xfc_contract *c, const char *name, int length, span fn,
                            uint32_t *loops) {
     for (const char *at = fn.begin; at < fn.end;) {
         const char *stop = memchr(at, '\n', (size_t)(fn.end - at));
         span line = {at, stop ? stop : fn.end}, loop;
         at = line.end + 1;
         if (!loop_of(fn, line, &loop) || has(loop, "\n.L")) continue; /* innermost only */
-        bool dots = right == XFC_BF16 && (t->features & XFC_HAS_BF16), fma = (t->features & XFC_HAS_FMA) != 0;
+        bool dots = c->a == XFC_BF16 && (t->features & XFC_HAS_BF16), fma = (t->features & XFC_HAS_FMA) != 0;
         uint32_t work = count(loop, dots ? "\tvdpbf16ps" : fma ? "\tvfmadd" : "\tmulps"), spills = count(loop, "(%rsp");
         if (!work) continue;
         ++*loops;
-        if (right == XFC_F16 && !(t->features & XFC_HAS_FMA)) continue;
+        if (c->b == XFC_F16 && !(t->features & XFC_HAS_FMA)) continue;
         if (!CHECK_INT(spills, 0))
             fprintf(stderr, "    %s: %.*s: a loop of %u multiply-adds\n", t->isa, length, name, work);
         unsigned rows, vectors, strips;
@@ -245,7 +245,7 @@ static void check_loops(xfc_ctx *ctx, const xfc_target *t, xfc_contract type) {
     for (const char *p = text; (p = strstr(p, "\nxf_tile_")) != NULL; functions++) {
         const char *name = ++p, *colon = strchr(p, ':'), *stop = colon ? strstr(colon, "\n\t.size") : NULL;
         if (!CHECK(stop != NULL)) break;
-        check_function(t, type.b, name, (int)(colon - name), (span){colon, stop}, &loops);
+        check_function(t, &type, name, (int)(colon - name), (span){colon, stop}, &loops);
         p = stop;
     }
     CHECK(functions >= (type.group == 1 ? 12u : 8u));
@@ -255,8 +255,10 @@ static void check_loops(xfc_ctx *ctx, const xfc_target *t, xfc_contract type) {
 /* Of these ISAs, or of those given. */
 int main(int argc, char **argv) {
     static const char *const isas[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
-    const xfc_contract types[] = {
-        xfc_contract_plain(XFC_F32), {XFC_F32, XFC_F16, XFC_F32, PANEL, 1}, {XFC_BF16, XFC_BF16, XFC_F32, PANEL, 2}};
+    const xfc_contract types[] = {xfc_contract_plain(XFC_F32),
+                                  {XFC_F32, XFC_F16, XFC_F32, PANEL, 1},
+                                  {XFC_F32, XFC_BF16, XFC_F32, PANEL, 1},
+                                  {XFC_BF16, XFC_BF16, XFC_F32, PANEL, 2}};
     xfc_ctx *ctx = xfc_ctx_new();
     for (size_t i = 0; i < XFC_COUNT(isas); i++) {
         xfc_target t;
