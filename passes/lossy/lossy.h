@@ -39,6 +39,12 @@ typedef struct {
     const char *key, *value;
 } xfc_lossy_word;
 
+/* Is told how far long work is: share is 0 at its begin, then up to 1; what: for people. */
+typedef struct {
+    void (*show)(void *user, double share, const char *what);
+    void *user;
+} xfc_progress;
+
 /* --lossy=KIND:key=value,... */
 typedef struct {
     xfc_lossy_id kind;
@@ -47,8 +53,9 @@ typedef struct {
     const char *const *site; /* NULL: levels are those asked for; else names of sites, and the level of each; */
     const uint32_t *level;   /* sites that are not named are left as they are */
     uint32_t n_levels;
-    void *memory;               /* the kind's own, of the context's arena: what it fitted once and needs again */
-    const xfc_lossy_site *done; /* all sites, set when the pass has run */
+    const xfc_progress *progress; /* NULL: nobody watches */
+    void *memory;                 /* the kind's own, of the context's arena: what it fitted once and needs again */
+    const xfc_lossy_site *done;   /* all sites, set when the pass has run */
     uint32_t n_done;
 } xfc_lossy_request;
 typedef struct xfc_lossy_opts {

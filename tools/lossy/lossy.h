@@ -87,6 +87,17 @@ typedef struct {
 xf_distances xf_distances_new(xfc_arena *, const xf_kept *exact, bool kl);
 xfc_oracle_see xf_see_distance; /* user: an xf_distances */
 
+/* --- progress.c --- */
+
+/* On a terminal; else nothing is shown. */
+typedef struct {
+    bool on;
+    double start;
+} xf_progress;
+xf_progress xf_progress_new(bool quiet);
+void xf_progress_show(void *progress, double share, const char *what); /* share: 0 begins anew, 1 is all */
+void xf_progress_end(const xf_progress *);                             /* the line is gone */
+
 /* --- measure.c --- */
 
 /* What an option costs that has no budget: the exact program on all samples, then what was written. */
@@ -153,7 +164,7 @@ typedef struct xf_search {
     /* Makes what a vector of levels means, from a clone of base. */
     xfc_status (*apply)(struct xf_search *, const uint32_t *level, xfc_graph **out);
     void *user;
-    bool show; /* progress, on stderr */
+    bool quiet; /* no progress is shown */
     /* Found: */
     struct xf_search_site {
         uint32_t request;

@@ -12,7 +12,6 @@
  */
 #include "tools/lossy/lossy.h"
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { MAX_PROBES = 24, PROBE_SAMPLES = 8, STEPS = 16, FINE = 64, FILLS = 6, NAMED = 4 };
@@ -30,7 +29,7 @@ typedef struct {
     xfc_arena *arena;
     step *path;
     uint32_t n_path, cap_path, expected; /* expected: trials in all */
-    double start;
+    xf_progress progress;
 } searching;
 
 static xfc_ctx *ctx_of(const searching *x) { return x->s->base->ctx; }
@@ -42,16 +41,10 @@ static uint32_t *copy(const searching *x, const uint32_t *level) {
 
 /* --- one setting --- */
 
-static void show(const searching *x) {
-    enum { WIDTH = 30 };
-    char bar[WIDTH + 1] = {0};
+static void show(searching *x) {
     uint32_t done = x->s->n_trials, all = x->expected > done ? x->expected : done;
-    double spent = xf_seconds() - x->start;
-    if (!x->s->show) return;
-    for (uint32_t i = 0; i < WIDTH; i++) bar[i] = i * all < done * WIDTH ? '#' : '.';
-    fprintf(stderr, "\r\033[Kxfc: [%s] %u of about %u programs measured", bar, (unsigned)done, (unsigned)all);
-    if (done) fprintf(stderr, ", %.0f s left", spent / done * (all - done));
-    fflush(stderr);
+    xf_progress_show(&x->progress, (double)done / all,
+                     xfc_sprintf(x->arena, "%u of about %u programs measured", (unsigned)done, (unsigned)all));
 }
 
 /* The samples that it is measured on, and where they stand among all. */
@@ -305,9 +298,9 @@ static xfc_status search(searching *x) {
 }
 
 xfc_status xf_search_run(xf_search *s, xfc_arena *arena) {
-    searching x = {.s = s, .arena = arena, .start = xf_seconds()};
+    searching x = {.s = s, .arena = arena, .progress = xf_progress_new(s->quiet)};
     x.expected = s->n_sites == 1 ? 8 : n_groups(&x) + 8 + (s->n_sites < FILLS ? s->n_sites : FILLS);
     xfc_status status = search(&x);
-    if (s->show) fprintf(stderr, "\r\033[K");
+    xf_progress_end(&x.progress);
     return status;
 }

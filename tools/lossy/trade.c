@@ -6,7 +6,6 @@
  */
 #include "tools/lossy/lossy.h"
 #include <string.h>
-#include <unistd.h>
 
 typedef struct {
     const xf_trade *t;
@@ -19,7 +18,11 @@ typedef struct {
     double *exact_seconds;
     xf_search search;
     xf_record record;
+    xf_progress progress; /* of what a kind fits */
+    xfc_progress watch;
 } trade;
+
+static bool is_quiet(const trade *x) { return x->t->quiet || x->t->json; }
 
 /* The parts, and what each may demand. */
 static void split(trade *x, const xfc_graph *g, const char *names, const xfc_run_opts *run) {
@@ -146,7 +149,7 @@ static xfc_status find_levels(trade *x, xfc_graph *g) {
                      .base = g,
                      .apply = apply,
                      .user = x,
-                     .show = !x->t->quiet && !x->t->json && isatty(STDERR_FILENO)};
+                     .quiet = is_quiet(x)};
     xf_kept judging = x->kept;
     judging.of += x->samples.fit.n;
     if (x->t->calib) XFC_TRY(xf_budgets_enough(s->budgets, g, &judging, x->samples.judge.n));
@@ -191,6 +194,7 @@ static xfc_status run(trade *x, xfc_graph **g) {
 /* What the search gave to requests lies in the arena of the trade. */
 static void forget_levels(xfc_lossy_opts *lossy) {
     for (uint32_t r = 0; r < lossy->n; r++) {
+        lossy->request[r].progress = NULL;
         lossy->request[r].site = NULL;
         lossy->request[r].n_levels = 0;
     }
@@ -200,7 +204,11 @@ static void forget_levels(xfc_lossy_opts *lossy) {
 xfc_status xf_trade_run(const xf_trade *t, xfc_graph **g, const char **names, xfc_run_opts *opts) {
     trade x = {.t = t, .arena = xfc_arena_new(), .record = {.lossy = t->lossy, .budgets = t->budgets}};
     split(&x, *g, *names, opts);
+    x.progress = xf_progress_new(is_quiet(&x));
+    x.watch = (xfc_progress){xf_progress_show, &x.progress};
+    for (uint32_t r = 0; r < t->lossy->n; r++) t->lossy->request[r].progress = &x.watch;
     xfc_status s = run(&x, g);
+    xf_progress_end(&x.progress);
     *names = x.part[2];
     *opts = x.run[2];
     forget_levels(t->lossy);
