@@ -296,13 +296,15 @@ xfc_factor_pair xfc_factorise(xfc_arena *arena, const xfc_factor_task *t, xfc_fa
 
 static int64_t padded(int64_t columns) { return (columns + XFC_PANEL - 1) / XFC_PANEL * XFC_PANEL; }
 
-int64_t xfc_factor_whole(const xfc_factor_task *t) { return 4 * t->rows * padded(t->columns); }
+int64_t xfc_factor_whole(const xfc_factor_task *t, int64_t value_bytes) {
+    return value_bytes * t->rows * padded(t->columns);
+}
 
 int64_t xfc_factor_bytes(const xfc_factor_task *t, xfc_factor_shape s) {
-    int64_t index = s.blocks * s.atoms <= 256 ? 1 : 2;
-    int64_t second =
-        s.entries == s.atoms ? 4 * s.atoms * padded(t->columns) : (4 + index) * s.blocks * s.entries * t->columns;
-    return 4 * t->rows * padded(s.atoms) + second;
+    int64_t index = s.blocks * s.atoms <= 256 ? 1 : 2, value = t->value_bytes;
+    int64_t second = s.entries == s.atoms ? value * s.atoms * padded(t->columns)
+                                          : (value + index) * s.blocks * s.entries * t->columns;
+    return value * t->rows * padded(s.atoms) + second;
 }
 
 xfc_factor_shape xfc_factor_fit(const xfc_factor_task *t, int64_t blocks, int64_t per, int64_t bytes) {

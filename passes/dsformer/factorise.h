@@ -22,13 +22,14 @@ typedef struct {
 typedef struct {
     int64_t rows, columns;
     const float *w;
-    int64_t blocks;     /* of gram */
-    const double *gram; /* x^T x of the inputs x of the layer, block by block [rows / blocks, rows / blocks]; NULL: the
+    int64_t value_bytes; /* of what is stored: 4 or 2 */
+    int64_t blocks;      /* of gram */
+    const double *gram;  /* x^T x of the inputs x of the layer, block by block [rows / blocks, rows / blocks]; NULL: the
                          * identity. Factors are then cut into as many blocks. */
 } xfc_factor_task;
 
-/* Of f32, dense ones in whole panels, and of rows in u8 or u16: as they are stored. */
-int64_t xfc_factor_whole(const xfc_factor_task *); /* w itself */
+/* Bytes as they are stored: dense ones in whole panels; of the sparse one rows, in u8 or u16, count, too. */
+int64_t xfc_factor_whole(const xfc_factor_task *, int64_t value_bytes); /* w itself */
 int64_t xfc_factor_bytes(const xfc_factor_task *, xfc_factor_shape);
 /* Of shapes with these blocks and atoms = per * entries the largest within the bytes (per 1: full); atoms is 0 where
  * there is none. */

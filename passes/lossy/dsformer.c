@@ -7,6 +7,9 @@
  * is taken which has the least error: of the layer's outputs on the samples, or without samples of the weight. Shapes
  * whose product would be slower than the dense one are not tried. With samples the bias takes up the mean of the error.
  *
+ * Values of two bytes: the factors are rounded to them, and where the weight itself in such values is small enough, that is
+ * what is stored.
+ *
  * A weight that something else reads, too, is left alone: it would have to be stored as it is anyway. The output layer is,
  * unless asked for. What was fitted is kept by the request: a search that comes back to a level has it at once.
  */
@@ -14,11 +17,14 @@
 #include "ir/build.h"
 #include "passes/sparse/sparse.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const double RATIOS[] = {1, 1.5, 2, 2.8, 3.57};
 enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 6, LARGE_ROUNDS = 4, TRIAL = 1, SLOWER = 2, LARGE = 1 << 20 };
+static const double HALF_MAX = 65504;
 
 static bool divides(int64_t rows, int64_t blocks) { return rows % blocks == 0; }
 
@@ -61,12 +67,33 @@ static uint32_t shapes(const xfc_lossy *l, const xfc_factor_task *t, int64_t byt
     return n;
 }
 
-static xfc_factor_task task_of(const xfc_tensor *w) {
-    return (xfc_factor_task){.rows = w->dim[0], .columns = w->dim[1], .w = w->data};
+static xfc_dtype values_of(const xfc_lossy *l) {
+    const char *word = xfc_lossy_word_of(l, "values");
+    xfc_dtype type = XFC_F32;
+    if (word) (void)xfc_dtype_from_name(word, &type);
+    return type;
+}
+
+static xfc_factor_task task_of(const xfc_lossy *l, const xfc_tensor *w) {
+    return (xfc_factor_task){
+        .rows = w->dim[0], .columns = w->dim[1], .w = w->data, .value_bytes = (int64_t)xfc_dtype_bytes(values_of(l))};
 }
 
 static int64_t bytes_at(const xfc_factor_task *t, double ratio) {
-    return (int64_t)((double)xfc_factor_whole(t) / ratio);
+    return (int64_t)((double)xfc_factor_whole(t, sizeof(float)) / ratio);
+}
+
+/* The weight itself, in narrow values, is as small as that: no factors are better. */
+static bool whole_fits(const xfc_factor_task *t, int64_t bytes) {
+    return t->value_bytes < (int64_t)sizeof(float) && xfc_factor_whole(t, t->value_bytes) <= bytes;
+}
+
+/* Multiplications a token that are saved so; negative: it cannot be done. */
+static double saved(const xfc_lossy *l, const xfc_factor_task *t, double ratio) {
+    xfc_factor_shape s[16];
+    if (whole_fits(t, bytes_at(t, ratio))) return 0;
+    if (blocks_of(t->rows) == 0 || !shapes(l, t, bytes_at(t, ratio), s)) return -1;
+    return (double)t->rows * (double)t->columns - work(t, s[0]);
 }
 
 /* --- sites --- */
@@ -82,15 +109,20 @@ static bool is_head(const xfc_value *v) {
     return false;
 }
 
+static bool is_within(const xfc_tensor *w, double most) {
+    for (int64_t i = 0; i < w->count; i++)
+        if (!(fabs(xfc_tensor_get_f(w, i)) <= most)) return false;
+    return true;
+}
+
 static const char *why_not(const xfc_lossy *l, const xfc_op *op, const xfc_tensor *w) {
     const char *head = xfc_lossy_word_of(l, "head");
-    const xfc_factor_task t = task_of(w);
-    xfc_factor_shape s[16];
+    const xfc_factor_task t = task_of(l, w);
     if (w->dtype != XFC_F32) return "its weight is not f32";
     if (op->in[1].value->uses->next) return "something else reads its weight, too";
     if ((!head || strcmp(head, "on") != 0) && is_head(&op->out[0])) return "it makes an output; head=on takes it";
-    if (blocks_of(w->dim[0]) == 0 || !shapes(l, &t, bytes_at(&t, RATIOS[1]), s))
-        return "it is too small to gain by factors";
+    if (values_of(l) == XFC_F16 && !is_within(w, HALF_MAX)) return "its values are too large for f16";
+    if (saved(l, &t, RATIOS[1]) < 0) return "it is too small to gain by factors";
     return NULL;
 }
 
@@ -111,7 +143,7 @@ static uint32_t ratios(const xfc_lossy *l, double *out, uint32_t *asked) {
 /* Levels as far as the weight has factors for them. */
 static void add_site(xfc_lossy *l, xfc_op *op, const xfc_tensor *w) {
     xfc_lossy_site *site = xfc_lossy_add(l, op);
-    const xfc_factor_task t = task_of(w);
+    const xfc_factor_task t = task_of(l, w);
     double ratio[XFC_COUNT(RATIOS) + 1] = {0};
     double tokens = xfc_lossy_products(l, op) / ((double)t.rows * (double)t.columns);
     uint32_t asked, n = ratios(l, ratio, &asked);
@@ -123,11 +155,12 @@ static void add_site(xfc_lossy *l, xfc_op *op, const xfc_tensor *w) {
     const char **says = xfc_new_array(l->arena, const char *, n);
     says[0] = "as it is";
     for (uint32_t i = 1; i < n; i++) {
-        xfc_factor_shape s[16];
-        if (!shapes(l, &t, bytes_at(&t, ratio[i]), s)) break;
-        double less = (double)t.rows * (double)t.columns - work(&t, s[0]);
+        double less = saved(l, &t, ratio[i]);
+        if (less < 0) break;
         saves[i] = less * tokens > saves[i - 1] ? less * tokens : saves[i - 1];
-        says[i] = xfc_sprintf(l->arena, "factors of %.3g times fewer bytes", ratio[i]);
+        says[i] = whole_fits(&t, bytes_at(&t, ratio[i]))
+                      ? xfc_sprintf(l->arena, "stored as %s", xfc_dtype_name(values_of(l)))
+                      : xfc_sprintf(l->arena, "factors of %.3g times fewer bytes", ratio[i]);
         site->levels = i;
     }
     site->saves = saves;
@@ -153,7 +186,9 @@ xfc_status xfc_dsformer_sites(xfc_lossy *l) {
 typedef struct { /* of one weight at one level: kept by the request */
     const xfc_tensor *w;
     uint32_t level;
-    xfc_factor_pair factors;
+    bool by_samples;
+    xfc_factor_pair factors; /* of no atoms: the weight itself, in narrow values */
+    const float *shift;      /* of the bias; NULL: none */
 } fitted;
 typedef struct {
     xfc_arena *arena;
@@ -181,11 +216,11 @@ static xfc_factor_pair fit(const xfc_lossy *l, xfc_arena *arena, const xfc_facto
     double least = 2;
     for (uint32_t i = 0; i < n; i++) n_sparse += s[i].entries < s[i].atoms;
     for (uint32_t i = 0; i < n; i++) {
-        bool is_full = s[i].entries == s[i].atoms;
+        bool svd = s[i].entries == s[i].atoms;
         xfc_factor_pair f = {.error = 0};
-        if (is_full || n_sparse > 1) f = xfc_factorise(is_full ? arena : trial, t, s[i], TRIAL);
-        if (is_full && f.error < full.error) full = f;
-        if (!is_full && f.error < least) least = f.error, best = s[i];
+        if (svd || n_sparse > 1) f = xfc_factorise(svd ? arena : trial, t, s[i], TRIAL);
+        if (svd && f.error < full.error) full = f;
+        if (!svd && f.error < least) least = f.error, best = s[i];
     }
     xfc_arena_free(trial);
     if (best.atoms == 0) return full;
@@ -194,86 +229,177 @@ static xfc_factor_pair fit(const xfc_lossy *l, xfc_arena *arena, const xfc_facto
     return f.error < full.error ? f : full;
 }
 
-static const xfc_factor_pair *factors_of(xfc_lossy *l, const xfc_tensor *w, uint32_t level, const xfc_inputs *in) {
+static void round_all(xfc_dtype type, float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t stored;
+        double most = type == XFC_F16 ? HALF_MAX : (double)FLT_MAX;
+        xfc_element_set_f(type, &stored, 0, fmax(-most, fmin(most, (double)x[i])));
+        x[i] = type == XFC_F16 ? xfc_half_to_float(stored) : xfc_bfloat_to_float(stored);
+    }
+}
+
+static double largest(const float *x, int64_t n, int64_t apart) {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs((double)x[i * apart]));
+    return most;
+}
+
+/* Atom k of a block, and the row of the second factor that goes with it: by a power of 2 between them their largest values
+ * become about the same, which leaves most room in a narrow type. */
+static void balance(const xfc_factor_task *t, xfc_factor_pair *f, int64_t block, int64_t k) {
+    int64_t length = t->rows / f->shape.blocks, atoms = f->shape.atoms;
+    float *atom = f->dense + block * length * atoms + k, *row = f->sparse + (block * atoms + k) * t->columns;
+    double a = largest(atom, length, atoms), b = largest(row, t->columns, 1);
+    if (!(a > 0 && b > 0)) return;
+    int up = (int)lrint(log2(b / a) / 2);
+    for (int64_t i = 0; i < length; i++) atom[i * atoms] = ldexpf(atom[i * atoms], up);
+    for (int64_t j = 0; j < t->columns; j++) row[j] = ldexpf(row[j], -up);
+}
+
+/* The factors have the values that will be stored. */
+static xfc_factor_pair narrowed(const xfc_factor_task *t, xfc_factor_pair f, xfc_dtype type) {
+    if (type == XFC_F32) return f;
+    for (int64_t b = 0; b < f.shape.blocks; b++)
+        for (int64_t k = 0; k < f.shape.atoms; k++) balance(t, &f, b, k);
+    round_all(type, f.dense, t->rows * f.shape.atoms);
+    round_all(type, f.sparse, f.shape.blocks * f.shape.atoms * t->columns);
+    return f;
+}
+
+static const fitted *find(xfc_lossy *l, const xfc_tensor *w, uint32_t level) {
+    const memory *m = memory_of(l);
+    for (uint32_t i = 0; i < m->n; i++)
+        if (m->at[i].w == w && m->at[i].level == level) return &m->at[i];
+    return NULL;
+}
+
+/* in: NULL: nothing is known of the inputs. */
+static void fit_one(xfc_lossy *l, const xfc_tensor *w, uint32_t level, const xfc_inputs *in) {
     memory *m = memory_of(l);
     double ratio[XFC_COUNT(RATIOS) + 1] = {0};
     uint32_t ignored;
-    for (uint32_t i = 0; i < m->n; i++)
-        if (m->at[i].w == w && m->at[i].level == level) return &m->at[i].factors;
     (void)ratios(l, ratio, &ignored);
-    xfc_factor_task t = task_of(w);
+    xfc_factor_task t = task_of(l, w);
     if (in) t.blocks = in->blocks, t.gram = in->gram;
-    xfc_push(m->arena, m->at, m->n, m->cap) = (fitted){w, level, fit(l, m->arena, &t, bytes_at(&t, ratio[level]))};
-    return &m->at[m->n - 1].factors;
+    int64_t bytes = bytes_at(&t, ratio[level]);
+    fitted f = {.w = w, .level = level, .by_samples = in != NULL};
+    if (!whole_fits(&t, bytes)) {
+        f.factors = narrowed(&t, fit(l, m->arena, &t, bytes), values_of(l));
+        if (in) f.shift = xfc_factor_shift(m->arena, w, &f.factors, in->mean);
+    }
+    xfc_push(m->arena, m->at, m->n, m->cap) = f;
+}
+
+static double size(const xfc_op *op) {
+    const xfc_tensor *w;
+    (void)xfc_value_is_const(op->in[1].value, &w);
+    return (double)w->count;
+}
+
+/* n linears, at levels at which their weights were not fitted yet. */
+static xfc_status fit_all(xfc_lossy *l, xfc_op *const *op, const uint32_t *level, uint32_t n) {
+    xfc_inputs *in = NULL;
+    double done = 0, all = 0;
+    if (l->oracle && n) XFC_TRY(xfc_inputs_see(l->oracle, l->graph, l->arena, op, n, blocks_of, &in));
+    for (uint32_t i = 0; i < n; i++) all += size(op[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        const xfc_tensor *w;
+        const char *what = xfc_sprintf(l->arena, "%u of %u weights factorised", (unsigned)i, (unsigned)n);
+        if (l->request->progress) l->request->progress->show(l->request->progress->user, done / all, what);
+        if (xfc_value_is_const(op[i]->in[1].value, &w)) fit_one(l, w, level[i], in ? &in[i] : NULL);
+        done += size(op[i]);
+    }
+    return XFC_OK;
 }
 
 /* --- rewriting --- */
 
-static xfc_value *constant(xfc_builder *b, const float *data, int64_t rows, int64_t columns) {
+typedef struct {
+    xfc_builder b;
+    xfc_dtype type; /* of what is stored */
+} rewriting;
+
+static xfc_value *constant(rewriting *r, const float *data, int64_t rows, int64_t columns) {
     const int64_t dim[2] = {rows, columns};
-    float *copy = xfc_tensor_alloc(b->graph->ctx, XFC_F32, 2, dim);
-    memcpy(copy, data, (size_t)(rows * columns) * sizeof *copy);
-    return xfc_b_const(b, xfc_tensor_new(b->graph->ctx, XFC_F32, 2, dim, copy, NULL));
+    void *copy = xfc_tensor_alloc(r->b.graph->ctx, r->type, 2, dim);
+    for (int64_t i = 0; i < rows * columns; i++) xfc_element_set_f(r->type, copy, i, (double)data[i]);
+    return xfc_b_const(&r->b, xfc_tensor_new(r->b.graph->ctx, r->type, 2, dim, copy, NULL));
 }
 
 /* x by the dense factor: block by block, side by side. */
-static xfc_value *by_dense(xfc_builder *b, xfc_value *x, const xfc_factor_pair *f, int64_t rows) {
-    xfc_ctx *ctx = b->graph->ctx;
+static xfc_value *by_dense(rewriting *r, xfc_value *x, const xfc_factor_pair *f, int64_t rows) {
+    xfc_ctx *ctx = r->b.graph->ctx;
     int64_t blocks = f->shape.blocks, length = rows / blocks, step[XFC_MAX_RANK];
     uint32_t rank = x->type.rank;
-    xfc_value **part = xfc_new_array(b->graph->arena, xfc_value *, (size_t)blocks);
+    xfc_value **part = xfc_new_array(r->b.graph->arena, xfc_value *, (size_t)blocks);
     xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
     for (int64_t i = 0; i < blocks; i++) {
         for (uint32_t d = 0; d < rank; d++)
             start[d] = xfc_int_const(ctx, d + 1 == rank ? i * length : 0), size[d] = x->type.dim[d], step[d] = 1;
         size[rank - 1] = xfc_int_const(ctx, length);
-        xfc_value *in[2] = {blocks > 1 ? xfc_b_slice(b, x, start, size, step) : x,
-                            constant(b, f->dense + i * length * f->shape.atoms, length, f->shape.atoms)};
-        part[i] = xfc_build(b, XFC_OP_LINEAR, in, 2, NULL, 0);
+        xfc_value *in[2] = {blocks > 1 ? xfc_b_slice(&r->b, x, start, size, step) : x,
+                            constant(r, f->dense + i * length * f->shape.atoms, length, f->shape.atoms)};
+        part[i] = xfc_build(&r->b, XFC_OP_LINEAR, in, 2, NULL, 0);
     }
     const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, rank - 1);
-    return blocks > 1 ? xfc_build(b, XFC_OP_CONCAT, part, (uint32_t)blocks, &axis, 1) : part[0];
+    return blocks > 1 ? xfc_build(&r->b, XFC_OP_CONCAT, part, (uint32_t)blocks, &axis, 1) : part[0];
 }
 
-static xfc_value *by_second(xfc_builder *b, xfc_value *t, const xfc_factor_pair *f, int64_t columns) {
-    xfc_value *s = constant(b, f->sparse, f->shape.blocks * f->shape.atoms, columns);
+static bool is_full(const xfc_factor_pair *f) { return f->shape.entries == f->shape.atoms; }
+
+static xfc_value *by_second(rewriting *r, xfc_value *t, const xfc_factor_pair *f, int64_t columns) {
+    xfc_value *s = constant(r, f->sparse, f->shape.blocks * f->shape.atoms, columns);
     const xfc_tensor *data;
-    if (f->shape.entries == f->shape.atoms) return xfc_build(b, XFC_OP_LINEAR, (xfc_value *[]){t, s}, 2, NULL, 0);
+    if (is_full(f)) return xfc_build(&r->b, XFC_OP_LINEAR, (xfc_value *[]){t, s}, 2, NULL, 0);
     (void)xfc_value_is_const(s, &data);
-    return xfc_b_sparse(b, t, data, XFC_F32);
+    return xfc_b_sparse(&r->b, t, data, r->type);
 }
 
-static void apply_one(xfc_op *op, const xfc_tensor *w, const xfc_factor_pair *f, const xfc_inputs *in) {
-    xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
-    xfc_value *y = by_second(&b, by_dense(&b, op->in[0].value, f, w->dim[0]), f, w->dim[1]);
-    xfc_value *bias = op->n_in > 2 ? op->in[2].value : NULL;
-    if (in) {
-        const xfc_tensor *t = xfc_tensor_copy(op->graph->ctx, XFC_F32, 1, &w->dim[1],
-                                              xfc_factor_shift(op->graph->arena, w, f, in->mean), NULL);
-        bias = bias ? xfc_b_binary(&b, XFC_OP_ADD, bias, xfc_b_const(&b, t)) : xfc_b_const(&b, t);
+static xfc_value *replacement(rewriting *r, const xfc_op *op, const fitted *fit) {
+    const xfc_tensor *w = fit->w;
+    const xfc_factor_pair *f = &fit->factors;
+    xfc_value *x = op->in[0].value, *bias = op->n_in > 2 ? op->in[2].value : NULL;
+    if (f->shape.atoms == 0) {
+        xfc_value *in[3] = {x, constant(r, w->data, w->dim[0], w->dim[1]), bias};
+        return xfc_build(&r->b, XFC_OP_LINEAR, in, bias ? 3 : 2, NULL, 0);
     }
-    if (bias) y = xfc_b_binary(&b, XFC_OP_ADD, y, bias);
+    xfc_value *y = by_second(r, by_dense(r, x, f, w->dim[0]), f, w->dim[1]);
+    if (fit->shift) {
+        const xfc_tensor *t = xfc_tensor_copy(op->graph->ctx, XFC_F32, 1, &w->dim[1], fit->shift, NULL);
+        xfc_value *shift = xfc_b_const(&r->b, t);
+        bias = bias ? xfc_b_binary(&r->b, XFC_OP_ADD, bias, shift) : shift;
+    }
+    return bias ? xfc_b_binary(&r->b, XFC_OP_ADD, y, bias) : y;
+}
+
+static void apply_one(const xfc_lossy *l, xfc_op *op, const fitted *fit) {
+    rewriting r = {.b = {.graph = op->graph, .before = op, .loc = op->loc}, .type = values_of(l)};
+    const xfc_factor_pair *f = &fit->factors;
+    xfc_value *y = replacement(&r, op, fit);
     if (!y) return;
-    xfc_graph_note(op->graph, "dsformer", op->loc, "%s of rank %lld: error %.3f of %s",
-                   f->shape.entries == f->shape.atoms ? "a singular value decomposition" : "a sparse second factor",
-                   (long long)f->shape.blocks * f->shape.atoms, f->error,
-                   in ? "the outputs on the samples" : "the weight");
+    if (f->shape.atoms > 0)
+        xfc_graph_note(op->graph, "dsformer", op->loc, "%s of rank %lld: error %.3f of %s",
+                       is_full(f) ? "a singular value decomposition" : "a sparse second factor",
+                       (long long)f->shape.blocks * f->shape.atoms, f->error,
+                       fit->by_samples ? "the outputs on the samples" : "the weight");
     xfc_value_replace(&op->out[0], y);
     xfc_op_remove(op);
 }
 
 xfc_status xfc_dsformer_apply(xfc_lossy *l, const uint32_t *level) {
     xfc_op **op = xfc_new_array(l->arena, xfc_op *, l->n_sites);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < l->n_sites; i++)
-        if (level[i]) op[n++] = l->site[i].data;
-    xfc_inputs *in = NULL;
-    if (l->oracle) XFC_TRY(xfc_inputs_see(l->oracle, l->graph, l->arena, op, n, blocks_of, &in));
-    for (uint32_t i = 0, k = 0; i < l->n_sites; i++) {
-        const xfc_tensor *w;
-        if (!level[i] || !xfc_value_is_const(op[k]->in[1].value, &w)) continue;
-        apply_one(op[k], w, factors_of(l, w, level[i], in ? &in[k] : NULL), in ? &in[k] : NULL);
-        k++;
+    uint32_t *at = xfc_new_array(l->arena, uint32_t, l->n_sites), n = 0;
+    const xfc_tensor *w;
+    for (uint32_t i = 0; i < l->n_sites; i++) {
+        xfc_op *linear = l->site[i].data;
+        if (!level[i] || !xfc_value_is_const(linear->in[1].value, &w) || find(l, w, level[i])) continue;
+        op[n] = linear;
+        at[n++] = level[i];
+    }
+    XFC_TRY(fit_all(l, op, at, n));
+    for (uint32_t i = 0; i < l->n_sites; i++) {
+        xfc_op *linear = l->site[i].data;
+        if (level[i] && xfc_value_is_const(linear->in[1].value, &w)) apply_one(l, linear, find(l, w, level[i]));
     }
     return XFC_OK;
 }

@@ -122,7 +122,7 @@ static void inputs_count(void) {
 }
 
 static void shapes_fit(void) {
-    const xfc_factor_task t = {.rows = 768, .columns = 3072};
+    const xfc_factor_task t = {.rows = 768, .columns = 3072, .value_bytes = 4};
     for (int64_t per = 1; per <= 4; per++)
         for (int64_t blocks = 1; blocks <= 4; blocks *= 2) {
             int64_t bytes = 4 * t.rows * t.columns / 2;
@@ -135,6 +135,10 @@ static void shapes_fit(void) {
     CHECK_INT(xfc_factor_bytes(&t, (xfc_factor_shape){2, 256, 128}), 4 * 768 * 288 + 6 * 2 * 128 * 3072);
     CHECK_INT(xfc_factor_bytes(&t, (xfc_factor_shape){1, 240, 240}), 4 * 768 * 240 + 4 * 240 * 3072);
     CHECK_INT(xfc_factor_fit(&t, 1, 2, 100).atoms, 0);
+    const xfc_factor_task half = {.rows = 768, .columns = 3072, .value_bytes = 2};
+    CHECK_INT(xfc_factor_bytes(&half, (xfc_factor_shape){1, 256, 128}), 2 * 768 * 288 + 3 * 128 * 3072);
+    CHECK_INT(xfc_factor_bytes(&half, (xfc_factor_shape){1, 240, 240}), 2 * 768 * 240 + 2 * 240 * 3072);
+    CHECK_INT(xfc_factor_whole(&half, 4), 4 * 768 * 3072);
 }
 
 int main(void) {
