@@ -1,5 +1,6 @@
 /* eval.c - --eval: a command of the user's judges a model, and prints one number.
  *
+ * {so} in it is the model, {half} says whether it is to choose or to judge by, for commands that hold data back.
  * It runs in a shell and in a process group of its own, which ends with xfc however that ends, and after --eval-timeout.
  * Its number is the last line that it prints on stdout; its stderr is the user's to see.
  */
@@ -29,15 +30,26 @@ static void quote(xfc_buf *b, const char *text) {
     xfc_buf_char(b, '\'');
 }
 
-static const char *command(const xf_budgets *budgets, xfc_ctx *ctx, const char *so) {
+static const char so_word[] = "{so}", half_word[] = "{half}";
+
+bool xf_eval_has_halves(const xf_budgets *budgets) { return budgets->eval && strstr(budgets->eval, half_word); }
+
+static bool skip_word(const char **p, const char *word) {
+    size_t n = strlen(word);
+    bool here = strncmp(*p, word, n) == 0;
+    *p += here ? n : 0;
+    return here;
+}
+
+static const char *command(const xf_budgets *budgets, xfc_ctx *ctx, const char *so, bool judging) {
     xfc_buf b = {.arena = ctx->arena};
     for (const char *p = budgets->eval; *p;) {
-        if (!strncmp(p, "{so}", 4)) {
+        if (skip_word(&p, so_word))
             quote(&b, so);
-            p += 4;
-        } else {
+        else if (skip_word(&p, half_word))
+            xfc_buf_str(&b, judging ? "judge" : "choose");
+        else
             xfc_buf_char(&b, *p++);
-        }
     }
     return b.text;
 }
@@ -109,9 +121,9 @@ static xfc_status judge(xfc_ctx *ctx, const char *text, int status, bool in_time
     return failed(ctx, text, *said ? "its last line is no number" : "it printed no number");
 }
 
-xfc_status xf_eval(const xf_budgets *budgets, xfc_ctx *ctx, const char *so, double *metric) {
+xfc_status xf_eval(const xf_budgets *budgets, xfc_ctx *ctx, const char *so, bool judging, double *metric) {
     int ends[2], status = 0;
-    const char *text = command(budgets, ctx, so);
+    const char *text = command(budgets, ctx, so, judging);
     char *said = xfc_alloc(ctx->arena, MOST_OUTPUT, 1);
     if (pipe2(ends, O_CLOEXEC) != 0) return failed(ctx, text, strerror(errno));
     pid_t pid = start(ctx, text, ends[1]);

@@ -137,8 +137,10 @@ xfc_status xf_budgets_enough(const xf_budgets *, const xfc_graph *, const xf_kep
  * standard errors, for who will meet other samples. */
 double xf_budgets_used(const xf_budgets *, const xf_distance *output, const char *const *name, uint32_t n_out,
                        double metric, double exact_metric, double margin);
-/* The number that the command prints about a model. */
-xfc_status xf_eval(const xf_budgets *, xfc_ctx *, const char *so, double *metric);
+/* The number that the command prints about a model. judging: else it is to choose by; the same for a command that does not
+ * tell the two apart. */
+xfc_status xf_eval(const xf_budgets *, xfc_ctx *, const char *so, bool judging, double *metric);
+bool xf_eval_has_halves(const xf_budgets *); /* does it tell them apart? */
 
 /* --- search.c --- */
 
@@ -158,7 +160,7 @@ typedef struct xf_search {
     const xf_samples *samples; /* NULL: there is a command only */
     const xf_kept *exact;      /* of all samples; its arena holds the search */
     const double *exact_seconds;
-    double exact_metric, exact_products;
+    double exact_metric[2], exact_products; /* metric: of what is chosen by, of what is judged by */
     xf_oracle *oracle;
     xfc_graph *base;
     /* Makes what a vector of levels means, from a clone of base. */

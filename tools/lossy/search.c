@@ -77,17 +77,23 @@ static xfc_status measure(const searching *x, xf_trial *t, xfc_graph *g, const c
     const char *so = xfc_sprintf(x->arena, "%s/model.so", dir);
     XFC_TRY(xf_oracle_build(s->oracle, g, so));
     if (s->samples) XFC_TRY(measure_outputs(x, t, so));
-    if (s->budgets->eval) XFC_TRY(xf_eval(s->budgets, g->ctx, so, &t->metric));
+    const bool judging = t->what == XF_VERDICT;
+    if (s->budgets->eval) XFC_TRY(xf_eval(s->budgets, g->ctx, so, judging, &t->metric));
     t->used = xf_budgets_used(s->budgets, t->output, s->exact ? s->exact->name : NULL, s->exact ? s->exact->n_out : 0,
-                              t->metric, s->exact_metric, t->what == XF_PROBE ? 0 : sure);
+                              t->metric, s->exact_metric[judging], t->what == XF_PROBE ? 0 : sure);
     return XFC_OK;
+}
+
+/* Without samples a command sees the same of both, or what it keeps for the one and for the other. */
+static bool measure_the_same(const searching *x, int a, int b) {
+    bool halves = xf_eval_has_halves(x->s->budgets);
+    return a == b || (!x->s->samples && (!halves || (a == XF_VERDICT) == (b == XF_VERDICT)));
 }
 
 static const xf_trial *find_trial(const searching *x, int what, const uint32_t *level) {
     for (uint32_t i = 0; i < x->s->n_trials; i++) {
         const xf_trial *t = x->s->trial[i];
-        bool same_samples = !x->s->samples || (int)t->what == what;
-        if (same_samples && !memcmp(t->level, level, x->s->n_sites * sizeof *level)) return t;
+        if (measure_the_same(x, t->what, what) && !memcmp(t->level, level, x->s->n_sites * sizeof *level)) return t;
     }
     return NULL;
 }

@@ -14,8 +14,8 @@ typedef struct {
     xfc_run_opts run[3];
     xf_samples samples;
     xf_oracle exact, traded;
-    xf_kept kept; /* exact outputs of all samples */
-    double *exact_seconds;
+    xf_kept kept;                           /* exact outputs of all samples */
+    double *exact_seconds, exact_metric[2]; /* metric: of what is chosen by, of what is judged by */
     xf_search search;
     xf_record record;
     xf_progress progress; /* of what a kind fits */
@@ -61,7 +61,12 @@ static bool has_command(const trade *x) { return x->t->budgets->eval != NULL; }
 static xfc_status measure_exact(trade *x, xfc_graph *g, const char *dir) {
     const char *so = xfc_sprintf(x->arena, "%s/model.so", dir);
     XFC_TRY(xf_oracle_build(&x->exact, g, so));
-    if (has_command(x)) XFC_TRY(xf_eval(x->t->budgets, g->ctx, so, &x->record.exact_metric));
+    for (int judging = 0; judging < 2 && has_command(x); judging++) {
+        bool same = judging && !xf_eval_has_halves(x->t->budgets);
+        x->exact_metric[judging] = x->exact_metric[0];
+        if (!same) XFC_TRY(xf_eval(x->t->budgets, g->ctx, so, judging, &x->exact_metric[judging]));
+    }
+    x->record.exact_metric = x->exact_metric[1];
     if (!x->t->calib) return XFC_OK;
     x->kept = xf_kept_new(x->arena, g, &x->samples.all);
     x->exact_seconds = xfc_new_array(x->arena, double, x->samples.all.n);
@@ -143,7 +148,7 @@ static xfc_status find_levels(trade *x, xfc_graph *g) {
                      .samples = x->t->calib ? &x->samples : NULL,
                      .exact = x->t->calib ? &x->kept : NULL,
                      .exact_seconds = x->exact_seconds,
-                     .exact_metric = x->record.exact_metric,
+                     .exact_metric = {x->exact_metric[0], x->exact_metric[1]},
                      .exact_products = x->record.exact_products,
                      .oracle = &x->traded,
                      .base = g,
