@@ -2,8 +2,9 @@
  * weights in a file beside it.
  *
  * Each file is written beside its target and renamed (ir/base/outfile.h), so that the target is whole or untouched.
- * With a sidecar two renames are needed; if the second fails, the first is undone. In the moment between them, and
- * whenever the two files are mixed up later, the build id that both hold makes `open` refuse the pair.
+ * With a sidecar, or other files of the compile, several renames are needed; if one fails, those before are undone. In the
+ * moment between those of a sidecar and its object, and whenever the two are mixed up later, the build id that both hold
+ * makes `open` refuse the pair.
  */
 #define _GNU_SOURCE
 #include "backends/artefact.h"
@@ -168,53 +169,36 @@ static xfc_status write_beside(xfc_ctx *ctx, const content *c, const char *path,
     return s;
 }
 
-static xfc_status put_in_place(xfc_ctx *ctx, xfc_outfile *f) {
-    return xfc_outfile_place(f) ? XFC_OK : io_error(ctx, f->path, "cannot be replaced", "choose another -o");
-}
-
-/* A second name for the file that is about to be replaced, if there is one. */
-static char *keep_old(xfc_ctx *ctx, xfc_arena *arena, const xfc_outfile *next) {
-    char *old = xfc_sprintf(arena, "%s.old", next->beside);
-    if (link(next->path, old) != 0) return NULL;
-    xfc_leftover_add(ctx->leftovers, old);
-    return old;
-}
-
-static xfc_status put_both(xfc_ctx *ctx, const content *c, xfc_outfile *weights, xfc_outfile *output) {
-    char *old = keep_old(ctx, c->arena, weights);
-    xfc_status s = put_in_place(ctx, weights);
-    if (s != XFC_OK) {
-        xfc_outfile_drop(output);
-    } else {
-        s = put_in_place(ctx, output);
-        if (s != XFC_OK && old) rename(old, weights->path);
-        if (s != XFC_OK && !old) unlink(weights->path);
-    }
-    if (!old) return s;
-    unlink(old);
-    xfc_leftover_drop(ctx->leftovers, old);
-    return s;
+/* Both of a pair, and what was made before. */
+static xfc_status put_in_place(xfc_ctx *ctx, const content *c, xfc_outfile *output, xfc_outfile *weights) {
+    const xfc_link_job *job = c->job;
+    xfc_outfile **all = xfc_new_array(c->arena, xfc_outfile *, job->n_others + 2);
+    uint32_t n = 0;
+    if (weights) all[n++] = weights;
+    all[n++] = output;
+    for (uint32_t i = 0; i < job->n_others; i++) all[n++] = &job->other[i];
+    const xfc_outfile *failed = xfc_outfiles_place(c->arena, all, n);
+    return failed ? io_error(ctx, failed->path, "cannot be replaced", "choose another name") : XFC_OK;
 }
 
 static xfc_status write_pair(xfc_ctx *ctx, const content *c) {
     xfc_outfile weights, output;
     XFC_TRY(write_beside(ctx, c, sidecar_path(c->arena, c->job), 0666, write_sidecar, &weights));
     xfc_status s = write_beside(ctx, c, c->job->output, 0777, write_object, &output);
-    if (s == XFC_OK) return put_both(ctx, c, &weights, &output);
+    if (s == XFC_OK) return put_in_place(ctx, c, &output, &weights);
     xfc_outfile_drop(&weights);
     return s;
 }
 
+static xfc_status write_one(xfc_ctx *ctx, const content *c) {
+    xfc_outfile output;
+    XFC_TRY(write_beside(ctx, c, c->job->output, 0777, write_object, &output));
+    return put_in_place(ctx, c, &output, NULL);
+}
+
 xfc_status xfc_write_artefact(xfc_ctx *ctx, const xfc_link_job *job, const void *elf, size_t n) {
     const content c = {.job = job, .arena = xfc_arena_new(), .elf = elf, .n = n};
-    xfc_outfile output;
-    xfc_status s;
-    if (job->sidecar) {
-        s = write_pair(ctx, &c);
-    } else {
-        s = write_beside(ctx, &c, job->output, 0777, write_object, &output);
-        if (s == XFC_OK) s = put_in_place(ctx, &output);
-    }
+    xfc_status s = (job->sidecar ? write_pair : write_one)(ctx, &c);
     xfc_arena_free(c.arena);
     return s;
 }

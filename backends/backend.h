@@ -71,7 +71,9 @@ typedef struct {
     const char *output, *linker;
     bool sidecar; /* weights in OUTPUT.weights, not inside */
     const char *const *isas;
-    uint32_t n_isas;
+    uint32_t n_isas, n_others;
+    struct xfc_outfile
+        *other; /* files of the same compile, done: they take their places with the output, or none does */
 } xfc_link_job;
 xfc_status xfc_link(xfc_ctx *, const xfc_link_job *);
 

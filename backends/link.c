@@ -251,6 +251,7 @@ static xfc_status write_to_stdout(linker *l, const void *elf, size_t n) {
     xfc_link_job job = *l->job;
     char block[65536];
     job.output = xfc_str(l->ctx, path_of(l, name));
+    job.n_others = 0;
     XFC_TRY(xfc_write_artefact(l->ctx, &job, elf, n));
     int fd = openat(l->fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return io_error(l, job.output, "cannot be read", "try again");

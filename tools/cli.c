@@ -327,13 +327,12 @@ int xf_report_diags(const xfc_ctx *ctx, bool as_json) {
     return xfc_exit_code(worst);
 }
 
-static bool write_all(int fd, const char *data, size_t n) {
-    while (n) {
-        ssize_t k = write(fd, data, n);
+bool xf_write_all(int fd, const void *data, size_t n) {
+    for (const char *p = data; n;) {
+        ssize_t k = write(fd, p, n);
         if (k < 0 && errno == EINTR) continue;
         if (k < 0) return false;
-        data += k;
-        n -= (size_t)k;
+        p += k, n -= (size_t)k;
     }
     return true;
 }
@@ -346,12 +345,12 @@ bool xf_write_file(xfc_ctx *ctx, const char *path, const void *data, size_t n) {
     if (!strcmp(path, "-")) return fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0;
     if (is_special(path)) {
         int fd = open(path, O_WRONLY | O_CLOEXEC);
-        bool ok = fd >= 0 && write_all(fd, data, n);
+        bool ok = fd >= 0 && xf_write_all(fd, data, n);
         return (fd < 0 || close(fd) == 0) && ok;
     }
     xfc_outfile f;
     if (!xfc_outfile_open(&f, ctx->arena, ctx->leftovers, path, 0666)) return false;
-    if (write_all(f.fd, data, n)) return xfc_outfile_done(&f) && xfc_outfile_place(&f);
+    if (xf_write_all(f.fd, data, n)) return xfc_outfile_done(&f) && xfc_outfile_place(&f);
     xfc_outfile_drop(&f);
     return false;
 }

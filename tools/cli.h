@@ -62,5 +62,6 @@ xfc_graph *xf_parse_file(xfc_ctx *, const char *path, bool verify);
  * file that was read is not replaced. False: xf_write_error says why. */
 bool xf_write_file(xfc_ctx *, const char *path, const void *data, size_t n);
 const char *xf_write_error(void);
+bool xf_write_all(int fd, const void *data, size_t n);
 
 #endif

@@ -138,7 +138,9 @@ static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob
                               .linker = l->linker,
                               .sidecar = l->sidecar,
                               .isas = l->isas,
-                              .n_isas = l->n_isas};
+                              .n_isas = l->n_isas,
+                              .other = l->other,
+                              .n_others = l->n_others};
     return xfc_link(ctx, &job);
 }
 

@@ -22,6 +22,8 @@ typedef struct {
     uint32_t n_isas, jobs; /* jobs: of xf_emit_objects */
     const char *output, *linker;
     bool sidecar, text; /* text: with the IR in it */
+    uint32_t n_others;
+    struct xfc_outfile *other; /* as of xfc_link_job */
 } xf_library;
 xfc_status xf_emit_library(const xf_library *, xfc_graph *g);
 

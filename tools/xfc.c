@@ -36,6 +36,7 @@ typedef struct {
     xf_pass_words pass_words;
     xfc_pass_opts pass_opts;
     xf_cli_list lossy_words, max_error, reports;
+    xfc_outfile *report; /* by name of reports */
     const char *eval_timeout;
     xfc_lossy_opts lossy;
     xf_budgets budgets;
@@ -181,7 +182,9 @@ static int emit_library(options *o, const xfc_backend *backend, const xfc_entrie
                                 .output = o->output,
                                 .linker = o->linker,
                                 .sidecar = as_sidecar(o),
-                                .text = true};
+                                .text = true,
+                                .other = o->report,
+                                .n_others = o->reports.n};
     xf_emit_library(&library, g);
     return report(o);
 }
@@ -207,7 +210,7 @@ static xfc_status transform(options *o, const xfc_backend *backend, xfc_entries 
                             .quiet = o->quiet,
                             .lossy = &o->lossy,
                             .budgets = &o->budgets,
-                            .report = o->reports.item,
+                            .report = o->report,
                             .n_reports = o->reports.n};
     xfc_status s = o->lossy.n ? xf_trade_run(&trade, &e->graph[XFC_ENTRY_RUN], &names, &run) : XFC_OK;
     if (s == XFC_OK) s = xfc_run_entries(e, o->packed_entry, backend->generic, names, &run);
@@ -298,6 +301,25 @@ static int build(options *o, const xfc_backend *backend, xfc_entries *e, const c
     return code;
 }
 
+/* With the reports of --lossy, which stand beside their places by then: those that did not go there with the model do it
+ * now, or none is left. */
+static int build_all(options *o, const xfc_backend *backend, xfc_entries *e, const char *path) {
+    const uint32_t n = o->reports.n;
+    xfc_outfile **left = xfc_new_array(o->ctx->arena, xfc_outfile *, n);
+    uint32_t n_left = 0;
+    o->report = xfc_new_array(o->ctx->arena, xfc_outfile, n);
+    int code = xf_reports_open(o->ctx, &o->reports, o->report) == XFC_OK ? build(o, backend, e, path) : report(o);
+    for (uint32_t i = 0; i < n; i++) {
+        if (code) xfc_outfile_drop(&o->report[i]);
+        if (o->report[i].named) left[n_left++] = &o->report[i];
+    }
+    const xfc_outfile *failed = xfc_outfiles_place(o->ctx->arena, left, n_left);
+    if (!failed) return code;
+    xfc_fail(o->ctx, XFC_ERR_IO, (xfc_loc){.file = failed->path}, "cannot be replaced: %s; choose another --report",
+             strerror(errno));
+    return report(o);
+}
+
 static int compile(options *o, const char *path) {
     const xfc_backend *backend = xfc_backend_find(o->target ? o->target : "cpu");
     if (!split_isas(o, backend)) return 2;
@@ -311,7 +333,7 @@ static int compile(options *o, const char *path) {
     if (o->time_passes) fprintf(stderr, "  import           %9.1f ms\n", (xf_seconds() - start) * 1e3);
     bool good = e.graph[XFC_ENTRY_RUN] && !o->ctx->n_errors;
     if (good && replaces_input(o)) return 2;
-    int code = good ? build(o, backend, &e, path) : report(o);
+    int code = good ? build_all(o, backend, &e, path) : report(o);
     xfc_entries_free(&e);
     return good || code ? code : 1;
 }
@@ -345,6 +367,8 @@ static bool wrong_output(const options *o, bool lib) {
     return wrong_if(to_stdout && binary && isatty(1), "-o -: no binary output on a terminal; give -o FILE") || wrong;
 }
 
+enum { MOST_REPORTS = 8 };
+
 static bool wrong_lossy(options *o) {
     bool wrong = !xf_budgets_read("xfc", o->ctx, &o->max_error, &o->budgets), samples = false;
     for (uint32_t i = 0; i < o->budgets.n; i++) samples |= o->budgets.item[i].metric != XF_N_METRICS;
@@ -353,6 +377,10 @@ static bool wrong_lossy(options *o) {
                       "--max-error: what is judged is a file of --emit=lib; give -o FILE");
     wrong |= wrong_if(samples && !o->calib, "--max-error: measured on what? give --calib=DIR");
     wrong |= wrong_if(o->reports.n && !o->lossy_words.n, "--report is about --lossy; give --lossy=KIND");
+    wrong |= wrong_if(o->reports.n > MOST_REPORTS, "--report: at most 8 files");
+    for (uint32_t i = 0; i < o->reports.n && o->output; i++)
+        wrong |=
+            wrong_if(!strcmp(o->reports.item[i], o->output), "--report: -o writes to the same file; choose another");
     for (uint32_t i = 0; i < o->reports.n; i++)
         wrong |= wrong_if(!xf_has_suffix(o->reports.item[i], ".json") && !xf_has_suffix(o->reports.item[i], ".html"),
                           "--report: by its name a report is .json or .html");

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_PATHS = 8, TRIES = 400, MOST_DEPTH = 8 };
+enum { MOST_PATHS = 32, TRIES = 400, MOST_DEPTH = 8 };
 
 struct xfc_leftovers {
     _Atomic int group;

@@ -94,6 +94,42 @@ void xfc_outfile_drop(xfc_outfile *f) {
     errno = saved;
 }
 
+/* --- several --- */
+
+/* A second name for the file that is about to be replaced; NULL: there is none. */
+static char *keep_old(xfc_arena *arena, const xfc_outfile *next) {
+    char *old = xfc_sprintf(arena, "%s.old", next->beside);
+    if (link(next->path, old) != 0) return NULL;
+    xfc_leftover_add(next->leftovers, old);
+    return old;
+}
+
+static void take_back(const xfc_outfile *f, const char *old) {
+    if (old)
+        rename(old, f->path);
+    else
+        unlink(f->path);
+}
+
+const xfc_outfile *xfc_outfiles_place(xfc_arena *arena, xfc_outfile *const *f, uint32_t n) {
+    char **old = xfc_new_array(arena, char *, n);
+    uint32_t placed = 0;
+    for (uint32_t i = 0; i + 1 < n; i++) old[i] = keep_old(arena, f[i]); /* when the last fails, it is still there */
+    while (placed < n && xfc_outfile_place(f[placed])) placed++;
+    int saved = errno;
+    for (uint32_t i = 0; i < n && placed < n; i++) {
+        if (i < placed) take_back(f[i], old[i]);
+        if (i > placed) xfc_outfile_drop(f[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (!old[i]) continue;
+        unlink(old[i]);
+        xfc_leftover_drop(f[i]->leftovers, old[i]);
+    }
+    errno = saved;
+    return placed < n ? f[placed] : NULL;
+}
+
 /* --- what was read --- */
 
 struct xfc_file_id {

@@ -9,7 +9,7 @@
 
 #include <sys/types.h>
 
-typedef struct {
+typedef struct xfc_outfile {
     const char *path;
     char *beside; /* the name that it has meanwhile */
     int fd;
@@ -22,6 +22,9 @@ bool xfc_outfile_open(xfc_outfile *, xfc_arena *, xfc_leftovers *, const char *p
 bool xfc_outfile_done(xfc_outfile *);  /* all is written: gives it a name beside the target */
 bool xfc_outfile_place(xfc_outfile *); /* after done: takes the place of path */
 void xfc_outfile_drop(xfc_outfile *);  /* instead of done or place; keeps errno */
+/* After done: each takes its place, or none does, and what was there before is there again. NULL, or the one that
+ * failed. */
+const xfc_outfile *xfc_outfiles_place(xfc_arena *, xfc_outfile *const *, uint32_t n);
 
 /* What was read must not be replaced by what is made of it, under whatever name. */
 struct stat;

@@ -2,6 +2,7 @@
 #ifndef XF_LOSSY_H
 #define XF_LOSSY_H
 #include "backends/backend.h"
+#include "ir/base/outfile.h"
 #include "passes/lossy/lossy.h"
 #include "tools/cli.h"
 
@@ -191,7 +192,7 @@ typedef struct {
     bool json, quiet;
     xfc_lossy_opts *lossy;
     const xf_budgets *budgets; /* n 0: what is asked for is done */
-    const char *const *report; /* files */
+    xfc_outfile *report;       /* open */
     uint32_t n_reports;
 } xf_trade;
 /* names: those behind it; run: demands that were met are dropped. */
@@ -221,8 +222,9 @@ const char *xf_lossy_words_text(const xfc_lossy_request *, xfc_arena *); /* as g
 /* --- report.c, page.c --- */
 
 /* search: NULL: there was none. */
-xfc_status xf_report_write(const xf_record *, const xf_search *, const xfc_graph *, const char *const *file,
-                           uint32_t n);
+xfc_status xf_reports_write(const xf_record *, const xf_search *, const xfc_graph *, xfc_outfile *, uint32_t n);
 void xf_report_page(const xf_record *, const xf_search *, const xfc_graph *, xfc_buf *out); /* HTML */
 
 #endif
+/* Opened first, so that nothing is searched for in vain; they take their places with the model. */
+xfc_status xf_reports_open(xfc_ctx *, const xf_cli_list *names, xfc_outfile *out);

@@ -1,5 +1,8 @@
 /* report.c - --report: what was tried and done, as a file for programs or as a page for people (page.c). */
 #include "tools/lossy/lossy.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static const char *const trial_names[] = {[XF_PROBE] = "probe", [XF_CHOICE] = "choice", [XF_VERDICT] = "verdict"};
 
@@ -52,19 +55,33 @@ static void json(const xf_record *r, const xf_search *s, const xfc_graph *g, xfc
     xfc_buf_str(b, "]}\n");
 }
 
-xfc_status xf_report_write(const xf_record *r, const xf_search *s, const xfc_graph *g, const char *const *file,
-                           uint32_t n) {
+static xfc_status failed(xfc_ctx *ctx, const char *file, const char *why) {
+    return xfc_fail(ctx, XFC_ERR_IO, (xfc_loc){.file = file}, "cannot be written: %s; choose another --report", why);
+}
+
+xfc_status xf_reports_open(xfc_ctx *ctx, const xf_cli_list *names, xfc_outfile *out) {
+    for (uint32_t i = 0; i < names->n; i++) out[i] = (xfc_outfile){.fd = -1};
+    for (uint32_t i = 0; i < names->n; i++) {
+        const char *file = names->item[i];
+        struct stat st;
+        if (xfc_was_read(ctx, file)) return failed(ctx, file, "it was read, and would be lost");
+        if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) return failed(ctx, file, "it is no regular file");
+        if (!xfc_outfile_open(&out[i], ctx->arena, ctx->leftovers, file, 0666))
+            return failed(ctx, file, strerror(errno));
+    }
+    return XFC_OK;
+}
+
+xfc_status xf_reports_write(const xf_record *r, const xf_search *s, const xfc_graph *g, xfc_outfile *file, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         xfc_buf b = {.arena = xfc_arena_new()};
-        if (xf_has_suffix(file[i], ".json"))
+        if (xf_has_suffix(file[i].path, ".json"))
             json(r, s, g, &b);
         else
             xf_report_page(r, s, g, &b);
-        bool done = xf_write_file(g->ctx, file[i], b.text, b.n);
+        bool done = xf_write_all(file[i].fd, b.text, b.n) && xfc_outfile_done(&file[i]);
         xfc_arena_free(b.arena);
-        if (!done)
-            return xfc_fail(g->ctx, XFC_ERR_IO, (xfc_loc){.file = file[i]},
-                            "cannot be written: %s; choose another --report", xf_write_error());
+        if (!done) return failed(g->ctx, file[i].path, strerror(errno));
     }
     return XFC_OK;
 }

@@ -193,7 +193,7 @@ static xfc_status run(trade *x, xfc_graph **g) {
     }
     xf_record_store(&x->record, *g);
     if (!x->t->quiet) xf_record_tell(&x->record, (*g)->ctx, x->t->json);
-    return xf_report_write(&x->record, budget ? &x->search : NULL, *g, x->t->report, x->t->n_reports);
+    return xf_reports_write(&x->record, budget ? &x->search : NULL, *g, x->t->report, x->t->n_reports);
 }
 
 /* What the search gave to requests lies in the arena of the trade. */
