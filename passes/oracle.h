@@ -24,6 +24,9 @@ struct xfc_oracle {
     /* Runs the graph, at stage imported and left as it is, and shows what came out, sample by sample in their order.
      * seconds: how long each sample took, or NULL. Fails, recorded, where the graph or a sample does, or as see does. */
     xfc_status (*run)(xfc_oracle *, xfc_graph *, const xfc_samples *, xfc_oracle_see *, void *user, double *seconds);
+    /* Runs the graph on the fitting half; error: how far its outputs are from those of the graph that passes began with,
+     * each in units of its own length, in all. */
+    xfc_status (*differ)(xfc_oracle *, xfc_graph *, double *error);
 };
 
 #endif

@@ -31,12 +31,9 @@ typedef struct {
     uint32_t n, way;
 } prune_memory;
 
-typedef struct { /* the outputs of a graph, those of the model first */
-    xfc_arena *arena;
+typedef struct {  /* the outputs of a graph, those of the model first */
     double **sum; /* of the others, over samples */
     uint32_t n_model, n;
-    const xfc_tensor *const **exact; /* by sample: those of the model */
-    double error;                    /* of others against them */
 } measuring;
 
 static xfc_value *mean_of(xfc_builder *b, xfc_value *v, bool square) {
@@ -48,32 +45,10 @@ static xfc_value *mean_of(xfc_builder *b, xfc_value *v, bool square) {
 
 static xfc_status see_means(void *user, uint32_t sample, const xfc_tensor *const *out) {
     const measuring *m = user;
-    const xfc_tensor **kept = xfc_new_array(m->arena, const xfc_tensor *, m->n_model);
-    for (uint32_t i = 0; i < m->n_model; i++) {
-        xfc_tensor *t = xfc_memdup(m->arena, out[i], sizeof *t, _Alignof(xfc_tensor));
-        t->data = xfc_memdup(m->arena, out[i]->data, out[i]->bytes, 64);
-        kept[i] = t;
-    }
-    m->exact[sample] = kept;
+    (void)sample;
     for (uint32_t i = 0; i < m->n; i++)
         for (int64_t j = 0; j < out[m->n_model + i]->count; j++)
             m->sum[i][j] += xfc_tensor_get_f(out[m->n_model + i], j);
-    return XFC_OK;
-}
-
-/* Squares of what differs, in units of the output's own. */
-static xfc_status see_error(void *user, uint32_t sample, const xfc_tensor *const *out) {
-    measuring *m = user;
-    for (uint32_t i = 0; i < m->n_model; i++) {
-        const xfc_tensor *exact = m->exact[sample][i];
-        double differ = 0, all = 0;
-        if (!xfc_dtype_is_float(exact->dtype) || exact->count != out[i]->count) continue;
-        for (int64_t j = 0; j < exact->count; j++) {
-            double x = xfc_tensor_get_f(exact, j), d = x - xfc_tensor_get_f(out[i], j);
-            if (isfinite(d)) differ += d * d, all += x * x;
-        }
-        if (all > 0) m->error += differ / all;
-    }
     return XFC_OK;
 }
 
@@ -138,34 +113,31 @@ static xfc_status measure_means(xfc_lossy *l, measuring *m, prune_memory *memory
 static xfc_status list_sites(xfc_lossy *);
 
 /* A few parts of every block, this way. */
-static xfc_status try_way(xfc_lossy *l, measuring *m) {
+static xfc_status try_way(xfc_lossy *l, double *error) {
     xfc_lossy twin = twin_of(l);
     xfc_status status = list_sites(&twin);
     uint32_t *level = xfc_new_array(l->arena, uint32_t, twin.n_sites);
     for (uint32_t i = 0; i < twin.n_sites; i++) level[i] = twin.site[i].levels / 4;
-    m->error = 0;
     if (status == XFC_OK) status = xfc_prune_apply(&twin, level);
-    if (status == XFC_OK) status = l->oracle->run(l->oracle, twin.graph, l->oracle->fit, see_error, m, NULL);
+    if (status == XFC_OK) status = l->oracle->differ(l->oracle, twin.graph, error);
     xfc_graph_free(twin.graph);
     return status;
 }
 
 /* On the half that is for fitting, once a request. */
 static xfc_status measure(xfc_lossy *l) {
-    measuring m = {.arena = xfc_arena_new(), .n_model = l->graph->n_out};
+    measuring m = {.n_model = l->graph->n_out};
     prune_memory *memory = xfc_new(l->graph->ctx->arena, prune_memory);
-    double least = HUGE_VAL;
+    double least = HUGE_VAL, error = 0;
     uint32_t best = 0;
     l->request->memory = memory;
-    m.exact = xfc_new_array(m.arena, const xfc_tensor *const *, l->oracle->fit->n);
     xfc_status status = measure_means(l, &m, memory);
     for (uint32_t way = 0; way < WAYS && memory->n && status == XFC_OK; way++) {
         memory->way = way;
-        status = try_way(l, &m);
-        if (m.error < least) least = m.error, best = way;
+        status = try_way(l, &error);
+        if (error < least) least = error, best = way;
     }
     memory->way = best;
-    xfc_arena_free(m.arena);
     return status;
 }
 

@@ -201,6 +201,39 @@ static xfc_status interpret(xfc_oracle *oracle, xfc_graph *g, const xfc_samples 
     return status;
 }
 
+typedef struct {
+    xfc_oracle base; /* first */
+    network *exact;
+    const xfc_tensor *want;
+    double error;
+} interpreter;
+
+static xfc_status see_want(void *user, uint32_t sample, const xfc_tensor *const *out) {
+    (void)sample;
+    ((interpreter *)user)->want = out[0];
+    return XFC_OK;
+}
+
+static xfc_status see_error(void *user, uint32_t sample, const xfc_tensor *const *out) {
+    interpreter *o = user;
+    double differ = 0, all = 0;
+    (void)sample;
+    for (int64_t i = 0; i < out[0]->count; i++) {
+        double want = xfc_tensor_get_f(o->want, i), d = xfc_tensor_get_f(out[0], i) - want;
+        differ += d * d, all += want * want;
+    }
+    o->error = differ / all;
+    return XFC_OK;
+}
+
+static xfc_status differ(xfc_oracle *base, xfc_graph *g, double *error) {
+    interpreter *o = (interpreter *)base;
+    XFC_TRY(interpret(base, o->exact->graph, base->fit, see_want, o, NULL));
+    XFC_TRY(interpret(base, g, base->fit, see_error, o, NULL));
+    *error = o->error;
+    return XFC_OK;
+}
+
 static xfc_value *mean_of_tokens(xfc_builder *at, xfc_value *v) {
     static const int64_t axes[] = {0, 1};
     xfc_value *mean = xfc_b_reduce(at, XFC_OP_REDUCE_MEAN, v, axes, 2, false);
@@ -235,9 +268,10 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
     random_x(x, seed);
     const xfc_tensor *in = xfc_tensor_copy(ctx, XFC_F32, 3, (int64_t[]){2, 5, 8}, x, NULL), *const *sample = &in;
     xfc_samples samples = {.n = 1, .n_in = 1, .in = &sample};
-    xfc_oracle oracle = {.fit = &samples, .judge = &samples, .run = interpret};
-    network pruned = {0}, whole = {0};
-    if (make(&pruned, ctx, arena, &oracle) && make(&whole, ctx, arena, &oracle)) {
+    network exact = {0}, pruned = {0}, whole = {0};
+    interpreter oracle = {{.fit = &samples, .judge = &samples, .run = interpret, .differ = differ}, &exact, NULL, 0};
+    bool made = make(&exact, ctx, arena, NULL);
+    if (made && make(&pruned, ctx, arena, &oracle.base) && make(&whole, ctx, arena, &oracle.base)) {
         uint32_t *levels = xfc_new_array(arena, uint32_t, pruned.l.n_sites);
         levels[site] = level;
         CHECK(xfc_prune_apply(&pruned.l, levels) == XFC_OK);
@@ -245,6 +279,7 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
         add_means(&whole, site, level);
         compare(&pruned, &whole, x);
     }
+    finish(&exact);
     finish(&pruned);
     finish(&whole);
     xfc_arena_free(arena);

@@ -98,7 +98,7 @@ xfc_status xf_budgets_check(const xf_budgets *budgets, const xfc_graph *g) {
 static double rows_of(const xf_kept *exact, uint32_t output, uint32_t n) {
     double rows = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const xfc_tensor *t = exact->of[i][output];
+        const xfc_tensor *t = &exact->of[i].out[output];
         int64_t last = t->rank ? t->dim[t->rank - 1] : 1, here = last ? t->count / last : 0;
         rows += (double)here;
     }

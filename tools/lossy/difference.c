@@ -1,24 +1,7 @@
-/* difference.c - outputs that are kept, and how far others are from them. */
+/* difference.c - how far outputs are from those that were kept. */
 #include "tools/lossy/lossy.h"
 #include <math.h>
 #include <string.h>
-
-xf_kept xf_kept_new(xfc_arena *arena, const xfc_graph *g, const xfc_samples *samples) {
-    return (xf_kept){arena, g->n_out, xfc_dup_array(arena, const char *, g->out_name, g->n_out),
-                     xfc_new_array(arena, const xfc_tensor *const *, samples->n)};
-}
-
-xfc_status xf_keep(void *user, uint32_t sample, const xfc_tensor *const *out) {
-    xf_kept *kept = user;
-    const xfc_tensor **copy = xfc_new_array(kept->arena, const xfc_tensor *, kept->n_out);
-    for (uint32_t i = 0; i < kept->n_out; i++) {
-        xfc_tensor *t = xfc_memdup(kept->arena, out[i], sizeof *t, _Alignof(xfc_tensor));
-        t->data = xfc_memdup(kept->arena, t->data, t->bytes, 64);
-        copy[i] = t;
-    }
-    kept->of[sample] = copy;
-    return XFC_OK;
-}
 
 xf_distances xf_distances_new(xfc_arena *arena, const xf_kept *exact, bool kl) {
     return (xf_distances){exact, xfc_new_array(arena, xf_distance, exact->n_out), kl};
@@ -105,18 +88,23 @@ static void add_sample(xf_distance *d, const xfc_tensor *got, const xfc_tensor *
     add_ratio(&d->ratio[XF_KL], s.kl, s.rows);
 }
 
+static void see_output(xf_distance *d, const xfc_tensor *got, const xfc_tensor *want, bool kl) {
+    d->floats = xfc_dtype_is_float(want->dtype);
+    if (!same_size(got, want))
+        d->other_size = true;
+    else if (d->floats)
+        add_sample(d, got, want, kl);
+}
+
 xfc_status xf_see_distance(void *user, uint32_t sample, const xfc_tensor *const *out) {
     const xf_distances *all = user;
-    for (uint32_t i = 0; i < all->exact->n_out; i++) {
-        const xfc_tensor *want = all->exact->of[sample][i];
-        xf_distance *d = &all->output[i];
-        d->floats = xfc_dtype_is_float(want->dtype);
-        if (!same_size(out[i], want))
-            d->other_size = true;
-        else if (d->floats)
-            add_sample(d, out[i], want, all->kl);
-    }
-    return XFC_OK;
+    const uint32_t n = all->exact->n_out;
+    xfc_arena *arena = xfc_arena_new();
+    const xfc_tensor **want = xfc_new_array(arena, const xfc_tensor *, n);
+    xfc_status s = xf_kept_read(all->exact, sample, arena, want);
+    for (uint32_t i = 0; i < n && s == XFC_OK; i++) see_output(&all->output[i], out[i], want[i], all->kl);
+    xfc_arena_free(arena);
+    return s;
 }
 
 /* --- metrics --- */

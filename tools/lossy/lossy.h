@@ -29,6 +29,7 @@ typedef struct {
     const char *names, *linker; /* of passes */
     xfc_run_opts run;
     int opt_level;
+    const struct xf_kept *exact; /* what base.differ compares with; NULL: nobody asks it */
 } xf_oracle;
 void xf_oracle_init(xf_oracle *, const xf_samples *); /* base; the rest is the caller's */
 /* Compiles only: for who runs it in a way of his own. */
@@ -46,17 +47,26 @@ xfc_status xf_run_samples(xfc_ctx *, const char *so, const xfc_samples *, xfc_or
 const char *xf_temporary(xfc_ctx *);
 void xf_temporary_end(xfc_ctx *, const char *dir);
 
-/* --- difference.c --- */
+/* --- kept.c --- */
 
 /* Outputs that were kept, to be compared with others. */
 typedef struct {
-    xfc_arena *arena;
+    xfc_tensor *out; /* by output, without data */
+    uint64_t at;     /* in the file */
+} xf_kept_sample;
+typedef struct xf_kept {
+    xfc_ctx *ctx;
     uint32_t n_out;
-    const char *const *name;      /* of outputs */
-    const xfc_tensor *const **of; /* by sample, then by output */
+    const char *const *name; /* of outputs */
+    xf_kept_sample *of;      /* by sample */
+    struct xf_kept_file *file;
 } xf_kept;
-xf_kept xf_kept_new(xfc_arena *, const xfc_graph *, const xfc_samples *);
+xfc_status xf_kept_new(xfc_ctx *, xfc_arena *, const xfc_graph *, const xfc_samples *, xf_kept *);
 xfc_oracle_see xf_keep; /* user: an xf_kept */
+/* out: by output; they lie in the arena. */
+xfc_status xf_kept_read(const xf_kept *, uint32_t sample, xfc_arena *, const xfc_tensor **out);
+
+/* --- difference.c --- */
 
 /* cos: mean over samples of the cosine between all of an output and all of the exact one. rel: the length of the
  * difference over that of the exact output, of all samples. abs: the largest difference. top1: percent of rows whose
@@ -221,10 +231,10 @@ const char *xf_lossy_words_text(const xfc_lossy_request *, xfc_arena *); /* as g
 
 /* --- report.c, page.c --- */
 
+/* Opened first, so that nothing is searched for in vain; they take their places with the model. */
+xfc_status xf_reports_open(xfc_ctx *, const xf_cli_list *names, xfc_outfile *out);
 /* search: NULL: there was none. */
 xfc_status xf_reports_write(const xf_record *, const xf_search *, const xfc_graph *, xfc_outfile *, uint32_t n);
 void xf_report_page(const xf_record *, const xf_search *, const xfc_graph *, xfc_buf *out); /* HTML */
 
 #endif
-/* Opened first, so that nothing is searched for in vain; they take their places with the model. */
-xfc_status xf_reports_open(xfc_ctx *, const xf_cli_list *names, xfc_outfile *out);

@@ -14,8 +14,8 @@ xfc_status xf_measure_exact(xf_measurement *m, xf_oracle *oracle, xfc_graph *g) 
     xfc_ctx *ctx = g->ctx;
     const uint32_t n_diags = ctx->n_diags, n_errors = ctx->n_errors;
     m->arena = xfc_arena_new();
-    m->exact = xf_kept_new(m->arena, g, &m->samples.all);
-    xfc_status s = oracle->base.run(&oracle->base, g, &m->samples.all, xf_keep, &m->exact, NULL);
+    xfc_status s = xf_kept_new(ctx, m->arena, g, &m->samples.all, &m->exact);
+    if (s == XFC_OK) s = oracle->base.run(&oracle->base, g, &m->samples.all, xf_keep, &m->exact, NULL);
     if (s == XFC_OK || m->samples.where) return s;
     m->failed = take_back_error(ctx, n_diags, n_errors);
     return XFC_OK;

@@ -38,6 +38,16 @@ static xfc_status run(xfc_oracle *base, xfc_graph *g, const xfc_samples *samples
     return s;
 }
 
+static xfc_status differ(xfc_oracle *base, xfc_graph *g, double *error) {
+    const xf_kept *exact = ((const xf_oracle *)base)->exact;
+    xf_distances far = xf_distances_new(g->arena, exact, false);
+    XFC_TRY(base->run(base, g, base->fit, xf_see_distance, &far, NULL));
+    *error = 0;
+    for (uint32_t i = 0; i < exact->n_out; i++)
+        if (far.output[i].floats) *error += xf_metric_of(&far.output[i], XF_REL, 0);
+    return XFC_OK;
+}
+
 void xf_oracle_init(xf_oracle *o, const xf_samples *samples) {
-    o->base = (xfc_oracle){.fit = &samples->fit, .judge = &samples->judge, .run = run};
+    o->base = (xfc_oracle){.fit = &samples->fit, .judge = &samples->judge, .run = run, .differ = differ};
 }

@@ -68,7 +68,8 @@ static xfc_status measure_exact(trade *x, xfc_graph *g, const char *dir) {
     }
     x->record.exact_metric = x->exact_metric[1];
     if (!x->t->calib) return XFC_OK;
-    x->kept = xf_kept_new(x->arena, g, &x->samples.all);
+    XFC_TRY(xf_kept_new(g->ctx, x->arena, g, &x->samples.all, &x->kept));
+    x->exact.exact = &x->kept; /* its first samples are those to fit by */
     x->exact_seconds = xfc_new_array(x->arena, double, x->samples.all.n);
     return xf_run_samples(g->ctx, so, &x->samples.all, xf_keep, &x->kept, x->exact_seconds);
 }

@@ -80,7 +80,7 @@ static xfc_status run_exact(measurement *m) {
 static xfc_status measure(measurement *m, bool kl) {
     xfc_arena *a = m->r->ctx->arena;
     const xfc_samples *all = &m->samples.all;
-    m->exact = xf_kept_new(a, m->g, all);
+    XFC_TRY(xf_kept_new(m->r->ctx, a, m->g, all, &m->exact));
     m->far = xf_distances_new(a, &m->exact, kl);
     m->exact_seconds = xfc_new_array(a, double, all->n);
     m->seconds = xfc_new_array(a, double, all->n);
