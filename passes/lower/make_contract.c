@@ -4,12 +4,14 @@
  * panel floats that stays in the L1 or L2 cache, then one nest stores it; fuse appends bias, activation, residual to
  * that nest, so they work on hot data and never cost a pass over memory. Rows are split evenly, so that no block is
  * left with a few of them. The whole depth is done in one go: the order of the sum is a function of the depth alone. MB
- * shrinks as the depth grows, to keep the block of a (MB x depth floats) in L2 next to the panel that is being used.
+ * shrinks as the depth grows, to keep the block of a (MB x depth floats) in L2 next to the panel that is being used,
+ * but not below MIN_ROWS: panels come from memory once a block, and what the tile needs in L2 is the block of a for
+ * 1024 steps of the depth.
  */
 #include "ir/contract.h"
 #include "passes/lower/make_kernels.h"
 
-enum { BLOCK_BYTES = 512 << 10, MAX_ROWS = 128, MIN_ROWS = 32 };
+enum { BLOCK_BYTES = 512 << 10, MAX_ROWS = 128, MIN_ROWS = 104 };
 
 static int64_t block_rows(xfc_ctx *ctx, xfc_int depth) {
     int64_t k;
