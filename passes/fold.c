@@ -8,9 +8,10 @@
  * What is not folded: results that blow up (over 64 KiB and over 4x the operands: an expand, an iota of a table's
  * size); products of two constants larger than their factors (factors are cheaper to store and to read); anything past
  * a budget of growth and of work for the whole graph, so that a hostile file cannot make the compiler run for hours.
- * pack always folds: its result replaces its operand. Views of panels that a packed product reads stay views: share
- * made them. It does not simplify: an op with one unknown operand stays. A branch whose condition is constant becomes
- * the body that it takes.
+ * pack always folds: its result replaces its operand; so does dequantize, since weights of few bits are multiplied as
+ * floats. An integer weight stays as narrow as it is: loads widen it. Views of panels that a packed product reads stay
+ * views: share made them. It does not simplify: an op with one unknown operand stays. A branch whose condition is
+ * constant becomes the body that it takes.
  *
  *   %0 = dims {values = [batch, 64], shape = [2]}              |
  *   %1 = slice %0 {start = [1], size = [1], step = [1]}        |  %3 = const : f32[1] = [8.0]
@@ -112,10 +113,16 @@ static bool views_panels(const xfc_op *op) {
     return false;
 }
 
+static bool widens_integers(const xfc_op *op) {
+    return op->code == XFC_OP_CAST && xfc_dtype_is_int(op->in[0].value->type.dtype) &&
+           xfc_dtype_is_int(op->out[0].type.dtype);
+}
+
 /* Is the result worth keeping? Charges the budgets if so. */
 static bool worth_it(folder *f, const xfc_op *op, int64_t count_out, int64_t bytes_out, int64_t bytes_in) {
-    if (op->code == XFC_OP_PACK) return true;
+    if (op->code == XFC_OP_PACK || op->code == XFC_OP_DEQUANTIZE) return true;
     if (op->n_in && views_panels(op)) return false;
+    if (bytes_out > FREE_BYTES && bytes_out > bytes_in && widens_integers(op)) return false;
     if (op->n_in == 0 && bytes_out > SOURCE_BYTES) return false;
     if (bytes_out > FREE_BYTES && bytes_out / 4 > bytes_in) return false;
     bool product = xfc_op_has(op, XFC_CONTRACT) || op->code == XFC_OP_LINEAR;

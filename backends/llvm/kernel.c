@@ -73,10 +73,25 @@ static void place_temporaries(xfc_emit *e) {
     e->room = e->scratch ? xfc_emit_offset(e, e->scratch, e->i8, xfc_emit_int(e, at)) : NULL;
 }
 
-LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
+/* The number of the element; dim by dim where one formula would be too large (XFC_INT_LOCAL). */
+static LLVMValueRef emit_linear(xfc_emit *e, const xfc_access *a) {
+    const xfc_type *t = &e->kernel->buffers[a->buffer].type;
     xfc_int linear = xfc_access_linear(e->ctx, e->kernel, a);
+    if (xfc_int_known(linear)) return xfc_emit_int(e, linear);
+    LLVMValueRef at = xfc_emit_const(e, 0);
+    for (uint32_t d = 0; d < a->rank; d++) {
+        LLVMValueRef v[2] = {at, xfc_emit_int(e, a->index[d])};
+        xfc_emit_unify(e, v, 2);
+        LLVMValueRef size = xfc_emit_int(e, t->dim[d]);
+        if (xfc_is_vector(v[0])) size = xfc_emit_splat(e, size, LLVMGetVectorSize(LLVMTypeOf(v[0])));
+        at = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, v[0], size, ""), v[1], "");
+    }
+    return at;
+}
+
+LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
     xfc_dtype t = e->kernel->buffers[a->buffer].type.dtype;
-    return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), xfc_emit_int(e, linear));
+    return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), emit_linear(e, a));
 }
 
 xfc_place_value xfc_emit_place(xfc_emit *e, xfc_lane_kind kind, const xfc_access *a, LLVMValueRef address,

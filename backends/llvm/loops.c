@@ -22,6 +22,7 @@ static bool symbol_varies(void *user, xfc_int symbol) {
 bool xfc_loops_stride(loops *n, xfc_int x, int64_t *stride) {
     *stride = 0;
     if (!xfc_has_lanes(n)) return true;
+    if (!xfc_int_known(x)) return false; /* too large for a formula */
     return xfc_int_lane_stride(n->e->ctx, x, xfc_loop_axis(n, n->vector)->symbol, n->e->lanes, symbol_varies, n,
                                stride);
 }

@@ -192,6 +192,9 @@ xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of lik
  * step, which is its own inverse. */
 xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 extern const int64_t xfc_swap_rows_heads[4];
+/* A product by numpy's rules, also of vectors, out of one of matrices. */
+xfc_value *xfc_n_product(xfc_node *, xfc_value *a, xfc_value *b,
+                         xfc_value *(*product)(xfc_node *, xfc_value *a, xfc_value *b, void *user), void *user);
 /* A view that broadcasts: a vector (or one element) along `axis` of a tensor of this rank. */
 xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
 /* Sizes that the operator needs to be equal, or a at most b: required of the model. False: they surely are not, and the

@@ -9,10 +9,15 @@
 xfc_status infer_matmul(xfc_infer *inf) {
     const xfc_type *a = xfc_op_in(inf->op, 0), *b = xfc_op_in(inf->op, 1);
     bool types = a->dtype == b->dtype || xfc_widens(a->dtype, b->dtype);
-    if (a->rank < 2 || b->rank < 2 || !types || a->dtype == XFC_BOOL) {
-        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
-                        "matmul of %s and %s: operands need one numeric type and at least 2 dims",
-                        xfc_type_text(inf->ctx, a), xfc_type_text(inf->ctx, b));
+    if (types && a->dtype != XFC_BOOL) return xfc_infer_product(inf, a, b, a->dtype);
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "matmul of %s and %s: operands need one numeric type",
+                    xfc_type_text(inf->ctx, a), xfc_type_text(inf->ctx, b));
+}
+
+xfc_status xfc_infer_product(xfc_infer *inf, const xfc_type *a, const xfc_type *b, xfc_dtype type) {
+    if (a->rank < 2 || b->rank < 2) {
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s of %s and %s: operands need at least 2 dims",
+                        xfc_ops[inf->op->code].name, xfc_type_text(inf->ctx, a), xfc_type_text(inf->ctx, b));
     }
     XFC_TRY(xfc_infer_equal(inf, a->dim[a->rank - 1], b->dim[b->rank - 2], "the inner dims of matmul"));
     uint32_t rank = a->rank > b->rank ? a->rank : b->rank;
@@ -22,7 +27,7 @@ xfc_status infer_matmul(xfc_infer *inf) {
     XFC_TRY(xfc_infer_broadcast(inf, b->dim, b->rank - 2, dim, rank - 2));
     dim[rank - 2] = a->dim[a->rank - 2];
     dim[rank - 1] = b->dim[b->rank - 1];
-    inf->out[0] = xfc_type_make(a->dtype, rank, dim);
+    inf->out[0] = xfc_type_make(type, rank, dim);
     return XFC_OK;
 }
 

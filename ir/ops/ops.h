@@ -56,6 +56,8 @@ xfc_status xfc_infer_at_most(xfc_infer *, xfc_int a, xfc_int b, const char *what
 xfc_status xfc_infer_broadcast(xfc_infer *, const xfc_int *in, uint32_t n, xfc_int *dim, uint32_t rank);
 /* The type broadcasts to `to` without changing it; what: "the bias". */
 xfc_status xfc_infer_fits(xfc_infer *, const xfc_type *, const xfc_type *to, const char *what);
+/* The result of a product of matrices a and b, with numpy's rules for the dims in front. */
+xfc_status xfc_infer_product(xfc_infer *, const xfc_type *a, const xfc_type *b, xfc_dtype result);
 /* Opens one parallel axis a dim of the type. */
 void xfc_nb_axes_of(xfc_nestb *, const xfc_type *, xfc_int *index);
 /* A DIMS attribute as a type's dims: at most XFC_MAX_RANK, all known, none surely negative. */

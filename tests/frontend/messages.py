@@ -80,8 +80,6 @@ OPERATORS = [
     ("", "Frobnicate", "replace it by operators of docs/support.md"),
     ("", "Scan", "export the model without loops"),
     ("", "RandomNormalLike", "make the random numbers an input"),
-    ("", "MatMulInteger", "as it was before quantisation"),
-    ("", "QLinearConv", "as it was before quantisation"),
     ("com.microsoft", "MatMulBnb4Bits", "as it was before quantisation"),
     ("com.microsoft", "BeamSearch", "export the decoder alone"),
     ("com.microsoft", "Frobnicate", "before onnxruntime's optimiser"),

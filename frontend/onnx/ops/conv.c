@@ -9,8 +9,10 @@
  * are a batch dim of the product. A depthwise convolution has no matrix to speak of: it is a product with the windows,
  * summed over them. A transposed convolution is a convolution of x with zeros between its elements, with the kernel
  * turned around; or, where its windows do not overlap, one product whose columns are then put in place.
- * 16-bit floats are multiplied and added in f32.
+ * 16-bit floats are multiplied and added in f32. Integers with zero points go the same way, with matmul_integer for
+ * linear; their border is the zero point, so that it adds nothing.
  */
+#include "frontend/onnx/quant.h"
 #include "frontend/onnx/window.h"
 
 typedef struct {
@@ -18,13 +20,16 @@ typedef struct {
     int64_t groups;
     xfc_value *x, *weight, *bias; /* weight: [m, c / groups, k...]; bias may be NULL */
     xfc_int batch, in, out;       /* in, out: channels of one group */
+    bool integer;                 /* sums in i32, of x - x_zero and weight - w_zero; zero points may be NULL */
+    xfc_value *x_zero, *w_zero;   /* one number; one number or [m] */
 } conv;
 
 static xfc_int constant(const xfc_node *n, int64_t v) { return xfc_int_const(n->ctx, v); }
 
-static bool read_operands(xfc_node *n, conv *c) {
-    *c = (conv){.groups = xfc_node_int(n, "group", 1), .x = n->in[0], .weight = n->in[1], .bias = xfc_node_in(n, 2)};
+/* Whether the operands of c are those of a convolution; what it slides over and how. */
+static bool read_shape(xfc_node *n, conv *c) {
     const xfc_type *x = &c->x->type, *w = &c->weight->type;
+    c->groups = xfc_node_int(n, "group", 1);
     if (n->status != XFC_OK) return false;
     if (c->groups < 1 || c->groups > XFC_DIM_MAX || x->rank != w->rank || x->rank < 3 ||
         (c->bias && c->bias->type.rank != 1))
@@ -32,10 +37,16 @@ static bool read_operands(xfc_node *n, conv *c) {
                              "needs an image and weights of one rank of at least 3, a positive number of groups, and a "
                              "bias of rank 1; export the model again"),
                false;
-    if (!xfc_dtype_is_float(x->dtype) || w->dtype != x->dtype || (c->bias && c->bias->type.dtype != x->dtype))
-        return xfc_node_fail(n, XFC_ERR_INPUT, "image, weights and bias must have one floating type; cast them"), false;
     c->batch = x->dim[0];
     return xfc_window_read(n, w->dim + 2, &c->w);
+}
+
+static bool read_operands(xfc_node *n, conv *c) {
+    *c = (conv){.x = n->in[0], .weight = n->in[1], .bias = xfc_node_in(n, 2)};
+    xfc_dtype t = c->x->type.dtype;
+    if (xfc_dtype_is_float(t) && c->weight->type.dtype == t && (!c->bias || c->bias->type.dtype == t))
+        return read_shape(n, c);
+    return xfc_node_fail(n, XFC_ERR_INPUT, "image, weights and bias must have one floating type; cast them"), false;
 }
 
 /* `channels` of all groups, divided among them. */
@@ -91,6 +102,14 @@ static xfc_value *patches(xfc_node *n, xfc_value *x, const xfc_window *w, xfc_in
     return xfc_b_reshape(n->b, v, flat, 3);
 }
 
+/* patches @ matrix + bias, the last two as the operands of a product have them. */
+static xfc_value *multiply(xfc_node *n, const conv *c, xfc_value *p, xfc_value *matrix, xfc_value *w_zero,
+                           xfc_value *bias) {
+    if (!p || !matrix) return NULL;
+    xfc_value *y = c->integer ? xfc_n_matmul_integer(n, p, matrix, c->x_zero, w_zero) : xfc_b_matmul(n->b, p, matrix);
+    return bias ? xfc_n2(n, XFC_OP_ADD, y, bias) : y;
+}
+
 /* One matrix for all channels. */
 static xfc_value *dense(xfc_node *n, const conv *c, xfc_value *x, xfc_int *place) {
     static const int64_t swap[] = {1, 0}, back[] = {0, 2, 1};
@@ -99,7 +118,9 @@ static xfc_value *dense(xfc_node *n, const conv *c, xfc_value *x, xfc_int *place
     xfc_value *in[3] = {patches(n, x, &c->w, place),
                         xfc_b_transpose(n->b, xfc_b_reshape(n->b, c->weight, flat, 2), swap), c->bias};
     if (!in[0] || !in[1]) return NULL;
-    return xfc_b_transpose(n->b, xfc_build_opt(n->b, XFC_OP_LINEAR, in, c->bias ? 3 : 2, NULL, 0), back);
+    xfc_value *y = c->integer ? multiply(n, c, in[0], in[1], c->w_zero, c->bias)
+                              : xfc_build_opt(n->b, XFC_OP_LINEAR, in, c->bias ? 3 : 2, NULL, 0);
+    return xfc_b_transpose(n->b, y, back);
 }
 
 /* A matrix a group: [b, g, places, c * k] @ [1, g, c * k, m]. */
@@ -116,16 +137,24 @@ static xfc_value *grouped(xfc_node *n, const conv *c, xfc_value *x, xfc_int *pla
     xfc_int depth = xfc_dims_product(n->ctx, w->dim + 1, w->rank - 1);
     p = xfc_b_reshape(n->b, p, (xfc_int[]){c->batch, g, p->type.dim[1], depth}, 4);
     xfc_value *m = xfc_b_reshape(n->b, c->weight, (xfc_int[]){one, g, c->out, depth}, 4);
-    xfc_value *y = xfc_b_matmul(n->b, p, xfc_b_transpose(n->b, m, swap));
-    if (c->bias) y = xfc_n2(n, XFC_OP_ADD, y, xfc_b_reshape(n->b, c->bias, (xfc_int[]){one, g, one, c->out}, 4));
-    return xfc_b_transpose(n->b, y, swap);
+    xfc_int column[4] = {one, g, one, c->out};
+    xfc_value *zero = c->w_zero && c->w_zero->type.rank ? xfc_b_reshape(n->b, c->w_zero, column, 4) : c->w_zero;
+    xfc_value *bias = c->bias ? xfc_b_reshape(n->b, c->bias, column, 4) : NULL;
+    return xfc_b_transpose(n->b, multiply(n, c, p, xfc_b_transpose(n->b, m, swap), zero, bias), swap);
+}
+
+/* v - zero, in the type that it adds up in. */
+static xfc_value *widen(xfc_node *n, xfc_value *v, xfc_value *zero, xfc_dtype wide) {
+    v = v ? xfc_b_cast(n->b, v, wide) : NULL;
+    return zero ? xfc_n2(n, XFC_OP_SUB, v, xfc_b_cast(n->b, zero, wide)) : v;
 }
 
 /* One input channel a group: windows times kernel, summed. multiple: output channels of each. */
 static xfc_value *depthwise(xfc_node *n, const conv *c, xfc_value *x, xfc_int *place) {
-    xfc_dtype t = c->x->type.dtype, wide = t == XFC_F64 ? t : XFC_F32;
+    xfc_dtype t = c->x->type.dtype, wide = c->integer ? XFC_I32 : t == XFC_F64 ? t : XFC_F32;
     bool multiple = !xfc_int_is(n->ctx, c->out, 1);
-    xfc_value *v = x ? xfc_window_view(n, xfc_b_cast(n->b, x, wide), &c->w) : NULL;
+    xfc_value *v = widen(n, x, c->x_zero, wide);
+    v = v ? xfc_window_view(n, v, &c->w) : NULL;
     if (!v) return NULL;
     uint32_t s = c->w.n, rank = 0, from = 2;
     xfc_int dim[XFC_MAX_RANK], kernel[XFC_MAX_RANK], one = constant(n, 1), bias[XFC_MAX_RANK];
@@ -138,17 +167,33 @@ static xfc_value *depthwise(xfc_node *n, const conv *c, xfc_value *x, xfc_int *p
     }
     for (uint32_t d = 0; d < s; d++) place[d] = v->type.dim[from + d];
     v = xfc_b_reshape(n->b, v, dim, rank);
-    xfc_value *w = xfc_b_reshape(n->b, xfc_b_cast(n->b, c->weight, wide), kernel + 1, rank - 1);
+    xfc_value *zero =
+        c->w_zero && c->w_zero->type.rank ? xfc_n_along(n, c->w_zero, 0, c->weight->type.rank) : c->w_zero;
+    xfc_value *w = widen(n, c->weight, zero, wide);
+    w = w ? xfc_b_reshape(n->b, w, kernel + 1, rank - 1) : NULL;
     xfc_value *y = xfc_window_reduce(n, XFC_OP_REDUCE_SUM, xfc_n2(n, XFC_OP_MUL, v, w), s);
     for (uint32_t d = 1; d + s < rank; d++) bias[d - 1] = kernel[d];
     if (c->bias) y = xfc_n2(n, XFC_OP_ADD, y, xfc_b_reshape(n->b, xfc_b_cast(n->b, c->bias, wide), bias, rank - s - 1));
-    return y ? xfc_b_cast(n->b, y, t) : NULL;
+    return y ? xfc_b_cast(n->b, y, c->integer ? wide : t) : NULL;
+}
+
+/* x with its border: of zeros, or of its zero point. */
+static xfc_value *bordered(xfc_node *n, const conv *c) {
+    const xfc_tensor *zero = NULL;
+    static const uint8_t yes = 1;
+    if (!c->x_zero || xfc_value_is_const(c->x_zero, &zero))
+        return xfc_window_border(n, c->x, &c->w, zero ? (double)xfc_tensor_get_i(zero, 0) : 0);
+    xfc_value *x = xfc_window_border(n, c->x, &c->w, 0);
+    if (x == c->x) return x;
+    const xfc_tensor *inside = xfc_tensor_copy(n->ctx, XFC_BOOL, 0, NULL, &yes, NULL);
+    xfc_value *is_inside = xfc_window_border(n, xfc_n_splat(n, inside, c->x->type.dim, c->x->type.rank), &c->w, 0);
+    return x && is_inside ? xfc_b_select(n->b, is_inside, x, c->x_zero) : NULL;
 }
 
 /* The convolution, from operands that agree. */
 static xfc_value *convolve(xfc_node *n, const conv *c) {
     xfc_int dim[XFC_MAX_RANK];
-    xfc_value *x = xfc_window_border(n, c->x, &c->w, 0);
+    xfc_value *x = bordered(n, c);
     bool multiple = !xfc_int_is(n->ctx, c->out, 1), fits = 2 + multiple + 2 * c->w.n <= XFC_MAX_RANK;
     xfc_value *y = c->groups == 1                         ? dense(n, c, x, dim + 2)
                    : fits && xfc_int_is(n->ctx, c->in, 1) ? depthwise(n, c, x, dim + 2)
@@ -159,17 +204,27 @@ static xfc_value *convolve(xfc_node *n, const conv *c) {
     return xfc_b_reshape(n->b, y, dim, 2 + c->w.n);
 }
 
+static xfc_value *checked(xfc_node *n, conv *c) {
+    const xfc_type *w = &c->weight->type;
+    c->in = w->dim[1];
+    if (!divide_groups(n, w->dim[0], c->groups, &c->out) ||
+        !xfc_n_equal(n, c->x->type.dim[1], xfc_int_mulc(n->ctx, c->in, c->groups),
+                     "the channels of image and weights") ||
+        (c->bias && !xfc_n_equal(n, c->bias->type.dim[0], w->dim[0], "bias and weights")))
+        return NULL;
+    xfc_window_same(n, c->x->type.dim + 2, &c->w);
+    return convolve(n, c);
+}
+
 void xfc_import_conv(xfc_node *n) {
     conv c;
-    if (!read_operands(n, &c)) return;
-    const xfc_type *w = &c.weight->type;
-    c.in = w->dim[1];
-    if (!divide_groups(n, w->dim[0], c.groups, &c.out) ||
-        !xfc_n_equal(n, c.x->type.dim[1], xfc_int_mulc(n->ctx, c.in, c.groups), "the channels of image and weights") ||
-        (c.bias && !xfc_n_equal(n, c.bias->type.dim[0], w->dim[0], "bias and weights")))
-        return;
-    xfc_window_same(n, c.x->type.dim + 2, &c.w);
-    n->out[0] = convolve(n, &c);
+    if (read_operands(n, &c)) n->out[0] = checked(n, &c);
+}
+
+xfc_value *xfc_n_conv_integer(xfc_node *n, xfc_value *x, xfc_value *w, xfc_value *x_zero, xfc_value *w_zero,
+                              xfc_value *bias) {
+    conv c = {.integer = true, .x = x, .weight = w, .x_zero = x_zero, .w_zero = w_zero, .bias = bias};
+    return read_shape(n, &c) ? checked(n, &c) : NULL;
 }
 
 /* --- transposed --- */

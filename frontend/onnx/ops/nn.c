@@ -2,26 +2,33 @@
 #include "frontend/onnx/import.h"
 
 /* numpy's rules for rank 1: a row on the left, a column on the right, removed again from the result. */
-void xfc_import_matmul(xfc_node *n) {
-    xfc_value *a = n->in[0], *b = n->in[1];
+xfc_value *xfc_n_product(xfc_node *n, xfc_value *a, xfc_value *b,
+                         xfc_value *(*product)(xfc_node *, xfc_value *a, xfc_value *b, void *user), void *user) {
     uint32_t rank_a = a->type.rank, rank_b = b->type.rank;
     xfc_int one = xfc_int_const(n->ctx, 1);
     if (!rank_a || !rank_b) {
         xfc_node_fail(n, XFC_ERR_INPUT, "an operand of rank 0 cannot be multiplied; export the model again");
-        return;
+        return NULL;
     }
     if (rank_a == 1) a = xfc_b_reshape(n->b, a, (xfc_int[]){one, a->type.dim[0]}, 2);
     if (rank_b == 1) b = xfc_b_reshape(n->b, b, (xfc_int[]){b->type.dim[0], one}, 2);
-    xfc_value *v = xfc_b_matmul(n->b, a, b);
-    if (!v) return;
+    xfc_value *v = product(n, a, b, user);
+    if (!v) return NULL;
     xfc_int dim[XFC_MAX_RANK];
     uint32_t rank = 0;
     for (uint32_t i = 0; i < v->type.rank; i++) {
         bool drop = (rank_a == 1 && i + 2 == v->type.rank) || (rank_b == 1 && i + 1 == v->type.rank);
         if (!drop) dim[rank++] = v->type.dim[i];
     }
-    n->out[0] = xfc_b_reshape(n->b, v, dim, rank);
+    return xfc_b_reshape(n->b, v, dim, rank);
 }
+
+static xfc_value *matmul(xfc_node *n, xfc_value *a, xfc_value *b, void *unused) {
+    (void)unused;
+    return xfc_b_matmul(n->b, a, b);
+}
+
+void xfc_import_matmul(xfc_node *n) { n->out[0] = xfc_n_product(n, n->in[0], n->in[1], matmul, NULL); }
 
 static xfc_value *scaled(xfc_node *n, xfc_value *v, double factor) {
     return v && factor != 1 ? xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, factor)) : v;
