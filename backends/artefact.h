@@ -15,6 +15,7 @@ void xfc_sha256_end(xfc_sha256 *, uint8_t digest[32]);
 
 /* place.c: the place of a value of g, a planned entry or a body, as seen from the entry. */
 xfc_place xfc_place_of(const xfc_graph *g, const xfc_value *);
+uint32_t xfc_heap_slots(const xfc_graph *entry); /* of the whole program */
 
 /* flops.c: multiply-adds * 2 of all tiles of a kernel over all its tasks, over graph symbols. NONE: it has no tile,
  * or the sum has no closed form. */

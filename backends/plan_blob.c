@@ -115,14 +115,10 @@ static xf_val value_of(blob *b, xfc_int e) {
     return v;
 }
 
-/* Most of what an expression can be; NONE where that is not known, which is refused. */
-static xf_val most_of(blob *b, xfc_int e, const xfc_loc *loc) {
+/* Most of what an expression can be; XF_VAL_NONE: only data knows. */
+static xf_val most_of(blob *b, xfc_int e) {
     xfc_int most = xfc_defined_most(&b->defined, e);
-    if (xfc_int_known(most)) return value_of(b, most);
-    b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, *loc,
-                         "no memory can be planned for this node: its size depends on the data in a way that has no "
-                         "bound; disable the pass that removes padding (--unpad=off)");
-    return XF_VAL_NONE;
+    return xfc_int_known(most) ? value_of(b, most) : XF_VAL_NONE;
 }
 
 static uint32_t asker(blob *b, const xfc_constraint *c) {
@@ -169,14 +165,14 @@ static void add_bounds(blob *b) {
 
 /* The bounds come first, so that no other instruction runs before them. */
 static void add_defined(blob *b) {
-    const xfc_loc loc = {.file = b->g->source};
     for (uint32_t i = 0; i < b->defined.n; i++) {
         xfc_int symbol = b->defined.symbol[i];
         uint32_t at = b->n_symbols - b->defined.n + i;
-        xf_val most = most_of(b, xfc_int_look(b->ctx, symbol)->hi, &loc);
+        xf_val most = most_of(b, symbol);
+        if (most == XF_VAL_NONE) most = value_of(b, xfc_int_const(b->ctx, 0));
         b->symbols[at] =
             (xf_symbol){.hi = -1, .name = string(b, xfc_int_look(b->ctx, symbol)->name), .defined = XF_SYMBOL_DEFINED};
-        if (most != XF_VAL_NONE) instr(b, XF_I_DEFINED, most, most, at);
+        instr(b, XF_I_DEFINED, most, most, at);
     }
 }
 
@@ -210,8 +206,7 @@ static void add_symbols(blob *b) {
 
 /* --- arguments and checks --- */
 
-/* loc: whose it is, where it has a size that data decides. */
-static uint32_t add_arg(blob *b, const char *name, const xfc_type *t, const xfc_loc *loc) {
+static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
     xf_arg a = {.name = string(b, name),
                 .dtype = xfc_dtype_dlpack(t->dtype),
                 .first_dim = b->n_dims,
@@ -221,7 +216,7 @@ static uint32_t add_arg(blob *b, const char *name, const xfc_type *t, const xfc_
         const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
         xf_dim dim = {.value = value_of(b, t->dim[d]),
                       .name = info->kind == XFC_INT_SYMBOL && info->sym != XFC_SYM_SIZE ? string(b, info->name) : 0};
-        dim.most = xfc_defined_in(&b->defined, t->dim[d]) ? most_of(b, t->dim[d], loc) : dim.value;
+        dim.most = xfc_defined_in(&b->defined, t->dim[d]) ? most_of(b, t->dim[d]) : dim.value;
         xfc_push(b->arena, b->dims, b->n_dims, b->cap_dims) = dim;
     }
     xfc_push(b->arena, b->args, b->n_args, b->cap_args) = a;
@@ -230,8 +225,8 @@ static uint32_t add_arg(blob *b, const char *name, const xfc_type *t, const xfc_
 
 static void add_signature(blob *b) {
     const xfc_graph *g = b->g;
-    for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type, &g->last->loc);
-    for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type, &g->last->loc);
+    for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
+    for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
 }
 
 /* Of what is known behind this op of g, or when g begins (see xfc_constraint_known), by `step`. */
@@ -248,13 +243,34 @@ static void add_checks(blob *b, const xfc_graph *g, const xfc_op *behind, uint32
 
 /* --- steps --- */
 
-static void add_operand(blob *b, const xfc_graph *g, const xfc_value *v) {
+/* Has it a dim without a bound? */
+static bool grows(const blob *b, const xfc_type *t) {
+    for (uint32_t d = 0; d < t->rank; d++)
+        if (!xfc_int_known(xfc_defined_most(&b->defined, t->dim[d]))) return true;
+    return false;
+}
+
+static bool output_grows(const blob *b, uint32_t i) { return grows(b, &b->g->last->in[i].value->type); }
+
+static xf_val bytes_of(blob *b, const xfc_type *t) {
+    return value_of(b, xfc_int_mulc(b->ctx, xfc_type_count(b->ctx, t), xfc_dtype_bytes(t->dtype)));
+}
+
+/* made: by the step, which then needs to know how large it is. */
+static void add_operand(blob *b, const xfc_graph *g, const xfc_value *v, bool made) {
     const xfc_place at = xfc_place_of(g, v), *p = &at;
     xf_operand o = {.index = p->index};
     int64_t offset = 0;
     switch (p->space) {
     case XFC_SPACE_INPUT: o.space = XF_SPACE_INPUT; break;
-    case XFC_SPACE_OUTPUT: o.space = XF_SPACE_OUTPUT; break;
+    case XFC_SPACE_OUTPUT:
+        o.space = XF_SPACE_OUTPUT;
+        if (made && output_grows(b, p->index)) o.value = bytes_of(b, &v->type);
+        break;
+    case XFC_SPACE_HEAP:
+        o.space = XF_SPACE_HEAP;
+        if (made) o.value = bytes_of(b, &v->type);
+        break;
     case XFC_SPACE_WEIGHT:
         xfc_assert(xfc_int_value(b->ctx, p->offset, &offset) && offset >= 0);
         o.space = XF_SPACE_WEIGHT;
@@ -311,8 +327,7 @@ static void add_range(blob *b, const xfc_op *op, const xfc_nest *n, const xfc_sc
     if (from->op != XFC_S_LOAD || from->arg[0] != XFC_NO_ARG || from->u.access->buffer >= op->n_in) return;
     if (!knowable(b, info.lo) || !knowable(b, info.hi) || xfc_dtype_is_float(from->dtype)) return;
     const xfc_value *v = op->in[from->u.access->buffer].value;
-    xf_range r = {
-        .step = b->n_steps, .operand = from->u.access->buffer, .arg = add_arg(b, v->name, &v->type, &op->loc)};
+    xf_range r = {.step = b->n_steps, .operand = from->u.access->buffer, .arg = add_arg(b, v->name, &v->type)};
     r.lo = value_of(b, info.lo), r.hi = value_of(b, info.hi), r.wrap = let->wrap;
     r.node = string(b, let->node), r.table = string(b, table_of(b, op, n, let->u.index));
     xfc_push(b->arena, b->ranges, b->n_ranges, b->cap_ranges) = r;
@@ -339,17 +354,20 @@ static void add_step(blob *b, const xfc_kernel_step *from) {
                       .first_number = b->n_numbers,
                       .n_numbers = from->n_symbols};
     for (uint32_t i = 0; i < from->n_symbols; i++) add_number(b, value_of(b, from->symbol[i]));
-    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->graph, op->in[i].value);
-    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i]);
+    for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->graph, op->in[i].value, false);
+    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i], true);
     xfc_int tasks = xfc_int_const(b->ctx, 1), flops = xfc_kernel_flops(b->ctx, k);
+    xfc_int scratch = xfc_kernel_scratch_bytes(b->ctx, k);
     for (uint32_t i = 0; i < k->n_axes; i++) tasks = xfc_int_mul(b->ctx, tasks, k->axes[i].extent);
     s.tasks = value_of(b, tasks);
     s.grain = value_of(b, xfc_int_known(k->grain) ? k->grain : xfc_int_const(b->ctx, 1));
-    s.scratch = most_of(b, xfc_kernel_scratch_bytes(b->ctx, k), &op->loc);
+    s.scratch = most_of(b, scratch);
+    s.grows = s.scratch == XF_VAL_NONE;
+    if (s.grows) s.scratch = value_of(b, scratch);
     s.form = string(b, k->form);
     s.flops = xfc_int_known(flops) ? value_of(b, flops) : XF_VAL_NONE;
     s.first_out_arg = b->n_args;
-    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type, &op->loc);
+    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
     add_nodes(b, k->fused, k->n_fused, &s);
     add_step_ranges(b, op);
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
@@ -371,9 +389,9 @@ static void add_defines(blob *b, const xfc_op *op) {
 /* What a loop reads: its first operands, and of its body the number of the step and all results. */
 static uint32_t add_loop_operands(blob *b, const xfc_op *op) {
     const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
-    for (uint32_t i = 0; i < 2u + op->n_out; i++) add_operand(b, op->graph, op->in[i].value);
-    add_operand(b, body, body->in[0]);
-    for (uint32_t i = 0; i < body->n_out; i++) add_operand(b, body, body->last->in[i].value);
+    for (uint32_t i = 0; i < 2u + op->n_out; i++) add_operand(b, op->graph, op->in[i].value, false);
+    add_operand(b, body, body->in[0], false);
+    for (uint32_t i = 0; i < body->n_out; i++) add_operand(b, body, body->last->in[i].value, false);
     return 3u + op->n_out + body->n_out;
 }
 
@@ -393,17 +411,19 @@ static void add_host_step(blob *b, const xfc_op *op) {
         s.kind = XF_STEP_CALL;
         uint32_t n = xfc_routine_numbers(op, number);
         for (uint32_t i = 0; i < n; i++) add_number(b, value_of(b, number[i]));
-        for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type, &op->loc);
+        for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type);
+        for (uint32_t i = 0; i < op->n_in; i++) s.grows |= grows(b, &op->in[i].value->type);
+        for (uint32_t i = 0; i < op->n_out; i++) s.grows |= grows(b, &op->out[i].type);
     } else {
         s.kernel = 0;
         add_defines(b, op);
     }
     s.n_numbers = b->n_numbers - s.first_number;
     s.first_out_arg = b->n_args;
-    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type, &op->loc);
-    for (uint32_t i = 0; i < n_in && s.kind != XF_STEP_LOOP; i++) add_operand(b, op->graph, op->in[i].value);
+    for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
+    for (uint32_t i = 0; i < n_in && s.kind != XF_STEP_LOOP; i++) add_operand(b, op->graph, op->in[i].value, false);
     if (s.kind == XF_STEP_LOOP) s.n_in = add_loop_operands(b, op);
-    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i]);
+    for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i], true);
     s.tasks = s.grain = value_of(b, xfc_int_const(b->ctx, 1));
     s.scratch = value_of(b, xfc_int_const(b->ctx, 0));
     s.form = string(b, xfc_ops[op->code].name);
@@ -475,6 +495,7 @@ static uint32_t table(xfc_buf *out, const void *data, uint32_t n, size_t size) {
 static void lay_out(blob *b, xfc_buf *out) {
     xf_plan_header *h = &b->head;
     h->magic = XF_PLAN_MAGIC;
+    h->n_slots = xfc_heap_slots(b->g);
     h->abi = XF_CODE_ABI;
     h->weight_bytes = b->g->plan->weight_bytes;
     h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args,

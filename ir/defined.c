@@ -328,17 +328,28 @@ static xfc_int bound_division(const xfc_defined *d, const xfc_int_info *info, bo
     return xfc_int_floordiv(ctx, bound(d, info->a, true), xfc_int_max(ctx, bound(d, info->b, false), one));
 }
 
+/* One side alone bounds the most of a min, and the least of a max. */
+static xfc_int bound_choice(const xfc_defined *d, const xfc_int_info *info, bool most) {
+    xfc_int a = bound(d, info->a, most), b = bound(d, info->b, most);
+    bool is_min = info->kind == XFC_INT_MIN;
+    if (is_min == most && !xfc_int_known(a)) return b;
+    if (is_min == most && !xfc_int_known(b)) return a;
+    return (is_min ? xfc_int_min : xfc_int_max)(d->ctx, a, b);
+}
+
 static xfc_int bound(const xfc_defined *d, xfc_int e, bool most) {
     if (!xfc_int_known(e) || !xfc_defined_in(d, e)) return e;
     const xfc_int_info info = *xfc_int_look(d->ctx, e);
     switch (info.kind) {
     case XFC_INT_CONST: return e;
-    case XFC_INT_SYMBOL: return bound(d, most ? info.hi : info.lo, most);
+    case XFC_INT_SYMBOL:
+        if (most && xfc_int_is(d->ctx, info.hi, XFC_DIM_MAX)) return XFC_INT_NONE;
+        return bound(d, most ? info.hi : info.lo, most);
     case XFC_INT_SUM: return bound_sum(d, &info, most);
     case XFC_INT_FLOORDIV:
     case XFC_INT_MOD: return bound_division(d, &info, most);
-    case XFC_INT_MIN: return xfc_int_min(d->ctx, bound(d, info.a, most), bound(d, info.b, most));
-    case XFC_INT_MAX: return xfc_int_max(d->ctx, bound(d, info.a, most), bound(d, info.b, most));
+    case XFC_INT_MIN:
+    case XFC_INT_MAX: return bound_choice(d, &info, most);
     }
     return XFC_INT_NONE;
 }

@@ -2,9 +2,11 @@
  *
  * A dim of the model is known when a run begins; a symbol of `define` only when that op has run: how many tokens of a
  * batch are real, for one. It may stand in types, attributes and kernels behind the define, like a dim. What must be
- * fixed when a run begins (sizes of buffers, offsets) takes bounds over dims instead.
+ * fixed when a run begins (sizes of buffers, offsets) takes bounds over dims instead. A range that ends at XFC_DIM_MAX
+ * is none: the symbol is as large as data says, and what depends on it gets its memory when a step makes it.
  *
  *   define T in 0..b * s = %counts        f32[T, 384] needs at most b * s * 384 elements
+ *   define n in 0..2147483647 = %shape    f32[n, 384] needs what it needs
  */
 #ifndef XFC_DEFINED_H
 #define XFC_DEFINED_H
@@ -34,7 +36,7 @@ uint64_t xfc_defined_empties(const xfc_defined *, xfc_int count);
 bool xfc_defined_alternatives(const xfc_defined *, uint64_t a, uint64_t b);
 
 /* An expression without these symbols that is never smaller (most) or never larger (least) than e, whatever they are
- * within their ranges. NONE: none is known. */
+ * within their ranges. NONE: there is none, or none is known. */
 xfc_int xfc_defined_most(const xfc_defined *, xfc_int e);
 xfc_int xfc_defined_least(const xfc_defined *, xfc_int e);
 /* The most of a size of a value, in which every symbol that is no dim is one that data defines. */

@@ -114,18 +114,27 @@ typedef struct {
     xfc_loc loc;
 } xfc_constraint;
 
-/* Where the planned value lives. offset is in bytes from the start of its space. */
-typedef enum { XFC_SPACE_NONE, XFC_SPACE_INPUT, XFC_SPACE_OUTPUT, XFC_SPACE_WEIGHT, XFC_SPACE_WORK } xfc_space;
+/* Where the planned value lives. offset is in bytes from the start of its space. HEAP: what is larger than any dims can
+ * say has a slot of memory that grows while the model runs. */
+typedef enum {
+    XFC_SPACE_NONE,
+    XFC_SPACE_INPUT,
+    XFC_SPACE_OUTPUT,
+    XFC_SPACE_WEIGHT,
+    XFC_SPACE_WORK,
+    XFC_SPACE_HEAP
+} xfc_space;
 typedef struct {
     xfc_space space;
     uint32_t index;
     xfc_int offset;
-} xfc_place; /* index: which input/output */
+} xfc_place; /* index: which input, output or slot */
 typedef struct {
     xfc_place *place;
     uint32_t n_places;  /* by value id */
     xfc_int work_bytes; /* workspace without per-worker scratch */
     xfc_int bodies;     /* where in it that of the bodies in the graph begins; NONE: it has none */
+    uint32_t n_slots;   /* of the heap; those of bodies, and of what they return, come behind */
     const xfc_tensor **weight;
     uint64_t *weight_offset;
     uint32_t n_weights; /* each 64-byte aligned */

@@ -136,8 +136,8 @@ xfc_int xfc_loop_layout(const xfc_op *op, xfc_int *place) {
         const xfc_type *t = &body->last->in[i].value->type;
         xfc_int most = xfc_size_most(c, xfc_type_count(c, t));
         xfc_int bytes = xfc_int_mulc(c, most, (int64_t)xfc_dtype_bytes(t->dtype));
-        if (place) place[i] = at;
-        at = xfc_int_add(c, at, xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, align), ALIGN));
+        if (place) place[i] = xfc_int_known(bytes) ? at : XFC_INT_NONE;
+        if (xfc_int_known(bytes)) at = xfc_int_add(c, at, xfc_int_mulc(c, xfc_int_ceildiv(c, bytes, align), ALIGN));
     }
     return at;
 }

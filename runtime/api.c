@@ -65,6 +65,8 @@ static void measure(xf_model *m, xf_entry *e) {
     e->first_step = m->n_steps;
     m->n_steps += p->head->n_steps;
     if (p->n_values > m->max_values) m->max_values = p->n_values;
+    uint32_t slots = p->head->n_outputs + 1 + p->head->n_slots; /* an output each, scratch, and the plan's */
+    if (slots > m->n_slots) m->n_slots = slots;
     for (uint32_t i = 0; i < p->head->n_steps; i++) {
         const xf_step_info *s = &p->steps[i];
         if (s->n_in + s->n_out > m->max_operands) m->max_operands = s->n_in + s->n_out;

@@ -2,6 +2,8 @@
  *
  *   arena  [ workspace of the plan | scratch of worker 0, 1, ... | outputs that the caller left to the context ]
  *
+ * Of values whose size only data knows see heap.c.
+ *
  * Where callers' memory is not the device's, copies of all inputs stand before the outputs, which are all there.
  *
  * Everything whose size depends on the plan alone is one block allocated with the context. Everything whose size
@@ -27,6 +29,7 @@ static bool advance(size_t *at, size_t bytes, size_t n) {
 static int64_t most_scratch(const xf_plan *p, const int64_t *values) {
     int64_t most = 0;
     for (uint32_t i = 0; i < p->head->n_steps; i++) {
+        if (p->steps[i].grows) continue;
         int64_t bytes = xf_step_scratch(p, &p->steps[i], values);
         if (bytes > most) most = bytes;
     }
@@ -53,18 +56,19 @@ xf_status xf_layout_make(const xf_plan *p, const xf_dev *device, const int64_t *
 
 /* --- arena --- */
 
+char *xf_device_take(const xf_dev *device, size_t bytes, size_t *got) {
+    size_t align = bytes >= XF_HUGE_PAGE ? XF_HUGE_PAGE : XF_ALIGN;
+    size_t size = bytes > SIZE_MAX - align ? 0 : (bytes + align - 1) / align * align;
+    char *data = size ? device->alloc(size) : NULL;
+    *got = data ? size : 0;
+    return data;
+}
+
 static xf_status grow(xf_ctx *c, size_t bytes) {
     const xf_dev *device = c->model->device;
     device->release(c->arena, c->arena_bytes); /* first: nothing in it outlives a run, and the peak stays low */
-    c->arena = NULL;
-    c->arena_bytes = 0;
-    size_t align = bytes >= XF_HUGE_PAGE ? XF_HUGE_PAGE : XF_ALIGN;
-    if (bytes > SIZE_MAX - align)
-        return xf_fail(&c->error, XF_E_NOMEM, "out of memory: the run needs %zu bytes", bytes);
-    size_t size = (bytes + align - 1) / align * align;
-    c->arena = device->alloc(size);
+    c->arena = xf_device_take(device, bytes, &c->arena_bytes);
     if (!c->arena) return xf_fail(&c->error, XF_E_NOMEM, "out of memory: the run needs %zu bytes", bytes);
-    c->arena_bytes = size;
     return XF_OK;
 }
 
@@ -113,6 +117,8 @@ static size_t carve(xf_ctx *c, char *block, const xf_model *m) {
     c->numbers = take(block, &at, m->max_numbers, sizeof *c->numbers);
     c->out_dims = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->out_dims);
     c->ours = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->ours);
+    c->room = take(block, &at, (size_t)h->n_outputs + 1, sizeof *c->room);
+    c->slots = take(block, &at, m->n_slots, sizeof *c->slots);
     c->tapped = take(block, &at, (size_t)m->n_steps + 1, sizeof *c->tapped);
     return at;
 }
@@ -161,6 +167,7 @@ xf_status xf_ctx_create(xf_model *m, const xf_ctx_opts *o, xf_ctx **out, xf_erro
 
 void xf_ctx_destroy(xf_ctx *c) {
     xf_pool_destroy(c->own_pool);
+    xf_heap_end(c);
     if (c->own_arena) c->model->device->release(c->arena, c->arena_bytes);
     free(c->times);
     free(c);

@@ -63,7 +63,8 @@ static const char *check_sizes(const xf_plan *p) {
             return "an instruction is damaged";
     }
     for (uint32_t i = 0; i < h->n_dims; i++)
-        if (!value_ok(p, p->dims[i].value) || !value_ok(p, p->dims[i].most) || !string_ok(p, p->dims[i].name))
+        if (!value_ok(p, p->dims[i].value) || !string_ok(p, p->dims[i].name) ||
+            (p->dims[i].most != XF_VAL_NONE && !value_ok(p, p->dims[i].most)))
             return "a dim is damaged";
     for (uint32_t i = 0; i < h->n_checks; i++) {
         const xf_check *c = &p->checks[i];
@@ -100,9 +101,11 @@ static const char *check_operand(const xf_plan *p, const xf_operand *o) {
     const xf_plan_header *h = p->head;
     switch (o->space) {
     case XF_SPACE_INPUT: return o->index < h->n_inputs ? NULL : "an operand names no input";
-    case XF_SPACE_OUTPUT: return o->index < h->n_outputs ? NULL : "an operand names no output";
+    case XF_SPACE_OUTPUT: return o->index < h->n_outputs && value_ok(p, o->value) ? NULL : "an operand names no output";
     case XF_SPACE_WEIGHT: return o->offset <= h->weight_bytes ? NULL : "an operand lies outside the weights";
     case XF_SPACE_WORK: return value_ok(p, o->value) ? NULL : "an operand is damaged";
+    case XF_SPACE_HEAP:
+        return o->index < h->n_slots && value_ok(p, o->value) ? NULL : "an operand lies outside the heap";
     default: return "an operand has no place";
     }
 }
@@ -253,6 +256,7 @@ const char *xf_plan_open(xf_plan *p, const void *blob, size_t n) {
     if (h->string_bytes == 0 || p->strings[0] != '\0' || p->strings[h->string_bytes - 1] != '\0')
         return "its strings do not end";
     if (!value_ok(p, h->work_bytes)) return "its workspace size is damaged";
+    if (h->n_slots > h->n_operands) return "it has more slots than values";
     const char *why = check_symbols(p);
     if (!why) why = check_sizes(p);
     if (!why) why = check_args(p);

@@ -1,7 +1,8 @@
 /* run.c - one run: outputs, memory, and the loop over the plan's steps.
  *
  * Steps run in order, those of bodies where they are called for; the tasks of one step may run at once on the workers.
- * Nothing is written before all inputs and outputs were checked and the memory is there. Between steps the loop looks
+ * Nothing is written before all inputs and outputs were checked and the memory is there, as far as sizes are known:
+ * those that only data knows get theirs step by step (heap.c). Between steps the loop looks
  * at the error word of the kernels (an index out of range was clamped, so going on would be safe but useless) and at
  * the cancel flag.
  */
@@ -28,13 +29,13 @@ static bool is_ours(const xf_ctx *c, size_t i, const xf_tensor *out) {
 static xf_status check_overlap(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
     const xf_plan *p = c->plan;
     const char *start = xf_tensor_start(&out[i]), *name = xf_plan_str(p, xf_plan_output(p, i)->name);
-    size_t bytes = bytes_of(c, xf_plan_output(p, i));
+    size_t bytes = c->room[i];
     for (uint32_t k = 0; k < p->head->n_inputs; k++)
         if (overlap(start, bytes, xf_tensor_start(&in[k]), bytes_of(c, xf_plan_input(p, k))))
             return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps input %u '%s'", i, name, k,
                            xf_plan_str(p, p->args[k].name));
     for (uint32_t k = 0; k < i; k++)
-        if (!c->ours[k] && overlap(start, bytes, xf_tensor_start(&out[k]), bytes_of(c, xf_plan_output(p, k))))
+        if (!c->ours[k] && overlap(start, bytes, xf_tensor_start(&out[k]), c->room[k]))
             return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps output %u '%s'", i, name, k,
                            xf_plan_str(p, xf_plan_output(p, k)->name));
     return XF_OK;
@@ -51,8 +52,10 @@ static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf
     XF_TRY(xf_check_tensor(p, "output", i, a, &out[i], &c->error));
     int64_t dims[XF_MAX_RANK];
     xf_arg_most(p, a, c->values, dims);
+    c->room[i] = xf_arg_bytes(a);
+    for (uint32_t d = 0; d < a->n_dims; d++) c->room[i] *= (size_t)out[i].shape[d]; /* fits: it was checked */
     for (uint32_t d = 0; d < a->n_dims; d++)
-        if (out[i].shape[d] != dims[d])
+        if (dims[d] >= 0 && out[i].shape[d] != dims[d])
             return xf_fail(&c->error, XF_E_SHAPE,
                            "output %zu '%s': dim %u is %lld, but this run makes it %lld (see infer_shapes)", i,
                            xf_plan_str(p, a->name), d, (long long)out[i].shape[d], (long long)dims[d]);
@@ -93,6 +96,7 @@ static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
         bool placed = c->ours[i] || !c->model->device->is_host;
         c->out_data[i] = placed ? take(&next, bytes_of(c, xf_plan_output(p, i))) : xf_tensor_start(&out[i]);
     }
+    xf_heap_begin(c, c->work + layout.total);
     return XF_OK;
 }
 
@@ -159,6 +163,10 @@ static void *operand_address(const xf_ctx *c, const xf_operand *o) {
     case XF_SPACE_INPUT: return c->in_data[o->index];
     case XF_SPACE_OUTPUT: return c->out_data[o->index];
     case XF_SPACE_WEIGHT: return (char *)(uintptr_t)c->model->placed + o->offset; /* kernels only read it */
+    case XF_SPACE_HEAP: {
+        char *data = c->slots[xf_slot_of_scratch(c) + 1 + o->index].data;
+        return data ? data : c->work; /* no elements: any address will do */
+    }
     default: return c->work + c->values[o->value];
     }
 }
@@ -181,25 +189,26 @@ int32_t xf_launch(const xf_ctx *c, xf_kernel_fn body, void *frame, int64_t tasks
     return status;
 }
 
-static int32_t run_kernel(xf_ctx *c, const xf_step_info *s, uint32_t index) {
+static xf_status run_kernel(xf_ctx *c, const xf_step_info *s, uint32_t index, int32_t *status) {
+    char *scratch;
+    XF_TRY(xf_heap_scratch(c, s, xf_scratch_stride(c->values[s->scratch]), &scratch));
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) c->buffers[i] = xf_step_operand(c, s, i);
     for (uint32_t i = 0; i < s->n_numbers; i++) c->numbers[i] = c->values[c->plan->numbers[s->first_number + i]];
     xf_frame frame = {.values = c->numbers,
                       .buffers = c->buffers,
-                      .scratch = c->scratch,
+                      .scratch = scratch,
                       .scratch_stride = xf_scratch_stride(c->values[s->scratch]),
                       .error = &c->range_error,
                       .step = index};
-    return xf_launch(c, c->model->variant->kernels[s->kernel], &frame, c->values[s->tasks], c->values[s->grain]);
+    *status = xf_launch(c, c->model->variant->kernels[s->kernel], &frame, c->values[s->tasks], c->values[s->grain]);
+    return XF_OK;
 }
 
 static xf_status run_step(xf_ctx *c, uint32_t index) {
     const xf_step_info *s = &c->plan->steps[index];
     int32_t status = 0;
-    if (s->kind == XF_STEP_KERNEL)
-        status = run_kernel(c, s, index);
-    else
-        XF_TRY(xf_host_step(c, s, &status));
+    XF_TRY(xf_heap_results(c, s));
+    XF_TRY(s->kind == XF_STEP_KERNEL ? run_kernel(c, s, index, &status) : xf_host_step(c, s, &status));
     return status != 0 || c->range_error != 0 ? step_failed(c, index, status) : XF_OK;
 }
 
@@ -223,6 +232,7 @@ static xf_status run_loop(xf_ctx *c, uint32_t at) {
     const uint32_t n = s->n_out, number = 2 + n, again = 3 + n;
     int64_t trip;
     unsigned char more;
+    XF_TRY(xf_heap_results(c, s));
     device->copy(&trip, xf_step_operand(c, s, 0), sizeof trip);
     device->copy(&more, xf_step_operand(c, s, 1), 1);
     for (uint32_t i = 0; i < n; i++)

@@ -6,6 +6,7 @@
  *   cpuid.c      picks a code variant                       observe.c taps and profile
  *   pool.c       the default parallel_for                   threads.c how many threads by default
  *   step.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
+ *   heap.c       values whose size only data knows
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *   check.c      checksums                                  blame.c   which index was out of range
  *   device_cpu.c, devices.c  whose memory, who runs steps (device.h)
@@ -59,6 +60,7 @@ struct xf_model {
     bool verify;        /* read them all when opened */
     char *signature;
     uint32_t n_steps, max_values;       /* of all plans; of one plan */
+    uint32_t n_slots;                   /* of a context: heap.c */
     uint32_t max_operands, max_numbers; /* of one step */
 };
 
@@ -71,6 +73,11 @@ typedef struct {
     uint64_t count, total_ns, min_ns;
     int64_t flops;
 } xf_step_time;
+
+typedef struct {
+    char *data;
+    size_t bytes;
+} xf_slot;
 
 struct xf_ctx {
     xf_model *model;
@@ -86,6 +93,8 @@ struct xf_ctx {
     char *arena;
     size_t arena_bytes;
     bool own_arena;
+    xf_slot *slots;   /* the heap: blocks of their own, or in the caller's arena */
+    char *heap, *end; /* the part of the caller's arena that is the heap's */
 
     /* of the current run; arrays made by ctx_create */
     const xf_plan *plan;
@@ -103,6 +112,7 @@ struct xf_ctx {
     xf_tap tap;
     void *tap_user;
     bool *ours;          /* by output: the context provides its memory in the current run */
+    size_t *room;        /* by output that the caller provides: bytes */
     bool *tapped;        /* by step of all plans */
     xf_step_time *times; /* by step of all plans; NULL until profile_start */
     uint64_t runs;
@@ -150,10 +160,11 @@ xf_status xf_bind_run(const xf_model *, const xf_tensor *in, size_t n_in, bool d
 /* What must hold between sizes: at entry (step 0), or behind step - 1. */
 xf_status xf_check_sizes(const xf_plan *, uint32_t step, const int64_t *values, xf_error *);
 void xf_arg_shape(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
-/* The same where data decides dims that are not known yet: the most that they can be. */
+/* The same where data decides dims that are not known yet: the most that they can be, -1 where only data knows. */
 void xf_arg_most(const xf_plan *, const xf_arg *, const int64_t *values, int64_t *dims);
 bool xf_arg_from_data(const xf_plan *, const xf_arg *); /* has it such dims? */
-/* Bytes that a dense argument takes at most; false: a negative dim or overflow. */
+bool xf_arg_grows(const xf_plan *, const xf_arg *);     /* and one of which only data knows how large it is? */
+/* Bytes that a dense argument takes at most, 0 for one that grows; false: a negative dim or overflow. */
 bool xf_arg_size(const xf_plan *, const xf_arg *, const int64_t *values, size_t *bytes);
 /* What does not depend on symbols: dtype, rank, dims >= 0, strides, device, pointer, alignment. what: "input" or
  * "output". */
@@ -180,6 +191,20 @@ xf_status xf_layout_make(const xf_plan *, const xf_dev *, const int64_t *values,
 xf_status xf_arena_reserve(xf_ctx *, size_t bytes, char **base); /* base: aligned to XF_ALIGN, with room for bytes */
 xf_status xf_ctx_create(xf_model *, const xf_ctx_opts *, xf_ctx **, xf_error *);
 void xf_ctx_destroy(xf_ctx *);
+
+/* A multiple of what the device aligns by; NULL: there is not so much. *got: bytes, for release. */
+char *xf_device_take(const xf_dev *, size_t bytes, size_t *got);
+
+/* heap.c: slots of a context: one an output, one for scratch, then those of the plan. */
+static inline uint32_t xf_slot_of_scratch(const xf_ctx *c) { return xf_model_plan(c->model)->head->n_outputs; }
+void xf_heap_begin(xf_ctx *, char *free); /* a run; free: where in the arena nothing else lies */
+void xf_heap_end(xf_ctx *);               /* of the context */
+/* Makes the slot hold so many bytes; what it held is lost if it grows. step: for the message. */
+xf_status xf_heap_reserve(xf_ctx *, uint32_t slot, int64_t bytes, const xf_step_info *step);
+/* Places for all results of a step whose sizes only data knows: they are known now. */
+xf_status xf_heap_results(xf_ctx *, const xf_step_info *);
+/* Scratch for a step whose workers take so many bytes each. */
+xf_status xf_heap_scratch(xf_ctx *, const xf_step_info *, int64_t stride, char **scratch);
 
 /* run.c */
 void *xf_step_operand(const xf_ctx *, const xf_step_info *, uint32_t i); /* address of operand i in the current run */

@@ -181,7 +181,10 @@ void xf_arg_shape(const xf_plan *p, const xf_arg *a, const int64_t *values, int6
 }
 
 void xf_arg_most(const xf_plan *p, const xf_arg *a, const int64_t *values, int64_t *dims) {
-    for (uint32_t d = 0; d < a->n_dims; d++) dims[d] = values[p->dims[a->first_dim + d].most];
+    for (uint32_t d = 0; d < a->n_dims; d++) {
+        xf_val most = p->dims[a->first_dim + d].most;
+        dims[d] = most == XF_VAL_NONE ? -1 : values[most];
+    }
 }
 
 bool xf_arg_from_data(const xf_plan *p, const xf_arg *a) {
@@ -190,12 +193,18 @@ bool xf_arg_from_data(const xf_plan *p, const xf_arg *a) {
     return false;
 }
 
+bool xf_arg_grows(const xf_plan *p, const xf_arg *a) {
+    for (uint32_t d = 0; d < a->n_dims; d++)
+        if (p->dims[a->first_dim + d].most == XF_VAL_NONE) return true;
+    return false;
+}
+
 bool xf_arg_size(const xf_plan *p, const xf_arg *a, const int64_t *values, size_t *bytes) {
     int64_t size = xf_arg_bytes(a), dims[XF_MAX_RANK];
-    bool empty = false, fits = true;
+    bool empty = xf_arg_grows(p, a), fits = true; /* it gets its memory later */
     xf_arg_most(p, a, values, dims);
     for (uint32_t d = 0; d < a->n_dims; d++) {
-        if (dims[d] < 0) return false;
+        if (dims[d] < 0 && p->dims[a->first_dim + d].most != XF_VAL_NONE) return false;
         empty = empty || dims[d] == 0;
         fits = fits && !__builtin_mul_overflow(size, dims[d], &size);
     }

@@ -51,9 +51,9 @@ static xf_status call(xf_ctx *c, const xf_step_info *s, int32_t *status) {
     describe(c->plan, s, c->values, false, &j);
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) j.array[i].data = xf_step_operand(c, s, i);
     xk_work work = j.routine->work(&j.call);
-    j.scratch = c->scratch;
     j.scratch_stride = xf_scratch_stride(work.scratch);
-    if (j.scratch_stride > c->scratch_room)
+    XF_TRY(xf_heap_scratch(c, s, j.scratch_stride, &j.scratch));
+    if (!s->grows && j.scratch_stride > c->scratch_room)
         return xf_fail(&c->error, XF_E_INTERNAL, "a routine needs %lld bytes of scratch, %lld were planned",
                        (long long)j.scratch_stride, (long long)c->scratch_room);
     *status = xf_launch(c, run_tasks, &j, work.tasks, work.grain);

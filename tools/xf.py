@@ -463,9 +463,9 @@ class InferenceSession:
             arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
             status = entry.run(context.handle, tensors, len(keep), *starts, results, len(arrays))
             _check(self._api, status, context.handle)
+            return [_written(arrays[i], results[i], entry.outputs[i].dtype) for i in map(self._index.get, names)]
         finally:
             context.lock.release()
-        return [_written(arrays[i], results[i]) for i in (self._index[name] for name in names)]
 
     def _bind(self, entry, feed):
         """The input tensors, and the arrays that must stay alive as long as they."""
@@ -487,7 +487,8 @@ class InferenceSession:
         return keep, tensors
 
     def _allocate(self, entry, tensors, n_in, given, *starts):
-        """Output arrays of the right shapes, or the caller's, and their tensors."""
+        """Output arrays of the right shapes, or the caller's, and their tensors; None where only the run knows the
+        shape: the context provides the memory."""
         count = len(entry.outputs)
         results = (_Tensor * max(count, 1))()
         shapes = [(C.c_int64 * max(len(n.shape), 1))() for n in entry.outputs]
@@ -497,6 +498,9 @@ class InferenceSession:
         arrays = []
         for t, shape, node in zip(results, shapes, entry.outputs):
             array = given.get(node.name)
+            if array is None and min(shape[:len(node.shape)], default=0) < 0:
+                arrays.append(None)
+                continue
             if array is None:
                 array = np.empty(tuple(shape[:len(node.shape)]), node.dtype)
             elif not array.flags.c_contiguous or not array.flags.writeable:
@@ -523,8 +527,10 @@ def _describe(tensor, array, node):
     tensor.shape = array.ctypes.shape_as(C.c_int64) if array.ndim else None
 
 
-def _written(array, tensor):
-    """The array, or its front where data decided that the output is smaller."""
+def _written(array, tensor, dtype):
+    """The array, or its front where data decided that the output is smaller; None: a copy of the context's."""
+    if array is None:
+        return _copy(tensor).view(dtype)
     shape = tuple(tensor.shape[d] for d in range(tensor.ndim))
     return array if shape == array.shape else array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
 

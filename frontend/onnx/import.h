@@ -169,6 +169,31 @@ bool xfc_node_wants(const xfc_node *, uint32_t out); /* the output has a name */
 const xfc_int *xfc_node_dims(xfc_node *, uint32_t in, uint32_t *count);
 const int64_t *xfc_node_const_ints(xfc_node *, uint32_t in, uint32_t *count); /* all constant */
 xfc_int xfc_node_dim(xfc_node *, uint32_t in);                                /* exactly one entry */
+
+/* sizes.c: the number of entries of an operand. False: it is not known, or too large, and the node has failed. */
+bool xfc_node_length(xfc_node *, uint32_t in, uint32_t *count);
+/* Entries as above, where NONE stands for one that only the run knows. */
+const xfc_int *xfc_node_entries(xfc_node *, uint32_t in, uint32_t *count);
+bool xfc_all_known(const xfc_int *entry, uint32_t count);
+/* The same for an operand of sizes: entries that only the run knows are symbols, whatever its numbers are then. */
+const xfc_int *xfc_node_sizes(xfc_node *, uint32_t in, uint32_t *count);
+xfc_value *xfc_node_list(xfc_node *, uint32_t in); /* the operand as i64[count] */
+/* Entries that are NONE become symbols, whose numbers the list i64[count] has when the model runs: 0 to most[i], or to
+ * what a dim may be. False: the node has failed. */
+bool xfc_n_define(xfc_node *, xfc_value *list, xfc_int *entry, uint32_t count, const xfc_int *most);
+xfc_value *xfc_n_sizes_if(xfc_node *, xfc_value *ok, xfc_value *sizes); /* else -1, with which the run ends */
+/* Lists are i64[n], flags bool[n]. */
+xfc_value *xfc_ni(xfc_node *, int64_t);                                     /* a scalar */
+xfc_value *xfc_n_count(xfc_node *, uint32_t n);                             /* 0, 1, .. n - 1 */
+xfc_value *xfc_n_pick(xfc_node *, xfc_value *list, uint32_t i);             /* [1] */
+xfc_value *xfc_n_from_front(xfc_node *, xfc_value *index, xfc_value *size); /* negative: counted from the end */
+xfc_value *xfc_n_select(xfc_node *, xfc_value *cond, xfc_value *yes, xfc_value *no);
+/* Which of `rank` axes the operand names; ok, a bool[]: each of them once, and no other. */
+xfc_value *xfc_n_axis_flags(xfc_node *, uint32_t in, uint32_t rank, xfc_value **ok);
+xfc_value *xfc_n_place(xfc_node *, xfc_value *flags); /* how many flags stand before each */
+/* The elements whose flag is set, of which there are `count`. */
+xfc_value *xfc_n_keep(xfc_node *, xfc_value *list, xfc_value *flags, uint32_t count);
+
 /* "axis" normalised to 0 .. rank - 1 (or rank when last is allowed); 0 after a failure. */
 uint32_t xfc_node_axis(xfc_node *, int64_t axis, uint32_t rank);
 /* Normalised, sorted, distinct axes; fails otherwise. Returns their number. */

@@ -184,8 +184,9 @@ static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env,
         if (xfc_constraint_known(r->symbols, g, k) != behind) continue;
         if (!xfc_int_evaluate(g->ctx, k->a, env->lookup, env->user, &a) ||
             !xfc_int_evaluate(g->ctx, k->b, env->lookup, env->user, &b))
-            return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
-                            "sizes that this node needs have no value: give every input its shape");
+            return xfc_fail(
+                g->ctx, XFC_ERR_INPUT, k->loc,
+                "sizes that this node needs have no value, or one beyond 63 bits: give every input its shape");
         if (xfc_constraint_holds(k, a, b)) continue;
         if (k->ones == XFC_UNEQUAL)
             return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,

@@ -145,7 +145,8 @@ xfc_status infer_loop(xfc_infer *inf) {
 
 /* The most that one of the two can be, whatever the bodies themselves define. */
 static xfc_int most_of(xfc_ctx *c, const pair *p) {
-    return xfc_int_max(c, xfc_size_most(c, p->a), xfc_size_most(c, p->b));
+    xfc_int most = xfc_int_max(c, xfc_size_most(c, p->a), xfc_size_most(c, p->b));
+    return xfc_int_known(most) ? most : xfc_int_const(c, XFC_DIM_MAX);
 }
 
 static bool add_sizes(xfc_graph *body, const pairs *p, bool second, xfc_loc loc) {
@@ -166,16 +167,8 @@ xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around
     for (uint32_t i = 0; i < yes->n_out && i < no->n_out; i++)
         (void)join(scratch, &differ, result(yes, i), result(no, i), NULL, &ignored);
     xfc_int *symbol = xfc_new_array(scratch, xfc_int, differ.n), zero = xfc_int_const(c, 0);
-    bool ok = true;
-    for (uint32_t i = 0; i < differ.n && ok; i++) {
-        xfc_int most = most_of(c, &differ.pair[i]);
-        ok = xfc_int_known(most);
-        symbol[i] = ok ? xfc_int_let(c, "size", zero, most) : zero;
-    }
-    if (!ok)
-        xfc_fail(c, XFC_ERR_UNSUPPORTED, b->loc,
-                 "a size of its results depends on the data in a way that has no bound");
-    if (ok && differ.n) ok = add_sizes(yes, &differ, false, b->loc) && add_sizes(no, &differ, true, b->loc);
+    for (uint32_t i = 0; i < differ.n; i++) symbol[i] = xfc_int_let(c, "size", zero, most_of(c, &differ.pair[i]));
+    bool ok = differ.n == 0 || (add_sizes(yes, &differ, false, b->loc) && add_sizes(no, &differ, true, b->loc));
     xfc_value **in = xfc_new_array(scratch, xfc_value *, around->n + 1u);
     in[0] = cond;
     for (uint32_t i = 0; i < around->n; i++) in[i + 1] = around->value[i];

@@ -440,7 +440,7 @@ static bool plan_weight(xfc_parser *p) {
     return true;
 }
 
-/* %x input 0   |   %y output 1   |   %w weight at 64   |   %h work at b * 64 */
+/* %x input 0   |   %y output 1   |   %w weight at 64   |   %h work at b * 64   |   %n heap 0 */
 static bool plan_place(xfc_parser *p, xfc_plan *plan) {
     static const struct {
         const char *word;
@@ -449,7 +449,8 @@ static bool plan_place(xfc_parser *p, xfc_plan *plan) {
     } spaces[] = {{"input", XFC_SPACE_INPUT, true},
                   {"output", XFC_SPACE_OUTPUT, true},
                   {"weight", XFC_SPACE_WEIGHT, false},
-                  {"work", XFC_SPACE_WORK, false}};
+                  {"work", XFC_SPACE_WORK, false},
+                  {"heap", XFC_SPACE_HEAP, true}};
     const char *name = NULL;
     xfc_value *v = NULL;
     if (!use_value(p, &name, &v)) return false;
@@ -460,7 +461,7 @@ static bool plan_place(xfc_parser *p, xfc_plan *plan) {
         at->space = spaces[i].space;
         if (spaces[i].indexed && !xfc_ps_u32(p, "its number", &at->index)) return false;
     }
-    if (at->space == XFC_SPACE_NONE) return xfc_ps_expected(p, "input, output, weight or work");
+    if (at->space == XFC_SPACE_NONE) return xfc_ps_expected(p, "input, output, weight, work or heap");
     return !xfc_ps_take_word(p, "at") || xfc_ps_int(p, &at->offset);
 }
 
@@ -472,6 +473,7 @@ static bool read_plan(xfc_parser *p) {
     g->plan = plan;
     if (!xfc_ps_need(p, '{') || !xfc_ps_need_word(p, "work") || !xfc_ps_int(p, &plan->work_bytes)) return false;
     if (xfc_ps_take_word(p, "bodies") && !xfc_ps_int(p, &plan->bodies)) return false;
+    if (xfc_ps_take_word(p, "heap") && !xfc_ps_u32(p, "the number of its slots", &plan->n_slots)) return false;
     if (!xfc_ps_need_word(p, "weights") || !u64(p, "the bytes of all weights", &plan->weight_bytes)) return false;
     while (!xfc_ps_take(p, '}'))
         if (!(xfc_ps_take_word(p, "weight") ? plan_weight(p) : plan_place(p, plan))) return false;

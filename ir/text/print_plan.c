@@ -30,6 +30,7 @@ static void print_place(xfc_printer *p, const xfc_value *v) {
     case XFC_SPACE_OUTPUT: xfc_buf_printf(p->out, " output %u", (unsigned)at->index); break;
     case XFC_SPACE_WEIGHT: xfc_buf_str(p->out, " weight"); break;
     case XFC_SPACE_WORK: xfc_buf_str(p->out, " work"); break;
+    case XFC_SPACE_HEAP: xfc_buf_printf(p->out, " heap %u", (unsigned)at->index); break;
     }
     if (xfc_int_known(at->offset)) {
         xfc_buf_str(p->out, " at ");
@@ -59,6 +60,7 @@ void xfc_pr_plan(xfc_printer *p) {
     xfc_pr_int(p, plan->work_bytes);
     if (xfc_int_known(plan->bodies)) xfc_buf_str(p->out, " bodies ");
     if (xfc_int_known(plan->bodies)) xfc_pr_int(p, plan->bodies);
+    if (plan->n_slots) xfc_buf_printf(p->out, " heap %u", (unsigned)plan->n_slots);
     xfc_buf_printf(p->out, "\n    weights %" PRIu64 "\n", plan->weight_bytes);
     print_weights(p);
     for (uint32_t i = 0; i < p->graph->n_in; i++) print_place(p, p->graph->in[i]);

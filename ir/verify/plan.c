@@ -10,6 +10,7 @@ typedef struct {
     const xfc_value *value;
     xfc_int begin, end; /* bytes */
     uint32_t def, last; /* positions of ops */
+    uint32_t slot;      /* of the heap, + 1 */
     uint64_t empty;     /* symbols that leave it without elements */
 } life;
 
@@ -95,8 +96,13 @@ static void check_place(xfc_verifier *v, const xfc_value *x) {
         if (!fixed_size(v, at->offset, "plan: an offset")) break;
         if (xfc_int_divisor(v->ctx, at->offset) % 64) say(v, x, "is not aligned to 64 bytes");
         xfc_int end = xfc_int_known(p->bodies) ? p->bodies : p->work_bytes;
-        if (xfc_int_lt(v->ctx, end, xfc_int_add(v->ctx, at->offset, bytes_of(v, x))) == 1)
+        if (!xfc_int_known(bytes_of(v, x)))
+            say(v, x, "has no bound and lies in the workspace");
+        else if (xfc_int_lt(v->ctx, end, xfc_int_add(v->ctx, at->offset, bytes_of(v, x))) == 1)
             say(v, x, "reaches beyond the workspace");
+        break;
+    case XFC_SPACE_HEAP:
+        if (at->index >= p->n_slots) say(v, x, "has a slot that the heap has not");
         break;
     }
 }
@@ -104,6 +110,7 @@ static void check_place(xfc_verifier *v, const xfc_value *x) {
 /* --- lives --- */
 
 static bool same_bytes(xfc_ctx *c, const life *a, const life *b) {
+    if (a->slot || b->slot) return a->slot == b->slot;
     bool empty = xfc_int_le(c, a->end, a->begin) != 0 || xfc_int_le(c, b->end, b->begin) != 0;
     return !empty && xfc_int_lt(c, a->begin, b->end) == 1 && xfc_int_lt(c, b->begin, a->end) == 1;
 }
@@ -116,12 +123,15 @@ static void check_lives(xfc_verifier *v, const uint32_t *last_use) {
     for (const xfc_op *op = v->g->first; op; op = op->next, at++) {
         uint32_t kept = 0;
         for (uint32_t i = 0; i < n; i++)
-            if (live[i].last > at) live[kept++] = live[i];
+            if (live[i].last + (live[i].slot != 0) > at) live[kept++] = live[i]; /* a slot moves when it grows */
         n = kept;
         for (uint32_t i = 0; i < op->n_out; i++) {
             const xfc_value *x = &op->out[i];
-            if (p->place[x->id].space != XFC_SPACE_WORK) continue;
-            life l = {.value = x, .begin = p->place[x->id].offset, .def = at, .last = last_use[x->id]};
+            const xfc_place *place = &p->place[x->id];
+            bool heap = place->space == XFC_SPACE_HEAP;
+            if (place->space != XFC_SPACE_WORK && !heap) continue;
+            life l = {.value = x, .begin = place->offset, .def = at, .last = last_use[x->id]};
+            l.slot = heap ? place->index + 1 : 0;
             l.end = xfc_int_add(v->ctx, l.begin, bytes_of(v, x));
             l.empty = xfc_defined_empties(&d, xfc_type_count(v->ctx, &x->type));
             for (uint32_t k = 0; k < n; k++)

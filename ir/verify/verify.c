@@ -327,7 +327,8 @@ static void check_branch_sizes(xfc_verifier *v, const xfc_op *op) {
         const xfc_graph *b = body[k / op->n_out];
         const xfc_type *room = &op->out[k % op->n_out].type, *t = &b->last->in[k % op->n_out].value->type;
         for (uint32_t d = 0; d < t->rank; d++)
-            if (xfc_int_le(v->ctx, xfc_size_most(v->ctx, t->dim[d]), xfc_size_most(v->ctx, room->dim[d])) != 1)
+            if (xfc_int_known(xfc_size_most(v->ctx, room->dim[d])) &&
+                xfc_int_le(v->ctx, xfc_size_most(v->ctx, t->dim[d]), xfc_size_most(v->ctx, room->dim[d])) != 1)
                 xfc_vf_defect(v, "dim %u of result %u may be larger in @%s than its range says", (unsigned)d,
                               (unsigned)(k % op->n_out), b->name);
     }

@@ -6,7 +6,8 @@
  * value if nobody else is in it from the op that makes the value to its last reader, or only values that are surely
  * empty when this one is not (the padded program and the ragged one). Results that are graph outputs go to the caller's
  * memory. Constants become weights, equal ones once, each 64-byte aligned. Where a size depends on what an op defines
- * during the run, the most that it can be is planned for: no place moves while the model runs. Temporaries of kernels
+ * during the run, the most that it can be is planned for: no place moves while the model runs. A value that has no such
+ * bound gets a slot of the heap, which grows when the value is made; values take turns in it, too. Temporaries of kernels
  * are per-worker scratch and not planned here. A body is planned as a graph of its own: its inputs and outputs are
  * places of the graph around it, its workspace lies behind that graph's. When: last. Raises the stage to PLANNED.
  */
@@ -41,6 +42,7 @@ typedef struct {
     slot *slots;
     uint32_t n_items, cap_items, n_slots, cap_slots, cap_weights, cap_offsets, *slot_of; /* slot_of: by value id */
     xfc_map weights;                                                                     /* tensor hash -> index + 1 */
+    uint32_t *taken, cap_taken; /* by slot of the heap: the last op that reads it */
     const xfc_defined *defined;
     xfc_status status;
 } planner;
@@ -95,14 +97,23 @@ static bool usual_dim(void *user, uint32_t symbol_id, int64_t *out) {
     return true;
 }
 
+/* Values come in the order of ops: a slot is free once its last reader stands before. */
+static void place_in_heap(planner *p, const xfc_value *v) {
+    xfc_plan *plan = p->plan;
+    uint32_t at = 0;
+    while (at < plan->n_slots && p->taken[at] >= v->def->mark) at++;
+    if (at == plan->n_slots) xfc_push(p->scratch, p->taken, plan->n_slots, p->cap_taken) = 0;
+    p->taken[at] = last_user(v)->mark;
+    plan->place[v->id] = (xfc_place){XFC_SPACE_HEAP, at, XFC_INT_NONE};
+    if (!xfc_int_known(xfc_type_count(p->ctx, &v->type)))
+        p->status = xfc_fail(p->ctx, XFC_ERR_LIMIT, v->def->loc, XFC_INT_UNKNOWN, "the size of a result");
+}
+
 static void add_item(planner *p, const xfc_value *v) {
     item i = {.value = v, .size = bytes_of(p, &v->type), .def = v->def->mark, .last = last_user(v)->mark};
     if (!xfc_int_known(i.size)) {
-        p->status =
-            xfc_fail(p->ctx, XFC_ERR_UNSUPPORTED, v->def->loc,
-                     "no memory can be planned for a result of this node: its size depends on the data in a way "
-                     "that has no bound; disable the pass that removes padding (--unpad=off)");
-        i.size = xfc_int_const(p->ctx, 0);
+        place_in_heap(p, v);
+        return;
     }
     if (!xfc_int_evaluate(p->ctx, i.size, usual_dim, p->ctx, &i.usual)) i.usual = INT64_MAX;
     i.empty = xfc_defined_empties(p->defined, xfc_type_count(p->ctx, &v->type));

@@ -160,13 +160,13 @@ typedef struct xf_api {
 
     /* --- planning: reads ndim and shape of `in`, nothing else of them. Text of errors: last_error(NULL) --- */
 
-    /* Output dims for these input dims; of one that data decides, the most that it can be. out[i].shape: room for
-     * out[i].ndim dims, at least the output's rank, which are written; or NULL, then only rank and dtype are answered.
-     * Sets ndim, dtype, device; leaves data, strides and byte_offset alone. */
+    /* Output dims for these input dims; of one that data decides, the most that it can be, or -1 where only data knows.
+     * out[i].shape: room for out[i].ndim dims, at least the output's rank, which are written; or NULL, then only rank and
+     * dtype are answered. Sets ndim, dtype, device; leaves data, strides and byte_offset alone. */
     xf_status (*infer_shapes)(const xf_model *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
     /* Bytes of arena, of any alignment, with which run cannot fail for lack of memory for these dims and num_threads
      * workers (0: the default of ctx_create): intermediates, scratch of each worker, and outputs that the caller leaves
-     * to the context. */
+     * to the context. Not in it is what only data knows the size of. */
     xf_status (*workspace_size)(const xf_model *, const xf_tensor *in, size_t n_in, int32_t num_threads, size_t *bytes);
 
     /* --- execution --- */
@@ -177,14 +177,15 @@ typedef struct xf_api {
     /* Runs the model. in: every input in order, checked completely before anything is written. out: every output in
      * order; each
      *   data != NULL: written in place. dtype, ndim and shape must be exactly the output's (see infer_shapes; of one with
-     *   a dim that data decides, run writes the dims that it has into shape, and its elements stand at the front), data
-     *   aligned to the
+     *   a dim that data decides, run writes the dims that it has into shape, and its elements stand at the front; a dim
+     *   that is -1 there may be any, as long as the bytes suffice), data aligned to the
      *                 element and not overlapping any input or other output;
      *   data == NULL: the rest of the struct is ignored and filled on success: data and shape point into the context
      *   and stay
      *                 valid until its next run or its end (or, of a caller's arena, until the arena is reused). The
      *                 struct may be passed to that next run as it is, which fills it anew.
-     * Allocates nothing when the context has an arena, or ran before with dims that needed as much. */
+     * Allocates nothing when the context has an arena, or ran before with dims (and sizes from data) that needed as
+     * much. */
     xf_status (*run)(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);
     /* Ragged batches that were never padded: the sequences stand one behind another, so that batch and sequence axes
      * become one token axis, and there is no mask. cu_seqlens has n_seq + 1 entries: 0, then where each sequence ends,

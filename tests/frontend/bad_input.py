@@ -333,9 +333,9 @@ def split_by_sequence(_):
     return model_of([h.make_node("SplitToSequence", ["x"], ["s"]), h.make_node("SplitToSequence", ["x", "s"], ["y"])])
 
 
-@case(3, r"shape operand 's' is computed from run-time data")
-def run_time_shape(_):
-    return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], inputs=[value("x"), value("s", T.INT64, (2,))])
+@case(3, r"operand 's' has a length that is not known, so that nobody can know the rank")
+def run_time_rank(_):
+    return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], inputs=[value("x"), value("s", T.INT64, ("k",))])
 
 
 @case(1, r"entry 0 of shape 's' is -5")

@@ -120,7 +120,19 @@ static int32_t packed_sums(void *arg, int64_t begin, int64_t end, int32_t worker
     return 0;
 }
 
-static const xf_kernel_fn kernels[] = {embed, sum, total, twice, rows, report, row_sums, packed_sums};
+/* Each worker's scratch has room for a row. */
+static int32_t count(void *arg, int64_t begin, int64_t end, int32_t worker) {
+    xf_frame *f = arg;
+    const int64_t m = f->values[0];
+    float *out = f->buffers[0], *mine = (float *)(f->scratch + worker * f->scratch_stride);
+    for (int64_t i = begin; i < end; i++) {
+        mine[i % m] = (float)i;
+        out[i] = mine[i % m];
+    }
+    return 0;
+}
+
+static const xf_kernel_fn kernels[] = {embed, sum, total, twice, rows, report, row_sums, packed_sums, count};
 const xf_variant xf_variants[] = {
     {.name = "x86-64-v1", .level = 0, .kernels = kernels},
     {.name = "x86-64-v2", .level = 2, .kernels = kernels},

@@ -1,7 +1,7 @@
 /* make_fake.c - writes the plan blob and the weights of the fake models that the runtime is tested with (fake_model.c
  * has their kernels): what the compiler writes, but small, fixed, and independent of it.
  *
- *   make_fake a|b|c|p|q|qn|c PLAN WEIGHTS
+ *   make_fake a|b|c|p|q|qn|g PLAN WEIGHTS
  *
  * Model a, with everything the runtime has to handle:
  *   ids i64[batch, seq], mask f32[rows, seq], past f32[batch, seq + 1], alpha f32[]    batch in 0..64, seq in 1..512,
@@ -14,6 +14,12 @@
  *   step 1  T in 0..b * s, M in 0..T = sizes                  "sizes"
  *   step 2  rows[i] = tok[i] + 1 for i < T                    "rows"    output 0, i32[b * s]; tapped as i32[2 * T]
  *   step 3  T, M, counts[0], counts[2]                        "report"  output 1, i64[4]
+ * Model g, whose sizes only data knows: sizes i64[2]
+ *   step 0  n, m = sizes                     "sizes"
+ *   step 1  counted[i] = i, through scratch  "counted"   f32[n, m], slot 0
+ *   step 2  doubled = 2 counted              "doubled"   f32[n, m], slot 1
+ *   step 3  again = 2 doubled                "again"     f32[n, m], slot 0
+ *   step 4  y = 2 again                      "y"         output 0
  */
 #include "crc.h"
 #include "xfc/abi.h"
@@ -246,6 +252,43 @@ static void model_c(builder *b) {
     b->h.work_bytes = op(b, XF_I_MUL, unit, number(b, 5), 0);
 }
 
+static void model_g(builder *b) {
+    static const char *const name[] = {"counted", "doubled", "again", "y"};
+    xf_val n = defined(b, "n"), m = defined(b, "m");
+    xf_val zero = number(b, 0), one = number(b, 1), two = number(b, 2), most = number(b, INT32_MAX);
+    op(b, XF_I_DEFINED, zero, zero, n);
+    op(b, XF_I_DEFINED, zero, zero, m);
+    xf_val count = op(b, XF_I_MUL, n, m, 0), four = number(b, 4), bytes = op(b, XF_I_MUL, count, four, 0);
+    arg(b, "sizes", I64, 1, &two, NULL);
+    b->h.n_inputs = b->h.n_outputs = 1;
+    for (int i = 0; i < 5; i++) { /* the output, then what the steps make */
+        uint32_t y = arg(b, i ? name[i - 1] : "y", F32, 2, (xf_val[]){n, m}, NULL);
+        b->dims[b->args[y].first_dim].most = b->dims[b->args[y].first_dim + 1].most = XF_VAL_NONE;
+    }
+    operand(b, XF_SPACE_INPUT, 0, 0, 0);
+    numbers(b, 6, (xf_val[]){n, zero, most, m, zero, most});
+    step(b,
+         (xf_step_info){.kind = XF_STEP_DEFINE,
+                        .n_in = 1,
+                        .n_numbers = 6,
+                        .tasks = one,
+                        .grain = one,
+                        .scratch = zero,
+                        .flops = XF_VAL_NONE},
+         "define", (const char *[]){"sizes", NULL});
+    for (uint32_t i = 0; i < 4; i++) {
+        xf_step_info info = {.kernel = i ? 3 : 8, .n_in = i != 0, .n_out = 1, .tasks = count, .grain = two};
+        info.scratch = i ? zero : op(b, XF_I_MUL, m, four, 0), info.grows = i == 0, info.flops = XF_VAL_NONE;
+        info.first_out_arg = 2 + i, info.n_numbers = 1;
+        if (i) operand(b, XF_SPACE_HEAP, (i - 1) % 2, 0, 0);
+        operand(b, i == 3 ? XF_SPACE_OUTPUT : XF_SPACE_HEAP, i == 3 ? 0 : i % 2, 0, bytes);
+        numbers(b, 1, &m);
+        step(b, info, "map", (const char *[]){name[i], NULL});
+    }
+    b->h.work_bytes = zero;
+    b->h.n_slots = 2;
+}
+
 /* Models p and q: y = 2 x, and the sums of x by sequence; padded, and packed as abi.h wants it. */
 static void model_pq(builder *b, bool packed) {
     xf_val tokens = packed ? symbol(b, "tokens", 0, -1) : 0, batch = symbol(b, "b", 0, 64), s = symbol(b, "s", 0, 9);
@@ -342,6 +385,8 @@ int main(int argc, char **argv) {
         model_b(&b);
     else if (argv[1][0] == 'c')
         model_c(&b);
+    else if (argv[1][0] == 'g')
+        model_g(&b);
     else
         model_pq(&b, argv[1][0] == 'q');
     meta(&b, "xfc.version", "0.0-fake");

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 int failures;
-const char *path_a, *path_b, *path_c, *path_p, *path_pn, *path_guarded_a, *path_guarded_c, *path_guarded_p;
+const char *path_a, *path_b, *path_c, *path_p, *path_pn, *path_guarded_a, *path_guarded_c, *path_guarded_p, *path_g,
+    *path_guarded_g;
 static long no_count(void) { return 0; }
 long (*count_allocations)(void) = no_count;
 
@@ -204,14 +205,15 @@ static void test_two_models(const xf_api *xf, xf_model *a) {
 
 int main(int argc, char **argv) {
     int i = 1;
-    if (argc != i + 8) {
+    if (argc != i + 10) {
         fprintf(stderr,
                 "usage: test_runtime FAKE_A.so FAKE_B.so FAKE_C.so FAKE_P.so FAKE_PN.so, and of a guarded device "
-                "FAKE_A.so FAKE_C.so FAKE_P.so\n");
+                "FAKE_A.so FAKE_C.so FAKE_P.so; FAKE_G.so and that of a guarded device\n");
         return 2;
     }
     path_a = argv[i], path_b = argv[i + 1], path_c = argv[i + 2], path_p = argv[i + 3], path_pn = argv[i + 4];
     path_guarded_a = argv[i + 5], path_guarded_c = argv[i + 6], path_guarded_p = argv[i + 7];
+    path_g = argv[i + 8], path_guarded_g = argv[i + 9];
     unsetenv("XF_ISA");
     void *so;
     const xf_api *xf = load(path_a, &so);
@@ -232,6 +234,7 @@ int main(int argc, char **argv) {
     test_host();
     test_packed();
     test_device();
+    test_heap();
     if (failures)
         fprintf(stderr, "%d checks failed\n", failures);
     else

@@ -8,7 +8,8 @@
 #include <string.h>
 
 extern int failures;
-extern const char *path_a, *path_b, *path_c, *path_p, *path_pn, *path_guarded_a, *path_guarded_c, *path_guarded_p;
+extern const char *path_a, *path_b, *path_c, *path_p, *path_pn, *path_guarded_a, *path_guarded_c, *path_guarded_p,
+    *path_g, *path_guarded_g;
 
 #define CHECK(cond)                                                                                                    \
     do {                                                                                                               \
@@ -55,5 +56,6 @@ void test_files(void);              /* test_files.c */
 void test_host(void);               /* test_host.c */
 void test_packed(void);             /* test_packed.c */
 void test_device(void);             /* test_device.c */
+void test_heap(void);               /* test_heap.c */
 
 #endif

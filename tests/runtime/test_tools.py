@@ -23,7 +23,7 @@ except ImportError:
     print("SKIP: NumPy is not installed")
     sys.exit(77)
 
-XF_PY, XF_RUN, FAKE_A, FAKE_B, FAKE_P, FAKE_PN = sys.argv[1:7]
+XF_PY, XF_RUN, FAKE_A, FAKE_B, FAKE_P, FAKE_PN, FAKE_G = sys.argv[1:8]
 spec = importlib.util.spec_from_file_location("xf", XF_PY)
 xf = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(xf)
@@ -231,6 +231,25 @@ class Life(unittest.TestCase):
             xf.InferenceSession(path).close()
             with self.assertRaisesRegex(xf.Error, "damaged: the weights in bytes"):
                 xf.InferenceSession(path, verify=True)
+
+
+class Sized(unittest.TestCase):
+    """Model g: y[n, m] = 8 i, where n and m are the input's numbers."""
+
+    def test_run(self):
+        s = xf.InferenceSession(FAKE_G, threads=1)
+        want = lambda n, m: 8 * np.arange(n * m, dtype=np.float32).reshape(n, m)
+        first = s.run(None, {"sizes": np.int64([2, 3])})[0]
+        for n, m in ((4, 5), (0, 3), (100, 7)):
+            np.testing.assert_array_equal(s.run("y", {"sizes": np.int64([n, m])})[0], want(n, m))
+        np.testing.assert_array_equal(first, want(2, 3))  # the next runs left it alone
+        room = np.zeros((5, 6), np.float32)
+        np.testing.assert_array_equal(s.run(None, {"sizes": np.int64([7, 4])}, {"y": room})[0], want(7, 4))
+        self.assertEqual(room.ravel()[27], 8 * 27)
+        with self.assertRaisesRegex(xf.Error, "output 0 'y' has 124 bytes in this run, its buffer 120"):
+            s.run(None, {"sizes": np.int64([31, 1])}, {"y": room})
+        with self.assertRaisesRegex(xf.Error, "n is -1, but node 'sizes' takes 0 to"):
+            s.run(None, {"sizes": np.int64([-1, 1])})
 
 
 class Packed(unittest.TestCase):

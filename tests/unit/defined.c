@@ -110,6 +110,27 @@ static void bounds(void) {
     tear_down(&f);
 }
 
+/* A range that ends at XFC_DIM_MAX bounds nothing, but what stands beside it in a min may. */
+static void unbounded(void) {
+    fixture f;
+    set_up(&f);
+    xfc_ctx *c = f.ctx;
+    xfc_int zero = xfc_int_const(c, 0), one = xfc_int_const(c, 1);
+    xfc_int n = xfc_int_let(c, "n", zero, xfc_int_const(c, XFC_DIM_MAX)), below = xfc_int_let(c, "k", zero, n);
+    CHECK(xfc_b_define(&f.b, f.counts, (xfc_int[]){n, below}, 2) != NULL);
+    xfc_arena *arena = xfc_arena_new();
+    xfc_defined d = xfc_defined_of(f.graph, arena);
+    CHECK(!xfc_int_known(xfc_defined_most(&d, n)) && !xfc_int_known(xfc_defined_most(&d, below)));
+    CHECK(!xfc_int_known(xfc_defined_most(&d, xfc_int_add(c, xfc_int_mul(c, n, f.s), one))));
+    CHECK(!xfc_int_known(xfc_defined_most(&d, xfc_int_max(c, n, f.s))));
+    CHECK(xfc_int_same(xfc_defined_most(&d, xfc_int_min(c, n, f.s)), f.s));
+    CHECK(xfc_int_same(xfc_defined_most(&d, xfc_int_sub(c, f.s, n)), f.s));
+    CHECK(xfc_int_same(xfc_defined_least(&d, xfc_int_max(c, n, f.s)), f.s));
+    CHECK(xfc_int_is(c, xfc_defined_least(&d, n), 0) && !xfc_int_known(xfc_defined_least(&d, xfc_int_sub(c, f.s, n))));
+    xfc_arena_free(arena);
+    tear_down(&f);
+}
+
 /* --- alternatives --- */
 
 static void alternatives(void) {
@@ -284,6 +305,7 @@ static void names(void) {
 
 int main(void) {
     bounds();
+    unbounded();
     alternatives();
     order();
     ranges();

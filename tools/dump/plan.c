@@ -121,6 +121,7 @@ static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *
     case XF_SPACE_OUTPUT:
         return xfc_sprintf(d->arena, "output %s", xf_plan_str(p, p->args[p->head->n_inputs + o->index].name));
     case XF_SPACE_WEIGHT: return xfc_sprintf(d->arena, "weight@%" PRIu64, o->offset);
+    case XF_SPACE_HEAP: return xfc_sprintf(d->arena, "heap %u", o->index);
     default: return xfc_sprintf(d->arena, "work@%s", value_text(d, p, o->value));
     }
 }

@@ -30,7 +30,7 @@ void xfc_import_one_hot(xfc_node *n) {
     uint32_t n_depth, axis = xfc_node_axis(n, xfc_node_int(n, "axis", -1), t->rank + 1);
     xfc_value *depth_value = n->in[1];
     if (!xfc_dtype_is_int(depth_value->type.dtype)) n->in[1] = xfc_b_cast(n->b, depth_value, XFC_I64);
-    const xfc_int *depth = n->in[1] ? xfc_node_dims(n, 1, &n_depth) : NULL;
+    const xfc_int *depth = n->in[1] ? xfc_node_sizes(n, 1, &n_depth) : NULL;
     if (!depth || n->status != XFC_OK) return;
     if (n_depth != 1 || t->rank + 1 > XFC_MAX_RANK || values->rank != 1) {
         xfc_node_fail(n, XFC_ERR_INPUT, "needs one depth, two values and indices below rank %d", XFC_MAX_RANK);

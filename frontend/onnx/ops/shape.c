@@ -1,10 +1,11 @@
 /* shape.c - operators that only rearrange: reshapes of all kinds, transposition, expansion, joining.
  *
  * Shape operands may hold symbolic dims. A symbolic entry of Reshape's shape is that dim, even where it might be 0 at
- * run time (ONNX would then copy the operand's dim): no exporter means that. Squeeze without axes drops the dims that
+ * run time (ONNX would then copy the operand's dim): no exporter means that. One that only the run knows is taken at its
+ * word: 0 and -1 then mean what they mean. Squeeze without axes drops the dims that
  * are 1 for every call; for others the graph requires that they never are, as the rank cannot depend on sizes.
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/axes.h"
 #include "ir/ops/ops.h"
 
 static xfc_int one(const xfc_node *n) { return xfc_int_const(n->ctx, 1); }
@@ -21,17 +22,37 @@ static void infer_rest(xfc_node *n, const xfc_type *from, xfc_int *dim, uint32_t
         xfc_int_const(n->ctx, 0); /* nothing can be inferred from no elements; numpy refuses, onnxruntime says 0 */
 }
 
+/* What entries that only the run knows say then: 0 copies the operand's dim, one -1 is what is left. */
+static xfc_value *run_time_shape(xfc_node *n, uint32_t rank, bool allow_zero) {
+    const xfc_type *from = &n->in[0]->type;
+    xfc_int had[XFC_MAX_RANK], all = xfc_type_count(n->ctx, from);
+    const int64_t axis = 0;
+    xfc_value *list = xfc_node_list(n, 1), *one = xfc_ni(n, 1);
+    for (uint32_t i = 0; i < rank; i++) had[i] = i < from->rank ? from->dim[i] : xfc_int_const(n->ctx, -2);
+    xfc_value *size =
+        allow_zero ? list
+                   : xfc_n_select(n, xfc_n2(n, XFC_OP_EQ, list, xfc_ni(n, 0)), xfc_b_dims(n->b, had, rank), list);
+    xfc_value *open = xfc_n2(n, XFC_OP_EQ, list, xfc_ni(n, -1)), *others = xfc_n_select(n, open, one, size);
+    others = others ? xfc_b_reduce(n->b, XFC_OP_REDUCE_PROD, others, &axis, 1, false) : NULL;
+    xfc_value *left = xfc_n2(n, XFC_OP_DIV, xfc_b_dims(n->b, &all, -1), xfc_n2(n, XFC_OP_MAX, others, one));
+    xfc_value *n_open = open ? xfc_b_cast(n->b, open, XFC_I64) : NULL;
+    n_open = n_open ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, n_open, &axis, 1, false) : NULL;
+    return xfc_n_sizes_if(n, xfc_n2(n, XFC_OP_LE, n_open, one), xfc_n_select(n, open, left, size));
+}
+
 void xfc_import_reshape(xfc_node *n) {
     const xfc_type *from = &n->in[0]->type;
     uint32_t rank;
-    const xfc_int *entry = xfc_node_dims(n, 1, &rank);
-    if (!entry) return;
+    const xfc_int *given = xfc_node_entries(n, 1, &rank);
+    if (!given) return;
     if (rank > XFC_MAX_RANK) {
         xfc_node_fail(n, XFC_ERR_LIMIT, "reshapes to rank %u; the limit is %d", rank, XFC_MAX_RANK);
         return;
     }
     bool allow_zero = xfc_node_flag(n, "allowzero", false);
-    xfc_int dim[XFC_MAX_RANK];
+    xfc_int dim[XFC_MAX_RANK], entry[XFC_MAX_RANK] = {{0}};
+    for (uint32_t i = 0; i < rank; i++) entry[i] = given[i];
+    if (!xfc_all_known(given, rank) && !xfc_n_define(n, run_time_shape(n, rank, allow_zero), entry, rank, NULL)) return;
     uint32_t rest = rank;
     for (uint32_t i = 0; i < rank; i++) {
         int64_t value = 1;
@@ -62,6 +83,10 @@ void xfc_import_squeeze(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     const int64_t *given;
     uint32_t n_given;
+    if (xfc_axes_at_run_time(n, 13, 1)) {
+        xfc_squeeze_at_run_time(n, 1);
+        return;
+    }
     bool has = xfc_node_axes_of(n, 13, 1, &given, &n_given), drop[XFC_MAX_RANK] = {false};
     for (uint32_t i = 0; has && i < n_given && n->status == XFC_OK; i++)
         drop[xfc_node_axis(n, given[i], t->rank)] = true;
@@ -87,6 +112,10 @@ void xfc_import_unsqueeze(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     const int64_t *given;
     uint32_t n_given;
+    if (xfc_axes_at_run_time(n, 13, 1)) {
+        xfc_unsqueeze_at_run_time(n, 1);
+        return;
+    }
     if (!xfc_node_axes_of(n, 13, 1, &given, &n_given)) {
         if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "has no axes; export the model again");
         return;
@@ -133,7 +162,7 @@ void xfc_import_transpose(xfc_node *n) {
 void xfc_import_expand(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     uint32_t n_entry;
-    const xfc_int *entry = xfc_node_dims(n, 1, &n_entry);
+    const xfc_int *entry = xfc_node_sizes(n, 1, &n_entry);
     if (!entry) return;
     uint32_t rank = n_entry > t->rank ? n_entry : t->rank;
     if (rank > XFC_MAX_RANK) {
@@ -176,7 +205,7 @@ static xfc_value *tile_axis(xfc_node *n, xfc_value *v, uint32_t axis, xfc_int ti
 void xfc_import_tile(xfc_node *n) {
     xfc_value *v = n->in[0];
     uint32_t rank = v->type.rank, n_times;
-    const xfc_int *times = xfc_node_dims(n, 1, &n_times);
+    const xfc_int *times = xfc_node_sizes(n, 1, &n_times);
     if (!times) return;
     if (n_times != rank) {
         xfc_node_fail(n, XFC_ERR_INPUT, "has %u repeats for a tensor of rank %u; export the model again", n_times,

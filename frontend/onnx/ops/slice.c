@@ -173,7 +173,7 @@ static bool given_parts(xfc_node *n, xfc_int dim, xfc_int *size) {
         xfc_node_ints(n, "split", &fixed, &count);
         entry = symbolic(n, fixed, count);
     } else {
-        entry = xfc_node_dims(n, 1, &count);
+        entry = xfc_node_sizes(n, 1, &count);
     }
     if (!entry || n->status != XFC_OK) return false;
     xfc_int sum = zero(n);

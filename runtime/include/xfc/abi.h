@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 11u
+#define XF_CODE_ABI 12u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
@@ -58,8 +58,8 @@ typedef uint32_t xf_val;
 
 /* values[0 .. n_symbols) are the symbols. Most come from input shapes: such a one is the plain value of at least one
  * dim of an input, which binds it; input dims of any other value are compared with what that evaluates to. A `defined`
- * one comes from data: DEFINED sets symbol `value` to its upper bound a when a run begins, and a step of kind DEFINE to
- * the true number, after which all instructions run again (DEFINED then changes nothing). Value n_symbols + i is
+ * one comes from data: DEFINED sets symbol `value` to its upper bound a (0: it has none) when a run begins, and a step of
+ * kind DEFINE to the true number, after which all instructions run again (DEFINED then changes nothing). Value n_symbols + i is
  * computed by instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod are
  * Python's; by zero they give 0. */
 typedef enum { XF_I_CONST, XF_I_ADD, XF_I_MUL, XF_I_FLOORDIV, XF_I_MOD, XF_I_MIN, XF_I_MAX, XF_I_DEFINED } xf_instr_op;
@@ -80,7 +80,8 @@ enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED };
 typedef struct {
     xf_val value;
     uint32_t name; /* dim_param or 0 */
-    xf_val most;   /* of value, where data decides that while the model runs; else value itself */
+    xf_val most;   /* of value, where data decides that while the model runs, XF_VAL_NONE if only data knows; else value
+                      itself */
 } xf_dim;
 typedef struct {          /* a graph input or output */
     uint32_t name, dtype; /* dtype: code | bits << 8 | lanes << 16, as xf_dtype of xf.h */
@@ -97,14 +98,16 @@ typedef struct {
 } xf_check; /* a == b must hold, or a != b; then what ends in ": " and a's text */
 enum { XF_CHECK_UNEQUAL = 4 };
 
-enum { XF_SPACE_INPUT = 1, XF_SPACE_OUTPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK };
+enum { XF_SPACE_INPUT = 1, XF_SPACE_OUTPUT, XF_SPACE_WEIGHT, XF_SPACE_WORK, XF_SPACE_HEAP };
 typedef struct {
     uint32_t space, index;
     uint64_t offset;
     xf_val value;
     uint32_t pad;
 } xf_operand;
-/* INPUT, OUTPUT: index. WEIGHT: offset in bytes into the weights. WORK: value = byte offset into the workspace. */
+/* INPUT, OUTPUT: index. WEIGHT: offset in bytes into the weights. WORK: value = byte offset into the workspace. HEAP:
+ * index of a slot that grows when a step makes a value in it. As a result in the heap, or as an output that has a dim
+ * without `most`: value = its bytes. */
 
 /* What does the step. KERNEL: code of the model; numbers are what it reads in frame->values. CALL: a routine of
  * runtime/kernels; its operands and results are described by args first_out_arg - n_in and on, numbers are what it is
@@ -125,7 +128,7 @@ typedef struct {
     uint32_t first_out_arg;           /* into args: dtype and dims of its n_out outputs, for taps */
     uint32_t first_number, n_numbers; /* into numbers */
     uint32_t span;                    /* so many steps behind it are its bodies */
-    uint32_t pad;
+    uint32_t grows;                   /* only data knows its scratch, which it gets when it begins */
 } xf_step_info;
 
 /* A step takes indices from its operand, which arg describes: lo <= v <= hi, where a negative v counts from hi + 1 if
@@ -150,7 +153,9 @@ typedef struct {
     uint32_t symbols, instrs, dims, args, checks, operands, steps, numbers /* xf_val */, nodes, ranges,
         meta /* strings: key, value */, strings;
     xf_val work_bytes; /* workspace without scratch and without context-owned outputs */
+    uint32_t n_slots;  /* of the heap */
     uint32_t check;    /* of the blob (check.h) */
+    uint32_t pad;
 } xf_plan_header;
 
 /* --- sections of the .so that the dynamic loader does not map --- */

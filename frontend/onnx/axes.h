@@ -1,0 +1,25 @@
+/* axes.h - axes that only the run knows (ops/axes.c). */
+#ifndef XFC_ONNX_AXES_H
+#define XFC_ONNX_AXES_H
+#include "frontend/onnx/import.h"
+
+/* Are the axes, operand `in` from opset `since` on, read at run time? */
+bool xfc_axes_at_run_time(xfc_node *, uint32_t since, uint32_t in);
+
+typedef struct { /* operand 0 for a reduction over such axes */
+    xfc_value *x;
+    int64_t axes[XFC_MAX_RANK]; /* of x: to be reduced */
+    uint32_t n_axes, rank;
+    xfc_int dim[XFC_MAX_RANK]; /* of the result, which has the elements of x reduced without keepdims */
+} xfc_split;
+/* none_is_all: no axes means all of them. False: the node has failed. */
+bool xfc_split_axes(xfc_node *, uint32_t in, bool none_is_all, bool keepdims, xfc_split *);
+
+/* Importers of Squeeze and Unsqueeze with operand `in`. */
+void xfc_squeeze_at_run_time(xfc_node *, uint32_t in);
+void xfc_unsqueeze_at_run_time(xfc_node *, uint32_t in);
+
+/* Operand 0 as [before, along, behind] the one axis that operand `in` names. */
+bool xfc_one_axis(xfc_node *, uint32_t in, xfc_value **x);
+
+#endif

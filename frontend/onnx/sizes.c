@@ -1,0 +1,140 @@
+/* sizes.c - operands that say sizes and axes where only the run knows them.
+ *
+ * What shape arithmetic knows is a formula of dims (element.c). Any other entry is computed by the model like any value:
+ * an importer brings it in tensor arithmetic to what it means (counted from the front, clamped, inferred), then it
+ * becomes a symbol of a define. That it is a size is checked when the model runs; an operand that makes no sense is
+ * brought to -1, which is none.
+ */
+#include "frontend/onnx/import.h"
+#include "ir/ops/ops.h"
+
+enum { MAX_DEFINED = 64 }; /* entries of one operand that only the run knows */
+
+bool xfc_node_length(xfc_node *n, uint32_t in, uint32_t *count) {
+    int64_t size = 1;
+    const xfc_type *t = &n->in[in]->type;
+    bool fixed = xfc_type_static(n->ctx, t, NULL, &size), small = fixed && size <= XFC_MAX_CONTENT;
+    *count = small ? (uint32_t)size : 0;
+    if (small) return true;
+    if (fixed)
+        return xfc_node_fail(n, XFC_ERR_LIMIT, "operand '%s' has %lld entries", xfc_node_in_name(n, in),
+                             (long long)size),
+               false;
+    n->im->n_unknown++;
+    return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                         "operand '%s' has a length that is not known, so that nobody can know the rank of the result; "
+                         "export the model with a fixed length",
+                         xfc_node_in_name(n, in)),
+           false;
+}
+
+const xfc_int *xfc_node_entries(xfc_node *n, uint32_t in, uint32_t *count) {
+    *count = 0;
+    xfc_value *v = xfc_node_in(n, in);
+    uint32_t size;
+    if (!v || xfc_value_is_const(v, NULL) || !xfc_dtype_is_int(v->type.dtype) || v->type.rank > 1)
+        return xfc_node_dims(n, in, count); /* or what is wrong with it */
+    if (!xfc_node_length(n, in, &size)) return NULL;
+    xfc_int *out = xfc_new_array(n->im->arena, xfc_int, size + 1u);
+    for (uint32_t i = 0; i < size; i++) {
+        xfc_int at = xfc_int_const(n->ctx, i);
+        out[i] = xfc_element(n->im, v, &at);
+        if (xfc_int_known(out[i])) out[i] = xfc_dim_settle(n->im->graph, out[i], n->loc);
+    }
+    *count = size;
+    return out;
+}
+
+bool xfc_all_known(const xfc_int *entry, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (!xfc_int_known(entry[i])) return false;
+    return true;
+}
+
+xfc_value *xfc_node_list(xfc_node *n, uint32_t in) {
+    xfc_value *v = xfc_node_in(n, in);
+    if (!v) return NULL;
+    xfc_int dim[1] = {xfc_type_count(n->ctx, &v->type)};
+    return xfc_b_reshape(n->b, xfc_b_cast(n->b, v, XFC_I64), dim, 1);
+}
+
+xfc_value *xfc_n_pick(xfc_node *n, xfc_value *list, uint32_t i) {
+    static const int64_t step[1] = {1};
+    xfc_int start[1] = {xfc_int_const(n->ctx, i)}, one[1] = {xfc_int_const(n->ctx, 1)};
+    return list ? xfc_b_slice(n->b, list, start, one, step) : NULL;
+}
+
+bool xfc_n_define(xfc_node *n, xfc_value *list, xfc_int *entry, uint32_t count, const xfc_int *most) {
+    xfc_value *part[MAX_DEFINED];
+    xfc_int symbol[MAX_DEFINED];
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (xfc_int_known(entry[i])) continue;
+        if (k == MAX_DEFINED)
+            return xfc_node_fail(n, XFC_ERR_LIMIT, "has more than %d sizes that only the run knows", MAX_DEFINED),
+                   false;
+        part[k] = xfc_n_pick(n, list, i);
+        entry[i] = symbol[k++] =
+            xfc_int_let(n->ctx, "size", xfc_int_const(n->ctx, 0), most ? most[i] : xfc_int_const(n->ctx, XFC_DIM_MAX));
+    }
+    if (!k) return true;
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    xfc_value *counts = k == count ? list : k == 1 ? part[0] : xfc_build(n->b, XFC_OP_CONCAT, part, k, &axis, 1);
+    if (xfc_b_define(n->b, counts, symbol, k)) return true;
+    if (n->status == XFC_OK) n->status = XFC_ERR_INPUT;
+    return false;
+}
+
+const xfc_int *xfc_node_sizes(xfc_node *n, uint32_t in, uint32_t *count) {
+    const xfc_int *given = xfc_node_entries(n, in, count);
+    if (!given || xfc_all_known(given, *count)) return given;
+    xfc_int *entry = xfc_dup_array(n->im->arena, xfc_int, given, *count);
+    return xfc_n_define(n, xfc_node_list(n, in), entry, *count, NULL) ? entry : NULL;
+}
+
+/* --- arithmetic on lists --- */
+
+xfc_value *xfc_ni(xfc_node *n, int64_t value) { return xfc_b_scalar_i(n->b, XFC_I64, value); }
+
+xfc_value *xfc_n_select(xfc_node *n, xfc_value *cond, xfc_value *yes, xfc_value *no) {
+    return cond && yes && no ? xfc_b_select(n->b, cond, yes, no) : NULL;
+}
+
+xfc_value *xfc_n_count(xfc_node *n, uint32_t count) {
+    return xfc_n_iota(n, xfc_int_const(n->ctx, count), xfc_int_const(n->ctx, 0), 1, XFC_I64);
+}
+
+/* Of a list along one axis of a matrix: its sum, of numbers or of conditions. */
+static xfc_value *sum_along(xfc_node *n, xfc_value *v, int64_t axis) {
+    return v ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, xfc_b_cast(n->b, v, XFC_I64), &axis, 1, false) : NULL;
+}
+
+xfc_value *xfc_n_from_front(xfc_node *n, xfc_value *index, xfc_value *size) {
+    return xfc_n_select(n, xfc_n2(n, XFC_OP_LT, index, xfc_ni(n, 0)), xfc_n2(n, XFC_OP_ADD, index, size), index);
+}
+
+xfc_value *xfc_n_axis_flags(xfc_node *n, uint32_t in, uint32_t rank, xfc_value **ok) {
+    xfc_value *axes = xfc_node_list(n, in);
+    if (!axes) return *ok = NULL;
+    xfc_value *column = xfc_n_along(n, xfc_n_from_front(n, axes, xfc_ni(n, rank)), 0, 2);
+    xfc_value *times = sum_along(n, xfc_n2(n, XFC_OP_EQ, column, xfc_n_count(n, rank)), 0);
+    xfc_value *flags = xfc_n2(n, XFC_OP_GT, times, xfc_ni(n, 0));
+    *ok = xfc_n2(n, XFC_OP_EQ, sum_along(n, flags, 0), xfc_b_dims(n->b, axes->type.dim, -1));
+    return flags;
+}
+
+xfc_value *xfc_n_sizes_if(xfc_node *n, xfc_value *ok, xfc_value *sizes) {
+    return xfc_n_select(n, ok, sizes, xfc_ni(n, -1));
+}
+
+xfc_value *xfc_n_place(xfc_node *n, xfc_value *flags) {
+    xfc_value *one = flags ? xfc_b_cast(n->b, flags, XFC_I64) : NULL;
+    xfc_attr running[] = {xfc_attr_int(XFC_K_AXIS, 0), xfc_attr_int(XFC_K_EXCLUSIVE, 1)};
+    return one ? xfc_build(n->b, XFC_OP_CUMSUM, &one, 1, running, 2) : NULL;
+}
+
+xfc_value *xfc_n_keep(xfc_node *n, xfc_value *list, xfc_value *flags, uint32_t count) {
+    xfc_value *row = xfc_n_along(n, xfc_n_count(n, count), 0, 2);
+    xfc_value *here = xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_EQ, xfc_n_place(n, flags), row), flags);
+    return sum_along(n, xfc_n_select(n, here, list, xfc_ni(n, 0)), 1);
+}

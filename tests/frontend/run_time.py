@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Operands that only the run knows: shapes, sizes and axes that are inputs or computed from data, and values whose size has no
+bound over dims. Against NumPy, in the interpreter and compiled; what makes no sense must end the run and no more.
+
+run_time.py EVAL_ONNX [XFC XF_RUN]; exit code 77 without the onnx package."""
+import sys
+import tempfile
+
+import numpy as np
+
+try:
+    import onnx
+    from onnx import TensorProto as T
+    from onnx import helper as h
+except ImportError:
+    print("SKIP: the onnx package is not installed")
+    sys.exit(77)
+from cases import run_calls
+
+RNG = np.random.default_rng(12)
+FAILED = []
+I = np.int64
+node = h.make_node
+x34 = RNG.standard_normal((3, 4)).astype(np.float32)
+OFF = r"size.* is |beyond 63 bits|too large|out of memory|do not fit together|must be equal|outside"  # what is said of bad numbers
+
+
+def info(name, a, dims=None):
+    return h.make_tensor_value_info(name, h.np_dtype_to_tensor_dtype(np.asarray(a).dtype), np.asarray(a).shape if dims is None else dims)
+
+
+def model(nodes, inputs, output, constants=(), opset=21):
+    """inputs: (name, array of the type, dims or None for those of the array); output: (name, dtype, dims)."""
+    graph = h.make_graph(nodes, "g", [info(*i) for i in inputs], [h.make_tensor_value_info(*o) for o in output],
+                         [onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in constants])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", opset)], ir_version=10)
+
+
+def run(name, m, calls, tools=sys.argv[1:]):
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in run_calls(tools, folder, m, calls):
+            FAILED.append(name)
+            print(f"FAIL {name}: {problem}")
+
+
+def y(rank, t=T.FLOAT):
+    return [("y", t, [None] * rank)]
+
+
+def shapes():
+    m = model([node("Reshape", ["x", "s"], ["r"], name="r"), node("Add", ["r", "r"], ["y"])],
+              [("x", x34, ["n", "m"]), ("s", I([0] * 3))], y(3))
+    two = lambda *s: (2 * x34).reshape(s)
+    run("Reshape", m, [((x34, I([2, 3, 2])), [two(2, 3, 2)]), ((x34, I([0, 2, -1])), [two(3, 2, 2)]), ((x34, I([-1, 0, 1])), [two(3, 4, 1)]),
+                       ((x34[:0], I([0, 4, 7])), [np.zeros((0, 4, 7), np.float32)]), ((x34, I([2, 2, 2])), OFF), ((x34, I([-1, -1, 3])), OFF),
+                       ((x34, I([-2, 2, 3])), OFF), ((x34, I([3, 4, 0])), OFF), ((x34, I([2**40, 1, 1])), OFF), ((x34, I([2**31 - 1] * 3)), OFF),
+                       ((x34, I([12, 1, 1])), [two(12, 1, 1)])])
+    half = [node("Concat", ["s", "minus"], ["t"], axis=0), node("Reshape", ["x", "t"], ["y"], name="r")]
+    m = model(half, [("x", x34, ["n", "m"]), ("s", I([0]))], y(2), [("minus", I([-1]))])
+    run("Reshape, partly", m, [((x34, I([2])), [x34.reshape(2, 6)]), ((x34, I([5])), OFF), ((x34, I([0])), [x34])])
+    m = model([node("Expand", ["x", "s"], ["e"], name="e"), node("Neg", ["e"], ["y"])], [("x", x34[:1], [1, "m"]), ("s", I([0, 0, 0]))], y(3))
+    run("Expand", m, [((x34[:1], I(s)), [-np.broadcast_to(x34[:1], w)]) for s, w in
+                      (([2, 5, 4], (2, 5, 4)), ([3, 1, 1], (3, 1, 4)), ([0, 2, 4], (0, 2, 4)), ([300, 20, 1], (300, 20, 4)), ([1, 1, 4], (1, 1, 4)))] +
+        [((x34[:1], I([2, 2, 3])), OFF), ((x34[:1], I([-1, 2, 4])), OFF), ((x34[:1], I([2**31 - 1, 2**31 - 1, 4])), OFF)])
+    m = model([node("ConstantOfShape", ["s"], ["c"], value=onnx.numpy_helper.from_array(np.float32([3]))), node("Add", ["c", "x"], ["y"])],
+              [("s", I([0, 0])), ("x", x34, [3, 4])], y(2))
+    run("ConstantOfShape", m, [((I([3, 4]), x34), [x34 + 3]), ((I([1, 1]), x34), [x34 + 3]), ((I([2, 4]), x34), OFF), ((I([3, -4]), x34), OFF)])
+    m = model([node("Tile", ["x", "s"], ["y"], name="t")], [("x", x34, ["n", "m"]), ("s", I([0, 0]))], y(2))
+    run("Tile", m, [((x34, I(s)), [np.tile(x34, s)]) for s in ((2, 3), (1, 1), (0, 2), (5, 1))] + [((x34, I([1, -1])), OFF)])
+    m = model([node("OneHot", ["i", "d", "v"], ["y"], name="o")], [("i", I([1, 0, 2])), ("d", I(1), [])], y(2), [("v", np.float32([0, 1]))])
+    run("OneHot", m, [((I([1, 0, 2]), I(d)), [np.eye(d, dtype=np.float32)[[1, 0, 2]]]) for d in (3, 5)] + [((I([0, 0, 0]), I(-1)), OFF)])
+    m = model([node("Split", ["x", "s"], ["a", "b"], axis=1, name="s"), node("Neg", ["a"], ["y"]), node("Neg", ["b"], ["z"])],
+              [("x", x34, ["n", "m"]), ("s", I([0, 0]))], [*y(2), ("z", T.FLOAT, [None, None])])
+    run("Split", m, [((x34, I([k, 4 - k])), [-x34[:, :k], -x34[:, k:]]) for k in range(5)] + [((x34, I([3, 2])), OFF), ((x34, I([5, -1])), OFF)])
+
+
+def ranges():
+    for dtype, calls in ((np.int64, [(0, 5, 1), (3, 20, 4), (5, -7, -3), (2, 2, 1), (4, 1, 2), (2**62, 2**62 + 3, 1)]), (np.int32, [(-3, 9, 5)]),
+                         (np.float32, [(0, 1, 0.25), (1, -1, -0.75), (0.5, 0.5, 1), (3, 1, 1)])):
+        m = model([node("Range", ["a", "b", "c"], ["y"], name="range")], [(n, dtype(0), []) for n in "abc"], y(1, h.np_dtype_to_tensor_dtype(np.dtype(dtype))))
+        bad = [((dtype(0), dtype(5), dtype(0)), OFF), ((dtype(0), dtype(2**31 - 1), dtype(1) / 4 if dtype is np.float32 else dtype(1) - 1), OFF)]
+        if dtype is np.int64:
+            bad += [((I(-2**62), I(2**62), I(1)), OFF), ((I(-2**63), I(2**63 - 1), I(3)), OFF)]
+        if dtype is np.float32:
+            bad += [((dtype(0), dtype(np.nan), dtype(1)), OFF), ((dtype(0), dtype(np.inf), dtype(1)), OFF)]
+        run(f"Range {dtype.__name__}", m, [(tuple(dtype(v) for v in c), [np.arange(*c, dtype=dtype)]) for c in calls] + bad)
+
+
+def sized_work():
+    """Products, softmax and TopK over rows and columns that only data counts: scratch and results grow."""
+    w = RNG.standard_normal((6, 5)).astype(np.float32)
+    nodes = [node("ConstantOfShape", ["s"], ["c"]), node("Expand", ["x", "s"], ["e"]), node("MatMul", ["e", "w"], ["p"]), node("Transpose", ["p"], ["q"]),
+             node("Softmax", ["q"], ["f"], axis=-1), node("MatMul", ["f", "p"], ["g"]), node("TopK", ["q", "k"], ["v", "i"], axis=-1),
+             node("ReduceSum", ["v", "last"], ["t"], keepdims=1), node("Add", ["g", "t"], ["y"])]
+    m = model(nodes, [("s", I([1, 6])), ("x", w[:1, :1], [1, 1])], y(2), [("w", w), ("k", I([1])), ("last", I([1]))])
+
+    def want(n, x):
+        p = np.broadcast_to(np.float64(x), (n, 6)) @ w
+        f = np.exp(p.T - p.T.max(1, keepdims=True))
+        return np.float32(f / f.sum(1, keepdims=True) @ p + p.T.max(1, keepdims=True))
+    run("work of any size", m, [((I([n, 6]), np.float32([[v]])), [want(n, np.float32(v))]) for n, v in ((1, 2), (300, -1), (33, 0.5), (400, 1), (5, 3))])
+
+
+def regions():
+    """In loops and branches: a value that grows in each step, and one that only a branch makes."""
+    step = h.make_graph([node("Add", ["i", "one"], ["next"]), node("Reshape", ["next", "flat"], ["count"]), node("Expand", ["x", "count"], ["many"]),
+                         node("ReduceSum", ["many"], ["part"], keepdims=0), node("Add", ["sum", "part"], ["more"]), node("Identity", ["again"], ["on"])],
+                        "step", [info("i", I(0), []), info("again", np.array(True), []), info("sum", np.float32(0), [])],
+                        [info("on", np.array(True), []), info("more", np.float32(0), [])])
+    m = model([node("Loop", ["n", "", "zero"], ["y"], body=step, name="loop")], [("n", I(0), []), ("x", np.float32([2]), [1])], y(0),
+              [("one", I(1)), ("flat", I([1])), ("zero", np.float32(0))])
+    run("Loop, a size of each step", m, [((I(n), np.float32([2])), [np.float32(n * (n + 1))]) for n in (0, 1, 5, 40, 3)])
+    carried = h.make_graph([node("Mul", ["c", "two"], ["d"]), node("Identity", ["again"], ["on"])], "step",
+                           [info("i", I(0), []), info("again", np.array(True), []), info("c", np.float32([0]), ["k"])],
+                           [info("on", np.array(True), []), info("d", np.float32([0]), ["k"])])
+    m = model([node("Expand", ["x", "s"], ["e"]), node("Loop", ["n", "", "e"], ["y"], body=carried, name="loop")],
+              [("n", I(0), []), ("x", np.float32([2]), [1]), ("s", I([1]))], y(1), [("two", np.float32(2))])
+    run("Loop, carried", m, [((I(n), np.float32([3]), I([k])), [np.full(k, 3 * 2.0**n, np.float32)]) for n, k in ((0, 4), (1, 900), (3, 2), (2, 0))])
+    yes = h.make_graph([node("Expand", ["x", "s"], ["a"])], "yes", [], [h.make_tensor_value_info("a", T.FLOAT, [None])])
+    no = h.make_graph([node("Neg", ["x"], ["b"])], "no", [], [h.make_tensor_value_info("b", T.FLOAT, [None])])
+    m = model([node("If", ["c"], ["z"], then_branch=yes, else_branch=no, name="if"), node("Exp", ["z"], ["y"])],
+              [("c", np.array(True), []), ("x", np.float32([2]), [1]), ("s", I([1]))], y(1))
+    run("If", m, [((np.array(c), np.float32([2]), I([k])), [np.exp(np.full(k, 2, np.float32)) if c else np.exp(np.float32([-2]))])
+                  for c, k in ((True, 5), (False, 7), (True, 0), (True, 3000), (False, -1))] + [((np.array(True), np.float32([2]), I([-1])), OFF)])
+
+
+def refused():
+    m = model([node("Reshape", ["x", "s"], ["y"], name="r")], [("x", x34), ("s", I([0]), ["k"])], [("y", T.FLOAT, None)])
+    run("a rank that nobody knows", m, [((x34, I([12])), "'r'.*operand 's' has a length that is not known, so that nobody can know")], sys.argv[1:2])
+
+
+def main():
+    shapes()
+    ranges()
+    sized_work()
+    regions()
+    refused()
+    print(f"{len(FAILED)} failed")
+    return 1 if FAILED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
