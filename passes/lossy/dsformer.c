@@ -23,7 +23,9 @@
 #include <string.h>
 
 static const double RATIOS[] = {1, 1.5, 2, 2.8, 3.57};
-enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 6, LARGE_ROUNDS = 4, TRIAL = 1, SLOWER = 2, LARGE = 1 << 20 };
+enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 6, LARGE_ROUNDS = 4, TRIAL = 1, LARGE = 1 << 20 };
+/* A kernel more takes about as long as so many multiplications; of few tokens a multiplication takes longer. */
+static const double STEP = 16384, FEW_TOKENS = 4;
 static const double HALF_MAX = 65504;
 
 static bool divides(int64_t rows, int64_t blocks) { return rows % blocks == 0; }
@@ -35,38 +37,6 @@ static int64_t blocks_of(int64_t rows) {
     return 0;
 }
 
-static double work(const xfc_factor_task *t, xfc_factor_shape s) { /* multiplications a token */
-    return (double)t->rows * (double)s.atoms + (double)(s.blocks * s.entries) * (double)t->columns;
-}
-
-/* There are factors of this shape, and multiplying by them is no slower than by the weight. */
-static bool is_fit(const xfc_factor_task *t, xfc_factor_shape s) {
-    if (s.atoms < 1) return false;
-    bool full = s.entries == s.atoms;
-    double slow = (double)(s.blocks * s.entries) * (double)t->columns * (full ? 0 : SLOWER - 1);
-    if (work(t, s) + slow >= (double)t->rows * (double)t->columns) return false;
-    const xfc_sparse_shape sparse = {s.blocks * s.atoms, t->columns, s.blocks * s.entries * t->columns,
-                                     s.blocks * s.entries};
-    return full || xfc_sparse_pays(&sparse);
-}
-
-/* Shapes worth a trial, so many bytes at most. */
-static uint32_t shapes(const xfc_lossy *l, const xfc_factor_task *t, int64_t bytes, xfc_factor_shape *out) {
-    const int64_t cut = blocks_of(t->rows);
-    const int64_t most = t->rows * t->columns > LARGE ? 2 : 4; /* what is large takes its time */
-    uint32_t n = 0;
-    const char *word = xfc_lossy_word_of(l, "factors");
-    const bool svd = !word || strcmp(word, "sparse") != 0, sparse = !word || strcmp(word, "svd") != 0;
-    for (int64_t per = svd ? 1 : 2; per <= (sparse ? most : 1); per++) {
-        for (int64_t blocks = 1; blocks <= cut; blocks += cut > 1 ? cut - 1 : 1) {
-            if (t->gram && blocks != cut) continue;
-            out[n] = xfc_factor_fit(t, blocks, per, bytes);
-            n += is_fit(t, out[n]);
-        }
-    }
-    return n;
-}
-
 static xfc_dtype values_of(const xfc_lossy *l) {
     const char *word = xfc_lossy_word_of(l, "values");
     xfc_dtype type = XFC_F32;
@@ -74,26 +44,74 @@ static xfc_dtype values_of(const xfc_lossy *l) {
     return type;
 }
 
-static xfc_factor_task task_of(const xfc_lossy *l, const xfc_tensor *w) {
-    return (xfc_factor_task){
-        .rows = w->dim[0], .columns = w->dim[1], .w = w->data, .value_bytes = (int64_t)xfc_dtype_bytes(values_of(l))};
+/* A linear with a constant weight. */
+typedef struct {
+    const xfc_lossy *l;
+    const xfc_tensor *w;
+    xfc_factor_task t;
+    double tokens; /* of a typical run */
+} layer;
+
+static layer layer_of(xfc_lossy *l, const xfc_op *op) {
+    layer y = {.l = l};
+    (void)xfc_value_is_const(op->in[1].value, &y.w);
+    y.t = (xfc_factor_task){.rows = y.w->dim[0],
+                            .columns = y.w->dim[1],
+                            .w = y.w->data,
+                            .value_bytes = (int64_t)xfc_dtype_bytes(values_of(l))};
+    y.tokens = xfc_lossy_products(l, op) / ((double)y.t.rows * (double)y.t.columns);
+    return y;
 }
 
-static int64_t bytes_at(const xfc_factor_task *t, double ratio) {
-    return (int64_t)((double)xfc_factor_whole(t, sizeof(float)) / ratio);
+/* Multiplications a token, or of the dense product as many as take as long. */
+static double work(const layer *y, xfc_factor_shape s, bool as_time) {
+    const xfc_factor_task *t = &y->t;
+    const int64_t entries = s.blocks * s.entries;
+    const xfc_sparse_shape second = {s.blocks * s.atoms, t->columns, entries * t->columns, entries};
+    double dense = (double)t->rows * (double)s.atoms, sparse = (double)second.nonzeros;
+    if (!as_time) return dense + sparse;
+    if (s.entries < s.atoms) sparse = xfc_sparse_work(&second, y->tokens);
+    return dense + sparse + (double)s.blocks * STEP / fmax(FEW_TOKENS, y->tokens);
+}
+
+/* There are factors of this shape, and multiplying by them is no slower than by the weight. */
+static bool is_fit(const layer *y, xfc_factor_shape s) {
+    return s.atoms > 0 && work(y, s, true) < (double)y->t.rows * (double)y->t.columns;
+}
+
+/* Shapes worth a trial, so many bytes at most. */
+static uint32_t shapes(const layer *y, int64_t bytes, xfc_factor_shape *out) {
+    const xfc_factor_task *t = &y->t;
+    const int64_t cut = blocks_of(t->rows);
+    const int64_t most = t->rows * t->columns > LARGE ? 2 : 4; /* what is large takes its time */
+    uint32_t n = 0;
+    const char *word = xfc_lossy_word_of(y->l, "factors");
+    const bool svd = !word || strcmp(word, "sparse") != 0, sparse = !word || strcmp(word, "svd") != 0;
+    for (int64_t per = svd ? 1 : 2; per <= (sparse ? most : 1); per++) {
+        for (int64_t blocks = 1; blocks <= cut; blocks += cut > 1 ? cut - 1 : 1) {
+            if (y->l->oracle && blocks != cut) continue; /* what is known of inputs is cut so */
+            out[n] = xfc_factor_fit(t, blocks, per, bytes);
+            n += is_fit(y, out[n]);
+        }
+    }
+    return n;
+}
+
+static int64_t bytes_at(const layer *y, double ratio) {
+    return (int64_t)((double)xfc_factor_whole(&y->t, sizeof(float)) / ratio);
 }
 
 /* The weight itself, in narrow values, is as small as that: no factors are better. */
-static bool whole_fits(const xfc_factor_task *t, int64_t bytes) {
-    return t->value_bytes < (int64_t)sizeof(float) && xfc_factor_whole(t, t->value_bytes) <= bytes;
+static bool whole_fits(const layer *y, int64_t bytes) {
+    return y->t.value_bytes < (int64_t)sizeof(float) && xfc_factor_whole(&y->t, y->t.value_bytes) <= bytes;
 }
 
 /* Multiplications a token that are saved so; negative: it cannot be done. */
-static double saved(const xfc_lossy *l, const xfc_factor_task *t, double ratio) {
+static double saved(const layer *y, double ratio) {
     xfc_factor_shape s[16];
-    if (whole_fits(t, bytes_at(t, ratio))) return 0;
-    if (blocks_of(t->rows) == 0 || !shapes(l, t, bytes_at(t, ratio), s)) return -1;
-    return (double)t->rows * (double)t->columns - work(t, s[0]);
+    if (whole_fits(y, bytes_at(y, ratio))) return 0;
+    if (blocks_of(y->t.rows) == 0 || !shapes(y, bytes_at(y, ratio), s)) return -1;
+    return (double)y->t.rows * (double)y->t.columns - work(y, s[0], false);
 }
 
 /* --- sites --- */
@@ -115,14 +133,14 @@ static bool is_within(const xfc_tensor *w, double most) {
     return true;
 }
 
-static const char *why_not(const xfc_lossy *l, const xfc_op *op, const xfc_tensor *w) {
-    const char *head = xfc_lossy_word_of(l, "head");
-    const xfc_factor_task t = task_of(l, w);
+static const char *why_not(const layer *y, const xfc_op *op) {
+    const xfc_tensor *w = y->w;
+    const char *head = xfc_lossy_word_of(y->l, "head");
     if (w->dtype != XFC_F32) return "its weight is not f32";
     if (op->in[1].value->uses->next) return "something else reads its weight, too";
     if ((!head || strcmp(head, "on") != 0) && is_head(&op->out[0])) return "it makes an output; head=on takes it";
-    if (values_of(l) == XFC_F16 && !is_within(w, HALF_MAX)) return "its values are too large for f16";
-    if (saved(l, &t, RATIOS[1]) < 0) return "it is too small to gain by factors";
+    if (values_of(y->l) == XFC_F16 && !is_within(w, HALF_MAX)) return "its values are too large for f16";
+    if (saved(y, RATIOS[1]) < 0) return "it is too small to gain by factors";
     return NULL;
 }
 
@@ -141,24 +159,23 @@ static uint32_t ratios(const xfc_lossy *l, double *out, uint32_t *asked) {
 }
 
 /* Levels as far as the weight has factors for them. */
-static void add_site(xfc_lossy *l, xfc_op *op, const xfc_tensor *w) {
+static void add_site(xfc_lossy *l, xfc_op *op) {
     xfc_lossy_site *site = xfc_lossy_add(l, op);
-    const xfc_factor_task t = task_of(l, w);
+    const layer y = layer_of(l, op);
     double ratio[XFC_COUNT(RATIOS) + 1] = {0};
-    double tokens = xfc_lossy_products(l, op) / ((double)t.rows * (double)t.columns);
     uint32_t asked, n = ratios(l, ratio, &asked);
-    site->what = xfc_sprintf(l->arena, "weight of %lld x %lld", (long long)t.rows, (long long)t.columns);
-    site->why = why_not(l, op, w);
+    site->what = xfc_sprintf(l->arena, "weight of %lld x %lld", (long long)y.t.rows, (long long)y.t.columns);
+    site->why = why_not(&y, op);
     site->data = op;
     if (site->why) return;
     double *saves = xfc_new_array(l->arena, double, n);
     const char **says = xfc_new_array(l->arena, const char *, n);
     says[0] = "as it is";
     for (uint32_t i = 1; i < n; i++) {
-        double less = saved(l, &t, ratio[i]);
+        double less = saved(&y, ratio[i]);
         if (less < 0) break;
-        saves[i] = less * tokens > saves[i - 1] ? less * tokens : saves[i - 1];
-        says[i] = whole_fits(&t, bytes_at(&t, ratio[i]))
+        saves[i] = fmax(less * y.tokens, saves[i - 1]);
+        says[i] = whole_fits(&y, bytes_at(&y, ratio[i]))
                       ? xfc_sprintf(l->arena, "stored as %s", xfc_dtype_name(values_of(l)))
                       : xfc_sprintf(l->arena, "factors of %.3g times fewer bytes", ratio[i]);
         site->levels = i;
@@ -175,8 +192,7 @@ xfc_status xfc_dsformer_sites(xfc_lossy *l) {
         return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
                         "--lossy=dsformer: ratio=%s: how many times fewer bytes weights take is 1 to 100", word);
     xfc_foreach_op(op, l->graph) {
-        const xfc_tensor *w;
-        if (op->code == XFC_OP_LINEAR && xfc_value_is_const(op->in[1].value, &w)) add_site(l, op, w);
+        if (op->code == XFC_OP_LINEAR && xfc_value_is_const(op->in[1].value, NULL)) add_site(l, op);
     }
     return XFC_OK;
 }
@@ -208,11 +224,12 @@ static memory *memory_of(xfc_lossy *l) {
 
 /* The best of all shapes: where there are several, each is tried for a round; the best of them is fitted, and must then be
  * better than what the singular value decomposition gives. */
-static xfc_factor_pair fit(const xfc_lossy *l, xfc_arena *arena, const xfc_factor_task *t, int64_t bytes) {
+static xfc_factor_pair fit(const layer *y, xfc_arena *arena, int64_t bytes) {
+    const xfc_factor_task *t = &y->t;
     xfc_arena *trial = xfc_arena_new();
     xfc_factor_shape s[16], best = {0};
     xfc_factor_pair full = {.error = 2};
-    uint32_t n = shapes(l, t, bytes, s), n_sparse = 0;
+    uint32_t n = shapes(y, bytes, s), n_sparse = 0;
     double least = 2;
     for (uint32_t i = 0; i < n; i++) n_sparse += s[i].entries < s[i].atoms;
     for (uint32_t i = 0; i < n; i++) {
@@ -274,18 +291,18 @@ static const fitted *find(xfc_lossy *l, const xfc_tensor *w, uint32_t level) {
 }
 
 /* in: NULL: nothing is known of the inputs. */
-static void fit_one(xfc_lossy *l, const xfc_tensor *w, uint32_t level, const xfc_inputs *in) {
+static void fit_one(xfc_lossy *l, const xfc_op *op, uint32_t level, const xfc_inputs *in) {
     memory *m = memory_of(l);
     double ratio[XFC_COUNT(RATIOS) + 1] = {0};
     uint32_t ignored;
     (void)ratios(l, ratio, &ignored);
-    xfc_factor_task t = task_of(l, w);
-    if (in) t.blocks = in->blocks, t.gram = in->gram;
-    int64_t bytes = bytes_at(&t, ratio[level]);
-    fitted f = {.w = w, .level = level, .by_samples = in != NULL};
-    if (!whole_fits(&t, bytes)) {
-        f.factors = narrowed(&t, fit(l, m->arena, &t, bytes), values_of(l));
-        if (in) f.shift = xfc_factor_shift(m->arena, w, &f.factors, in->mean);
+    layer y = layer_of(l, op);
+    if (in) y.t.blocks = in->blocks, y.t.gram = in->gram;
+    int64_t bytes = bytes_at(&y, ratio[level]);
+    fitted f = {.w = y.w, .level = level, .by_samples = in != NULL};
+    if (!whole_fits(&y, bytes)) {
+        f.factors = narrowed(&y.t, fit(&y, m->arena, bytes), values_of(l));
+        if (in) f.shift = xfc_factor_shift(m->arena, y.w, &f.factors, in->mean);
     }
     xfc_push(m->arena, m->at, m->n, m->cap) = f;
 }
@@ -303,10 +320,9 @@ static xfc_status fit_all(xfc_lossy *l, xfc_op *const *op, const uint32_t *level
     if (l->oracle && n) XFC_TRY(xfc_inputs_see(l->oracle, l->graph, l->arena, op, n, blocks_of, &in));
     for (uint32_t i = 0; i < n; i++) all += size(op[i]);
     for (uint32_t i = 0; i < n; i++) {
-        const xfc_tensor *w;
         const char *what = xfc_sprintf(l->arena, "%u of %u weights factorised", (unsigned)i, (unsigned)n);
         if (l->request->progress) l->request->progress->show(l->request->progress->user, done / all, what);
-        if (xfc_value_is_const(op[i]->in[1].value, &w)) fit_one(l, w, level[i], in ? &in[i] : NULL);
+        fit_one(l, op[i], level[i], in ? &in[i] : NULL);
         done += size(op[i]);
     }
     return XFC_OK;

@@ -4,7 +4,8 @@
  * follow each other in memory; then each entry of a column is one scalar index, one scalar value and a multiply-add of
  * the vector of tokens there, without a gather. The columns of a panel run side by side: their sums hide each other's
  * latency, and with a single token they are all there is. A last nest turns the result back and stores it; fuse appends
- * bias, activation and residual to that. The order of a sum is that of its entries, whatever the number of rows.
+ * bias, activation and residual to that. The order of a sum is that of its entries, whatever the number of rows. Rows come
+ * in whole vectors; those behind the last are computed from whatever stands in the temporary, and not stored.
  *
  *   y[c, t] += val[p, e, c] * x^T[row[p, e, c], t]      c < group, t < 16, e < s
  *
@@ -13,18 +14,18 @@
  */
 #include "passes/lower/make_kernels.h"
 
-enum { ROWS = 16, COLUMNS = 128, MAX_GROUP = 8, BLOCK_BYTES = 256 << 10 };
+enum { ROWS = 16, COLUMNS = 128, MAX_GROUP = 8, BLOCK_BYTES = 256 << 10, VECTOR = 8 };
 
 typedef struct {
     xfc_draft d;
     xfc_ctx *ctx;
     xfc_op *op;
     xfc_value *x, *at, *val;
-    int64_t group;
-    xfc_type lead; /* dims that are flattened into rows */
+    int64_t group, block; /* columns of a panel; rows of a task, at most */
+    xfc_type lead;        /* dims that are flattened into rows */
     xfc_dtype sum;
     xfc_int row0, rows, panel0, panels; /* of the task */
-    uint32_t turned, result;            /* temporaries: x^T [k, ROWS], y^T [columns, ROWS] */
+    uint32_t turned, result;            /* temporaries: x^T [k, block], y^T [columns, block] */
 } sparse;
 
 /* Tasks of at most `many` out of `all`: the first one of a task, and how many it has. */
@@ -42,11 +43,8 @@ static void split(sparse *s, const char *name, xfc_int all, int64_t many, xfc_in
 }
 
 static void outer_axes(sparse *s) {
-    const xfc_type *out = &s->op->out[0].type;
-    s->lead = (xfc_type){.dtype = out->dtype, .rank = out->rank - 1};
-    for (uint32_t i = 0; i < s->lead.rank; i++) s->lead.dim[i] = out->dim[i];
     split(s, "columns", s->at->type.dim[0], COLUMNS / s->group, &s->panel0, &s->panels);
-    split(s, "block", xfc_type_count(s->ctx, &s->lead), ROWS, &s->row0, &s->rows);
+    split(s, "block", xfc_type_count(s->ctx, &s->lead), s->block, &s->row0, &s->rows);
 }
 
 /* Index of element (row of the block, last) of x or of the result. */
@@ -78,11 +76,17 @@ static bool rows_inside(const sparse *s) {
     return true;
 }
 
+/* The rows of the block and those that fill up its last vector: a partial one would take longer. */
+static xfc_int whole_vectors(const sparse *s) {
+    if (s->block == 1) return xfc_int_const(s->ctx, 1);
+    return xfc_int_mulc(s->ctx, xfc_int_ceildiv(s->ctx, s->rows, xfc_int_const(s->ctx, VECTOR)), VECTOR);
+}
+
 static void add_product(sparse *s) {
     xfc_ctx *ctx = s->ctx;
     xfc_nestb nb = xfc_nestb_new(ctx, s->d.e.arena);
     xfc_int p = xfc_nb_axis(&nb, "p", s->panels, XFC_AXIS_PARALLEL),
-            t = xfc_nb_axis(&nb, "t", s->rows, XFC_AXIS_PARALLEL),
+            t = xfc_nb_axis(&nb, "t", whole_vectors(s), XFC_AXIS_PARALLEL),
             e = xfc_nb_axis(&nb, "e", s->at->type.dim[1], XFC_AXIS_REDUCE);
     xfc_int last = xfc_int_addc(ctx, s->x->type.dim[s->x->type.rank - 1], -1), zero = xfc_int_const(ctx, 0);
     const bool sure = rows_inside(s);
@@ -118,10 +122,14 @@ static void add_store(sparse *s) {
     xfc_draft_nest(&s->d, nb.nest);
 }
 
-/* Sizes of a block are numbers, and there is something to multiply. */
+/* Sizes of a block are numbers, and there is something to multiply. A single row needs no room for vectors. */
 static bool takes_blocks(sparse *s) {
+    const xfc_type *out = &s->op->out[0].type;
     int64_t dim[XFC_MAX_RANK], count, k;
     xfc_int empty = xfc_int_const(s->ctx, 0);
+    s->lead = (xfc_type){.dtype = out->dtype, .rank = out->rank - 1};
+    for (uint32_t i = 0; i < s->lead.rank; i++) s->lead.dim[i] = out->dim[i];
+    s->block = xfc_int_is(s->ctx, xfc_type_count(s->ctx, &s->lead), 1) ? 1 : ROWS;
     if (!xfc_type_static(s->ctx, &s->at->type, dim, &count) || count == 0 || dim[2] > MAX_GROUP) return false;
     if (!xfc_int_value(s->ctx, s->x->type.dim[s->x->type.rank - 1], &k) || k == 0) return false;
     s->group = dim[2];
@@ -135,7 +143,7 @@ xfc_op *xfc_kernel_sparse(xfc_pass *p, xfc_op *op) {
     s.sum = s.x->type.dtype == XFC_F64 ? XFC_F64 : XFC_F32;
     if (!takes_blocks(&s)) return NULL;
     outer_axes(&s);
-    const xfc_int rows = xfc_int_const(s.ctx, ROWS), columns = xfc_int_const(s.ctx, COLUMNS / s.group * s.group);
+    const xfc_int rows = xfc_int_const(s.ctx, s.block), columns = xfc_int_const(s.ctx, COLUMNS / s.group * s.group);
     const xfc_int k = s.x->type.dim[s.x->type.rank - 1];
     s.turned = xfc_draft_buffer_of(&s.d, XFC_BUF_TEMP, NULL, xfc_type_make(s.sum, 2, (xfc_int[]){k, rows}));
     s.result = xfc_draft_buffer_of(&s.d, XFC_BUF_TEMP, NULL, xfc_type_make(s.sum, 2, (xfc_int[]){columns, rows}));

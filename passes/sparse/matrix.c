@@ -5,10 +5,16 @@
  */
 #include "ir/build.h"
 #include "passes/sparse/sparse.h"
+#include <math.h>
 
-/* An entry costs up to twice what an element of a dense product does (tests/bench/factors.py), and weights deeper than
- * this no longer leave room in the cache for a block of rows. */
-enum { MIN_ELEMENTS = 64, MAX_ROWS = 2048, ENTRY_COST = 2 };
+/* Weights deeper than this no longer leave room in the cache for a block of rows. */
+enum { MIN_ELEMENTS = 64, MAX_ROWS = 2048 };
+/* What an entry costs, in multiplications of a dense product (tests/bench/factors.py, AVX2). Of one token it is three loads
+ * and a multiply-add, where the dense product reads vectors; up to a vector of tokens it stays the same while the dense
+ * product rises; of many tokens each vector of them is loaded once for every entry. */
+static const double ENTRY_OF_ONE = 5.5, ENTRY_OF_SOME = 20, ENTRY_OF_MANY = 2.2;
+
+static double entry_cost(double tokens) { return fmin(ENTRY_OF_ONE, fmax(ENTRY_OF_MANY, ENTRY_OF_SOME / tokens)); }
 
 xfc_sparse_shape xfc_sparse_look(const xfc_tensor *w) {
     xfc_sparse_shape s = {.rows = w->dim[0], .columns = w->dim[1]};
@@ -24,16 +30,17 @@ xfc_sparse_shape xfc_sparse_look(const xfc_tensor *w) {
     return s;
 }
 
-bool xfc_sparse_may_pay(const xfc_tensor *w) {
-    int64_t rows = w->dim[0], columns = w->dim[1], n = 0;
-    for (int64_t i = 0; i < rows && columns > 0; i++) n += xfc_tensor_get_f(w, i * columns) != 0;
-    return n * ENTRY_COST <= rows;
+double xfc_sparse_work(const xfc_sparse_shape *s, double tokens) {
+    bool even = s->most * s->columns * 4 <= s->nonzeros * 5; /* columns are alike: little is filled up */
+    if (s->rows > MAX_ROWS || s->columns < 1 || s->rows * s->columns < MIN_ELEMENTS || s->most < 1 || !even)
+        return (double)INFINITY;
+    return (double)(s->most * s->columns) * entry_cost(tokens);
 }
 
-bool xfc_sparse_pays(const xfc_sparse_shape *s) {
-    if (s->rows > MAX_ROWS || s->columns < 1 || s->rows * s->columns < MIN_ELEMENTS) return false;
-    bool even = s->most * s->columns * 4 <= s->nonzeros * 5; /* columns are alike: little is filled up */
-    return s->most > 0 && even && s->most * ENTRY_COST <= s->rows;
+bool xfc_sparse_may_pay(const xfc_tensor *w, double tokens) {
+    int64_t rows = w->dim[0], columns = w->dim[1], n = 0;
+    for (int64_t i = 0; i < rows && columns > 0; i++) n += xfc_tensor_get_f(w, i * columns) != 0;
+    return (double)n * entry_cost(tokens) <= (double)rows;
 }
 
 static xfc_dtype row_type(const xfc_sparse_shape *s) { return s->rows <= 256 ? XFC_U8 : XFC_U16; }

@@ -12,10 +12,11 @@ typedef struct {
 
 /* Of a constant of two dims of a float type; -0 is a zero. */
 xfc_sparse_shape xfc_sparse_look(const xfc_tensor *);
-/* False: it does not pay, as its first column tells: of dense weights no more than that is read. */
-bool xfc_sparse_may_pay(const xfc_tensor *);
-/* Multiplying by its nonzeros is less work than by all of it, by enough. */
-bool xfc_sparse_pays(const xfc_sparse_shape *);
+/* How much work it is to multiply so many tokens by its nonzeros: multiplications of a dense product that take as long, a
+ * token. Infinite: it is not done so. */
+double xfc_sparse_work(const xfc_sparse_shape *, double tokens);
+/* False: it is more than by all of it, as its first column tells: of dense weights no more than that is read. */
+bool xfc_sparse_may_pay(const xfc_tensor *, double tokens);
 /* Its bytes: values of this type and rows. */
 int64_t xfc_sparse_bytes(const xfc_sparse_shape *, xfc_dtype values);
 /* x @ w by the nonzeros of w; values are kept in the given type. */

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
 """factors.py - one layer as a dense product against the same in a dense and a sparse factor, both compiled by xfc.
 
-    tests/bench/factors.py [--xfc build/release/bin/xfc] [--sizes 768x3072,3072x768] [--ratios 2,2.8] [--tokens 1,16,128,1024]
-                           [--threads 1] [--rounds 15]
+    tests/bench/factors.py [--bin build/release/bin] [--sizes 768x3072,3072x768] [--ratios 2,2.8] [--tokens 1,16,128,1024]
+                           [--per 2] [--threads 1] [--rounds 3]
 
 Method. x [T, m] @ W [m, n] against x @ D [m, r] @ S [r, n] with s nonzeros in each column of S at random places: of the
-r and s that give the ratio in bytes (f32 values, u8 rows up to r = 256, else u16), those with s = r / 2 at most. The two
-models run in turn, a slice of time each, in one process; the ratio is the median over the rounds of time by time, in
-which what else the machine does cancels as far as it can. Outputs are compared with numpy's first.
+r and s that give the ratio in bytes (f32 values, u8 rows up to r = 256, else u16; D in whole panels of 48 columns), those that
+--lossy=dsformer tries with so many atoms an entry (per). `xf-run --bench` runs the two in turn, rounds times; of each the
+fastest run counts, which what else the machine does disturbs least. Outputs are compared with numpy's first. "no" stands
+where xfc finds so many tokens slower by the nonzeros and multiplies by the zeros, too. An entry's cost in multiplications of
+the dense product, from both times, is what passes/sparse/matrix.c estimates.
 """
 import argparse
+import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
 import onnx
@@ -26,10 +27,13 @@ import xf
 
 
 def choose(m, n, ratio, per=2):
-    """r and s = r / per so that 4 m r + (4 + i) s n are 4 m n / ratio bytes."""
-    index = 1 if 4 * m * n / ratio / (4 * m + 5 * n / per) <= 256 else 2
-    r = int(4 * m * n / ratio / (4 * m + (4 + index) * n / per))
-    return r, r // per, index
+    """The largest r = s * per, r then filled up, of which 4 m r' + (4 + i) s n are at most 4 m n / ratio bytes, r' whole panels."""
+    def size(r, s):
+        return 4 * m * -(-r // 48) * 48 + (5 if r <= 256 else 6) * s * n
+
+    s = max((s for s in range(1, min(m, n) // per + 1) if size(s * per, s) <= 4 * m * n / ratio), default=0)
+    r = max((r for r in range(s * per, min(m, n) + 1) if size(r, s) <= 4 * m * n / ratio), default=0) if s else 0
+    return r, s, 1 if r <= 256 else 2
 
 
 def sparse(rng, r, n, s):
@@ -51,50 +55,50 @@ def build(xfc, folder, name, tokens, weights):
                               [numpy_helper.from_array(w, f"w{i}") for i, w in enumerate(weights)])
     path = os.path.join(folder, name)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path + ".onnx")
-    subprocess.run([xfc, path + ".onnx", "-o", path + ".so"], check=True, stderr=subprocess.DEVNULL)
-    return path + ".so"
+    done = subprocess.run([xfc, "--explain", path + ".onnx", "-o", path + ".so"], check=True, capture_output=True, text=True)
+    return path + ".so", "is done by its" in done.stderr
 
 
-def timed(session, feed, seconds):
-    runs, start = 0, time.perf_counter()
-    while True:
-        session.run(None, feed)
-        runs += 1
-        spent = time.perf_counter() - start
-        if spent >= seconds:
-            return spent / runs
+def timed(a, so, work):
+    """Microseconds of the fastest run."""
+    runs = max(20, min(400, int(2e8 / (work + 1e5))))
+    command = [os.path.join(a.bin, "xf-run"), so, "--bench", f"--threads={a.threads}", f"--iters={runs}", "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["min_ms"] * 1e3
 
 
 def layer(a, folder, m, n, ratio, tokens):
     rng = np.random.default_rng(7)
-    r, s, index = choose(m, n, ratio)
+    r, s, index = choose(m, n, ratio, a.per)
+    if s == 0:
+        return
     d, e = rng.standard_normal((m, r)).astype(np.float32) / np.float32(m ** 0.5), sparse(rng, r, n, s)
     feed = {"x": rng.standard_normal((tokens, m)).astype(np.float32)}
-    dense = xf.InferenceSession(build(a.xfc, folder, "dense", tokens, [d @ e]), threads=a.threads)
-    factors = xf.InferenceSession(build(a.xfc, folder, "factors", tokens, [d, e]), threads=a.threads)
+    xfc = os.path.join(a.bin, "xfc")
+    dense, _ = build(xfc, folder, "dense", tokens, [d @ e])
+    factors, is_sparse = build(xfc, folder, "factors", tokens, [d, e])
     want = feed["x"].astype(np.float64) @ d.astype(np.float64) @ e.astype(np.float64)
-    for session in (dense, factors):
-        np.testing.assert_allclose(session.run(None, feed)[0], want, atol=1e-4 * np.abs(want).max())
-    times = [(timed(dense, feed, a.slice), timed(factors, feed, a.slice)) for _ in range(a.rounds)]
-    gain = statistics.median(x / y for x, y in times)
-    us = [min(t[i] for t in times) * 1e6 for i in (0, 1)]
+    for so in (dense, factors):
+        with xf.InferenceSession(so, threads=a.threads) as session:
+            np.testing.assert_allclose(session.run(None, feed)[0], want, atol=1e-4 * np.abs(want).max())
+    rounds = [(timed(a, dense, m * n * tokens), timed(a, factors, m * n * tokens)) for _ in range(a.rounds)]
+    x, y = (min(t[i] for t in rounds) for i in (0, 1))
     work, size = m * n / (m * r + s * n), 4 * m * n / (4 * m * r + (4 + index) * s * n)
-    print(f"| {m}x{n} | {ratio} | {r}, {s} | {tokens} | {work:.2f} | {size:.2f} | {us[0]:.1f} | {us[1]:.1f} | {gain:.2f} |",
-          flush=True)
+    cost = f"{(y / x * m * n - m * r) / (s * n):.1f}" if is_sparse else "no"
+    print(f"| {m}x{n} | {ratio} | {r}, {s} | {tokens} | {work:.2f} | {size:.2f} | {x:.1f} | {y:.1f} | {x / y:.2f} | {cost} |", flush=True)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--xfc", default="build/release/bin/xfc")
+    p.add_argument("--bin", default="build/release/bin")
     p.add_argument("--sizes", default="768x3072,3072x768")
     p.add_argument("--ratios", default="2,2.8")
     p.add_argument("--tokens", default="1,16,128,1024")
+    p.add_argument("--per", type=int, default=2)
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--rounds", type=int, default=15)
-    p.add_argument("--slice", type=float, default=0.05)
+    p.add_argument("--rounds", type=int, default=3)
     a = p.parse_args()
-    print("| layer | ratio | r, s | tokens | fewer multiplications | fewer bytes | dense us | factors us | times faster |")
-    print("| --- | --: | --- | --: | --: | --: | --: | --: | --: |")
+    print("| layer | ratio | r, s | tokens | fewer multiplications | fewer bytes | dense us | factors us | times faster | an entry costs |")
+    print("| --- | --: | --- | --: | --: | --: | --: | --: | --: | --: |")
     with tempfile.TemporaryDirectory() as folder:
         for size in a.sizes.split(","):
             m, n = map(int, size.split("x"))
