@@ -3,9 +3,6 @@
 #define XFC_ONNX_AXES_H
 #include "frontend/onnx/import.h"
 
-/* Are the axes, operand `in` from opset `since` on, read at run time? */
-bool xfc_axes_at_run_time(xfc_node *, uint32_t since, uint32_t in);
-
 typedef struct { /* operand 0 for a reduction over such axes */
     xfc_value *x;
     int64_t axes[XFC_MAX_RANK]; /* of x: to be reduced */

@@ -175,6 +175,7 @@ bool xfc_node_length(xfc_node *, uint32_t in, uint32_t *count);
 /* Entries as above, where NONE stands for one that only the run knows. */
 const xfc_int *xfc_node_entries(xfc_node *, uint32_t in, uint32_t *count);
 bool xfc_all_known(const xfc_int *entry, uint32_t count);
+bool xfc_node_at_run_time(xfc_node *, uint32_t in); /* has it such entries, or a length that only the run knows? */
 /* The same for an operand of sizes: entries that only the run knows are symbols, whatever its numbers are then. */
 const xfc_int *xfc_node_sizes(xfc_node *, uint32_t in, uint32_t *count);
 xfc_value *xfc_node_list(xfc_node *, uint32_t in); /* the operand as i64[count] */
@@ -188,8 +189,10 @@ xfc_value *xfc_n_count(xfc_node *, uint32_t n);                             /* 0
 xfc_value *xfc_n_pick(xfc_node *, xfc_value *list, uint32_t i);             /* [1] */
 xfc_value *xfc_n_from_front(xfc_node *, xfc_value *index, xfc_value *size); /* negative: counted from the end */
 xfc_value *xfc_n_select(xfc_node *, xfc_value *cond, xfc_value *yes, xfc_value *no);
-/* Which of `rank` axes the operand names; ok, a bool[]: each of them once, and no other. */
-xfc_value *xfc_n_axis_flags(xfc_node *, uint32_t in, uint32_t rank, xfc_value **ok);
+/* Which of `rank` axes a list names; ok, a bool[]: each of them once, and no other. */
+xfc_value *xfc_n_axis_flags(xfc_node *, xfc_value *axes, uint32_t rank, xfc_value **ok);
+/* A list with a number for each named axis as one with a number for each flag; `absent` where it is not set. */
+xfc_value *xfc_n_spread(xfc_node *, xfc_value *list, xfc_value *axes, xfc_value *flags, xfc_value *absent);
 xfc_value *xfc_n_place(xfc_node *, xfc_value *flags); /* how many flags stand before each */
 /* The elements whose flag is set, of which there are `count`. */
 xfc_value *xfc_n_keep(xfc_node *, xfc_value *list, xfc_value *flags, uint32_t count);

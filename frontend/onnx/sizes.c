@@ -45,6 +45,15 @@ const xfc_int *xfc_node_entries(xfc_node *n, uint32_t in, uint32_t *count) {
     return out;
 }
 
+bool xfc_node_at_run_time(xfc_node *n, uint32_t in) {
+    const xfc_value *v = xfc_node_in(n, in);
+    uint32_t known;
+    if (!v || xfc_value_is_const(v, NULL) || !xfc_dtype_is_int(v->type.dtype) || v->type.rank > 1) return false;
+    if (!xfc_type_static(n->ctx, &v->type, NULL, &(int64_t){0})) return true;
+    const xfc_int *entry = xfc_node_entries(n, in, &known);
+    return entry && !xfc_all_known(entry, known);
+}
+
 bool xfc_all_known(const xfc_int *entry, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (!xfc_int_known(entry[i])) return false;
@@ -113,14 +122,28 @@ xfc_value *xfc_n_from_front(xfc_node *n, xfc_value *index, xfc_value *size) {
     return xfc_n_select(n, xfc_n2(n, XFC_OP_LT, index, xfc_ni(n, 0)), xfc_n2(n, XFC_OP_ADD, index, size), index);
 }
 
-xfc_value *xfc_n_axis_flags(xfc_node *n, uint32_t in, uint32_t rank, xfc_value **ok) {
-    xfc_value *axes = xfc_node_list(n, in);
-    if (!axes) return *ok = NULL;
+/* [k, rank]: is entry k of the list of axes this axis? */
+static xfc_value *named(xfc_node *n, xfc_value *axes, uint32_t rank) {
     xfc_value *column = xfc_n_along(n, xfc_n_from_front(n, axes, xfc_ni(n, rank)), 0, 2);
-    xfc_value *times = sum_along(n, xfc_n2(n, XFC_OP_EQ, column, xfc_n_count(n, rank)), 0);
+    return xfc_n2(n, XFC_OP_EQ, column, xfc_n_count(n, rank));
+}
+
+xfc_value *xfc_n_axis_flags(xfc_node *n, xfc_value *axes, uint32_t rank, xfc_value **ok) {
+    *ok = NULL;
+    if (!axes) return NULL;
+    xfc_value *times = sum_along(n, named(n, axes, rank), 0);
     xfc_value *flags = xfc_n2(n, XFC_OP_GT, times, xfc_ni(n, 0));
     *ok = xfc_n2(n, XFC_OP_EQ, sum_along(n, flags, 0), xfc_b_dims(n->b, axes->type.dim, -1));
     return flags;
+}
+
+xfc_value *xfc_n_spread(xfc_node *n, xfc_value *list, xfc_value *axes, xfc_value *flags, xfc_value *absent) {
+    if (!flags) return NULL;
+    int64_t rank = 0;
+    (void)xfc_int_value(n->ctx, flags->type.dim[0], &rank);
+    xfc_value *here = named(n, axes, (uint32_t)rank);
+    xfc_value *given = sum_along(n, xfc_n_select(n, here, xfc_n_along(n, list, 0, 2), xfc_ni(n, 0)), 0);
+    return xfc_n_select(n, flags, given, absent);
 }
 
 xfc_value *xfc_n_sizes_if(xfc_node *n, xfc_value *ok, xfc_value *sizes) {

@@ -74,6 +74,63 @@ def shapes():
     run("Split", m, [((x34, I([k, 4 - k])), [-x34[:, :k], -x34[:, k:]]) for k in range(5)] + [((x34, I([3, 2])), OFF), ((x34, I([5, -1])), OFF)])
 
 
+def axes():
+    x = RNG.standard_normal((2, 3, 4)).astype(np.float32)
+    for op, f in (("ReduceSum", np.sum), ("ReduceMean", np.mean), ("ReduceMax", np.max), ("ReduceProd", np.prod),
+                  ("ReduceL2", lambda v, axis, keepdims: np.sqrt(np.sum(v * v, axis, keepdims=keepdims))),
+                  ("ReduceLogSumExp", lambda v, axis, keepdims: np.log(np.sum(np.exp(v), axis, keepdims=keepdims)))):
+        m = model([node(op, ["x", "a"], ["y"], name="r", keepdims=1)], [("x", x, ["b", 3, "m"]), ("a", I([0]), ["k"])], y(3))
+        calls = [((x, I(a)), [f(x, axis=tuple(a) or None, keepdims=True)]) for a in ([1], [0, -1], [], [2, 0, 1])]
+        run(f"{op}, keepdims", m, calls + [((x, I([3])), OFF), ((x, I([1, -2])), OFF), ((x[:1], I([0, 2])), [f(x[:1], axis=(0, 2), keepdims=True)])])
+    m = model([node("ReduceSum", ["x", "a"], ["y"], name="r", keepdims=0)], [("x", x, ["b", 3, "m"]), ("a", I([0, 0]))], y(1))
+    run("ReduceSum, no keepdims", m, [((x, I(a)), [x.sum(tuple(a))]) for a in ([0, 1], [1, 2], [-1, 0])] + [((x, I([1, 1])), OFF), ((x, I([0, 5])), OFF)])
+    m = model([node("ReduceSum", ["x", "a"], ["y"], name="r", noop_with_empty_axes=1)], [("x", x, ["b", 3, "m"]), ("a", I([0]), ["k"])], y(3))
+    run("ReduceSum, none", m, [((x, I([])), [x]), ((x, I([1])), [x.sum(1, keepdims=True)])])
+    m = model([node("CumSum", ["x", "a"], ["y"], name="c")], [("x", x, ["b", 3, "m"]), ("a", I(0), [])], y(3))
+    run("CumSum", m, [((x, I(a)), [x.cumsum(a)]) for a in (0, 1, 2, -1, -3)] + [((x, I(3)), OFF), ((x[:0], I(0)), [x[:0]])])
+    m = model([node("Unsqueeze", ["x", "a"], ["y"], name="u")], [("x", x34, ["n", "m"]), ("a", I([0, 0]))], y(4))
+    run("Unsqueeze", m, [((x34, I(a)), [np.expand_dims(x34, a)]) for a in ([0, 1], [3, 0], [-1, 1], [-2, -4])] + [((x34, I([1, 1])), OFF), ((x34, I([0, 4])), OFF)])
+    m = model([node("Squeeze", ["x", "a"], ["y"], name="u")], [("x", x34[None, :, None], ["a", "b", "c", "d"]), ("a", I([0, 0]))], y(2))
+    run("Squeeze", m, [((x34[None, :, None], I(a)), [x34]) for a in ([0, 2], [-2, -4])] +
+        [((x34[:, None, None], I([1, 2])), [x34]), ((x34[None, :, None], I([0, 1])), OFF), ((x34[None, :, None], I([2, 2])), OFF)])
+
+
+def slices():
+    x = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    far = 2**63 - 1
+    m = model([node("Slice", ["x", "s", "e", "a", "t"], ["y"], name="cut")], [("x", x, ["b", "n", 5]), *((n, I([0, 0])) for n in "seat")], y(3))
+
+    def want(v, s, e, a, t):
+        at = [slice(None)] * 3
+        for begin, end, axis, step in zip(s, e, a, t):
+            at[axis] = slice(begin, None if step < 0 and end < -v.shape[axis] else end, step)
+        return v[tuple(at)]
+    good = [([1, 0], [3, 9], [0, 1], [1, 1]), ([-1, 2], [-far - 1, far], [1, 2], [-1, 2]), ([3, 4], [0, 1], [-2, -1], [-2, -1]), ([5, -9], [9, 9], [0, 2], [1, 3]),
+            ([2, 0], [1, 5], [1, 0], [1, 1]), ([far, 0], [-far - 1, 2], [2, 0], [-1, far]), ([0, 1], [far, -1], [0, 1], [2**40, 1])]
+    run("Slice", m, [((x, *map(I, g)), [want(x, *g)]) for g in good] + [((x[:0], *map(I, good[0])), [want(x[:0], *good[0])])] +
+        [((x, I([0, 0]), I([2, 2]), I([0, 1]), I([1, 0])), OFF), ((x, I([0, 0]), I([2, 2]), I([1, -2]), I([1, 1])), OFF), ((x, I([0, 0]), I([2, 2]), I([0, 3]), I([1, 1])), OFF)])
+    m = model([node("Slice", ["x", "s", "e", "two"], ["c"], name="cut"), node("Neg", ["c"], ["y"])],
+              [("x", x, ["b", "n", 5]), ("s", I([0])), ("e", I([0]))], y(3), [("two", I([1]))])
+    run("Slice, known axes", m, [((x, I([s]), I([e])), [-x[:, s:e]]) for s, e in ((1, 3), (0, far), (-2, -1), (3, 1))])
+    m = model([node("Slice", ["x", "s", "e"], ["y"], name="cut")], [("x", x, ["b", "n", 5]), ("s", I([0]), ["k"]), ("e", I([0]), ["l"])], y(3))
+    run("Slice, any number of axes", m, [((x, I([1]), I([3])), [x[1:3]]), ((x, I([0, 1, 2]), I([2, 4, 5])), [x[:2, 1:4, 2:]]), ((x, I([]), I([])), [x]),
+                                         ((x, I([0] * 4), I([1] * 4)), OFF), ((x, I([0, 1]), I([2])), "equal|agree|do not fit|must be")])
+
+
+def pads():
+    modes = {"constant": "constant", "edge": "edge", "reflect": "reflect", "wrap": "wrap"}
+    for mode, known in modes.items():
+        m = model([node("Pad", ["x", "p"], ["y"], name="pad", mode=mode)], [("x", x34, ["n", "m"]), ("p", I([0] * 4))], y(2))
+        calls = [((x34, I([a, b, c, d])), [np.pad(x34, ((a, c), (b, d)), known)]) for a, b, c, d in ((1, 0, 0, 2), (0, 0, 0, 0), (2, 3, 1, 0))]
+        if mode in ("constant", "edge"):
+            cut = lambda a, b, c, d: np.pad(x34[max(-a, 0): 3 - max(-c, 0), max(-b, 0): 4 - max(-d, 0)], ((max(a, 0), max(c, 0)), (max(b, 0), max(d, 0))), known)
+            calls += [((x34, I([-1, 2, 1, -2])), [cut(-1, 2, 1, -2) if mode == "constant" else np.pad(x34, ((0, 1), (2, 0)), "edge")[1:, :-2]])]
+        run(f"Pad, {mode}", m, calls + [((x34, I([-2, 0, -2, 0])), OFF), ((x34, I([2**40, 0, 0, 0])), OFF)])
+    m = model([node("Pad", ["x", "p", "v", "a"], ["y"], name="pad")], [("x", x34, ["n", "m"]), ("p", I([0, 0])), ("v", np.float32(0), []), ("a", I([0]))], y(2))
+    run("Pad, fill and axes", m, [((x34, I([1, 2]), np.float32(7), I([0])), [np.pad(x34, ((1, 2), (0, 0)), constant_values=7)]),
+                                  ((x34, I([0, 1]), np.float32(-np.inf), I([-1])), [np.pad(x34, ((0, 0), (0, 1)), constant_values=-np.inf)]), ((x34, I([0, 1]), np.float32(1), I([2])), OFF)])
+
+
 def ranges():
     for dtype, calls in ((np.int64, [(0, 5, 1), (3, 20, 4), (5, -7, -3), (2, 2, 1), (4, 1, 2), (2**62, 2**62 + 3, 1)]), (np.int32, [(-3, 9, 5)]),
                          (np.float32, [(0, 1, 0.25), (1, -1, -0.75), (0.5, 0.5, 1), (3, 1, 1)])):
@@ -131,6 +188,9 @@ def refused():
 
 def main():
     shapes()
+    axes()
+    slices()
+    pads()
     ranges()
     sized_work()
     regions()

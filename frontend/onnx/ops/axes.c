@@ -6,16 +6,6 @@
  */
 #include "frontend/onnx/axes.h"
 
-bool xfc_axes_at_run_time(xfc_node *n, uint32_t since, uint32_t in) {
-    const xfc_value *v = n->opset >= since ? xfc_node_in(n, in) : NULL;
-    int64_t count;
-    if (!v || xfc_value_is_const(v, NULL) || !xfc_dtype_is_int(v->type.dtype) || v->type.rank > 1) return false;
-    if (!xfc_type_static(n->ctx, &v->type, NULL, &count)) return true;
-    uint32_t known;
-    const xfc_int *entry = xfc_node_entries(n, in, &known);
-    return entry && !xfc_all_known(entry, known);
-}
-
 /* The number of axes that the operand names, which the rank of the result hangs on. */
 static bool count_axes(xfc_node *n, uint32_t in, uint32_t most, uint32_t *count) {
     if (!xfc_node_length(n, in, count)) return false;
@@ -57,7 +47,7 @@ bool xfc_split_axes(xfc_node *n, uint32_t in, bool none_is_all, bool keepdims, x
                              XFC_MAX_RANK / 2),
                false;
     if (!keepdims && !count_axes(n, in, t.rank, &count)) return false;
-    xfc_value *flags = xfc_n_axis_flags(n, in, t.rank, &ok);
+    xfc_value *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank, &ok);
     if (none_is_all && keepdims) {
         xfc_int length = xfc_type_count(n->ctx, &n->in[in]->type);
         flags = xfc_n2(n, XFC_OP_OR, flags, xfc_n2(n, XFC_OP_EQ, xfc_b_dims(n->b, &length, -1), xfc_ni(n, 0)));
@@ -83,7 +73,7 @@ void xfc_squeeze_at_run_time(xfc_node *n, uint32_t in) {
     xfc_value *ok;
     uint32_t count;
     if (!count_axes(n, in, t.rank, &count)) return;
-    xfc_value *flags = xfc_n_axis_flags(n, in, t.rank, &ok), *dims = xfc_b_dims(n->b, t.dim, t.rank),
+    xfc_value *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank, &ok), *dims = xfc_b_dims(n->b, t.dim, t.rank),
               *one = xfc_ni(n, 1);
     xfc_value *wrong = xfc_n2(n, XFC_OP_AND, flags, xfc_n2(n, XFC_OP_NE, dims, one));
     wrong = wrong ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, xfc_b_cast(n->b, wrong, XFC_I64), &axis, 1, false) : NULL;
@@ -101,7 +91,8 @@ void xfc_unsqueeze_at_run_time(xfc_node *n, uint32_t in) {
     xfc_value *ok;
     uint32_t count;
     if (!count_axes(n, in, XFC_MAX_RANK - t.rank, &count)) return;
-    xfc_value *flags = xfc_n_axis_flags(n, in, t.rank + count, &ok), *dims = xfc_b_dims(n->b, t.dim, t.rank);
+    xfc_value *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank + count, &ok),
+              *dims = xfc_b_dims(n->b, t.dim, t.rank);
     xfc_value *place = xfc_n_along(n, xfc_n_place(n, xfc_n1(n, XFC_OP_NOT, flags)), 0, 2);
     xfc_value *taken = xfc_n_select(n, xfc_n2(n, XFC_OP_EQ, place, xfc_n_count(n, t.rank)), dims, xfc_ni(n, 0));
     taken = taken ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, taken, &axis, 1, false) : NULL;
@@ -112,7 +103,8 @@ void xfc_unsqueeze_at_run_time(xfc_node *n, uint32_t in) {
 bool xfc_one_axis(xfc_node *n, uint32_t in, xfc_value **x) {
     const xfc_type t = n->in[0]->type;
     const int64_t first = 0;
-    xfc_value *ok, *flags = xfc_n_axis_flags(n, in, t.rank, &ok), *dims = xfc_b_dims(n->b, t.dim, t.rank);
+    xfc_value *ok, *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank, &ok),
+                   *dims = xfc_b_dims(n->b, t.dim, t.rank);
     xfc_value *one = xfc_ni(n, 1), *at = xfc_n_from_front(n, xfc_node_list(n, in), xfc_ni(n, t.rank)), *part[3];
     xfc_int dim[3] = {XFC_INT_NONE, XFC_INT_NONE, XFC_INT_NONE}, all = xfc_int_const(n->ctx, 1), axis_size = all;
     xfc_value *here[3] = {xfc_n2(n, XFC_OP_LT, xfc_n_count(n, t.rank), at), flags,

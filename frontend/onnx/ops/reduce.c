@@ -27,7 +27,7 @@ static bool read_reduction(xfc_node *n, reduction *r) {
     uint32_t rank = n->in[0]->type.rank, n_given, operand_since = n->row->code == XFC_OP_REDUCE_SUM ? 13 : 18;
     const int64_t *given;
     *r = (reduction){.x = n->in[0], .keepdims = xfc_node_flag(n, "keepdims", true)};
-    if (xfc_axes_at_run_time(n, operand_since, 1)) return split_reduction(n, r);
+    if (n->opset >= operand_since && xfc_node_at_run_time(n, 1)) return split_reduction(n, r);
     bool has = xfc_node_axes_of(n, operand_since, 1, &given, &n_given);
     if (n->status != XFC_OK) return false;
     if (has && n_given)

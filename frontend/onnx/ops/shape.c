@@ -83,7 +83,7 @@ void xfc_import_squeeze(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     const int64_t *given;
     uint32_t n_given;
-    if (xfc_axes_at_run_time(n, 13, 1)) {
+    if (n->opset >= 13 && xfc_node_at_run_time(n, 1)) {
         xfc_squeeze_at_run_time(n, 1);
         return;
     }
@@ -112,7 +112,7 @@ void xfc_import_unsqueeze(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     const int64_t *given;
     uint32_t n_given;
-    if (xfc_axes_at_run_time(n, 13, 1)) {
+    if (n->opset >= 13 && xfc_node_at_run_time(n, 1)) {
         xfc_unsqueeze_at_run_time(n, 1);
         return;
     }

@@ -4,9 +4,9 @@
  * later, so clamps vanish where ranges decide them, and in one case by decree: cutting [start : end] out of a constant
  * extent N (a position table cut to the sequence) takes end - start elements and makes end <= N a condition of the
  * model. Where end exceeds N, ONNX would return fewer rows, which the addition that follows in any real model rejects
- * anyway.
+ * anyway. Where only the run knows starts, ends, axes or steps, so is it with where a slice begins and how long it is.
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/axes.h"
 
 typedef struct {
     xfc_int start, size;
@@ -85,9 +85,99 @@ static bool read_attributes(xfc_node *n, bounds *b) {
     return true;
 }
 
+/* --- bounds that only the run knows --- */
+
+enum { START = 1, END, AXES, STEPS };
+
+typedef struct { /* lists with a number for each axis of the operand */
+    xfc_value *start, *size, *step, *ok;
+} run_time_span;
+
+static xfc_value *clamp_list(xfc_node *n, xfc_value *v, xfc_value *lo, xfc_value *hi) {
+    return xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, v, lo), hi);
+}
+
+/* A list of flags: is each of them set? */
+static xfc_value *all_of(xfc_node *n, xfc_value *flags) {
+    static const int64_t axis = 0;
+    xfc_value *one = flags ? xfc_b_cast(n->b, flags, XFC_I64) : NULL;
+    one = one ? xfc_b_reduce(n->b, XFC_OP_REDUCE_MIN, one, &axis, 1, false) : NULL;
+    return xfc_n2(n, XFC_OP_GT, one, xfc_ni(n, 0));
+}
+
+/* What slice_forward and slice_backward do, on lists. Bounds are cut to what a dim may be first, so nothing wraps. */
+static void compute_spans(xfc_node *n, run_time_span *s) {
+    const xfc_type *t = &n->in[0]->type;
+    xfc_value *dims = xfc_b_dims(n->b, t->dim, t->rank), *none = xfc_ni(n, 0), *one = xfc_ni(n, 1);
+    xfc_value *far = xfc_ni(n, 2 * XFC_DIM_MAX), *back = xfc_ni(n, -2 * XFC_DIM_MAX);
+    xfc_int count = xfc_type_count(n->ctx, &n->in[START]->type);
+    xfc_value *axes = xfc_node_has(n, AXES) ? xfc_node_list(n, AXES) : xfc_n_iota(n, count, zero(n), 1, XFC_I64);
+    xfc_value *flags = xfc_n_axis_flags(n, axes, t->rank, &s->ok);
+    xfc_value *start = xfc_n_spread(n, xfc_node_list(n, START), axes, flags, none);
+    xfc_value *end = xfc_n_spread(n, xfc_node_list(n, END), axes, flags, dims);
+    s->step = xfc_node_has(n, STEPS) ? xfc_n_spread(n, xfc_node_list(n, STEPS), axes, flags, one) : one;
+    s->step = clamp_list(n, s->step, back, far);
+    s->ok = xfc_n2(n, XFC_OP_AND, s->ok,
+                   s->step && s->step->type.rank ? all_of(n, xfc_n2(n, XFC_OP_NE, s->step, none)) : s->ok);
+    xfc_value *down = xfc_n2(n, XFC_OP_LT, s->step, none), *least = xfc_n_select(n, down, xfc_ni(n, -1), none);
+    xfc_value *most = xfc_n2(n, XFC_OP_ADD, dims, least); /* the last element, or behind it */
+    start = clamp_list(n, xfc_n_from_front(n, clamp_list(n, start, back, far), dims), none, most);
+    end = clamp_list(n, xfc_n_from_front(n, clamp_list(n, end, back, far), dims), least, most);
+    xfc_value *way = xfc_n_select(n, down, xfc_n2(n, XFC_OP_SUB, start, end), xfc_n2(n, XFC_OP_SUB, end, start));
+    xfc_value *more = xfc_n2(n, XFC_OP_DIV, xfc_n2(n, XFC_OP_SUB, way, one), xfc_n1(n, XFC_OP_ABS, s->step));
+    s->size = xfc_n_select(n, xfc_n2(n, XFC_OP_GT, way, none), xfc_n2(n, XFC_OP_ADD, more, one), none);
+    s->start = xfc_n2(n, XFC_OP_MAX, start, none);
+}
+
+/* Which axes the operand names, if that is known: others are not cut. */
+static void note_cut(xfc_node *n, bool cut[XFC_MAX_RANK]) {
+    uint32_t rank = n->in[0]->type.rank, n_axes = 0;
+    bool named = xfc_node_has(n, AXES), known = !named || !xfc_node_at_run_time(n, AXES);
+    const xfc_int *axis = named && known ? xfc_node_entries(n, AXES, &n_axes) : NULL;
+    int64_t at, count = rank;
+    if (!named) (void)xfc_type_static(n->ctx, &n->in[START]->type, NULL, &count);
+    for (uint32_t i = 0; i < rank; i++) cut[i] = !known || (!named && i < count);
+    for (uint32_t i = 0; i < n_axes; i++)
+        if (xfc_int_value(n->ctx, axis[i], &at)) cut[xfc_node_axis(n, at, rank)] = true;
+}
+
+static xfc_value *slice_at_run_time(xfc_node *n) {
+    const xfc_type t = n->in[0]->type;
+    xfc_value *x = n->in[0];
+    run_time_span s = {0};
+    bool cut[XFC_MAX_RANK];
+    xfc_int size[XFC_MAX_RANK];
+    note_cut(n, cut);
+    if (n->status != XFC_OK) return NULL;
+    compute_spans(n, &s);
+    for (uint32_t d = 0; d < t.rank; d++) size[d] = cut[d] ? XFC_INT_NONE : t.dim[d];
+    if (!xfc_n_define(n, xfc_n_sizes_if(n, s.ok, s.size), size, t.rank, t.dim)) return NULL;
+    for (uint32_t d = 0; d < t.rank && x; d++) {
+        if (!cut[d]) continue;
+        xfc_value *by = s.step && s.step->type.rank ? xfc_n_pick(n, s.step, d) : s.step;
+        xfc_value *at = xfc_n2(n, XFC_OP_MUL, xfc_n_iota(n, size[d], zero(n), 1, XFC_I64), by);
+        at = xfc_n2(n, XFC_OP_ADD, at, xfc_n_pick(n, s.start, d));
+        xfc_attr axis = xfc_attr_int(XFC_K_AXIS, d);
+        x = xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){x, at}, 2, &axis, 1);
+    }
+    return x;
+}
+
+/* Is any of the operands read at run time? Their lengths must agree then. */
+static bool at_run_time(xfc_node *n) {
+    bool open = false, fits = true;
+    const xfc_int count = xfc_type_count(n->ctx, &n->in[START]->type);
+    for (uint32_t i = START; i <= STEPS; i++) open = open || xfc_node_at_run_time(n, i);
+    for (uint32_t i = END; i <= STEPS && open && fits; i++)
+        fits = !xfc_node_has(n, i) ||
+               xfc_n_equal(n, count, xfc_type_count(n->ctx, &n->in[i]->type), "starts, ends, axes and steps");
+    return open && n->status == XFC_OK;
+}
+
+/* --- Slice --- */
+
 static bool read_operands(xfc_node *n, bounds *b) {
     uint32_t n_end, n_axes = 0, n_steps = 0;
-    if (!xfc_node_has(n, 1) || !xfc_node_has(n, 2)) return false;
     b->start = xfc_node_dims(n, 1, &b->n);
     b->end = xfc_node_dims(n, 2, &n_end);
     if (xfc_node_has(n, 3)) b->axis = xfc_node_const_ints(n, 3, &n_axes);
@@ -98,7 +188,13 @@ static bool read_operands(xfc_node *n, bounds *b) {
 void xfc_import_slice(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     bounds b = {0};
-    bool ok = n->opset < 10 ? read_attributes(n, &b) : read_operands(n, &b);
+    bool there = n->opset < 10 || (xfc_node_has(n, START) && xfc_node_has(n, END));
+    if (n->opset >= 10 && there && at_run_time(n)) {
+        n->out[0] = slice_at_run_time(n);
+        return;
+    }
+    if (n->status != XFC_OK) return;
+    bool ok = there && (n->opset < 10 ? read_attributes(n, &b) : read_operands(n, &b));
     if (!ok || (!b.axis && b.n > t->rank)) {
         if (n->status == XFC_OK)
             xfc_node_fail(n, XFC_ERR_INPUT,
