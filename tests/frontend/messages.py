@@ -124,13 +124,6 @@ def rank_from_data():
     return model_of([h.make_node("Reshape", ["x", "k"], ["y"], name="r")], inputs)
 
 
-def scales_from_dims():
-    x = h.make_tensor_value_info("x", T.FLOAT, [1, 2, "h", "w"])
-    nodes = [h.make_node("Shape", ["x"], ["s"]), h.make_node("Cast", ["s"], ["f"], to=T.FLOAT), h.make_node("Div", ["wanted", "f"], ["scales"]),
-             h.make_node("Resize", ["x", "", "scales"], ["y"], name="r")]
-    return model_of(nodes, [x], [numpy_helper.from_array(np.array([1, 2, 6, 8], np.float32), "wanted")])
-
-
 def identity(**dims):
     inputs = [h.make_tensor_value_info(name, T.FLOAT, shape) for name, shape in dims.items()]
     return model_of([h.make_node("Neg", [inputs[0].name], ["y"])], inputs)
@@ -141,7 +134,6 @@ MODELS = [(unsupported(domain, op), [], rf"'odd'.*{op} is not supported; .*{advi
     (by_size(), [], r"'squeeze'.*f32\[n\] in one branch and f32\[n, t\].*all sizes of 't'.* --dim t=8 or --dim t=2"),
     (by_data(), [], r"'squeeze'.*known at run time only; export with the condition fixed"),
     (rank_from_data(), [], r"'r'.*operand 'k' has a length that is not known, so that nobody can know the rank of the result"),
-    (scales_from_dims(), [], r"'r'.*'scales', the scales, is not the same for all sizes of 'h' and 'w'; fix them,.* --dim h=8$"),
     (identity(**IDS), ["--shape", "input_id=1x2"], "no such input; it has 'input_ids', 'attention_mask'; did you mean 'input_ids'"),
     (identity(**IDS), ["--shape", "zz=1x2"], "no such input; it has 'input_ids', 'attention_mask'$"),
     (identity(**IDS), ["--shape", "input_ids=1x2", "--shape", "input_ids=1x3"], "was given before"),

@@ -131,6 +131,25 @@ def pads():
                                   ((x34, I([0, 1]), np.float32(-np.inf), I([-1])), [np.pad(x34, ((0, 0), (0, 1)), constant_values=-np.inf)]), ((x34, I([0, 1]), np.float32(1), I([2])), OFF)])
 
 
+def resizes():
+    x = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
+    def at(n, scale):
+        return np.minimum(np.floor(np.arange(int(np.float32(n) * np.float32(scale)), dtype=np.float32) / np.float32(scale)), n - 1).astype(int)
+    m = model([node("Resize", ["x", "", "s"], ["y"], name="r", axes=[2, 3], **nearest)], [("x", x, [1, 2, "h", "w"]), ("s", np.float32([0, 0]))], y(4))
+    run("Resize, scales", m, [((x, np.float32(s)), [x[:, :, at(3, s[0])][:, :, :, at(4, s[1])]]) for s in ((2, 1.5), (1, 1), (0.6, 0.5), (3.3, 0.25))] +
+        [((x, np.float32(s)), OFF) for s in ((0, 1), (1, np.nan), (-1, 1), (1, np.inf), (2**21, 1))])
+    m = model([node("Resize", ["x", "", "", "s"], ["y"], name="r", axes=[3, 2], **nearest)], [("x", x, [1, 2, "h", "w"]), ("s", I([0, 0]))], y(4))
+    run("Resize, sizes", m, [((x, I([w, h])), [x[:, :, at(3, h / 3)][:, :, :, at(4, w / 4)]]) for w, h in ((8, 3), (4, 6), (2, 1), (40, 3), (0, 3))] +
+        [((x, I([4, -3])), OFF), ((x, I([2**40, 3])), OFF)])
+    nodes = [node("Shape", ["x"], ["s"]), node("Cast", ["s"], ["f"], to=T.FLOAT), node("Div", ["wanted", "f"], ["scales"]),
+             node("Resize", ["x", "", "scales"], ["y"], name="r", mode="linear")]
+    m = model(nodes, [("x", x, [1, 2, "h", "w"])], y(4), [("wanted", np.float32([1, 2, 6, 8]))])
+    ones = np.ones((1, 2, 3, 4), np.float32)
+    run("Resize, scales of dims", m, [((v,), [np.ones((1, 2, 6, 8), np.float32)]) for v in (ones, ones[:, :, :2], ones[:, :, :, :1])])
+
+
 def ranges():
     for dtype, calls in ((np.int64, [(0, 5, 1), (3, 20, 4), (5, -7, -3), (2, 2, 1), (4, 1, 2), (2**62, 2**62 + 3, 1)]), (np.int32, [(-3, 9, 5)]),
                          (np.float32, [(0, 1, 0.25), (1, -1, -0.75), (0.5, 0.5, 1), (3, 1, 1)])):
@@ -191,6 +210,7 @@ def main():
     axes()
     slices()
     pads()
+    resizes()
     ranges()
     sized_work()
     regions()

@@ -3,7 +3,8 @@
  * Places and weights are small tensors, one element an output position of the axis, built from the sizes by ordinary
  * ops: constants where sizes are known (fold), computed at run time where they are not. They are computed in f32 as
  * onnxruntime does it, since one rounding decides which element is the nearest. Antialiasing reaches over a number of
- * elements that depends on the scale: there the axis is multiplied with a matrix of weights.
+ * elements that depends on the scale: there the axis is multiplied with a matrix of weights. Scales and sizes that only
+ * the run knows are such tensors, too; what they make of the operand's dims are symbols.
  */
 #include "frontend/onnx/import.h"
 #include <math.h>
@@ -30,8 +31,9 @@ typedef struct {
     uint32_t n; /* axes that operands speak of */
     uint32_t axis[XFC_MAX_RANK];
     xfc_int out[XFC_MAX_RANK];
-    float scale[XFC_MAX_RANK]; /* 0: out / in */
-    xfc_value *roi;            /* [2 * n], tf_crop_and_resize only */
+    float scale[XFC_MAX_RANK];     /* 0: out / in */
+    xfc_value *read[XFC_MAX_RANK]; /* instead: a scale that is read at run time; NULL: it is not */
+    xfc_value *roi;                /* [2 * n], tf_crop_and_resize only */
     xfc_dtype compute;
 } resize;
 
@@ -145,9 +147,65 @@ static bool keep_ratio(xfc_node *n, resize *r, bool larger) {
     return true;
 }
 
+/* --- scales and sizes that only the run knows --- */
+
+static xfc_value *resized_dims(xfc_node *n, const resize *r) {
+    xfc_int dim[XFC_MAX_RANK];
+    for (uint32_t i = 0; i < r->n; i++) dim[i] = n->in[0]->type.dim[r->axis[i]];
+    return xfc_b_dims(n->b, dim, r->n);
+}
+
+static xfc_value *cast(xfc_node *n, xfc_value *v, xfc_dtype t) { return v ? xfc_b_cast(n->b, v, t) : NULL; }
+
+static bool define_sizes(xfc_node *n, resize *r, xfc_value *sizes) {
+    for (uint32_t i = 0; i < r->n; i++) r->out[i] = XFC_INT_NONE;
+    return xfc_n_define(n, sizes, r->out, r->n, NULL);
+}
+
+/* One for all axes, or a list of one each. */
+static void read_scales(xfc_node *n, resize *r, xfc_value *scales) {
+    for (uint32_t i = 0; i < r->n; i++) {
+        xfc_value *one = scales && scales->type.rank ? xfc_b_reshape(n->b, xfc_n_pick(n, scales, i), NULL, 0) : scales;
+        r->read[i] = cast(n, one, r->compute);
+    }
+}
+
+static bool scales_at_run_time(xfc_node *n, resize *r, uint32_t in) {
+    xfc_value *given = n->in[in], *zero, *ok;
+    if (given->type.rank != 1 || !xfc_dtype_is_float(given->type.dtype)) return bad_count(n, r);
+    if (!xfc_n_equal(n, given->type.dim[0], xfc_int_const(n->ctx, r->n), "the scales and the axes")) return false;
+    xfc_int dim[1] = {xfc_int_const(n->ctx, r->n)};
+    given = cast(n, xfc_b_reshape(n->b, given, dim, 1), XFC_F32);
+    zero = xfc_nf(n, given, 0);
+    ok = xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_GE, given, xfc_nf(n, given, 1 / (double)most_scale)),
+                xfc_n2(n, XFC_OP_LE, given, xfc_nf(n, given, (double)most_scale)));
+    xfc_value *scales = xfc_n_select(n, ok, given, zero); /* before they are cast */
+    xfc_value *sizes = cast(n, xfc_n2(n, XFC_OP_MUL, cast(n, resized_dims(n, r), XFC_F32), scales), XFC_I64);
+    read_scales(n, r, scales);
+    return define_sizes(n, r, xfc_n_sizes_if(n, ok, sizes));
+}
+
+static bool sizes_at_run_time(xfc_node *n, resize *r, uint32_t in, uint32_t policy) {
+    const int64_t axis = 0;
+    xfc_int count = xfc_type_count(n->ctx, &n->in[in]->type), dim[1] = {xfc_int_const(n->ctx, r->n)};
+    if (!xfc_n_equal(n, count, dim[0], "the sizes and the axes")) return false;
+    xfc_value *sizes = xfc_b_reshape(n->b, xfc_node_list(n, in), dim, 1);
+    if (policy == 0) return define_sizes(n, r, sizes);
+    xfc_value *dims = resized_dims(n, r);
+    xfc_value *best = xfc_n2(n, XFC_OP_DIV, cast(n, sizes, XFC_F32), cast(n, dims, XFC_F32));
+    best = best ? xfc_b_reduce(n->b, policy == 2 ? XFC_OP_REDUCE_MAX : XFC_OP_REDUCE_MIN, best, &axis, 1, false) : NULL;
+    xfc_value *exact = xfc_n2(n, XFC_OP_MUL, cast(n, best, XFC_F64), cast(n, dims, XFC_F64));
+    exact = xfc_n1(n, XFC_OP_FLOOR, xfc_n2(n, XFC_OP_ADD, exact, xfc_nf(n, exact, 0.5)));
+    xfc_value *ok = xfc_n2(n, XFC_OP_LE, exact, xfc_nf(n, exact, (double)XFC_DIM_MAX));
+    read_scales(n, r, best);
+    return define_sizes(n, r, xfc_n_sizes_if(n, ok, cast(n, xfc_n_select(n, ok, exact, xfc_nf(n, exact, 0)), XFC_I64)));
+}
+
 static bool use_sizes(xfc_node *n, resize *r, uint32_t in) {
     static const char *const policies[] = {"stretch", "not_larger", "not_smaller"};
     uint32_t count, policy = one_of(n, "keep_aspect_ratio_policy", "stretch", policies, XFC_COUNT(policies));
+    if (n->status != XFC_OK) return false;
+    if (xfc_node_at_run_time(n, in)) return sizes_at_run_time(n, r, in, policy);
     const xfc_int *size = xfc_node_dims(n, in, &count);
     if (!size || n->status != XFC_OK) return false;
     if (count != r->n) return bad_count(n, r);
@@ -170,11 +228,7 @@ static bool read_sizes(xfc_node *n, resize *r) {
     if (n->opset >= 11 && has_elements(n, 3)) return use_sizes(n, r, 3);
     if (!has_elements(n, scales)) return bad_count(n, r);
     const xfc_tensor *t = xfc_node_known(n, n->in[scales]);
-    if (t) return use_scales(n, r, t);
-    return xfc_node_fail(
-               n, XFC_ERR_UNSUPPORTED, "operand '%s', the scales, is %s", xfc_node_in_name(n, scales),
-               xfc_remedy(n, n->in[scales], "computed at run time; export the model with sizes or constant scales")),
-           false;
+    return t ? use_scales(n, r, t) : scales_at_run_time(n, r, scales);
 }
 
 /* --- small vectors: one element an output position --- */
@@ -213,12 +267,18 @@ static xfc_value *cropped(xfc_node *n, const resize *r, uint32_t k, xfc_value *i
     return choose(n, xfc_n2(n, XFC_OP_GT, last_out, number(n, r, 0)), many, one);
 }
 
+static xfc_value *scale_of(xfc_node *n, const resize *r, uint32_t k) {
+    if (r->read[k]) return r->read[k];
+    if (r->scale[k] > 0) return number(n, r, (double)r->scale[k]);
+    return quotient(n, extent_of(n, r, r->out[k]), extent_of(n, r, n->in[0]->type.dim[r->axis[k]]));
+}
+
 /* Where each output position of resized axis k lies in the operand. */
 static xfc_value *positions(xfc_node *n, const resize *r, uint32_t k) {
     xfc_int in = n->in[0]->type.dim[r->axis[k]];
     xfc_value *i = xfc_n_iota(n, r->out[k], xfc_int_const(n->ctx, 0), 1, r->compute);
     xfc_value *out_f = extent_of(n, r, r->out[k]), *in_f = extent_of(n, r, in);
-    xfc_value *scale = r->scale[k] > 0 ? number(n, r, (double)r->scale[k]) : quotient(n, out_f, in_f);
+    xfc_value *scale = scale_of(n, r, k);
     xfc_value *half = plus(n, r, quotient(n, plus(n, r, i, 0.5), scale), -0.5), *zero = number(n, r, 0);
     xfc_value *last_in = plus(n, r, in_f, -1), *last_out = plus(n, r, out_f, -1);
     switch (r->from) {
@@ -315,26 +375,38 @@ static xfc_value *filter(xfc_node *n, const resize *r, xfc_value *d) {
     return choose(n, xfc_n2(n, XFC_OP_LT, d, one), keys(n, r, d, true), outer);
 }
 
+/* How wide the filter is along axis k, in elements of the operand: a number, and how far it reaches beyond the ends. */
+static xfc_value *filter_width(xfc_node *n, const resize *r, uint32_t k, xfc_int *border) {
+    int64_t in, out;
+    xfc_int extent = n->in[0]->type.dim[r->axis[k]], one[1] = {xfc_int_const(n->ctx, 1)};
+    double scale = (double)r->scale[k], reach = r->mode == LINEAR ? 1 : 2;
+    bool fixed = xfc_int_value(n->ctx, extent, &in) && xfc_int_value(n->ctx, r->out[k], &out) && in > 0;
+    if (!(scale > 0) && fixed) scale = (double)((float)out / (float)in);
+    if (scale > 0) {
+        double narrow = scale < 1 ? scale : 1;
+        if (!r->exclude_outside) *border = xfc_int_const(n->ctx, (int64_t)ceil(reach / narrow) + 1);
+        return number(n, r, narrow);
+    }
+    xfc_value *narrow = xfc_n2(n, XFC_OP_MIN, scale_of(n, r, k), number(n, r, 1));
+    narrow = xfc_n2(n, XFC_OP_MAX, narrow, number(n, r, 1 / (double)most_scale));
+    xfc_value *beyond = plus(n, r, xfc_n1(n, XFC_OP_CEIL, quotient(n, number(n, r, reach), narrow)), 1);
+    beyond = beyond ? xfc_b_reshape(n->b, xfc_b_cast(n->b, beyond, XFC_I64), one, 1) : NULL;
+    if (r->exclude_outside) return narrow;
+    *border = XFC_INT_NONE;
+    return xfc_n_define(n, beyond, border, 1, NULL) ? narrow : NULL;
+}
+
 /* The axis, with its end elements repeated as far as the filter reaches, times a matrix of weights. */
 static xfc_value *smoothed(xfc_node *n, const resize *r, xfc_value *x, uint32_t k, xfc_value *at) {
     uint32_t axis = r->axis[k], rank = x->type.rank;
-    int64_t in, out, border = 0, swap[XFC_MAX_RANK];
-    xfc_int extent = x->type.dim[axis];
-    double scale = (double)r->scale[k];
-    bool fixed = xfc_int_value(n->ctx, extent, &in) && xfc_int_value(n->ctx, r->out[k], &out) && in > 0;
-    if (!(scale > 0) && fixed) scale = (double)((float)out / (float)in);
-    if (!(scale > 0)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "antialias needs a fixed scale along axis %u; export the model with one",
-                      axis);
-        return NULL;
-    }
-    double narrow = scale < 1 ? scale : 1;
-    if (!r->exclude_outside) border = (int64_t)ceil((r->mode == LINEAR ? 1 : 2) / narrow) + 1;
-    xfc_value *place =
-        xfc_n_iota(n, xfc_int_addc(n->ctx, extent, 2 * border), xfc_int_const(n->ctx, -border), 1, XFC_I64);
-    if (border) x = take(n, x, within(n, place, extent), axis);
+    int64_t swap[XFC_MAX_RANK];
+    xfc_int extent = x->type.dim[axis], none = xfc_int_const(n->ctx, 0), border = none;
+    xfc_value *narrow = filter_width(n, r, k, &border);
+    xfc_value *place = xfc_n_iota(n, xfc_int_add(n->ctx, extent, xfc_int_mulc(n->ctx, border, 2)),
+                                  xfc_int_sub(n->ctx, none, border), 1, XFC_I64);
+    if (!xfc_int_is(n->ctx, border, 0)) x = take(n, x, within(n, place, extent), axis);
     xfc_value *row = place ? xfc_n_along(n, xfc_b_cast(n->b, place, r->compute), 0, 2) : NULL;
-    xfc_value *weight = filter(n, r, times(n, r, xfc_n1(n, XFC_OP_ABS, sub(n, row, at)), narrow));
+    xfc_value *weight = filter(n, r, mul(n, xfc_n1(n, XFC_OP_ABS, sub(n, row, at)), narrow));
     int64_t first = 0;
     weight = quotient(n, weight, xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, weight, &first, 1, true));
     for (uint32_t d = 0; d < rank; d++) swap[d] = d == axis ? rank - 1 : d + 1 == rank ? axis : d;
@@ -353,7 +425,7 @@ static xfc_value *smoothed(xfc_node *n, const resize *r, xfc_value *x, uint32_t 
 /* Nothing happens along this axis: positions are the indices themselves. */
 static bool is_identity(const xfc_node *n, const resize *r, uint32_t k) {
     if (r->from == TF_CROP || r->from == TF_HALF) return false;
-    if (!xfc_int_same(r->out[k], n->in[0]->type.dim[r->axis[k]])) return false;
+    if (r->read[k] || !xfc_int_same(r->out[k], n->in[0]->type.dim[r->axis[k]])) return false;
     return !(r->scale[k] > 0) || r->scale[k] == 1;
 }
 
