@@ -130,10 +130,22 @@ static xfc_status set_type(xfc_op *op, uint32_t i, const xfc_type *t) {
     return XFC_OK;
 }
 
+/* Types of fewer bits than a byte: what computes does not take them. */
+static xfc_status check_stored(const xfc_op *op) {
+    if (xfc_op_has(op, XFC_MAP | XFC_VIEW | XFC_STRUCT | XFC_STORED)) return XFC_OK;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        if (!op->in[i].value || !xfc_dtype_is_stored(op->in[i].value->type.dtype)) continue;
+        return xfc_fail(op->graph->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s is not defined for %s: cast its operands",
+                        xfc_ops[op->code].name, xfc_dtype_name(op->in[i].value->type.dtype));
+    }
+    return XFC_OK;
+}
+
 xfc_status xfc_infer_op(xfc_op *op) {
     const xfc_op_info *row = &xfc_ops[op->code];
     xfc_ctx *c = op->graph->ctx;
     if (!row->infer) return XFC_OK;
+    XFC_TRY(check_stored(op));
     xfc_arena *many = op->n_out > MAX_BUILD_OUT ? xfc_arena_new() : NULL;
     xfc_type few[MAX_BUILD_OUT], *out = many ? xfc_new_array(many, xfc_type, op->n_out) : few;
     memset(few, 0, sizeof few);

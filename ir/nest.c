@@ -53,7 +53,7 @@ double xfc_combine_identity_f(xfc_scalar_op op) {
 
 /* The least (or largest) value of an integer type, as the low bits of the result. */
 static int64_t integer_limit(xfc_dtype t, bool largest) {
-    uint32_t bits = xfc_dtype_bytes(t) * 8;
+    uint32_t bits = xfc_dtype_bits(t);
     if (xfc_dtype_class(t) == XFC_CLASS_BOOL) return largest;
     if (xfc_dtype_class(t) == XFC_CLASS_UINT) return largest ? (int64_t)(UINT64_MAX >> (64 - bits)) : 0;
     int64_t most = INT64_MAX >> (64 - bits);

@@ -33,7 +33,17 @@ static const dtype_row *row(xfc_dtype t) {
 }
 
 const char *xfc_dtype_name(xfc_dtype t) { return row(t)->name; }
-uint32_t xfc_dtype_bytes(xfc_dtype t) { return row(t)->bits / 8u; }
+uint32_t xfc_dtype_bytes(xfc_dtype t) { return (row(t)->bits + 7u) / 8u; }
+uint32_t xfc_dtype_bits(xfc_dtype t) { return row(t)->bits; }
+
+int64_t xfc_dtype_wrap(xfc_dtype t, int64_t v) {
+    uint32_t shift = 64 - row(t)->bits;
+    if (t == XFC_BOOL) return v != 0;
+    if (shift == 0) return v;
+    uint64_t high = (uint64_t)v << shift;
+    return row(t)->class == XFC_CLASS_UINT ? (int64_t)(high >> shift) : (int64_t)high >> shift;
+}
+
 xfc_dclass xfc_dtype_class(xfc_dtype t) { return row(t)->class; }
 uint32_t xfc_dtype_dlpack(xfc_dtype t) { return row(t)->dlpack | (uint32_t)row(t)->bits << 8 | UINT32_C(1) << 16; }
 
@@ -144,7 +154,11 @@ void xfc_element_set_f(xfc_dtype t, void *data, int64_t i, double v) {
     case XFC_I64:
     case XFC_U8:
     case XFC_U16:
-    case XFC_U32: xfc_element_set_i(t, data, i, to_i64(v)); return;
+    case XFC_U32:
+    case XFC_I4:
+    case XFC_I2:
+    case XFC_U4:
+    case XFC_U2: xfc_element_set_i(t, data, i, to_i64(v)); return;
     case XFC_DTYPE_COUNT: break;
     }
     xfc_bug(__FILE__, __LINE__, "element without a type");
@@ -153,7 +167,11 @@ void xfc_element_set_f(xfc_dtype t, void *data, int64_t i, double v) {
 void xfc_element_set_i(xfc_dtype t, void *data, int64_t i, int64_t v) {
     switch (t) {
     case XFC_I8:
-    case XFC_U8: SET(uint8_t, (uint64_t)v); return;
+    case XFC_U8:
+    case XFC_I4:
+    case XFC_I2:
+    case XFC_U4:
+    case XFC_U2: SET(uint8_t, (uint64_t)xfc_dtype_wrap(t, v)); return;
     case XFC_I16:
     case XFC_U16: SET(uint16_t, (uint64_t)v); return;
     case XFC_I32:
@@ -188,6 +206,10 @@ double xfc_tensor_get_f(const xfc_tensor *t, int64_t i) {
     case XFC_U8:
     case XFC_U16:
     case XFC_U32:
+    case XFC_I4:
+    case XFC_I2:
+    case XFC_U4:
+    case XFC_U2:
     case XFC_BOOL: return (double)xfc_tensor_get_i(t, i);
     case XFC_DTYPE_COUNT: break;
     }
@@ -197,11 +219,15 @@ double xfc_tensor_get_f(const xfc_tensor *t, int64_t i) {
 int64_t xfc_tensor_get_i(const xfc_tensor *t, int64_t i) {
     xfc_assert(i >= 0 && i < t->count);
     switch (t->dtype) {
-    case XFC_I8: return GET(int8_t);
+    case XFC_I8:
+    case XFC_I4:
+    case XFC_I2: return GET(int8_t);
     case XFC_I16: return GET(int16_t);
     case XFC_I32: return GET(int32_t);
     case XFC_I64: return GET(int64_t);
-    case XFC_U8: return GET(uint8_t);
+    case XFC_U8:
+    case XFC_U4:
+    case XFC_U2: return GET(uint8_t);
     case XFC_U16: return GET(uint16_t);
     case XFC_U32: return GET(uint32_t);
     case XFC_U64: return (int64_t)GET(uint64_t);

@@ -14,14 +14,16 @@ typedef enum {
 #include "ir/dtype.def"
 #undef X
     XFC_DTYPE_COUNT,
+    XFC_COMPUTED_COUNT = XFC_BOOL + 1, /* the types before it are computed in, those from it on are only stored */
 } xfc_dtype;
 
 typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL } xfc_dclass;
 const char *xfc_dtype_name(xfc_dtype);
 bool xfc_dtype_from_name(const char *name, xfc_dtype *out);
 bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
-uint32_t xfc_dtype_bytes(xfc_dtype);
-uint32_t xfc_dtype_dlpack(xfc_dtype); /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */
+uint32_t xfc_dtype_bytes(xfc_dtype);                         /* of an element in memory */
+uint32_t xfc_dtype_bits(xfc_dtype);                          /* that tell its values apart */
+uint32_t xfc_dtype_dlpack(xfc_dtype);                        /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */
 xfc_dclass xfc_dtype_class(xfc_dtype);
 static inline bool xfc_dtype_is_float(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_FLOAT; }
 /* What sums of it are made in. */
@@ -29,6 +31,10 @@ static inline xfc_dtype xfc_dtype_wide(xfc_dtype t) { return t == XFC_F16 || t =
 static inline bool xfc_dtype_is_int(xfc_dtype t) {
     return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT;
 }
+/* The number of the type that v is congruent to. */
+int64_t xfc_dtype_wrap(xfc_dtype, int64_t v);
+/* A type that is only a form of storage: its numbers are cast before anything is computed of them. */
+static inline bool xfc_dtype_is_stored(xfc_dtype t) { return (unsigned)t >= XFC_COMPUTED_COUNT; }
 
 typedef struct xfc_tensor {
     xfc_dtype dtype;

@@ -93,17 +93,31 @@ LLVMValueRef xfc_emit_to_memory(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
 
 /* --- casts --- */
 
+/* Of a number of a byte, the one of a type of fewer bits that it is congruent to. */
+static LLVMValueRef low_bits(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
+    uint32_t bits = xfc_dtype_bits(t);
+    if (bits >= 8) return v;
+    if (xfc_dtype_class(t) == XFC_CLASS_UINT) return and_c(e, v, (1 << bits) - 1);
+    return LLVMBuildAShr(e->b, shl_c(e, v, 8 - bits), number(e, v, 8 - bits), "");
+}
+
 static LLVMValueRef float_to_int(xfc_emit *e, xfc_dtype to, LLVMValueRef v) {
     LLVMTypeRef over[2] = {xfc_emit_like(xfc_emit_type(e, to), v), LLVMTypeOf(v)};
     bool sign = xfc_dtype_class(to) == XFC_CLASS_SINT;
-    return xfc_emit_intrinsic(e, sign ? "llvm.fptosi.sat" : "llvm.fptoui.sat", over, 2, &v, 1);
+    LLVMValueRef r = xfc_emit_intrinsic(e, sign ? "llvm.fptosi.sat" : "llvm.fptoui.sat", over, 2, &v, 1);
+    if (xfc_dtype_bits(to) >= 8) return r;
+    const int64_t least = xfc_combine_identity_i(XFC_S_MAX, to), most = xfc_combine_identity_i(XFC_S_MIN, to);
+    LLVMValueRef low[2] = {r, number(e, r, most)};
+    r = xfc_emit_intrinsic(e, sign ? "llvm.smin" : "llvm.umin", over, 1, low, 2);
+    LLVMValueRef high[2] = {r, number(e, r, least)};
+    return sign ? xfc_emit_intrinsic(e, "llvm.smax", over, 1, high, 2) : r;
 }
 
 static LLVMValueRef int_to_int(xfc_emit *e, xfc_dtype to, xfc_dtype from, LLVMValueRef v) {
     LLVMTypeRef type = xfc_emit_like(xfc_emit_type(e, to), v);
     uint32_t a = from == XFC_BOOL ? 0 : xfc_dtype_bytes(from), b = xfc_dtype_bytes(to);
-    if (a == b) return v;
-    if (a > b) return LLVMBuildTrunc(e->b, v, type, "");
+    if (a == b) return low_bits(e, to, v);
+    if (a > b) return low_bits(e, to, LLVMBuildTrunc(e->b, v, type, ""));
     return xfc_dtype_class(from) == XFC_CLASS_SINT ? LLVMBuildSExt(e->b, v, type, "")
                                                    : LLVMBuildZExt(e->b, v, type, "");
 }

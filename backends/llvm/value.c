@@ -9,7 +9,11 @@ LLVMTypeRef xfc_emit_type(xfc_emit *e, xfc_dtype t) {
     case XFC_F64: return e->f64;
     case XFC_BOOL: return e->i1;
     case XFC_I8:
-    case XFC_U8: return e->i8;
+    case XFC_U8:
+    case XFC_I4:
+    case XFC_I2:
+    case XFC_U4:
+    case XFC_U2: return e->i8;
     case XFC_I16:
     case XFC_U16: return e->i16;
     case XFC_I32:

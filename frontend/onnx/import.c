@@ -176,6 +176,10 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
                      "output '%s' is a sequence; make its tensors outputs of their own", name[i]);
         value[i] = xfc_bound_value(im, bound, loc);
         if (value[i]) value[i] = as_declared(im, g->output[i], value[i]);
+        if (value[i] && xfc_dtype_is_stored(value[i]->type.dtype))
+            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
+                     "output '%s' has element type %s, which is not supported; cast it", name[i],
+                     xfc_dtype_name(value[i]->type.dtype));
     }
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
     for (size_t i = 0; i < g->n_output; i++) xfc_assert(value[i]);

@@ -1,7 +1,8 @@
 /* tensor_proto.c - TensorProto to constant: from raw bytes, typed fields or external data.
  *
  * The number of values must be exactly what the shape says. Nothing is allocated before the bytes in the file were
- * found to be enough, so a lying shape costs nothing. Little-endian hosts only, like everything xfc targets.
+ * found to be enough, so a lying shape costs nothing. Numbers of fewer bits than a byte are packed in the file, the first
+ * in the lowest bits. Little-endian hosts only, like everything xfc targets.
  */
 #include "frontend/onnx/load.h"
 #include <string.h>
@@ -75,24 +76,40 @@ static bool field_fits(xfc_payload_field f, xfc_dtype t) {
     case XFC_PAYLOAD_UINT64: return t == XFC_U64 || t == XFC_U32;
     case XFC_PAYLOAD_INT32:
         return t == XFC_I32 || t == XFC_I16 || t == XFC_I8 || t == XFC_U16 || t == XFC_U8 || t == XFC_BOOL ||
-               t == XFC_F16 || t == XFC_BF16;
+               t == XFC_F16 || t == XFC_BF16 || xfc_dtype_is_stored(t);
     case XFC_PAYLOAD_RAW: return true;
     case XFC_PAYLOAD_STRING: return false;
     }
     return false;
 }
 
+/* What the values take in the file. */
+static size_t stored_bytes(const source *s) {
+    if (!xfc_dtype_is_stored(s->dtype)) return s->shape.bytes;
+    uint32_t each = 8 / xfc_dtype_bits(s->dtype);
+    return (size_t)s->shape.count / each + ((size_t)s->shape.count % each != 0);
+}
+
+static const xfc_tensor *unpacked(const source *s, const uint8_t *data, const char *name) {
+    uint32_t bits = xfc_dtype_bits(s->dtype), each = 8 / bits;
+    void *out = xfc_tensor_alloc(s->file->ctx, s->dtype, s->shape.rank, s->shape.dim);
+    for (int64_t i = 0; i < s->shape.count; i++)
+        xfc_element_set_i(s->dtype, out, i, data[i / each] >> bits * (uint32_t)(i % each));
+    return xfc_tensor_new(s->file->ctx, s->dtype, s->shape.rank, s->shape.dim, out, name);
+}
+
 /* A dense run of bytes of the tensor's own type: used in place if aligned, else copied. Bools are made 0 or 1.
  * borrowed: the bytes are no part of a mapped file. */
 static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t n, bool borrowed) {
-    if (n != s->shape.bytes) {
+    if (n != stored_bytes(s)) {
         xfc_fail(s->file->ctx, XFC_ERR_INPUT, s->loc,
                  "%s has %zu bytes of data, but its shape needs %zu; export the model again", s->what, n,
-                 s->shape.bytes);
+                 stored_bytes(s));
         return NULL;
     }
     xfc_ctx *c = s->file->ctx;
     const char *name = xfc_str(c, s->proto->name);
+    if (xfc_dtype_is_stored(s->dtype)) return unpacked(s, data, name);
     if (s->dtype == XFC_BOOL) {
         uint8_t *copy = xfc_tensor_alloc(c, s->dtype, s->shape.rank, s->shape.dim);
         for (size_t i = 0; i < n; i++) copy[i] = data[i] != 0;
@@ -128,11 +145,13 @@ static const xfc_tensor *from_values(const source *s) {
     uint64_t available = 0;
     for (uint32_t k = 0; k < s->n_payloads; k++)
         available += s->payload[k].bytes; /* every value takes at least a byte */
-    if ((uint64_t)s->shape.count > available)
+    bool packs = xfc_dtype_is_stored(s->dtype);
+    int64_t n = 0, count = packs ? (int64_t)stored_bytes(s) : s->shape.count;
+    xfc_dtype type = packs ? XFC_U8 : s->dtype;
+    if ((uint64_t)count > available)
         return bad(s, XFC_ERR_INPUT, "has less data than its shape needs; export the model again");
     xfc_ctx *c = s->file->ctx;
-    void *data = xfc_tensor_alloc(c, s->dtype, s->shape.rank, s->shape.dim);
-    int64_t n = 0;
+    void *data = xfc_tensor_alloc(c, type, packs ? 1 : s->shape.rank, packs ? &count : s->shape.dim);
     for (uint32_t k = 0; k < s->n_payloads; k++) {
         const xfc_payload *p = &s->payload[k];
         size_t at = (size_t)p->offset, end = at + (size_t)p->bytes;
@@ -140,15 +159,16 @@ static const xfc_tensor *from_values(const source *s) {
             uint64_t value;
             if (!next_value(s->file->scan.data, end, &at, p, &value))
                 return bad(s, XFC_ERR_INPUT, "holds malformed data");
-            if (n < s->shape.count) store_int(s->dtype, data, n, value);
+            if (n < count) store_int(type, data, n, value);
             n++;
         }
     }
-    if (n != s->shape.count) {
+    if (n != count) {
         xfc_fail(c, XFC_ERR_INPUT, s->loc, "%s holds %lld values, but its shape needs %lld; export the model again",
-                 s->what, (long long)n, (long long)s->shape.count);
+                 s->what, (long long)n, (long long)count);
         return NULL;
     }
+    if (packs) return unpacked(s, data, xfc_str(c, s->proto->name));
     return xfc_tensor_new(c, s->dtype, s->shape.rank, s->shape.dim, data, xfc_str(c, s->proto->name));
 }
 
@@ -173,8 +193,8 @@ static const xfc_tensor *make(xfc_onnx_file *f, const Onnx__TensorProto *p, xfc_
     if (!find_payloads(&s)) return bad(&s, XFC_ERR_INPUT, "is malformed");
     if (p->data_location == 1) {
         if (s.n_payloads) return bad(&s, XFC_ERR_INPUT, "has its data both inside and outside the file");
-        const uint8_t *data = xfc_external_data(f, p, s.shape.bytes, loc, what);
-        return data ? from_bytes(&s, data, s.shape.bytes, false) : NULL;
+        const uint8_t *data = xfc_external_data(f, p, stored_bytes(&s), loc, what);
+        return data ? from_bytes(&s, data, stored_bytes(&s), false) : NULL;
     }
     if (p->data_location != 0) return bad(&s, XFC_ERR_INPUT, "has an unknown data location");
     if (s.n_payloads) return from_payloads(&s);

@@ -22,18 +22,9 @@ static void round_half(xfc_dtype t, uint32_t n, float *x) {
     for (uint32_t k = 0; t == XFC_BF16 && k < n; k++) x[k] = xfc_bfloat_to_float(xfc_float_to_bfloat(x[k]));
 }
 
-/* The value of an integer type that is congruent to v. */
-static int64_t wrapped(xfc_dtype t, int64_t v) {
-    uint32_t shift = 64 - 8 * xfc_dtype_bytes(t);
-    if (t == XFC_BOOL) return v != 0;
-    if (shift == 0) return v;
-    uint64_t high = (uint64_t)v << shift;
-    return xfc_dtype_class(t) == XFC_CLASS_UINT ? (int64_t)(high >> shift) : (int64_t)high >> shift;
-}
-
 static void wrap_lanes(xfc_dtype t, uint32_t n, int64_t *x) {
     if (t == XFC_I64 || t == XFC_U64) return;
-    for (uint32_t k = 0; k < n; k++) x[k] = wrapped(t, x[k]);
+    for (uint32_t k = 0; k < n; k++) x[k] = xfc_dtype_wrap(t, x[k]);
 }
 
 /* --- integers --- */
@@ -65,7 +56,7 @@ static int64_t int_pow(xfc_dtype t, int64_t a, int64_t b, bool is_unsigned) {
         if (e & 1) result *= square;
         square *= square;
     }
-    return wrapped(t, (int64_t)result);
+    return xfc_dtype_wrap(t, (int64_t)result);
 }
 
 #define EACH(expr)                                                                                                     \
@@ -250,7 +241,7 @@ void xfc_lanes_cast(xfc_dtype to, xfc_dtype from, uint32_t n, xfc_lanes out, xfc
     case XFC_REP_I:
         for (uint32_t k = 0; k < n; k++) {
             if (r == XFC_REP_I)
-                out.i[k] = wrapped(to, in.i[k]);
+                out.i[k] = xfc_dtype_wrap(to, in.i[k]);
             else
                 out.i[k] = from_double(to, r == XFC_REP_F ? (double)in.f[k] : in.d[k]);
         }
@@ -282,6 +273,8 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
         for (uint32_t k = 0; k < n; k++) out.f[k] = xfc_bfloat_to_float(((const uint16_t *)data)[AT(k)]);              \
         break;                                                                                                         \
     case XFC_I8:                                                                                                       \
+    case XFC_I4:                                                                                                       \
+    case XFC_I2:                                                                                                       \
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int8_t *)data)[AT(k)];                                     \
         break;                                                                                                         \
     case XFC_I16:                                                                                                      \
@@ -294,6 +287,8 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int64_t *)data)[AT(k)];                                    \
         break;                                                                                                         \
     case XFC_U8:                                                                                                       \
+    case XFC_U4:                                                                                                       \
+    case XFC_U2:                                                                                                       \
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)];                                    \
         break;                                                                                                         \
     case XFC_U16:                                                                                                      \
@@ -326,6 +321,10 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
         break;                                                                                                         \
     case XFC_I8:                                                                                                       \
     case XFC_U8:                                                                                                       \
+    case XFC_I4:                                                                                                       \
+    case XFC_I2:                                                                                                       \
+    case XFC_U4:                                                                                                       \
+    case XFC_U2:                                                                                                       \
     case XFC_BOOL:                                                                                                     \
         for (uint32_t k = 0; k < n; k++) ((uint8_t *)data)[AT(k)] = (uint8_t)in.i[k];                                  \
         break;                                                                                                         \

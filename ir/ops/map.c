@@ -137,9 +137,9 @@ static xfc_scalar_op scalar_of(xfc_opcode code) {
 
 static bool class_allows(operand_class allowed, xfc_dtype t) {
     switch (allowed) {
-    case OPERANDS_F: return xfc_dtype_is_float(t);
-    case OPERANDS_N: return xfc_dtype_is_float(t) || xfc_dtype_is_int(t);
-    case OPERANDS_I: return xfc_dtype_is_int(t);
+    case OPERANDS_F: return xfc_dtype_is_float(t) && !xfc_dtype_is_stored(t);
+    case OPERANDS_N: return t != XFC_BOOL && !xfc_dtype_is_stored(t);
+    case OPERANDS_I: return xfc_dtype_is_int(t) && !xfc_dtype_is_stored(t);
     case OPERANDS_B: return t == XFC_BOOL;
     case OPERANDS_A: break;
     }

@@ -20,6 +20,7 @@ enum {
     XFC_ROWWISE = 1 << 9,  /* composite: each row of operand 0 along `axis` (the last, if the op has none) by itself */
     XFC_EACH = 1 << 10,    /* composite: each element of its one operand by itself */
     XFC_REGION = 1 << 11,  /* runs bodies, graphs of its program (ir/program.h) */
+    XFC_STORED = 1 << 12,  /* takes numbers of types that are only stored (xfc_dtype_is_stored), as maps and views do */
 };
 
 typedef struct { /* what .infer sees and fills */

@@ -1,7 +1,8 @@
 /* quantize.c - numbers in few bits with a scale and a zero point, and the product of such numbers.
  *
  *   quantize        saturate(round(x / scale) + zero)      divided and rounded in the type of x and scale, half to even
- *   dequantize      (x - zero) * scale                     in f32 (f64 for a scale of f64), then rounded to `to`
+ *   dequantize      (x - zero) * scale                     in f32 (f64 for a scale of f64), then rounded to `to`;
+ *                                                          a zero point may be of floats
  *   matmul_integer  (a - a_zero) @ (b - b_zero)            exact in i32, which wraps
  *
  * One scale serves the elements that it broadcasts to: all, or those of an index of an axis. With `block` it serves so
@@ -27,7 +28,7 @@ static xfc_status check_stands(xfc_infer *inf, uint32_t i, const char *what) {
     int64_t block = xfc_op_int(inf->op, XFC_K_BLOCK, 0);
     uint32_t axis;
     xfc_type blocks = *x;
-    if (!block) return xfc_infer_fits(inf, v, x, what);
+    if (!block || v->rank == 0) return xfc_infer_fits(inf, v, x, what);
     XFC_TRY(xfc_infer_axis(inf, xfc_op_int(inf->op, XFC_K_AXIS, 0), x->rank, &axis));
     if (block < 1 || v->rank != x->rank || x->rank == XFC_MAX_RANK)
         return refuse(
@@ -55,6 +56,10 @@ xfc_status infer_quantize(xfc_infer *inf) {
     return XFC_OK;
 }
 
+static bool has_float_zero(const xfc_op *op) {
+    return xfc_op_has_in(op, 2) && xfc_op_in(op, 2)->dtype == xfc_op_in(op, 1)->dtype;
+}
+
 xfc_status infer_dequantize(xfc_infer *inf) {
     const xfc_type *x = xfc_op_in(inf->op, 0);
     xfc_dtype to = result_type(inf->op);
@@ -62,8 +67,8 @@ xfc_status infer_dequantize(xfc_infer *inf) {
         return refuse(inf, "the tensor must be of integers of 32 bits or fewer: cast it");
     if (!xfc_dtype_is_float(xfc_op_in(inf->op, 1)->dtype) || !xfc_dtype_is_float(to))
         return refuse(inf, "scale and result must be floats: correct their types");
-    if (xfc_op_has_in(inf->op, 2) && xfc_op_in(inf->op, 2)->dtype != x->dtype)
-        return refuse(inf, "the zero point must have the type of the tensor: cast it");
+    if (xfc_op_has_in(inf->op, 2) && xfc_op_in(inf->op, 2)->dtype != x->dtype && !has_float_zero(inf->op))
+        return refuse(inf, "the zero point must have the type of the tensor or of the scale: cast it");
     XFC_TRY(check_stands(inf, 1, "the scale"));
     XFC_TRY(check_stands(inf, 2, "the zero point"));
     inf->out[0] = *x;
@@ -75,7 +80,7 @@ xfc_status infer_dequantize(xfc_infer *inf) {
 static xfc_value *spread(xfc_builder *b, const xfc_op *op, xfc_value *v) {
     int64_t block = xfc_op_int(op, XFC_K_BLOCK, 0), axis = xfc_op_int(op, XFC_K_AXIS, 0), step[XFC_MAX_RANK];
     xfc_ctx *c = b->graph->ctx;
-    if (!v || !block || xfc_int_is(c, v->type.dim[axis], 1)) return v;
+    if (!v || !block || v->type.rank == 0 || xfc_int_is(c, v->type.dim[axis], 1)) return v;
     uint32_t rank = v->type.rank;
     xfc_int split[XFC_MAX_RANK], wide[XFC_MAX_RANK], joined[XFC_MAX_RANK], size[XFC_MAX_RANK], start[XFC_MAX_RANK];
     for (uint32_t d = 0; d < rank; d++) {
@@ -120,11 +125,47 @@ xfc_status decompose_quantize(xfc_builder *b, const xfc_op *op, xfc_value **resu
 
 xfc_status decompose_dequantize(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     xfc_dtype wide = xfc_dtype_wide(xfc_op_in(op, 1)->dtype);
-    xfc_value *x = operand(b, op, 0, XFC_I32);
-    if (xfc_op_has_in(op, 2)) x = xfc_b_binary(b, XFC_OP_SUB, x, operand(b, op, 2, XFC_I32));
+    xfc_dtype less = has_float_zero(op) ? wide : XFC_I32;
+    xfc_value *x = operand(b, op, 0, less);
+    if (xfc_op_has_in(op, 2)) x = xfc_b_binary(b, XFC_OP_SUB, x, operand(b, op, 2, less));
     x = x ? xfc_b_binary(b, XFC_OP_MUL, xfc_b_cast(b, x, wide), operand(b, op, 1, wide)) : NULL;
     result[0] = x ? xfc_b_cast(b, x, result_type(op)) : NULL;
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
+}
+
+/* --- numbers of fewer bits than a byte, out of bytes --- */
+
+xfc_status infer_split_bits(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    xfc_dtype to = result_type(inf->op);
+    if (x->dtype != XFC_U8 || x->rank == 0 || !xfc_dtype_is_stored(to))
+        return refuse(inf, "splits u8 along the last dim into numbers of fewer bits: correct its types");
+    inf->out[0] = *x;
+    inf->out[0].dtype = to;
+    inf->out[0].dim[x->rank - 1] = xfc_int_mulc(inf->ctx, x->dim[x->rank - 1], 8 / xfc_dtype_bits(to));
+    return XFC_OK;
+}
+
+/* The first number is in the lowest bits. */
+xfc_status nest_split_bits(const xfc_op *op, xfc_nestb *nb) {
+    const xfc_type *out = &op->out[0].type;
+    uint32_t bits = xfc_dtype_bits(out->dtype), each = 8 / bits;
+    xfc_int index[XFC_MAX_RANK], at[XFC_MAX_RANK], n = xfc_int_const(nb->ctx, each);
+    xfc_assert(out->rank > 0);
+    xfc_nb_axes_of(nb, out, index);
+    for (uint32_t d = 0; d < out->rank; d++) at[d] = index[d];
+    xfc_int *last = &at[out->rank - 1], part = xfc_int_mod(nb->ctx, *last, n);
+    *last = xfc_int_floordiv(nb->ctx, *last, n);
+    uint32_t byte = xfc_nb_load(nb, XFC_U8, 0, at, out->rank), value = byte;
+    for (uint32_t i = 1; i < each; i++) {
+        uint32_t shifted =
+            xfc_nb_op(nb, XFC_S_DIV, XFC_U8, byte, xfc_nb_const_i(nb, XFC_U8, INT64_C(1) << bits * i), XFC_NO_ARG);
+        uint32_t is_it =
+            xfc_nb_op(nb, XFC_S_EQ, XFC_BOOL, xfc_nb_index(nb, part), xfc_nb_const_i(nb, XFC_I64, i), XFC_NO_ARG);
+        value = xfc_nb_op(nb, XFC_S_SELECT, XFC_U8, is_it, shifted, value);
+    }
+    xfc_nb_store(nb, xfc_nb_cast(nb, out->dtype, XFC_U8, value), 1, index, out->rank, XFC_S_COUNT);
+    return XFC_OK;
 }
 
 /* --- products --- */

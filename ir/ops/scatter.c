@@ -19,6 +19,9 @@ static xfc_status check_operands(xfc_infer *inf) {
     const xfc_type *data = xfc_op_in(op, 0), *where = xfc_op_in(op, 1), *updates = xfc_op_in(op, 2);
     const char *name = xfc_ops[op->code].name;
     int64_t reduction = xfc_op_int(op, XFC_K_REDUCTION, NONE);
+    if (reduction != NONE && xfc_dtype_is_stored(xfc_op_in(op, 0)->dtype))
+        return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s of %s has a reduction: cast its operands", name,
+                        xfc_dtype_name(xfc_op_in(op, 0)->dtype));
     if (reduction < NONE || reduction >= N_REDUCTIONS)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "%s has reduction %lld but must have 0 to %d", name,
                         (long long)reduction, N_REDUCTIONS - 1);

@@ -17,7 +17,7 @@ static void put_bits(void *data, xfc_dtype t, int64_t i, uint64_t bits) {
 }
 
 static bool fits(uint64_t magnitude, bool negative, xfc_dtype t) {
-    uint32_t bits = xfc_dtype_bytes(t) * 8;
+    uint32_t bits = xfc_dtype_bits(t);
     if (xfc_dtype_class(t) == XFC_CLASS_BOOL) return magnitude <= 1 && (!negative || magnitude == 0);
     if (xfc_dtype_class(t) == XFC_CLASS_UINT)
         return (!negative || magnitude == 0) && (bits == 64 || magnitude >> bits == 0);
@@ -71,7 +71,7 @@ static void fill_random(void *data, xfc_dtype t, int64_t count, uint64_t seed) {
         if (xfc_dtype_is_float(t))
             xfc_element_set_f(t, data, i, ldexp((double)(r >> 40), -23) - 1.0);
         else
-            put_bits(data, t, i, xfc_dtype_class(t) == XFC_CLASS_BOOL ? r >> 63 : r >> 60);
+            xfc_element_set_i(t, data, i, (int64_t)(xfc_dtype_class(t) == XFC_CLASS_BOOL ? r >> 63 : r >> 60));
     }
 }
 

@@ -90,7 +90,7 @@ static int significand(xfc_dtype t) { return t == XFC_F64 ? 53 : t == XFC_F32 ? 
 static bool embeds(xfc_dtype from, xfc_dtype to) {
     if (from == to || from == XFC_BOOL) return true;
     if (to == XFC_BOOL) return false;
-    int from_bits = (int)xfc_dtype_bytes(from) * 8, to_bits = (int)xfc_dtype_bytes(to) * 8;
+    int from_bits = (int)xfc_dtype_bits(from), to_bits = (int)xfc_dtype_bits(to);
     bool from_signed = xfc_dtype_class(from) == XFC_CLASS_SINT;
     if (xfc_dtype_is_float(from)) {
         if (!xfc_dtype_is_float(to)) return false;

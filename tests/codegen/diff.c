@@ -70,7 +70,7 @@ static xfc_int random_index(maker *m, uint32_t axis, xfc_int *dim) {
     }
 }
 
-static xfc_dtype random_dtype(void) { return (xfc_dtype)below(XFC_DTYPE_COUNT); }
+static xfc_dtype random_dtype(void) { return (xfc_dtype)below(XFC_COMPUTED_COUNT); }
 
 static uint32_t add_input(maker *m, xfc_dtype t, uint32_t rank, const xfc_int *dim) {
     char name[16];
@@ -248,6 +248,10 @@ static void fill(xfc_array *a, bool specials) {
         case XFC_BOOL: ((uint8_t *)a->data)[i] = (uint8_t)below(2); break;
         case XFC_I8:
         case XFC_U8: ((uint8_t *)a->data)[i] = (uint8_t)(below(12) - 3u); break;
+        case XFC_I4:
+        case XFC_I2:
+        case XFC_U4:
+        case XFC_U2: xfc_element_set_i(a->dtype, a->data, i, below(16)); break;
         case XFC_I16:
         case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)(below(12) - 3u); break;
         case XFC_I32:

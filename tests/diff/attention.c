@@ -163,7 +163,7 @@ static inputs inputs_of(xfc_arena *arena, const shape *s, const batch *b, xfc_dt
 
 /* Results are means of values in -2 .. 2, of scores up to 20 or so; noise as in oracle.c would take minutes here. */
 static bool interpret(const xfc_graph *g, const inputs *x, bool bf16, oracle *o, xfc_arena *arena) {
-    static const double tolerance[XFC_DTYPE_COUNT] = {
+    static const double tolerance[XFC_COMPUTED_COUNT] = {
         [XFC_F32] = 3e-5, [XFC_F64] = 1e-13, [XFC_F16] = 3e-3, [XFC_BF16] = 2e-2};
     static const double rounded = 1e-2; /* an exponent rounds the other way */
     if (xfc_eval_graph(g, x->in, N_INPUTS, o->out, &(xfc_eval_opts){.arena = arena}) != XFC_OK) {
@@ -321,7 +321,7 @@ int main(void) {
     diff_counts counts = {0};
     ctx = xfc_ctx_new();
     for (size_t i = 0; i < XFC_COUNT(shapes); i++) check_shape(&shapes[i], XFC_F32, fast, i % 3 ? 2 : 4, &counts);
-    for (xfc_dtype t = XFC_F32; t < XFC_DTYPE_COUNT; t++)
+    for (xfc_dtype t = XFC_F32; t < XFC_COMPUTED_COUNT; t++)
         if (xfc_dtype_is_float(t) && t != XFC_F32) check_shape(&shapes[8], t, slow, 1, &counts);
     check_independence(&shapes[0], false);
     check_independence(&shapes[2], false);

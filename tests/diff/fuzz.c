@@ -22,7 +22,7 @@ static xfc_opcode random_code(maker *m) {
 
 static xfc_dtype random_dtype(maker *m) {
     if (maker_chance(m, 60)) return XFC_F32;
-    return (xfc_dtype)maker_below(m, XFC_DTYPE_COUNT);
+    return (xfc_dtype)maker_below(m, XFC_COMPUTED_COUNT);
 }
 
 static void choose_outputs(maker *m, xfc_value *const *made, uint32_t n) {

@@ -124,6 +124,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_QUANTIZE] = make_quantize,
     [XFC_OP_DEQUANTIZE] = make_dequantize,
     [XFC_OP_MATMUL_INTEGER] = make_matmul_integer,
+    [XFC_OP_SPLIT_BITS] = make_split_bits,
     [XFC_OP_SOFTMAX] = make_along,
     [XFC_OP_LAYERNORM] = make_along,
     [XFC_OP_RMSNORM] = make_along,

@@ -16,7 +16,7 @@ xfc_value *make_scalar(maker *m, xfc_opcode code, xfc_dtype t) {
 
 xfc_value *make_cast(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *x = maker_pick(m, t, 0, 4);
-    xfc_attr to = xfc_attr_dtype(XFC_K_TO, (xfc_dtype)maker_below(m, XFC_DTYPE_COUNT));
+    xfc_attr to = xfc_attr_dtype(XFC_K_TO, (xfc_dtype)maker_below(m, XFC_COMPUTED_COUNT));
     return maker_build(m, code, &x, 1, &to, 1);
 }
 

@@ -57,3 +57,13 @@ xfc_value *make_matmul_integer(maker *m, xfc_opcode code, xfc_dtype t) {
     in[3] = maker_pick_exact(m, type[1], maker_chance(m, 50) ? 1 : 0, matrix + 1);
     return maker_build(m, code, in, maker_chance(m, 60) ? 4 : 2, NULL, 0);
 }
+
+/* Compared as numbers of a byte: what is only stored is no output. */
+xfc_value *make_split_bits(maker *m, xfc_opcode code, xfc_dtype t) {
+    const xfc_dtype to = (xfc_dtype)(XFC_I4 + maker_below(m, 4));
+    xfc_value *x = maker_pick(m, XFC_U8, 1, 4);
+    const xfc_attr attr = xfc_attr_dtype(XFC_K_TO, to);
+    (void)t;
+    x = maker_build(m, code, &x, 1, &attr, 1);
+    return x ? xfc_b_cast(&m->b, x, xfc_dtype_class(to) == XFC_CLASS_SINT ? XFC_I8 : XFC_U8) : NULL;
+}

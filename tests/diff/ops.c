@@ -89,7 +89,7 @@ static bool run_type(xfc_dtype t, diff_counts *counts) {
 static void check_makers(void) {
     for (unsigned code = 0; code < XFC_OP_COUNT; code++) {
         bool found = (xfc_ops[code].traits & XFC_STRUCT) != 0;
-        for (unsigned t = 0; t < XFC_DTYPE_COUNT && !found; t++) {
+        for (unsigned t = 0; t < XFC_COMPUTED_COUNT && !found; t++) {
             maker m;
             maker_new(&m, 77 + t, false);
             for (int tries = 0; tries < 20 && !found; tries++)
@@ -103,7 +103,7 @@ static void check_makers(void) {
 int main(int argc, char **argv) {
     diff_counts counts = {0};
     check_makers();
-    for (int t = 0; t < XFC_DTYPE_COUNT; t++) {
+    for (int t = 0; t < XFC_COMPUTED_COUNT; t++) {
         bool wanted = argc < 2;
         for (int i = 1; i < argc; i++) wanted = wanted || strcmp(argv[i], xfc_dtype_name((xfc_dtype)t)) == 0;
         if (wanted) test_check(run_type((xfc_dtype)t, &counts), __FILE__, __LINE__, xfc_dtype_name((xfc_dtype)t));

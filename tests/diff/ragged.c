@@ -193,7 +193,7 @@ static void nested(void) {
 
 int main(void) {
     ctx = xfc_ctx_new();
-    for (int t = 0; t < XFC_DTYPE_COUNT; t++) tables((xfc_dtype)t, t % 2);
+    for (int t = 0; t < XFC_COMPUTED_COUNT; t++) tables((xfc_dtype)t, t % 2);
     tables(XFC_I64, true);
     layers();
     nested();

@@ -104,3 +104,40 @@ def product_of_floats(_):
 def parts_without_scales(_):
     return one("QLinearConcat", T.FLOAT, np.uint8(0), np.ones((3, 4), np.uint8), F(1), np.uint8(0), np.ones((3, 4), np.uint8),
                domain="com.microsoft")
+
+
+def nbits(bytes_of, scales, **attributes):
+    return one("MatMulNBits", T.FLOAT, np.zeros(bytes_of, np.uint8), np.ones(scales, F), domain="com.microsoft",
+               **{"K": 4, "N": 2, "block_size": 4, "bits": 4, **attributes})
+
+
+BITS = r"node 'few' \(com.microsoft::MatMulNBits, opset 1\): "
+
+
+@case(1, BITS + r"4 x 2 weights in blocks of 0 are none")
+def blocks_of_nothing(_):
+    return nbits((2, 1, 2), 2, block_size=0)
+
+
+@case(3, BITS + r"weights of 3 bits are not supported; quantize to 2, 4 or 8")
+def three_bits(_):
+    return nbits((2, 1, 2), 2, bits=3)
+
+
+@case(1, BITS + r"operand 'w0' needs 4 bytes of weights")
+def too_few_weights(_):
+    return nbits((2, 1, 1), 2)
+
+
+@case(1, BITS + r"operand 'w1' needs 2 scales")
+def too_few_scales(_):
+    return nbits((2, 1, 2), 1)
+
+
+@case(1, r"initializer 'w' has 2 bytes of data, but its shape needs 3")
+def too_few_packed_bytes(_):
+    m = one("DequantizeLinear", T.INT8, F(1))
+    m.graph.initializer.append(h.make_tensor("w", T.INT4, [5], b"123", raw=True))
+    m.graph.initializer[-1].raw_data = b"12"
+    m.graph.node[0].input[0] = "w"
+    return m

@@ -225,5 +225,78 @@ run("pool, channels last", "QLinearGlobalAveragePool", [a, *few(0.04, 100), *y],
 run("concat", "QLinearConcat", [*y, a, *few(0.04, 100), a, *few(0.03, 20)],
     quantized(np.concatenate([fa, (a.astype(F) - 20) * F(0.03)], 1)), [0, 1, 3, 4, 6, 7], opset=17, domain=MS, axis=1)
 
+
+# ---- weights of 2, 4 and 8 bits ----
+
+def packed(v, bits):
+    """Numbers along the last dim in bytes, the first in the lowest bits."""
+    each = 8 // bits
+    v = np.pad(v.astype(np.uint16), [(0, 0)] * (v.ndim - 1) + [(0, -v.shape[-1] % each)])
+    return sum(v[..., k::each] << bits * k for k in range(each)).astype(np.uint8)
+
+
+for bits, k, block in ((4, 40, 16), (2, 32, 16), (8, 24, 8), (4, 35, 32)):
+    n, each, count = 5, 1 << bits, -(-k // block)
+    x = RNG.normal(size=(2, 3, k)).astype(F)
+    w, scale, zero = RNG.integers(0, each, (n, count * block)), RNG.normal(size=(n, count)).astype(F), RNG.integers(0, each, (n, count))
+    bytes_of = packed(w.reshape(n, count, block), bits)
+    spread = lambda v: np.repeat(v, block, 1)[:, :k]
+    keys = {"K": k, "N": n, "bits": bits, "block_size": block}
+    plain, shifted = (w[:, :k] - each // 2) * spread(scale), (w[:, :k] - spread(zero)) * spread(scale)
+    bias = RNG.normal(size=n).astype(F)
+    run("few bits", "MatMulNBits", [x, bytes_of, scale.reshape(-1)], [(x @ plain.T).astype(F)], [1, 2], opset=17, domain=MS, **keys)
+    run("few bits with zero points", "MatMulNBits", [x, bytes_of, scale, packed(zero, bits)], [(x @ shifted.T).astype(F)], [1, 2, 3],
+        opset=17, domain=MS, **keys)
+    run("few bits with bias and zero points of floats", "MatMulNBits",
+        [x, bytes_of, scale, zero.astype(F) + F(0.5), None, bias],
+        [(x @ ((w[:, :k] - spread(zero) - 0.5) * spread(scale)).T + bias).astype(F)], [1, 2, 3, 5], opset=17, domain=MS, **keys)
+    index = RNG.integers(0, count, k).astype(np.int32)
+    run("few bits by index", "MatMulNBits", [x, bytes_of, scale, packed(zero, bits), index],
+        [(x @ ((w[:, :k] - zero[:, index]) * scale[:, index]).T).astype(F)], [1, 2, 3, 4], opset=17, domain=MS, **keys)
+    ids = RNG.integers(0, n, (2, 3))
+    rows = w[ids].astype(F)
+    keys = {"bits": bits, "block_size": block, "gather_axis": 0, "quantize_axis": 1}
+    wide = lambda v: np.repeat(v, block, 1)[ids]
+    run("rows of few bits", "GatherBlockQuantized", [packed(w, bits), ids, scale], [((rows - each // 2) * wide(scale)).astype(F)], [0, 2],
+        opset=17, domain=MS, **keys)
+    run("rows of few bits with zero points", "GatherBlockQuantized", [packed(w, bits), ids, scale, packed(zero, bits)],
+        [((rows - wide(zero)) * wide(scale)).astype(F)], [0, 2, 3], opset=17, domain=MS, **keys)
+
+nf4 = np.array([-1, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.091050036, 0, 0.0795803, 0.1609302, 0.2461123,
+                0.33791524, 0.44070983, 0.562617, 0.72295684, 1], F)
+x, w, scale = RNG.normal(size=(3, 32)).astype(F), RNG.integers(0, 16, 6 * 32), RNG.random(6 * 32 // 16).astype(F)
+run("nf4", "MatMulBnb4", [x, (w[0::2] << 4 | w[1::2]).astype(np.uint8), scale],
+    [x @ (nf4[w] * np.repeat(scale, 16)).reshape(6, 32).astype(F).T], [1, 2], opset=17, domain=MS, K=32, N=6, block_size=16, quant_type=1)
+
+
+def packed_weight(kind, shape, raw):
+    """DequantizeLinear of a weight of 2 or 4 bits, with its bytes in the file or as int32."""
+    bits, sign = {onnx.TensorProto.INT4: (4, 1), onnx.TensorProto.UINT4: (4, 0), onnx.TensorProto.INT2: (2, 1),
+                  onnx.TensorProto.UINT2: (2, 0)}[kind]
+    v = RNG.integers(-(1 << bits - 1) if sign else 0, 1 << (bits - 1 if sign else bits), shape)
+    data = packed(v.reshape(-1) & ((1 << bits) - 1), bits)
+    w = onnx.TensorProto(name="w", data_type=kind, dims=shape)
+    if raw:
+        w.raw_data = data.tobytes()
+    else:
+        w.int32_data.extend(data.tolist())
+    scale = RNG.normal(size=(shape[0], 2)).astype(F)
+    nodes = [h.make_node("DequantizeLinear", ["w", "scale"], ["f"], axis=1, block_size=-(-shape[1] // 2)),
+             h.make_node("Add", ["x", "f"], ["y"])]
+    graph = h.make_graph(nodes, "g", [h.make_tensor_value_info("x", 1, shape)], [h.make_tensor_value_info("y", 1, shape)],
+                         [w, onnx.numpy_helper.from_array(scale, "scale")])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 25)], ir_version=11)
+    x = RNG.normal(size=shape).astype(F)
+    with tempfile.TemporaryDirectory() as folder:
+        want = x + v.astype(F) * np.repeat(scale, -(-shape[1] // 2), 1)[:, :shape[1]]
+        for problem in run_calls(sys.argv[1:], folder, model, [([x], [want])]):
+            FAILED.append("packed weight")
+            print(f"FAIL packed weight {kind} {raw}: {problem}")
+
+
+for kind in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.INT2, onnx.TensorProto.UINT2):
+    for raw in (False, True):
+        packed_weight(kind, [3, 5], raw)
+
 print("quantized: " + (f"{len(FAILED)} fail" if FAILED else "all pass"))
 sys.exit(1 if FAILED else 0)

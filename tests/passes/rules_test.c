@@ -131,7 +131,7 @@ static const xfc_attr *draw_attr(trial *t, xfc_graph *g, uint32_t var) {
     for (uint32_t i = 0; i < t->rule->n_where && !use; i++) use = attr_use(t->rule->where[i], var);
     xfc_attr *a = xfc_new(g->arena, xfc_attr);
     if (xfc_key_kind(use->key) == XFC_ATTR_DTYPE)
-        *a = xfc_attr_dtype(use->key, between(t, 0, 2) ? t->dtype : (xfc_dtype)between(t, 0, XFC_DTYPE_COUNT - 1));
+        *a = xfc_attr_dtype(use->key, between(t, 0, 2) ? t->dtype : (xfc_dtype)between(t, 0, XFC_COMPUTED_COUNT - 1));
     else if (xfc_key_kind(use->key) == XFC_ATTR_FLOAT)
         *a = xfc_attr_float(use->key, 1e-5);
     else
@@ -231,7 +231,7 @@ static void show(const trial *t, const xfc_graph *before, const xfc_graph *after
 static int attempt(const xfc_rule *rule, uint64_t seed) {
     trial t = {.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1, .ctx = xfc_ctx_new(), .rule = rule};
     int result = 0;
-    t.dtype = (xfc_dtype)between(&t, 0, XFC_DTYPE_COUNT - 1);
+    t.dtype = (xfc_dtype)between(&t, 0, XFC_COMPUTED_COUNT - 1);
     t.nasty = rule->text->exactness == XFC_EXACT && between(&t, 0, 1);
     draw_dims(&t);
     xfc_graph *g = xfc_graph_new(t.ctx, "pattern");

@@ -2,7 +2,8 @@
  * one a block; ties, values far outside, zero points at both ends. */
 #include "tests/table/table.h"
 
-static const xfc_dtype floats[] = {XFC_F32, XFC_F64, XFC_F16, XFC_BF16}, few[] = {XFC_U8, XFC_I8, XFC_U16, XFC_I16};
+static const xfc_dtype floats[] = {XFC_F32, XFC_F64, XFC_F16, XFC_BF16}, few[] = {XFC_U8, XFC_I8, XFC_U16, XFC_I16},
+                       stored[] = {XFC_U4, XFC_I4, XFC_U2, XFC_I2};
 
 typedef struct {
     uint32_t rank, axis;
@@ -46,8 +47,8 @@ static uint32_t attributes(const grain *g, xfc_dtype to, xfc_attr *attr) {
     return g->block ? 3 : 1;
 }
 
-static int64_t least(xfc_dtype t) { return t == XFC_I8 ? INT8_MIN : t == XFC_I16 ? INT16_MIN : 0; }
-static int64_t most(xfc_dtype t) { return least(t) + (1 << 8 * xfc_dtype_bytes(t)) - 1; }
+static int64_t least(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_SINT ? -(1 << (xfc_dtype_bits(t) - 1)) : 0; }
+static int64_t most(xfc_dtype t) { return least(t) + (1 << xfc_dtype_bits(t)) - 1; }
 
 static void quantize(table *t, xfc_dtype dtype, xfc_dtype to) {
     grain g = random_grain(t);
@@ -108,6 +109,36 @@ static void product(table *t, xfc_dtype a, xfc_dtype b) {
     }
 }
 
+/* Numbers of fewer bits than a byte: out of bytes, and dequantized with zero points of floats. */
+static void split(table *t, xfc_dtype to) {
+    const xfc_attr attr = xfc_attr_dtype(XFC_K_TO, to);
+    uint32_t bits = xfc_dtype_bits(to), each = 8 / bits;
+    int64_t dim[2] = {table_extent(t) % 9, table_extent(t)};
+    table_next(t, "split_bits");
+    xfc_array *x = table_operand(t, XFC_U8, 2, dim, false);
+    dim[1] *= each;
+    if (!CHECK(table_run(t, XFC_OP_SPLIT_BITS, &attr, 1)) || !table_shape(t, 2, dim)) return;
+    for (int64_t i = 0; i < t->out.count; i++) {
+        int64_t part = table_i(x, i / each) >> bits * (uint32_t)(i % each) & ((1 << bits) - 1);
+        bool below = xfc_dtype_class(to) == XFC_CLASS_SINT && part >> (bits - 1);
+        table_same_int(t, i, below ? part - (1 << bits) : part);
+    }
+}
+
+static void float_zero(table *t, xfc_dtype from) {
+    const xfc_attr attr[] = {xfc_attr_dtype(XFC_K_TO, XFC_F32), xfc_attr_int(XFC_K_AXIS, 1),
+                             xfc_attr_int(XFC_K_BLOCK, 2)};
+    const int64_t dim[2] = {3, 5}, blocks[2] = {3, 3};
+    table_next(t, "dequantize with a zero point of floats");
+    xfc_array *x = table_operand(t, from, 2, dim, false), *scale = table_operand(t, XFC_F32, 2, blocks, false),
+              *zero = table_operand(t, XFC_F32, 2, blocks, false);
+    if (!CHECK(table_run(t, XFC_OP_DEQUANTIZE, attr, 3)) || !table_shape(t, 2, dim)) return;
+    for (int64_t i = 0; i < 15; i++) {
+        int64_t at = i / 5 * 3 + i % 5 / 2;
+        table_same(t, i, (double)(((float)table_i(x, i) - (float)table_f(zero, at)) * (float)table_f(scale, at)), 0, 0);
+    }
+}
+
 static void refused(table *t) {
     const xfc_attr to_u8 = xfc_attr_dtype(XFC_K_TO, XFC_U8), to_f32 = xfc_attr_dtype(XFC_K_TO, XFC_F32),
                    to_i32 = xfc_attr_dtype(XFC_K_TO, XFC_I32);
@@ -137,6 +168,9 @@ static void refused(table *t) {
     CHECK(table_run(t, XFC_OP_MATMUL_INTEGER, NULL, 0));
     table_operand(t, XFC_U8, 0, NULL, false);
     CHECK(!table_run(t, XFC_OP_MATMUL_INTEGER, NULL, 0)); /* the zero point of the other operand */
+    table_next(t, "stored types, refused");
+    table_operand(t, XFC_I4, 2, dim, false);
+    CHECK(!table_run(t, XFC_OP_NEG, NULL, 0) && !table_run(t, XFC_OP_SPLIT_BITS, &to_u8, 1));
     table_next(t, "matmul_integer, refused");
     table_operand(t, XFC_I32, 2, (int64_t[]){3, 3}, false), table_operand(t, XFC_U8, 2, (int64_t[]){3, 3}, false);
     CHECK(!table_run(t, XFC_OP_MATMUL_INTEGER, NULL, 0));
@@ -150,6 +184,11 @@ int main(void) {
                 for (uint32_t j = 0; j < 4; j++) quantize(&t, floats[i], few[j]), product(&t, few[i], few[j]);
                 for (uint32_t j = 0; j < 4; j++) dequantize(&t, few[i], floats[j], floats[round % 4]);
                 dequantize(&t, XFC_I32, floats[i], floats[round % 4]);
+                dequantize(&t, stored[i], floats[round % 4], XFC_F32);
+                quantize(&t, floats[i], stored[round % 4]);
+                product(&t, few[i], stored[round % 4]);
+                split(&t, stored[i]);
+                float_zero(&t, stored[i]);
             }
         }
         refused(&t);

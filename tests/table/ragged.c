@@ -143,7 +143,7 @@ static void pad_ragged(table *t, xfc_dtype dtype) {
 int main(void) {
     for (int dynamic = 0; dynamic < 2; dynamic++) {
         table t = table_new(dynamic);
-        for (int type = 0; type < XFC_DTYPE_COUNT; type++) {
+        for (int type = 0; type < XFC_COMPUTED_COUNT; type++) {
             for (int i = 0; i < 120; i++) seq_offsets(&t, (xfc_dtype)type, i % 4);
             for (int i = 0; i < 60; i++) pad_ragged(&t, (xfc_dtype)type);
         }

@@ -15,7 +15,8 @@ static const row rows[] = {
 };
 
 static bool allowed(char class, xfc_dtype t) {
-    bool f = xfc_dtype_is_float(t), i = xfc_dtype_is_int(t);
+    bool is_stored = xfc_dtype_is_stored(t), f = !is_stored && xfc_dtype_is_float(t),
+         i = !is_stored && xfc_dtype_is_int(t);
     return class == 'A' || (class == 'F' && f) || (class == 'N' && (f || i)) || (class == 'I' && i) ||
            (class == 'B' && t == XFC_BOOL);
 }
@@ -206,7 +207,7 @@ static void check_cast(table *t, int64_t k) {
         table_same_int(t, k, table_i(in, k)); /* wraps */
     } else {
         bool is_signed = xfc_dtype_class(to) == XFC_CLASS_SINT;
-        int bits = (int)xfc_dtype_bytes(to) * 8;
+        int bits = (int)xfc_dtype_bits(to);
         long double hi = ldexpl(1, is_signed ? bits - 1 : bits) - 1, lo = is_signed ? -ldexpl(1, bits - 1) : 0;
         v = isnan(v) ? 0 : v > hi ? hi : v < lo ? lo : truncl(v);
         table_same_int(t, k, v < 0 ? (int64_t)v : (int64_t)(uint64_t)v);
@@ -234,7 +235,7 @@ static void remainders(table *t) {
     static const double edge[] = {0.0, -0.0, 1, -1, 2.5, -2.5, 7, -7, HUGE_VAL, -HUGE_VAL, (double)NAN};
     enum { N = XFC_COUNT(edge) };
     static const xfc_opcode code[] = {XFC_OP_MOD, XFC_OP_FMOD};
-    for (unsigned dtype = 0; dtype < XFC_DTYPE_COUNT; dtype++)
+    for (unsigned dtype = 0; dtype < XFC_COMPUTED_COUNT; dtype++)
         for (size_t i = 0; i < XFC_COUNT(code) && xfc_dtype_is_float((xfc_dtype)dtype); i++) {
             table_next(t, xfc_ops[code[i]].name);
             xfc_array *a = table_operand(t, (xfc_dtype)dtype, 2, (int64_t[]){N, 1}, false);

@@ -83,7 +83,11 @@ static inline void table_set(xfc_array *a, int64_t i, double f, int64_t v) {
     case XFC_F16: ((uint16_t *)a->data)[i] = xfc_float_to_half((float)f); break;
     case XFC_BF16: ((uint16_t *)a->data)[i] = xfc_float_to_bfloat((float)f); break;
     case XFC_I8:
-    case XFC_U8: ((uint8_t *)a->data)[i] = (uint8_t)v; break;
+    case XFC_U8:
+    case XFC_I4:
+    case XFC_I2:
+    case XFC_U4:
+    case XFC_U2: xfc_element_set_i(a->dtype, a->data, i, v); break;
     case XFC_I16:
     case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)v; break;
     case XFC_I32:

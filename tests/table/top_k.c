@@ -89,7 +89,7 @@ int main(void) {
     static const int64_t long_rows[] = {31, 32, 33, 64, 100, 127, 500, 700};
     for (int dynamic = 0; dynamic < 2; dynamic++) {
         table t = table_new(dynamic);
-        for (int type = 0; type < XFC_DTYPE_COUNT; type++) {
+        for (int type = 0; type < XFC_COMPUTED_COUNT; type++) {
             for (int i = 0; i < 60; i++) {
                 int64_t size[3] = {table_extent(&t) % 8, table_extent(&t) % 40, table_extent(&t) % 8};
                 uint32_t axis = (uint32_t)test_between(&t.seed, 0, 2);

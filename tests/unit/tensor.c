@@ -21,14 +21,16 @@ static void dtypes(void) {
     for (unsigned i = 0; i < XFC_DTYPE_COUNT; i++) {
         xfc_dtype t = (xfc_dtype)i, back = XFC_DTYPE_COUNT;
         CHECK(xfc_dtype_from_name(xfc_dtype_name(t), &back) && back == t);
-        CHECK_INT(xfc_dtype_dlpack(t) >> 8 & 0xff, xfc_dtype_bytes(t) * 8);
+        CHECK_INT(xfc_dtype_dlpack(t) >> 8 & 0xff, xfc_dtype_bits(t));
+        CHECK_INT(xfc_dtype_bytes(t), xfc_dtype_bits(t) < 8 ? 1 : xfc_dtype_bits(t) / 8);
         CHECK_INT(xfc_dtype_dlpack(t) >> 16, 1);
     }
     /* TensorProto.DataType: FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 . BOOL FLOAT16 DOUBLE UINT32 UINT64 . .
-     * BFLOAT16 */
-    static const xfc_dtype onnx[] = {[1] = XFC_F32,  [2] = XFC_U8,   [3] = XFC_I8,   [4] = XFC_U16,  [5] = XFC_I16,
-                                     [6] = XFC_I32,  [7] = XFC_I64,  [9] = XFC_BOOL, [10] = XFC_F16, [11] = XFC_F64,
-                                     [12] = XFC_U32, [13] = XFC_U64, [16] = XFC_BF16};
+     * BFLOAT16 .... UINT4 INT4 .. UINT2 INT2 */
+    static const xfc_dtype onnx[] = {[1] = XFC_F32,  [2] = XFC_U8,   [3] = XFC_I8,    [4] = XFC_U16,  [5] = XFC_I16,
+                                     [6] = XFC_I32,  [7] = XFC_I64,  [9] = XFC_BOOL,  [10] = XFC_F16, [11] = XFC_F64,
+                                     [12] = XFC_U32, [13] = XFC_U64, [16] = XFC_BF16, [21] = XFC_U4,  [22] = XFC_I4,
+                                     [25] = XFC_U2,  [26] = XFC_I2};
     uint32_t known = 0;
     xfc_dtype t;
     for (int32_t i = -1; i < 64; i++) {

@@ -15,6 +15,12 @@ void xfc_import_isinf(xfc_node *n) {
     }
 }
 
+/* To a type of fewer bits than a byte a float goes by way of an integer, whose low bits it has. */
+static xfc_value *cast(xfc_node *n, xfc_value *x, xfc_dtype to) {
+    if (xfc_dtype_is_stored(to) && x && xfc_dtype_is_float(x->type.dtype)) x = xfc_b_cast(n->b, x, XFC_I32);
+    return x ? xfc_b_cast(n->b, x, to) : NULL;
+}
+
 void xfc_import_cast(xfc_node *n) {
     int64_t to = xfc_node_int(n, "to", 0);
     xfc_dtype dtype;
@@ -23,8 +29,8 @@ void xfc_import_cast(xfc_node *n) {
                       to < 0 || to > INT32_MAX ? "unknown" : xfc_onnx_dtype_name((int32_t)to), (long long)to);
         return;
     }
-    n->out[0] = xfc_b_cast(n->b, n->in[0], dtype);
+    n->out[0] = cast(n, n->in[0], dtype);
     xfc_node_track(n, n->out[0]);
 }
 
-void xfc_import_cast_like(xfc_node *n) { n->out[0] = xfc_b_cast(n->b, n->in[0], n->in[1]->type.dtype); }
+void xfc_import_cast_like(xfc_node *n) { n->out[0] = cast(n, n->in[0], n->in[1]->type.dtype); }
