@@ -22,8 +22,14 @@ typedef struct {
     uint32_t *first;       /* by graph: its first step */
     xfc_kernel_step *step; /* of every kernel op, by graph and by order in it */
     uint32_t *kernel;      /* by number: the first step that runs it */
+    /* Code and the table of its addresses may stand in objects of their own: then kernels have names by which objects
+     * of a link find each other. */
+    enum { XFC_EMIT_WHOLE, XFC_EMIT_CODE, XFC_EMIT_TABLE } part;
+    const char *const *name; /* by number; NULL if whole */
 } xfc_kernel_set;
 xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *);
+/* The same for the same code, in whatever program; others for other code. */
+const char **xfc_kernel_set_names(const xfc_kernel_set *, xfc_arena *);
 
 /* Is there a tile in it that the target computes by what no level of a CPU brings? */
 bool xfc_kernel_set_gains(const xfc_kernel_set *, const xfc_target *);

@@ -5,7 +5,7 @@
  * code is made once for all that differ in the dims they run over, within a graph and between the graphs. Numbers go by
  * first appearance, so they depend on the graphs alone.
  */
-#include "backends/backend.h"
+#include "backends/artefact.h"
 #include "ir/contract.h"
 #include "ir/defined.h"
 #include "ir/program.h"
@@ -82,6 +82,25 @@ xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graph
     }
     xfc_arena_free(m.scratch);
     return m.set;
+}
+
+const char **xfc_kernel_set_names(const xfc_kernel_set *set, xfc_arena *arena) {
+    enum { DIGITS = 32 };
+    const char **name = xfc_new_array(arena, const char *, set->n_kernels);
+    for (uint32_t i = 0; i < set->n_kernels; i++) {
+        const xfc_kernel_step *step = &set->step[set->kernel[i]];
+        xfc_buf text = {.arena = arena}, hex = {.arena = arena};
+        xfc_sha256 s;
+        uint8_t digest[32];
+        xfc_print_kernel(step->op->graph->ctx, &text, step->op->kernel, step->symbol, step->n_symbols);
+        xfc_sha256_init(&s);
+        xfc_sha256_add(&s, text.text, text.n);
+        xfc_sha256_end(&s, digest);
+        xfc_buf_str(&hex, "xf_kernel_");
+        for (uint32_t k = 0; k < DIGITS / 2; k++) xfc_buf_printf(&hex, "%02x", digest[k]);
+        name[i] = hex.text;
+    }
+    return name;
 }
 
 /* --- symbols of a graph --- */

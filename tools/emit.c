@@ -92,7 +92,7 @@ static bool finish(const xf_emission *e, const xf_child *c, const char *isa, xfc
     return false;
 }
 
-static uint32_t n_cpus(void) {
+uint32_t xf_n_cpus(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
 }
@@ -101,7 +101,7 @@ xfc_status xf_emit_objects(const xf_emission *e, const char *const *isas, uint32
     xfc_status s = XFC_OK;
     xf_child *children = xfc_new_array(e->ctx->arena, xf_child, n);
     if (n == 1) return xf_emit_isa(e, isas[0], "obj", out);
-    if (jobs == 0) jobs = n_cpus();
+    if (jobs == 0) jobs = xf_n_cpus();
     for (uint32_t i = 0, started = 0; i < n; i++) {
         for (; started < n && started < i + jobs; started++)
             xf_child_start(&children[started], work, &(part){e, isas[started]});
@@ -120,7 +120,7 @@ static const char *isa_list(const xf_library *l, xfc_arena *arena) {
     return b.text;
 }
 
-static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob *objects, xfc_blob *plan) {
+static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob *objects, uint32_t n, xfc_blob *plan) {
     xfc_ctx *ctx = l->emission->ctx;
     const char *meta[] = {"xfc.version",           XFC_VERSION, "model", g->name ? g->name : "", "isa",
                           isa_list(l, ctx->arena), NULL};
@@ -129,7 +129,7 @@ static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob
     g->source = NULL; /* the file's name says nothing of the model: under another it makes the same bytes */
     if (l->text) xfc_print_graph(&text, g, &(xfc_print_opts){.locations = true});
     const xfc_link_job job = {.objects = objects,
-                              .n_objects = l->n_isas,
+                              .n_objects = n,
                               .plan = plan,
                               .graph = g,
                               .ir_text = text.text,
@@ -144,11 +144,17 @@ static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob
     return xfc_link(ctx, &job);
 }
 
-xfc_status xf_emit_library(const xf_library *l, xfc_graph *g) {
-    xfc_blob *objects = xfc_new_array(l->emission->ctx->arena, xfc_blob, l->n_isas), plan[XF_N_PLANS] = {{0}};
-    xfc_status s = xf_emit_objects(l->emission, l->isas, l->n_isas, l->jobs, objects);
-    if (s == XFC_OK) s = link_library(l, g, objects, plan);
-    for (uint32_t i = 0; i < l->n_isas; i++) free(objects[i].data);
+xfc_status xf_link_library(const xf_library *l, xfc_graph *g, const xfc_blob *objects, uint32_t n) {
+    xfc_blob plan[XF_N_PLANS] = {{0}};
+    xfc_status s = link_library(l, g, objects, n, plan);
     for (int i = 0; i < XF_N_PLANS; i++) free(plan[i].data);
+    return s;
+}
+
+xfc_status xf_emit_library(const xf_library *l, xfc_graph *g) {
+    xfc_blob *objects = xfc_new_array(l->emission->ctx->arena, xfc_blob, l->n_isas);
+    xfc_status s = xf_emit_objects(l->emission, l->isas, l->n_isas, l->jobs, objects);
+    if (s == XFC_OK) s = xf_link_library(l, g, objects, l->n_isas);
+    for (uint32_t i = 0; i < l->n_isas; i++) free(objects[i].data);
     return s;
 }

@@ -26,6 +26,9 @@ typedef struct {
     struct xfc_outfile *other; /* as of xfc_link_job */
 } xf_library;
 xfc_status xf_emit_library(const xf_library *, xfc_graph *g);
+/* Of objects that are there. */
+xfc_status xf_link_library(const xf_library *, xfc_graph *g, const xfc_blob *objects, uint32_t n);
+uint32_t xf_n_cpus(void);
 
 /* An object for each ISA, at most `jobs` at once (0: as many as there are CPUs). The same bytes for any number of
  * jobs. */

@@ -1,6 +1,6 @@
 /* graph.c - every distinct kernel of planned graphs in one module, and for the CPU the table of their addresses.
  *
- * Kernels are named by number, never by names of the model. The table is the hidden constant xf_kernels_<isa> that the
+ * Kernels are named by number, or as the set names them, never by names of the model. The table is the hidden constant xf_kernels_<isa> that the
  * variant of this ISA points to (runtime/include/xfc/abi.h).
  */
 #include "backends/llvm/llvm.h"
@@ -26,15 +26,28 @@ static void emit_table(xfc_emit *e, LLVMValueRef *fn, uint32_t n) {
     LLVMSetAlignment(table, 8);
 }
 
+/* A kernel that other objects of the link see, or that one of them holds. */
+static void share(LLVMValueRef fn) {
+    LLVMSetLinkage(fn, LLVMExternalLinkage);
+    LLVMSetVisibility(fn, LLVMHiddenVisibility);
+}
+
+static xfc_status emit_kernel(xfc_emit *e, const xfc_kernel_set *set, uint32_t i, LLVMValueRef *fn) {
+    const xfc_kernel_step *step = &set->step[set->kernel[i]];
+    const char *name = set->name ? set->name[i] : xfc_sprintf(e->arena, "xf_kernel_%u", (unsigned)i);
+    if (set->part == XFC_EMIT_TABLE) {
+        *fn = LLVMAddGlobal(e->module, e->i8, name);
+    } else {
+        xfc_emit_symbols(e, step->symbol, step->n_symbols);
+        XFC_TRY(xfc_emit_kernel(e, step->op->kernel, name, fn));
+    }
+    if (set->name) share(*fn);
+    return XFC_OK;
+}
+
 static xfc_status emit_all(xfc_emit *e, const xfc_kernel_set *set, bool table) {
     LLVMValueRef *fn = xfc_new_array(e->arena, LLVMValueRef, set->n_kernels);
-    for (uint32_t i = 0; i < set->n_kernels; i++) {
-        const xfc_kernel_step *step = &set->step[set->kernel[i]];
-        char name[NAME];
-        snprintf(name, sizeof name, "xf_kernel_%u", (unsigned)i);
-        xfc_emit_symbols(e, step->symbol, step->n_symbols);
-        XFC_TRY(xfc_emit_kernel(e, step->op->kernel, name, &fn[i]));
-    }
+    for (uint32_t i = 0; i < set->n_kernels; i++) XFC_TRY(emit_kernel(e, set, i, &fn[i]));
     if (table) emit_table(e, fn, set->n_kernels);
     return XFC_OK;
 }

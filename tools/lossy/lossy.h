@@ -5,6 +5,7 @@
 #include "ir/base/outfile.h"
 #include "passes/lossy/lossy.h"
 #include "tools/cli.h"
+#include "tools/emit.h"
 
 /* --- samples.c --- */
 
@@ -29,11 +30,18 @@ typedef struct {
     const char *names, *linker; /* of passes */
     xfc_run_opts run;
     int opt_level;
+    const char *kernels;         /* a folder for code that programs share; NULL: none */
     const struct xf_kept *exact; /* what base.differ compares with; NULL: nobody asks it */
 } xf_oracle;
 void xf_oracle_init(xf_oracle *, const xf_samples *); /* base; the rest is the caller's */
 /* Compiles only: for who runs it in a way of his own. */
 xfc_status xf_oracle_build(const xf_oracle *, xfc_graph *, const char *so);
+
+/* --- kernels.c --- */
+
+/* As xf_emit_library, of one ISA, with code that other programs made in the folder. In a child process: what it maps goes
+ * with it. */
+xfc_status xf_link_shared(const char *dir, const xf_library *, xfc_graph *);
 
 /* --- remote.c --- */
 

@@ -19,8 +19,8 @@ static xfc_status build(const void *arg) {
     XFC_TRY(xfc_run_passes(&g, o->backend->generic, o->names, &o->run));
     const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *const *)&g, 1, ctx->arena);
     const xf_emission e = {ctx, o->backend, &set, o->opt_level, false};
-    return xf_emit_library(
-        &(xf_library){.emission = &e, .isas = &isa, .n_isas = 1, .output = j->so, .linker = o->linker}, g);
+    const xf_library l = {.emission = &e, .isas = &isa, .n_isas = 1, .output = j->so, .linker = o->linker};
+    return o->kernels ? xf_link_shared(o->kernels, &l, g) : xf_emit_library(&l, g);
 }
 
 xfc_status xf_oracle_build(const xf_oracle *o, xfc_graph *g, const char *so) {

@@ -14,6 +14,7 @@ typedef struct {
     xfc_run_opts run[3];
     xf_samples samples;
     xf_oracle exact, traded;
+    const char *kernels;                    /* a folder that their programs share */
     xf_kept kept;                           /* exact outputs of all samples */
     double *exact_seconds, exact_metric[2]; /* metric: of what is chosen by, of what is judged by */
     xf_search search;
@@ -79,6 +80,7 @@ static xfc_status see_exact(trade *x, xfc_graph *g) {
     set_oracle(x, &x->traded, x->run[2].passes.compute);
     if (x->t->calib) x->t->lossy->oracle = &x->exact.base;
     if (!x->t->calib && !has_command(x)) return XFC_OK;
+    x->exact.kernels = x->traded.kernels = x->kernels = xf_temporary(g->ctx);
     const char *dir = xf_temporary(g->ctx);
     if (!dir) return XFC_ERR_IO;
     xfc_status s = measure_exact(x, g, dir);
@@ -218,6 +220,7 @@ xfc_status xf_trade_run(const xf_trade *t, xfc_graph **g, const char **names, xf
     *names = x.part[2];
     *opts = x.run[2];
     forget_levels(t->lossy);
+    if (x.kernels) xf_temporary_end((*g)->ctx, x.kernels);
     xfc_arena_free(x.arena);
     return s;
 }

@@ -76,29 +76,39 @@ for name, code, message in (
 ):
     check(f"the worker, {name}", compile_with(f"{litter}kill -{name} $PPID; sleep 60; echo late > late"), code, message)
 waiting = f"sleep 60 & echo $! > '{started}.new'; mv '{started}.new' '{started}'; wait"
-measured = ("--compute=bf16",)  # then a child of the worker links, too, and is the first to
-for name, options in [(n, ("-q",)) for n in ("TERM", "INT", "HUP", "QUIT", "KILL", "ALRM")] + [
-    (n, measured) for n in ("TERM", "INT", "KILL")
-] + [(n, None) for n in ("TERM", "INT", "KILL")]:
-    if options:
-        process = compile_with(litter + waiting, options=options)
-    else:  # in the middle of a search: a command judges
-        process = compile_with(
-            'exec cc "$@"',
-            options=("--lossy=skip", "--eval=" + waiting + "; : {so}", "--max-error=metric:1"),
-            of=os.path.join(os.path.dirname(model), "residual.xf"),
-        )
+here = os.path.dirname(model)
+residual = os.path.join(here, "residual.xf")
+subprocess.run([sys.executable, os.path.join(here, "calib.py"), folder], check=True)
+samples = ("--calib=" + os.path.join(folder, "stack"), "--max-error=rel:5", "--report=" + os.path.join(out, "r.json"))
+second = os.path.join(folder, "second")  # the first program of a search is the exact one
+second_links = f"if [ -e '{second}' ]; then {litter}{waiting}; fi; : > '{second}'; exec cc \"$@\""
+ways = {
+    "linking": lambda: compile_with(litter + waiting),
+    # then a child of the worker links, too, and is the first to
+    "measuring": lambda: compile_with(litter + waiting, options=("--compute=bf16",)),
+    "searching": lambda: compile_with(second_links, options=("--lossy=skip", *samples), of=residual),
+    "judging": lambda: compile_with(
+        'exec cc "$@"', options=("--lossy=skip", f"--eval={waiting}; : {{so}}", "--max-error=metric:1"), of=residual
+    ),
+}
+for name, way in [(n, "linking") for n in ("TERM", "INT", "HUP", "QUIT", "KILL", "ALRM")] + [
+    (n, way) for way in ("measuring", "searching", "judging") for n in ("TERM", "INT", "KILL")
+]:
+    if os.path.exists(second):
+        os.unlink(second)
+    process = ways[way]()
     if not waits_for(lambda: os.path.exists(started)):
-        wrong.append(f"{name}: the linker, or the command, was not started")
+        wrong.append(f"{way}, {name}: the linker, or the command, was not started")
     number = getattr(signal, "SIG" + name)
     process.send_signal(number)
-    check(f"xfc, {name}", process, -number)
+    check(f"xfc, {way}, {name}", process, -number)
     with open(started, encoding="utf-8") as f:
         sleeper = int(f.read())
     if not waits_for(lambda: not alive(sleeper)):
-        wrong.append(f"{name}: what it started still runs")
+        wrong.append(f"{way}, {name}: what it started still runs")
         os.kill(sleeper, signal.SIGKILL)
-check("a limit on the size of files", compile_with('exec cc "$@"', most=20000), 4, "File too large")
+for name, options, of in (("compiling", ("-q",), model), ("searching", ("--lossy=skip", *samples), residual)):
+    check(f"a limit on the size of files, {name}", compile_with('exec cc "$@"', most=20000, options=options, of=of), 4, "File too large")
 check("a parent that ignores SIGCHLD", compile_with("exit 1", ignored=["CHLD"]), 1, "it said nothing")
 if wrong:
     sys.exit("\n".join(wrong))
