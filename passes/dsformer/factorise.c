@@ -17,13 +17,14 @@
 #include <string.h>
 
 enum { POWER_ROUNDS = 6, START_ROUNDS = 2, STRIPE = 32, TRIAL_ROUNDS = 5, MAX_KICKS = 4, FEW = 4 };
-static const double RIDGE = 1e-2, FIT_RIDGE = 1e-7, NOISE = 0.05, GAIN = 1e-3, SAME = 0.98;
+static const double RIDGE = 1e-2, FIT_RIDGE = 1e-7, NOISE = 0.05, GAIN = 1e-3, SAME = 0.98, EXACT = 1e-7;
 
 typedef struct { /* one block: y = its part of w, columns as rows */
     xfc_arena *arena;
     int64_t length, columns, n; /* of a column; how many; atoms */
     const float *w, *y;         /* [length, columns], [columns, length] */
     float *atoms;               /* [n, length] */
+    double nothing;             /* a squared error that is as good as none */
     uint64_t seed;
 } block;
 
@@ -170,12 +171,12 @@ static void kick(block *b, xfc_code *code) {
 }
 
 /* Rounds of fitting atoms and choosing entries; where they no longer gain anything another atom is tried, and that a few
- * times. Answers the squared error of the best, which is left in b and code. */
-static double improve(block *b, xfc_code *code, int rounds) {
+ * times: then what is left of *rounds is left. Answers the squared error of the best, which is left in b and code. */
+static double improve(block *b, xfc_code *code, int *rounds) {
     double error = total(code->rest, b->columns), best = (double)INFINITY, before = (double)INFINITY;
     size_t bytes = (size_t)(b->n * b->length) * sizeof(float);
     float *kept = xfc_new_array(b->arena, float, (size_t)(b->n * b->length));
-    for (int round = 0, failed = 0; round < rounds && failed < MAX_KICKS; round++) {
+    for (int failed = 0; *rounds > 0 && failed < MAX_KICKS && error > b->nothing; --*rounds) {
         bool stalls = error >= before * (1 - GAIN), better = error < best * (1 - GAIN / 10);
         before = error;
         if (error < best) {
@@ -196,23 +197,30 @@ static double improve(block *b, xfc_code *code, int rounds) {
     return best;
 }
 
-/* Sets atoms and code; answers the squared error. Columns as they are make better atoms where few are taken; the better
- * start goes on. */
-static double learn(block *b, xfc_code *code, int rounds) {
-    int first = rounds < TRIAL_ROUNDS ? rounds : TRIAL_ROUNDS;
-    start(b, code, true);
-    if (b->n < FEW * code->entries) return improve(b, code, rounds);
-    double error = improve(b, code, first);
+/* From another start; the better of both is left. */
+static double start_again(block *b, xfc_code *code, double error, int *rounds) {
     float *atoms = b->atoms;
     xfc_code other = xfc_code_new(b->arena, b->columns, code->entries);
     b->atoms = xfc_new_array(b->arena, float, (size_t)(b->n * b->length));
     start(b, &other, false);
-    double error2 = improve(b, &other, first);
-    if (error2 < error)
-        *code = other;
-    else
-        b->atoms = atoms;
-    return rounds > first ? improve(b, code, rounds - first) : error2 < error ? error2 : error;
+    double again = improve(b, &other, rounds);
+    if (again >= error) return b->atoms = atoms, error;
+    *code = other;
+    return again;
+}
+
+/* Sets atoms and code; answers the squared error. Columns as they are make better atoms where few are taken; the better
+ * start goes on. What came to rest before its rounds were over begins once more. */
+static double learn(block *b, xfc_code *code, int rounds) {
+    int first = rounds < TRIAL_ROUNDS ? rounds : TRIAL_ROUNDS, left = first, again = first;
+    b->nothing = EXACT * xfc_la_dot(b->y, b->y, b->columns * b->length);
+    start(b, code, true);
+    if (b->n < FEW * code->entries) return improve(b, code, &rounds);
+    double error = start_again(b, code, improve(b, code, &left), &again);
+    rounds -= first;
+    if (rounds > 0) error = improve(b, code, &rounds);
+    while (rounds > 0 && error > b->nothing) error = start_again(b, code, error, &rounds);
+    return error;
 }
 
 static void scatter(const xfc_code *code, float *sparse, int64_t n_columns) {
