@@ -33,11 +33,11 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
  * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; sparse
  * and merge want linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
  * attention whole and every constant folded; lossy passes stand behind exact ones, which need the model as it is,
- * and before unpad, which doubles it; what merge and legalize built is folded, merged and shared again. layout
+ * and before unpad, which doubles it (token-merge is last, since it may have to run unpad itself); what merge and legalize built is folded, merged and shared again. layout
  * leaves pack ops on weights: shared, then folded; a table among them is dead by then. */
 #define RAISING                                                                                                        \
     "factors,fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,sparse,merge,fold,cse,dce,"                     \
-    "pre-crmsnorm,pre-rmsnorm,skip,prune,token-merge,dsformer,unpad,"
+    "pre-crmsnorm,pre-rmsnorm,skip,prune,dsformer,token-merge,unpad,"
 #define LOWERING                                                                                                       \
     "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
 const char *const xfc_pipeline_default[4] = {

@@ -3,8 +3,9 @@
  *
  * Token merging as ToMe does it: a token at an even position may join the token at an odd position whose key is the
  * most alike. match_tokens is what that means, in smaller ops: the mean over heads of the keys, divided by its length,
- * and a product of those at even positions with those at odd ones; match_scores chooses from the scores. Back to all
- * tokens needs no op of its own: gather_nd with where each token went.
+ * and a product of those at even positions with those at odd ones; match_scores chooses from the scores. match_ragged
+ * does so for sequences of different lengths. Back to all tokens needs no op of its own: gather_nd with where each token
+ * went.
  *
  *   %to = match_tokens %k {size = [13], protect = 1} : i32[b, 197]           where each of 197 tokens goes among 184
  *   %y, %mass1 = merge_tokens %x, %to, %mass {size = [184]} : f32[b, 184, 384], f32[b, 184]
@@ -79,6 +80,23 @@ xfc_status infer_match_scores(xfc_infer *inf) {
                               "the tokens at even positions and one more than those at odd ones"));
     XFC_TRY(check_counts(inf, n));
     inf->out[0] = xfc_type_make(XFC_I32, 2, (xfc_int[]){scores->dim[0], n});
+    return XFC_OK;
+}
+
+xfc_status infer_match_ragged(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0), *cu = xfc_op_in(inf->op, 1);
+    int64_t ratio = xfc_op_int(inf->op, XFC_K_RATIO, 0), front = xfc_op_int(inf->op, XFC_K_PROTECT, 0),
+            back = xfc_op_int(inf->op, XFC_K_PROTECT_END, 0);
+    if (x->dtype != XFC_F32 || x->rank != 2 || cu->dtype != XFC_I32 || cu->rank != 1 ||
+        xfc_int_is(inf->ctx, cu->dim[0], 0))
+        return refuse(inf, "takes directions f32[tokens, width] and cu i32[sequences + 1]: correct its operands");
+    if (ratio < 0 || ratio > 500) return refuse(inf, "merges at most half of the tokens: give a ratio from 0 to 500");
+    if (front < 0 || front > INT32_MAX || back < 0 || back > INT32_MAX)
+        return refuse(inf, "protects so many tokens at the front and at the end: give 0 or more");
+    xfc_int n = xfc_int_addc(inf->ctx, cu->dim[0], -1);
+    if (!xfc_int_known(n)) return xfc_fail(inf->ctx, XFC_ERR_LIMIT, inf->op->loc, XFC_INT_UNKNOWN, "the sequences");
+    inf->out[0] = xfc_type_make(XFC_I32, 1, x->dim);
+    inf->out[1] = xfc_type_make(XFC_I32, 1, &n);
     return XFC_OK;
 }
 

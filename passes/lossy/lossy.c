@@ -69,11 +69,18 @@ static void bind_sizes(xfc_lossy *l) {
     }
 }
 
+/* What data decides counts as the most that it can be, if a bound is known, once: bounds build on bounds. */
 static bool typical(void *user, uint32_t symbol, int64_t *out) {
-    const xfc_lossy *l = user;
+    xfc_lossy *l = user;
+    const xfc_int_info *info = xfc_int_look(l->graph->ctx, (xfc_int){symbol});
     uint64_t known;
     int64_t lo, hi;
     if (xfc_map_find(&l->sizes, symbol, &known)) return *out = (int64_t)known, true;
+    if (info->sym == XFC_SYM_LET && !xfc_int_is(l->graph->ctx, info->hi, XFC_DIM_MAX) &&
+        xfc_int_evaluate(l->graph->ctx, info->hi, typical, l, out)) {
+        xfc_map_set(&l->sizes, symbol, (uint64_t)*out);
+        return true;
+    }
     xfc_int_range(l->graph->ctx, (xfc_int){symbol}, &lo, &hi);
     *out = TYPICAL < lo ? lo : TYPICAL > hi ? hi : TYPICAL;
     return true;
@@ -90,8 +97,17 @@ static double count(xfc_lossy *l, const xfc_type *t) {
     return n;
 }
 
+/* Each row with those of its own sequence: all are as long. */
+static double ragged_products(xfc_lossy *l, const xfc_op *op) {
+    const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
+    double rows = xfc_lossy_size(l, q->dim[1]), sequences = xfc_lossy_size(l, op->in[3].value->type.dim[0]) - 1;
+    double widths = xfc_lossy_size(l, q->dim[2]) + xfc_lossy_size(l, v->dim[2]);
+    return sequences > 0 ? xfc_lossy_size(l, q->dim[0]) * widths * rows * rows / sequences : 0;
+}
+
 double xfc_lossy_products(xfc_lossy *l, const xfc_op *op) {
     double n = 0;
+    if (op->code == XFC_OP_ATTENTION_RAGGED) return ragged_products(l, op);
     if (xfc_op_has(op, XFC_CONTRACT)) {
         const xfc_type *a = &op->in[0].value->type;
         return count(l, &op->out[0].type) * xfc_lossy_size(l, a->dim[a->rank - 1]);
@@ -117,8 +133,8 @@ double xfc_lossy_total(xfc_graph *g, xfc_oracle *oracle) {
 
 /* --- sites and levels --- */
 
-xfc_status xfc_lossy_sites(xfc_graph *g, xfc_lossy_request *r, xfc_oracle *oracle, xfc_arena *arena, xfc_lossy *out) {
-    *out = (xfc_lossy){.graph = g, .request = r, .oracle = oracle, .arena = arena};
+xfc_status xfc_lossy_sites(const xfc_pass *p, xfc_lossy_request *r, xfc_oracle *oracle, xfc_lossy *out) {
+    *out = (xfc_lossy){.pass = p, .graph = p->graph, .request = r, .oracle = oracle, .arena = p->scratch};
     bind_sizes(out);
     return xfc_lossy_kinds[r->kind].sites(out);
 }
@@ -178,7 +194,7 @@ static void keep_done(const xfc_lossy *l) {
 
 static xfc_status run(xfc_pass *p, xfc_lossy_request *r, bool *changed) {
     xfc_lossy l;
-    XFC_TRY(xfc_lossy_sites(p->graph, r, p->opts->lossy->oracle, p->scratch, &l));
+    XFC_TRY(xfc_lossy_sites(p, r, p->opts->lossy->oracle, &l));
     uint32_t *level = xfc_new_array(p->scratch, uint32_t, l.n_sites), possible = 0;
     for (uint32_t i = 0; i < l.n_sites; i++) {
         l.site[i].done = level[i] = level_of(&l, &l.site[i]);

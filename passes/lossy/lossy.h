@@ -66,7 +66,8 @@ typedef struct xfc_lossy_opts {
 
 /* What the functions of a kind work on. */
 typedef struct {
-    xfc_graph *graph; /* an entry, at stage imported; raised, if the pipeline does that */
+    const xfc_pass *pass;
+    xfc_graph *graph; /* of the pass: an entry, at stage imported; raised, if the pipeline does that */
     xfc_lossy_request *request;
     xfc_oracle *oracle;
     xfc_arena *arena; /* of sites */
@@ -105,7 +106,7 @@ double xfc_lossy_size(xfc_lossy *, xfc_int);            /* in a typical run: tha
 /* Multiplications of all matrix products of a typical run. */
 double xfc_lossy_total(xfc_graph *, xfc_oracle *);
 
-/* Sites of the request's kind in a graph; the arena holds them. */
-xfc_status xfc_lossy_sites(xfc_graph *, xfc_lossy_request *, xfc_oracle *, xfc_arena *, xfc_lossy *out);
+/* Sites of the request's kind in the graph of the pass, whose scratch holds them. */
+xfc_status xfc_lossy_sites(const xfc_pass *, xfc_lossy_request *, xfc_oracle *, xfc_lossy *out);
 
 #endif

@@ -14,34 +14,39 @@
  *
  * Other ways to make tokens fewer (token_plan.h) take the place of match_tokens and merge_tokens. All sizes stay
  * static. Where every level is 0, nothing is changed.
+ *
+ * Where samples have their own numbers of tokens, as texts have, padding is removed first (passes/unpad); streams of
+ * what that leaves are ragged, and each sequence keeps a share of its own tokens (token_ragged.c).
  */
 #include "passes/lossy/token_plan.h"
-#include "passes/lossy/token_stream.h"
+#include "passes/lossy/token_ragged.h"
+#include "passes/lossy/token_words.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* --- sites and levels --- */
 
-static xfc_token_way way_of(const xfc_lossy *l) {
-    static const char *const names[] = {
-        [XFC_BY_TRANSFORM] = "transform", [XFC_BY_ATTENTION] = "attention", [XFC_BY_RANDOM] = "random"};
-    const char *by = xfc_lossy_word_of(l, "by");
-    for (uint32_t i = XFC_BY_TRANSFORM; by && i < XFC_COUNT(names); i++)
-        if (!strcmp(by, names[i])) return (xfc_token_way)i;
-    return XFC_BY_MERGE;
+/* A stream whose sequences have their own numbers of tokens has levels in thousandths of these. */
+static int64_t most_of(const xfc_stream *stream) {
+    return stream->offsets ? XFC_HALF : (stream->n - stream->protect) / 2;
+}
+static double all_of(const xfc_stream *stream) { return stream->offsets ? 1 : (double)stream->n; }
+static double amount(const xfc_stream *stream, double there, int64_t level) {
+    return stream->offsets ? there * (double)level / XFC_THOUSAND : (double)level;
 }
 
-/* Outputs of all tokens want a row for each. */
-static void refuse_drops(const xfc_lossy *l, xfc_streams *s) {
-    for (uint32_t i = 0; i < s->n_sites && xfc_token_drops(way_of(l)); i++)
-        if (!s->site[i].why && s->stream[s->site[i].stream].is_output)
+static void refuse_ways(const xfc_token_words *w, xfc_streams *s) {
+    for (uint32_t i = 0; i < s->n_sites; i++) {
+        if (s->site[i].why) continue;
+        const xfc_stream *stream = &s->stream[s->site[i].stream];
+        if (w->has_threshold && !stream->offsets)
+            s->site[i].why =
+                "all samples have as many tokens, and a threshold would leave each its own number; give ratio";
+        if (w->way == XFC_BY_MERGE) continue;
+        if (stream->offsets) s->site[i].why = "samples have their own numbers of tokens, which by=merge alone can do";
+        if (xfc_token_drops(w->way) && stream->is_output)
             s->site[i].why = "an output has a row for each token, and those that are dropped have none";
-}
-
-static int64_t most_of(const xfc_streams *s, const xfc_stream_site *site) {
-    return (s->stream[site->stream].n - s->stream[site->stream].protect) / 2;
+    }
 }
 
 /* Behind the site, r of the n tokens that there are fewer, where the model has `all`. Pairs of them: n^2 - (n - r)^2 of
@@ -50,78 +55,45 @@ static double saved(const xfc_stream_site *site, double all, double n, double r)
     return site->each * r / all + site->own * r * fmax(2 * n - r, 0) / (all * all);
 }
 
-/* n: tokens that the blocks in front leave if they do what is asked of them. */
-static void describe(xfc_lossy *l, xfc_lossy_site *to, const xfc_streams *s, const xfc_stream_site *site, int64_t n) {
-    const xfc_stream *stream = &s->stream[site->stream];
-    to->levels = (uint32_t)most_of(s, site);
-    double *saves = xfc_new_array(l->arena, double, to->levels + 1);
+static const char *say(const xfc_lossy *l, const xfc_token_words *w, const xfc_stream *stream, uint32_t level) {
     static const char *const ways[2][2] = {{"token merges", "tokens merge"}, {"token goes", "tokens go"}};
-    const char *const *way = ways[xfc_token_drops(way_of(l))];
+    if (!stream->offsets)
+        return xfc_sprintf(l->arena, "%u %s", (unsigned)level, ways[xfc_token_drops(w->way)][level != 1]);
+    if (!w->has_threshold) return xfc_sprintf(l->arena, "%.3g %% of the tokens merge", level / 10.0);
+    return xfc_sprintf(l->arena, "up to %.3g %% of the tokens merge, those with a cosine of at least %g; if so many do",
+                       level / 10.0, w->threshold);
+}
+
+/* n: tokens that the blocks in front leave if they do what is asked of them. */
+static void describe(xfc_lossy *l, const xfc_token_words *w, xfc_lossy_site *to, const xfc_stream *stream,
+                     const xfc_stream_site *site, double n) {
+    to->levels = (uint32_t)most_of(stream);
+    double *saves = xfc_new_array(l->arena, double, to->levels + 1);
     const char **says = xfc_new_array(l->arena, const char *, to->levels + 1);
     for (uint32_t r = 0; r <= to->levels; r++) {
-        saves[r] = saved(site, (double)stream->n, (double)n, r);
-        says[r] = xfc_sprintf(l->arena, "%u %s", (unsigned)r, r == 1 ? way[0] : way[1]);
+        saves[r] = saved(site, all_of(stream), n, amount(stream, n, r));
+        says[r] = say(l, w, stream, r);
     }
     to->saves = saves;
     to->says = says;
 }
 
-/* What the words say for each of n blocks: r=13, with inflect=X from r * (1 - X) to r * (1 + X) in even steps;
- * r=16/16/8, and none behind those. */
-static xfc_status read_words(xfc_lossy *l, uint32_t n, int64_t usual, int64_t *r) {
-    const char *text = xfc_lossy_word_of(l, "r"), *inflect = xfc_lossy_word_of(l, "inflect"), *at = text;
-    char *end = NULL;
-    uint32_t k = 0;
-    for (uint32_t i = 0; i < n; i++) r[i] = text ? 0 : usual;
-    for (; at; at = *end ? end + 1 : NULL, k++) {
-        int64_t v = strtoll(at, &end, 10);
-        if (end == at || (*end && *end != '/') || v < 0 || v > INT32_MAX || (k >= n && k > 0))
-            return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
-                            "--lossy=token-merge:r=%s: give how many tokens merge in each block, or numbers joined by "
-                            "'/', one for each of the %u blocks",
-                            text, (unsigned)n);
-        if (k < n) r[k] = v;
+/* The level that is asked of a block with n tokens; r: by number. */
+static xfc_status ask(xfc_lossy *l, const xfc_token_words *w, xfc_lossy_site *to, const xfc_stream *stream, double n,
+                      int64_t r) {
+    int64_t most = to->levels;
+    if (stream->offsets) {
+        if (xfc_lossy_word_of(l, "r"))
+            return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, to->loc,
+                            "--lossy=token-merge:r=%s: samples have their own numbers of tokens; give ratio instead",
+                            xfc_lossy_word_of(l, "r"));
+        r = w->thousandths >= 0 ? w->thousandths : w->has_threshold ? XFC_HALF : r;
+    } else if (w->thousandths >= 0) {
+        r = (int64_t)n * w->thousandths / XFC_THOUSAND;
+        r = r < most ? r : most;
     }
-    for (uint32_t i = 1; i < n && k == 1; i++) r[i] = r[0];
-    if (!inflect) return XFC_OK;
-    double by = strtod(inflect, &end);
-    if (*end || k > 1 || !(by >= -1 && by <= 1))
-        return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
-                        "--lossy=token-merge:inflect=%s: give a number from -1 to 1, and one number for r", inflect);
-    double low = n > 0 ? floor((double)r[0] * (1 - by)) : 0, step = n > 1 ? 2 * ((double)r[0] - low) / (n - 1) : 0;
-    for (uint32_t i = 0; i < n; i++) r[i] = (int64_t)(low + step * i);
-    return XFC_OK;
-}
-
-/* ratio=X in thousandths; -1: not given. */
-static xfc_status read_ratio(xfc_lossy *l, int64_t *thousandths) {
-    const char *text = xfc_lossy_word_of(l, "ratio");
-    double ratio = text ? strtod(text, NULL) : 0;
-    *thousandths = text ? lround(fmin(ratio, 1) * 1000) : -1;
-    if (ratio > 0.5)
-        return xfc_fail(
-            l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
-            "--lossy=token-merge:ratio=%s: give the share of the tokens that merges in each block, from 0 to "
-            "0.5",
-            text);
-    if (text && (xfc_lossy_word_of(l, "r") || xfc_lossy_word_of(l, "inflect")))
-        return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
-                        "--lossy=token-merge: ratio says what r and inflect say; give one of them");
-    return XFC_OK;
-}
-
-static xfc_status check_softness(xfc_lossy *l) {
-    const char *text = xfc_lossy_word_of(l, "softness");
-    if (!text || strtod(text, NULL) >= 1e-3) return XFC_OK;
-    return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
-                    "--lossy=token-merge:softness=%s: give a number that is not below 0.001", text);
-}
-
-/* More than a block can do at its best was asked of it: the words are wrong. */
-static xfc_status ask(xfc_lossy *l, const xfc_streams *s, xfc_lossy_site *to, const xfc_stream_site *site, int64_t r) {
-    const xfc_stream *stream = &s->stream[site->stream];
-    to->asked = (uint32_t)(r < to->levels ? r : to->levels);
-    if (r <= to->levels) return XFC_OK;
+    to->asked = (uint32_t)(r < most ? r : most);
+    if (r <= most) return XFC_OK;
     return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, to->loc,
                     "--lossy=token-merge: %lld tokens cannot merge in a block, of %lld tokens, %lld of them protected, "
                     "only %u: give less",
@@ -129,9 +101,9 @@ static xfc_status ask(xfc_lossy *l, const xfc_streams *s, xfc_lossy_site *to, co
 }
 
 /* What the words ask of the blocks that can be used, one behind the other: each finds what those in front of it leave. */
-static xfc_status ask_all(xfc_lossy *l, xfc_streams *s, const int64_t *r, int64_t thousandths) {
-    int64_t *left = xfc_new_array(l->arena, int64_t, s->n_streams + 1);
-    for (uint32_t i = 0; i < s->n_streams; i++) left[i] = s->stream[i].n;
+static xfc_status ask_all(xfc_lossy *l, const xfc_token_words *w, xfc_streams *s, const int64_t *r) {
+    double *left = xfc_new_array(l->arena, double, s->n_streams + 1);
+    for (uint32_t i = 0; i < s->n_streams; i++) left[i] = all_of(&s->stream[i]);
     for (uint32_t i = 0; i < s->n_sites; i++) {
         const xfc_stream_site *site = &s->site[i];
         xfc_lossy_site *to = xfc_lossy_add(l, site->attention);
@@ -139,28 +111,70 @@ static xfc_status ask_all(xfc_lossy *l, xfc_streams *s, const int64_t *r, int64_
         to->why = site->why;
         to->data = s;
         if (site->why) continue;
-        int64_t *n = &left[site->stream], most = (*n - s->stream[site->stream].protect) / 2;
-        int64_t goes = thousandths < 0 ? *r++ : *n * thousandths / 1000;
-        if (thousandths >= 0 && goes > most) goes = most;
-        describe(l, to, s, site, *n);
-        XFC_TRY(ask(l, s, to, site, goes));
-        *n -= goes < most ? goes : most;
+        const xfc_stream *stream = &s->stream[site->stream];
+        double *n = &left[site->stream];
+        describe(l, w, to, stream, site, *n);
+        XFC_TRY(ask(l, w, to, stream, *n, *r++));
+        double goes = amount(stream, *n, to->asked);
+        *n -= stream->offsets ? goes : fmin(goes, floor((*n - (double)stream->protect) / 2));
     }
     return XFC_OK;
 }
 
-xfc_status xfc_token_merge_sites(xfc_lossy *l) {
-    xfc_streams *s = xfc_streams_find(l);
-    int64_t usual = 0, thousandths, *r = xfc_new_array(l->arena, int64_t, s->n_sites + 1);
+static uint32_t n_usable(const xfc_streams *s) {
     uint32_t n = 0;
-    refuse_drops(l, s);
-    XFC_TRY(check_softness(l));
-    XFC_TRY(read_ratio(l, &thousandths));
     for (uint32_t i = 0; i < s->n_sites; i++) n += !s->site[i].why;
-    for (uint32_t i = s->n_sites; i-- > 0;)
-        if (!s->site[i].why) usual = most_of(s, &s->site[i]) / n; /* about half of the tokens in all */
-    XFC_TRY(read_words(l, n, usual > 0 ? usual : 1, r));
-    return ask_all(l, s, r, thousandths);
+    return n;
+}
+
+/* About half of the tokens in all. */
+static int64_t usual_of(const xfc_streams *s) {
+    int64_t usual = 1;
+    for (uint32_t i = s->n_sites, n = n_usable(s); i-- > 0;) {
+        const xfc_stream *stream = s->site[i].why ? NULL : &s->stream[s->site[i].stream];
+        if (stream && stream->offsets) usual = lround(XFC_THOUSAND * (1 - pow(0.5, 1.0 / n)));
+        if (stream && !stream->offsets) usual = most_of(stream) / n;
+    }
+    return usual > 0 ? usual : 1;
+}
+
+/* --- sequences that have their own numbers of tokens --- */
+
+/* Without padding, and without what that makes obsolete: the original, and masks, which are 1 for real tokens. */
+static xfc_status make_ragged(const xfc_lossy *l, xfc_graph *g) {
+    const xfc_run_opts opts = {.bisect_limit = -1, .passes.unpad = l->pass->opts->unpad};
+    return xfc_run_passes(&g, l->pass->target, "unpad,fold,simplify,dce", &opts);
+}
+
+/* The streams of the graph; where none of them can be used, those of its copy without padding, if there are any. */
+static xfc_status find(xfc_lossy *l, const xfc_token_words *w, xfc_streams **out) {
+    *out = xfc_streams_find(l, l->graph);
+    if (n_usable(*out) && !w->has_threshold) return XFC_OK;
+    xfc_graph *g = xfc_graph_clone(l->graph);
+    xfc_status status = make_ragged(l, g);
+    xfc_streams *s = xfc_streams_find(l, g);
+    for (uint32_t i = 0; i < s->n_sites && status == XFC_OK; i++)
+        if (s->site[i].attention->code == XFC_OP_ATTENTION_RAGGED) *out = s;
+    if (*out != s) xfc_graph_free(g);
+    return status;
+}
+
+static xfc_status list(xfc_lossy *l, const xfc_token_words *w, xfc_streams *s) {
+    int64_t *r = xfc_new_array(l->arena, int64_t, s->n_sites + 1);
+    refuse_ways(w, s);
+    XFC_TRY(xfc_token_words_numbers(l, n_usable(s), usual_of(s), r));
+    return ask_all(l, w, s, r);
+}
+
+xfc_status xfc_token_merge_sites(xfc_lossy *l) {
+    xfc_streams *s;
+    xfc_token_words w;
+    XFC_TRY(xfc_token_words_read(l, &w));
+    XFC_TRY(find(l, &w, &s));
+    xfc_status status = list(l, &w, s);
+    s->copied = s->tokens.graph != l->graph;
+    if (s->copied) xfc_graph_free(s->tokens.graph);
+    return status;
 }
 
 /* --- the rewrite --- */
@@ -168,20 +182,26 @@ xfc_status xfc_token_merge_sites(xfc_lossy *l) {
 typedef struct { /* a stream's tokens behind a site */
     int64_t n;
     xfc_value *mass, *log_mass, *to; /* [b, n], [b, n], and where each token of the beginning is; NULL: as there */
+    xfc_ragged_rows rows;            /* instead, of a ragged stream */
+    double left;                     /* of what all_of counts */
 } tokens;
 
 typedef struct {
     xfc_streams *s;
     xfc_ctx *ctx;
-    bool plain; /* attentions do not weigh keys by their masses */
-    xfc_token_way way;
-    double softness;
+    xfc_token_words words;
     tokens *behind; /* by site */
-    uint32_t *goes; /* by site: tokens that went */
+    uint32_t *done; /* by site: the level that was reached */
 } merger;
 
+static const xfc_stream *stream_of(const merger *m, const xfc_stream_value *x) { return &m->s->stream[x->stream]; }
+
 static tokens tokens_of(const merger *m, const xfc_stream_value *x) {
-    return x->site >= 0 ? m->behind[x->site] : (tokens){.n = m->s->stream[x->stream].n};
+    const xfc_stream *stream = stream_of(m, x);
+    if (x->site >= 0) return m->behind[x->site];
+    tokens t = {.n = stream->n, .left = all_of(stream)};
+    if (stream->offsets) t.rows = xfc_ragged_rows_of(stream);
+    return t;
 }
 
 static xfc_int constant(const merger *m, int64_t n) { return xfc_int_const(m->ctx, n); }
@@ -207,18 +227,29 @@ static xfc_value *rows_at(const merger *m, xfc_builder *b, xfc_value *rows, xfc_
     return xfc_build(b, XFC_OP_GATHER_ND, (xfc_value *[]){rows, reshape(b, index, 3, dim)}, 2, &batch, 1);
 }
 
+/* A size that an op was given, with the tokens that there are now. */
+static void resize(const merger *m, const xfc_stream_value *out, const tokens *now, xfc_int *dim, uint32_t n) {
+    const xfc_stream *stream = stream_of(m, out);
+    xfc_int *counted = &dim[out->token.s_dim], rest;
+    if (stream->offsets) {
+        for (uint32_t d = 0; d < n; d++)
+            dim[d] = xfc_int_substitute(m->ctx, dim[d], &stream->tokens, &now->rows.rows, 1);
+        return;
+    }
+    bool whole = xfc_int_exact(m->ctx, *counted, constant(m, stream->n - out->first), &rest);
+    xfc_assert(whole);
+    *counted = xfc_int_mul(m->ctx, rest, constant(m, now->n - out->first));
+}
+
 /* Sizes that an op was given follow its operands' tokens. */
-static xfc_status resize(const merger *m, xfc_op *op, int64_t now) {
+static xfc_status follow(const merger *m, xfc_op *op, const tokens *now) {
     const xfc_stream_value *out = op->n_out == 1 ? xfc_stream_value_of(m->s, &op->out[0]) : NULL;
     for (uint32_t k = 0; out && k < op->n_attr; k++) {
         bool is_shape = op->attr[k].key == XFC_K_SHAPE || (op->attr[k].key == XFC_K_SIZE && xfc_op_has(op, XFC_VIEW));
         if (!is_shape) continue;
         xfc_attr *attr = xfc_dup_array(op->graph->arena, xfc_attr, op->attr, op->n_attr);
-        xfc_int *dim = xfc_dup_array(op->graph->arena, xfc_int, attr[k].u.dims, attr[k].n), rest;
-        uint32_t d = out->token.s_dim;
-        bool whole = xfc_int_exact(m->ctx, dim[d], constant(m, m->s->stream[out->stream].n - out->first), &rest);
-        xfc_assert(whole);
-        dim[d] = xfc_int_mul(m->ctx, rest, constant(m, now - out->first));
+        xfc_int *dim = xfc_dup_array(op->graph->arena, xfc_int, attr[k].u.dims, attr[k].n);
+        resize(m, out, now, dim, attr[k].n);
         attr[k].u.dims = dim;
         op->attr = attr;
     }
@@ -241,7 +272,7 @@ static xfc_status weigh_keys(const merger *m, xfc_op *op) {
     const xfc_value *k = op->in[1].value;
     const xfc_stream_value *x = xfc_stream_value_of(m->s, k);
     xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
-    if (!x || !tokens_of(m, x).log_mass || m->plain) return xfc_infer_op(op);
+    if (!x || !tokens_of(m, x).log_mass || m->words.plain) return xfc_infer_op(op);
     xfc_value *bias = keys_bias(m, &b, k, x);
     if (bias && op->n_in > 3 && op->in[3].value) bias = xfc_b_binary(&b, XFC_OP_ADD, op->in[3].value, bias);
     if (!bias) return XFC_ERR_INPUT;
@@ -309,36 +340,63 @@ static void redirect(const readers *r, xfc_value *with) {
         xfc_op_set_in(r->use[i]->user, (uint32_t)(r->use[i] - r->use[i]->user->in), with);
 }
 
-/* r of the tokens that join makes go; whoever reads what it makes reads the others. */
-static xfc_status reduce(merger *m, uint32_t at, uint32_t level, tokens *t) {
-    const xfc_stream_site *site = &m->s->site[at];
+/* Tokens that join makes go; whoever reads what it makes reads the others. */
+static xfc_value *reduce(const merger *m, xfc_builder *b, const xfc_stream_site *site, uint32_t level, tokens *t) {
+    const xfc_stream *stream = &m->s->stream[site->stream];
     xfc_value *x = &site->join->out[0];
-    xfc_builder b = {.graph = site->join->graph, .before = site->join->next, .loc = site->attention->loc};
-    int64_t protect = m->s->stream[site->stream].protect, most = (t->n - protect) / 2;
-    xfc_token_plan plan = {.way = m->way,
+    int64_t most = (t->n - stream->protect) / 2;
+    xfc_token_plan plan = {.way = m->words.way,
                            .attention = site->attention,
                            .n = t->n,
                            .goes = level < most ? level : most,
-                           .protect = protect,
-                           .softness = m->softness,
-                           .seed = at};
+                           .protect = stream->protect,
+                           .softness = m->words.softness,
+                           .seed = (uint32_t)(site - m->s->site)};
     xfc_fewer_tokens fewer;
-    readers all = readers_of(m, x);
-    if (plan.goes <= 0) return XFC_OK;
-    xfc_value *wide = xfc_b_cast(&b, x, XFC_F32);
-    if (!wide || !xfc_tokens_reduce(&b, &plan, wide, t->mass, &fewer)) return XFC_ERR_INPUT;
-    xfc_value *narrow = xfc_b_cast(&b, fewer.x, x->type.dtype);
+    xfc_value *wide = xfc_b_cast(b, x, XFC_F32);
+    if (!wide || !xfc_tokens_reduce(b, &plan, wide, t->mass, &fewer)) return NULL;
     t->n -= plan.goes;
-    if (!xfc_token_drops(m->way)) {
+    if (!xfc_token_drops(m->words.way)) {
         t->mass = fewer.mass;
-        t->log_mass = xfc_b_unary(&b, XFC_OP_LOG, t->mass);
-        t->to = t->to ? rows_at(m, &b, fewer.to, t->to) : fewer.to;
-        if (!t->log_mass || !t->to) return XFC_ERR_INPUT;
+        t->log_mass = xfc_b_unary(b, XFC_OP_LOG, t->mass);
+        t->to = t->to ? rows_at(m, b, fewer.to, t->to) : fewer.to;
+        if (!t->log_mass || !t->to) return NULL;
     }
-    if (!narrow) return XFC_ERR_INPUT;
-    redirect(&all, narrow);
-    xfc_stream_value_add(m->s, narrow, *xfc_stream_value_of(m->s, x));
+    return xfc_b_cast(b, fewer.x, x->type.dtype);
+}
+
+static xfc_value *reduce_ragged(const merger *m, xfc_builder *b, const xfc_stream_site *site, uint32_t level,
+                                tokens *t) {
+    const xfc_ragged_plan plan = {site->attention, &m->s->stream[site->stream], level, m->words.threshold};
+    return xfc_ragged_reduce(b, &plan, &site->join->out[0], &t->rows);
+}
+
+/* At a site with these tokens. */
+static xfc_status merge_at(merger *m, uint32_t at, uint32_t level, tokens t) {
+    const xfc_stream_site *site = &m->s->site[at];
+    const xfc_stream *stream = &m->s->stream[site->stream];
+    xfc_builder b = {.graph = site->join->graph, .before = site->join->next, .loc = site->attention->loc};
+    xfc_value *x = &site->join->out[0];
+    bool none = level == 0 || (!stream->offsets && t.n - stream->protect < 2);
+    m->behind[at] = t;
+    if (none) return XFC_OK;
+    const readers all = readers_of(m, x);
+    xfc_value *fewer = stream->offsets ? reduce_ragged(m, &b, site, level, &t) : reduce(m, &b, site, level, &t);
+    if (!fewer) return XFC_ERR_INPUT;
+    redirect(&all, fewer);
+    xfc_stream_value_add(m->s, fewer, *xfc_stream_value_of(m->s, x));
+    m->done[at] = stream->offsets ? level : (uint32_t)(m->behind[at].n - t.n);
+    t.left -= amount(stream, t.left, m->done[at]);
+    m->behind[at] = t;
     return XFC_OK;
+}
+
+/* An op that reads fewer tokens than it did. */
+static xfc_status adapt(const merger *m, xfc_op *op, const xfc_stream_value *in, const tokens *t) {
+    if (op->code == XFC_OP_ATTENTION) return weigh_keys(m, op);
+    if (op->code == XFC_OP_ATTENTION_RAGGED) return xfc_ragged_attend(op, &t->rows, m->words.plain);
+    if (op->code == XFC_OP_PAD_RAGGED) return xfc_ragged_give_back(op, &t->rows);
+    return xfc_stream_is_sum(m->s, op, in) ? weigh_sum(m, op, in) : follow(m, op, t);
 }
 
 /* The op with the tokens that it gets now. */
@@ -350,43 +408,37 @@ static xfc_status visit(merger *m, xfc_op *op, const uint32_t *level) {
         in = op->in[i].value ? xfc_stream_value_of(m->s, op->in[i].value) : NULL;
     if (!in) return XFC_OK;
     tokens t = tokens_of(m, in);
-    bool fewer = t.n != m->s->stream[in->stream].n;
-    if (fewer && op->code == XFC_OP_ATTENTION)
-        XFC_TRY(weigh_keys(m, op));
-    else if (fewer && xfc_stream_is_sum(m->s, op, in))
-        return weigh_sum(m, op, in);
-    else if (fewer)
-        XFC_TRY(resize(m, op, t.n));
+    if (t.rows.to || t.n != stream_of(m, in)->n) XFC_TRY(adapt(m, op, in, &t));
     if (!site || !m->s->site[site - 1].reached) return XFC_OK;
-    int64_t n = t.n;
-    XFC_TRY(reduce(m, (uint32_t)site - 1, level[site - 1], &t));
-    m->goes[site - 1] = (uint32_t)(n - t.n);
-    m->behind[site - 1] = t;
-    return XFC_OK;
+    return merge_at(m, (uint32_t)site - 1, level[site - 1], t);
 }
 
 /* What went, and what that saves with as many as there were. */
 static void tell_done(const merger *m, xfc_lossy *l, uint32_t i) {
     const xfc_stream_site *at = &m->s->site[i];
     xfc_lossy_site *site = &l->site[i];
-    site->done = m->goes[i];
+    site->done = m->done[i];
     if (site->why || site->done == 0) return;
-    double all = (double)m->s->stream[at->stream].n, left = (double)m->behind[i].n, r = m->goes[i];
-    double *saves = xfc_dup_array(l->arena, double, site->saves, site->levels + 1);
-    saves[site->done] = saved(at, all, left + r, r);
+    const xfc_stream *stream = &m->s->stream[at->stream];
+    double *saves = xfc_dup_array(l->arena, double, site->saves, site->levels + 1), left = m->behind[i].left;
+    double before = stream->offsets ? left * XFC_THOUSAND / (XFC_THOUSAND - site->done) : left + site->done;
+    saves[site->done] = saved(at, all_of(stream), before, before - left);
     site->saves = saves;
 }
 
 xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
     xfc_streams *s = l->n_sites ? l->site[0].data : NULL;
-    merger m = {.s = s, .ctx = l->graph->ctx};
-    const char *proportional = xfc_lossy_word_of(l, "proportional"), *softness = xfc_lossy_word_of(l, "softness");
+    merger m = {.ctx = l->graph->ctx};
     if (!s) return XFC_OK;
-    m.plain = proportional && !strcmp(proportional, "off");
-    m.way = way_of(l);
-    m.softness = softness ? strtod(softness, NULL) : 0.07;
+    XFC_TRY(xfc_token_words_read(l, &m.words));
+    if (s->copied) {
+        XFC_TRY(make_ragged(l, l->graph));
+        s = xfc_streams_find(l, l->graph); /* the same as in the copy */
+        xfc_assert(s->n_sites == l->n_sites);
+    }
+    m.s = s;
     m.behind = xfc_new_array(l->arena, tokens, s->n_sites);
-    m.goes = xfc_new_array(l->arena, uint32_t, s->n_sites);
+    m.done = xfc_new_array(l->arena, uint32_t, s->n_sites);
     xfc_foreach_op_safe(op, l->graph) XFC_TRY(visit(&m, op, level));
     for (uint32_t i = 0; i < l->n_sites; i++) tell_done(&m, l, i);
     return XFC_OK;

@@ -60,14 +60,15 @@ static bool finish(const maker *m, xfc_value *x, xfc_value *to, xfc_value *mass,
 
 /* --- spread --- */
 
-/* Of each token the direction of its key, the mean over heads: as match_tokens takes it. */
-static xfc_value *directions(const maker *m) {
+xfc_value *xfc_token_directions(xfc_builder *b, xfc_value *k) {
     static const int64_t heads = 1, width = 2;
-    xfc_value *mean = xfc_b_reduce(m->b, XFC_OP_REDUCE_MEAN, xfc_b_cast(m->b, m->k, XFC_F32), &heads, 1, false);
-    xfc_value *square = xfc_b_reduce(m->b, XFC_OP_REDUCE_SUM, binary(m, XFC_OP_MUL, mean, mean), &width, 1, true);
-    xfc_value *length =
-        binary(m, XFC_OP_MAX, xfc_b_unary(m->b, XFC_OP_SQRT, square), real(m, 1.17549435082228750797e-38));
-    return binary(m, XFC_OP_DIV, mean, length);
+    const double shortest = 1.17549435082228750797e-38; /* of a length that is not 0 */
+    if (!k) return NULL;
+    xfc_value *mean = xfc_b_reduce(b, XFC_OP_REDUCE_MEAN, xfc_b_cast(b, k, XFC_F32), &heads, 1, false);
+    xfc_value *square = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, xfc_b_binary(b, XFC_OP_MUL, mean, mean), &width, 1, true);
+    xfc_value *length = xfc_b_unary(b, XFC_OP_SQRT, square);
+    length = xfc_b_binary(b, XFC_OP_MAX, length, xfc_b_scalar_f(b, XFC_F32, shortest));
+    return xfc_b_binary(b, XFC_OP_DIV, mean, length);
 }
 
 /* Those that match_tokens has go stand at even positions and share a place with one at an odd position; these places
@@ -81,7 +82,8 @@ static xfc_value *those_that_go(const maker *m, xfc_value *to) {
 static bool transform(const maker *m, xfc_fewer_tokens *out) {
     static const int64_t swap[] = {0, 2, 1}, last = 2;
     const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, last);
-    xfc_value *to = out->to = match(m), *goes = to ? those_that_go(m, to) : NULL, *unit = directions(m);
+    xfc_value *to = out->to = match(m), *goes = to ? those_that_go(m, to) : NULL,
+              *unit = xfc_token_directions(m->b, m->k);
     xfc_value *place = xfc_b_select(m->b, goes, xfc_b_scalar_i(m->b, XFC_I32, -1), to);
     xfc_value *never = binary(m, XFC_OP_OR, goes, row(m, XFC_BOOL, is_protected));
     xfc_value *forbidden = xfc_b_select(m->b, never, real(m, -(double)INFINITY), real(m, 0));

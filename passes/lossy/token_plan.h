@@ -24,6 +24,8 @@ typedef struct {
 typedef struct {
     xfc_value *x, *mass, *to;
 } xfc_fewer_tokens;
+/* Of each token the direction of its key, the mean over heads, f32[b, n, d], as match_tokens takes it. */
+xfc_value *xfc_token_directions(xfc_builder *, xfc_value *k);
 bool xfc_tokens_reduce(xfc_builder *, const xfc_token_plan *, xfc_value *x, xfc_value *mass, xfc_fewer_tokens *out);
 
 #endif

@@ -111,45 +111,74 @@ static bool is_one(const xfc_ctx *c, const xfc_type *t, uint32_t from_end) {
     return t->rank < from_end || xfc_int_is(c, t->dim[t->rank - from_end], 1);
 }
 
+static bool is_attention(const xfc_op *op) {
+    return op->code == XFC_OP_ATTENTION || op->code == XFC_OP_ATTENTION_RAGGED;
+}
+
+/* The bias of an attention; of a ragged one any of its biases, which go by positions. */
+static const xfc_value *bias_of(const xfc_op *op) {
+    uint32_t first = op->code == XFC_OP_ATTENTION ? 3 : XFC_RAGGED_BIAS;
+    for (uint32_t i = first; i < op->n_in; i++)
+        if (op->in[i].value) return op->in[i].value;
+    return NULL;
+}
+
 /* What an attention alone says. */
 static const char *why_not(xfc_streams *s, const xfc_op *op, const xfc_op *join, const xfc_value *stream) {
     xfc_ctx *c = s->tokens.graph->ctx;
     const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type;
-    const xfc_value *bias = op->n_in > 3 ? op->in[3].value : NULL;
-    if (bias && (!is_one(c, &bias->type, 1) || !is_one(c, &bias->type, 2)))
+    const xfc_value *bias = bias_of(op);
+    bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
+    if (bias && (ragged || !is_one(c, &bias->type, 1) || !is_one(c, &bias->type, 2)))
         return "its scores get a bias by position: a mask, or a table that would have to be merged as well";
-    if (!xfc_int_same(q->dim[2], k->dim[2])) return "its keys are other tokens than its queries";
+    if (!ragged && !xfc_int_same(q->dim[2], k->dim[2])) return "its keys are other tokens than its queries";
     if (!join) return "it is not added to a stream of tokens";
     if (stream->type.rank != 3) return "the stream that it is added to is not [batch, tokens, channels]";
-    if (!xfc_int_value(c, stream->type.dim[1], NULL))
+    if (ragged && !(xfc_int_is(c, stream->type.dim[0], 1) && xfc_int_same(stream->type.dim[1], q->dim[1])))
+        return "the stream that it is added to has other tokens";
+    if (!ragged && !xfc_int_value(c, stream->type.dim[1], NULL))
         return "the number of tokens is not known when compiling: fix the sizes of the inputs (--dim)";
     if (stream->type.dtype == XFC_F64) return "its tokens are f64, for which there is no merging";
     return NULL;
 }
 
+/* Of the two programs of unpad the padded one stays exact: it has as many sequences as data says. */
 static void find_sites(xfc_streams *s) {
+    const xfc_defined defined = xfc_defined_of(s->tokens.graph, s->arena);
     xfc_foreach_op(op, s->tokens.graph) {
         xfc_value *stream = NULL;
-        if (op->code != XFC_OP_ATTENTION) continue;
+        if (!is_attention(op) || xfc_defined_in(&defined, op->in[0].value->type.dim[0])) continue;
         xfc_stream_site site = {.attention = op, .before = -1, .join = join_of(s, op, &stream)};
         site.why = why_not(s, op, site.join, stream);
         xfc_push(s->arena, s->site, s->n_sites, s->cap_sites) = site;
         if (site.why) continue;
-        xfc_map_set(&s->begins, stream->id, 1);
+        xfc_map_set(&s->begins, stream->id, s->n_sites);
         xfc_map_set(&s->joins, site.join->out[0].id, s->n_sites);
     }
 }
 
+/* Of a text the first and the last token are no words. */
+static void protect(xfc_streams *s, const xfc_value *v, xfc_stream *stream) {
+    uint32_t visits = 0;
+    if (stream->offsets && !is_constant(s, stream->offsets->in[0].value)) {
+        stream->protect = stream->protect_end = 1;
+        return;
+    }
+    stream->protect = special_tokens(s, v, &visits);
+    if (!stream->offsets && stream->protect > stream->n) stream->protect = stream->n;
+}
+
 static void begin(xfc_streams *s, const xfc_value *v) {
     xfc_ctx *c = s->tokens.graph->ctx;
-    if (!xfc_map_find(&s->begins, v->id, NULL) || xfc_stream_value_of(s, v)) return;
-    xfc_stream stream = {.b = v->type.dim[0]};
+    uint64_t site = xfc_map_get(&s->begins, v->id);
+    if (!site || xfc_stream_value_of(s, v)) return;
+    const xfc_op *attention = s->site[site - 1].attention;
+    xfc_stream stream = {.b = v->type.dim[0], .tokens = v->type.dim[1]};
     xfc_token t = {.has_b = !xfc_int_is(c, stream.b, 1), .has_s = true, .s_dim = 1};
     t.b_inner = t.s_inner = xfc_int_const(c, 1);
+    if (attention->code == XFC_OP_ATTENTION_RAGGED) stream.offsets = attention->in[XFC_RAGGED_CU].value->def;
     (void)xfc_int_value(c, v->type.dim[1], &stream.n);
-    uint32_t visits = 0;
-    stream.protect = special_tokens(s, v, &visits);
-    if (stream.protect > stream.n) stream.protect = stream.n;
+    protect(s, v, &stream);
     xfc_stream_value_add(s, v, (xfc_stream_value){.token = t, .stream = s->n_streams, .site = -1});
     xfc_push(s->arena, s->stream, s->n_streams, s->cap_streams) = stream;
 }
@@ -187,7 +216,7 @@ static bool tokens_in(xfc_streams *s, const xfc_op *op, xfc_stream_value *out) {
                         xfc_sprintf(s->arena, "%s reads tokens from before it and from behind it", name_of(s, op)));
     }
     s->tokens.b = s->stream[out->stream].b;
-    s->tokens.s = xfc_int_const(s->tokens.graph->ctx, s->stream[out->stream].n - out->first);
+    s->tokens.s = xfc_int_addc(s->tokens.graph->ctx, s->stream[out->stream].tokens, -out->first);
     return true;
 }
 
@@ -204,10 +233,8 @@ static bool has_table(const xfc_streams *s, const xfc_op *op, const xfc_token *i
 static bool through(xfc_streams *s, const xfc_op *op, xfc_stream_value *x) {
     xfc_token in[MAX_IN];
     if (op->n_out != 1 || op->n_in > MAX_IN || !xfc_token_through(&s->tokens, op, in, &x->token)) return false;
-    if (has_table(s, op, in)) {
+    if (has_table(s, op, in))
         refuse(s, op, xfc_sprintf(s->arena, "%s has a value for each place of a token behind it", name_of(s, op)));
-        return true;
-    }
     xfc_stream_value_add(s, &op->out[0], *x);
     return true;
 }
@@ -236,6 +263,29 @@ static bool are_keys(const xfc_streams *s, const xfc_value *v, const xfc_stream_
     if (!x->token.has_b) return xfc_int_is(c, s->stream[x->stream].b, 1);
     return x->token.b_dim == 0 && xfc_int_exact(c, v->type.dim[0], s->stream[x->stream].b, &inner) &&
            xfc_int_same(inner, x->token.b_inner);
+}
+
+/* Queries, keys and values [heads, T, width] of the rows that the stream's own offsets divide. */
+static void visit_ragged(xfc_streams *s, const xfc_op *op, const xfc_stream_value *x) {
+    const xfc_ctx *c = op->graph->ctx;
+    const xfc_stream_value *in[3];
+    bool fits = !bias_of(op) && op->in[XFC_RAGGED_CU].value->def == s->stream[x->stream].offsets;
+    for (uint32_t i = 0; i < 3; i++) {
+        in[i] = xfc_stream_value_of(s, op->in[i].value);
+        fits = fits && in[i] && in[i]->token.s_dim == 1 && xfc_int_is(c, in[i]->token.s_inner, 1);
+    }
+    if (fits)
+        xfc_stream_value_add(s, &op->out[0], (xfc_stream_value){in[0]->token, x->stream, x->site, 0});
+    else
+        refuse(s, op, xfc_sprintf(s->arena, "%s behind it reads the tokens by their places", name_of(s, op)));
+}
+
+/* Rows [T, ..] go back to where the tokens were, whichever those are. */
+static bool is_padded(const xfc_streams *s, const xfc_op *op, const xfc_stream_value *x) {
+    const xfc_stream_value *rows = op->code == XFC_OP_PAD_RAGGED ? xfc_stream_value_of(s, op->in[0].value) : NULL;
+    const xfc_op *offsets = s->stream[x->stream].offsets;
+    return rows && rows->token.s_dim == 0 && xfc_int_is(op->graph->ctx, rows->token.s_inner, 1) && offsets &&
+           op->in[1].value->def == offsets;
 }
 
 static void visit_attention(xfc_streams *s, const xfc_op *op, const xfc_stream_value *x) {
@@ -288,7 +338,7 @@ static void visit_outputs(xfc_streams *s, const xfc_op *op) {
         const xfc_stream_value *x = xfc_stream_value_of(s, op->in[i].value);
         if (!x || x->site < 0) continue;
         s->stream[x->stream].is_output = true;
-        if (!xfc_stream_is_plain(s, op->in[i].value, x))
+        if (s->stream[x->stream].offsets || !xfc_stream_is_plain(s, op->in[i].value, x))
             refuse_from(s, x->site, -1, "an output has its tokens elsewhere than in dim 1");
     }
 }
@@ -312,7 +362,7 @@ static void join(xfc_streams *s, const xfc_op *op) {
 static void count(xfc_streams *s, const xfc_op *op, const xfc_stream_value *x) {
     if (x->site < 0) return;
     double products = xfc_lossy_products(s->lossy, op);
-    *(op->code == XFC_OP_ATTENTION ? &s->site[x->site].own : &s->site[x->site].each) += products;
+    *(is_attention(op) ? &s->site[x->site].own : &s->site[x->site].each) += products;
 }
 
 static void visit(xfc_streams *s, const xfc_op *op) {
@@ -325,8 +375,10 @@ static void visit(xfc_streams *s, const xfc_op *op) {
         count(s, op, &x);
         if (op->code == XFC_OP_ATTENTION)
             visit_attention(s, op, &x);
+        else if (op->code == XFC_OP_ATTENTION_RAGGED)
+            visit_ragged(s, op, &x);
         else if (!through(s, op, &x) && !is_part(s, op, &x) && !reads_protected(s, op, &x) &&
-                 !xfc_stream_is_sum(s, op, &x))
+                 !xfc_stream_is_sum(s, op, &x) && !is_padded(s, op, &x))
             refuse(s, op,
                    xfc_sprintf(s->arena, "%s behind it mixes tokens or needs them in their places", name_of(s, op)));
     }
@@ -334,29 +386,31 @@ static void visit(xfc_streams *s, const xfc_op *op) {
     join(s, op);
 }
 
+static const char *too_few_or_many(const xfc_stream *stream) {
+    if (!stream->offsets && stream->n - stream->protect < 2) return "there are too few tokens";
+    return stream->n > MAX_TOKENS ? "there are more than 16384 tokens" : NULL;
+}
+
 /* What stands behind a site stands behind those before it, too. */
 static void sum_up(xfc_streams *s) {
     for (uint32_t i = s->n_sites; i-- > 0;) {
         xfc_stream_site *site = &s->site[i];
         if (!site->reached && !site->why) site->why = "its keys are not the tokens of the stream that it is added to";
-        if (!site->why && s->stream[site->stream].n - s->stream[site->stream].protect < 2)
-            site->why = "there are too few tokens";
-        if (!site->why && s->stream[site->stream].n > MAX_TOKENS) site->why = "there are more than 16384 tokens";
+        if (!site->why) site->why = too_few_or_many(&s->stream[site->stream]);
         if (site->before < 0) continue;
         s->site[site->before].each += site->each;
         s->site[site->before].own += site->own;
     }
 }
 
-xfc_streams *xfc_streams_find(xfc_lossy *l) {
+xfc_streams *xfc_streams_find(xfc_lossy *l, xfc_graph *g) {
     xfc_streams *s = xfc_new(l->arena, xfc_streams);
-    *s = (xfc_streams){
-        .tokens = {.graph = l->graph, .scratch = l->arena, .of = token_of}, .lossy = l, .arena = l->arena};
+    *s = (xfc_streams){.tokens = {.graph = g, .scratch = l->arena, .of = token_of}, .lossy = l, .arena = l->arena};
     s->value_of = s->constant = s->begins = s->joins = (xfc_map){.arena = l->arena};
     find_constants(s);
     find_sites(s);
-    for (uint32_t i = 0; i < l->graph->n_in; i++) begin(s, l->graph->in[i]);
-    xfc_foreach_op(op, l->graph) visit(s, op);
+    for (uint32_t i = 0; i < g->n_in; i++) begin(s, g->in[i]);
+    xfc_foreach_op(op, g) visit(s, op);
     sum_up(s);
     return s;
 }

@@ -4,6 +4,9 @@
  * are followed op by op (passes/tokens.h); each such addition is a site, behind which there could be fewer of them.
  * What the tokens come to must not care how many there are: ops that keep them apart, other attentions, sums and means
  * over them, reads of those at the front that are protected, outputs. Anything else is why a site cannot be used.
+ *
+ * In a graph that unpad made ragged the tokens of all sequences are one stream [1, T, c], and pad_ragged is where they
+ * come to: it gives each its row back.
  */
 #ifndef XFC_TOKEN_STREAM_H
 #define XFC_TOKEN_STREAM_H
@@ -11,10 +14,18 @@
 #include "passes/lossy/lossy.h"
 #include "passes/tokens.h"
 
+/* Operands of attention_ragged behind q, k and v. */
+enum { XFC_RAGGED_CU = 3, XFC_RAGGED_TASKS, XFC_RAGGED_POS, XFC_RAGGED_BIAS, XFC_RAGGED_COLUMN_BIAS = 8 };
+
 typedef struct {
-    xfc_int b;
-    int64_t n, protect; /* tokens, and how many at the front are no part of the input: they stand for themselves */
-    bool is_output;     /* all tokens are, behind some site */
+    xfc_int b, tokens; /* sequences, and tokens of each */
+    const xfc_op
+        *offsets; /* the seq_offsets that tells a ragged stream's sequences apart: b is 1; NULL: n tokens each */
+    int64_t n;
+    int64_t protect,
+        protect_end; /* how many at the front are no part of the input: they stand for themselves; and those
+                                     at the end of a text */
+    bool is_output;  /* all tokens are, behind some site */
 } xfc_stream;
 
 typedef struct { /* where a value has tokens of a stream */
@@ -41,11 +52,12 @@ typedef struct {
     xfc_stream_site *site; /* one for each attention */
     xfc_stream_value *value;
     uint32_t n_streams, cap_streams, n_sites, cap_sites, n_values, cap_values;
-    /* By value id: its tokens; is it made of constants; may a stream begin there; the site that makes it, + 1. */
+    /* By value id: its tokens; is it made of constants; the site whose stream begins there, + 1; that makes it, + 1. */
     xfc_map value_of, constant, begins, joins;
+    bool copied; /* they were those of a copy, which is gone */
 } xfc_streams;
 
-xfc_streams *xfc_streams_find(xfc_lossy *);
+xfc_streams *xfc_streams_find(xfc_lossy *, xfc_graph *);
 xfc_stream_value *xfc_stream_value_of(const xfc_streams *, const xfc_value *); /* NULL: it has no tokens */
 void xfc_stream_value_add(xfc_streams *, const xfc_value *, xfc_stream_value);
 /* Tokens are dim 1, dim 0 the batch. */

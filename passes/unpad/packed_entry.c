@@ -11,7 +11,7 @@
  * for sure, and no padded program stands beside the ragged one.
  */
 #include "passes/unpad/packed_entry.h"
-#include "ir/build.h"
+#include "passes/unpad/unpad.h"
 #include <string.h>
 
 typedef struct {
@@ -240,6 +240,7 @@ xfc_status xfc_run_passes_packed(xfc_graph **g, xfc_graph **packed, const xfc_ta
     const char *rest = behind_unpad(names);
     *packed = NULL;
     if (!rest || opts->passes.unpad == XFC_OFF) return refuse(*g, "it needs the pass unpad");
+    if (xfc_unpad_was_here(*g)) return refuse(*g, "--lossy=token-merge merges the tokens of padded batches alone");
     const char *first = xfc_sprintf((*g)->arena, "%.*s", (int)(rest - names), names);
     first = xfc_str((*g)->ctx, first); /* passes may replace the graph */
     entry e = {.g = xfc_graph_clone(*g), .ctx = (*g)->ctx};

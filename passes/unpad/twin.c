@@ -166,6 +166,11 @@ static xfc_value *enter(maker *m, xfc_builder *b, xfc_value *x, const xfc_token 
         dims_of(m->ctx, &q, dim);
         return xfc_b_expand(b, xfc_b_scalar_f(b, x->type.dtype, equal), dim, q.rank);
     }
+    if (which == XFC_RAGGED && x == m->u->atom) { /* rows are real tokens */
+        xfc_int dim[XFC_MAX_RANK];
+        dims_of(m->ctx, &q, dim);
+        return xfc_b_expand(b, xfc_b_cast(b, xfc_b_scalar_i(b, XFC_U8, !m->u->inverted), x->type.dtype), dim, q.rank);
+    }
     if (which == XFC_PADDED && t->b_dim == 0 && xfc_int_same(x->type.dim[0], m->u->tokens.b)) {
         xfc_value *few = fewer_sequences(m, b, x, SLICE_DEPTH);
         xfc_int dim[XFC_MAX_RANK];
@@ -194,6 +199,14 @@ static void twin_dims(maker *m, const xfc_value *v, const xfc_token *t, uint32_t
     dims_of(m->ctx, &q, dim);
 }
 
+/* One number for all tokens, as the mask is for real ones, stays one through views and changes of type. */
+static xfc_value *twin_of_one(xfc_builder *b, const xfc_op *op, const xfc_value *x, const xfc_int *dim, uint32_t rank) {
+    const xfc_op *from = x ? x->def : NULL;
+    bool keeps = op->n_in == 1 && (xfc_op_has(op, XFC_BIJECT) || op->code == XFC_OP_EXPAND || op->code == XFC_OP_CAST);
+    if (!keeps || !from || from->code != XFC_OP_EXPAND || from->in[0].value->type.rank > 0) return NULL;
+    return xfc_b_expand(b, xfc_b_cast(b, from->in[0].value, op->out[0].type.dtype), dim, rank);
+}
+
 static xfc_value *twin_of_op(maker *m, xfc_op *op, uint32_t which) {
     xfc_builder b = builder_at(m, op);
     xfc_token in[16], out;
@@ -207,6 +220,8 @@ static xfc_value *twin_of_op(maker *m, xfc_op *op, uint32_t which) {
         if (op->in[i].value && !v[i]) return NULL;
     }
     twin_dims(m, &op->out[0], &out, which, dim);
+    xfc_value *one = twin_of_one(&b, op, v[0], dim, rank);
+    if (one) return one;
     for (uint32_t k = 0; k < op->n_attr; k++) {
         attr[k] = op->attr[k];
         bool is_shape = attr[k].key == XFC_K_SHAPE || (attr[k].key == XFC_K_SIZE && xfc_op_has(op, XFC_VIEW));

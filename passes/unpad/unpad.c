@@ -100,11 +100,18 @@ static bool rewrite(xfc_unpad *u) {
     return true;
 }
 
+bool xfc_unpad_was_here(const xfc_graph *g) {
+    xfc_foreach_op(op, g)
+        if (op->code == XFC_OP_SEQ_OFFSETS) return true;
+    return false;
+}
+
 bool xfc_unpad_pass(xfc_pass *p) {
     xfc_unpad_atom atom[MAX_ATOMS];
     uint32_t n_attentions = 0;
     xfc_loc whole = {.file = p->graph->source};
     if (p->opts->unpad == XFC_OFF || p->graph->user) return false; /* bodies are left as they are */
+    if (xfc_unpad_was_here(p->graph)) return false;
     if (!p->target->claims) {
         if (p->opts->unpad == XFC_FORCE) say_no(p, whole, "this target has no attention over ragged sequences");
         return false;

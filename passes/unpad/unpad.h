@@ -47,6 +47,8 @@ typedef struct {
 } xfc_unpad;
 
 static inline xfc_unpad_value *xfc_unpad_of(const xfc_unpad *u, const xfc_value *v) { return &u->value[v->id]; }
+/* Was the graph made ragged before? Its padded program must stay what it is. */
+bool xfc_unpad_was_here(const xfc_graph *);
 void xfc_unpad_refuse(xfc_unpad *, const xfc_op *, const char *why); /* why: a literal */
 /* What stands in values is looked up in the xfc_unpad of which it is the first member. */
 xfc_tokens xfc_unpad_tokens(xfc_pass *, xfc_int b, xfc_int s);

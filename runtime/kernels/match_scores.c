@@ -6,19 +6,13 @@
  * then the odd ones, each in order.
  *
  * A token's partner is the odd one with its largest score, the first of equals. Those r even tokens merge whose largest
- * scores are the largest; of equal ones the first. NaN counts as less than any number. The r best stand in a heap with
- * the worst of them on top, so that most of the others are passed by one comparison.
+ * scores are the largest; of equal ones the first. NaN counts as less than any number.
  */
-#include "runtime/kernels/routines.h"
+#include "runtime/kernels/pairs.h"
 
 typedef struct {
     xk_i64 even, odd, r, protect;
 } sizes;
-
-typedef struct { /* an even token, its partner, their score */
-    float score;
-    xk_i32 token, partner;
-} pair;
 
 static sizes sizes_of(const xk_call *c) {
     sizes s = {c->array[0].dim[1], c->array[0].dim[2], c->number[0].i, c->number[1].i};
@@ -29,55 +23,33 @@ static sizes sizes_of(const xk_call *c) {
     return s;
 }
 
-/* Is a the better one? */
-XK int before(pair a, pair b) { return a.score > b.score || (a.score == b.score && a.token < b.token); }
-
-static pair best_of(const float *score, const sizes *s, xk_i64 token) {
+static xk_pair best_of(const float *score, const sizes *s, xk_i64 token) {
     const float lowest = -__builtin_inff();
-    pair best = {lowest, (xk_i32)token, (xk_i32)(s->protect / 2)};
+    xk_pair best = {lowest, (xk_i32)token, (xk_i32)(s->protect / 2)};
     for (xk_i64 i = s->protect / 2; i < s->odd; i++)
         if (score[i] > best.score) best.score = score[i], best.partner = (xk_i32)i;
     return best;
 }
 
-/* Entry `at` of a heap whose top is the worst takes its place among those below. */
-static void sift(pair *heap, xk_i64 at, xk_i64 n) {
-    pair moving = heap[at];
-    for (xk_i64 child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && before(heap[child], heap[child + 1])) child++;
-        if (!before(moving, heap[child])) break;
-        heap[at] = heap[child];
-    }
-    heap[at] = moving;
-}
-
 /* The r best pairs, in no order. */
-static void find(const float *scores, const sizes *s, pair *heap) {
+static void find(const float *scores, const sizes *s, xk_pair *best) {
     xk_i64 first = (s->protect + 1) / 2;
-    for (xk_i64 i = first; i < s->even && s->r > 0; i++) {
-        pair p = best_of(scores + i * s->odd, s, i);
-        if (i - first < s->r) {
-            heap[i - first] = p;
-            for (xk_i64 k = i - first == s->r - 1 ? s->r / 2 : 0; k-- > 0;) sift(heap, k, s->r);
-        } else if (before(p, heap[0])) {
-            heap[0] = p;
-            sift(heap, 0, s->r);
-        }
-    }
+    for (xk_i64 i = first; i < s->even && s->r > 0; i++)
+        xk_pair_offer(best, i - first, s->r, best_of(scores + i * s->odd, s, i));
 }
 
 xk_work xk_match_scores_work(const xk_call *c) {
     enum { ELEMENTS = 1 << 14 };
     const xk_array *x = &c->array[0];
     xk_work work = {.tasks = x->dim[0], .grain = ELEMENTS / (x->dim[1] * x->dim[2] + 1) + 1};
-    work.scratch = (xk_i64)sizeof(pair) * x->dim[1];
+    work.scratch = (xk_i64)sizeof(xk_pair) * x->dim[1];
     return work;
 }
 
 void xk_match_scores(const xk_call *c, xk_i64 begin, xk_i64 end, void *scratch) {
     const sizes s = sizes_of(c);
     const float *scores = c->array[0].data;
-    pair *goes = scratch;
+    xk_pair *goes = scratch;
     for (xk_i64 b = begin; b < end; b++) {
         xk_i32 *to = (xk_i32 *)c->array[1].data + b * (s.even + s.odd);
         xk_i64 next = s.protect;

@@ -105,6 +105,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_TOP_K] = make_top_k,
     [XFC_OP_MATCH_TOKENS] = make_match_tokens,
     [XFC_OP_MATCH_SCORES] = make_match_scores,
+    [XFC_OP_MATCH_RAGGED] = make_match_ragged,
     [XFC_OP_MERGE_TOKENS] = make_merge_tokens,
     [XFC_OP_SEQ_OFFSETS] = make_seq_offsets,
     [XFC_OP_PAD_RAGGED] = make_pad_ragged,

@@ -23,6 +23,23 @@ xfc_value *make_match_scores(maker *m, xfc_opcode code, xfc_dtype t) {
     return t == XFC_F32 ? choose(m, code, maker_pick_exact(m, t, 3, dim), n) : NULL;
 }
 
+/* Directions of width 1; starts that are none now and then. */
+xfc_value *make_match_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
+    int64_t rows = maker_below(m, 90), starts = 1 + maker_below(m, 5);
+    int32_t cu[6] = {0};
+    for (int64_t i = 1; i < starts; i++)
+        cu[i] = cu[i - 1] + (int32_t)maker_below(m, (uint32_t)rows - (uint32_t)cu[i - 1] + 1);
+    if (maker_chance(m, 10)) cu[maker_below(m, (uint32_t)starts)] = (int32_t)maker_below(m, 200) - 100;
+    const xfc_int dim[2] = {maker_constant(m, rows), maker_constant(m, 1)};
+    xfc_value *in[2] = {t == XFC_F32 ? maker_pick_exact(m, t, 2, dim) : NULL,
+                        xfc_b_const(&m->b, xfc_tensor_copy(m->ctx, XFC_I32, 1, &starts, cu, NULL))};
+    const xfc_attr attr[] = {
+        xfc_attr_int(XFC_K_RATIO, maker_below(m, 501)), xfc_attr_float(XFC_K_THRESHOLD, (double)maker_below(m, 3) - 1),
+        xfc_attr_int(XFC_K_PROTECT, maker_below(m, 3)), xfc_attr_int(XFC_K_PROTECT_END, maker_below(m, 3))};
+    xfc_value *v = in[0] ? maker_build(m, code, in, 2, attr, 4) : NULL;
+    return v ? &v->def->out[maker_below(m, 2)] : NULL;
+}
+
 /* Places beyond both ends, and places that nothing goes to. */
 xfc_value *make_merge_tokens(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *in[3] = {t == XFC_F32 ? maker_pick(m, t, 3, 3) : NULL};

@@ -78,6 +78,7 @@ typedef struct {
     xfc_arena *arena;
     xfc_graph *graph;
     xfc_lossy_request request;
+    xfc_pass pass;
     xfc_lossy l;
 } network;
 
@@ -85,7 +86,8 @@ static bool make(network *n, xfc_ctx *ctx, xfc_arena *arena, xfc_oracle *oracle)
     *n = (network){.ctx = ctx, .arena = arena, .request.kind = XFC_LOSSY_PRUNE};
     n->graph = xfc_parse_graph(ctx, text, sizeof text - 1, "net");
     if (!n->graph) xfc_diags_print(ctx, stderr, false);
-    return CHECK(n->graph != NULL) && CHECK(xfc_lossy_sites(n->graph, &n->request, oracle, arena, &n->l) == XFC_OK);
+    n->pass = (xfc_pass){.graph = n->graph, .scratch = arena};
+    return CHECK(n->graph != NULL) && CHECK(xfc_lossy_sites(&n->pass, &n->request, oracle, &n->l) == XFC_OK);
 }
 
 static void finish(network *n) {

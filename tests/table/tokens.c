@@ -1,4 +1,4 @@
-/* tokens.c - match_tokens and merge_tokens against plain C that compares every token with every other, in double; and
+/* tokens.c - match_tokens, match_ragged and merge_tokens against plain C that compares every token with every other, in double; and
  * what must hold whatever the tokens are: masses add up, protected tokens stay, means lie between what they are of, and
  * tokens that are equal come back as they were. */
 #include "tests/table/table.h"
@@ -6,8 +6,9 @@
 enum { B = 3, D = 5, MOST = 70 };
 
 typedef struct {
-    int64_t n, r, protect, heads;
-    bool ties; /* keys along an axis, or 0: scores are -1, 0 or 1, to the bit */
+    int64_t n, r, protect, end, heads; /* end: so many are protected at the end */
+    double threshold;                  /* those that go are as alike */
+    bool ties;                         /* keys along an axis, or 0: scores are -1, 0 or 1, to the bit */
 } kind;
 
 /* --- the reference --- */
@@ -30,30 +31,33 @@ static double score(const float *k, const kind *c, int64_t b, int64_t even, int6
     return round(sum * 1e5); /* equal ones are, whatever the order of sums */
 }
 
-/* Where each token of batch element b goes. */
-static void match(const float *k, const kind *c, int64_t b, int64_t *to) {
+/* Where each token of batch element b goes; answers how many places there are. */
+static int64_t match(const float *k, const kind *c, int64_t b, int64_t *to) {
     double best[MOST];
-    int64_t partner[MOST], next = 0;
+    int64_t partner[MOST], next = 0, end = c->n - c->end;
     bool goes[MOST] = {false};
-    for (int64_t i = 0; i < c->n; i += 2) {
+    for (int64_t i = 0; i < end; i += 2) {
         best[i] = -INFINITY, partner[i] = -1;
-        for (int64_t j = 1; j < c->n; j += 2) {
+        for (int64_t j = 1; j < end; j += 2) {
             double s = score(k, c, b, i, j);
             if (j >= c->protect && (partner[i] < 0 || s > best[i])) best[i] = s, partner[i] = j;
         }
     }
     for (int64_t left = c->r; left > 0; left--) {
         int64_t first = -1;
-        for (int64_t i = 0; i < c->n; i += 2)
+        for (int64_t i = 0; i < end; i += 2)
             if (i >= c->protect && !goes[i] && (first < 0 || best[i] > best[first])) first = i;
+        if (best[first] < c->threshold * 1e5) break;
         goes[first] = true;
     }
     for (int64_t i = 0; i < c->protect; i++) to[i] = next++;
     for (int64_t odd = 0; odd < 2; odd++)
-        for (int64_t i = odd; i < c->n; i += 2)
+        for (int64_t i = odd; i < end; i += 2)
             if (i >= c->protect && !goes[i]) to[i] = next++;
-    for (int64_t i = 0; i < c->n; i += 2)
+    for (int64_t i = end; i < c->n; i++) to[i] = next++;
+    for (int64_t i = 0; i < end; i += 2)
         if (goes[i]) to[i] = to[partner[i]];
+    return next;
 }
 
 /* --- running --- */
@@ -107,7 +111,7 @@ static void check(table *t, const kind *c, const xfc_array *in, const xfc_array 
     for (int64_t b = 0; b < B; b++) {
         bool same = true;
         double total = 0, was = 0;
-        match(in[0].data, c, b, to);
+        (void)match(in[0].data, c, b, to);
         for (int64_t i = 0; i < c->n; i++) {
             same &= to[i] == table_i(&out[0], b * c->n + i);
             was += (double)mass[b * c->n + i];
@@ -155,12 +159,70 @@ static void run(table *t, const kind *c) {
     xfc_graph_free(g);
 }
 
+/* --- sequences of different lengths --- */
+
+/* What is asked of a sequence of c->n tokens. */
+static void ask(kind *c, int64_t ratio, int64_t front, int64_t back) {
+    c->protect = front < c->n ? front : c->n;
+    c->end = back < c->n - c->protect ? back : c->n - c->protect;
+    int64_t most = (c->n - c->protect - c->end) / 2;
+    c->r = c->n * ratio / 1000 < most ? c->n * ratio / 1000 : most;
+}
+
+static void fill_directions(table *t, float *x, int64_t rows, bool ties) {
+    for (int64_t i = 0; i < rows; i++) {
+        double length = 0;
+        int64_t one = test_between(&t->seed, 0, D - 1), v = test_between(&t->seed, -1, 1);
+        for (int64_t d = 0; d < D; d++) {
+            x[i * D + d] = ties ? (float)(d == one ? v : 0) : (float)test_between(&t->seed, -999, 999);
+            length += (double)x[i * D + d] * (double)x[i * D + d];
+        }
+        for (int64_t d = 0; d < D && length > 0; d++) x[i * D + d] = (float)((double)x[i * D + d] / sqrt(length));
+    }
+}
+
+static void run_ragged(table *t, int64_t b, bool ties) {
+    table_next(t, "match_ragged");
+    xfc_graph *g = xfc_graph_new(t->ctx, "g");
+    const int64_t starts = b + 1, ratio = test_between(&t->seed, 0, 500), front = test_between(&t->seed, 0, 2),
+                  back = test_between(&t->seed, 0, 2);
+    const double threshold = test_between(&t->seed, 0, 1) ? (double)-INFINITY : ties ? 0 : 0.3;
+    int64_t rows[2] = {0, D}, place[MOST];
+    xfc_array out[2], in[2] = {{0}, *append(t, XFC_I32, 1, &starts)};
+    int32_t *cu = in[1].data;
+    for (int64_t i = 0; i < b; i++) cu[i] = (int32_t)rows[0], rows[0] += test_between(&t->seed, 0, MOST);
+    cu[b] = (int32_t)rows[0];
+    in[0] = *append(t, XFC_F32, 2, rows);
+    fill_directions(t, in[0].data, rows[0], ties);
+    xfc_value *v[2] = {input(t, g, "x", 2, rows), NULL};
+    const xfc_int n = t->dynamic ? table_dim(t, starts) : xfc_int_const(t->ctx, starts);
+    v[1] = xfc_graph_add_input(g, "cu", xfc_type_make(XFC_I32, 1, &n));
+    const xfc_attr how[] = {xfc_attr_int(XFC_K_RATIO, ratio), xfc_attr_float(XFC_K_THRESHOLD, threshold),
+                            xfc_attr_int(XFC_K_PROTECT, front), xfc_attr_int(XFC_K_PROTECT_END, back)};
+    xfc_builder at = {.graph = g};
+    xfc_value *to = xfc_build(&at, XFC_OP_MATCH_RAGGED, v, 2, how, 4);
+    if (CHECK(to && xfc_graph_set_outputs(g, (xfc_value *[]){to, &to->def->out[1]}, NULL, 2)) &&
+        CHECK(xfc_eval_graph(g, in, 2, out, &(xfc_eval_opts){.arena = t->arena}) == XFC_OK))
+        for (int64_t i = 0; i < b; i++) {
+            kind c = {.n = cu[i + 1] - cu[i], .heads = 1, .threshold = threshold};
+            ask(&c, ratio, front, back);
+            int64_t left = match((const float *)in[0].data + cu[i] * D, &c, 0, place);
+            CHECK(left == table_i(&out[1], i));
+            bool same = true;
+            for (int64_t k = 0; k < c.n; k++) same &= (left < c.n ? place[k] : k) == table_i(&out[0], cu[i] + k);
+            CHECK(same);
+        }
+    xfc_graph_free(g);
+}
+
 int main(void) {
     for (int dynamic = 0; dynamic < 2; dynamic++) {
         table t = table_new(dynamic);
         for (int i = 0; i < 300; i++) {
             kind c = {.n = test_between(&t.seed, 2, MOST), .heads = test_between(&t.seed, 1, 4), .ties = i % 3 == 0};
             c.protect = test_between(&t.seed, 0, i % 2 ? 2 : c.n);
+            c.threshold = (double)-INFINITY;
+            run_ragged(&t, i % 4, c.ties);
             c.r = i % 5 ? test_between(&t.seed, 0, (c.n - c.protect) / 2) : (c.n - c.protect) / 2;
             run(&t, &c);
         }

@@ -137,7 +137,9 @@ static xfc_status apply(xf_search *s, const uint32_t *level, xfc_graph **out) {
 static xfc_status list_sites(trade *x, xfc_graph *g, uint32_t r) {
     xfc_lossy l;
     xf_search *s = &x->search;
-    XFC_TRY(xfc_lossy_sites(g, &x->t->lossy->request[r], x->t->lossy->oracle, x->arena, &l));
+    const xfc_pass pass = {
+        .graph = g, .opts = &x->run[1].passes, .target = x->t->backend->generic, .scratch = x->arena};
+    XFC_TRY(xfc_lossy_sites(&pass, &x->t->lossy->request[r], x->t->lossy->oracle, &l));
     for (uint32_t i = 0; i < l.n_sites; i++)
         if (!l.site[i].why)
             xfc_push(x->arena, s->site, s->n_sites, s->cap_sites) = (struct xf_search_site){r, &l.site[i], 0};
