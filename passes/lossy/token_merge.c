@@ -21,6 +21,7 @@
 #include "passes/lossy/token_plan.h"
 #include "passes/lossy/token_ragged.h"
 #include "passes/lossy/token_words.h"
+#include "passes/unpad/whole.h"
 
 #include <math.h>
 
@@ -41,7 +42,7 @@ static void refuse_ways(const xfc_token_words *w, xfc_streams *s) {
         const xfc_stream *stream = &s->stream[s->site[i].stream];
         if (w->has_threshold && !stream->offsets)
             s->site[i].why =
-                "all samples have as many tokens, and a threshold would leave each its own number; give ratio";
+                "a threshold leaves each sample its own number of tokens, which takes unpad: do not turn it off, or give ratio";
         if (w->way == XFC_BY_MERGE) continue;
         if (stream->offsets) s->site[i].why = "samples have their own numbers of tokens, which by=merge alone can do";
         if (xfc_token_drops(w->way) && stream->is_output)
@@ -140,19 +141,32 @@ static int64_t usual_of(const xfc_streams *s) {
 
 /* --- sequences that have their own numbers of tokens --- */
 
-/* Without padding, and without what that makes obsolete: the original, and masks, which are 1 for real tokens. */
-static xfc_status make_ragged(const xfc_lossy *l, xfc_graph *g) {
+/* Without padding, and without what that makes obsolete: the original, and masks, which are 1 for real tokens. whole:
+ * the stream, if it has none. */
+static xfc_status make_ragged(const xfc_lossy *l, xfc_graph *g, const xfc_stream *whole) {
     const xfc_run_opts opts = {.bisect_limit = -1, .passes.unpad = l->pass->opts->unpad};
-    return xfc_run_passes(&g, l->pass->target, "unpad,fold,simplify,dce", &opts);
+    xfc_pass p = {.graph = g, .opts = &opts.passes, .target = l->pass->target, .scratch = l->arena};
+    if (whole) (void)xfc_unpad_whole(&p, whole->b, whole->tokens);
+    XFC_TRY(p.status);
+    return xfc_run_passes(&g, l->pass->target, whole ? "fold,simplify,dce" : "unpad,fold,simplify,dce", &opts);
 }
 
-/* The streams of the graph; where none of them can be used, those of its copy without padding, if there are any. */
+static const xfc_stream *first_usable(const xfc_streams *s) {
+    for (uint32_t i = 0; i < s->n_sites; i++)
+        if (!s->site[i].why) return &s->stream[s->site[i].stream];
+    return NULL;
+}
+
+/* The streams of the graph; where none of them can be used, or each sample shall keep its own number of tokens, those of
+ * its copy without padding, if there are any. */
 static xfc_status find(xfc_lossy *l, const xfc_token_words *w, xfc_streams **out) {
     *out = xfc_streams_find(l, l->graph);
-    if (n_usable(*out) && !w->has_threshold) return XFC_OK;
+    const xfc_stream *whole = first_usable(*out);
+    if (whole && !w->has_threshold) return XFC_OK;
     xfc_graph *g = xfc_graph_clone(l->graph);
-    xfc_status status = make_ragged(l, g);
+    xfc_status status = make_ragged(l, g, whole);
     xfc_streams *s = xfc_streams_find(l, g);
+    s->whole = whole;
     for (uint32_t i = 0; i < s->n_sites && status == XFC_OK; i++)
         if (s->site[i].attention->code == XFC_OP_ATTENTION_RAGGED) *out = s;
     if (*out != s) xfc_graph_free(g);
@@ -432,7 +446,7 @@ xfc_status xfc_token_merge_apply(xfc_lossy *l, const uint32_t *level) {
     if (!s) return XFC_OK;
     XFC_TRY(xfc_token_words_read(l, &m.words));
     if (s->copied) {
-        XFC_TRY(make_ragged(l, l->graph));
+        XFC_TRY(make_ragged(l, l->graph, s->whole));
         s = xfc_streams_find(l, l->graph); /* the same as in the copy */
         xfc_assert(s->n_sites == l->n_sites);
     }

@@ -58,6 +58,19 @@ static int64_t extent(const xfc_value *v) {
     return v->type.rank == 3 && xfc_int_value(v->def->graph->ctx, v->type.dim[1], &n) ? n : 0;
 }
 
+/* What the rows of a ragged v were taken from, [b, n, c]; views stand between. NULL: it is something else. */
+static const xfc_value *entered(const xfc_value *v) {
+    bool taken = false;
+    for (uint32_t steps = 0; v->def && steps < MAX_STEPS; steps++) {
+        const xfc_op *op = v->def;
+        bool rows = op->code == XFC_OP_GATHER && !taken;
+        if (!rows && op->code != XFC_OP_RESHAPE && op->code != XFC_OP_TRANSPOSE) break;
+        taken |= rows;
+        v = op->in[0].value;
+    }
+    return taken ? v : NULL;
+}
+
 /* How many tokens at the front of v [b, n, c] are the same for all inputs but for what other tokens did to them. */
 static int64_t special_tokens(const xfc_streams *s, const xfc_value *v, uint32_t *visits) {
     const xfc_op *op = v->def;
@@ -79,6 +92,8 @@ static int64_t special_tokens(const xfc_streams *s, const xfc_value *v, uint32_t
         sum = special_tokens(s, op->in[0].value, visits) - from;
         return sum < 0 ? 0 : sum < extent(v) ? sum : extent(v);
     }
+    const xfc_value *whole = entered(v);
+    if (whole) return special_tokens(s, whole, visits);
     if (!xfc_op_has(op, XFC_MAP) && !xfc_op_has(op, XFC_ROWWISE)) return 0;
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_value *x = op->in[i].value;

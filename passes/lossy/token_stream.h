@@ -54,7 +54,9 @@ typedef struct {
     uint32_t n_streams, cap_streams, n_sites, cap_sites, n_values, cap_values;
     /* By value id: its tokens; is it made of constants; the site whose stream begins there, + 1; that makes it, + 1. */
     xfc_map value_of, constant, begins, joins;
-    bool copied; /* they were those of a copy, which is gone */
+    /* They were those of a copy, which is gone: of the sequences of that stream, if it is set, one behind another. */
+    bool copied;
+    const xfc_stream *whole;
 } xfc_streams;
 
 xfc_streams *xfc_streams_find(xfc_lossy *, xfc_graph *);

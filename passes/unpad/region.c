@@ -19,6 +19,8 @@ static bool any_tainted(xfc_unpad *u, const xfc_op *op) {
 static void set_source(xfc_unpad *u, const xfc_value *v) {
     xfc_unpad_value *s = xfc_unpad_of(u, v);
     s->is_token = xfc_token_of_type(&u->tokens, &v->type, &s->token);
+    if (!s->is_token || !xfc_int_is(u->ctx, u->tokens.b, 1)) return;
+    s->token.has_b = false; /* one sequence: its number stands nowhere */
 }
 
 /* --- attention --- */
@@ -74,13 +76,14 @@ static bool reads_keys_only(xfc_unpad *u, const xfc_op *op) {
 static void visit_attention(xfc_unpad *u, const xfc_op *op) {
     xfc_token q;
     xfc_unpad_terms terms;
-    if (attention_tokens(u, op, &q) && xfc_unpad_bias_terms(u, op, &terms) && xfc_unpad_masks_keys(u, op, &q)) {
+    if (attention_tokens(u, op, &q) && xfc_unpad_bias_terms(u, op, &terms) &&
+        (u->whole || xfc_unpad_masks_keys(u, op, &q))) {
         xfc_unpad_value *out = xfc_unpad_of(u, &op->out[0]);
         *out = (xfc_unpad_value){.token = q, .is_token = true, .derived = true, .tainted = true};
         u->n_attentions++;
         return;
     }
-    bool tainted = any_tainted(u, op);
+    bool tainted = any_tainted(u, op) && !u->whole;
     if (tainted && !reads_keys_only(u, op))
         xfc_unpad_refuse(u, op, "this attention reads padded positions: its mask is not the padding mask alone");
     u->nonempty |= tainted; /* where no key counts, a finite bias makes all count, padding too */
@@ -91,6 +94,7 @@ static void visit_attention(xfc_unpad *u, const xfc_op *op) {
 
 /* Tainted operands that are not known at padding, and whose padding counts. */
 static bool reads_padding(xfc_unpad *u, const xfc_op *op) {
+    if (u->whole) return false;
     for (uint32_t i = 0; i < op->n_in; i++) {
         const xfc_unpad_value *s = op->in[i].value ? xfc_unpad_of(u, op->in[i].value) : NULL;
         if (s && s->tainted && !s->clean && !xfc_unpad_ignores(u, op, i)) return true;
@@ -109,7 +113,7 @@ static void keep_fill(xfc_unpad *u, const xfc_op *op, xfc_unpad_value *out) {
 
 static void visit_tokens(xfc_unpad *u, const xfc_op *op, xfc_token token, bool tainted) {
     xfc_unpad_value s = {.token = token, .is_token = true, .derived = true, .tainted = tainted};
-    if (tainted) {
+    if (tainted && !u->whole) {
         xfc_clean clean = xfc_unpad_cleanses(u, op, &token, &s.fill);
         if (clean == XFC_CLEAN) { /* computed padded from what is padded again */
             set_source(u, &op->out[0]);

@@ -360,6 +360,7 @@ static xfc_value *leave(maker *m, xfc_op *op) {
     xfc_value *other = m->padded ? to_front(&b, s->twin[XFC_PADDED], &padded) : NULL;
     if (!rows || (m->padded && !other)) return NULL;
     xfc_value *r = xfc_b_pad_ragged(&b, rows, m->inv, other, s->clean ? s->fill : 0);
+    if (r && !s->token.has_b) r = xfc_b_reshape(&b, r, r->type.dim + 1, r->type.rank - 1);
     return r ? xfc_token_from_front(&b, r, &p) : NULL;
 }
 
@@ -372,7 +373,7 @@ static const char *input_name(const xfc_value *v) {
 static void note_output(maker *m, const xfc_op *op, uint32_t i) {
     xfc_graph *g = m->u->g;
     const xfc_unpad_value *s = xfc_unpad_of(m->u, &op->out[0]);
-    if (s->clean) return;
+    if (s->clean || m->u->whole) return;
     const char *name = g->out_name[i] ? g->out_name[i] : "", *mask = input_name(m->u->atom);
     xfc_graph_meta(g, xfc_sprintf(m->u->pass->scratch, "padded-output:%s", name), mask);
     xfc_graph_note(g, "unpad", op->loc, "output '%s' holds 0 where '%s' marks padding", name, mask);

@@ -14,6 +14,7 @@
  * Options: --unpad=off leaves the graph alone; require makes a refusal an error.
  */
 #include "passes/unpad/unpad.h"
+#include "passes/unpad/whole.h"
 
 enum { MAX_ATOMS = 8 };
 
@@ -90,6 +91,7 @@ static bool rewrite(xfc_unpad *u) {
         u->pass->status = XFC_ERR_UNSUPPORTED;
         return true;
     }
+    if (u->whole) return true;
     xfc_loc loc = u->atom->def ? u->atom->def->loc : (xfc_loc){.file = g->source};
     const char *guards = "";
     if (u->n_guards > 0) guards = xfc_sprintf(u->pass->scratch, ", single tokens are read at %u places", u->n_guards);
@@ -144,4 +146,21 @@ bool xfc_unpad_pass(xfc_pass *p) {
     else
         say_why(p, whole);
     return false;
+}
+
+/* All ones, in front of everything. */
+static xfc_value *full_mask(xfc_graph *g, xfc_int b, xfc_int s) {
+    const xfc_int dim[2] = {b, s};
+    xfc_builder at = {.graph = g, .before = g->first};
+    return xfc_b_expand(&at, xfc_b_scalar_i(&at, XFC_BOOL, 1), dim, 2);
+}
+
+bool xfc_unpad_whole(xfc_pass *p, xfc_int b, xfc_int s) {
+    if (p->opts->unpad == XFC_OFF || !p->target->claims || xfc_unpad_was_here(p->graph)) return false;
+    xfc_unpad u = {.pass = p, .g = p->graph, .ctx = p->graph->ctx, .whole = true};
+    take_apart(p);
+    if (p->status != XFC_OK || !(u.atom = full_mask(p->graph, b, s))) return true;
+    u.tokens = xfc_unpad_tokens(p, b, s);
+    u.value = xfc_new_array(p->scratch, xfc_unpad_value, p->graph->next_value_id);
+    return xfc_unpad_find_region(&u) && rewrite(&u);
 }

@@ -39,6 +39,7 @@ typedef struct {
     bool nonempty;          /* some exit needs a token in every sequence */
     const xfc_op *guard[8]; /* exits that copy tokens from positions that data gives: all must be real */
     bool prefix;            /* the mask stands for a length too: the tokens of every sequence must come first */
+    bool whole;             /* no token is padding: the atom is 1 everywhere, and whatever reads tokens may */
     xfc_int length;         /* that length, in proofs */
     xfc_unpad_value *value; /* by value id */
     uint32_t n_guards, n_attentions, n_exits, n_refusals;

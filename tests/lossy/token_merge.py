@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """token_merge.py XFC XF_OPT XF.py - merged vision transformers against token merging written in numpy.
 
-Small models of every kind of head, with and without special tokens, r as one number, a list and by inflection: the compiled
+Small models of every kind of head, with and without special tokens, r as one number, a list, by inflection, a ratio, a threshold: the compiled
 program gives the reference's results on many inputs, and where it gives all tokens, those are equal that the reference
 merged and no others, so the plans are the same. r = 0 gives the bits of the exact program; any batch gives the same bits;
 equal tokens merge without a trace; onnxruntime agrees on the model with merging spelled out. The interpreter agrees with each pass that lowers the merged model.
@@ -79,6 +79,14 @@ def match(key, r, protect):
     return to
 
 
+def alike(key, threshold, protect):
+    """How many of the tokens of one image that may go are as alike to one that may stay."""
+    unit = key / np.linalg.norm(key, axis=-1, keepdims=True)
+    first, n = protect + protect % 2, len(key)
+    scores = unit[first::2] @ unit[(protect | 1)::2].T
+    return min(n // 2, (n - protect) // 2, int((scores.max(1) >= threshold).sum()) if scores.size else 0)
+
+
 def merge(x, mass, to):
     count = to.max(1)[0] + 1
     hot = (to[:, None, :] == np.arange(count)[None, :, None]) * mass[:, None, :]
@@ -121,8 +129,11 @@ def drop(x, weights, r, protect, by, seed):
     return np.take_along_axis(x, np.stack(stays)[..., None], 1)
 
 
-def reference(w, a, images, r, proportional=True, by="merge"):
-    """Logits or tokens, and where each token of the beginning went."""
+def reference(w, a, images, r, proportional=True, by="merge", threshold=None):
+    """Logits or tokens, and where each token of the beginning went. threshold: each image by itself, r by how alike tokens are."""
+    if threshold is not None and len(images) > 1:
+        each = [reference(w, a, image[None], r, proportional, by, threshold) for image in images]
+        return tuple(np.concatenate(part) for part in zip(*each))
     x = begin(w, a, images)
     n, count, _ = x.shape
     mass, at = np.ones((n, count)), np.tile(np.arange(count), (n, 1))
@@ -131,7 +142,7 @@ def reference(w, a, images, r, proportional=True, by="merge"):
         scale = (lambda part: w[f"{name}.{part}.scale"]) if a.scales else (lambda part: 1)
         branch, key, weights = attend(w, a, f"{name}.attention", norm(w, f"{name}.norm1", x), mass if proportional else None)
         x = x + branch * scale("attention")
-        goes = min(r[i], (x.shape[1] - a.special) // 2)
+        goes = min(r[i], (x.shape[1] - a.special) // 2) if threshold is None else alike(key[0], threshold, a.special)
         if by in ("attention", "random"):
             x = drop(x, weights, goes, a.special, by, i)
             mass = np.ones(x.shape[:2])
@@ -175,7 +186,9 @@ class Case:
 
 
 def result(session, images):
-    return session.run(None, {"pixel_values": images})[0]
+    """Of a batch, or of image by image where the model takes one."""
+    at_once = len(images) if session.get_inputs()[0].shape[0] != 1 else 1
+    return np.concatenate([session.run(None, {"pixel_values": images[i:i + at_once]})[0] for i in range(0, len(images), at_once)])
 
 
 def same_groups(tokens, at):
@@ -192,8 +205,10 @@ def check_results(case, word, r):
     images = case.images(INPUTS)
     session = case.compiled(f"--lossy=token-merge:{word}")
     got = result(session, images)
+    threshold = float(word.partition("threshold=")[2]) if "threshold" in word else None
     want, at = reference(case.weights, case.options, images.astype(np.float64), r, "proportional=off" not in word,
-                         word.partition("by=")[2] or "merge")
+                         word.partition("by=")[2] or "merge", threshold)
+    assert threshold is None or len(set(at.max(1))) > 1, "all images keep as many tokens"
     worst = np.abs(got - want).max() / np.abs(want).max()
     print(f"{case.options.head}, {case.options.special} special, {word}: {worst:.1e} of the largest value")
     assert got.shape == want.shape and worst < 1e-4, worst
@@ -209,7 +224,7 @@ def check_interpreter(case, word):
     done = run(case.tools["xf-opt"], "-p", raising, f"--lossy=token-merge:{word}", "--data=inline", "--check=clone,roundtrip,verify",
                case.path, "-o", lossy)
     assert done.returncode == 0, done.stderr
-    assert "merge_tokens" in lossy.read_text()
+    assert "merge_tokens" in lossy.read_text() and ("match_ragged" in lossy.read_text()) == ("threshold" in word)
     done = run(case.tools["xf-opt"], "-p", lowering, "--eval-both", "--rounds=3", "--rtol=1e-3", lossy)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -254,7 +269,9 @@ def main():
              ({"head": "token"}, "r=4,proportional=off", [4] * 4),
              ({"head": "mean"}, "r=4,by=transform", [4] * 4), ({"head": "tokens", "special": 2}, "r=5,by=transform", [5] * 4),
              ({"head": "token"}, "r=4,by=attention", [4] * 4), ({"head": "mean-all", "special": 0}, "r=4,by=attention", [4] * 4),
-             ({"head": "mean"}, "r=5,by=random", [5] * 4)]
+             ({"head": "mean"}, "r=5,by=random", [5] * 4), ({"head": "token"}, "threshold=0.2", [0] * 4),
+             ({"head": "tokens", "special": 2}, "threshold=0.3", [0] * 4), ({"head": "mean-all", "special": 0}, "threshold=0", [0] * 4),
+             ({"head": "mean", "batch": 1}, "threshold=0.2", [0] * 4)]
     for more, word, r in kinds:
         with tempfile.TemporaryDirectory() as folder:
             case = Case(Path(folder), tools, **more)
