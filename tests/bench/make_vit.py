@@ -3,13 +3,14 @@
 
     tests/bench/make_vit.py OUT.onnx [--layers 12] [--width 768] [--heads 12] [--image 224] [--patch 16] [--classes 1000]
                             [--special 1] [--head token|both|mean|mean-all|tokens] [--scales] [--batch N] [--merge R]
-                            [--seed 0]
+                            [--keep N] [--seed 0]
 
 The defaults are ViT-B/16; --width=384 --heads=6 is DeiT-S. The input is pixel_values, whose batch is open unless given.
 special: tokens in front of the patches (of the class; of distillation, too). head: logits from the first token, from the
 first two, from the mean of the patches or of all tokens; or no logits but all tokens, normalised ("tokens"). scales: a
 learned factor for each channel of each branch. merge: R tokens merge in each block, spelled in ops of ONNX as an export of the usual
-code has it, with at most one special token; what --lossy=token-merge:r=R does to the model without. The weights have the scale of trained ones; keys of tokens differ.
+code has it, with at most one special token; what --lossy=token-merge:r=R does to the model without. keep: the encoder of a masked autoencoder,
+which sees the N patches of each image whose input noise is least, in that order. The weights have the scale of trained ones; keys of tokens differ.
 """
 import argparse
 import math
@@ -21,12 +22,27 @@ from make_bert import Writer, gelu
 from onnx import TensorProto, helper
 
 
+def visible(w, a, x):
+    """The patches that an autoencoder sees, behind special tokens with positions of their own."""
+    n, batch = (a.image // a.patch) ** 2, w.dim("pixel_values", 0)
+    x = w.node("Add", [x, w.normal("positions.patches", (1, n, a.width), 0.5)])
+    w.nodes.append(helper.make_node("TopK", ["noise", w.constant([n])], ["noise_sorted", "order"], name="order", axis=1, largest=0))
+    kept = w.node("Slice", ["order", w.constant([0]), w.constant([a.keep]), w.constant([1])])
+    sizes = w.node("Concat", [batch, w.constant([a.keep, a.width])], axis=0)
+    x = w.node("GatherElements", [x, w.node("Expand", [w.node("Unsqueeze", [kept, w.constant([2])]), sizes])], axis=1)
+    sizes = w.node("Concat", [batch, w.constant([1, a.width])], axis=0)
+    tokens = [w.node("Expand", [w.normal(f"token.{i}", (1, 1, a.width), 0.5), sizes]) for i in range(a.special)]
+    return w.node("Concat", [*tokens, x], axis=1) if tokens else x
+
+
 def patches(w, a):
     w.scope = "patches"
     weight = w.normal("patches.weight", (a.width, 3, a.patch, a.patch), 1 / math.sqrt(3 * a.patch * a.patch))
     grid = w.node("Conv", ["pixel_values", weight, w.normal("patches.bias", a.width, 0.1)],
                   strides=[a.patch, a.patch], kernel_shape=[a.patch, a.patch])
     x = w.node("Transpose", [w.node("Reshape", [grid, w.constant([0, a.width, -1])])], perm=[0, 2, 1])
+    if a.keep:
+        return visible(w, a, x), a.keep + a.special
     count = (a.image // a.patch) ** 2 + a.special
     if a.special:
         sizes = w.node("Concat", [w.dim("pixel_values", 0), w.constant([1, a.width])], axis=0)
@@ -129,7 +145,7 @@ def options(argv=(), **more):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("out")
     for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("image", 224), ("patch", 16), ("classes", 1000),
-                        ("special", 1), ("batch", 0), ("merge", 0), ("seed", 0)):
+                        ("special", 1), ("batch", 0), ("merge", 0), ("keep", 0), ("seed", 0)):
         p.add_argument(f"--{name}", type=int, default=value)
     p.add_argument("--head", choices=("token", "both", "mean", "mean-all", "tokens"), default="token")
     p.add_argument("--scales", action="store_true")
@@ -155,7 +171,10 @@ def make(a):
     image = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [batch, 3, a.image, a.image])
     sizes = [batch, count, a.width] if a.head == "tokens" else [batch, a.classes]
     output = helper.make_tensor_value_info("tokens" if a.head == "tokens" else "logits", TensorProto.FLOAT, sizes)
-    graph = helper.make_graph(w.nodes, "vit", [image], [output], w.initializers)
+    inputs = [image]
+    if a.keep:
+        inputs.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [batch, (a.image // a.patch) ** 2]))
+    graph = helper.make_graph(w.nodes, "vit", inputs, [output], w.initializers)
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)], producer_name="make_vit")
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """token_merge.py XFC XF_OPT XF.py - merged vision transformers against token merging written in numpy.
 
-Small models of every kind of head, with and without special tokens, r as one number, a list, by inflection, a ratio, a threshold: the compiled
-program gives the reference's results on many inputs, and where it gives all tokens, those are equal that the reference
-merged and no others, so the plans are the same. r = 0 gives the bits of the exact program; any batch gives the same bits;
+Small models of every kind of head, with and without special tokens, r as one number, a list, by inflection, a ratio, a threshold; and the
+encoder of a masked autoencoder, whose patches are shuffled: the compiled program gives the reference's results on many inputs, and
+where it gives all tokens, those are equal that the reference merged and no others, so the plans are the same. r = 0 gives the bits of the exact program; any batch gives the same bits;
 equal tokens merge without a trace; onnxruntime agrees on the model with merging spelled out. The interpreter agrees with each pass that lowers the merged model.
 """
 import math
@@ -40,11 +40,20 @@ def norm(w, name, x):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12) * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
+def noise_of(images, a):
+    """What an autoencoder chooses patches by: a number for each, which follows from the image."""
+    rows = images.reshape(len(images), -1)[:, :(a.image // a.patch) ** 2]
+    return rows.astype(np.float32)
+
+
 def begin(w, a, images):
     side, n = a.image // a.patch, len(images)
     cut = images.reshape(n, 3, side, a.patch, side, a.patch).transpose(0, 2, 4, 1, 3, 5).reshape(n, side * side, -1)
     x = cut @ w["patches.weight"].reshape(a.width, -1).T + w["patches.bias"]
     front = [np.broadcast_to(w[f"token.{i}"], (n, 1, a.width)) for i in range(a.special)]
+    if a.keep:
+        seen = np.argsort(noise_of(images, a), kind="stable")[:, :a.keep, None]
+        return np.concatenate([*front, np.take_along_axis(x + w["positions.patches"], seen, 1)], 1)
     return np.concatenate([*front, x], 1) + w["positions"]
 
 
@@ -187,8 +196,12 @@ class Case:
 
 def result(session, images):
     """Of a batch, or of image by image where the model takes one."""
-    at_once = len(images) if session.get_inputs()[0].shape[0] != 1 else 1
-    return np.concatenate([session.run(None, {"pixel_values": images[i:i + at_once]})[0] for i in range(0, len(images), at_once)])
+    nodes, n = session.get_inputs(), len(images)
+    at_once = n if nodes[0].shape[0] != 1 else 1
+    feed = {"pixel_values": images}
+    if len(nodes) > 1:
+        feed["noise"] = np.ascontiguousarray(images.reshape(n, -1)[:, :nodes[1].shape[1]])
+    return np.concatenate([session.run(None, {name: x[i:i + at_once] for name, x in feed.items()})[0] for i in range(0, n, at_once)])
 
 
 def same_groups(tokens, at):
@@ -271,7 +284,8 @@ def main():
              ({"head": "token"}, "r=4,by=attention", [4] * 4), ({"head": "mean-all", "special": 0}, "r=4,by=attention", [4] * 4),
              ({"head": "mean"}, "r=5,by=random", [5] * 4), ({"head": "token"}, "threshold=0.2", [0] * 4),
              ({"head": "tokens", "special": 2}, "threshold=0.3", [0] * 4), ({"head": "mean-all", "special": 0}, "threshold=0", [0] * 4),
-             ({"head": "mean", "batch": 1}, "threshold=0.2", [0] * 4)]
+             ({"head": "mean", "batch": 1}, "threshold=0.2", [0] * 4), ({"head": "token", "keep": 14}, "r=2,proportional=off", [2] * 4),
+             ({"head": "tokens", "keep": 17}, "ratio=0.2", [3, 3, 2, 2]), ({"head": "mean", "keep": 17}, "threshold=0.2", [0] * 4)]
     for more, word, r in kinds:
         with tempfile.TemporaryDirectory() as folder:
             case = Case(Path(folder), tools, **more)
