@@ -198,19 +198,6 @@ static xfc_part first_units(xfc_arena *arena, const xfc_prune_block *b, uint32_t
     return all;
 }
 
-/* Multiplications that go with n units. */
-static double units_save(xfc_lossy *l, const xfc_prune_block *b, uint32_t n) {
-    xfc_part gone = first_units(l->arena, b, n);
-    xfc_narrow narrow = {.arena = l->arena};
-    xfc_value *x = b->reader->in[0].value;
-    double saves = xfc_lossy_products(l, b->reader) * gone.n / (double)gone.period;
-    if (!xfc_can_narrow(&narrow, x, x->type.rank - 1, xfc_part_without(l->arena, gone))) return 0;
-    for (uint32_t i = 0; i < narrow.less.n; i++)
-        saves += xfc_lossy_products(l, narrow.less.item[i].op) *
-                 (1 - (double)narrow.less.item[i].n / (double)narrow.less.item[i].of);
-    return saves;
-}
-
 static void fill_levels(xfc_lossy *l, xfc_lossy_site *s, const xfc_prune_block *b) {
     s->levels = b->n_units ? b->n_units : 1;
     double *saves = xfc_new_array(l->arena, double, s->levels + 1);
@@ -219,8 +206,9 @@ static void fill_levels(xfc_lossy *l, xfc_lossy_site *s, const xfc_prune_block *
     int64_t all = b->attention ? b->heads : b->n_units ? b->unit[0].period : 0;
     says[0] = "stays";
     for (uint32_t k = 1; k < s->levels; k++) {
-        saves[k] = fmax(units_save(l, b, k), saves[k - 1]);
-        int64_t gone = b->attention ? all / s->levels * k : first_units(l->arena, b, k).n;
+        xfc_part part = first_units(l->arena, b, k);
+        int64_t gone = b->attention ? all / s->levels * k : part.n;
+        saves[k] = fmax(xfc_prune_saves(l, b, part), saves[k - 1]);
         says[k] = xfc_sprintf(l->arena, "%d of %d %s left out", (int)gone, (int)all, unit);
     }
     saves[s->levels] = fmax(b->saves, saves[s->levels - 1]);

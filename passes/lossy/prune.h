@@ -24,5 +24,7 @@ typedef struct {      /* what an add brings into a stream: the data of a site */
 void xfc_prune_find(xfc_lossy *, xfc_prune_block **out, uint32_t *n);
 xfc_part xfc_part_without(xfc_arena *, xfc_part gone);       /* the rest of its period */
 const xfc_tensor *xfc_prune_weight(const xfc_prune_block *); /* of the reader */
+/* Multiplications that go with these columns of the reader's input; below 0: there are more without them. */
+double xfc_prune_saves(xfc_lossy *, const xfc_prune_block *, xfc_part gone);
 
 #endif

@@ -1,8 +1,8 @@
 /* prune_find.c - which blocks, heads and neurons a network has.
  *
- * A block is what an add brings into a stream: y = x + f(x), with weights in f and no other block. It is known by y's
- * other operand, not by norms, so pre-norm, post-norm and no norm look alike. It is called attention if it holds one,
- * else ffn. The reader of a block is the last linear of f; each of its rows says what one column of its input adds.
+ * A block is what an add brings into a stream: y = x + f(x), with products of weights in f that nobody else needs, and no
+ * other block. It is known by y's other operand, not by norms, so pre-norm, post-norm and no norm look alike. It is
+ * called attention if it holds one, else ffn. The reader of a block is the last linear of f; each of its rows says what one column of its input adds.
  * Which columns can go together is not guessed from shapes: it is whatever the walk up from the reader can narrow
  * (narrow.h), tried with the columns of one head, then of two, and so on, since heads that share keys go only together.
  * Neurons stand in GROUPS groups, those with the smallest rows in the first.
@@ -99,6 +99,13 @@ static double saves_of(finder *f, region *r, xfc_op *join) {
     return saves;
 }
 
+static void add_block(finder *f, xfc_prune_block b) {
+    uint32_t place = b.attention ? f->n_attention++ : f->n - f->n_attention;
+    b.name = xfc_sprintf(f->l->arena, "%s%u", b.attention ? "attention" : "ffn", (unsigned)place);
+    xfc_push(f->l->arena, f->block, f->n, f->cap) = b;
+    xfc_map_set_ptr(&f->joins, b.join, b.join);
+}
+
 static void try_block(finder *f, xfc_op *add, uint32_t side) {
     const xfc_value *branch = add->in[side].value, *stream = add->in[1 - side].value;
     region r = {.seen.arena = xfc_arena_new()};
@@ -106,10 +113,7 @@ static void try_block(finder *f, xfc_op *add, uint32_t side) {
         xfc_prune_block b = {.join = add, .side = side, .reader = find_reader(branch), .attention = r.attention};
         if (r.heads) (void)xfc_int_value(add->graph->ctx, r.heads->dim[1], &b.heads);
         b.saves = saves_of(f, &r, add);
-        uint32_t place = b.attention ? f->n_attention++ : f->n - f->n_attention;
-        b.name = xfc_sprintf(f->l->arena, "%s%u", b.attention ? "attention" : "ffn", (unsigned)place);
-        xfc_push(f->l->arena, f->block, f->n, f->cap) = b;
-        xfc_map_set_ptr(&f->joins, add, add);
+        if (b.saves > 0) add_block(f, b);
     }
     xfc_arena_free(r.seen.arena);
 }
@@ -155,6 +159,40 @@ static xfc_part columns(xfc_arena *arena, int64_t from, int64_t n, int64_t of) {
     return (xfc_part){(uint32_t)n, at, of};
 }
 
+static bool used_by(const xfc_map *these, const xfc_op *op) {
+    for (uint32_t i = 0; i < op->n_out; i++)
+        xfc_foreach_use(u, &op->out[i])
+            if (!xfc_map_get_ptr(these, u->user)) return false;
+    return true;
+}
+
+/* What is built on less is more, as long as others need all of it. */
+static double saves_above(xfc_lossy *l, xfc_op *reader, const xfc_narrow *n) {
+    xfc_map gone = {.arena = n->arena};
+    double saves = 0;
+    xfc_map_set_ptr(&gone, reader, reader);
+    for (uint32_t i = n->less.n; i-- > 0;) {
+        const xfc_op *op = n->less.item[i].op;
+        double products = xfc_lossy_products(l, op);
+        saves -= products * (double)n->less.item[i].n / (double)n->less.item[i].of;
+        if (xfc_map_get_ptr(&gone, op) || !used_by(&gone, op)) continue;
+        xfc_map_set_ptr(&gone, op, op);
+        saves += products;
+    }
+    return saves;
+}
+
+double xfc_prune_saves(xfc_lossy *l, const xfc_prune_block *b, xfc_part gone) {
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_narrow n = {.arena = scratch};
+    xfc_value *x = b->reader->in[0].value;
+    double saves = xfc_lossy_products(l, b->reader) * gone.n / (double)gone.period;
+    bool can = xfc_can_narrow(&n, x, x->type.rank - 1, xfc_part_without(scratch, gone));
+    if (can) saves += saves_above(l, b->reader, &n);
+    xfc_arena_free(scratch);
+    return can ? saves : 0;
+}
+
 /* Can the reader do without these columns of its input? If not, the block says why. */
 static bool can_go(const finder *f, xfc_prune_block *b, xfc_part gone) {
     xfc_arena *scratch = xfc_arena_new();
@@ -167,6 +205,8 @@ static bool can_go(const finder *f, xfc_prune_block *b, xfc_part gone) {
         if (n.stuck->name) xfc_buf_printf(&text, "'%s' ", n.stuck->name);
         xfc_buf_printf(&text, "(%s) is computed alone", n.stuck->def ? xfc_ops[n.stuck->def->code].name : "an input");
         b->whole = text.text;
+    } else if (!(xfc_prune_saves(f->l, b, gone) > 0)) {
+        b->whole = "what makes its parts is needed elsewhere, too";
     }
     xfc_arena_free(scratch);
     return !b->whole;

@@ -86,9 +86,9 @@ ways = {
     "linking": lambda: compile_with(litter + waiting),
     # then a child of the worker links, too, and is the first to
     "measuring": lambda: compile_with(litter + waiting, options=("--compute=bf16",)),
-    "searching": lambda: compile_with(second_links, options=("--lossy=skip", *samples), of=residual),
+    "searching": lambda: compile_with(second_links, options=("--lossy=prune", *samples), of=residual),
     "judging": lambda: compile_with(
-        'exec cc "$@"', options=("--lossy=skip", f"--eval={waiting}; : {{so}}", "--max-error=metric:1"), of=residual
+        'exec cc "$@"', options=("--lossy=prune", f"--eval={waiting}; : {{so}}", "--max-error=metric:1"), of=residual
     ),
 }
 for name, way in [(n, "linking") for n in ("TERM", "INT", "HUP", "QUIT", "KILL", "ALRM")] + [
@@ -107,7 +107,7 @@ for name, way in [(n, "linking") for n in ("TERM", "INT", "HUP", "QUIT", "KILL",
     if not waits_for(lambda: not alive(sleeper)):
         wrong.append(f"{way}, {name}: what it started still runs")
         os.kill(sleeper, signal.SIGKILL)
-for name, options, of in (("compiling", ("-q",), model), ("searching", ("--lossy=skip", *samples), residual)):
+for name, options, of in (("compiling", ("-q",), model), ("searching", ("--lossy=prune", *samples), residual)):
     check(f"a limit on the size of files, {name}", compile_with('exec cc "$@"', most=20000, options=options, of=of), 4, "File too large")
 check("a parent that ignores SIGCHLD", compile_with("exit 1", ignored=["CHLD"]), 1, "it said nothing")
 if wrong:
