@@ -37,7 +37,7 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
  * leaves pack ops on weights: shared, then folded; a table among them is dead by then. */
 #define RAISING                                                                                                        \
     "factors,fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,sparse,merge,fold,cse,dce,"                     \
-    "pre-crmsnorm,pre-rmsnorm,prune,dsformer,token-merge,unpad,"
+    "pre-crmsnorm,pre-rmsnorm,prune,dsformer,hard-attention,token-merge,unpad,"
 #define LOWERING                                                                                                       \
     "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
 const char *const xfc_pipeline_default[4] = {

@@ -65,7 +65,7 @@ bool xf_pass_names_check(const char *tool, const xf_pass_names *names) {
 
 int xf_pass_list(void) {
     for (int i = 0; i < XFC_PASS_COUNT; i++)
-        printf("%-12s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
+        printf("%-14s %-9s -> %-9s  %s\n", xfc_passes[i].name, xfc_stage_name(xfc_passes[i].from),
                xfc_stage_name(xfc_passes[i].to), xfc_passes[i].help);
     return 0;
 }

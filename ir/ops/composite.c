@@ -223,6 +223,10 @@ xfc_status infer_attention(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     XFC_TRY(need_float(inf));
     XFC_TRY(need_one_type(inf));
+    if (xfc_op_int(inf->op, XFC_K_KEEP, 1) < 1)
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "attention keeps %lld scores of a row but must keep at least 1",
+                        (long long)xfc_op_int(inf->op, XFC_K_KEEP, 1));
     if (q->rank != 4 || k->rank != 4 || v->rank != 4) {
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "attention of %s, %s and %s: each needs 4 dims [batch, heads, rows, width]",
@@ -250,6 +254,7 @@ xfc_status decompose_attention(xfc_builder *b, const xfc_op *op, xfc_value **res
     xfc_value *s = xfc_b_matmul(b, q, kt);
     s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_like(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
     if (xfc_op_has_in(op, 3)) s = xfc_b_binary(b, XFC_OP_ADD, s, operand(b, op, 3));
+    if (xfc_op_attr(op, XFC_K_KEEP) && s) s = xfc_build(b, XFC_OP_KEEP_LARGEST, &s, 1, xfc_op_attr(op, XFC_K_KEEP), 1);
     xfc_value *p = softmax_of(b, s, 3);
     if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
         p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_like(b, p, 0), p);

@@ -1,4 +1,4 @@
-/* top_k.c - the type of what top_k finds: the shape of x with k of its elements along the axis. */
+/* top_k.c - the types of what top_k finds, the shape of x with k of its elements along the axis, and of keep_largest. */
 #include "ir/ops/ops.h"
 
 xfc_status infer_top_k(xfc_infer *inf) {
@@ -16,4 +16,14 @@ xfc_status infer_top_k(xfc_infer *inf) {
     inf->out[0].dim[axis] = size->u.dims[0];
     inf->out[1] = xfc_type_make(XFC_I64, x->rank, inf->out[0].dim);
     return XFC_OK;
+}
+
+xfc_status infer_keep_largest(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    if (x->rank < 1 || (x->dtype != XFC_F32 && x->dtype != XFC_F64) || xfc_op_int(inf->op, XFC_K_KEEP, 0) < 1)
+        return xfc_fail(
+            inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+            "keep_largest of %s, %lld of a row: it takes f32 or f64 with a dim or more, and keeps at least 1",
+            xfc_type_text(inf->ctx, x), (long long)xfc_op_int(inf->op, XFC_K_KEEP, 0));
+    return infer_same(inf);
 }

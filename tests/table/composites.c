@@ -138,29 +138,54 @@ static void linear(table *t, xfc_dtype dtype, xfc_dtype weight) {
     }
 }
 
-/* One row of probabilities of attention, in double. */
-static void probabilities(const table *t, int64_t head, int64_t row, double scale, bool nan_to_zero, double *p) {
+enum { MOST_KEYS = 512 };
+typedef struct {
+    double scale;
+    bool nan_to_zero;
+    int64_t keep; /* 0: all scores count */
+} asked;
+
+static int falling(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x < *y) - (*x > *y);
+}
+
+/* Scores that do not count become -inf. False: rounding decides which do. */
+static bool keep_largest(double *p, int64_t n, int64_t keep) {
+    double sorted[MOST_KEYS];
+    if (keep >= n) return true;
+    memcpy(sorted, p, (size_t)n * sizeof *p);
+    qsort(sorted, (size_t)n, sizeof *p, falling);
+    for (int64_t j = 0; j < n; j++)
+        if (p[j] < sorted[keep - 1]) p[j] = -(double)INFINITY;
+    return !(sorted[keep - 1] - sorted[keep] < 1e-4);
+}
+
+/* One row of probabilities of attention, in double. False: it cannot be told. */
+static bool probabilities(const table *t, int64_t head, int64_t row, const asked *how, double *p) {
     const xfc_array *q = &t->in[0], *k = &t->in[1], *bias = t->n_in > 3 ? &t->in[3] : NULL;
     int64_t s = q->dim[2], keys = k->dim[2], d = q->dim[3], batch = head / q->dim[1];
     double max = -(double)INFINITY, sum = 0;
     for (int64_t j = 0; j < keys; j++) {
         p[j] = 0;
         for (int64_t c = 0; c < d; c++)
-            p[j] += table_f(q, (head * s + row) * d + c) * table_f(k, (head * keys + j) * d + c) * scale;
+            p[j] += table_f(q, (head * s + row) * d + c) * table_f(k, (head * keys + j) * d + c) * how->scale;
         if (bias) p[j] += table_f(bias, batch * keys + j); /* [b, 1, 1, t] */
         max = fmax(max, p[j]);
     }
+    if (how->keep && !keep_largest(p, keys, how->keep)) return false;
     for (int64_t j = 0; j < keys; j++) sum += exp(p[j] - max);
     for (int64_t j = 0; j < keys; j++) p[j] = exp(p[j] - max) / sum;
-    for (int64_t j = 0; j < keys; j++) p[j] = nan_to_zero && isnan(p[j]) ? 0 : p[j];
+    for (int64_t j = 0; j < keys; j++) p[j] = how->nan_to_zero && isnan(p[j]) ? 0 : p[j];
+    return true;
 }
 
-static void check_attention(table *t, double scale, bool nan_to_zero) {
+static void check_attention(table *t, const asked *how) {
     const xfc_array *v = &t->in[2];
     int64_t s = t->in[0].dim[2], keys = v->dim[2], e = v->dim[3];
-    double p[512];
+    double p[MOST_KEYS];
     for (int64_t row = 0; e > 0 && row < t->out.count / e; row++) {
-        probabilities(t, row / s, row % s, scale, nan_to_zero, p);
+        if (!probabilities(t, row / s, row % s, how, p)) continue;
         for (int64_t c = 0; c < e; c++) {
             double want = 0;
             for (int64_t j = 0; j < keys; j++) want += p[j] * table_f(v, (row / s * keys + j) * e + c);
@@ -169,12 +194,14 @@ static void check_attention(table *t, double scale, bool nan_to_zero) {
     }
 }
 
-static void attention(table *t, xfc_dtype dtype) {
+static void attention(table *t, xfc_dtype dtype, bool hard) {
     int64_t b = test_between(&t->seed, 1, 3), h = test_between(&t->seed, 1, 3), s = table_extent(t) % 11,
             keys = 1 + table_extent(t) % 40;
     int64_t d = 1 + table_extent(t) % 9, e = table_extent(t) % 9;
     bool bias = test_between(&t->seed, 0, 1), zero = test_between(&t->seed, 0, 1);
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, zero)};
+    const asked how = {0.25, zero, hard ? test_between(&t->seed, 1, 40) : 0};
+    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, how.scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, zero),
+                       xfc_attr_int(XFC_K_KEEP, how.keep)};
     table_next(t, "attention");
     table_operand(t, dtype, 4, (int64_t[]){b, h, s, d}, false);
     table_operand(t, dtype, 4, (int64_t[]){b, h, keys, d}, false);
@@ -184,8 +211,8 @@ static void attention(table *t, xfc_dtype dtype) {
         for (int64_t j = 0; zero && j < keys; j++)
             table_set(mask, j, -(double)INFINITY, 0); /* the first sequence is masked whole */
     }
-    if (CHECK(table_run(t, XFC_OP_ATTENTION, attr, 2)) && table_shape(t, 4, (int64_t[]){b, h, s, e}))
-        check_attention(t, 0.25, zero);
+    if (CHECK(table_run(t, XFC_OP_ATTENTION, attr, hard ? 3 : 2)) && table_shape(t, 4, (int64_t[]){b, h, s, e}))
+        check_attention(t, &how);
 }
 
 static void refusals(table *t) {
@@ -202,6 +229,10 @@ static void refusals(table *t) {
     table_operand(t, XFC_F16, 2, (int64_t[]){2, 3}, false);
     table_operand(t, XFC_BF16, 2, (int64_t[]){3, 4}, false);
     CHECK(!table_run(t, XFC_OP_LINEAR, NULL, 0)); /* w of another type that is not narrower */
+    table_next(t, "refusals of composites");
+    for (int i = 0; i < 3; i++) table_operand(t, XFC_F32, 4, (int64_t[]){1, 1, 2, 3}, false);
+    xfc_attr keep[] = {xfc_attr_float(XFC_K_SCALE, 1), xfc_attr_int(XFC_K_KEEP, 0)};
+    CHECK(!table_run(t, XFC_OP_ATTENTION, keep, 2)); /* no score is kept */
     table_next(t, "refusals of composites");
     table_operand(t, XFC_I32, 2, (int64_t[]){2, 3}, false);
     CHECK(!table_run(t, XFC_OP_GELU, NULL, 0)); /* integers */
@@ -223,10 +254,11 @@ int main(void) {
                 gelu(&t, floats[i], times % 2);
                 linear(&t, floats[i], floats[i]);
                 linear(&t, XFC_F32, times % 2 ? XFC_F16 : XFC_BF16);
-                attention(&t, floats[i]);
+                attention(&t, floats[i], false);
             }
         }
         softmax_far(&t);
+        for (int times = 0; times < 24; times++) attention(&t, floats[times % 4], true);
         xfc_diags_print(t.ctx, stderr, false);
         refusals(&t);
         table_free(&t);

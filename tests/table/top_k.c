@@ -1,5 +1,5 @@
-/* top_k.c - top_k against plain C that compares every element with every other: all types and axes, rows short and
- * long, random, full of ties and NaN, and ordered. */
+/* top_k.c - top_k and keep_largest against plain C that compares every element with every other: all types and axes, rows
+ * short and long, random, full of ties and NaN, and ordered. */
 #include "tests/table/table.h"
 
 typedef enum { RANDOM, TIES, RISING, FALLING, ORGAN, N_KINDS } kind;
@@ -85,6 +85,46 @@ static void top_k(table *t, xfc_dtype dtype, uint32_t rank, const int64_t *size,
     xfc_graph_free(g);
 }
 
+/* How many elements of its row are larger. */
+static int64_t larger(const xfc_array *x, int64_t i, int64_t n) {
+    int64_t row = i - i % n, count = 0;
+    for (int64_t j = row; j < row + n; j++) {
+        double a = table_f(x, j), b = table_f(x, i);
+        count += isnan(a) || isnan(b) ? isnan(a) > isnan(b) : a > b;
+    }
+    return count;
+}
+
+static void keep_largest(table *t, xfc_dtype dtype, uint32_t rank, const int64_t *size, int64_t keep, kind what) {
+    const xfc_attr attr = xfc_attr_int(XFC_K_KEEP, keep);
+    int64_t n = size[rank - 1];
+    table_next(t, "keep_largest");
+    fill(t, table_operand(t, dtype, rank, size, false), what, n);
+    if (!CHECK(table_run(t, XFC_OP_KEEP_LARGEST, &attr, 1)) || !table_shape(t, rank, size)) return;
+    const xfc_array *x = &t->in[0];
+    const size_t bytes = xfc_dtype_bytes(dtype);
+    bool same = true;
+    for (int64_t i = 0; i < x->count; i++) {
+        const size_t at = (size_t)i * bytes;
+        same &= larger(x, i, n) < keep ? !memcmp((char *)t->out.data + at, (char *)x->data + at, bytes)
+                                       : table_f(&t->out, i) == -(double)INFINITY;
+    }
+    if (!CHECK(same))
+        fprintf(stderr, "    %s, kind %d, %lld of %lld\n", xfc_dtype_name(dtype), (int)what, (long long)keep,
+                (long long)n);
+}
+
+static void keep_all_kinds(table *t) {
+    static const int64_t rows[] = {1, 2, 7, 8, 65, 700, 1100};
+    for (int i = 0; i < 60; i++) {
+        xfc_dtype type = i % 2 ? XFC_F32 : XFC_F64;
+        int64_t size[3] = {table_extent(t) % 4, table_extent(t) % 4, table_extent(t) % 40};
+        keep_largest(t, type, 3, size, test_between(&t->seed, 1, 50), (kind)(i / 2 % N_KINDS));
+        size[0] = rows[i % 7];
+        keep_largest(t, type, 1, size, test_between(&t->seed, 1, size[0] + 1), (kind)(i / 2 % N_KINDS));
+    }
+}
+
 int main(void) {
     static const int64_t long_rows[] = {31, 32, 33, 64, 100, 127, 500, 700};
     for (int dynamic = 0; dynamic < 2; dynamic++) {
@@ -100,6 +140,7 @@ int main(void) {
                 top_k(&t, (xfc_dtype)type, 1, &n, 0, test_between(&t.seed, 0, most), (kind)what);
             }
         }
+        keep_all_kinds(&t);
         table_free(&t);
     }
     return test_end();

@@ -9,7 +9,7 @@
 static bool is_empty(xfc_ctx *c, const xfc_type *t) { return xfc_int_is(c, xfc_type_count(c, t), 0); }
 
 /* Attention has a kernel of its own when both head widths are known: they are the depth and the columns of its two
- * products; and when there is something to multiply. */
+ * products; when there is something to multiply; and when all scores count. */
 static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
     xfc_dtype type = op->out[0].type.dtype;
@@ -17,7 +17,7 @@ static bool cpu_claims(const xfc_target *t, const xfc_op *op) {
     if ((op->code != XFC_OP_ATTENTION && !ragged) || !xfc_tile_for(t, &product)) return false;
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     xfc_ctx *c = op->graph->ctx;
-    if (is_empty(c, q) || is_empty(c, v)) return false;
+    if (is_empty(c, q) || is_empty(c, v) || xfc_op_attr(op, XFC_K_KEEP)) return false;
     if (ragged && xfc_int_is(c, xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], 0)) return false;
     if (ragged && xfc_int_is(c, op->in[3].value->type.dim[0], 1)) return false; /* no sequence */
     return xfc_int_value(c, q->dim[q->rank - 1], NULL) && xfc_int_value(c, v->dim[v->rank - 1], NULL);
