@@ -303,6 +303,7 @@ static xfc_status weigh_sum(const merger *m, xfc_op *op, const xfc_stream_value 
     xfc_value *v = op->in[0].value;
     xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
     tokens t = tokens_of(m, x);
+    xfc_assert(v); /* a sum has something to sum */
     double all = (double)(m->s->stream[x->stream].n - x->first), by = op->code == XFC_OP_REDUCE_MEAN ? all : 1;
     xfc_value *sum = v;
     if (t.mass) {

@@ -166,8 +166,8 @@ static void find_sites(xfc_streams *s) {
         xfc_stream_site site = {.attention = op, .before = -1, .join = join_of(s, op, &stream)};
         site.why = why_not(s, op, site.join, stream);
         xfc_push(s->arena, s->site, s->n_sites, s->cap_sites) = site;
-        if (site.why) continue;
-        xfc_map_set(&s->begins, stream->id, s->n_sites);
+        if (site.why || !stream) continue;
+        xfc_map_set_ptr(&s->begins, stream, op);
         xfc_map_set(&s->joins, site.join->out[0].id, s->n_sites);
     }
 }
@@ -185,9 +185,8 @@ static void protect(xfc_streams *s, const xfc_value *v, xfc_stream *stream) {
 
 static void begin(xfc_streams *s, const xfc_value *v) {
     xfc_ctx *c = s->tokens.graph->ctx;
-    uint64_t site = xfc_map_get(&s->begins, v->id);
-    if (!site || xfc_stream_value_of(s, v)) return;
-    const xfc_op *attention = s->site[site - 1].attention;
+    const xfc_op *attention = xfc_map_get_ptr(&s->begins, v);
+    if (!attention || xfc_stream_value_of(s, v)) return;
     xfc_stream stream = {.b = v->type.dim[0], .tokens = v->type.dim[1]};
     xfc_token t = {.has_b = !xfc_int_is(c, stream.b, 1), .has_s = true, .s_dim = 1};
     t.b_inner = t.s_inner = xfc_int_const(c, 1);

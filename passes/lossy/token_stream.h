@@ -52,8 +52,9 @@ typedef struct {
     xfc_stream_site *site; /* one for each attention */
     xfc_stream_value *value;
     uint32_t n_streams, cap_streams, n_sites, cap_sites, n_values, cap_values;
-    /* By value id: its tokens; is it made of constants; the site whose stream begins there, + 1; that makes it, + 1. */
-    xfc_map value_of, constant, begins, joins;
+    /* By value id: its tokens; is it made of constants; the site that makes it, + 1. */
+    xfc_map value_of, constant, joins;
+    xfc_map begins; /* by value: the attention over the stream that begins there */
     /* They were those of a copy, which is gone: of the sequences of that stream, if it is set, one behind another. */
     bool copied;
     const xfc_stream *whole;

@@ -202,7 +202,7 @@ static void twin_dims(maker *m, const xfc_value *v, const xfc_token *t, uint32_t
 /* One number for all tokens, as the mask is for real ones, stays one through views and changes of type. */
 static xfc_value *twin_of_one(xfc_builder *b, const xfc_op *op, const xfc_value *x, const xfc_int *dim, uint32_t rank) {
     const xfc_op *from = x ? x->def : NULL;
-    bool keeps = op->n_in == 1 && (xfc_op_has(op, XFC_BIJECT) || op->code == XFC_OP_EXPAND || op->code == XFC_OP_CAST);
+    bool keeps = xfc_op_has(op, XFC_BIJECT) || op->code == XFC_OP_EXPAND || op->code == XFC_OP_CAST;
     if (!keeps || !from || from->code != XFC_OP_EXPAND || from->in[0].value->type.rank > 0) return NULL;
     return xfc_b_expand(b, xfc_b_cast(b, from->in[0].value, op->out[0].type.dtype), dim, rank);
 }
@@ -220,7 +220,7 @@ static xfc_value *twin_of_op(maker *m, xfc_op *op, uint32_t which) {
         if (op->in[i].value && !v[i]) return NULL;
     }
     twin_dims(m, &op->out[0], &out, which, dim);
-    xfc_value *one = twin_of_one(&b, op, v[0], dim, rank);
+    xfc_value *one = op->n_in == 1 ? twin_of_one(&b, op, v[0], dim, rank) : NULL;
     if (one) return one;
     for (uint32_t k = 0; k < op->n_attr; k++) {
         attr[k] = op->attr[k];
