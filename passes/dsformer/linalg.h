@@ -12,8 +12,10 @@ void xfc_la_product(const float *a, const float *b, float *c, int64_t rows, int6
 float *xfc_la_transposed(xfc_arena *, const float *a, int64_t rows, int64_t columns);
 double xfc_la_dot(const float *a, const float *b, int64_t n);
 void xfc_la_add(float *y, float factor, const float *x, int64_t n); /* y += factor x */
-/* The same with each of many rows x, `apart` elements from one to the next, in order. */
-void xfc_la_add_rows(float *y, const float *factor, const float *x, int64_t rows, int64_t apart, int64_t n);
+/* The same of four y with each of many rows x, in order, `apart` elements from one to the next; factor [rows, 4]. */
+void xfc_la_add_rows(float *const y[4], const float *factor, const float *x, int64_t rows, int64_t apart, int64_t n);
+/* The first of the largest |x| weight, weight > 0; -1: there is none. */
+int64_t xfc_la_largest(const float *x, const float *weight, int64_t n);
 /* Rows become orthonormal, in order; one that depends on those before it becomes 0. */
 void xfc_la_orthonormal(float *a, int64_t rows, int64_t columns);
 /* a (symmetric, n x n) becomes l, lower, with a + ridge * mean diagonal = l l^T. */
