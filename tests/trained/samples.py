@@ -56,15 +56,20 @@ def model_of(name):
     return HERE / name / "model.onnx"
 
 
+def spread(rows, n):
+    """n of them, from all over: a set may stand in the order of its labels."""
+    return rows if n is None else [rows[i * len(rows) // n] for i in range(n)]
+
+
 def read(name, part, n=None):
-    """(rows, labels) of a set, the first n; a row of letters holds its own labels, sentences have none."""
+    """(rows, labels) of n of a set; a row of letters holds its own labels, sentences have none."""
     if name == "sentences":
         lines = (HERE / "sentences.tsv").read_text(encoding="utf-8").splitlines()
-        rows = [list(map(int, line.split("\t")[1].split())) for line in (lines[:150] if part == "calib" else lines[150:])][:n]
-        return rows, np.zeros(len(rows))
+        lines = spread(lines[:150] if part == "calib" else lines[150:], n)
+        return [list(map(int, line.split("\t")[1].split())) for line in lines], np.zeros(len(lines))
     with np.load(HERE / name / "sets.npz") as sets:
-        rows = sets[part][:n]
-        return rows, rows[:, 1:] if name == "letters" else sets[part + "_labels"][:n]
+        rows = np.asarray(spread(sets[part], n))
+        return rows, rows[:, 1:] if name == "letters" else np.asarray(spread(sets[part + "_labels"], n))
 
 
 def batches(name, part, batch=50, n=None):

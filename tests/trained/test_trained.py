@@ -44,6 +44,10 @@ class Sets(unittest.TestCase):
             if name in SIZES:
                 self.assertEqual((len(set(calib)), len(set(evaluation))), SIZES[name], name)
 
+    def test_some_are_from_all_over(self):
+        """The definitions stand topic by topic."""
+        self.assertEqual(len(set(samples.read("topics", "calib", 8)[1])), 8)
+
     def test_files_hold_samples_in_order(self):
         with tempfile.TemporaryDirectory() as folder:
             for name in samples.NAMES:

@@ -116,7 +116,8 @@ xfc_status xf_budgets_enough(const xf_budgets *budgets, const xfc_graph *g, cons
             return xfc_fail(g->ctx, XFC_ERR_INPUT, (xfc_loc){.file = g->source},
                             "--max-error=%s: half of the samples give %.0f rows of output '%s', which cannot show so "
                             "little; %.0f can: give more samples, or allow %.3g",
-                            b->text, rows, exact->name[k], ceil(100 / b->limit - 1), ceil(xf_least_top1(rows)));
+                            b->text, rows, exact->name[k], ceil(xf_sure * xf_sure * (100 / b->limit - 1)),
+                            ceil(xf_least_top1(rows)));
         }
     }
     return XFC_OK;

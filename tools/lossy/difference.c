@@ -109,6 +109,8 @@ xfc_status xf_see_distance(void *user, uint32_t sample, const xfc_tensor *const 
 
 /* --- metrics --- */
 
+const double xf_sure = 1.645;
+
 const char *const xf_metric_names[XF_N_METRICS] = {"cos", "rel", "abs", "top1", "kl"};
 
 /* Of a sum over another: from what is left of each sample when their ratio is taken out. */
@@ -117,14 +119,29 @@ static double standard_error(const xf_ratio *r, double ratio) {
     return r->n > 1 && left > 0 ? sqrt(r->n / (r->n - 1) * left) / r->b : 0;
 }
 
-/* The largest of many more samples is likely further out: by about as much as the largest of each sample varies for
- * every e times as many, if large ones become rare as fast as they usually do. */
-static double largest(const xf_distance *d, double margin) {
-    const xf_ratio *r = &d->ratio[XF_ABS];
-    return d->most + 2 * margin * sqrt(r->n) * standard_error(r, r->a / r->b);
+/* Of few samples it is not known well how much they vary: about what Student's law has for so many. */
+static double errors(const xf_ratio *r, double ratio, double margin) {
+    return r->n > 1 ? margin * (1 + (margin * margin + 1) / (4 * (r->n - 1))) * standard_error(r, ratio) : 0;
 }
 
-double xf_least_top1(double rows) { return 100 / (rows + 1); }
+/* The largest of more samples is further out. Where large ones become rare as those of Gumbel's law do, what the largest
+ * of CALLS times as many is beyond the largest of these follows a logistic law; as sure as the margin is of a mean. */
+enum { CALLS = 10 };
+static const double scale_of_gumbel = 0.7797; /* sqrt(6) / pi standard deviations */
+
+static double largest(const xf_distance *d, double margin) {
+    const xf_ratio *r = &d->ratio[XF_ABS];
+    double scale = scale_of_gumbel * sqrt(r->n) * standard_error(r, r->a / r->b), beyond = erfc(margin / sqrt(2)) / 2;
+    return margin > 0 ? d->most + scale * (log(CALLS) + log((1 - beyond) / beyond)) : d->most;
+}
+
+/* Wilson's bound, in percent, for rows of which so many are wrong. Few wrong ones say less than how they vary. */
+static double wilson(double wrong, double rows, double margin) {
+    double z = margin * margin, spread = margin * sqrt(wrong * (rows - wrong) / rows + z / 4);
+    return 100 * (wrong + z / 2 + spread) / (rows + z);
+}
+
+double xf_least_top1(double rows) { return rows > 0 ? wilson(0, rows, xf_sure) : 100; }
 
 double xf_metric_of(const xf_distance *d, xf_metric m, double margin) {
     const xf_ratio *r = &d->ratio[m];
@@ -132,8 +149,8 @@ double xf_metric_of(const xf_distance *d, xf_metric m, double margin) {
     if (none) return m == XF_COS ? -1 : m == XF_TOP1 ? 100 : HUGE_VAL;
     if (m == XF_ABS) return largest(d, margin);
     double ratio = r->a <= 0 ? 0 : r->b > 0 ? r->a / r->b : HUGE_VAL;
-    if (isfinite(ratio) && r->b > 0) ratio += margin * standard_error(r, ratio);
-    if (m == XF_TOP1) ratio = fmax(ratio, margin * xf_least_top1(r->b)); /* none so far, but one more row might */
+    if (isfinite(ratio) && r->b > 0) ratio += errors(r, ratio, margin);
+    if (m == XF_TOP1 && r->b > 0) ratio = fmax(ratio, wilson(r->a / 100, r->b, margin));
     return m == XF_COS ? 1 - ratio : m == XF_REL ? sqrt(ratio) : ratio;
 }
 

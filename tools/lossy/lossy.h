@@ -96,7 +96,9 @@ typedef struct {
 } xf_distance;
 /* What holds nothing comparable is as far as can be. margin: so many standard errors are added. */
 double xf_metric_of(const xf_distance *, xf_metric, double margin);
-double xf_least_top1(double rows); /* what so many rows can show at best, with a margin of 1 */
+/* Other samples will be met than those that were measured: the margin with which a budget holds for 19 of 20. */
+extern const double xf_sure;
+double xf_least_top1(double rows); /* what so many rows can show at best, with this margin */
 void xf_distance_text(xfc_buf *, const char *output, const xf_distance *, bool kl); /* all of them, for people */
 typedef struct {
     const xf_kept *exact;

@@ -16,9 +16,6 @@
 
 enum { MAX_PROBES = 24, PROBE_SAMPLES = 8, STEPS = 16, FINE = 64, FILLS = 6, NAMED = 4 };
 
-/* Standard errors on top of what is measured: other samples will be met. Probes decide about an order only. */
-static const double sure = 1;
-
 typedef struct {
     uint32_t site, level; /* the site is raised to it */
     double load;          /* of the budget, on top of all steps before, as the probes say */
@@ -80,7 +77,7 @@ static xfc_status measure(const searching *x, xf_trial *t, xfc_graph *g, const c
     const bool judging = t->what == XF_VERDICT;
     if (s->budgets->eval) XFC_TRY(xf_eval(s->budgets, g->ctx, so, judging, &t->metric));
     t->used = xf_budgets_used(s->budgets, t->output, s->exact ? s->exact->name : NULL, s->exact ? s->exact->n_out : 0,
-                              t->metric, s->exact_metric[judging], t->what == XF_PROBE ? 0 : sure);
+                              t->metric, s->exact_metric[judging], t->what == XF_PROBE ? 0 : xf_sure);
     return XFC_OK;
 }
 
