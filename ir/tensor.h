@@ -17,7 +17,7 @@ typedef enum {
     XFC_COMPUTED_COUNT = XFC_BOOL + 1, /* the types before it are computed in, those from it on are only stored */
 } xfc_dtype;
 
-typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL } xfc_dclass;
+typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL, XFC_CLASS_CODE } xfc_dclass;
 const char *xfc_dtype_name(xfc_dtype);
 bool xfc_dtype_from_name(const char *name, xfc_dtype *out);
 bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
@@ -31,6 +31,7 @@ static inline xfc_dtype xfc_dtype_wide(xfc_dtype t) { return t == XFC_F16 || t =
 static inline bool xfc_dtype_is_int(xfc_dtype t) {
     return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT;
 }
+static inline bool xfc_dtype_is_code(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_CODE; }
 /* The number of the type that v is congruent to. */
 int64_t xfc_dtype_wrap(xfc_dtype, int64_t v);
 /* A type that is only a form of storage: its numbers are cast before anything is computed of them. */
@@ -65,7 +66,7 @@ bool xfc_tensor_equal(const xfc_tensor *, const xfc_tensor *); /* bits */
 
 /* Element access with conversion, for folding and tests. i < count. */
 double xfc_tensor_get_f(const xfc_tensor *, int64_t i);
-int64_t xfc_tensor_get_i(const xfc_tensor *, int64_t i); /* floats truncate; bool is 0 or 1 */
+int64_t xfc_tensor_get_i(const xfc_tensor *, int64_t i); /* floats truncate; bool is 0 or 1; a code is its bits */
 /* Writes element i of dense data: floats round to nearest even, integers keep their low bits, bool is v != 0. */
 void xfc_element_set_f(xfc_dtype, void *data, int64_t i, double v);
 void xfc_element_set_i(xfc_dtype, void *data, int64_t i, int64_t v);
@@ -75,6 +76,15 @@ float xfc_half_to_float(uint16_t);
 uint16_t xfc_float_to_half(float); /* round to nearest even */
 float xfc_bfloat_to_float(uint16_t);
 uint16_t xfc_float_to_bfloat(float);
+
+/* minifloat.c: types of class CODE. */
+typedef struct {
+    uint8_t mantissa, bias, sign; /* bits; of the exponent; the bit of the sign, 0: there is none */
+    uint8_t most, nan, over;      /* codes: the largest number, NaN, what is beyond (infinity, or NaN) */
+} xfc_minifloat;
+const xfc_minifloat *xfc_minifloat_of(xfc_dtype);
+float xfc_code_to_float(xfc_dtype, uint8_t code);
+uint8_t xfc_float_to_code(xfc_dtype, float, bool saturate);
 
 xfc_tensors *xfc_tensors_new(xfc_ctx *);
 const xfc_tensor *xfc_tensor_at(const xfc_ctx *, uint32_t id);

@@ -42,6 +42,14 @@ _NAMES = {
     (2, 64): "float64",
     (6, 8): "bool",
 }
+_EXTRA = { # of the package ml_dtypes
+    (4, 16): "bfloat16",
+    (10, 8): "float8_e4m3fn",
+    (11, 8): "float8_e4m3fnuz",
+    (12, 8): "float8_e5m2",
+    (13, 8): "float8_e5m2fnuz",
+    (14, 8): "float8_e8m0fnu",
+}
 
 
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
@@ -155,7 +163,8 @@ class Node:
 
     def __init__(self, info):
         self.name = info.name.decode()
-        kind = _NAMES.get((info.dtype.code, info.dtype.bits), "bfloat16" if info.dtype.code == 4 else "unknown")
+        code = (info.dtype.code, info.dtype.bits)
+        kind = _NAMES.get(code) or _EXTRA.get(code, "unknown")
         self.type = f"tensor({_ONNX_NAMES.get(kind, kind)})"
         self._kind = kind
         dims = range(info.ndim)
@@ -166,10 +175,10 @@ class Node:
 
     @property
     def dtype(self):
-        """The NumPy dtype. bfloat16 needs the package ml_dtypes."""
-        if self._kind == "bfloat16":
+        """The NumPy dtype. bfloat16 and floats of 8 bits need the package ml_dtypes."""
+        if self._kind in _EXTRA.values():
             import ml_dtypes
-            return np.dtype(ml_dtypes.bfloat16)
+            return np.dtype(getattr(ml_dtypes, self._kind))
         return np.dtype(self._kind)
 
     def __repr__(self):
@@ -518,9 +527,9 @@ def _describe(tensor, array, node):
     """Points tensor at array. What does not fit the declaration is left for the model to refuse, with its message."""
     kind = {"i": 0, "u": 1, "f": 2, "b": 6}.get(array.dtype.kind)
     if kind is None:
-        if node._kind != "bfloat16" or array.dtype != node.dtype:
+        if node._kind not in _EXTRA.values() or array.dtype != node.dtype:
             raise Error(f"{node.name!r}: NumPy type {array.dtype} is not {node._kind}", 2)
-        kind = 4
+        kind = node._dtype[0]
     tensor.data, tensor.device = array.ctypes.data, _Device(1, 0)
     tensor.dtype = _Dtype(kind, array.dtype.itemsize * 8, 1)
     tensor.ndim, tensor.strides, tensor.byte_offset = array.ndim, None, 0

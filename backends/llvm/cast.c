@@ -137,6 +137,8 @@ static LLVMValueRef float_to_float(xfc_emit *e, xfc_dtype to, xfc_dtype from, LL
 
 LLVMValueRef xfc_emit_cast(xfc_emit *e, xfc_dtype to, xfc_dtype from, LLVMValueRef v) {
     if (to == from) return v;
+    if (xfc_dtype_is_code(from)) return xfc_emit_cast(e, to, XFC_F32, xfc_emit_from_code(e, from, v));
+    if (xfc_dtype_is_code(to)) return xfc_emit_to_code(e, to, xfc_emit_cast(e, XFC_F32, from, v));
     LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(v));
     bool from_float = xfc_dtype_is_float(from);
     if (to == XFC_BOOL)

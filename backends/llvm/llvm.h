@@ -117,6 +117,9 @@ void xfc_emit_trap_if(xfc_emit *, LLVMValueRef bad);
 
 /* cast.c */
 LLVMValueRef xfc_emit_cast(xfc_emit *, xfc_dtype to, xfc_dtype from, LLVMValueRef);
+/* minifloat.c: types of class CODE, which registers hold as they are, and f32. */
+LLVMValueRef xfc_emit_from_code(xfc_emit *, xfc_dtype, LLVMValueRef);
+LLVMValueRef xfc_emit_to_code(xfc_emit *, xfc_dtype, LLVMValueRef); /* saturates */
 /* f16, bf16: to the nearest representable; others unchanged */
 LLVMValueRef xfc_emit_round(xfc_emit *, xfc_dtype, LLVMValueRef);
 LLVMValueRef xfc_emit_from_memory(xfc_emit *, xfc_dtype, LLVMValueRef); /* memory form to register form */

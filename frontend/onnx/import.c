@@ -176,7 +176,7 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
                      "output '%s' is a sequence; make its tensors outputs of their own", name[i]);
         value[i] = xfc_bound_value(im, bound, loc);
         if (value[i]) value[i] = as_declared(im, g->output[i], value[i]);
-        if (value[i] && xfc_dtype_is_stored(value[i]->type.dtype))
+        if (value[i] && xfc_dtype_bits(value[i]->type.dtype) < 8)
             xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
                      "output '%s' has element type %s, which is not supported; cast it", name[i],
                      xfc_dtype_name(value[i]->type.dtype));

@@ -225,7 +225,7 @@ static xfc_status read_type(dims *d, const Onnx__ValueInfoProto *v, xfc_type *ou
                                                   : "sparse tensor");
     if (!type || !type->tensor_type)
         return xfc_fail(c, XFC_ERR_INPUT, loc, "input '%s' has no type; export the model again", v->name);
-    if (!xfc_dtype_from_onnx(type->tensor_type->elem_type, &out->dtype) || xfc_dtype_is_stored(out->dtype))
+    if (!xfc_dtype_from_onnx(type->tensor_type->elem_type, &out->dtype) || xfc_dtype_bits(out->dtype) < 8)
         return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc,
                         "input '%s' has element type %s (%d), which is not supported; convert it", v->name,
                         xfc_onnx_dtype_name(type->tensor_type->elem_type), (int)type->tensor_type->elem_type);

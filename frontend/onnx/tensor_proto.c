@@ -83,9 +83,11 @@ static bool field_fits(xfc_payload_field f, xfc_dtype t) {
     return false;
 }
 
+static bool is_packed(xfc_dtype t) { return xfc_dtype_bits(t) < 8; }
+
 /* What the values take in the file. */
 static size_t stored_bytes(const source *s) {
-    if (!xfc_dtype_is_stored(s->dtype)) return s->shape.bytes;
+    if (!is_packed(s->dtype)) return s->shape.bytes;
     uint32_t each = 8 / xfc_dtype_bits(s->dtype);
     return (size_t)s->shape.count / each + ((size_t)s->shape.count % each != 0);
 }
@@ -109,7 +111,7 @@ static const xfc_tensor *from_bytes(const source *s, const uint8_t *data, size_t
     }
     xfc_ctx *c = s->file->ctx;
     const char *name = xfc_str(c, s->proto->name);
-    if (xfc_dtype_is_stored(s->dtype)) return unpacked(s, data, name);
+    if (is_packed(s->dtype)) return unpacked(s, data, name);
     if (s->dtype == XFC_BOOL) {
         uint8_t *copy = xfc_tensor_alloc(c, s->dtype, s->shape.rank, s->shape.dim);
         for (size_t i = 0; i < n; i++) copy[i] = data[i] != 0;
@@ -145,7 +147,7 @@ static const xfc_tensor *from_values(const source *s) {
     uint64_t available = 0;
     for (uint32_t k = 0; k < s->n_payloads; k++)
         available += s->payload[k].bytes; /* every value takes at least a byte */
-    bool packs = xfc_dtype_is_stored(s->dtype);
+    bool packs = is_packed(s->dtype);
     int64_t n = 0, count = packs ? (int64_t)stored_bytes(s) : s->shape.count;
     xfc_dtype type = packs ? XFC_U8 : s->dtype;
     if ((uint64_t)count > available)

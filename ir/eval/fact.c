@@ -439,6 +439,7 @@ static xfc_fact cast_of(xfc_probe *p, xfc_dtype to, xfc_dtype from, xfc_fact a) 
     xfc_ctx *c = p->graph->ctx;
     lane v;
     if (a.kind == XFC_FACT_NONE) return NOTHING;
+    if (xfc_dtype_is_code(from) || xfc_dtype_is_code(to)) return from == to ? a : xfc_fact_unknown(p, to);
     if (to_lane(c, from, a, &v)) return cast_number(c, to, from, v);
     if (is_formula(a)) return cast_formula(p, to, a);
     if (to == XFC_BOOL) return truth(c, a.lo > 0 || a.hi < 0 ? 1 : -1);

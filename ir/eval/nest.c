@@ -379,8 +379,11 @@ static bool run_scalar(prog *p, uint32_t i, uint32_t lanes) {
         bool is_float = xfc_dtype_is_float(s->dtype);
         double f = is_float ? s->u.f : 0;
         int64_t v = is_float ? 0 : s->u.i;
-        xfc_lanes_cast(s->dtype, is_float ? XFC_F64 : XFC_I64, 1, out,
-                       is_float ? (xfc_lanes){.d = &f} : (xfc_lanes){.i = &v});
+        if (xfc_dtype_is_code(s->dtype))
+            out.i[0] = v;
+        else
+            xfc_lanes_cast(s->dtype, is_float ? XFC_F64 : XFC_I64, 1, out,
+                           is_float ? (xfc_lanes){.d = &f} : (xfc_lanes){.i = &v});
         break;
     }
     case XFC_S_INDEX:

@@ -224,8 +224,25 @@ static int64_t from_double(xfc_dtype to, double x) {
 static double to_double(xfc_dtype from, int64_t v) { return from == XFC_U64 ? (double)(uint64_t)v : (double)v; }
 static float to_float(xfc_dtype from, int64_t v) { return from == XFC_U64 ? (float)(uint64_t)v : (float)v; }
 
+/* From or to codes: by way of f32. */
+static void cast_codes(xfc_dtype to, xfc_dtype from, uint32_t n, xfc_lanes out, xfc_lanes in) {
+    float one[XFC_EVAL_LANES];
+    xfc_rep r = xfc_rep_of(from);
+    for (uint32_t k = 0; k < n; k++)
+        one[k] = xfc_dtype_is_code(from) ? xfc_code_to_float(from, (uint8_t)in.i[k])
+                 : r == XFC_REP_F        ? in.f[k]
+                 : r == XFC_REP_D        ? (float)in.d[k]
+                                         : to_float(from, in.i[k]);
+    for (uint32_t k = 0; xfc_dtype_is_code(to) && k < n; k++) out.i[k] = xfc_float_to_code(to, one[k], true);
+    if (!xfc_dtype_is_code(to)) xfc_lanes_cast(to, XFC_F32, n, out, (xfc_lanes){.f = one});
+}
+
 void xfc_lanes_cast(xfc_dtype to, xfc_dtype from, uint32_t n, xfc_lanes out, xfc_lanes in) {
     xfc_rep r = xfc_rep_of(from);
+    if (to != from && (xfc_dtype_is_code(to) || xfc_dtype_is_code(from))) {
+        cast_codes(to, from, n, out, in);
+        return;
+    }
     switch (xfc_rep_of(to)) {
     case XFC_REP_F:
         for (uint32_t k = 0; k < n; k++) {
@@ -289,6 +306,11 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
     case XFC_U8:                                                                                                       \
     case XFC_U4:                                                                                                       \
     case XFC_U2:                                                                                                       \
+    case XFC_E4M3FN:                                                                                                   \
+    case XFC_E4M3FNUZ:                                                                                                 \
+    case XFC_E5M2:                                                                                                     \
+    case XFC_E5M2FNUZ:                                                                                                 \
+    case XFC_E8M0:                                                                                                     \
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)];                                    \
         break;                                                                                                         \
     case XFC_U16:                                                                                                      \
@@ -325,6 +347,11 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
     case XFC_I2:                                                                                                       \
     case XFC_U4:                                                                                                       \
     case XFC_U2:                                                                                                       \
+    case XFC_E4M3FN:                                                                                                   \
+    case XFC_E4M3FNUZ:                                                                                                 \
+    case XFC_E5M2:                                                                                                     \
+    case XFC_E5M2FNUZ:                                                                                                 \
+    case XFC_E8M0:                                                                                                     \
     case XFC_BOOL:                                                                                                     \
         for (uint32_t k = 0; k < n; k++) ((uint8_t *)data)[AT(k)] = (uint8_t)in.i[k];                                  \
         break;                                                                                                         \

@@ -161,7 +161,7 @@ static xfc_status map_dtype(xfc_infer *inf, xfc_dtype *out) {
                         "operands of %s are %s and %s but must have one type: cast one of them", xfc_ops[op->code].name,
                         xfc_dtype_name(t), xfc_dtype_name(xfc_op_in(op, i)->dtype));
     }
-    if (!class_allows(row.operands, t)) {
+    if (!class_allows(row.operands, t) || (xfc_dtype_is_code(t) && op->code != XFC_OP_SELECT)) {
         return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s is not defined for %s: cast its operands",
                         xfc_ops[op->code].name, xfc_dtype_name(t));
     }

@@ -7,7 +7,7 @@
  *
  * One scale serves the elements that it broadcasts to: all, or those of an index of an axis. With `block` it serves so
  * many, one behind the other along `axis`, and the scales have the rank of x; the last block may be shorter. Zero
- * points stand like scales. A scale that does not divide is any number: exporters write negative ones for weights.
+ * points stand like scales; floats of 8 bits have none and are rounded to the nearest one. A scale that does not divide is any number: exporters write negative ones for weights.
  *
  * They stay whole until legalize, or until fold finds nothing but constants: a pass that has kernels for few bits finds
  * numbers, scale and zero point side by side, as dequantize of a weight, as matmul_integer, or as a product between
@@ -45,8 +45,9 @@ xfc_status infer_quantize(xfc_infer *inf) {
     xfc_dtype to = result_type(inf->op);
     if (!xfc_dtype_is_float(x->dtype) || xfc_op_in(inf->op, 1)->dtype != x->dtype)
         return refuse(inf, "tensor and scale need one floating type: cast one of them");
-    if (!xfc_dtype_is_int(to) || xfc_dtype_bytes(to) > FEW_BITS)
-        return refuse(inf, "the result must be of integers of 16 bits or fewer: correct its type");
+    if ((!xfc_dtype_is_int(to) && !xfc_dtype_is_code(to)) || xfc_dtype_bytes(to) > FEW_BITS)
+        return refuse(inf, "the result must be of integers of 16 bits or fewer, or of floats of 8: correct its type");
+    if (xfc_dtype_is_code(to) && xfc_op_has_in(inf->op, 2)) return refuse(inf, "floats have no zero point: remove it");
     if (xfc_op_has_in(inf->op, 2) && xfc_op_in(inf->op, 2)->dtype != to)
         return refuse(inf, "the zero point must have the type of the result: cast it");
     XFC_TRY(check_stands(inf, 1, "the scale"));
@@ -63,8 +64,10 @@ static bool has_float_zero(const xfc_op *op) {
 xfc_status infer_dequantize(xfc_infer *inf) {
     const xfc_type *x = xfc_op_in(inf->op, 0);
     xfc_dtype to = result_type(inf->op);
-    if (!xfc_dtype_is_int(x->dtype) || xfc_dtype_bytes(x->dtype) > 4)
-        return refuse(inf, "the tensor must be of integers of 32 bits or fewer: cast it");
+    if ((!xfc_dtype_is_int(x->dtype) && !xfc_dtype_is_code(x->dtype)) || xfc_dtype_bytes(x->dtype) > 4)
+        return refuse(inf, "the tensor must be of integers of 32 bits or fewer, or of floats of 8: cast it");
+    if (xfc_dtype_is_code(x->dtype) && xfc_op_has_in(inf->op, 2))
+        return refuse(inf, "floats have no zero point: remove it");
     if (!xfc_dtype_is_float(xfc_op_in(inf->op, 1)->dtype) || !xfc_dtype_is_float(to))
         return refuse(inf, "scale and result must be floats: correct their types");
     if (xfc_op_has_in(inf->op, 2) && xfc_op_in(inf->op, 2)->dtype != x->dtype && !has_float_zero(inf->op))
@@ -116,7 +119,7 @@ static xfc_value *operand(xfc_builder *b, const xfc_op *op, uint32_t i, xfc_dtyp
 xfc_status decompose_quantize(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     xfc_dtype t = xfc_op_in(op, 0)->dtype, wide = xfc_dtype_wide(t);
     xfc_value *y = xfc_b_binary(b, XFC_OP_DIV, op->in[0].value, operand(b, op, 1, t));
-    y = xfc_b_unary(b, XFC_OP_ROUND, y);
+    if (!xfc_dtype_is_code(result_type(op))) y = xfc_b_unary(b, XFC_OP_ROUND, y);
     y = y ? xfc_b_cast(b, y, wide) : NULL;
     if (xfc_op_has_in(op, 2)) y = xfc_b_binary(b, XFC_OP_ADD, y, operand(b, op, 2, wide));
     result[0] = y ? xfc_b_cast(b, y, result_type(op)) : NULL; /* saturates */
@@ -125,7 +128,7 @@ xfc_status decompose_quantize(xfc_builder *b, const xfc_op *op, xfc_value **resu
 
 xfc_status decompose_dequantize(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     xfc_dtype wide = xfc_dtype_wide(xfc_op_in(op, 1)->dtype);
-    xfc_dtype less = has_float_zero(op) ? wide : XFC_I32;
+    xfc_dtype less = has_float_zero(op) || xfc_dtype_is_code(xfc_op_in(op, 0)->dtype) ? wide : XFC_I32;
     xfc_value *x = operand(b, op, 0, less);
     if (xfc_op_has_in(op, 2)) x = xfc_b_binary(b, XFC_OP_SUB, x, operand(b, op, 2, less));
     x = x ? xfc_b_binary(b, XFC_OP_MUL, xfc_b_cast(b, x, wide), operand(b, op, 1, wide)) : NULL;

@@ -245,8 +245,9 @@ xfc_status nest_pad(const xfc_op *op, xfc_nestb *nb) {
     uint32_t value = load_where(nb, pred, in, 0, at);
     double fill = xfc_op_float(op, XFC_K_FILL, 0);
     if (pred != XFC_NO_ARG && (fill < 0 || fill > 0 || fill != fill)) { /* a load that is off gives 0 by itself */
-        uint32_t border = xfc_dtype_is_float(in->dtype) ? xfc_nb_const_f(nb, in->dtype, fill)
-                                                        : xfc_nb_const_i(nb, in->dtype, (int64_t)fill);
+        xfc_dtype t = in->dtype;
+        int64_t whole = xfc_dtype_is_code(t) ? xfc_float_to_code(t, (float)fill, true) : (int64_t)fill;
+        uint32_t border = xfc_dtype_is_float(t) ? xfc_nb_const_f(nb, t, fill) : xfc_nb_const_i(nb, t, whole);
         value = xfc_nb_op(nb, XFC_S_SELECT, in->dtype, pred, value, border);
     }
     xfc_nb_store(nb, value, 1, index, out->rank, XFC_S_COUNT);

@@ -19,7 +19,7 @@ static void put_bits(void *data, xfc_dtype t, int64_t i, uint64_t bits) {
 static bool fits(uint64_t magnitude, bool negative, xfc_dtype t) {
     uint32_t bits = xfc_dtype_bits(t);
     if (xfc_dtype_class(t) == XFC_CLASS_BOOL) return magnitude <= 1 && (!negative || magnitude == 0);
-    if (xfc_dtype_class(t) == XFC_CLASS_UINT)
+    if (xfc_dtype_class(t) != XFC_CLASS_SINT)
         return (!negative || magnitude == 0) && (bits == 64 || magnitude >> bits == 0);
     return magnitude <= (UINT64_C(1) << (bits - 1)) - !negative;
 }

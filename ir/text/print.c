@@ -77,6 +77,7 @@ static void print_element(xfc_buf *out, const xfc_tensor *t, int64_t i) {
             xfc_pr_float(out, v, t->dtype);
         return;
     }
+    case XFC_CLASS_CODE:
     case XFC_CLASS_UINT: xfc_buf_printf(out, "%" PRIu64, bits); return;
     case XFC_CLASS_SINT:
     case XFC_CLASS_BOOL: xfc_buf_printf(out, "%" PRId64, xfc_tensor_get_i(t, i)); return;

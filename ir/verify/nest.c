@@ -128,7 +128,8 @@ static bool in_class(char class, xfc_dtype t) {
     if (class == CLASS_A) return true;
     if (class == CLASS_F) return c == XFC_CLASS_FLOAT;
     if (class == CLASS_B) return c == XFC_CLASS_BOOL;
-    return class == CLASS_I ? c == XFC_CLASS_SINT || c == XFC_CLASS_UINT : c != XFC_CLASS_BOOL;
+    bool is_int = c == XFC_CLASS_SINT || c == XFC_CLASS_UINT;
+    return is_int || (class == CLASS_N && c == XFC_CLASS_FLOAT);
 }
 
 static void check_operation(nest_check *w, uint32_t at) {

@@ -88,7 +88,9 @@ static int significand(xfc_dtype t) { return t == XFC_F64 ? 53 : t == XFC_F32 ? 
 
 /* Every value of `from` is a value of `to`, so a cast through `to` loses nothing. */
 static bool embeds(xfc_dtype from, xfc_dtype to) {
-    if (from == to || from == XFC_BOOL) return true;
+    if (from == to) return true;
+    if (xfc_dtype_is_code(from) || xfc_dtype_is_code(to)) return false;
+    if (from == XFC_BOOL) return true;
     if (to == XFC_BOOL) return false;
     int from_bits = (int)xfc_dtype_bits(from), to_bits = (int)xfc_dtype_bits(to);
     bool from_signed = xfc_dtype_class(from) == XFC_CLASS_SINT;

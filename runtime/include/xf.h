@@ -64,7 +64,7 @@ typedef struct {
 typedef struct {
     uint8_t code, bits;
     uint16_t lanes;
-} xf_dtype; /* int 0, uint 1, float 2, bfloat 4, bool 6; lanes 1 */
+} xf_dtype; /* int 0, uint 1, float 2, bfloat 4, bool 6; floats of 8 bits: as in DLPack, 10 to 14; lanes 1 */
 
 /* An n-dimensional array, dense and row-major. Never owns memory. */
 typedef struct {

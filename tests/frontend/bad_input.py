@@ -154,9 +154,9 @@ def string_tensor(_):
     return with_weight(h.make_tensor("w", T.STRING, [1], [b"a"]))
 
 
-@case(3, r"initializer 'w' has element type float8e4m3fn \(17\)")
-def float8_tensor(_):
-    return with_weight(raw_weight([2, 3], bytes(6), T.FLOAT8E4M3FN))
+@case(3, r"initializer 'w' has element type float4e2m1 \(23\)")
+def float4_tensor(_):
+    return with_weight(raw_weight([2, 3], bytes(6), T.FLOAT4E2M1))
 
 
 @case(3, r"initializer 'w' has element type unknown \(99\)")

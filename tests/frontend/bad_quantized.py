@@ -70,7 +70,7 @@ def zero_point_of_another_type_than_the_result(_):
     return one("QuantizeLinear", T.FLOAT, F(1), np.uint8(1), output_dtype=T.INT8)
 
 
-@case(1, NODE + r"quantize: the result must be of integers of 16 bits or fewer")
+@case(1, NODE + r"quantize: the result must be of integers of 16 bits or fewer, or of floats of 8")
 def quantize_to_floats(_):
     return one("QuantizeLinear", T.FLOAT, F(1), output_dtype=T.FLOAT)
 

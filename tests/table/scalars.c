@@ -180,7 +180,8 @@ static void maps(table *t) {
         xfc_opcode code;
         if (!CHECK(xfc_opcode_from_name(rows[k].name, &code))) continue;
         for (unsigned dtype = 0; dtype < XFC_DTYPE_COUNT; dtype++) {
-            if (allowed(rows[k].operands, (xfc_dtype)dtype)) {
+            bool is_code = xfc_dtype_is_code((xfc_dtype)dtype);
+            if (is_code ? is(rows[k].name, "select") : allowed(rows[k].operands, (xfc_dtype)dtype)) {
                 for (int i = 0; i < 6; i++) one_map(t, code, &rows[k], (xfc_dtype)dtype);
             } else { /* must be refused with a message */
                 uint32_t errors = t->ctx->n_errors;
@@ -192,18 +193,40 @@ static void maps(table *t) {
     }
 }
 
+/* By trying all: of two that are as near the even one; what is beyond the largest becomes that. */
+static int64_t nearest_code(xfc_dtype t, float v) {
+    uint8_t best = 0;
+    double least = HUGE_VAL;
+    if (isnan(v)) return xfc_minifloat_of(t)->nan;
+    if (t == XFC_E8M0 && isinf(v)) return 0xff;
+    if (t != XFC_E8M0) v = fmaxf(fminf(v, 1e6f), -1e6f); /* doubles tell all distances apart */
+    for (uint32_t c = 0; c < 256; c++) {
+        double have = (double)xfc_code_to_float(t, (uint8_t)c), off = fabs(have - (double)v);
+        if (t == XFC_E8M0) off = c == 0 ? (v == 0 ? 0 : 1e300) : have >= fabs((double)v) || c == 254 ? have : 1e300;
+        bool other_zero = have == 0 && !signbit(have) != !signbit(v) && xfc_minifloat_of(t)->nan != 0x80;
+        if (isnan(have) || isinf(have) || other_zero) continue;
+        if (off < least || (off == least && !(c & 1) && (best & 1))) best = (uint8_t)c, least = off;
+    }
+    return best;
+}
+
 /* What a cast must give, by way of long double, which holds every value of every type exactly. */
 static void check_cast(table *t, int64_t k) {
     const xfc_array *in = &t->in[0];
     xfc_dtype to = t->out.dtype;
-    long double v = xfc_dtype_is_float(in->dtype) ? (long double)table_f(in, k)
-                    : in->dtype == XFC_U64        ? (long double)(uint64_t)table_i(in, k)
-                                                  : (long double)table_i(in, k);
-    if (xfc_dtype_is_float(to)) {
+    bool is_code = xfc_dtype_is_code(in->dtype);
+    long double v = xfc_dtype_is_float(in->dtype) || is_code ? (long double)table_f(in, k)
+                    : in->dtype == XFC_U64                   ? (long double)(uint64_t)table_i(in, k)
+                                                             : (long double)table_i(in, k);
+    if (in->dtype == to && is_code) {
+        table_same_int(t, k, table_i(in, k));
+    } else if (xfc_dtype_is_code(to)) {
+        table_same_int(t, k, nearest_code(to, (float)v));
+    } else if (xfc_dtype_is_float(to)) {
         table_same(t, k, (double)v, 1, 0);
     } else if (to == XFC_BOOL) {
         table_same_int(t, k, v != 0);
-    } else if (!xfc_dtype_is_float(in->dtype)) {
+    } else if (!xfc_dtype_is_float(in->dtype) && !is_code) {
         table_same_int(t, k, table_i(in, k)); /* wraps */
     } else {
         bool is_signed = xfc_dtype_class(to) == XFC_CLASS_SINT;

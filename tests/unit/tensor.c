@@ -26,11 +26,12 @@ static void dtypes(void) {
         CHECK_INT(xfc_dtype_dlpack(t) >> 16, 1);
     }
     /* TensorProto.DataType: FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 . BOOL FLOAT16 DOUBLE UINT32 UINT64 . .
-     * BFLOAT16 .... UINT4 INT4 .. UINT2 INT2 */
-    static const xfc_dtype onnx[] = {[1] = XFC_F32,  [2] = XFC_U8,   [3] = XFC_I8,    [4] = XFC_U16,  [5] = XFC_I16,
-                                     [6] = XFC_I32,  [7] = XFC_I64,  [9] = XFC_BOOL,  [10] = XFC_F16, [11] = XFC_F64,
-                                     [12] = XFC_U32, [13] = XFC_U64, [16] = XFC_BF16, [21] = XFC_U4,  [22] = XFC_I4,
-                                     [25] = XFC_U2,  [26] = XFC_I2};
+     * BFLOAT16 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ UINT4 INT4 . FLOAT8E8M0 UINT2 INT2 */
+    static const xfc_dtype onnx[] = {
+        [1] = XFC_F32,   [2] = XFC_U8,      [3] = XFC_I8,        [4] = XFC_U16,   [5] = XFC_I16,       [6] = XFC_I32,
+        [7] = XFC_I64,   [9] = XFC_BOOL,    [10] = XFC_F16,      [11] = XFC_F64,  [12] = XFC_U32,      [13] = XFC_U64,
+        [16] = XFC_BF16, [17] = XFC_E4M3FN, [18] = XFC_E4M3FNUZ, [19] = XFC_E5M2, [20] = XFC_E5M2FNUZ, [21] = XFC_U4,
+        [22] = XFC_I4,   [24] = XFC_E8M0,   [25] = XFC_U2,       [26] = XFC_I2};
     uint32_t known = 0;
     xfc_dtype t;
     for (int32_t i = -1; i < 64; i++) {

@@ -1,5 +1,6 @@
 /* logic.c - types, selection and predicates. */
 #include "frontend/onnx/import.h"
+#include <string.h>
 
 void xfc_import_where(xfc_node *n) { n->out[0] = xfc_b_select(n->b, n->in[0], n->in[1], n->in[2]); }
 
@@ -15,9 +16,34 @@ void xfc_import_isinf(xfc_node *n) {
     }
 }
 
-/* To a type of fewer bits than a byte a float goes by way of an integer, whose low bits it has. */
+/* A code of the type, as a value. */
+static xfc_value *code(xfc_node *n, xfc_dtype t, uint8_t bits) { return xfc_b_scalar_i(n->b, t, bits); }
+
+/* The nearest code, but what rounds beyond the largest is infinity or NaN. */
+static xfc_value *cast_beyond(xfc_node *n, xfc_value *x, xfc_dtype to) {
+    const xfc_minifloat *f = xfc_minifloat_of(to);
+    float most = xfc_code_to_float(to, f->most), step = most - xfc_code_to_float(to, (uint8_t)(f->most - 1));
+    xfc_value *wide = xfc_b_cast(n->b, x, XFC_F32), *half = xfc_nf(n, wide, (double)(most + step / 2));
+    bool odd = f->most & 1; /* then what lies in the middle rounds up */
+    xfc_value *over = xfc_n2(n, odd ? XFC_OP_GE : XFC_OP_GT, xfc_n1(n, XFC_OP_ABS, wide), half);
+    xfc_value *below = xfc_n2(n, XFC_OP_LT, wide, xfc_nf(n, wide, 0)), *near = xfc_b_cast(n->b, x, to);
+    if (!below || !over || !near) return NULL;
+    xfc_value *far = xfc_b_select(n->b, below, code(n, to, f->over | f->sign), code(n, to, f->over));
+    return xfc_b_select(n->b, over, far, near);
+}
+
+/* As the attributes saturate and round_mode say. To an integer of fewer bits than a byte a float goes by way of a wider
+ * one, whose low bits it has. */
 static xfc_value *cast(xfc_node *n, xfc_value *x, xfc_dtype to) {
-    if (xfc_dtype_is_stored(to) && x && xfc_dtype_is_float(x->type.dtype)) x = xfc_b_cast(n->b, x, XFC_I32);
+    bool saturate = xfc_node_flag(n, "saturate", true);
+    const char *mode = xfc_node_str(n, "round_mode", "up");
+    if (n->status != XFC_OK) return NULL;
+    if (to == XFC_E8M0 && strcmp(mode, "up") != 0)
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "rounds to float8e8m0 in mode '%.40s'; only up is supported",
+                             mode),
+               NULL;
+    if (xfc_dtype_is_code(to) && to != XFC_E8M0 && !saturate) return cast_beyond(n, x, to);
+    if (xfc_dtype_bits(to) < 8 && xfc_dtype_is_float(x->type.dtype)) x = xfc_b_cast(n->b, x, XFC_I32);
     return x ? xfc_b_cast(n->b, x, to) : NULL;
 }
 

@@ -18,7 +18,8 @@ static bool refuse(xfc_node *n, uint32_t operand, const char *what) {
 /* A number a block, of a weight, may be 0 or negative; of one for all elements 0 would leave nothing of them. */
 static bool check_scale(xfc_node *n, uint32_t at, bool divides) {
     const xfc_tensor *t;
-    if (!xfc_dtype_is_float(n->in[at]->type.dtype)) return refuse(n, at, "is a scale, but no float");
+    xfc_dtype type = n->in[at]->type.dtype;
+    if (!xfc_dtype_is_float(type) && !xfc_dtype_is_code(type)) return refuse(n, at, "is a scale, but no float");
     if (!xfc_value_is_const(n->in[at], &t)) return true;
     for (int64_t i = 0; i < t->count; i++) {
         double v = xfc_tensor_get_f(t, i);
@@ -66,6 +67,14 @@ static xfc_value *stand(xfc_node *n, uint32_t at, const xfc_type *x, int64_t axi
     return n->status == XFC_OK ? list_along(n, at, x, along) : NULL;
 }
 
+static bool is_zero(xfc_node *n, uint32_t at) {
+    const xfc_tensor *t;
+    if (!xfc_value_is_const(n->in[at], &t)) return true;
+    for (int64_t i = 0; i < t->count; i++)
+        if (xfc_tensor_get_f(t, i) != 0) return refuse(n, at, "is a zero point of floats other than 0");
+    return true;
+}
+
 bool xfc_quant_read(xfc_node *n, const xfc_type *x, xfc_dtype stored, uint32_t scale, uint32_t zero, int64_t axis,
                     int64_t block, bool divides, xfc_quant *out) {
     *out = (xfc_quant){.block = block};
@@ -78,12 +87,14 @@ bool xfc_quant_read(xfc_node *n, const xfc_type *x, xfc_dtype stored, uint32_t s
     if (!check_scale(n, scale, divides)) return false;
     if (block) out->axis = xfc_node_axis(n, axis, x->rank);
     if (n->status != XFC_OK || !(out->scale = stand(n, scale, x, axis, block))) return false;
+    if (xfc_dtype_is_code(out->scale->type.dtype)) out->scale = xfc_b_cast(n->b, out->scale, XFC_F32);
     if (!xfc_node_has(n, zero)) return true;
     if (n->in[zero]->type.dtype != stored)
         return xfc_node_fail(n, XFC_ERR_INPUT, "zero point '%s' is %s, but belongs to %s; quantize the model again",
                              xfc_node_in_name(n, zero), xfc_dtype_name(n->in[zero]->type.dtype),
                              xfc_dtype_name(stored)),
                false;
+    if (xfc_dtype_is_code(stored)) return is_zero(n, zero); /* it says which type, no more */
     return (out->zero = stand(n, zero, x, axis, block)) != NULL;
 }
 
@@ -119,8 +130,14 @@ void xfc_import_quantize(xfc_node *n) {
     xfc_dtype to, precision;
     xfc_quant q;
     if (!read_type(n, "output_dtype", zero ? zero->type.dtype : XFC_U8, &to) ||
-        !read_type(n, "precision", n->in[1]->type.dtype, &precision))
+        !read_type(n, "precision", xfc_dtype_is_code(n->in[1]->type.dtype) ? XFC_F32 : n->in[1]->type.dtype,
+                   &precision))
         return;
+    if (xfc_dtype_is_code(to) && !xfc_node_flag(n, "saturate", true)) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "quantizes to %s without saturation; only with it is supported",
+                      xfc_dtype_name(to));
+        return;
+    }
     if (!xfc_quant_read(n, &x->type, to, 1, 2, xfc_node_int(n, "axis", 1), xfc_node_int(n, "block_size", 0), true, &q))
         return;
     q.scale = xfc_b_cast(n->b, q.scale, precision);
@@ -131,7 +148,8 @@ void xfc_import_dequantize(xfc_node *n) {
     xfc_value *x = n->in[0];
     xfc_dtype to;
     xfc_quant q;
-    if (!read_type(n, "output_dtype", n->in[1]->type.dtype, &to)) return;
+    xfc_dtype scale = n->in[1]->type.dtype;
+    if (!read_type(n, "output_dtype", xfc_dtype_is_code(scale) ? XFC_F32 : scale, &to)) return;
     if (xfc_quant_read(n, &x->type, x->type.dtype, 1, 2, xfc_node_int(n, "axis", 1), xfc_node_int(n, "block_size", 0),
                        false, &q))
         n->out[0] = xfc_n_dequantize(n, x, &q, to);
