@@ -7,7 +7,8 @@
  *
  * One scale serves the elements that it broadcasts to: all, or those of an index of an axis. With `block` it serves so
  * many, one behind the other along `axis`, and the scales have the rank of x; the last block may be shorter. Zero
- * points stand like scales; floats of 8 bits have none and are rounded to the nearest one. A scale that does not divide is any number: exporters write negative ones for weights.
+ * points stand like scales; floats of 8 bits have none, and to them the quotient is cast. A scale that does not divide
+ * is any number: exporters write negative ones for weights.
  *
  * They stay whole until legalize, or until fold finds nothing but constants: a pass that has kernels for few bits finds
  * numbers, scale and zero point side by side, as dequantize of a weight, as matmul_integer, or as a product between
@@ -15,7 +16,7 @@
  */
 #include "ir/ops/ops.h"
 
-enum { FEW_BITS = 2 }; /* bytes of what is quantized to: sums with its zero point are exact in f32 */
+enum { FEW_BYTES = 2 }; /* at most, of what is quantized to: sums with its zero point are exact in f32 */
 
 static xfc_status refuse(xfc_infer *inf, const char *what) {
     return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s: %s", xfc_ops[inf->op->code].name, what);
@@ -45,7 +46,7 @@ xfc_status infer_quantize(xfc_infer *inf) {
     xfc_dtype to = result_type(inf->op);
     if (!xfc_dtype_is_float(x->dtype) || xfc_op_in(inf->op, 1)->dtype != x->dtype)
         return refuse(inf, "tensor and scale need one floating type: cast one of them");
-    if ((!xfc_dtype_is_int(to) && !xfc_dtype_is_code(to)) || xfc_dtype_bytes(to) > FEW_BITS)
+    if ((!xfc_dtype_is_int(to) && !xfc_dtype_is_code(to)) || xfc_dtype_bytes(to) > FEW_BYTES)
         return refuse(inf, "the result must be of integers of 16 bits or fewer, or of floats of 8: correct its type");
     if (xfc_dtype_is_code(to) && xfc_op_has_in(inf->op, 2)) return refuse(inf, "floats have no zero point: remove it");
     if (xfc_op_has_in(inf->op, 2) && xfc_op_in(inf->op, 2)->dtype != to)
@@ -176,8 +177,8 @@ xfc_status nest_split_bits(const xfc_op *op, xfc_nestb *nb) {
 xfc_status infer_matmul_integer(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *a = xfc_op_in(op, 0), *b = xfc_op_in(op, 1);
-    if (!xfc_dtype_is_int(a->dtype) || !xfc_dtype_is_int(b->dtype) || xfc_dtype_bytes(a->dtype) > FEW_BITS ||
-        xfc_dtype_bytes(b->dtype) > FEW_BITS)
+    if (!xfc_dtype_is_int(a->dtype) || !xfc_dtype_is_int(b->dtype) || xfc_dtype_bytes(a->dtype) > FEW_BYTES ||
+        xfc_dtype_bytes(b->dtype) > FEW_BYTES)
         return refuse(inf, "both operands must be of integers of 16 bits or fewer: cast them");
     for (uint32_t i = 2; i < op->n_in; i++) {
         if (!xfc_op_has_in(op, i)) continue;

@@ -80,7 +80,7 @@ OPERATORS = [
     ("", "Frobnicate", "replace it by operators of docs/support.md"),
     ("", "Scan", "export the model without loops"),
     ("", "RandomNormalLike", "make the random numbers an input"),
-    ("com.microsoft", "QAttention", "as it was before quantisation"),
+    ("com.microsoft", "QLinearWhere", "as it was before quantisation"),
     ("com.microsoft", "BeamSearch", "export the decoder alone"),
     ("com.microsoft", "Frobnicate", "before onnxruntime's optimiser"),
     ("ai.onnx.ml", "TreeEnsemble", "no neural network"),

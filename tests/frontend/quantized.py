@@ -298,5 +298,39 @@ for kind in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.INT
     for raw in (False, True):
         packed_weight(kind, [3, 5], raw)
 
+
+# ---- attention and embeddings ----
+
+def attention(qkv, heads, seen):
+    q, k, v = (np.moveaxis(p.reshape(p.shape[:2] + (heads, -1)), 2, 1) for p in np.split(qkv.astype(np.float64), 3, 2))
+    scores = q @ np.swapaxes(k, 2, 3) / np.sqrt(q.shape[-1]) + np.where(seen[:, None, None, :], 0, -10000)
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    y = np.moveaxis(e / e.sum(-1, keepdims=True) @ v, 1, 2)
+    return y.reshape(y.shape[:2] + (-1,)).astype(F)
+
+
+x, w, bias = whole(np.uint8, 2, 5, 16), whole(np.int8, 16, 24), RNG.normal(size=24).astype(F)
+mask = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], np.int32)
+scale, columns = np.array(F(0.004)), (RNG.random(24) / 50).astype(F)
+want = attention(product(x, w, 120, 3).astype(F) * (scale * F(0.01)) + bias, 2, mask > 0)
+run("attention", "QAttention", [x, w, bias, scale, np.array(F(0.01)), mask, np.uint8(120), np.int8(3)], [want], [1, 2, 3, 4, 6, 7],
+    opset=17, domain=MS, num_heads=2)
+want = attention(product(x, w, 120).astype(F) * (scale * columns) + bias, 2, np.ones((2, 5), bool))
+run("attention, a scale a column", "QAttention", [x, w, bias, scale, columns, None, np.uint8(120)], [want], [1, 2, 3, 4, 6], opset=17,
+    domain=MS, num_heads=2)
+
+tables = [whole(np.uint8, *shape) for shape in ((9, 8), (6, 8), (2, 8), (8,), (8,))]
+scales, zeros = [np.array(F(0.01 + 0.003 * k)) for k in range(5)], [np.array(np.uint8(100 + k)) for k in range(5)]
+word, place, segment, gamma, beta = ((t.astype(F) - z.astype(F)) * s for t, s, z in zip(tables, scales, zeros))
+ids, segments = RNG.integers(0, 9, (2, 4)).astype(np.int32), RNG.integers(0, 2, (2, 4)).astype(np.int32)
+for given in (None, segments):
+    total = word[ids] + place[:4] + (0 if given is None else segment[given])
+    centred = total - total.mean(-1, keepdims=True)
+    want = centred / np.sqrt((centred ** 2).mean(-1, keepdims=True) + F(1e-12)) * gamma + beta
+    few = [None if k == 2 and given is None else a for a in (tables, scales, zeros) for k, a in enumerate(a)]
+    inputs = [ids, given, *few[:5], None, *few[5:]]
+    run("embedding", "QEmbedLayerNormalization", inputs, [want.astype(F), np.zeros(2, np.int32)],
+        [k for k, a in enumerate(inputs) if k > 1 and a is not None], opset=17, domain=MS)
+
 print("quantized: " + (f"{len(FAILED)} fail" if FAILED else "all pass"))
 sys.exit(1 if FAILED else 0)

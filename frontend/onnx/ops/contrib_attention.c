@@ -4,7 +4,7 @@
  * Masks add a finite filter value where a key is not seen, as onnxruntime does; so a row that sees no key is an average
  * of all values, not NaN.
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/quant.h"
 #include <math.h>
 
 typedef struct {
@@ -101,20 +101,24 @@ static int64_t head_count(xfc_node *n) {
     return count;
 }
 
-/* input, weights of q, k and v side by side, their bias, mask, past, bias of the scores */
-void xfc_import_ms_attention(xfc_node *n) {
+/* Input and weights of q, k and v side by side are a tensor and a matrix, and there is no past at operand `past`. */
+static bool check_projection(xfc_node *n, uint32_t past) {
+    if (n->status != XFC_OK || !no_cache(n, past, past)) return false;
+    if (n->in[0]->type.rank == 3 && n->in[1]->type.rank == 2 && !xfc_node_flag(n, "do_rotary", false)) return true;
+    xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "only [batch, rows, width] and one matrix of weights are supported");
+    return false;
+}
+
+/* all: queries, keys and values side by side, without the bias of operand 2. */
+static void attend_parts(xfc_node *n, xfc_value *all, uint32_t mask, uint32_t added) {
     int64_t count = head_count(n);
     const int64_t *sizes;
     uint32_t n_sizes;
     bool given = xfc_node_ints(n, "qkv_hidden_sizes", &sizes, &n_sizes);
-    if (n->status != XFC_OK || !no_cache(n, 4, 4)) return;
-    if (n->in[0]->type.rank != 3 || n->in[1]->type.rank != 2 || (given && n_sizes != 3) ||
-        xfc_node_flag(n, "do_rotary", false)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "only [batch, rows, width] and one matrix of weights are supported");
-        return;
-    }
+    if (given && n_sizes != 3)
+        xfc_node_fail(n, XFC_ERR_INPUT, "'qkv_hidden_sizes' needs three sizes; export the model again");
+    if (!all || n->status != XFC_OK) return;
     xfc_ctx *c = n->ctx;
-    xfc_value *all = xfc_b_matmul(n->b, n->in[0], n->in[1]);
     if (xfc_node_has(n, 2)) all = xfc_n2(n, XFC_OP_ADD, all, xfc_n_fitting(n, n->in[2], all, "the bias"));
     xfc_int third = xfc_int_floordiv(c, n->in[1]->type.dim[1], xfc_int_const(c, 3)), at = xfc_int_const(c, 0);
     xfc_value *part[3];
@@ -125,7 +129,23 @@ void xfc_import_ms_attention(xfc_node *n) {
     }
     if (!xfc_n_equal(n, at, n->in[1]->type.dim[1], "the columns of the weights and the widths of q, k and v")) return;
     heads a = {.q = part[0], .k = part[1], .v = part[2]};
-    if (a.q && a.k && a.v && add_masks(n, &a, 3, 5)) n->out[0] = attend(n, &a);
+    if (a.q && a.k && a.v && add_masks(n, &a, mask, added)) n->out[0] = attend(n, &a);
+}
+
+/* input, weights of q, k and v side by side, their bias, mask, past, bias of the scores */
+void xfc_import_ms_attention(xfc_node *n) {
+    if (check_projection(n, 4)) attend_parts(n, xfc_b_matmul(n->b, n->in[0], n->in[1]), 3, 5);
+}
+
+/* input and weights in few bits, bias, the scales of input and weights, mask, their zero points, past */
+void xfc_import_qattention(xfc_node *n) {
+    xfc_value *x = n->in[0], *w = n->in[1];
+    xfc_quant qx, qw;
+    if (!check_projection(n, 8) || !xfc_quant_read(n, &x->type, x->type.dtype, 3, 6, 0, 0, false, &qx) ||
+        !xfc_quant_read(n, &w->type, w->type.dtype, 4, 7, 1, 0, false, &qw))
+        return;
+    xfc_value *sum = xfc_n_matmul_integer(n, x, w, qx.zero, qw.zero);
+    attend_parts(n, xfc_n_rescale(n, sum, qx.scale, qw.scale), 5, n->n_in);
 }
 
 /* query, key, value, their bias, mask of the keys, bias of the scores, past */

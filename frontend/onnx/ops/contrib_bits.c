@@ -54,7 +54,9 @@ static bool read_nbits(xfc_node *n, nbits *w) {
     if (xfc_node_flag(n, "weight_prepacked", false))
         return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "weights in the order of a GPU are not supported"), false;
     w->blocks = (w->k + w->block - 1) / w->block;
-    return true;
+    int64_t all;
+    if (xfc_mul_ok(w->blocks, w->block, &all) && xfc_mul_ok(all, w->n, &all)) return true;
+    return xfc_node_fail(n, XFC_ERR_LIMIT, "%lld x %lld weights are too many", (long long)w->k, (long long)w->n), false;
 }
 
 /* Elements of a constant operand. */

@@ -143,3 +143,22 @@ void xfc_import_qlinear_concat(xfc_node *n) {
     if (n->status == XFC_OK)
         n->out[0] = in_few_bits(n, xfc_build(n->b, XFC_OP_CONCAT, part, parts, &attr, 1), 0, n->in[2]);
 }
+
+/* As EmbedLayerNormalization, whose tables, gamma and beta are in few bits: their scales are operands 8 to 12, their zero
+ * points 13 to 17. */
+void xfc_import_qembed_layer_norm(xfc_node *n) {
+    enum { FIRST = 2, TABLES = 5, OPERANDS = 8 };
+    xfc_value *in[OPERANDS], **own = n->in;
+    const uint32_t n_own = n->n_in;
+    for (uint32_t i = 0; i < OPERANDS; i++) in[i] = xfc_node_in(n, i);
+    for (uint32_t i = 0; i < TABLES; i++) {
+        xfc_value *v = in[FIRST + i];
+        xfc_quant q;
+        if (!v) continue; /* there are no segments */
+        if (!xfc_quant_read(n, &v->type, v->type.dtype, OPERANDS + i, OPERANDS + TABLES + i, 0, 0, false, &q)) return;
+        if (!(in[FIRST + i] = xfc_n_dequantize(n, v, &q, XFC_F32))) return;
+    }
+    n->in = in, n->n_in = OPERANDS;
+    xfc_import_embed_layer_norm(n);
+    n->in = own, n->n_in = n_own;
+}
