@@ -6,10 +6,10 @@
  * the columns that they read (narrow.h); of a block: the operand of its add. The result is the network where those
  * weights are 0, without them.
  *
- * A unit adds what its rows are. With samples there are more ways: it adds what its columns vary, times its rows; and what
- * goes leaves its mean behind, a constant of each output channel, in the reader's bias or in place of the branch. Means
- * are over all tokens, which is wrong where one of them is read in the end. So every way is tried once, on a few parts of
- * all blocks, and the one whose outputs are nearest to the exact ones is taken.
+ * A unit adds what its rows are; with samples, what the outputs lose when it is left out alone (prune_try.c). And with
+ * samples what goes may leave its mean behind, a constant of each output channel, in the reader's bias or in place of
+ * the branch. Means are over all tokens, which is wrong where one of them is read in the end. So both are tried once, on
+ * a few parts of all blocks, and that whose outputs are nearer to the exact ones is taken.
  *
  *   %h = gelu %1             : f32[b, s, 3072]     |  %h' = gelu %1'              : f32[b, s, 2688]
  *   %2 = linear %h, %w, %b   : f32[b, s, 768]      |  %2  = linear %h', %w', %b'  : f32[b, s, 768]
@@ -23,12 +23,13 @@
 /* --- what samples say --- */
 
 typedef struct { /* by column of the reader's input, and by channel of the branch; NULL: not known */
-    double *mean, *square, *branch;
+    double *mean, *branch;
 } block_means;
-enum { RANKS = 1, FOLDS = 2, WAYS = 4 }; /* by what columns vary; what goes leaves its mean */
 typedef struct {
     const block_means *block;
-    uint32_t n, way;
+    const double *adds; /* by unit of all blocks; NULL: not known */
+    uint32_t n;
+    bool folds; /* what goes leaves its mean */
 } prune_memory;
 
 typedef struct {  /* the outputs of a graph, those of the model first */
@@ -36,10 +37,9 @@ typedef struct {  /* the outputs of a graph, those of the model first */
     uint32_t n_model, n;
 } measuring;
 
-static xfc_value *mean_of(xfc_builder *b, xfc_value *v, bool square) {
+static xfc_value *mean_of(xfc_builder *b, xfc_value *v) {
     static const int64_t axes[XFC_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
     v = xfc_b_cast(b, v, XFC_F32);
-    if (v && square) v = xfc_b_binary(b, XFC_OP_MUL, v, v);
     return v ? xfc_b_reduce(b, XFC_OP_REDUCE_MEAN, v, axes, v->type.rank - 1, false) : NULL;
 }
 
@@ -66,10 +66,8 @@ static xfc_status add_output(xfc_lossy *l, measuring *m, xfc_graph *g, xfc_value
 
 static xfc_status add_outputs(xfc_lossy *l, measuring *m, xfc_graph *g, const xfc_prune_block *b, block_means *out) {
     xfc_builder at = {.graph = g, .before = g->last};
-    XFC_TRY(add_output(l, m, g, mean_of(&at, b->join->in[b->side].value, false), &out->branch));
-    if (!b->n_units) return XFC_OK;
-    XFC_TRY(add_output(l, m, g, mean_of(&at, b->reader->in[0].value, false), &out->mean));
-    return add_output(l, m, g, mean_of(&at, b->reader->in[0].value, true), &out->square);
+    XFC_TRY(add_output(l, m, g, mean_of(&at, b->join->in[b->side].value), &out->branch));
+    return b->n_units ? add_output(l, m, g, mean_of(&at, b->reader->in[0].value), &out->mean) : XFC_OK;
 }
 
 static bool finite(const double *x, int64_t n) {
@@ -84,9 +82,9 @@ static void settle(block_means *m, const xfc_prune_block *b, uint32_t samples) {
     int64_t width = 0, size = b->n_units ? b->unit[0].period : 0;
     (void)xfc_int_value(b->join->graph->ctx, t->dim[t->rank - 1], &width);
     for (int64_t j = 0; m->branch && j < width; j++) m->branch[j] /= samples;
-    for (int64_t j = 0; m->mean && m->square && j < size; j++) m->mean[j] /= samples, m->square[j] /= samples;
+    for (int64_t j = 0; m->mean && j < size; j++) m->mean[j] /= samples;
     if (!finite(m->branch, width)) m->branch = NULL;
-    if (!finite(m->mean, size) || !finite(m->square, size)) m->mean = m->square = NULL;
+    if (!finite(m->mean, size)) m->mean = NULL;
 }
 
 static xfc_lossy twin_of(const xfc_lossy *l) {
@@ -100,7 +98,7 @@ static xfc_status measure_means(xfc_lossy *l, measuring *m, prune_memory *memory
     xfc_status status = XFC_OK;
     xfc_prune_find(&twin, &block, &memory->n);
     block_means *means = xfc_new_array(l->graph->ctx->arena, block_means, memory->n);
-    m->sum = xfc_new_array(l->arena, double *, 3 * (size_t)memory->n);
+    m->sum = xfc_new_array(l->arena, double *, 2 * (size_t)memory->n);
     for (uint32_t i = 0; i < memory->n && status == XFC_OK; i++)
         status = add_outputs(l, m, twin.graph, &block[i], &means[i]);
     if (status == XFC_OK && memory->n) status = l->oracle->run(l->oracle, twin.graph, fit, see_means, m, NULL);
@@ -112,8 +110,8 @@ static xfc_status measure_means(xfc_lossy *l, measuring *m, prune_memory *memory
 
 static xfc_status list_sites(xfc_lossy *);
 
-/* A few parts of every block, this way. */
-static xfc_status try_way(xfc_lossy *l, double *error) {
+/* A few parts of every block. */
+static xfc_status try_some(xfc_lossy *l, double *error) {
     xfc_lossy twin = twin_of(l);
     xfc_status status = list_sites(&twin);
     uint32_t *level = xfc_new_array(l->arena, uint32_t, twin.n_sites);
@@ -128,23 +126,22 @@ static xfc_status try_way(xfc_lossy *l, double *error) {
 static xfc_status measure(xfc_lossy *l) {
     measuring m = {.n_model = l->graph->n_out};
     prune_memory *memory = xfc_new(l->graph->ctx->arena, prune_memory);
-    double least = HUGE_VAL, error = 0;
-    uint32_t best = 0;
+    double alone = 0, folded = 0;
     l->request->memory = memory;
-    xfc_status status = measure_means(l, &m, memory);
-    for (uint32_t way = 0; way < WAYS && memory->n && status == XFC_OK; way++) {
-        memory->way = way;
-        status = try_way(l, &error);
-        if (error < least) least = error, best = way;
-    }
-    memory->way = best;
-    return status;
+    XFC_TRY(measure_means(l, &m, memory));
+    XFC_TRY(xfc_prune_try(l, &memory->adds));
+    if (!memory->n) return XFC_OK;
+    XFC_TRY(try_some(l, &alone));
+    memory->folds = true;
+    XFC_TRY(try_some(l, &folded));
+    memory->folds = folded < alone;
+    return XFC_OK;
 }
 
-/* NULL: none, or not to be used so. */
-static const block_means *means_of(const xfc_lossy *l, uint32_t site, uint32_t way) {
+/* NULL: none, or not to be used. */
+static const block_means *means_of(const xfc_lossy *l, uint32_t site) {
     const prune_memory *memory = l->request->memory;
-    return memory && site < memory->n && memory->way & way ? &memory->block[site] : NULL;
+    return memory && site < memory->n && memory->folds ? &memory->block[site] : NULL;
 }
 
 /* --- sites --- */
@@ -160,25 +157,21 @@ static int by_what_it_adds(const void *a, const void *b) {
     return (x->part.at[0] > y->part.at[0]) - (x->part.at[0] < y->part.at[0]);
 }
 
-static double adds(const xfc_tensor *w, xfc_part unit, const block_means *means) {
+static double size_of_rows(const xfc_tensor *w, xfc_part unit) {
     double sum = 0;
-    for (uint32_t k = 0; k < unit.n; k++) {
-        double rows = 0, varies = 1;
+    for (uint32_t k = 0; k < unit.n; k++)
         for (int64_t j = 0; j < w->dim[1]; j++) {
             double v = xfc_tensor_get_f(w, unit.at[k] * w->dim[1] + j);
-            rows += v * v;
+            sum += v * v;
         }
-        if (means && means->mean)
-            varies = means->square[unit.at[k]] - means->mean[unit.at[k]] * means->mean[unit.at[k]];
-        sum += rows * fmax(varies, 0);
-    }
     return isfinite(sum) ? sum : HUGE_VAL;
 }
 
-static void rank_units(xfc_lossy *l, xfc_prune_block *b, const block_means *means) {
+/* adds: what each unit adds; NULL: its rows say it. */
+static void rank_units(xfc_lossy *l, xfc_prune_block *b, const double *adds) {
     ranked *list = xfc_new_array(l->arena, ranked, b->n_units);
     for (uint32_t i = 0; i < b->n_units; i++)
-        list[i] = (ranked){adds(xfc_prune_weight(b), b->unit[i], means), b->unit[i]};
+        list[i] = (ranked){adds ? adds[i] : size_of_rows(xfc_prune_weight(b), b->unit[i]), b->unit[i]};
     qsort(list, b->n_units, sizeof *list, by_what_it_adds);
     for (uint32_t i = 0; i < b->n_units; i++) b->unit[i] = list[i].part;
 }
@@ -265,12 +258,15 @@ static uint32_t asked(const xfc_lossy *l, const xfc_prune_block *b) {
 }
 
 static xfc_status list_sites(xfc_lossy *l) {
+    const prune_memory *memory = l->request->memory;
+    const double *adds = memory ? memory->adds : NULL;
     xfc_prune_block *block;
     uint32_t n;
     xfc_prune_find(l, &block, &n);
     for (uint32_t i = 0; i < n; i++) {
         xfc_lossy_site *s = xfc_lossy_add(l, block[i].join);
-        rank_units(l, &block[i], means_of(l, i, RANKS));
+        rank_units(l, &block[i], adds);
+        if (adds) adds += block[i].n_units;
         s->what = block[i].whole ? xfc_sprintf(l->arena, "%s (as a whole only: %s)", block[i].name, block[i].whole)
                                  : block[i].name;
         s->data = &block[i];
@@ -350,7 +346,7 @@ xfc_status xfc_prune_apply(xfc_lossy *l, const uint32_t *level) {
         const xfc_prune_block *b = l->site[i].data;
         bool whole = level[i] == l->site[i].levels;
         if (!level[i]) continue;
-        XFC_TRY(whole ? remove_block(b, means_of(l, i, FOLDS)) : remove_units(l, b, level[i], means_of(l, i, FOLDS)));
+        XFC_TRY(whole ? remove_block(b, means_of(l, i)) : remove_units(l, b, level[i], means_of(l, i)));
         units |= !whole;
     }
     xfc_pass tidy = {.graph = l->graph, .scratch = l->arena};

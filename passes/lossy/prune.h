@@ -1,6 +1,6 @@
 /* prune.h - what a network may do without: blocks of a residual stream, heads of attention, neurons between two linears.
  *
- * Here is what can go, and in which order; prune.c takes it out.
+ * prune_find.c says what can go, prune_try.c what goes first, prune.c takes it out.
  */
 #ifndef XFC_PRUNE_H
 #define XFC_PRUNE_H
@@ -24,6 +24,8 @@ typedef struct {      /* what an add brings into a stream: the data of a site */
 void xfc_prune_find(xfc_lossy *, xfc_prune_block **out, uint32_t *n);
 xfc_part xfc_part_without(xfc_arena *, xfc_part gone);       /* the rest of its period */
 const xfc_tensor *xfc_prune_weight(const xfc_prune_block *); /* of the reader */
+/* What each unit of all blocks adds, on samples; NULL: it is not told, for that would be too much work. */
+xfc_status xfc_prune_try(xfc_lossy *, const double **adds);
 /* Multiplications that go with these columns of the reader's input; below 0: there are more without them. */
 double xfc_prune_saves(xfc_lossy *, const xfc_prune_block *, xfc_part gone);
 

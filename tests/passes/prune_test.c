@@ -4,7 +4,7 @@
  * all and one where two heads share keys, a gated FFN, weights that two layers share, and two blocks that cannot be parted.
  * Random levels of all sites go; the reference is the same network with the rows of the readers' weights set to 0, and
  * branches times 0, both run by the interpreter. What is said to be saved is. Nothing gone: the same text as before. With
- * samples, what goes leaves its mean: the reference, on the one sample, has means over tokens in place of what is gone.
+ * samples, what goes first is what is missed least, alone, and what goes leaves its mean: the reference, on the one sample, has means over tokens in place of what is gone.
  */
 #include "ir/eval/eval.h"
 #include "ir/text/text.h"
@@ -115,24 +115,21 @@ static void add_nothing(xfc_graph *g, const xfc_prune_block *b) {
     xfc_op_set_in(b->join, b->side, xfc_b_binary(&at, XFC_OP_MUL, b->join->in[b->side].value, zero));
 }
 
-static void zero_rows(xfc_graph *g, const xfc_prune_block *b, uint32_t n_units) {
+static void zero_unit(xfc_graph *g, const xfc_prune_block *b, xfc_part unit) {
     xfc_builder at = {.graph = g, .before = b->reader};
     const xfc_tensor *w = xfc_prune_weight(b);
     float *data = xfc_tensor_alloc(g->ctx, XFC_F32, 2, w->dim);
     memcpy(data, w->data, w->bytes);
-    for (uint32_t i = 0; i < n_units; i++)
-        for (uint32_t k = 0; k < b->unit[i].n; k++)
-            for (int64_t j = 0; j < w->dim[1]; j++) data[b->unit[i].at[k] * w->dim[1] + j] = 0;
+    for (uint32_t k = 0; k < unit.n; k++)
+        for (int64_t j = 0; j < w->dim[1]; j++) data[unit.at[k] * w->dim[1] + j] = 0;
     xfc_op_set_in(b->reader, 1, xfc_b_const(&at, xfc_tensor_new(g->ctx, XFC_F32, 2, w->dim, data, NULL)));
 }
 
 static void add_zeros(network *n, const uint32_t *level) {
     for (uint32_t i = 0; i < n->l.n_sites; i++) {
         const xfc_prune_block *b = n->l.site[i].data;
-        if (level[i] == n->l.site[i].levels)
-            add_nothing(n->graph, b);
-        else if (level[i])
-            zero_rows(n->graph, b, level[i]);
+        if (level[i] == n->l.site[i].levels) add_nothing(n->graph, b);
+        for (uint32_t k = 0; k < level[i] && level[i] < n->l.site[i].levels; k++) zero_unit(n->graph, b, b->unit[k]);
     }
 }
 
@@ -189,17 +186,24 @@ static void check_round(uint64_t *seed, int64_t of) {
 /* What samples give, by the interpreter. */
 static xfc_status interpret(xfc_oracle *oracle, xfc_graph *g, const xfc_samples *s, xfc_oracle_see *see, void *user,
                             double *seconds) {
-    xfc_arena *arena = xfc_arena_new();
-    const xfc_tensor *t = s->in[0][0];
-    xfc_array in = {XFC_F32, 3, {2, 5, 8}, COUNT_X, (void *)(uintptr_t)t->data};
-    xfc_array *out = xfc_new_array(arena, xfc_array, g->n_out);
-    const xfc_tensor **seen = xfc_new_array(arena, const xfc_tensor *, g->n_out);
+    xfc_status status = XFC_OK;
     (void)oracle, (void)seconds;
-    xfc_status status = xfc_eval_graph(g, &in, 1, out, &(xfc_eval_opts){.arena = arena});
-    for (uint32_t i = 0; i < g->n_out && status == XFC_OK; i++)
-        seen[i] = xfc_tensor_copy(g->ctx, out[i].dtype, out[i].rank, out[i].dim, out[i].data, NULL);
-    if (status == XFC_OK) status = see(user, 0, seen);
-    xfc_arena_free(arena);
+    for (uint32_t k = 0; k < s->n && status == XFC_OK; k++) {
+        xfc_arena *arena = xfc_arena_new();
+        xfc_array *in = xfc_new_array(arena, xfc_array, s->n_in), *out = xfc_new_array(arena, xfc_array, g->n_out);
+        const xfc_tensor **seen = xfc_new_array(arena, const xfc_tensor *, g->n_out);
+        for (uint32_t i = 0; i < s->n_in; i++) {
+            const xfc_tensor *t = s->in[k][i];
+            in[i] =
+                (xfc_array){.dtype = t->dtype, .rank = t->rank, .count = t->count, .data = (void *)(uintptr_t)t->data};
+            memcpy(in[i].dim, t->dim, t->rank * sizeof *t->dim);
+        }
+        status = xfc_eval_graph(g, in, s->n_in, out, &(xfc_eval_opts){.arena = arena});
+        for (uint32_t i = 0; i < g->n_out && status == XFC_OK; i++)
+            seen[i] = xfc_tensor_copy(g->ctx, out[i].dtype, out[i].rank, out[i].dim, out[i].data, NULL);
+        if (status == XFC_OK) status = see(user, k, seen);
+        xfc_arena_free(arena);
+    }
     return status;
 }
 
@@ -269,7 +273,8 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
     float x[COUNT_X];
     random_x(x, seed);
     const xfc_tensor *in = xfc_tensor_copy(ctx, XFC_F32, 3, (int64_t[]){2, 5, 8}, x, NULL), *const *sample = &in;
-    xfc_samples samples = {.n = 1, .n_in = 1, .in = &sample};
+    const char *const name = "x";
+    xfc_samples samples = {.n = 1, .n_in = 1, .input = &name, .name = &name, .in = &sample};
     network exact = {0}, pruned = {0}, whole = {0};
     interpreter oracle = {{.fit = &samples, .judge = &samples, .run = interpret, .differ = differ}, &exact, NULL, 0};
     bool made = make(&exact, ctx, arena, NULL);
@@ -284,6 +289,35 @@ static void check_means(uint64_t *seed, uint32_t site, uint32_t level) {
     finish(&exact);
     finish(&pruned);
     finish(&whole);
+    xfc_arena_free(arena);
+    xfc_ctx_free(ctx);
+}
+
+/* Units stand in the order of how far outputs are off without each alone. */
+static void check_order(uint64_t *seed) {
+    xfc_ctx *ctx = xfc_ctx_new();
+    xfc_arena *arena = xfc_arena_new();
+    float x[COUNT_X];
+    random_x(x, seed);
+    const xfc_tensor *in = xfc_tensor_copy(ctx, XFC_F32, 3, (int64_t[]){2, 5, 8}, x, NULL), *const *sample = &in;
+    const char *const name = "x";
+    xfc_samples samples = {.n = 1, .n_in = 1, .input = &name, .name = &name, .in = &sample};
+    network exact = {0}, ranked = {0};
+    interpreter oracle = {{.fit = &samples, .judge = &samples, .run = interpret, .differ = differ}, &exact, NULL, 0};
+    bool made = make(&exact, ctx, arena, NULL) && make(&ranked, ctx, arena, &oracle.base);
+    for (uint32_t i = 0; made && i < ranked.l.n_sites; i++) {
+        const xfc_prune_block *b = ranked.l.site[i].data;
+        double before = 0, error;
+        for (uint32_t k = 0; k < b->n_units; k++, before = error) {
+            network without = {0};
+            if (!make(&without, ctx, arena, NULL)) return;
+            zero_unit(without.graph, without.l.site[i].data, b->unit[k]);
+            CHECK(differ(&oracle.base, without.graph, &error) == XFC_OK && error >= before * 0.999);
+            finish(&without);
+        }
+    }
+    finish(&exact);
+    finish(&ranked);
     xfc_arena_free(arena);
     xfc_ctx_free(ctx);
 }
@@ -312,5 +346,6 @@ int main(void) {
     for (uint32_t site = 0; site < XFC_COUNT(levels); site++)
         for (uint32_t level = 1; level <= levels[site]; level += levels[site] > 4 ? 7 : 1)
             check_means(&seed, site, level);
+    check_order(&seed);
     return test_end();
 }
