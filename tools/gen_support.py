@@ -14,7 +14,7 @@ import re
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TYPES = {"F": "floats", "N": "numbers", "I": "integers", "B": "bool", "A": "any"}
+TYPES = {"F": "floats", "N": "numbers", "I": "integers", "L": "bool, integers", "A": "any"}
 
 
 def read(path):

@@ -83,6 +83,15 @@ static LLVMValueRef sign_of(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
     return f ? LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""), v, r, "") : r;
 }
 
+/* By the number of bits or more: 0, where LLVM says nothing. */
+static LLVMValueRef shift(xfc_emit *e, bool left, xfc_dtype t, LLVMValueRef v, LLVMValueRef by) {
+    LLVMTypeRef type = LLVMTypeOf(v);
+    LLVMValueRef zero = LLVMConstNull(type), bits = xfc_emit_number(e, type, 8 * (int64_t)xfc_dtype_bytes(t));
+    LLVMValueRef all = LLVMBuildICmp(e->b, LLVMIntUGE, by, bits, ""), safe = LLVMBuildSelect(e->b, all, zero, by, "");
+    LLVMValueRef r = left ? LLVMBuildShl(e->b, v, safe, "") : LLVMBuildLShr(e->b, v, safe, "");
+    return LLVMBuildSelect(e->b, all, zero, r, "");
+}
+
 static LLVMValueRef arithmetic(xfc_emit *e, LLVMOpcode on_float, LLVMOpcode on_int, xfc_dtype t,
                                const LLVMValueRef *v) {
     return LLVMBuildBinOp(e->b, xfc_dtype_is_float(t) ? on_float : on_int, v[0], v[1], "");
@@ -187,6 +196,7 @@ LLVMValueRef xfc_emit_scalar(xfc_emit *e, xfc_scalar_op op, xfc_dtype t, const L
     case XFC_S_SIGMOID:
     case XFC_S_SIN:
     case XFC_S_COS:
+    case XFC_S_ATAN:
     case XFC_S_POW: return math(e, op, t, v);
     case XFC_S_EQ: return compare(e, LLVMRealOEQ, LLVMIntEQ, LLVMIntEQ, t, v);
     case XFC_S_NE: return compare(e, LLVMRealUNE, LLVMIntNE, LLVMIntNE, t, v);
@@ -198,6 +208,8 @@ LLVMValueRef xfc_emit_scalar(xfc_emit *e, xfc_scalar_op op, xfc_dtype t, const L
     case XFC_S_OR: return LLVMBuildOr(e->b, v[0], v[1], "");
     case XFC_S_XOR: return LLVMBuildXor(e->b, v[0], v[1], "");
     case XFC_S_NOT: return LLVMBuildNot(e->b, v[0], "");
+    case XFC_S_SHL: return shift(e, true, t, v[0], v[1]);
+    case XFC_S_SHR: return shift(e, false, t, v[0], v[1]);
     case XFC_S_ISNAN: return LLVMBuildFCmp(e->b, LLVMRealUNO, v[0], v[0], "");
     case XFC_S_ISINF: {
         LLVMValueRef inf = xfc_emit_real(e, LLVMTypeOf(v[0]), (double)__builtin_inf());

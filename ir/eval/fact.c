@@ -242,9 +242,9 @@ static xfc_int integer_op(xfc_probe *p, xfc_scalar_op op, xfc_int a, xfc_int b) 
 }
 
 /* Results that do not need both operands. */
-static bool absorbed(const xfc_ctx *c, xfc_scalar_op op, xfc_fact a, xfc_fact b, xfc_fact *out) {
+static bool absorbed(const xfc_ctx *c, xfc_scalar_op op, xfc_dtype t, xfc_fact a, xfc_fact b, xfc_fact *out) {
     bool zero_wins = op == XFC_S_AND || op == XFC_S_MUL;
-    if (!zero_wins && op != XFC_S_OR) return false;
+    if (!zero_wins && (op != XFC_S_OR || t != XFC_BOOL)) return false;
     for (int i = 0; i < 2; i++) {
         *out = i ? b : a;
         if (is_formula(*out) && xfc_int_is(c, out->num, zero_wins ? 0 : 1)) return true;
@@ -463,7 +463,7 @@ xfc_fact xfc_fact_scalar(xfc_probe *p, xfc_scalar_op op, xfc_dtype t, xfc_dtype 
     range ra, rb;
     if (op == XFC_S_SELECT) return select_of(c, a, b, arg[2]);
     if (op == XFC_S_CAST) return cast_of(p, result, t, a);
-    if (!xfc_dtype_is_float(t) && absorbed(c, op, a, b, &out)) return out;
+    if (!xfc_dtype_is_float(t) && absorbed(c, op, t, a, b, &out)) return out;
     for (uint32_t i = 0; i < n; i++) {
         if (arg[i].kind == XFC_FACT_NONE) return NOTHING;
         numbers = numbers && to_lane(c, t, arg[i], &v[i]);

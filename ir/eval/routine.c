@@ -1,8 +1,8 @@
 /* routine.c - ops that call a routine of runtime/kernels: what it is told, and calling it natively.
  *
  * A routine sees its operands and results as they lie in memory, and the attributes of the op as one list of numbers in
- * the order of the row's keys: INT and FLOAT are one number (0 if absent), DIMS are as many as there are. A FLOAT
- * passes for the integer that has its bits.
+ * the order of the row's keys: INT and FLOAT are one number (0 if absent), DIMS are as many as there are, a DTYPE is
+ * none, as results say theirs. A FLOAT passes for the integer that has its bits.
  */
 #include "ir/eval/eval_impl.h"
 
@@ -42,12 +42,13 @@ uint32_t xfc_routine_numbers(const xfc_op *op, xfc_int *out) {
         xfc_assert(found);
         const xfc_attr *a = xfc_op_attr(op, key);
         xfc_attr_kind kind = xfc_key_kind(key);
+        at += length;
+        if (kind == XFC_ATTR_DTYPE) continue;
         xfc_assert(kind == XFC_ATTR_DIMS || kind == XFC_ATTR_INT || kind == XFC_ATTR_FLOAT);
         for (uint32_t i = 0; i < (kind == XFC_ATTR_DIMS ? (a ? a->n : 0) : 1); i++) {
             xfc_assert(n < XFC_ROUTINE_NUMBERS);
             out[n++] = number_of(ctx, a, i);
         }
-        at += length;
     }
     return n;
 }

@@ -59,6 +59,12 @@ static int64_t int_pow(xfc_dtype t, int64_t a, int64_t b, bool is_unsigned) {
     return xfc_dtype_wrap(t, (int64_t)result);
 }
 
+static int64_t shifted(xfc_dtype t, int64_t a, int64_t by, bool left) {
+    uint64_t n = 8 * xfc_dtype_bytes(t), bits = n < 64 ? (uint64_t)a & ((UINT64_C(1) << n) - 1) : (uint64_t)a;
+    if ((uint64_t)by >= n) return 0; /* also where it is negative */
+    return (int64_t)(left ? bits << by : bits >> by);
+}
+
 #define EACH(expr)                                                                                                     \
     for (uint32_t k = 0; k < n; k++) { r[k] = (expr); }                                                                \
     break
@@ -89,7 +95,9 @@ static void int_op(xfc_scalar_op op, xfc_dtype t, uint32_t n, int64_t *r, const 
     case XFC_S_AND: EACH(a[k] & b[k]);
     case XFC_S_OR: EACH(a[k] | b[k]);
     case XFC_S_XOR: EACH(a[k] ^ b[k]);
-    case XFC_S_NOT: EACH(!a[k]);
+    case XFC_S_NOT: EACH(t == XFC_BOOL ? !a[k] : ~a[k]);
+    case XFC_S_SHL: EACH(shifted(t, a[k], b[k], true));
+    case XFC_S_SHR: EACH(shifted(t, a[k], b[k], false));
     default: xfc_bug(__FILE__, __LINE__, "%s of %s", xfc_scalar_name(op), xfc_dtype_name(t));
     }
     bool is_bool = (op >= XFC_S_EQ && op <= XFC_S_GE) || t == XFC_BOOL;
@@ -125,7 +133,7 @@ FLOAT_FUNCTIONS(double, d)
 
 static double sigmoid_d(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 
-#define FLOAT_OP(NAME, T, S, SQRT, FLOOR, CEIL, RINT, FABS, FMA, EXP, LOG, ERF, TANH, SIGMOID, SIN, COS, POW)          \
+#define FLOAT_OP(NAME, T, S, SQRT, FLOOR, CEIL, RINT, FABS, FMA, EXP, LOG, ERF, TANH, SIGMOID, SIN, COS, ATAN, POW)    \
     static void NAME(xfc_scalar_op op, uint32_t n, T *r, const T *a, const T *b, const T *c) {                         \
         switch ((int)op) {                                                                                             \
         case XFC_S_ADD: EACH(a[k] + b[k]);                                                                             \
@@ -151,6 +159,7 @@ static double sigmoid_d(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) /
         case XFC_S_SIGMOID: EACH(SIGMOID(a[k]));                                                                       \
         case XFC_S_SIN: EACH(SIN(a[k]));                                                                               \
         case XFC_S_COS: EACH(COS(a[k]));                                                                               \
+        case XFC_S_ATAN: EACH(ATAN(a[k]));                                                                             \
         case XFC_S_POW: EACH(POW(a[k], b[k]));                                                                         \
         default: xfc_bug(__FILE__, __LINE__, "%s of floats", xfc_scalar_name(op));                                     \
         }                                                                                                              \
@@ -173,8 +182,8 @@ static float sin_f32(float x) { return xk_is_far_f32(x) ? xk_sin_f32_far(x) : xk
 static float cos_f32(float x) { return xk_is_far_f32(x) ? xk_cos_f32_far(x) : xk_cos_f32(x); }
 
 FLOAT_OP(float_op, float, f, sqrtf, floorf, ceilf, rintf, fabsf, fmaf, xk_exp_f32, xk_log_f32, xk_erf_f32, xk_tanh_f32,
-         xk_sigmoid_f32, sin_f32, cos_f32, xk_pow_f32)
-FLOAT_OP(double_op, double, d, sqrt, floor, ceil, rint, fabs, fma, exp, log, erf, tanh, sigmoid_d, sin, cos, pow)
+         xk_sigmoid_f32, sin_f32, cos_f32, xk_atan_f32, xk_pow_f32)
+FLOAT_OP(double_op, double, d, sqrt, floor, ceil, rint, fabs, fma, exp, log, erf, tanh, sigmoid_d, sin, cos, atan, pow)
 
 static bool is_test(xfc_scalar_op op) {
     return (op >= XFC_S_EQ && op <= XFC_S_GE) || op == XFC_S_ISNAN || op == XFC_S_ISINF;

@@ -116,7 +116,7 @@ xfc_int xfc_broadcast_index(xfc_ctx *ctx, xfc_int i, xfc_int extent, xfc_int out
 
 /* --- element-wise ops of scalar.def --- */
 
-typedef enum { OPERANDS_F, OPERANDS_N, OPERANDS_I, OPERANDS_B, OPERANDS_A } operand_class;
+typedef enum { OPERANDS_F, OPERANDS_N, OPERANDS_I, OPERANDS_L, OPERANDS_A } operand_class;
 typedef enum { RESULT_SAME, RESULT_BOOL } result_class;
 typedef struct {
     operand_class operands;
@@ -140,7 +140,7 @@ static bool class_allows(operand_class allowed, xfc_dtype t) {
     case OPERANDS_F: return xfc_dtype_is_float(t) && !xfc_dtype_is_stored(t);
     case OPERANDS_N: return t != XFC_BOOL && !xfc_dtype_is_stored(t);
     case OPERANDS_I: return xfc_dtype_is_int(t) && !xfc_dtype_is_stored(t);
-    case OPERANDS_B: return t == XFC_BOOL;
+    case OPERANDS_L: return !xfc_dtype_is_float(t) && !xfc_dtype_is_stored(t);
     case OPERANDS_A: break;
     }
     return true;

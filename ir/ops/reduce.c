@@ -78,14 +78,21 @@ xfc_status infer_cumsum(xfc_infer *inf) {
     uint32_t axis;
     XFC_TRY(xfc_infer_axis(inf, xfc_op_int(inf->op, XFC_K_AXIS, 0), in->rank, &axis));
     if (in->dtype == XFC_BOOL)
-        return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, inf->op->loc,
-                        "cumsum is not defined for bool: cast its operand");
+        return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, inf->op->loc, "%s is not defined for bool: cast its operand",
+                        xfc_ops[inf->op->code].name);
     inf->out[0] = *in;
     return XFC_OK;
 }
 
-/* The scan axis counts steps; element = step, or extent - 1 - step when reversed. Each step adds to the element of the
- * step before, which the nest itself has stored. */
+/* What a first step, whose loads give 0, starts from: the 1 of a product. */
+static uint32_t started(xfc_nestb *nb, bool product, uint32_t later, uint32_t loaded, xfc_dtype t) {
+    if (!product) return loaded;
+    uint32_t one = xfc_dtype_is_float(t) ? xfc_nb_const_f(nb, t, 1) : xfc_nb_const_i(nb, t, 1);
+    return xfc_nb_op(nb, XFC_S_SELECT, t, later, loaded, one);
+}
+
+/* The scan axis counts steps; element = step, or extent - 1 - step when reversed. Each step adds to (or multiplies) the
+ * element of the step before, which the nest itself has stored. */
 xfc_status nest_cumsum(const xfc_op *op, xfc_nestb *nb) {
     const xfc_type *in = xfc_op_in(op, 0);
     uint32_t axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
@@ -97,11 +104,15 @@ xfc_status nest_cumsum(const xfc_op *op, xfc_nestb *nb) {
         if (d == axis && reverse) index[d] = xfc_int_sub(nb->ctx, xfc_int_addc(nb->ctx, in->dim[d], -1), index[d]);
         before[d] = d == axis ? xfc_int_addc(nb->ctx, index[d], reverse ? 1 : -1) : index[d];
     }
+    bool product = op->code == XFC_OP_CUMPROD;
     uint32_t later =
         xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, xfc_nb_const_i(nb, XFC_I64, 0), xfc_nb_index(nb, step), XFC_NO_ARG);
-    uint32_t sum = xfc_nb_load_if(nb, later, in->dtype, 1, before, in->rank);
-    uint32_t add = exclusive ? xfc_nb_load_if(nb, later, in->dtype, 0, before, in->rank)
-                             : xfc_nb_load(nb, in->dtype, 0, index, in->rank);
-    xfc_nb_store(nb, xfc_nb_op(nb, XFC_S_ADD, in->dtype, sum, add, XFC_NO_ARG), 1, index, in->rank, XFC_S_COUNT);
+    uint32_t before_it =
+        started(nb, product, later, xfc_nb_load_if(nb, later, in->dtype, 1, before, in->rank), in->dtype);
+    uint32_t next =
+        exclusive ? started(nb, product, later, xfc_nb_load_if(nb, later, in->dtype, 0, before, in->rank), in->dtype)
+                  : xfc_nb_load(nb, in->dtype, 0, index, in->rank);
+    uint32_t value = xfc_nb_op(nb, product ? XFC_S_MUL : XFC_S_ADD, in->dtype, before_it, next, XFC_NO_ARG);
+    xfc_nb_store(nb, value, 1, index, in->rank, XFC_S_COUNT);
     return XFC_OK;
 }

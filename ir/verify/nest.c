@@ -111,7 +111,7 @@ typedef struct {
     char operands;
     bool to_bool;
 } scalar_rule;
-enum { CLASS_F = 'F', CLASS_N = 'N', CLASS_I = 'I', CLASS_B = 'B', CLASS_A = 'A' };
+enum { CLASS_F = 'F', CLASS_N = 'N', CLASS_I = 'I', CLASS_L = 'L', CLASS_A = 'A' };
 
 static scalar_rule rule_of(xfc_scalar_op op) {
     enum { SAME, BOOL };
@@ -127,8 +127,8 @@ static bool in_class(char class, xfc_dtype t) {
     xfc_dclass c = xfc_dtype_class(t);
     if (class == CLASS_A) return true;
     if (class == CLASS_F) return c == XFC_CLASS_FLOAT;
-    if (class == CLASS_B) return c == XFC_CLASS_BOOL;
     bool is_int = c == XFC_CLASS_SINT || c == XFC_CLASS_UINT;
+    if (class == CLASS_L) return is_int || c == XFC_CLASS_BOOL;
     return is_int || (class == CLASS_N && c == XFC_CLASS_FLOAT);
 }
 

@@ -12,7 +12,7 @@
  *
  * Sorting is quicksort of the part that matters, by the median of three, and heap sort where that splits badly.
  */
-#include "runtime/kernels/routines.h"
+#include "runtime/kernels/keys.h"
 
 enum { BLOCK = 8, FEW = 16 };
 
@@ -41,14 +41,6 @@ typedef struct {
     put_fn *put;   /* writes the elements of these entries */
 } element;
 
-/* Sign and size of a float to a number; -0 is 0, and all NaN are one. */
-#define KEY_SINT(T, x, infinity) (x)
-#define KEY_UINT(T, x, infinity) ((x) ^ ~XK_MOST(T))
-#define SIGN(T, x) (-(T)((x) < 0)) /* -1 or 0 */
-#define KEY_FLOAT(T, x, infinity)                                                                                      \
-    (((x) & XK_MOST(T)) > (infinity) ? XK_MOST(T) : (((x) & XK_MOST(T)) ^ SIGN(T, x)) - SIGN(T, x))
-#define KEY_HALF KEY_FLOAT
-
 /* Of the block at `begin`: is any element above the bound? By its key; floats by the processor's own comparison, which
  * is cheaper and says yes of a NaN on either side. */
 #define BOUND_SINT(T) const T bound = (T)r->bound, *x = r->x
@@ -70,7 +62,7 @@ typedef struct {
         for (int i = 0; i < BLOCK; i++) any |= !(x[begin + i] <= bound)
 
 #define XK_TYPE(ID, T, CLASS, code, bits, one, infinity)                                                               \
-    XK T key_##ID(T x, int smallest) { return (T)(KEY_##CLASS(T, x, infinity) ^ -smallest); }                          \
+    XK T key_##ID(T x, int smallest) { return (T)(XK_KEY_##CLASS(T, x, infinity) ^ -smallest); }                       \
     static xk_i64 pass_##ID(const row *r, xk_i64 begin, xk_i64 end) {                                                  \
         BOUND_##CLASS(T);                                                                                              \
         for (; end - begin >= BLOCK; begin += BLOCK) {                                                                 \

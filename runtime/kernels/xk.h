@@ -43,6 +43,7 @@ float xk_tanh_f32(float);
 float xk_sigmoid_f32(float);
 float xk_sin_f32(float);
 float xk_cos_f32(float);
+float xk_atan_f32(float);
 float xk_sin_f32_far(float);
 float xk_cos_f32_far(float);
 float xk_pow_f32(float, float);

@@ -125,13 +125,14 @@ static uint32_t random_condition(maker *m, xfc_dtype t, uint32_t a, uint32_t b) 
 
 static uint32_t random_op(maker *m, xfc_dtype t, uint32_t a, uint32_t b) {
     static const xfc_scalar_op ints[] = {XFC_S_ADD, XFC_S_SUB, XFC_S_MUL, XFC_S_DIV, XFC_S_MOD,  XFC_S_FMOD,
-                                         XFC_S_MIN, XFC_S_MAX, XFC_S_NEG, XFC_S_ABS, XFC_S_SIGN, XFC_S_POW};
+                                         XFC_S_MIN, XFC_S_MAX, XFC_S_NEG, XFC_S_ABS, XFC_S_SIGN, XFC_S_POW,
+                                         XFC_S_AND, XFC_S_OR,  XFC_S_XOR, XFC_S_NOT, XFC_S_SHL,  XFC_S_SHR};
     static const xfc_scalar_op bools[] = {XFC_S_AND, XFC_S_OR, XFC_S_XOR, XFC_S_NOT};
     static const xfc_scalar_op floats[] = {XFC_S_ADD,  XFC_S_SUB,  XFC_S_MUL,   XFC_S_DIV,  XFC_S_MOD,
                                            XFC_S_FMOD, XFC_S_MIN,  XFC_S_MAX,   XFC_S_NEG,  XFC_S_ABS,
                                            XFC_S_SIGN, XFC_S_SQRT, XFC_S_FLOOR, XFC_S_CEIL, XFC_S_ROUND};
     static const xfc_scalar_op maths[] = {XFC_S_EXP,     XFC_S_LOG, XFC_S_ERF, XFC_S_TANH,
-                                          XFC_S_SIGMOID, XFC_S_SIN, XFC_S_COS};
+                                          XFC_S_SIGMOID, XFC_S_SIN, XFC_S_COS, XFC_S_ATAN};
     xfc_scalar_op op;
     if (chance(20)) return xfc_nb_op(&m->nest, XFC_S_SELECT, t, random_condition(m, t, a, b), a, b);
     if (chance(10) && m->n_in < 3) return random_load(m, t, random_condition(m, t, a, b));

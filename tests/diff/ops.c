@@ -26,7 +26,7 @@ static bool scalar_takes(xfc_opcode code, xfc_dtype t) {
     case 'F': return xfc_dtype_is_float(t);
     case 'N': return t != XFC_BOOL;
     case 'I': return xfc_dtype_is_int(t);
-    case 'B': return t == XFC_BOOL;
+    case 'L': return t == XFC_BOOL || xfc_dtype_is_int(t);
     case 'A': return true;
     default: return false;
     }

@@ -155,6 +155,7 @@ static double math_ulps(const noise *z, xfc_opcode code) {
     case XFC_OP_LOG:
     case XFC_OP_ERF:
     case XFC_OP_TANH:
+    case XFC_OP_ATAN:
     case XFC_OP_SIGMOID: return z->fma ? 0 : 3;
     case XFC_OP_SIN:
     case XFC_OP_COS: return z->fma ? 0 : 4;

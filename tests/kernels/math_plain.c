@@ -7,6 +7,7 @@
 #define xk_sigmoid_f32 xk_sigmoid_f32_plain
 #define xk_sin_f32 xk_sin_f32_plain
 #define xk_cos_f32 xk_cos_f32_plain
+#define xk_atan_f32 xk_atan_f32_plain
 #define xk_sin_f32_far xk_sin_f32_far_plain
 #define xk_cos_f32_far xk_cos_f32_far_plain
 #define xk_is_far_f32 xk_is_far_f32_plain

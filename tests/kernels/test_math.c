@@ -15,7 +15,7 @@
 
 float xk_exp_f32_plain(float), xk_log_f32_plain(float), xk_erf_f32_plain(float), xk_tanh_f32_plain(float);
 float xk_sigmoid_f32_plain(float), xk_sin_f32_plain(float), xk_cos_f32_plain(float), xk_pow_f32_plain(float, float);
-float xk_sin_f32_far_plain(float), xk_cos_f32_far_plain(float);
+float xk_atan_f32_plain(float), xk_sin_f32_far_plain(float), xk_cos_f32_far_plain(float);
 
 static float sin_f32(float x) { return xk_is_far_f32(x) ? xk_sin_f32_far(x) : xk_sin_f32(x); }
 static float cos_f32(float x) { return xk_is_far_f32(x) ? xk_cos_f32_far(x) : xk_cos_f32(x); }
@@ -60,6 +60,7 @@ static const unary unaries[] = {
     {"sigmoid", xk_sigmoid_f32, xk_sigmoid_f32_plain, sigmoid, 4, true},
     {"sin", sin_f32, sin_f32_plain, sin, 4, false},
     {"cos", cos_f32, cos_f32_plain, cos, 4, false},
+    {"atan", xk_atan_f32, xk_atan_f32_plain, atan, 4, false},
 };
 
 typedef struct {
@@ -158,6 +159,8 @@ static void test_special(void) {
     expect("cos(-inf)", cos_f32(-INFINITY), (double)NAN);
     expect("sin(-0)", sin_f32(-0.0f), -0.0);
     expect("cos(0)", cos_f32(0), 1);
+    expect("atan(-0)", xk_atan_f32(-0.0f), -0.0);
+    expect("atan(inf)", xk_atan_f32(INFINITY), (double)(float)atan(inf));
     for (uint32_t u = 0x7f800001u; u < 0x80000000u; u += 104729) {
         for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++) {
             expect(unaries[i].name, unaries[i].f(from_bits(u)), (double)NAN);

@@ -100,26 +100,28 @@ static void reductions(table *t) {
     }
 }
 
-static void cumsum(table *t, xfc_dtype dtype) {
+static void running(table *t, xfc_dtype dtype, bool product) {
     int64_t dim[3], index[8];
     uint32_t rank = (uint32_t)test_between(&t->seed, 1, 3), axis = (uint32_t)test_between(&t->seed, 0, rank - 1);
     bool exclusive = test_between(&t->seed, 0, 1), reverse = test_between(&t->seed, 0, 1);
-    table_next(t, "cumsum");
-    for (uint32_t d = 0; d < rank; d++) dim[d] = table_extent(t) % 40;
+    table_next(t, product ? "cumprod" : "cumsum");
+    for (uint32_t d = 0; d < rank; d++) dim[d] = table_extent(t) % (product ? 12 : 40);
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_int(XFC_K_EXCLUSIVE, exclusive),
                        xfc_attr_int(XFC_K_REVERSE, reverse)};
-    xfc_array *in = table_ints(t, dtype, rank, dim, 0, 3);
-    if (!CHECK(table_run(t, XFC_OP_CUMSUM, attr, 3)) || !table_shape(t, rank, dim)) return;
+    xfc_array *in = table_ints(t, dtype, rank, dim, product, product ? 2 : 3);
+    if (!CHECK(table_run(t, product ? XFC_OP_CUMPROD : XFC_OP_CUMSUM, attr, 3)) || !table_shape(t, rank, dim)) return;
     for (bool more = table_first(&t->out, index); more; more = table_step(&t->out, index)) {
-        int64_t sum = 0, here = index[axis], at = table_at(&t->out, index);
+        int64_t sum = product, here = index[axis], at = table_at(&t->out, index);
         for (int64_t i = 0; i < dim[axis]; i++) {
             bool inside = reverse ? i > here : i < here;
             index[axis] = i;
-            if (inside || (i == here && !exclusive)) sum += table_i(in, table_at(in, index));
+            if (!inside && (i != here || exclusive)) continue;
+            int64_t v = table_i(in, table_at(in, index));
+            sum = product ? sum * v : sum + v;
         }
         index[axis] = here;
         if (xfc_dtype_is_float(dtype))
-            table_same(t, at, (double)sum, 0, 0); /* small integers add exactly */
+            table_same(t, at, (double)sum, 0, 0); /* small integers add and multiply exactly */
         else
             table_same_int(t, at, sum);
     }
@@ -211,7 +213,8 @@ int main(void) {
         reductions(&t);
         for (size_t i = 0; i < XFC_COUNT(numeric); i++) {
             for (int times = 0; times < 6; times++) {
-                cumsum(&t, numeric[i]);
+                running(&t, numeric[i], false);
+                running(&t, numeric[i], true);
                 matmul(&t, numeric[i]);
             }
         }

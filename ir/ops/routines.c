@@ -1,0 +1,91 @@
+/* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
+ * better one (nms), regions of images (roi_align), determinants, and bits as another type.
+ *
+ * Results whose number data decides have room for the most; a result of their own says how many there are.
+ */
+#include "ir/ops/ops.h"
+
+static xfc_status refuse(xfc_infer *inf, const char *what) {
+    return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "%s takes %s: correct its operands",
+                    xfc_ops[inf->op->code].name, what);
+}
+
+static bool is(const xfc_type *t, xfc_dtype dtype, uint32_t rank) { return t->dtype == dtype && t->rank == rank; }
+
+/* How many rows there are at most must be a number that can be counted. */
+static xfc_status check_count(xfc_infer *inf, xfc_int n) {
+    if (xfc_int_known(n)) return XFC_OK;
+    return xfc_fail(inf->ctx, XFC_ERR_LIMIT, inf->op->loc, "%s of more than 2^63 elements",
+                    xfc_ops[inf->op->code].name);
+}
+
+xfc_status infer_unique(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    const xfc_int one = xfc_int_const(inf->ctx, 1);
+    if (x->rank != 2) return refuse(inf, "rows [n, m]");
+    for (uint32_t i = 0; i < 3; i++) inf->out[i] = xfc_type_make(XFC_I64, 1, x->dim);
+    inf->out[3] = xfc_type_make(XFC_I64, 1, &one);
+    return XFC_OK;
+}
+
+xfc_status infer_nms(xfc_infer *inf) {
+    xfc_ctx *c = inf->ctx;
+    const xfc_type *boxes = xfc_op_in(inf->op, 0), *scores = xfc_op_in(inf->op, 1);
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    const xfc_int one = xfc_int_const(c, 1), three = xfc_int_const(c, 3);
+    bool limits = is(xfc_op_in(inf->op, 2), XFC_I64, 1) && is(xfc_op_in(inf->op, 3), XFC_F32, 1) &&
+                  is(xfc_op_in(inf->op, 4), XFC_F32, 1);
+    if (!is(boxes, XFC_F32, 3) || !is(scores, XFC_F32, 3) || !limits || size->n != 1)
+        return refuse(inf,
+                      "boxes f32 [b, n, 4], scores f32 [b, classes, n], limits i64 [1], f32 [1] and f32 [1], and one "
+                      "size");
+    for (uint32_t i = 2; i < 5; i++) XFC_TRY(xfc_infer_equal(inf, xfc_op_in(inf->op, i)->dim[0], one, "a limit and 1"));
+    XFC_TRY(xfc_infer_equal(inf, boxes->dim[2], xfc_int_const(c, 4), "the numbers of a box and 4"));
+    XFC_TRY(xfc_infer_equal(inf, boxes->dim[0], scores->dim[0], "the batches of boxes and scores"));
+    XFC_TRY(xfc_infer_equal(inf, boxes->dim[1], scores->dim[2], "the numbers of boxes and scores"));
+    XFC_TRY(xfc_infer_at_most(inf, xfc_int_const(c, 0), size->u.dims[0], "0 and the boxes of a class"));
+    XFC_TRY(xfc_infer_at_most(inf, size->u.dims[0], boxes->dim[1], "the boxes of a class and all boxes"));
+    xfc_int rows = xfc_int_mul(c, xfc_int_mul(c, scores->dim[0], scores->dim[1]), size->u.dims[0]);
+    XFC_TRY(check_count(inf, rows));
+    inf->out[0] = xfc_type_make(XFC_I64, 2, (xfc_int[]){rows, three});
+    inf->out[1] = xfc_type_make(XFC_I64, 1, &one);
+    return XFC_OK;
+}
+
+xfc_status infer_bitcast(xfc_infer *inf) {
+    xfc_dtype to = xfc_op_attr(inf->op, XFC_K_TO)->u.dtype, from = xfc_op_in(inf->op, 0)->dtype;
+    if (xfc_dtype_bytes(to) != xfc_dtype_bytes(from) || xfc_dtype_is_stored(to) || (to == XFC_BOOL && from != XFC_BOOL))
+        return xfc_fail(inf->ctx, XFC_ERR_UNSUPPORTED, inf->op->loc,
+                        "the bits of %s are no %s: give a type of the same size other than bool", xfc_dtype_name(from),
+                        xfc_dtype_name(to));
+    inf->out[0] = *xfc_op_in(inf->op, 0);
+    inf->out[0].dtype = to;
+    return XFC_OK;
+}
+
+xfc_status infer_det(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    if ((x->dtype != XFC_F32 && x->dtype != XFC_F64) || x->rank < 2)
+        return refuse(inf, "matrices [.., n, n] of f32 or f64");
+    XFC_TRY(xfc_infer_equal(inf, x->dim[x->rank - 2], x->dim[x->rank - 1], "rows and columns of a determinant"));
+    inf->out[0] = xfc_type_make(x->dtype, x->rank - 2, x->dim);
+    return XFC_OK;
+}
+
+xfc_status infer_roi_align(xfc_infer *inf) {
+    xfc_ctx *c = inf->ctx;
+    const xfc_type *x = xfc_op_in(inf->op, 0), *regions = xfc_op_in(inf->op, 1), *image = xfc_op_in(inf->op, 2);
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    int64_t samples = xfc_op_int(inf->op, XFC_K_SAMPLES, 0);
+    bool types = (x->dtype == XFC_F32 || x->dtype == XFC_F64) && is(regions, x->dtype, 2) && is(image, XFC_I64, 1);
+    if (x->rank != 4 || !types || size->n != 2 || samples < 0 || samples > INT32_MAX)
+        return refuse(inf,
+                      "x [b, c, h, w] and regions [r, 4] of f32 or f64, images i64 [r], two sizes, and no negative "
+                      "number of samples");
+    XFC_TRY(xfc_infer_equal(inf, regions->dim[1], xfc_int_const(c, 4), "the numbers of a region and 4"));
+    XFC_TRY(xfc_infer_equal(inf, regions->dim[0], image->dim[0], "the regions and their images"));
+    for (uint32_t i = 0; i < 2; i++)
+        XFC_TRY(xfc_infer_at_most(inf, xfc_int_const(c, 1), size->u.dims[i], "1 and a size of roi_align"));
+    inf->out[0] = xfc_type_make(x->dtype, 4, (xfc_int[]){image->dim[0], x->dim[1], size->u.dims[0], size->u.dims[1]});
+    return XFC_OK;
+}
