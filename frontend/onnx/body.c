@@ -230,6 +230,7 @@ static bool resolve_attrs(xfc_node *n) {
                 return xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' is given twice; export the model again",
                                      a->name),
                        false;
+        if (xfc_legacy_hint(n, a->name)) continue;
         if (!a->ref_attr_name || !*a->ref_attr_name) {
             out[count++] = a;
             continue;

@@ -13,7 +13,7 @@
 #include "ir/probe.h"
 
 /* The newest default-domain opset whose operators were compared with what stands in onnx_ops.def. */
-enum { XFC_ONNX_OPSET_MIN = 9, XFC_ONNX_OPSET_MAX = 27, XFC_ONNX_IR_MIN = 3, XFC_ONNX_IR_MAX = 13 };
+enum { XFC_ONNX_OPSET_MIN = 1, XFC_ONNX_OPSET_MAX = 27, XFC_ONNX_IR_MIN = 3, XFC_ONNX_IR_MAX = 13 };
 
 typedef struct xfc_node xfc_node;
 typedef void xfc_node_import(xfc_node *);
@@ -122,6 +122,8 @@ const char *xfc_onnx_domain(const char *);                     /* "" for NULL an
 
 /* import.c */
 xfc_status xfc_bind_initializers(xfc_importer *, xfc_body *, const Onnx__GraphProto *);
+/* ops/legacy.c: an attribute of old opsets that says nothing about results. */
+bool xfc_legacy_hint(const xfc_node *, const char *attr);
 /* inner.c: a graph that is an attribute; the values of its outputs, NULL for one that is a sequence or could not be
  * made. input: values of its inputs, or NULL. */
 const Onnx__GraphProto *xfc_node_graph(xfc_node *, const char *name);
@@ -235,6 +237,10 @@ xfc_value *xfc_n_fitting(xfc_node *, xfc_value *v, const xfc_value *onto, const 
 /* v[size], one number a channel, along axis 1 of a tensor of this rank; NULL: as above. */
 xfc_value *xfc_n_per_channel(xfc_node *, xfc_value *v, xfc_int size, uint32_t rank, const char *what);
 xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc_dtype);
+/* nonzero.c: where the `all` elements of x are not 0, as [T] in row-major order, T a symbol of the graph. */
+xfc_value *xfc_n_places(xfc_node *, xfc_value *x, xfc_int all);
+/* The first `size` of v along axis 0. */
+xfc_value *xfc_n_first(xfc_node *, xfc_value *v, xfc_int size);
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 
 /* element.c: the integer that a value holds at a position, which may be symbolic; NONE where it depends on data. */

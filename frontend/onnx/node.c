@@ -59,7 +59,7 @@ const xfc_tensor *xfc_node_tensor(xfc_node *n, const char *name) {
     return t;
 }
 
-const char *xfc_node_in_name(const xfc_node *n, uint32_t i) { return i < n->n_in ? n->proto->input[i] : ""; }
+const char *xfc_node_in_name(const xfc_node *n, uint32_t i) { return i < n->proto->n_input ? n->proto->input[i] : ""; }
 bool xfc_node_wants(const xfc_node *n, uint32_t out) { return out < n->n_out && *n->proto->output[out]; }
 
 static const xfc_int *unknown_entries(xfc_node *n, uint32_t in) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs ONNX's own node conformance suite (the data of the onnx wheel), in the interpreter or compiled.
+"""Runs ONNX's own conformance suite (the data of the onnx wheel), in the interpreter or compiled.
 
 conformance.py EVAL_ONNX EXPECTED [--only REGEX] [--update] [-j N]
 conformance.py EVAL_ONNX EXPECTED --compiled XFC XF_RUN [--open OPEN] ...
@@ -20,13 +20,21 @@ import sys
 import tempfile
 
 
+SUITES = ("node", "simple", "pytorch-converted", "pytorch-operator")  # of cases with names of their own
+
+
 def find_data():
     try:
         import onnx
     except ImportError:
         return None
-    path = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data", "node")
-    return path if os.path.isdir(path) else None
+    path = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data")
+    return path if os.path.isdir(os.path.join(path, SUITES[0])) else None
+
+
+def find_cases(data):
+    """The folder of each case, by its name."""
+    return {n: os.path.join(data, s, n) for s in SUITES for n in os.listdir(os.path.join(data, s))}
 
 
 def call(command, folder):
@@ -114,7 +122,7 @@ def read_list(path):
 
 def write_list(path, failures):
     with open(path, "w", encoding="utf-8") as f:
-        f.write("# ONNX node conformance cases (onnx 1.22.0) that do not pass yet, and why; see conformance.py. "
+        f.write("# ONNX conformance cases (onnx 1.22.0) that do not pass yet, and why; see conformance.py. "
                 "This list may only shrink.\n")
         for name in sorted(failures):
             f.write(f"{name}: {failures[name]}\n")
@@ -150,14 +158,15 @@ def main():
     if not args.data:
         print("SKIP: the onnx wheel with its test data (onnx==1.22.0) is not installed")
         return 77
-    names = sorted(n for n in os.listdir(args.data) if re.search(args.only, n))
+    folders = find_cases(args.data)
+    names = sorted(n for n in folders if re.search(args.only, n))
     path, way = args.expected, Interpreted(args.tool)
     if args.compiled:
         known = read_list(args.expected)
         names = [n for n in names if n not in known]
         path, way = args.open, Compiled(*args.compiled, bool(args.open))
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
-        results = dict(zip(names, pool.map(lambda n: way.run(os.path.join(args.data, n)), names)))
+        results = dict(zip(names, pool.map(lambda n: way.run(folders[n]), names)))
     failures = {n: why for n, why in results.items() if why is not None}
     print(f"{len(names) - len(failures)} of {len(names)} cases pass")
     if args.update and path:

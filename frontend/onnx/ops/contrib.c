@@ -98,18 +98,42 @@ void xfc_import_fused_matmul(xfc_node *n) {
     n->out[0] = v && alpha != 1 ? xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)) : v;
 }
 
+/* The activation that a fused operator ends with; its numbers: the list of `activation_params`, or attributes of their
+ * own. */
+static void activate(xfc_node *n, double alpha, double beta) {
+    const char *name = xfc_node_str(n, "activation", "");
+    xfc_value *v = n->out[0];
+    if (!v || !*name) return;
+    if (!strcmp(name, "Tanh")) {
+        n->out[0] = xfc_n1(n, XFC_OP_TANH, v);
+    } else if (!strcmp(name, "Sigmoid")) {
+        n->out[0] = xfc_n1(n, XFC_OP_SIGMOID, v);
+    } else if (!strcmp(name, "Relu")) {
+        n->out[0] = xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, 0));
+    } else if (!strcmp(name, "LeakyRelu")) {
+        xfc_value *low = xfc_n2(n, XFC_OP_LT, v, xfc_nf(n, v, 0)),
+                  *scaled = xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha));
+        n->out[0] = low && scaled ? xfc_b_select(n->b, low, scaled, v) : NULL;
+    } else if (!strcmp(name, "Clip")) {
+        n->out[0] = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, alpha)), xfc_nf(n, v, beta));
+    } else if (!strcmp(name, "HardSigmoid")) {
+        v = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)), xfc_nf(n, v, beta));
+        n->out[0] = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, 0)), xfc_nf(n, v, 1));
+    } else {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "activation '%.80s' is not supported", name);
+    }
+}
+
 /* Gemm with an activation behind it. */
 void xfc_import_fused_gemm(xfc_node *n) {
-    const char *name = xfc_node_str(n, "activation", "");
     xfc_import_gemm(n);
-    xfc_value *v = n->out[0];
-    if (!v) return;
-    if (!strcmp(name, "Tanh"))
-        n->out[0] = xfc_n1(n, XFC_OP_TANH, v);
-    else if (!strcmp(name, "Sigmoid"))
-        n->out[0] = xfc_n1(n, XFC_OP_SIGMOID, v);
-    else if (!strcmp(name, "Relu"))
-        n->out[0] = xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, 0));
-    else if (*name)
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "activation '%.80s' is not supported", name);
+    activate(n, xfc_node_float(n, "activation_alpha", 0), xfc_node_float(n, "activation_beta", 0));
+}
+
+/* Conv, plus operand 3, with an activation behind it. */
+void xfc_import_fused_conv(xfc_node *n) {
+    const Onnx__AttributeProto *a = xfc_node_attr(n, "activation_params");
+    xfc_import_conv(n);
+    if (xfc_node_has(n, 3)) n->out[0] = add(n, n->out[0], n->in[3]);
+    activate(n, a && a->n_floats > 0 ? (double)a->floats[0] : 0, a && a->n_floats > 1 ? (double)a->floats[1] : 0);
 }

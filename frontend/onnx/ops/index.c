@@ -49,6 +49,24 @@ void xfc_import_one_hot(xfc_node *n) {
     n->out[0] = xfc_b_select(n->b, hit, on, off);
 }
 
+/* Along the time axis, the first `length` elements of each batch the other way round. */
+void xfc_import_reverse_sequence(xfc_node *n) {
+    const xfc_type *t = &n->in[0]->type, *lengths = &n->in[1]->type;
+    uint32_t batch = xfc_node_axis(n, xfc_node_int(n, "batch_axis", 1), t->rank),
+             time = xfc_node_axis(n, xfc_node_int(n, "time_axis", 0), t->rank);
+    if (n->status == XFC_OK && (lengths->rank != 1 || batch == time || !xfc_dtype_is_int(lengths->dtype)))
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs a length a batch and two axes that differ; export the model again");
+    if (n->status != XFC_OK || !xfc_n_equal(n, lengths->dim[0], t->dim[batch], "the lengths and the batch")) return;
+    xfc_value *at = index_along(n, t->dim[time], time, t->rank),
+              *length = xfc_n_along(n, xfc_b_cast(n->b, n->in[1], XFC_I64), batch, t->rank);
+    xfc_value *back = xfc_n2(n, XFC_OP_SUB, xfc_n2(n, XFC_OP_SUB, length, xfc_b_scalar_i(n->b, XFC_I64, 1)), at);
+    xfc_value *inside = xfc_n2(n, XFC_OP_LT, at, length);
+    at = inside && back ? xfc_b_select(n->b, inside, back, at) : NULL;
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, time);
+    at = at ? xfc_b_expand(n->b, at, t->dim, t->rank) : NULL;
+    if (at) n->out[0] = xfc_build(n->b, XFC_OP_GATHER_ELEMENTS, (xfc_value *[]){n->in[0], at}, 2, &axis, 1);
+}
+
 /* The first (or last) index whose element equals the extreme one; the extreme of a row with a NaN is NaN, whose
  * first index counts, as in numpy. A row of no elements gives its extent, which is 0. */
 static xfc_value *arg_extreme(xfc_node *n, xfc_value *x, xfc_opcode extreme, uint32_t axis, bool last, bool keepdims) {

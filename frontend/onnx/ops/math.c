@@ -80,6 +80,15 @@ void xfc_import_thresholded_relu(xfc_node *n) {
     n->out[0] = select_value(n, compare(n, XFC_OP_GT, x, xfc_node_float(n, "alpha", 1)), x, xfc_nf(n, x, 0));
 }
 
+/* Towards 0 by bias, and 0 between -lambd and lambd. */
+void xfc_import_shrink(xfc_node *n) {
+    xfc_value *x = n->in[0], *bias = xfc_nf(n, x, xfc_node_float(n, "bias", 0));
+    double lambd = xfc_node_float(n, "lambd", 0.5);
+    xfc_value *low = xfc_n2(n, XFC_OP_ADD, x, bias), *high = xfc_n2(n, XFC_OP_SUB, x, bias);
+    xfc_value *inner = select_value(n, compare(n, XFC_OP_GT, x, lambd), high, xfc_nf(n, x, 0));
+    n->out[0] = select_value(n, compare(n, XFC_OP_LT, x, -lambd), low, inner);
+}
+
 static xfc_value *expm1_times(xfc_node *n, xfc_value *x, double alpha) {
     return times(n, plus(n, xfc_n1(n, XFC_OP_EXP, x), -1), alpha);
 }
@@ -91,8 +100,8 @@ void xfc_import_elu(xfc_node *n) {
 
 void xfc_import_selu(xfc_node *n) {
     xfc_value *x = n->in[0];
-    double alpha = xfc_node_float(n, "alpha", (double)1.67326319217681884765625f);
-    double gamma = xfc_node_float(n, "gamma", (double)1.05070102214813232421875f);
+    double alpha = xfc_node_float(n, "alpha", n->opset < 6 ? (double)1.6732f : (double)1.67326319217681884765625f);
+    double gamma = xfc_node_float(n, "gamma", n->opset < 6 ? (double)1.0507f : (double)1.05070102214813232421875f);
     n->out[0] = times(n, select_value(n, compare(n, XFC_OP_LE, x, 0), expm1_times(n, x, alpha), x), gamma);
 }
 

@@ -146,9 +146,38 @@ void xfc_import_rms_norm(xfc_node *n) {
     n->out[1] = inverse_root(n, mean_over(n, xfc_n2(n, XFC_OP_MUL, x, x), m.axes, m.n), m.eps);
 }
 
-/* Inference: (x - mean) / sqrt(var + eps) * scale + bias, all per channel (axis 1). */
+void xfc_import_det(xfc_node *n) {
+    xfc_dtype t = n->in[0]->type.dtype, wide = t == XFC_F64 ? t : XFC_F32;
+    xfc_value *x = xfc_dtype_is_float(t) ? xfc_b_cast(n->b, n->in[0], wide) : NULL;
+    if (!x) xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must be floating; cast it", xfc_node_in_name(n, 0));
+    xfc_value *y = x ? xfc_build(n->b, XFC_OP_DET, &x, 1, NULL, 0) : NULL;
+    n->out[0] = y ? xfc_b_cast(n->b, y, t) : NULL;
+}
+
+/* The mean and variance of each channel in place of p[2] and p[3]; outputs 1 and 2 are the running ones. */
+static void train(xfc_node *n, xfc_value *p[4]) {
+    xfc_value *x = n->in[0];
+    uint32_t rank = x->type.rank, count = 0;
+    int64_t axes[XFC_MAX_RANK];
+    double momentum = xfc_node_float(n, "momentum", (double)0.9f);
+    for (uint32_t d = 0; d < rank; d++)
+        if (d != 1) axes[count++] = d;
+    xfc_value *mean = mean_over(n, x, axes, count), *away = xfc_n2(n, XFC_OP_SUB, x, mean);
+    xfc_value *square = xfc_n2(n, XFC_OP_MUL, away, away),
+              *now[2] = {mean, square ? mean_over(n, square, axes, count) : NULL};
+    for (uint32_t i = 0; i < 2; i++) {
+        xfc_value *kept = scaled(n, p[2 + i], momentum), *added = scaled(n, now[i], 1 - momentum);
+        xfc_value *running = xfc_n2(n, XFC_OP_ADD, kept, added);
+        if (xfc_node_wants(n, 1 + i) && running) n->out[1 + i] = xfc_b_reshape(n->b, running, &x->type.dim[1], 1);
+        p[2 + i] = now[i];
+    }
+}
+
+/* (x - mean) / sqrt(var + eps) * scale + bias, all per channel (axis 1). Below opset 14 training is told by outputs that
+ * only it has, and is refused. */
 void xfc_import_batch_norm(xfc_node *n) {
-    if (xfc_node_flag(n, "training_mode", false) || !xfc_node_flag(n, "spatial", true) || xfc_node_wants(n, 1)) {
+    bool trains = n->opset < 7 ? !xfc_node_flag(n, "is_test", false) : xfc_node_flag(n, "training_mode", false);
+    if ((trains && n->opset < 14) || !xfc_node_flag(n, "spatial", true) || (!trains && xfc_node_wants(n, 1))) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "training mode is not supported; export the model for inference");
         return;
     }
@@ -161,6 +190,7 @@ void xfc_import_batch_norm(xfc_node *n) {
     for (uint32_t i = 0; i < 4; i++) /* scale, bias, mean, variance */
         p[i] = xfc_n_per_channel(n, n->in[i + 1], x->type.dim[1], rank, "the channels of the image and a parameter");
     if (n->status != XFC_OK) return;
+    if (trains) train(n, p);
     xfc_value *factor =
         xfc_n2(n, XFC_OP_MUL, p[0], p[3] ? inverse_root(n, p[3], xfc_node_float(n, "epsilon", (double)1e-5f)) : NULL);
     n->out[0] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_SUB, x, p[2]), factor), p[1]);

@@ -55,14 +55,16 @@ static xfc_value *of_constant(xfc_node *n, const xfc_tensor *t) {
     return xfc_b_const(n->b, xfc_tensor_new(n->ctx, XFC_I64, 2, dim, data, NULL));
 }
 
-static xfc_value *first_elements(xfc_node *n, xfc_value *v, xfc_int count) {
-    xfc_int start[1] = {xfc_int_const(n->ctx, 0)}, size[1] = {count};
-    const int64_t step[1] = {1};
-    return v ? xfc_b_slice(n->b, v, start, size, step) : NULL;
+xfc_value *xfc_n_first(xfc_node *n, xfc_value *v, xfc_int size) {
+    xfc_int start[XFC_MAX_RANK], extent[XFC_MAX_RANK];
+    int64_t step[XFC_MAX_RANK];
+    if (!v) return NULL;
+    for (uint32_t d = 0; d < v->type.rank; d++)
+        start[d] = xfc_int_const(n->ctx, 0), extent[d] = d ? v->type.dim[d] : size, step[d] = 1;
+    return xfc_b_slice(n->b, v, start, extent, step);
 }
 
-/* Flat places of what is not 0: [T], where T is the symbol of their number. */
-static xfc_value *at_run_time(xfc_node *n, xfc_value *x, xfc_int all) {
+xfc_value *xfc_n_places(xfc_node *n, xfc_value *x, xfc_int all) {
     xfc_ctx *c = n->ctx;
     xfc_builder *b = n->b;
     xfc_int zero = xfc_int_const(c, 0), slots = xfc_int_addc(c, all, 1), one[1] = {xfc_int_const(c, 1)};
@@ -80,7 +82,7 @@ static xfc_value *at_run_time(xfc_node *n, xfc_value *x, xfc_int all) {
     list = xfc_build(b, XFC_OP_SCATTER_ELEMENTS, (xfc_value *[]){list, number, places}, 3, &along, 1);
     xfc_int found = xfc_int_let(c, "found", zero, all);
     if (!list || !xfc_b_define(b, xfc_b_reshape(b, count, one, 1), &found, 1)) return NULL;
-    return first_elements(n, list, found);
+    return xfc_n_first(n, list, found);
 }
 
 void xfc_import_nonzero(xfc_node *n) {
@@ -101,7 +103,7 @@ void xfc_import_nonzero(xfc_node *n) {
     }
     int same = xfc_int_is(n->ctx, all, 0) ? 0 : uniform(x);
     xfc_value *place = same < 0
-                           ? at_run_time(n, x, all)
+                           ? xfc_n_places(n, x, all)
                            : xfc_n_iota(n, same ? all : xfc_int_const(n->ctx, 0), xfc_int_const(n->ctx, 0), 1, XFC_I64);
     n->out[0] = place ? coordinates(n, place) : NULL;
 }

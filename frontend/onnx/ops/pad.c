@@ -16,7 +16,7 @@ static bool read_borders(xfc_node *n, borders *out) {
     if (n->opset >= 11)
         pads = xfc_node_dims(n, 1, &n_pads);
     else
-        xfc_node_ints(n, "pads", &fixed, &n_pads);
+        xfc_node_ints(n, n->opset < 2 ? "paddings" : "pads", &fixed, &n_pads);
     if (xfc_node_has(n, 3)) axes = xfc_node_const_ints(n, 3, &n_axes);
     if (n->status != XFC_OK) return false;
     if (n_pads != 2 * n_axes || (!pads && !fixed && n_pads))
@@ -176,4 +176,29 @@ void xfc_import_pad(xfc_node *n) {
     }
     xfc_value *v = at_run_time ? cut_at_run_time(n, &open, &b) : n->in[0];
     n->out[0] = read_fill(n, &fill) ? pad_constant(n, v, &b, fill) : pad_by_operand(n, v, &b);
+}
+
+/* What is cut off or added, half on each side; of an odd number one more behind. */
+void xfc_import_center_crop_pad(xfc_node *n) {
+    xfc_ctx *c = n->ctx;
+    const xfc_type *t = &n->in[0]->type;
+    uint32_t n_shape, n_axes = t->rank;
+    const int64_t *axes = NULL;
+    const xfc_int *shape = xfc_node_dims(n, 1, &n_shape);
+    xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(c, 0), two = xfc_int_const(c, 2);
+    bool has = xfc_node_ints(n, "axes", &axes, &n_axes);
+    if (!has) n_axes = t->rank;
+    if (n->status == XFC_OK && shape && n_axes != n_shape)
+        xfc_node_fail(n, XFC_ERR_INPUT, "has %u sizes for %u axes; export the model again", n_shape, n_axes);
+    for (uint32_t d = 0; d < t->rank; d++) before[d] = after[d] = zero;
+    for (uint32_t i = 0; i < n_axes && shape && n->status == XFC_OK; i++) {
+        uint32_t d = xfc_node_axis(n, has ? axes[i] : (int64_t)i, t->rank);
+        xfc_int more = xfc_int_max(c, xfc_int_sub(c, shape[i], t->dim[d]), zero),
+                less = xfc_int_max(c, xfc_int_sub(c, t->dim[d], shape[i]), zero);
+        before[d] = xfc_int_sub(c, xfc_int_floordiv(c, more, two), xfc_int_floordiv(c, less, two));
+        after[d] = xfc_int_sub(c, xfc_int_sub(c, shape[i], t->dim[d]), before[d]);
+    }
+    if (n->status != XFC_OK || !shape) return;
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, t->rank), xfc_attr_dims(XFC_K_AFTER, after, t->rank)};
+    n->out[0] = xfc_build(n->b, XFC_OP_PAD, n->in, 1, attr, XFC_COUNT(attr));
 }

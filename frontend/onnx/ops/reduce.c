@@ -104,7 +104,7 @@ void xfc_import_reduce_log_sum_exp(xfc_node *n) {
     give(n, &r, result ? xfc_b_cast(n->b, result, t) : NULL);
 }
 
-void xfc_import_cumsum(xfc_node *n) {
+void xfc_import_running(xfc_node *n) {
     uint32_t count;
     const xfc_int *given = xfc_node_entries(n, 1, &count);
     if (!given) return;
@@ -120,8 +120,8 @@ void xfc_import_cumsum(xfc_node *n) {
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, at_run_time ? 1 : xfc_node_axis(n, axis, t.rank)),
                        xfc_attr_int(XFC_K_EXCLUSIVE, xfc_node_flag(n, "exclusive", false)),
                        xfc_attr_int(XFC_K_REVERSE, xfc_node_flag(n, "reverse", false))};
-    xfc_value *sum = n->status == XFC_OK ? xfc_build(n->b, XFC_OP_CUMSUM, &x, 1, attr, XFC_COUNT(attr)) : NULL;
-    n->out[0] = sum ? xfc_b_reshape(n->b, sum, t.dim, t.rank) : NULL;
+    xfc_value *y = n->status == XFC_OK ? xfc_build(n->b, n->row->code, &x, 1, attr, XFC_COUNT(attr)) : NULL;
+    n->out[0] = y ? xfc_b_reshape(n->b, y, t.dim, t.rank) : NULL;
 }
 
 /* All axes after batch and channels. */

@@ -476,6 +476,11 @@ void xfc_import_upsample(xfc_node *n) {
     const Onnx__AttributeProto *a = xfc_node_attr(n, "scales");
     if (n->opset >= 9) {
         if (!read_sizes(n, &r)) return;
+    } else if (n->opset < 7) {
+        const float scales[4] = {1, 1, (float)xfc_node_float(n, "height_scale", 0),
+                                 (float)xfc_node_float(n, "width_scale", 0)};
+        const int64_t count = XFC_COUNT(scales);
+        if (!use_scales(n, &r, xfc_tensor_copy(n->ctx, XFC_F32, 1, &count, scales, NULL))) return;
     } else {
         int64_t count = a ? (int64_t)a->n_floats : 0;
         if (!a || !count) {

@@ -23,14 +23,14 @@ static const xfc_sequence *operand(xfc_node *n) {
     return NULL;
 }
 
-/* The position that an operand gives, 0 .. length - 1 after counting negative ones from the end. */
-static bool position(xfc_node *n, uint32_t in, uint32_t length, uint32_t *out) {
+/* The position that an operand gives: negative ones count from the end; `behind`: the end itself is one, too. */
+static bool position(xfc_node *n, uint32_t in, uint32_t length, bool behind, uint32_t *out) {
     uint32_t count;
     const int64_t *at = xfc_node_const_ints(n, in, &count);
     if (!at) return false;
     int64_t i = count == 1 ? at[0] : INT64_MIN;
     if (i < 0 && i >= -(int64_t)length) i += length;
-    if (i < 0 || i >= length)
+    if (i < 0 || i >= (int64_t)length + behind)
         return xfc_node_fail(n, XFC_ERR_INPUT, "position '%s' is outside a sequence of %u; export the model again",
                              xfc_node_in_name(n, in), length),
                false;
@@ -51,7 +51,7 @@ void xfc_import_sequence_empty(xfc_node *n) { n->out_sequence[0] = new_sequence(
 void xfc_import_sequence_at(xfc_node *n) {
     const xfc_sequence *s = operand(n);
     uint32_t at;
-    if (s && position(n, 1, s->n, &at)) n->out[0] = s->item[at];
+    if (s && position(n, 1, s->n, false, &at)) n->out[0] = s->item[at];
 }
 
 void xfc_import_sequence_length(xfc_node *n) {
@@ -62,7 +62,7 @@ void xfc_import_sequence_length(xfc_node *n) {
 void xfc_import_sequence_insert(xfc_node *n) {
     const xfc_sequence *s = operand(n);
     uint32_t at = s ? s->n : 0;
-    if (!s || !n->in[1] || (xfc_node_has(n, 2) && !position(n, 2, s->n + 1, &at))) return;
+    if (!s || !n->in[1] || (xfc_node_has(n, 2) && !position(n, 2, s->n, true, &at))) return;
     xfc_sequence *out = new_sequence(n, s->n + 1);
     if (!out) return;
     for (uint32_t i = 0; i < out->n; i++) out->item[i] = i < at ? s->item[i] : i == at ? n->in[1] : s->item[i - 1];
@@ -74,7 +74,7 @@ void xfc_import_sequence_erase(xfc_node *n) {
     if (s && !s->n) xfc_node_fail(n, XFC_ERR_INPUT, "takes a tensor out of an empty sequence; export the model again");
     if (!s || !s->n) return;
     uint32_t at = s->n - 1;
-    if (xfc_node_has(n, 1) && !position(n, 1, s->n, &at)) return;
+    if (xfc_node_has(n, 1) && !position(n, 1, s->n, false, &at)) return;
     xfc_sequence *out = new_sequence(n, s->n - 1);
     for (uint32_t i = 0; i < s->n - 1; i++) out->item[i] = s->item[i < at ? i : i + 1];
     n->out_sequence[0] = out;

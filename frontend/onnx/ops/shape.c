@@ -219,11 +219,11 @@ void xfc_import_tile(xfc_node *n) {
 
 void xfc_import_concat(xfc_node *n) {
     uint32_t rank = n->in[0]->type.rank;
-    if (!xfc_node_attr(n, "axis")) {
+    if (!xfc_node_attr(n, "axis") && n->opset >= 4) {
         xfc_node_fail(n, XFC_ERR_INPUT, "has no attribute 'axis'; export the model again");
         return;
     }
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, xfc_node_axis(n, xfc_node_int(n, "axis", 0), rank));
+    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, xfc_node_axis(n, xfc_node_int(n, "axis", 1), rank));
     if (n->status == XFC_OK)
         n->out[0] = n->n_in == 1 ? n->in[0] : xfc_build(n->b, XFC_OP_CONCAT, n->in, n->n_in, &attr, 1);
 }

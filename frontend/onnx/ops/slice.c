@@ -265,7 +265,7 @@ static bool given_parts(xfc_node *n, xfc_int dim, xfc_int *size) {
     const int64_t *fixed = NULL;
     uint32_t count = 0;
     const xfc_int *entry = NULL;
-    if (n->opset < 13) {
+    if (n->opset < 13 && !xfc_node_has(n, 1)) {
         xfc_node_ints(n, "split", &fixed, &count);
         entry = symbolic(n, fixed, count);
     } else {
@@ -291,7 +291,7 @@ void xfc_import_split(xfc_node *n) {
     uint32_t axis = xfc_node_axis(n, xfc_node_int(n, "axis", 0), t->rank);
     if (n->status != XFC_OK || !n->n_out) return;
     xfc_int *size = xfc_new_array(n->im->arena, xfc_int, n->n_out);
-    bool given = n->opset < 13 ? xfc_node_attr(n, "split") != NULL : xfc_node_has(n, 1);
+    bool given = xfc_node_has(n, 1) || (n->opset < 13 && xfc_node_attr(n, "split"));
     if (!(given ? given_parts(n, t->dim[axis], size) : equal_parts(n, t->dim[axis], size))) return;
     xfc_int start[XFC_MAX_RANK], extent[XFC_MAX_RANK];
     int64_t step[XFC_MAX_RANK];

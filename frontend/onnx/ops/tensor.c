@@ -29,11 +29,18 @@ void xfc_import_constant(xfc_node *n) {
 
 void xfc_import_identity(xfc_node *n) { n->out[0] = n->in[0]; }
 
-/* Inference: the identity, and a mask of ones. */
+/* Does dropout drop: in training, unless the ratio is 0? */
+static bool drops(xfc_node *n) {
+    const xfc_tensor *t = NULL;
+    bool trains = n->opset < 7 && !xfc_node_flag(n, "is_test", false), has_ratio = xfc_node_has(n, 1);
+    if (xfc_node_has(n, 2)) trains = !xfc_value_is_const(n->in[2], &t) || t->count != 1 || xfc_tensor_get_i(t, 0);
+    if (trains && has_ratio) return !xfc_value_is_const(n->in[1], &t) || t->count != 1 || xfc_tensor_get_f(t, 0) != 0;
+    return trains && xfc_node_float(n, "ratio", 0.5) != 0;
+}
+
+/* Where nothing is dropped: the identity, and a mask of ones. */
 void xfc_import_dropout(xfc_node *n) {
-    const xfc_tensor *training = NULL;
-    if (xfc_node_has(n, 2) &&
-        (!xfc_value_is_const(n->in[2], &training) || training->count != 1 || xfc_tensor_get_i(training, 0))) {
+    if (drops(n)) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "training mode is not supported; export the model for inference");
         return;
     }
