@@ -3,9 +3,11 @@
 
 Random blocks, heads and neurons go from unmodified files; in the reference, weights of the file itself are zeroed, those that
 NumPy finds by the documented order (the least of the reader's rows first), and it is compiled exactly. Nothing gone: the same
-bits. With samples, the loss is told.
+bits. With samples, the loss is told; a budget in outputs, or in the number of a command, is kept, and measured again here.
 """
+import json
 import random
+import shlex
 import sys
 import tempfile
 import unittest
@@ -171,6 +173,36 @@ class Prune(unittest.TestCase):
         with xf.InferenceSession(self.path / "less.so") as session:
             got = samples.score("topics", lambda feed: session.run(None, feed)[0], n=500)
         self.assertGreater(got, 60)
+
+    def record(self, so):
+        with xf.InferenceSession(so) as session:
+            return json.loads(session.metadata("lossy"))
+
+    def test_budget_in_outputs(self):
+        """Chosen and judged on one set, measured again on another, of which a part may be a little beyond."""
+        samples.write_npz("topics", "calib", self.path / "calib", n=128, batch=4)
+        so = self.path / "less.so"
+        compile_to(so, samples.model_of("topics"), "-q", "--lossy=prune", f"--calib={self.path / 'calib'}",
+                   "--max-error=rel:0.1")
+        record = self.record(so)
+        self.assertLessEqual(record["used"], 1)
+        self.assertLess(record["multiplications"], 0.95 * record["multiplications_exact"])
+        self.assertLessEqual(record["outputs"][0]["rel"], 0.1)
+        compile_to(self.path / "exact.so", samples.model_of("topics"), "-q", *PLAIN)
+        want, got = (np.concatenate(outputs(self.path / f"{name}.so", "topics")) for name in ("exact", "less"))
+        self.assertLess(np.linalg.norm(got - want) / np.linalg.norm(want), 0.15)
+
+    def test_budget_of_a_command(self):
+        """Accuracy on 256 definitions may fall by 2 points, and is what the command said."""
+        so = self.path / "less.so"
+        command = shlex.join([sys.executable, str(samples.HERE / "samples.py"), "score"]) + " {so} topics calib --n=256"
+        compile_to(so, samples.model_of("topics"), "-q", "--lossy=prune", f"--eval={command}", "--max-error=metric:2")
+        record = self.record(so)
+        with xf.InferenceSession(so) as session:
+            got = samples.score("topics", lambda feed: session.run(None, feed)[0], "calib", n=256)
+        self.assertAlmostEqual(got, record["metric"], places=4)
+        self.assertGreaterEqual(record["metric"], record["metric_exact"] - 2)
+        self.assertLess(record["multiplications"], 0.8 * record["multiplications_exact"])
 
 
 if __name__ == "__main__":
