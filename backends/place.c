@@ -43,7 +43,7 @@ uint32_t xfc_heap_slots(const xfc_graph *entry) {
 static xfc_place place_in_loop(const xfc_op *loop, xfc_place p) {
     bool input = p.space == XFC_SPACE_INPUT;
     xfc_ctx *c = loop->graph->ctx;
-    if (input && p.index > loop->n_out) return xfc_place_of(loop->graph, loop->in[p.index + 1].value);
+    if (input && p.index > xfc_loop_carried(loop)) return xfc_place_of(loop->graph, loop->in[p.index + 1].value);
     if (input && p.index > 0) return xfc_place_of(loop->graph, &loop->out[p.index - 1]);
     xfc_arena *scratch = xfc_arena_new();
     xfc_int *place = xfc_new_array(scratch, xfc_int, loop->n_out + 1u), at = xfc_int_const(c, 0);

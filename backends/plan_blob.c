@@ -389,10 +389,11 @@ static void add_defines(blob *b, const xfc_op *op) {
 /* What a loop reads: its first operands, and of its body the number of the step and all results. */
 static uint32_t add_loop_operands(blob *b, const xfc_op *op) {
     const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
-    for (uint32_t i = 0; i < 2u + op->n_out; i++) add_operand(b, op->graph, op->in[i].value, false);
+    const uint32_t n = 2 + xfc_loop_carried(op);
+    for (uint32_t i = 0; i < n; i++) add_operand(b, op->graph, op->in[i].value, false);
     add_operand(b, body, body->in[0], false);
     for (uint32_t i = 0; i < body->n_out; i++) add_operand(b, body, body->last->in[i].value, false);
-    return 3u + op->n_out + body->n_out;
+    return n + 1 + body->n_out;
 }
 
 /* A define, an op that calls a routine, or one with bodies. A branch reads no more than its condition. */

@@ -252,6 +252,7 @@ void xfc_swap_last(int64_t *perm, uint32_t rank) {
 }
 
 xfc_value *xfc_b_swap_last(xfc_builder *b, xfc_value *x) {
+    if (!x) return NULL;
     int64_t perm[XFC_MAX_RANK];
     xfc_swap_last(perm, x->type.rank);
     return xfc_b_transpose(b, x, perm);

@@ -35,6 +35,7 @@ xfc_graph **xfc_graph_tree(xfc_graph *, xfc_arena *, uint32_t *n);
 uint32_t xfc_op_captures(const xfc_op *); /* how many of its last operands are the last inputs of its bodies */
 /* Bytes of workspace that the bodies of a planned op take, one at a time. */
 xfc_int xfc_region_bytes(const xfc_op *);
+uint32_t xfc_loop_carried(const xfc_op *); /* how many of its results are carried; the others are lists */
 /* How a loop uses them: place[i] is where result i of its body begins, behind the number of the step at 0; NONE: in the
  * heap. Answers where the body's own workspace does. place: n_out + 1 of them, or NULL. */
 xfc_int xfc_loop_layout(const xfc_op *, xfc_int *place);

@@ -153,8 +153,8 @@ static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
     case XF_STEP_DEFINE: return s->n_in == (s->n_numbers != 0) && s->n_out == 0 && define_ok(p, s);
     case XF_STEP_BRANCH: return s->n_in == 1 && s->n_out > 0 && s->kernel <= s->span && define_ok(p, s);
     case XF_STEP_LOOP:
-        return s->n_out > 0 && s->n_in == 4 + 2 * s->n_out && s->kernel == 0 && s->n_numbers == 0 &&
-               s->span > 0; /* or it could not be cancelled */
+        return s->n_out > 0 && s->n_in >= 4 + s->n_out && s->n_in <= 4 + 2 * s->n_out && s->kernel == 0 &&
+               s->n_numbers == 0 && s->span > 0; /* or it could not be cancelled */
     default: return false;
     }
 }

@@ -225,27 +225,56 @@ static xf_status run_branch(xf_ctx *c, uint32_t at) {
     return s->n_numbers ? xf_host_step(c, s, &status) : XF_OK;
 }
 
+static int64_t rows_of(const xf_ctx *c, const xf_arg *list) {
+    int64_t dims[XF_MAX_RANK];
+    xf_arg_shape(c->plan, list, c->values, dims);
+    return list->n_dims ? dims[0] : 0;
+}
+
+static size_t row_bytes(const xf_ctx *c, const xf_arg *list) {
+    int64_t rows = rows_of(c, list);
+    return rows ? written(c, list) / (size_t)rows : 0;
+}
+
+static char *row_at(const xf_ctx *c, const xf_step_info *loop, uint32_t result, int64_t row) {
+    char *start = xf_step_operand(c, loop, loop->n_in + result);
+    return row ? start + (size_t)row * row_bytes(c, &c->plan->args[loop->first_out_arg + result]) : start;
+}
+
+/* From `row` on, which the loop did not reach. */
+static void clear_rows(const xf_ctx *c, const xf_step_info *loop, uint32_t result, int64_t row) {
+    static const char zeros[4096];
+    const xf_arg *list = &c->plan->args[loop->first_out_arg + result];
+    char *to = row_at(c, loop, result, row);
+    for (size_t left = written(c, list) - (size_t)row * row_bytes(c, list), n; left; left -= n, to += n) {
+        n = left < sizeof zeros ? left : sizeof zeros;
+        c->model->device->copy(to, zeros, n);
+    }
+}
+
 /* Values are copied from where the body leaves them to where it reads them: it may read what it carries to its end. */
 static xf_status run_loop(xf_ctx *c, uint32_t at) {
     const xf_step_info *s = &c->plan->steps[at];
     const xf_dev *device = c->model->device;
-    const uint32_t n = s->n_out, number = 2 + n, again = 3 + n;
-    int64_t trip;
+    const xf_arg *arg = &c->plan->args[s->first_out_arg];
+    const uint32_t n = s->n_in - 4 - s->n_out, number = 2 + n, again = 3 + n;
+    int64_t trip, step = 0;
     unsigned char more;
     XF_TRY(xf_heap_results(c, s));
     device->copy(&trip, xf_step_operand(c, s, 0), sizeof trip);
     device->copy(&more, xf_step_operand(c, s, 1), 1);
+    if (n < s->n_out && trip > rows_of(c, &arg[n])) trip = rows_of(c, &arg[n]);
     for (uint32_t i = 0; i < n; i++)
-        device->copy(xf_step_operand(c, s, s->n_in + i), xf_step_operand(c, s, 2 + i),
-                     written(c, &c->plan->args[s->first_out_arg + i]));
-    for (int64_t step = 0; more && step < trip; step++) {
+        device->copy(xf_step_operand(c, s, s->n_in + i), xf_step_operand(c, s, 2 + i), written(c, &arg[i]));
+    for (; more && step < trip; step++) {
         device->copy(xf_step_operand(c, s, number), &step, sizeof step);
         XF_TRY(run_span(c, at + 1, at + 1 + s->span));
         device->copy(&more, xf_step_operand(c, s, again), 1);
-        for (uint32_t i = 0; i < n; i++)
-            device->copy(xf_step_operand(c, s, s->n_in + i), xf_step_operand(c, s, again + 1 + i),
-                         written(c, &c->plan->args[s->first_out_arg + i]));
+        for (uint32_t i = 0; i < s->n_out; i++)
+            device->copy(row_at(c, s, i, i < n ? 0 : step), xf_step_operand(c, s, again + 1 + i),
+                         i < n ? written(c, &arg[i]) : row_bytes(c, &arg[i]));
     }
+    for (uint32_t i = n; i < s->n_out; i++) clear_rows(c, s, i, step);
     return XF_OK;
 }
 

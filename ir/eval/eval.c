@@ -219,10 +219,10 @@ static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env
 
 static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
 
-/* As results of a region, into storage of the graph. */
-static xfc_status keep_results(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *result,
-                               xfc_array *out) {
-    for (uint32_t i = 0; i < op->n_out; i++) {
+/* As the first n results of a region, into storage of the graph. */
+static xfc_status keep_results(graph_run *r, const xfc_op *op, const xfc_eval_env *env, uint32_t n,
+                               const xfc_array *result, xfc_array *out) {
+    for (uint32_t i = 0; i < n; i++) {
         XFC_TRY(xfc_array_make(env, &op->out[i].type, NULL, &out[i]));
         for (uint32_t d = 0; d < out[i].rank; d++)
             if (out[i].dim[d] != result[i].dim[d])
@@ -248,7 +248,27 @@ static xfc_status run_branch(graph_run *r, const xfc_op *op, const xfc_eval_env 
     opts.arena = scratch;
     XFC_TRY(eval_ops(body, r->symbols, env, in + 1, result, &opts));
     if (xfc_op_defines(op, &symbol)) XFC_TRY(define(r, op, env, &result[op->n_out - 1]));
-    return keep_results(r, op, env, result, out);
+    return keep_results(r, op, env, op->n_out, result, out);
+}
+
+/* Room for the lists of a loop, all 0; how many steps it may make at most. */
+static xfc_status make_lists(graph_run *r, const xfc_op *op, const xfc_eval_env *env, xfc_array *out, int64_t *steps) {
+    for (uint32_t i = xfc_loop_carried(op); i < op->n_out; i++) {
+        XFC_TRY(xfc_array_make(env, &op->out[i].type, NULL, &out[i]));
+        out[i].data = take(&r->store, bytes_of(&out[i]));
+        memset(out[i].data, 0, bytes_of(&out[i]));
+        r->value[op->out[i].id] = out[i];
+        if (out[i].dim[0] < *steps) *steps = out[i].dim[0];
+    }
+    return XFC_OK;
+}
+
+static xfc_status add_row(const xfc_op *op, const xfc_array *row, int64_t step, xfc_array *list) {
+    for (uint32_t d = 0; d < row->rank; d++)
+        if (row->dim[d] != list->dim[d + 1])
+            return xfc_fail(op->graph->ctx, XFC_ERR_INPUT, op->loc, "the rows of a list of loop differ in size");
+    memcpy((char *)list->data + (size_t)step * bytes_of(row), row->data, bytes_of(row));
+    return XFC_OK;
 }
 
 /* What is carried lies in one of two arenas, by turns. */
@@ -258,21 +278,24 @@ static xfc_status run_loop(graph_run *r, const xfc_op *op, const xfc_eval_env *e
     xfc_arena *turn[2] = {xfc_arena_new(), xfc_arena_new()};
     int64_t step = 0, trip = *(const int64_t *)in[0].data;
     bool more = *(const uint8_t *)in[1].data != 0;
+    const uint32_t n = xfc_loop_carried(op);
     xfc_array *given = xfc_new_array(scratch, xfc_array, body->n_in),
               *result = xfc_new_array(scratch, xfc_array, body->n_out);
     given[0] = (xfc_array){.dtype = XFC_I64, .count = 1, .data = &step};
     memcpy(given + 1, in + 2, (body->n_in - 1u) * sizeof *in);
     xfc_eval_opts opts = *r->opts;
-    xfc_status status = XFC_OK;
-    for (; more && step < trip && status == XFC_OK; step++) {
+    xfc_status status = make_lists(r, op, env, out, &trip);
+    for (; status == XFC_OK && more && step < trip; step++) {
         opts.arena = turn[step & 1];
         xfc_arena_reset(opts.arena);
         status = eval_ops(body, r->symbols, env, given, result, &opts);
         if (status != XFC_OK) break;
         more = *(const uint8_t *)result[0].data != 0;
-        memcpy(given + 1, result + 1, op->n_out * sizeof *given);
+        memcpy(given + 1, result + 1, n * sizeof *given);
+        for (uint32_t i = n; i < op->n_out && status == XFC_OK; i++)
+            status = add_row(op, &result[i + 1], step, &out[i]);
     }
-    if (status == XFC_OK) status = keep_results(r, op, env, given + 1, out);
+    if (status == XFC_OK) status = keep_results(r, op, env, n, given + 1, out);
     xfc_arena_free(turn[0]);
     xfc_arena_free(turn[1]);
     return status;

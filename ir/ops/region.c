@@ -14,6 +14,11 @@
  *
  * A loop carries as many values as it has results, of types that stay. Its body gets the number of the step, what is
  * carried, and the other operands, and returns whether to go on and what is carried next.
+ *
+ *   %y, %l = loop %n, %c, %x, %w {size = [s], lists = 1, body = @step} : f32[b, 4], f32[s, b]
+ *
+ * With lists it makes at most size[0] steps, and so many of its last results have a row for each: what the body returns
+ * last, step by step. Rows of steps that it does not make are 0.
  */
 #include "ir/defined.h"
 #include "ir/ops/ops.h"
@@ -119,18 +124,54 @@ xfc_status infer_branch(xfc_infer *inf) {
 
 /* --- loop --- */
 
+uint32_t xfc_loop_carried(const xfc_op *op) {
+    int64_t lists = xfc_op_int(op, XFC_K_LISTS, 0);
+    return lists > op->n_out ? 0 : op->n_out - (uint32_t)lists;
+}
+
+static xfc_status check_lists(xfc_infer *inf) {
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    int64_t lists = xfc_op_int(inf->op, XFC_K_LISTS, 0), lo, hi;
+    if (lists < 0 || lists > inf->op->n_out) return refuse(inf, "has fewer results than lists");
+    if (!lists != !size || (size && size->n != 1)) return refuse(inf, "has the one size of its lists, if it has any");
+    if (!size) return XFC_OK;
+    xfc_int_range(inf->ctx, size->u.dims[0], &lo, &hi);
+    return lo < 0 ? refuse(inf, "has lists of a size that may be negative") : XFC_OK;
+}
+
+static bool defined_in(const xfc_graph *body, const xfc_type *t) {
+    if (!body->program->defines) return false;
+    xfc_foreach_op_deep(op, body) {
+        const xfc_int *symbol;
+        for (uint32_t i = xfc_op_defines(op, &symbol); i-- > 0;)
+            for (uint32_t d = 0; d < t->rank; d++)
+                if (xfc_int_uses(body->ctx, t->dim[d], symbol[i])) return true;
+    }
+    return false;
+}
+
+/* A row for each step; sizes that a step defines are others in the next one. */
+static bool list_of(const xfc_type *row, xfc_int size, const xfc_graph *body, xfc_type *out) {
+    if (row->rank == XFC_MAX_RANK || defined_in(body, row)) return false;
+    *out = (xfc_type){.dtype = row->dtype, .rank = row->rank + 1, .dim = {size}};
+    for (uint32_t d = 0; d < row->rank; d++) out->dim[d + 1] = row->dim[d];
+    return true;
+}
+
 xfc_status infer_loop(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
     const xfc_type *trip = xfc_op_in(op, 0), *cond = xfc_op_in(op, 1);
     if (trip->dtype != XFC_I64 || trip->rank || cond->dtype != XFC_BOOL || cond->rank)
         return refuse(inf, "takes an i64[] for how often and a bool[] for whether at all: reshape them");
-    if (op->n_in < 2u + op->n_out) return refuse(inf, "has fewer values to carry than results");
+    XFC_TRY(check_lists(inf));
+    const uint32_t n_carried = xfc_loop_carried(op);
+    if (op->n_in < 2u + n_carried) return refuse(inf, "has fewer values to carry than results");
     XFC_TRY(check_body(inf, body, 1, op->n_out + 1u));
     const xfc_type *number = &body->in[0]->type, *again = result(body, 0);
     if (number->dtype != XFC_I64 || number->rank || again->dtype != XFC_BOOL || again->rank)
         return refuse(inf, "has a body that takes an i64[] first and returns a bool[] first: correct it");
-    for (uint32_t i = 0; i < op->n_out; i++) {
+    for (uint32_t i = 0; i < n_carried; i++) {
         const xfc_type *from = &body->in[i + 1]->type, *to = result(body, i + 1);
         inf->out[i] = *from;
         if (!xfc_type_same(from, to))
@@ -138,6 +179,12 @@ xfc_status infer_loop(xfc_infer *inf) {
                             "what loop carries as result %u is %s when a step begins and %s behind it", i,
                             xfc_type_text(inf->ctx, from), xfc_type_text(inf->ctx, to));
     }
+    for (uint32_t i = n_carried; i < op->n_out; i++)
+        if (!list_of(result(body, i + 1), xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], body, &inf->out[i]))
+            return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                            "what a step of loop gives to the list in result %u is %s; rows of a list have the same "
+                            "size, and at most %d dims",
+                            i, xfc_type_text(inf->ctx, result(body, i + 1)), XFC_MAX_RANK - 1);
     return XFC_OK;
 }
 
@@ -184,15 +231,18 @@ xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around
 }
 
 xfc_op *xfc_b_loop(xfc_builder *b, xfc_value *trip, xfc_value *cond, xfc_value *const *carried, uint32_t n,
-                   const xfc_captures *around, xfc_graph *body) {
+                   const xfc_captures *around, xfc_graph *body, xfc_int size) {
     xfc_arena *scratch = xfc_arena_new();
     xfc_value **in = xfc_new_array(scratch, xfc_value *, n + around->n + 2u);
     xfc_body_capture(body, n + 1, around);
     in[0] = trip, in[1] = cond;
     for (uint32_t i = 0; i < n; i++) in[i + 2] = carried[i];
     for (uint32_t i = 0; i < around->n; i++) in[n + 2 + i] = around->value[i];
-    xfc_attr attr = xfc_attr_graph(XFC_K_BODY, body);
-    xfc_op *op = xfc_op_new(b->graph, b->before, XFC_OP_LOOP, in, n + around->n + 2, n, &attr, 1, b->loc);
+    const uint32_t n_out = body->n_out - 1u, lists = n_out - n;
+    xfc_attr attr[] = {xfc_attr_graph(XFC_K_BODY, body), xfc_attr_dims(XFC_K_SIZE, &size, 1),
+                       xfc_attr_int(XFC_K_LISTS, lists)};
+    xfc_op *op = xfc_op_new(b->graph, b->before, XFC_OP_LOOP, in, n + around->n + 2, n_out, attr,
+                            lists ? XFC_COUNT(attr) : 1, b->loc);
     xfc_arena_free(scratch);
     if (xfc_infer_op(op) == XFC_OK) return op;
     xfc_op_remove(op);

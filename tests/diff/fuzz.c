@@ -114,12 +114,12 @@ static xfc_op *new_formals(maker *m, xfc_op *before, xfc_value *const *result, u
 
 /* The ops from one that was made on become the body of a loop. It carries what its results are added to, or, where it is
  * used, what they are made of; and goes on as its number of steps, its condition and a number that its body looks at
- * say, which are inputs. */
+ * say, which are inputs. Of its first result it may make a list. */
 static void loop_from(maker *m, made_ops *made, uint32_t first) {
     while (first > 0 && made->before[first] == made->before[first - 1]) first--; /* results of one op */
     uint32_t n = made->n - first < MAX_RESULTS ? made->n - first : MAX_RESULTS;
     xfc_op *begin = made->before[first] ? made->before[first]->next : m->graph->first;
-    xfc_value *carried[MAX_RESULTS], *result[MAX_RESULTS + 1], **made_last = &made->value[made->n - n];
+    xfc_value *carried[MAX_RESULTS], *result[MAX_RESULTS + 2], **made_last = &made->value[made->n - n];
     xfc_value *trip = maker_new_input(m, XFC_I64, 0, NULL, DIFF_INDEX, maker_constant(m, 8));
     xfc_value *stop = maker_new_input(m, XFC_I64, 0, NULL, DIFF_INDEX, maker_constant(m, 3));
     xfc_value *cond = maker_new_input(m, XFC_BOOL, 0, NULL, DIFF_ANY, maker_constant(m, 0));
@@ -137,11 +137,13 @@ static void loop_from(maker *m, made_ops *made, uint32_t first) {
         if (formal->type.dtype != XFC_BOOL) result[i + 1] = xfc_b_binary(&m->b, XFC_OP_ADD, made_last[i], formal);
     }
     result[0] = xfc_b_binary(&m->b, XFC_OP_LT, &formals->out[0], stop);
+    const bool lists = made_last[0]->type.rank < XFC_MAX_RANK && maker_chance(m, 50);
+    if (lists) result[n + 1] = made_last[0];
     xfc_captures around = {0};
-    xfc_graph *body = xfc_outline(m->graph, formals->prev, formals, result, n + 1, "step", &around);
-    xfc_op *op = xfc_b_loop(&m->b, trip, cond, carried, n, &around, body);
+    xfc_graph *body = xfc_outline(m->graph, formals->prev, formals, result, n + 1 + lists, "step", &around);
+    xfc_op *op = xfc_b_loop(&m->b, trip, cond, carried, n, &around, body, maker_constant(m, maker_below(m, 6)));
     if (!op) abort();
-    for (uint32_t i = 0; i < n; i++) made->value[first + i] = &op->out[i];
+    for (uint32_t i = 0; i < n; i++) made->value[first + i] = &op->out[lists && i == 0 ? n : i];
     for (uint32_t i = 0; i < n; i++) made->before[first + i] = op->prev;
     made->n = first + n;
 }

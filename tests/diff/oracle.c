@@ -267,8 +267,9 @@ static void take_branch(xfc_op *op, const xfc_array *in) {
     xfc_inline(op, body, operand);
 }
 
-/* Copies of the body's ops stand before the loop; value: inputs of the body by number, then, once more, its results. */
-static void step_once(xfc_op *loop, const xfc_graph *body, xfc_value **value) {
+/* Copies of the body's ops stand before the loop; value: inputs of the body by number, then, once more, whether to go on
+ * and what is carried. Answers the last result. */
+static xfc_value *step_once(xfc_op *loop, const xfc_graph *body, xfc_value **value) {
     xfc_arena *scratch = xfc_arena_new();
     xfc_map copy = {.arena = scratch};
     for (uint32_t i = 0; i < body->n_in; i++) xfc_map_set_ptr(&copy, body->in[i], value[i]);
@@ -283,8 +284,26 @@ static void step_once(xfc_op *loop, const xfc_graph *body, xfc_value **value) {
             xfc_map_set_ptr(&copy, &op->out[i], &twin->out[i]);
         }
     }
-    for (uint32_t i = 0; i < body->n_out; i++) value[i] = xfc_map_get_ptr(&copy, body->last->in[i].value);
+    for (uint32_t i = 0; i <= xfc_loop_carried(loop); i++) value[i] = xfc_map_get_ptr(&copy, body->last->in[i].value);
+    xfc_value *last = xfc_map_get_ptr(&copy, body->last->in[body->n_out - 1].value);
     xfc_arena_free(scratch);
+    return last;
+}
+
+/* The rows one above the other, zeros behind them. */
+static xfc_value *list_of(xfc_builder *b, const xfc_type *t, xfc_value *const *row, int64_t n) {
+    xfc_ctx *c = b->graph->ctx;
+    int64_t all;
+    xfc_type one = *t, rest = *t;
+    if (!xfc_int_value(c, t->dim[0], &all)) abort();
+    one.dim[0] = xfc_int_const(c, 1);
+    rest.dim[0] = xfc_int_const(c, all - n);
+    xfc_value **part = xfc_new_array(b->graph->arena, xfc_value *, (size_t)n + 1);
+    for (int64_t i = 0; i < n; i++) part[i] = xfc_b_reshape(b, row[i], one.dim, one.rank);
+    xfc_value *zero = xfc_dtype_is_float(t->dtype) ? xfc_b_scalar_f(b, t->dtype, 0) : xfc_b_scalar_i(b, t->dtype, 0);
+    part[n] = xfc_b_expand(b, zero, rest.dim, rest.rank);
+    const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    return xfc_build(b, XFC_OP_CONCAT, part, (uint32_t)n + 1, &axis, 1);
 }
 
 /* The body says to go on while the step's number is below an input. */
@@ -292,18 +311,24 @@ static void take_loop(xfc_op *op, const xfc_array *in) {
     const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
     const xfc_op *less = body->last->in[0].value->def;
     if (!less || less->code != XFC_OP_LT) abort();
-    const int64_t trip = *(const int64_t *)input_of(op, 0, in),
-                  stop = *(const int64_t *)input_of(op, less->in[1].value->out + 1, in);
+    const uint32_t n = xfc_loop_carried(op);
+    const int64_t stop = *(const int64_t *)input_of(op, less->in[1].value->out + 1, in);
+    int64_t trip = *(const int64_t *)input_of(op, 0, in), step = 0, most = INT64_MAX;
     bool more = *(const uint8_t *)input_of(op, 1, in) != 0;
+    if (n < op->n_out && !xfc_int_value(op->graph->ctx, op->out[n].type.dim[0], &most)) abort();
+    if (trip > most) trip = most;
+    xfc_value *row[8];
     xfc_builder b = {.graph = op->graph, .before = op};
     xfc_value **value = xfc_new_array(op->graph->arena, xfc_value *, body->n_in + 1u);
     for (uint32_t i = 1; i < body->n_in; i++) value[i] = op->in[i + 1].value;
-    for (int64_t step = 0; more && step < trip; step++) {
+    for (; more && step < trip; step++) {
         value[0] = xfc_b_scalar_i(&b, XFC_I64, step);
-        step_once(op, body, value);
+        xfc_value *made = step_once(op, body, value);
+        if (n < op->n_out) row[step] = made;
         more = step < stop;
     }
-    for (uint32_t i = 0; i < op->n_out; i++) xfc_value_replace(&op->out[i], value[i + 1]);
+    for (uint32_t i = 0; i < n; i++) xfc_value_replace(&op->out[i], value[i + 1]);
+    if (n < op->n_out) xfc_value_replace(&op->out[n], list_of(&b, &op->out[n].type, row, step));
     xfc_op_remove(op);
 }
 

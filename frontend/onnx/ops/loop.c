@@ -1,21 +1,19 @@
-/* loop.c - Loop: a loop op whose body is made anew from what it carries.
+/* loop.c - Loop: a loop op whose body is a graph of the file (steps.h).
  *
- * What is carried keeps its element type and shape; as it depends on the steps before, nothing is known of it when its
- * body is imported. Its place is held there by an op without a meaning (formals), whose results become the first inputs
- * of the body. A list of what each step gives (scan outputs) would be as long as the loop runs, which data decides:
- * refused.
+ * What each step gives (scan outputs) becomes a list with a row for each step that there may be; that number must
+ * follow from constants and shapes. Where a step can say that it was the last one, one list more counts the steps, and
+ * the others are cut to as many rows.
  */
-#include "frontend/onnx/import.h"
-#include "ir/ops/ops.h"
-#include "ir/program.h"
+#include "frontend/onnx/steps.h"
 
 typedef struct {
     xfc_node *n;
     const Onnx__GraphProto *g;
-    uint32_t n_carried;
+    uint32_t n_carried, n_lists;
     xfc_value **carried; /* at first */
     xfc_value *trip, *cond;
-    xfc_op *formals; /* number of the step, then what is carried */
+    xfc_int rows; /* of lists, if there are any */
+    xfc_steps steps;
 } loop;
 
 static bool is_one(const xfc_ctx *c, const xfc_value *v, xfc_dtype t) {
@@ -33,6 +31,25 @@ static xfc_value *scalar(xfc_node *n, uint32_t in, xfc_dtype t, int64_t absent) 
     return NULL;
 }
 
+static bool count_rows(loop *l) {
+    xfc_node *n = l->n;
+    int64_t lo, hi;
+    l->n_lists = n->n_out - l->n_carried;
+    if (!l->n_lists) return true;
+    l->rows = xfc_element(n->im, l->trip, NULL);
+    if (xfc_int_known(l->rows)) {
+        l->rows = xfc_int_max(n->ctx, l->rows, xfc_int_const(n->ctx, 0));
+        xfc_int_range(n->ctx, l->rows, &lo, &hi);
+        if (lo < XFC_DIM_MAX) return true;
+    }
+    xfc_node_fail(
+        n, XFC_ERR_UNSUPPORTED,
+        "output %u lists what each step gives, as many as the loop runs, which only data knows; write it to a "
+        "tensor that the loop carries",
+        l->n_carried);
+    return false;
+}
+
 static bool read_operands(loop *l) {
     xfc_node *n = l->n;
     l->g = xfc_node_graph(n, "body");
@@ -46,20 +63,13 @@ static bool read_operands(loop *l) {
                    "%u; export the model again",
                    l->n_carried, n->n_out, l->g->n_input, l->g->n_output, l->n_carried + 2, n->n_out + 1),
                false;
-    if (n->n_out > l->n_carried)
-        return xfc_node_fail(
-                   n, XFC_ERR_UNSUPPORTED,
-                   "output %u lists what each step gives, as many as the loop runs; write it to a tensor that "
-                   "the loop carries",
-                   l->n_carried),
-               false;
     for (uint32_t i = 0; i < l->n_carried; i++)
         if (!l->carried[i])
             return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand %u is missing or no tensor; give it a value", i + 2),
                    false;
     l->trip = scalar(n, 0, XFC_I64, INT64_MAX);
     l->cond = scalar(n, 1, XFC_BOOL, 1);
-    return n->status == XFC_OK && l->trip && l->cond;
+    return n->status == XFC_OK && l->trip && l->cond && count_rows(l);
 }
 
 /* One that the file declares with a dim has one. */
@@ -72,59 +82,62 @@ static xfc_value *shaped(loop *l, uint32_t input, xfc_value *v) {
 
 static xfc_value **import_body(loop *l) {
     xfc_node *n = l->n;
-    xfc_op *f = xfc_op_new(n->im->graph, NULL, XFC_OP_KERNEL, NULL, 0, l->n_carried + 1, NULL, 0, n->loc);
-    l->formals = f;
-    f->out[0].type = xfc_type_make(XFC_I64, 0, NULL);
-    for (uint32_t i = 0; i < l->n_carried; i++) {
-        f->out[i + 1].type = l->carried[i]->type;
-        f->out[i + 1].name = xfc_str(n->ctx, l->g->input[i + 2]->name);
-    }
+    xfc_steps_begin(&l->steps, n, l->carried, l->n_carried);
     xfc_value **input = xfc_new_array(n->im->arena, xfc_value *, l->n_carried + 2);
-    input[0] = shaped(l, 0, &f->out[0]);
+    input[0] = shaped(l, 0, l->steps.number);
     input[1] = shaped(l, 1, xfc_b_scalar_i(n->b, XFC_BOOL, 1)); /* or the body would not run */
-    for (uint32_t i = 0; i < l->n_carried; i++) input[i + 2] = &f->out[i + 1];
+    for (uint32_t i = 0; i < l->n_carried; i++) {
+        l->steps.in[i].name = xfc_str(n->ctx, l->g->input[i + 2]->name);
+        input[i + 2] = &l->steps.in[i];
+    }
     return input[0] && input[1] ? xfc_import_inner(n, l->g, "body", input) : NULL;
 }
 
-static bool stays(loop *l, uint32_t i, const xfc_value *next) {
-    const xfc_type *a = &l->carried[i]->type, *b = &next->type;
-    if (xfc_type_same(a, b)) return true;
-    xfc_node_fail(
-        l->n, XFC_ERR_UNSUPPORTED,
-        "what it carries as output %u is %s at first and %s behind a step; only shapes that stay are supported", i,
-        xfc_type_text(l->n->ctx, a), xfc_type_text(l->n->ctx, b));
-    return false;
+static bool is_true(const xfc_value *v) {
+    const xfc_tensor *t;
+    return v && xfc_value_is_const(v, &t) && xfc_tensor_get_i(t, 0) != 0;
 }
 
-static bool check_results(loop *l, xfc_value **out) {
+/* Its results with room for one more; NULL: reported, or a sequence. */
+static xfc_value **check_results(loop *l, xfc_value **out) {
     xfc_node *n = l->n;
-    for (uint32_t i = 0; out && i <= l->n_carried; i++)
-        if (!out[i]) return false; /* reported, or a sequence */
-    if (!out || n->status != XFC_OK) return false;
+    uint32_t all = 1 + l->n_carried + l->n_lists;
+    xfc_value **good = xfc_new_array(n->im->arena, xfc_value *, all + 1);
+    for (uint32_t i = 0; out && i < all; i++)
+        if (!(good[i] = out[i])) return NULL;
+    if (!out || n->status != XFC_OK) return NULL;
     if (!is_one(n->ctx, out[0], XFC_BOOL))
-        return xfc_node_fail(n, XFC_ERR_INPUT, "output 0 of its body must be one bool; export the model again"), false;
+        return xfc_node_fail(n, XFC_ERR_INPUT, "output 0 of its body must be one bool; export the model again"), NULL;
     for (uint32_t i = 0; i < l->n_carried; i++)
-        if (!stays(l, i, out[i + 1])) return false;
-    out[0] = xfc_b_reshape(n->b, out[0], NULL, 0);
-    return out[0] != NULL;
+        if (!xfc_steps_stay(&l->steps, i, out[i + 1])) return NULL;
+    good[0] = xfc_b_reshape(n->b, out[0], NULL, 0);
+    return good;
+}
+
+/* The lists up to the last step that was made, as the sum of a list of ones tells. */
+static void cut_lists(loop *l, const xfc_op *op) {
+    xfc_node *n = l->n;
+    const int64_t axes[1] = {0};
+    xfc_int zero = xfc_int_const(n->ctx, 0), made = xfc_int_let(n->ctx, "steps", zero, l->rows);
+    xfc_value *count = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, &op->out[n->n_out], axes, 1, true);
+    if (!count || !xfc_b_define(n->b, count, &made, 1)) return;
+    for (uint32_t i = l->n_carried; i < n->n_out; i++) {
+        const xfc_type *t = &op->out[i].type;
+        xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
+        int64_t step[XFC_MAX_RANK];
+        for (uint32_t d = 0; d < t->rank; d++) start[d] = zero, size[d] = d ? t->dim[d] : made, step[d] = 1;
+        n->out[i] = xfc_b_slice(n->b, &op->out[i], start, size, step);
+    }
 }
 
 void xfc_import_loop(xfc_node *n) {
     loop l = {.n = n};
     if (!read_operands(&l)) return;
-    xfc_graph *g = n->im->graph;
-    xfc_op *after = g->tail;
-    xfc_requirements around = xfc_graph_swap_requirements(g, (xfc_requirements){.of = {.arena = g->arena}});
-    xfc_value **out = import_body(&l);
-    bool good = check_results(&l, out);
-    xfc_requirements required = xfc_graph_swap_requirements(g, around);
-    xfc_probe_forget(&n->im->probe); /* what was proved by them */
-    if (!good) return;
-    xfc_captures captured = {0};
-    xfc_graph *body = xfc_outline(g, after, l.formals, out, l.n_carried + 1,
-                                  xfc_sprintf(n->im->arena, "%s/body", n->loc.node), &captured);
-    xfc_op *op = xfc_b_loop(n->b, l.trip, l.cond, l.carried, l.n_carried, &captured, body);
+    xfc_value **out = check_results(&l, import_body(&l));
+    bool counts = out && l.n_lists && !(is_true(l.cond) && is_true(out[0]));
+    if (counts) out[1 + n->n_out] = xfc_b_scalar_i(n->b, XFC_I64, 1);
+    xfc_op *op = xfc_steps_end(&l.steps, l.trip, l.cond, out, l.n_lists + counts, l.rows);
     if (!op) return;
-    xfc_graph_require_all(body, required.constraint, required.n);
     for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
+    if (counts) cut_lists(&l, op);
 }

@@ -1,0 +1,33 @@
+/* steps.h - a loop op whose body is made in place, between begin and end.
+ *
+ * What is carried keeps its element type and shape; as it depends on the steps before, nothing is known of it when its
+ * body is imported. Its place is held there by an op without a meaning, whose results become the first inputs of the
+ * body. Sizes that the body requires are the body's.
+ */
+#ifndef XFC_ONNX_STEPS_H
+#define XFC_ONNX_STEPS_H
+#include "frontend/onnx/import.h"
+
+typedef struct {
+    xfc_node *n;
+    xfc_value *const *carried; /* at first */
+    uint32_t n_carried;
+    xfc_value *number; /* i64[]: of the step, from 0 */
+    xfc_value *in;     /* what is carried into the step: n_carried of them */
+    xfc_op *formals, *after;
+    xfc_requirements around;
+} xfc_steps;
+
+void xfc_steps_begin(xfc_steps *, xfc_node *, xfc_value *const *carried, uint32_t n_carried);
+/* out: whether to go on (bool[]), what is carried next, then a row of each of `lists` lists, which have `size` rows.
+ * NULL out, or a node that failed: the body is dropped, and so is the answer, NULL. */
+xfc_op *xfc_steps_end(xfc_steps *, xfc_value *trip, xfc_value *cond, xfc_value *const *out, uint32_t lists,
+                      xfc_int size);
+/* Fails the node unless the type stays; what: "output 2". */
+bool xfc_steps_stay(xfc_steps *, uint32_t i, const xfc_value *next);
+
+/* The slice of v along axis that the scalar i64 number names, without that axis. */
+xfc_value *xfc_n_row(xfc_node *, xfc_value *v, xfc_value *number, uint32_t axis);
+xfc_value *xfc_n_reverse(xfc_node *, xfc_value *, uint32_t axis); /* its last slice first */
+
+#endif
