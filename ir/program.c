@@ -125,7 +125,9 @@ xfc_graph **xfc_graph_tree(xfc_graph *g, xfc_arena *arena, uint32_t *n) {
     return list;
 }
 
-uint32_t xfc_op_captures(const xfc_op *op) { return op->n_in - (op->code == XFC_OP_LOOP ? 2u + xfc_loop_carried(op) : 1u); }
+uint32_t xfc_op_captures(const xfc_op *op) {
+    return op->n_in - (op->code == XFC_OP_LOOP ? 2u + xfc_loop_carried(op) : 1u);
+}
 
 xfc_int xfc_loop_layout(const xfc_op *op, xfc_int *place) {
     enum { ALIGN = 64 };

@@ -1,5 +1,6 @@
 /* steps.c - see steps.h. */
 #include "frontend/onnx/steps.h"
+#include "ir/defined.h"
 #include "ir/ops/ops.h"
 #include "ir/program.h"
 
@@ -31,14 +32,25 @@ xfc_op *xfc_steps_end(xfc_steps *s, xfc_value *trip, xfc_value *cond, xfc_value 
     return op;
 }
 
-bool xfc_steps_stay(xfc_steps *s, uint32_t i, const xfc_value *next) {
+bool xfc_steps_may_be(xfc_steps *s, const xfc_type *a, const xfc_type *b) {
+    const xfc_defined lets = {.ctx = s->n->ctx, .lets = true};
+    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    for (uint32_t d = 0; d < a->rank; d++) {
+        if (xfc_int_same(a->dim[d], b->dim[d])) continue;
+        bool from_data = xfc_defined_in(&lets, a->dim[d]) || xfc_defined_in(&lets, b->dim[d]);
+        if (!from_data || !xfc_graph_require(s->n->im->graph, b->dim[d], a->dim[d], 0, s->n->loc)) return false;
+    }
+    return true;
+}
+
+xfc_value *xfc_steps_next(xfc_steps *s, uint32_t i, xfc_value *next) {
     const xfc_type *a = &s->carried[i]->type, *b = &next->type;
-    if (xfc_type_same(a, b)) return true;
+    if (xfc_steps_may_be(s, a, b)) return xfc_b_reshape(s->n->b, next, a->dim, a->rank);
     xfc_node_fail(
         s->n, XFC_ERR_UNSUPPORTED,
         "what it carries as output %u is %s at first and %s behind a step; only shapes that stay are supported", i,
         xfc_type_text(s->n->ctx, a), xfc_type_text(s->n->ctx, b));
-    return false;
+    return NULL;
 }
 
 xfc_value *xfc_n_row(xfc_node *n, xfc_value *v, xfc_value *number, uint32_t axis) {

@@ -23,8 +23,10 @@ void xfc_steps_begin(xfc_steps *, xfc_node *, xfc_value *const *carried, uint32_
  * NULL out, or a node that failed: the body is dropped, and so is the answer, NULL. */
 xfc_op *xfc_steps_end(xfc_steps *, xfc_value *trip, xfc_value *cond, xfc_value *const *out, uint32_t lists,
                       xfc_int size);
-/* Fails the node unless the type stays; what: "output 2". */
-bool xfc_steps_stay(xfc_steps *, uint32_t i, const xfc_value *next);
+/* Is b the type a, where sizes that data decides are taken to be those of a? Each step checks that they are. */
+bool xfc_steps_may_be(xfc_steps *, const xfc_type *a, const xfc_type *b);
+/* What is carried next as number i; fails the node where its type does not stay. */
+xfc_value *xfc_steps_next(xfc_steps *, uint32_t i, xfc_value *);
 
 /* The slice of v along axis that the scalar i64 number names, without that axis. */
 xfc_value *xfc_n_row(xfc_node *, xfc_value *v, xfc_value *number, uint32_t axis);

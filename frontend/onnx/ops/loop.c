@@ -1,7 +1,6 @@
 /* loop.c - Loop: a loop op whose body is a graph of the file (steps.h).
  *
- * What each step gives (scan outputs) becomes a list with a row for each step that there may be; that number must
- * follow from constants and shapes. Where a step can say that it was the last one, one list more counts the steps, and
+ * What each step gives (scan outputs) becomes a list with a row for each step that there may be. Where a step can say that it was the last one, one list more counts the steps, and
  * the others are cut to as many rows.
  */
 #include "frontend/onnx/steps.h"
@@ -31,22 +30,24 @@ static xfc_value *scalar(xfc_node *n, uint32_t in, xfc_dtype t, int64_t absent) 
     return NULL;
 }
 
+/* As many as the number of steps says; where only the run knows that, a symbol. */
 static bool count_rows(loop *l) {
     xfc_node *n = l->n;
+    xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
     int64_t lo, hi;
     l->n_lists = n->n_out - l->n_carried;
     if (!l->n_lists) return true;
     l->rows = xfc_element(n->im, l->trip, NULL);
-    if (xfc_int_known(l->rows)) {
-        l->rows = xfc_int_max(n->ctx, l->rows, xfc_int_const(n->ctx, 0));
-        xfc_int_range(n->ctx, l->rows, &lo, &hi);
-        if (lo < XFC_DIM_MAX) return true;
+    if (!xfc_int_known(l->rows)) {
+        xfc_value *rows = xfc_b_reshape(n->b, xfc_n2(n, XFC_OP_MAX, l->trip, xfc_ni(n, 0)), &one, 1);
+        return rows && xfc_n_define(n, rows, &l->rows, 1, NULL);
     }
-    xfc_node_fail(
-        n, XFC_ERR_UNSUPPORTED,
-        "output %u lists what each step gives, as many as the loop runs, which only data knows; write it to a "
-        "tensor that the loop carries",
-        l->n_carried);
+    l->rows = xfc_int_max(n->ctx, l->rows, zero);
+    xfc_int_range(n->ctx, l->rows, &lo, &hi);
+    if (lo < XFC_DIM_MAX) return true;
+    xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                  "output %u lists what each step gives, of which there is no largest number; give the loop one",
+                  l->n_carried);
     return false;
 }
 
@@ -98,18 +99,31 @@ static bool is_true(const xfc_value *v) {
     return v && xfc_value_is_const(v, &t) && xfc_tensor_get_i(t, 0) != 0;
 }
 
+/* A row of a list; sizes that data decides are those that the file declares, if it does, which each step checks. */
+static xfc_value *row(loop *l, uint32_t output, xfc_value *v) {
+    const Onnx__TypeProto *t = l->g->output[output]->type;
+    const Onnx__TensorShapeProto *shape = t && t->tensor_type ? t->tensor_type->shape : NULL;
+    if (!shape || shape->n_dim != v->type.rank) return v;
+    xfc_type declared = v->type;
+    for (uint32_t d = 0; d < v->type.rank; d++)
+        if (shape->dim[d]->has_dim_value && shape->dim[d]->dim_value >= 0)
+            declared.dim[d] = xfc_int_const(l->n->ctx, shape->dim[d]->dim_value);
+    return xfc_steps_may_be(&l->steps, &declared, &v->type) ? xfc_b_reshape(l->n->b, v, declared.dim, declared.rank)
+                                                            : v;
+}
+
 /* Its results with room for one more; NULL: reported, or a sequence. */
 static xfc_value **check_results(loop *l, xfc_value **out) {
     xfc_node *n = l->n;
     uint32_t all = 1 + l->n_carried + l->n_lists;
     xfc_value **good = xfc_new_array(n->im->arena, xfc_value *, all + 1);
     for (uint32_t i = 0; out && i < all; i++)
-        if (!(good[i] = out[i])) return NULL;
+        if (!out[i] || !(good[i] = i > l->n_carried ? row(l, i, out[i]) : out[i])) return NULL;
     if (!out || n->status != XFC_OK) return NULL;
     if (!is_one(n->ctx, out[0], XFC_BOOL))
         return xfc_node_fail(n, XFC_ERR_INPUT, "output 0 of its body must be one bool; export the model again"), NULL;
     for (uint32_t i = 0; i < l->n_carried; i++)
-        if (!xfc_steps_stay(&l->steps, i, out[i + 1])) return NULL;
+        if (!(good[i + 1] = xfc_steps_next(&l->steps, i, out[i + 1]))) return NULL;
     good[0] = xfc_b_reshape(n->b, out[0], NULL, 0);
     return good;
 }

@@ -90,8 +90,9 @@ static xfc_value **results(scan *s, xfc_value **out) {
     xfc_node *n = s->n;
     xfc_value **all = xfc_new_array(n->im->arena, xfc_value *, n->n_out + 1);
     for (uint32_t i = 0; out && i < n->n_out; i++) {
-        if (!(all[i + 1] = out[i])) return NULL; /* reported, or a sequence */
-        if (i < s->n_states && !xfc_steps_stay(&s->steps, i, out[i])) return NULL;
+        if (!out[i]) return NULL; /* reported, or a sequence */
+        all[i + 1] = i < s->n_states ? xfc_steps_next(&s->steps, i, out[i]) : out[i];
+        if (!all[i + 1]) return NULL;
     }
     all[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     return out ? all : NULL;
