@@ -134,6 +134,7 @@ static void shapes_fit(void) {
     CHECK_INT(xfc_factor_bytes(&t, (xfc_factor_shape){1, 256, 128}), 4 * 768 * 288 + 5 * 128 * 3072);
     CHECK_INT(xfc_factor_bytes(&t, (xfc_factor_shape){2, 256, 128}), 4 * 768 * 288 + 6 * 2 * 128 * 3072);
     CHECK_INT(xfc_factor_bytes(&t, (xfc_factor_shape){1, 240, 240}), 4 * 768 * 240 + 4 * 240 * 3072);
+    CHECK_INT(xfc_factor_bytes(&t, (xfc_factor_shape){2, 240, 240}), 4 * 768 * 240 + 4 * 2 * 240 * 3072);
     CHECK_INT(xfc_factor_fit(&t, 1, 2, 100).atoms, 0);
     const xfc_factor_task half = {.rows = 768, .columns = 3072, .value_bytes = 2};
     CHECK_INT(xfc_factor_bytes(&half, (xfc_factor_shape){1, 256, 128}), 2 * 768 * 288 + 3 * 128 * 3072);
