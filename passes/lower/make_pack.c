@@ -142,11 +142,13 @@ static void add_turn(packing *t) {
 
 static void add_turned(packing *t) {
     xfc_int zero = xfc_int_const(t->ctx, 0), one = xfc_int_const(t->ctx, 1);
-    xfc_int steps = xfc_int_floordiv(t->ctx, t->width, xfc_int_const(t->ctx, t->group));
+    const xfc_int group = xfc_int_const(t->ctx, t->group), steps = xfc_int_floordiv(t->ctx, t->width, group);
     if (t->group > 1) add_turn(t);
     add_copy(t, (piece){zero, steps, zero, one, t->row0, t->rows, (uint32_t)t->group});
-    xfc_int end = xfc_int_add(t->ctx, t->row0, t->rows);
-    add_copy(t, (piece){zero, steps, zero, one, end, missing(t->ctx, t->rows), 0});
+    if (t->group == 2) /* a last step without another */
+        add_copy(t, (piece){steps, xfc_int_mod(t->ctx, t->width, group), zero, one, t->row0, t->rows, 1});
+    xfc_int end = xfc_int_add(t->ctx, t->row0, t->rows), all = xfc_int_ceildiv(t->ctx, t->width, group);
+    add_copy(t, (piece){zero, all, zero, one, end, missing(t->ctx, t->rows), 0});
 }
 
 /* The columns of all panels, some groups of the depth. */
