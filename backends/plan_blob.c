@@ -204,11 +204,17 @@ static void add_symbols(blob *b) {
     add_defined(b);
 }
 
+/* What a host finds there: numbers of fewer bits than a byte have one each. */
+static uint32_t memory_type(xfc_dtype t) {
+    uint32_t type = xfc_dtype_dlpack(t);
+    return (type >> 8 & 0xff) < 8 ? (type & ~0xff00u) | 8u << 8 : type;
+}
+
 /* --- arguments and checks --- */
 
 static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
     xf_arg a = {.name = string(b, name),
-                .dtype = xfc_dtype_dlpack(t->dtype),
+                .dtype = memory_type(t->dtype),
                 .first_dim = b->n_dims,
                 .n_dims = t->rank,
                 .alias = -1};

@@ -324,7 +324,7 @@ REFUSED = [
     ("MaxPool", [(1, 4, 5, 5)], {"kernel_shape": [BIG, 1]}, "'kernel_shape' must hold 2"),
     ("AveragePool", [(1, 4, 5, 5)], {"kernel_shape": [2, 2, 2]}, "'kernel_shape' must hold 2"),
     ("AveragePool", [(1, 4)], {"kernel_shape": [1]}, "rank 2"),
-    ("LpPool", [(1, 4, 5, 5)], {"kernel_shape": [2, 2], "p": 0}, "'p' must be at least 1"),
+    ("LpPool", [(1, 4, 5, 5)], {"kernel_shape": [2, 2], "p": 0}, "'p' must be a whole number of at least 1"),
     ("Resize", [(1, 4, 5, 5), None, [1.0, 1.0, 2.0]], {}, "needs 4 positive scales"),
     ("Resize", [(1, 4, 5, 5), None, [1.0, 1.0, 2.0, -2.0]], {}, "needs 4 positive scales"),
     ("Resize", [(1, 4, 5, 5), None, [1.0, 1.0, 2.0, float("nan")]], {}, "needs 4 positive scales"),

@@ -179,7 +179,7 @@ static xfc_value *root(xfc_node *n, xfc_value *x, int64_t p) {
 static bool read_p(xfc_node *n, int64_t *p) {
     double given = n->opset < 2 ? xfc_node_float(n, "p", 2) : (double)xfc_node_int(n, "p", 2);
     *p = given >= 1 && given <= (double)XFC_DIM_MAX ? (int64_t)given : 0;
-    if ((double)*p == given) return n->status == XFC_OK;
+    if (*p >= 1 && (double)*p == given) return n->status == XFC_OK;
     return xfc_node_fail(n, XFC_ERR_INPUT, "attribute 'p' must be a whole number of at least 1; correct the model"),
            false;
 }
