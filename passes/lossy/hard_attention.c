@@ -57,7 +57,7 @@ static void add_site(xfc_lossy *l, xfc_op *op) {
 xfc_status xfc_hard_attention_sites(xfc_lossy *l) {
     const char *word = xfc_lossy_word_of(l, "keep");
     double x = word ? strtod(word, NULL) : 1;
-    if (!(x > 0 && x <= MOST && (x < 1 || x == floor(x))))
+    if (!(x > 0 && x <= (double)MOST && (x < 1 || x == floor(x))))
         return xfc_fail(l->graph->ctx, XFC_ERR_INPUT, (xfc_loc){0},
                         "--lossy=hard-attention: keep=%s: how many scores of a row count is a whole number, or below 1 "
                         "their share",

@@ -33,7 +33,7 @@ static int64_t most_of(const xfc_stream *stream) {
 }
 static double all_of(const xfc_stream *stream) { return stream->offsets ? 1 : (double)stream->n; }
 static double amount(const xfc_stream *stream, double there, int64_t level) {
-    return stream->offsets ? there * (double)level / XFC_THOUSAND : (double)level;
+    return stream->offsets ? there * (double)level / (double)XFC_THOUSAND : (double)level;
 }
 
 static void refuse_ways(const xfc_token_words *w, xfc_streams *s) {
@@ -133,7 +133,7 @@ static int64_t usual_of(const xfc_streams *s) {
     int64_t usual = 1;
     for (uint32_t i = s->n_sites, n = n_usable(s); i-- > 0;) {
         const xfc_stream *stream = s->site[i].why ? NULL : &s->stream[s->site[i].stream];
-        if (stream && stream->offsets) usual = lround(XFC_THOUSAND * (1 - pow(0.5, 1.0 / n)));
+        if (stream && stream->offsets) usual = lround((double)XFC_THOUSAND * (1 - pow(0.5, 1.0 / n)));
         if (stream && !stream->offsets) usual = most_of(stream) / n;
     }
     return usual > 0 ? usual : 1;
@@ -436,7 +436,8 @@ static void tell_done(const merger *m, xfc_lossy *l, uint32_t i) {
     if (site->why || site->done == 0) return;
     const xfc_stream *stream = &m->s->stream[at->stream];
     double *saves = xfc_dup_array(l->arena, double, site->saves, site->levels + 1), left = m->behind[i].left;
-    double before = stream->offsets ? left * XFC_THOUSAND / (XFC_THOUSAND - site->done) : left + site->done;
+    double before =
+        stream->offsets ? left * (double)XFC_THOUSAND / (double)(XFC_THOUSAND - site->done) : left + site->done;
     saves[site->done] = saved(at, all_of(stream), before, before - left);
     site->saves = saves;
 }

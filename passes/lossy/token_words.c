@@ -37,7 +37,7 @@ xfc_status xfc_token_words_read(const xfc_lossy *l, xfc_token_words *w) {
     w->threshold = number_of(l, "threshold", -HUGE_VAL);
     if (w->softness < 1e-3) return wrong(l, "softness", "give a number that is not below 0.001");
     if (ratio > 0.5) return wrong(l, "ratio", "give the share of the tokens that merges in each block, from 0 to 0.5");
-    if (ratio >= 0) w->thousandths = lround(ratio * XFC_THOUSAND);
+    if (ratio >= 0) w->thousandths = lround(ratio * (double)XFC_THOUSAND);
     for (uint32_t i = 0; i < 2 && (ratio >= 0 || w->has_threshold); i++)
         if (xfc_lossy_word_of(l, number[i])) return wrong(l, number[i], "it does not go with a ratio or a threshold");
     if (w->has_threshold && w->way != XFC_BY_MERGE) return wrong(l, "threshold", "it is for by=merge alone");

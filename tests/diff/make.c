@@ -103,6 +103,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_SCATTER_ND] = make_scatter_nd,
     [XFC_OP_SCATTER_ELEMENTS] = make_scatter_elements,
     [XFC_OP_TOP_K] = make_top_k,
+    [XFC_OP_KEEP_LARGEST] = make_keep_largest,
     [XFC_OP_UNIQUE] = make_unique,
     [XFC_OP_BITCAST] = make_bitcast,
     [XFC_OP_DET] = make_det,

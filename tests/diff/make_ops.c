@@ -281,3 +281,10 @@ xfc_value *make_top_k(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *v = maker_build(m, code, &x, 1, attr, XFC_COUNT(attr));
     return v ? &v->def->out[maker_below(m, 2)] : NULL;
 }
+
+xfc_value *make_keep_largest(maker *m, xfc_opcode code, xfc_dtype t) {
+    if (t != XFC_F32 && t != XFC_F64) return NULL;
+    xfc_value *x = maker_pick(m, t, 1, 4);
+    xfc_attr attr = xfc_attr_int(XFC_K_KEEP, diff_between(&m->seed, 1, 12));
+    return x ? maker_build(m, code, &x, 1, &attr, 1) : NULL;
+}

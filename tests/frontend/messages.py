@@ -78,7 +78,6 @@ FILES = [
 
 OPERATORS = [
     ("", "Frobnicate", "replace it by operators of docs/support.md"),
-    ("", "Scan", "export the model without loops"),
     ("", "RandomNormalLike", "make the random numbers an input"),
     ("com.microsoft", "QLinearWhere", "as it was before quantisation"),
     ("com.microsoft", "BeamSearch", "export the decoder alone"),

@@ -14,7 +14,7 @@ void xf_progress_show(void *progress, double share, const char *what) {
     if (!p->on) return;
     if (share <= 0) p->start = xf_seconds();
     double spent = xf_seconds() - p->start;
-    for (int i = 0; i < WIDTH; i++) bar[i] = i < share * WIDTH ? '#' : '.';
+    for (int i = 0; i < WIDTH; i++) bar[i] = i < share * (double)WIDTH ? '#' : '.';
     fprintf(stderr, "\r\033[Kxfc: [%s] %s", bar, what);
     if (share > 0) fprintf(stderr, ", %.0f s left", spent / share * (1 - share));
     fflush(stderr);
