@@ -256,8 +256,10 @@ xfc_graph *xfc_graph_clone(const xfc_graph *from) {
 
 /* --- outlining --- */
 
-/* Repeated in a body that uses its result: nothing is captured for it. */
-static bool is_source(const xfc_op *op) { return op && op->n_in == 0 && op->n_out == 1 && xfc_op_has(op, XFC_PURE); }
+/* Repeated in a body that uses its result: nothing is captured for it. Formals of a body around are no such thing. */
+static bool is_source(const xfc_op *op) {
+    return op && op->code != XFC_OP_KERNEL && op->n_in == 0 && op->n_out == 1 && xfc_op_has(op, XFC_PURE);
+}
 
 static void add_input(copier *c, const xfc_value *v, const char *hint, uint32_t place) {
     const char *name = v->name ? v->name : xfc_sprintf(c->scratch, "%s%u", hint, (unsigned)place);

@@ -218,6 +218,11 @@ def lists():
     only = body([NODE("Mul", ["x", "f"], ["r"]), NODE("Cast", ["i"], ["f"], to=T.FLOAT)][::-1], [("i", T.INT64), ("c", T.BOOL)], [("c", T.BOOL), "r"])
     run("nothing carried", model([NODE("Loop", ["five", ""], ["r"], body=only)], [("x", x, ["a", 4])], ["r"], [("five", np.int64(5))]),
         [((x,), [np.stack([x * np.float32(i) for i in range(5)])])])
+    inner = body([NODE("Add", ["i", "j"], ["sum"]), NODE("Cast", ["sum"], ["f"], to=T.FLOAT), NODE("Mul", ["f", "x"], ["r"])],
+                 [("j", T.INT64), ("c2", T.BOOL)], [("c2", T.BOOL), "r"])
+    outer = body([NODE("Loop", ["two", ""], ["q"], body=inner)], [("i", T.INT64), ("c", T.BOOL)], [("c", T.BOOL), "q"])
+    run("lists in lists", model([NODE("Loop", ["five", ""], ["y"], body=outer)], [("x", x, ["a", 4])], ["y"], [("five", np.int64(5)), ("two", np.int64(2))]),
+        [((x,), [np.stack([np.stack([x * np.float32(i + j) for j in range(2)]) for i in range(5)])])])
     unknown = model([NODE("Loop", ["k", "", "x"], ["y", "r", "n"], name="again", body=inside)], [("x", x, ["a", 4]), ("k", np.int64(1), [])], outputs)
     run("a number that only data knows", unknown, [((x[:a], np.int64(k)), want(x[:a], max(k, 0))) for a in (3, 0) for k in (2, 5, 0, -3)] + [((x, np.int64(2**40)), "again")])
     endless = model([NODE("Loop", ["", "go", "x"], ["y", "r", "n"], name="again", body=until)], [("x", x, ["a", 4]), ("go", np.array(True), []), ("stop", np.int64(1), [])], outputs)
