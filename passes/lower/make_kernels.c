@@ -11,6 +11,7 @@
 #include "passes/lower/make_kernels.h"
 #include "ir/build.h"
 #include "ir/contract.h"
+#include "ir/defined.h"
 
 #include <string.h>
 
@@ -46,9 +47,30 @@ xfc_value *xfc_resolve_view(xfc_ctx *ctx, xfc_value *v, xfc_int *index) {
     }
 }
 
+typedef struct {
+    const xfc_ctx *ctx;
+    const xfc_type *known;
+    bool more;
+} names;
+
+static void see_symbol(void *user, xfc_int symbol) {
+    names *n = user;
+    bool known = xfc_int_look(n->ctx, symbol)->sym != XFC_SYM_LET;
+    for (uint32_t d = 0; d < n->known->rank && !known; d++) known = xfc_int_uses(n->ctx, n->known->dim[d], symbol);
+    n->more = n->more || !known;
+}
+
+/* A view may speak of sizes that are defined only between the op that makes its operand and the view. */
+static bool names_more(const xfc_ctx *ctx, const xfc_type *view, const xfc_type *operand) {
+    names n = {.ctx = ctx, .known = operand};
+    for (uint32_t d = 0; d < view->rank; d++) xfc_int_symbols(ctx, view->dim[d], see_symbol, &n);
+    return n.more;
+}
+
 xfc_value *xfc_absorb_views(xfc_ctx *ctx, xfc_value *v, xfc_int *index) {
     while (v->uses && !v->uses->next && xfc_op_has(v->uses->user, XFC_BIJECT)) {
         xfc_op *view = v->uses->user;
+        if (names_more(ctx, &view->out[0].type, &v->type)) break;
         xfc_int out[XFC_MAX_RANK] = {{0}};
         xfc_ops[view->code].push(ctx, view, index, out);
         memcpy(index, out, sizeof out);
