@@ -37,8 +37,8 @@ bool xfc_steps_may_be(xfc_steps *s, const xfc_type *a, const xfc_type *b) {
     if (a->dtype != b->dtype || a->rank != b->rank) return false;
     for (uint32_t d = 0; d < a->rank; d++) {
         if (xfc_int_same(a->dim[d], b->dim[d])) continue;
-        bool from_data = xfc_defined_in(&lets, a->dim[d]) || xfc_defined_in(&lets, b->dim[d]);
-        if (!from_data || !xfc_graph_require(s->n->im->graph, b->dim[d], a->dim[d], 0, s->n->loc)) return false;
+        bool may = s->stays || xfc_defined_in(&lets, a->dim[d]) || xfc_defined_in(&lets, b->dim[d]);
+        if (!may || !xfc_graph_require(s->n->im->graph, b->dim[d], a->dim[d], 0, s->n->loc)) return false;
     }
     return true;
 }

@@ -14,6 +14,7 @@ typedef struct {
     uint32_t n_carried;
     xfc_value *number; /* i64[]: of the step, from 0 */
     xfc_value *in;     /* what is carried into the step: n_carried of them */
+    bool stays;        /* set it where the operator says that shapes stay: they are then required to */
     xfc_op *formals, *after;
     xfc_requirements around;
 } xfc_steps;

@@ -333,7 +333,10 @@ static void direction(recurrent *r, uint32_t d, cell_function *of, xfc_value **r
     if (!in || !start[0] || (r->n_states > 1 && !start[1])) return;
     xfc_steps s;
     xfc_steps_begin(&s, n, start, r->n_states);
+    s.stays = true;
     step(r, d, of, &s, in, state_bias, out);
+    for (uint32_t i = 0; i < r->n_states; i++)
+        if (out[1 + i]) out[1 + i] = xfc_steps_next(&s, i, out[1 + i]);
     xfc_op *op = xfc_steps_end(&s, trip, cond, out, 1, r->steps);
     if (!op) return;
     result[0] = &op->out[r->n_states];

@@ -114,6 +114,7 @@ void xfc_import_scan(xfc_node *n) {
     if (!read_operands(&s)) return;
     xfc_value *trip = xfc_b_dims(n->b, &s.count, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     xfc_steps_begin(&s.steps, n, n->in, s.n_states);
+    s.steps.stays = true;
     xfc_value **in = inputs(&s);
     xfc_value **out = results(&s, in ? xfc_import_inner(n, s.g, "body", in) : NULL);
     xfc_op *op = xfc_steps_end(&s.steps, trip, cond, out, s.n_lists, s.count);
