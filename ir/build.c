@@ -270,6 +270,18 @@ xfc_value *xfc_b_slice(xfc_builder *b, xfc_value *x, const xfc_int *start, const
     return xfc_build(b, XFC_OP_SLICE, &x, 1, attr, XFC_COUNT(attr));
 }
 
+xfc_value *xfc_b_slice_axis(xfc_builder *b, xfc_value *x, uint32_t axis, xfc_int start, xfc_int size, int64_t step) {
+    if (!x) return NULL;
+    xfc_int from[XFC_MAX_RANK], count[XFC_MAX_RANK];
+    int64_t by[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < x->type.rank; d++) {
+        from[d] = d == axis ? start : xfc_int_const(b->graph->ctx, 0);
+        count[d] = d == axis ? size : x->type.dim[d];
+        by[d] = d == axis ? step : 1;
+    }
+    return xfc_b_slice(b, x, from, count, by);
+}
+
 xfc_value *xfc_b_reduce(xfc_builder *b, xfc_opcode code, xfc_value *x, const int64_t *axes, uint32_t n, bool keepdims) {
     xfc_attr attr[] = {xfc_attr_ints(XFC_K_AXES, axes, n), xfc_attr_int(XFC_K_KEEPDIMS, keepdims)};
     return xfc_build(b, code, &x, 1, attr, XFC_COUNT(attr));

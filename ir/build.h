@@ -39,6 +39,8 @@ xfc_value *xfc_b_swap_last(xfc_builder *, xfc_value *); /* its last two dims */
 void xfc_swap_last(int64_t *perm, uint32_t rank);
 xfc_value *xfc_b_expand(xfc_builder *, xfc_value *, const xfc_int *dim, uint32_t rank);
 xfc_value *xfc_b_slice(xfc_builder *, xfc_value *, const xfc_int *start, const xfc_int *size, const int64_t *step);
+/* Along one axis, all of the others. */
+xfc_value *xfc_b_slice_axis(xfc_builder *, xfc_value *, uint32_t axis, xfc_int start, xfc_int size, int64_t step);
 xfc_value *xfc_b_reduce(xfc_builder *, xfc_opcode, xfc_value *, const int64_t *axes, uint32_t n, bool keepdims);
 xfc_value *xfc_b_matmul(xfc_builder *, xfc_value *, xfc_value *);
 

@@ -68,9 +68,7 @@ xfc_value *xfc_node_list(xfc_node *n, uint32_t in) {
 }
 
 xfc_value *xfc_n_pick(xfc_node *n, xfc_value *list, uint32_t i) {
-    static const int64_t step[1] = {1};
-    xfc_int start[1] = {xfc_int_const(n->ctx, i)}, one[1] = {xfc_int_const(n->ctx, 1)};
-    return list ? xfc_b_slice(n->b, list, start, one, step) : NULL;
+    return xfc_b_slice_axis(n->b, list, 0, xfc_int_const(n->ctx, i), xfc_int_const(n->ctx, 1), 1);
 }
 
 bool xfc_n_define(xfc_node *n, xfc_value *list, xfc_int *entry, uint32_t count, const xfc_int *most) {

@@ -60,12 +60,5 @@ xfc_value *xfc_n_row(xfc_node *n, xfc_value *v, xfc_value *number, uint32_t axis
 
 xfc_value *xfc_n_reverse(xfc_node *n, xfc_value *v, uint32_t axis) {
     if (!v) return NULL;
-    xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < v->type.rank; d++) {
-        start[d] = d == axis ? xfc_int_addc(n->ctx, v->type.dim[d], -1) : xfc_int_const(n->ctx, 0);
-        size[d] = v->type.dim[d];
-        step[d] = d == axis ? -1 : 1;
-    }
-    return xfc_b_slice(n->b, v, start, size, step);
+    return xfc_b_slice_axis(n->b, v, axis, xfc_int_addc(n->ctx, v->type.dim[axis], -1), v->type.dim[axis], -1);
 }

@@ -345,15 +345,12 @@ static xfc_value *constant(rewriting *r, const float *data, int64_t rows, int64_
 /* x by the dense factor: block by block, side by side. */
 static xfc_value *by_dense(rewriting *r, xfc_value *x, const xfc_factor_pair *f, int64_t rows) {
     xfc_ctx *ctx = r->b.graph->ctx;
-    int64_t blocks = f->shape.blocks, length = rows / blocks, step[XFC_MAX_RANK];
+    int64_t blocks = f->shape.blocks, length = rows / blocks;
     uint32_t rank = x->type.rank;
     xfc_value **part = xfc_new_array(r->b.graph->arena, xfc_value *, (size_t)blocks);
-    xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
     for (int64_t i = 0; i < blocks; i++) {
-        for (uint32_t d = 0; d < rank; d++)
-            start[d] = xfc_int_const(ctx, d + 1 == rank ? i * length : 0), size[d] = x->type.dim[d], step[d] = 1;
-        size[rank - 1] = xfc_int_const(ctx, length);
-        xfc_value *in[2] = {blocks > 1 ? xfc_b_slice(&r->b, x, start, size, step) : x,
+        xfc_int start = xfc_int_const(ctx, i * length), size = xfc_int_const(ctx, length);
+        xfc_value *in[2] = {blocks > 1 ? xfc_b_slice_axis(&r->b, x, rank - 1, start, size, 1) : x,
                             constant(r, f->dense + i * length * f->shape.atoms, length, f->shape.atoms)};
         part[i] = xfc_build(&r->b, XFC_OP_LINEAR, in, 2, NULL, 0);
     }

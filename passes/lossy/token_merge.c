@@ -226,11 +226,8 @@ static xfc_value *reshape(xfc_builder *b, xfc_value *v, uint32_t rank, const xfc
 
 /* v [b, n] from column `first` on. */
 static xfc_value *columns_from(const merger *m, xfc_builder *b, xfc_value *v, int64_t first) {
-    static const int64_t step[2] = {1, 1};
     if (!v || first == 0) return v;
-    const xfc_int start[2] = {constant(m, 0), constant(m, first)},
-                  size[2] = {v->type.dim[0], xfc_int_addc(m->ctx, v->type.dim[1], -first)};
-    return xfc_b_slice(b, v, start, size, step);
+    return xfc_b_slice_axis(b, v, 1, constant(m, first), xfc_int_addc(m->ctx, v->type.dim[1], -first), 1);
 }
 
 /* rows [b, m, ..] at index [b, n]. */

@@ -105,20 +105,19 @@ static bool transform(const maker *m, xfc_fewer_tokens *out) {
 
 /* Attention that tokens get from the first, or from all where none is protected: the mean over heads and queries. */
 static xfc_value *attention_to(const maker *m) {
-    static const int64_t swap[] = {0, 1, 3, 2}, step[4] = {1, 1, 1, 1}, mean[2] = {1, 2}, last = 3;
+    static const int64_t swap[] = {0, 1, 3, 2}, mean[2] = {1, 2}, last = 3;
     const xfc_op *op = m->p->attention;
     const xfc_type *t = &op->in[0].value->type;
-    const xfc_int zero = constant(m, 0), start[4] = {zero, zero, zero, zero};
-    const xfc_int size[4] = {t->dim[0], t->dim[1], m->p->protect ? constant(m, 1) : t->dim[2], t->dim[3]};
+    const xfc_int queries = m->p->protect ? constant(m, 1) : t->dim[2];
     const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, last);
-    xfc_value *q = xfc_b_cast(m->b, xfc_b_slice(m->b, op->in[0].value, start, size, step), XFC_F32);
+    xfc_value *q = xfc_b_cast(m->b, xfc_b_slice_axis(m->b, op->in[0].value, 2, constant(m, 0), queries, 1), XFC_F32);
     xfc_value *k = xfc_b_cast(m->b, op->in[1].value, XFC_F32);
     xfc_value *scores = xfc_b_matmul(m->b, q, xfc_b_transpose(m->b, k, swap));
     scores = binary(m, XFC_OP_MUL, scores, real(m, xfc_op_float(op, XFC_K_SCALE, 1)));
     xfc_value *weights = scores ? xfc_build(m->b, XFC_OP_SOFTMAX, &scores, 1, &axis, 1) : NULL;
     xfc_int inner;
     if (!weights || !xfc_int_exact(m->ctx, t->dim[0], m->batch, &inner)) return NULL;
-    const xfc_int dim[4] = {m->batch, xfc_int_mul(m->ctx, inner, t->dim[1]), size[2], m->n};
+    const xfc_int dim[4] = {m->batch, xfc_int_mul(m->ctx, inner, t->dim[1]), queries, m->n};
     return xfc_b_reduce(m->b, XFC_OP_REDUCE_MEAN, xfc_b_reshape(m->b, weights, dim, 4), mean, 2, false);
 }
 

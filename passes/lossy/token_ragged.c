@@ -29,11 +29,9 @@ static xfc_value *gather(xfc_builder *b, xfc_value *x, xfc_value *index) {
     return x && index ? xfc_build(b, XFC_OP_GATHER, (xfc_value *[]){x, index}, 2, &axis, 1) : NULL;
 }
 
-/* The first n rows of v [.., any]. */
+/* The first n rows of v. */
 static xfc_value *first_rows(xfc_builder *b, xfc_value *v, xfc_int n) {
-    static const int64_t step[2] = {1, 1};
-    const xfc_int zero = constant(b, 0), start[2] = {zero, zero}, size[2] = {n, v->type.dim[1]};
-    return xfc_b_slice(b, v, start, size, step);
+    return xfc_b_slice_axis(b, v, 0, constant(b, 0), n, 1);
 }
 
 xfc_ragged_rows xfc_ragged_rows_of(const xfc_stream *stream) {
@@ -76,9 +74,8 @@ static bool regroup(xfc_builder *b, const xfc_ragged_plan *p, xfc_value *left, x
 
 /* i32[rows]: the number of each row's sequence. */
 static xfc_value *sequences(xfc_builder *b, const xfc_ragged_plan *p, const xfc_ragged_rows *r) {
-    static const int64_t step = 1;
-    const xfc_int zero = constant(b, 0), s = p->stream->offsets->out[INV].type.dim[1];
-    xfc_value *tok = xfc_b_slice(b, r->tok, &zero, &r->rows, &step);
+    const xfc_int s = p->stream->offsets->out[INV].type.dim[1];
+    xfc_value *tok = first_rows(b, r->tok, r->rows);
     return xfc_b_binary(b, XFC_OP_DIV, tok, xfc_b_cast(b, xfc_b_dims(b, &s, -1), XFC_I32));
 }
 

@@ -16,17 +16,7 @@ typedef struct {
 } attention;
 
 static xfc_value *slice_last(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size, int64_t by) {
-    if (!v) return NULL;
-    xfc_int from[XFC_MAX_RANK], extent[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    uint32_t rank = v->type.rank;
-    for (uint32_t i = 0; i < rank; i++) {
-        bool last = i + 1 == rank;
-        from[i] = last ? start : xfc_int_const(n->ctx, 0);
-        extent[i] = last ? size : v->type.dim[i];
-        step[i] = last ? by : 1;
-    }
-    return xfc_b_slice(n->b, v, from, extent, step);
+    return v ? xfc_b_slice_axis(n->b, v, v->type.rank - 1, start, size, by) : NULL;
 }
 
 static xfc_value *concat(xfc_node *n, xfc_value *a, xfc_value *b, int64_t axis) {

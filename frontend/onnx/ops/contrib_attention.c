@@ -13,16 +13,7 @@ typedef struct {
 } heads;
 
 static xfc_value *last_part(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size) {
-    if (!v) return NULL;
-    xfc_int from[XFC_MAX_RANK], extent[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < v->type.rank; d++) {
-        bool last = d + 1 == v->type.rank;
-        from[d] = last ? start : xfc_int_const(n->ctx, 0);
-        extent[d] = last ? size : v->type.dim[d];
-        step[d] = 1;
-    }
-    return xfc_b_slice(n->b, v, from, extent, step);
+    return v ? xfc_b_slice_axis(n->b, v, v->type.rank - 1, start, size, 1) : NULL;
 }
 
 static void add_bias(xfc_node *n, heads *a, xfc_value *bias) {

@@ -17,14 +17,7 @@ static xfc_value *split(xfc_node *n, xfc_value *v, int64_t bits) {
 
 static xfc_value *first_columns(xfc_node *n, xfc_value *v, xfc_int columns) {
     if (!v || xfc_int_same(v->type.dim[v->type.rank - 1], columns)) return v;
-    xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < v->type.rank; d++) {
-        start[d] = constant(n, 0);
-        size[d] = d + 1 < v->type.rank ? v->type.dim[d] : columns;
-        step[d] = 1;
-    }
-    return xfc_b_slice(n->b, v, start, size, step);
+    return xfc_b_slice_axis(n->b, v, v->type.rank - 1, constant(n, 0), columns, 1);
 }
 
 static xfc_value *matrix(xfc_node *n, xfc_value *v, xfc_int rows, xfc_int columns) {

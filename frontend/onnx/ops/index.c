@@ -37,15 +37,14 @@ void xfc_import_one_hot(xfc_node *n) {
         return;
     }
     if (!xfc_n_equal(n, values->dim[0], xfc_int_const(n->ctx, 2), "the values and their number, 2,")) return;
-    xfc_int dim[XFC_MAX_RANK], start[1] = {xfc_int_const(n->ctx, 0)}, one[1] = {xfc_int_const(n->ctx, 1)};
-    for (uint32_t i = 0, k = 0; i <= t->rank; i++) dim[i] = i == axis ? one[0] : t->dim[k++];
+    xfc_int dim[XFC_MAX_RANK], one = xfc_int_const(n->ctx, 1);
+    for (uint32_t i = 0, k = 0; i <= t->rank; i++) dim[i] = i == axis ? one : t->dim[k++];
     xfc_value *index = xfc_b_reshape(n->b, xfc_b_cast(n->b, n->in[0], XFC_I64), dim, t->rank + 1);
     xfc_value *size = xfc_b_dims(n->b, depth, -1), *zero = xfc_b_scalar_i(n->b, XFC_I64, 0);
     index = xfc_b_select(n->b, xfc_n2(n, XFC_OP_LT, index, zero), xfc_n2(n, XFC_OP_ADD, index, size), index);
     xfc_value *hit = xfc_n2(n, XFC_OP_EQ, index, index_along(n, depth[0], axis, t->rank + 1));
-    int64_t step[1] = {1};
-    xfc_value *off = xfc_b_reshape(n->b, xfc_b_slice(n->b, n->in[2], start, one, step), NULL, 0);
-    xfc_value *on = xfc_b_reshape(n->b, xfc_b_slice(n->b, n->in[2], one, one, step), NULL, 0);
+    xfc_value *off = xfc_b_reshape(n->b, xfc_n_pick(n, n->in[2], 0), NULL, 0);
+    xfc_value *on = xfc_b_reshape(n->b, xfc_n_pick(n, n->in[2], 1), NULL, 0);
     n->out[0] = xfc_b_select(n->b, hit, on, off);
 }
 

@@ -135,13 +135,7 @@ static void cut_lists(loop *l, const xfc_op *op) {
     xfc_int zero = xfc_int_const(n->ctx, 0), made = xfc_int_let(n->ctx, "steps", zero, l->rows);
     xfc_value *count = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, &op->out[n->n_out], axes, 1, true);
     if (!count || !xfc_b_define(n->b, count, &made, 1)) return;
-    for (uint32_t i = l->n_carried; i < n->n_out; i++) {
-        const xfc_type *t = &op->out[i].type;
-        xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
-        int64_t step[XFC_MAX_RANK];
-        for (uint32_t d = 0; d < t->rank; d++) start[d] = zero, size[d] = d ? t->dim[d] : made, step[d] = 1;
-        n->out[i] = xfc_b_slice(n->b, &op->out[i], start, size, step);
-    }
+    for (uint32_t i = l->n_carried; i < n->n_out; i++) n->out[i] = xfc_n_first(n, &op->out[i], made);
 }
 
 void xfc_import_loop(xfc_node *n) {

@@ -56,12 +56,7 @@ static xfc_value *of_constant(xfc_node *n, const xfc_tensor *t) {
 }
 
 xfc_value *xfc_n_first(xfc_node *n, xfc_value *v, xfc_int size) {
-    xfc_int start[XFC_MAX_RANK], extent[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    if (!v) return NULL;
-    for (uint32_t d = 0; d < v->type.rank; d++)
-        start[d] = xfc_int_const(n->ctx, 0), extent[d] = d ? v->type.dim[d] : size, step[d] = 1;
-    return xfc_b_slice(n->b, v, start, extent, step);
+    return xfc_b_slice_axis(n->b, v, 0, xfc_int_const(n->ctx, 0), size, 1);
 }
 
 xfc_value *xfc_n_places(xfc_node *n, xfc_value *x, xfc_int all) {

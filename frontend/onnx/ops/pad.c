@@ -105,18 +105,16 @@ static bool pads_at_run_time(xfc_node *n) {
 }
 
 static bool read_run_time_borders(xfc_node *n, run_time_borders *b) {
-    static const int64_t step[1] = {1};
     const xfc_type *t = &n->in[0]->type;
-    xfc_int none[1] = {xfc_int_const(n->ctx, 0)}, rank = xfc_int_const(n->ctx, t->rank);
+    xfc_int rank = xfc_int_const(n->ctx, t->rank);
     xfc_int count = xfc_node_has(n, 3) ? xfc_type_count(n->ctx, &n->in[3]->type) : rank;
     if (!xfc_n_equal(n, xfc_type_count(n->ctx, &n->in[1]->type), xfc_int_mulc(n->ctx, count, 2), "pads and axes"))
         return false;
     xfc_value *axes = xfc_node_has(n, 3) ? xfc_node_list(n, 3) : xfc_n_count(n, t->rank), *list = xfc_node_list(n, 1);
     xfc_value *far = xfc_ni(n, XFC_DIM_MAX), *back = xfc_ni(n, -XFC_DIM_MAX);
     list = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, list, back), far); /* more is no size either */
-    xfc_value *flags = xfc_n_axis_flags(n, axes, t->rank, &b->ok), *first = NULL, *second = NULL;
-    if (list) first = xfc_b_slice(n->b, list, none, &count, step);
-    if (list) second = xfc_b_slice(n->b, list, &count, &count, step);
+    xfc_value *flags = xfc_n_axis_flags(n, axes, t->rank, &b->ok), *first = xfc_n_first(n, list, count),
+              *second = xfc_b_slice_axis(n->b, list, 0, count, count, 1);
     b->before = xfc_n_spread(n, first, axes, flags, xfc_ni(n, 0));
     b->after = xfc_n_spread(n, second, axes, flags, xfc_ni(n, 0));
     return b->before && b->after;

@@ -39,8 +39,7 @@ static xfc_value *single(xfc_node *n, uint32_t at) {
         return xfc_b_const(n->b, xfc_tensor_copy(n->ctx, t->dtype, 0, NULL, t->data, NULL));
     if (v->type.rank > 1 || (v->type.rank && !xfc_graph_require(n->im->graph, v->type.dim[0], one, 0, n->loc)))
         return refuse(n, at, "must be one number"), NULL;
-    const xfc_int zero = xfc_int_const(n->ctx, 0);
-    if (v->type.rank) v = xfc_b_slice(n->b, v, &zero, &one, &(int64_t){1}); /* also of an open dim */
+    if (v->type.rank) v = xfc_n_pick(n, v, 0); /* also of an open dim */
     return v ? xfc_b_reshape(n->b, v, NULL, 0) : NULL;
 }
 

@@ -168,15 +168,7 @@ static bool read_operands(recurrent *r) {
 
 /* From `start` on, `size` along axis. */
 static xfc_value *part(recurrent *r, xfc_value *v, uint32_t axis, xfc_int start, xfc_int size) {
-    xfc_int from[XFC_MAX_RANK], many[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    if (!v) return NULL;
-    for (uint32_t d = 0; d < v->type.rank; d++) {
-        from[d] = d == axis ? start : number(r, 0);
-        many[d] = d == axis ? size : v->type.dim[d];
-        step[d] = 1;
-    }
-    return xfc_b_slice(r->n->b, v, from, many, step);
+    return xfc_b_slice_axis(r->n->b, v, axis, start, size, 1);
 }
 
 /* Of direction d, without that dim. */

@@ -250,9 +250,7 @@ static xfc_value *choose(xfc_node *n, xfc_value *cond, xfc_value *yes, xfc_value
 
 /* Element i of the region of interest, a scalar. */
 static xfc_value *region(xfc_node *n, const resize *r, uint32_t i) {
-    int64_t step[1] = {1};
-    xfc_int start[1] = {xfc_int_const(n->ctx, i)}, size[1] = {xfc_int_const(n->ctx, 1)};
-    xfc_value *v = xfc_b_slice(n->b, r->roi, start, size, step);
+    xfc_value *v = xfc_n_pick(n, r->roi, i);
     v = v ? xfc_b_reshape(n->b, v, NULL, 0) : NULL;
     return v ? xfc_b_cast(n->b, v, r->compute) : NULL;
 }

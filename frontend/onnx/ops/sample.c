@@ -164,15 +164,8 @@ static bool read_sampling(xfc_node *n, sampling *s) {
 
 /* Number i of each place in the grid [b, o..., s], as [b, p]. */
 static xfc_value *coordinate(xfc_node *n, xfc_value *grid, uint32_t i, xfc_int places) {
-    xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK], dim[2] = {grid->type.dim[0], places};
-    int64_t step[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < grid->type.rank; d++) {
-        bool last = d + 1 == grid->type.rank;
-        start[d] = xfc_int_const(n->ctx, last ? i : 0);
-        size[d] = last ? xfc_int_const(n->ctx, 1) : grid->type.dim[d];
-        step[d] = 1;
-    }
-    xfc_value *v = xfc_b_slice(n->b, grid, start, size, step);
+    xfc_int dim[2] = {grid->type.dim[0], places}, number = xfc_int_const(n->ctx, i), one = xfc_int_const(n->ctx, 1);
+    xfc_value *v = xfc_b_slice_axis(n->b, grid, grid->type.rank - 1, number, one, 1);
     return v ? xfc_b_reshape(n->b, v, dim, 2) : NULL;
 }
 

@@ -33,18 +33,6 @@ static bool is_block(xfc_node *n, xfc_int *start) {
     return true;
 }
 
-static xfc_value *part(xfc_node *n, xfc_value *v, uint32_t axis, xfc_int from, xfc_int count) {
-    xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
-    int64_t step[XFC_MAX_RANK];
-    if (!v) return NULL;
-    for (uint32_t d = 0; d < v->type.rank; d++) {
-        start[d] = d == axis ? from : xfc_int_const(n->ctx, 0);
-        size[d] = d == axis ? count : v->type.dim[d];
-        step[d] = 1;
-    }
-    return xfc_b_slice(n->b, v, start, size, step);
-}
-
 /* data with the block replaced, of whose axes those below `axis` are done. */
 static xfc_value *assign(xfc_node *n, xfc_value *data, xfc_value *updates, const xfc_int *start, uint32_t axis,
                          uint32_t n_axes) {
@@ -55,9 +43,9 @@ static xfc_value *assign(xfc_node *n, xfc_value *data, xfc_value *updates, const
     xfc_int left = xfc_int_sub(c, data->type.dim[axis], end);
     xfc_value *piece[3];
     uint32_t k = 0;
-    if (!xfc_int_same(start[axis], zero)) piece[k++] = part(n, data, axis, zero, start[axis]);
-    piece[k++] = assign(n, part(n, data, axis, start[axis], count), updates, start, axis + 1, n_axes);
-    if (!xfc_int_same(left, zero)) piece[k++] = part(n, data, axis, end, left);
+    if (!xfc_int_same(start[axis], zero)) piece[k++] = xfc_b_slice_axis(n->b, data, axis, zero, start[axis], 1);
+    piece[k++] = assign(n, xfc_b_slice_axis(n->b, data, axis, start[axis], count, 1), updates, start, axis + 1, n_axes);
+    if (!xfc_int_same(left, zero)) piece[k++] = xfc_b_slice_axis(n->b, data, axis, end, left, 1);
     xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
     return k == 1 ? piece[0] : xfc_build(n->b, XFC_OP_CONCAT, piece, k, &attr, 1);
 }

@@ -53,14 +53,8 @@ static xfc_value *complex_product(xfc_node *n, xfc_value *a, xfc_value *b) {
     xfc_value *in[2] = {a, b};
     for (uint32_t i = 0; i < 2; i++) {
         for (uint32_t k = 0; k < 2; k++) {
-            xfc_int start[XFC_MAX_RANK], size[XFC_MAX_RANK];
-            int64_t step[XFC_MAX_RANK];
             if (!in[i]) return NULL;
-            const xfc_type *t = &in[i]->type;
-            for (uint32_t d = 0; d < t->rank; d++)
-                start[d] = constant(n, d + 1 == t->rank ? k : 0), size[d] = t->dim[d], step[d] = 1;
-            size[t->rank - 1] = constant(n, 1);
-            part[i][k] = xfc_b_slice(n->b, in[i], start, size, step);
+            part[i][k] = xfc_b_slice_axis(n->b, in[i], in[i]->type.rank - 1, constant(n, k), constant(n, 1), 1);
         }
     }
     result[0] = op(n, XFC_OP_SUB, op(n, XFC_OP_MUL, part[0][0], part[1][0]), op(n, XFC_OP_MUL, part[0][1], part[1][1]));
@@ -190,13 +184,11 @@ static xfc_value *fourier(xfc_node *n, xfc_value *x, xfc_int m, int turn) {
 static xfc_value *mirrored(xfc_node *n, xfc_value *x, xfc_int length) {
     xfc_ctx *c = n->ctx;
     xfc_int half = xfc_int_addc(c, xfc_int_floordiv(c, length, constant(n, 2)), 1), rest = xfc_int_sub(c, length, half);
-    static const int64_t back[] = {1, -1, 1};
     static const float signs[2] = {1, -1};
     const int64_t two = 2;
     if (!(x = resized(n, x, half))) return NULL;
-    const xfc_int start[3] = {constant(n, 0), rest, constant(n, 0)}, size[3] = {x->type.dim[0], rest, constant(n, 2)};
     xfc_value *sign = cast(n, xfc_b_const(n->b, xfc_tensor_copy(c, XFC_F32, 1, &two, signs, NULL)), x->type.dtype);
-    xfc_value *part[2] = {x, op(n, XFC_OP_MUL, xfc_b_slice(n->b, x, start, size, back), sign)};
+    xfc_value *part[2] = {x, op(n, XFC_OP_MUL, xfc_b_slice_axis(n->b, x, 1, rest, rest, -1), sign)};
     xfc_attr along = xfc_attr_int(XFC_K_AXIS, 1);
     return part[1] ? xfc_build(n->b, XFC_OP_CONCAT, part, 2, &along, 1) : NULL;
 }
@@ -228,9 +220,7 @@ static xfc_value *apply(xfc_node *n, const dft *d, xfc_value *x) {
     if (!x || !d->inverse) return x;
     x = op(n, XFC_OP_DIV, x, cast(n, f64_of(n, d->length), x->type.dtype));
     if (!d->onesided || !x) return x;
-    const xfc_int zero = constant(n, 0), start[3] = {zero, zero, zero},
-                  size[3] = {x->type.dim[0], x->type.dim[1], constant(n, 1)};
-    return xfc_b_slice(n->b, x, start, size, (const int64_t[]){1, 1, 1}); /* the other part is 0 */
+    return xfc_b_slice_axis(n->b, x, 2, constant(n, 0), constant(n, 1), 1); /* the other part is 0 */
 }
 
 static bool read_dft(xfc_node *n, uint32_t axis, dft *d) {
