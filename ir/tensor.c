@@ -56,7 +56,7 @@ bool xfc_dtype_from_name(const char *name, xfc_dtype *out) {
     return false;
 }
 
-bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out) {
+bool xfc_dtype_from_onnx(int64_t elem_type, xfc_dtype *out) {
     for (unsigned t = 0; t < XFC_DTYPE_COUNT; t++) {
         if (dtypes[t].onnx != elem_type) continue;
         *out = (xfc_dtype)t;

@@ -20,7 +20,7 @@ typedef enum {
 typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL, XFC_CLASS_CODE } xfc_dclass;
 const char *xfc_dtype_name(xfc_dtype);
 bool xfc_dtype_from_name(const char *name, xfc_dtype *out);
-bool xfc_dtype_from_onnx(int32_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
+bool xfc_dtype_from_onnx(int64_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
 uint32_t xfc_dtype_bytes(xfc_dtype);                         /* of an element in memory */
 uint32_t xfc_dtype_bits(xfc_dtype);                          /* that tell its values apart */
 uint32_t xfc_dtype_dlpack(xfc_dtype);                        /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */

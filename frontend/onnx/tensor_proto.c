@@ -9,13 +9,13 @@
 
 enum { DROP_BYTES = 1 << 20 }; /* copies of this size give the mapped pages back */
 
-const char *xfc_onnx_dtype_name(int32_t elem_type) {
+const char *xfc_onnx_dtype_name(int64_t elem_type) {
     static const char *const names[] = {
         "undefined", "float",      "uint8",      "int8",         "uint16",         "int16",      "int32",
         "int64",     "string",     "bool",       "float16",      "double",         "uint32",     "uint64",
         "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
         "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2"};
-    return elem_type >= 0 && (size_t)elem_type < XFC_COUNT(names) ? names[elem_type] : "unknown";
+    return elem_type >= 0 && elem_type < (int64_t)XFC_COUNT(names) ? names[elem_type] : "unknown";
 }
 
 typedef struct {

@@ -159,6 +159,11 @@ def float4_tensor(_):
     return with_weight(raw_weight([2, 3], bytes(6), T.FLOAT4E2M1))
 
 
+@case(3, r"node '#0' \(EyeLike, opset \d+\): element type 4294967297 is not supported")
+def dtype_beyond_32_bits(_):
+    return model_of([h.make_node("EyeLike", ["x"], ["y"], dtype=2**32 + T.FLOAT)])
+
+
 @case(3, r"initializer 'w' has element type unknown \(99\)")
 def unknown_dtype(_):
     return with_weight(raw_weight([2, 3], bytes(24), 99))

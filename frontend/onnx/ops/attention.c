@@ -150,7 +150,7 @@ static xfc_value *spelled_out(xfc_node *n, const attention *a, xfc_value *bias) 
     static const int64_t swap[] = {0, 1, 3, 2};
     int64_t mode = xfc_node_int(n, "qk_matmul_output_mode", 0), precision = xfc_node_int(n, "softmax_precision", 0);
     xfc_dtype type = a->q->type.dtype, wide = type;
-    if (precision && !xfc_dtype_from_onnx((int32_t)precision, &wide))
+    if (precision && !xfc_dtype_from_onnx(precision, &wide))
         return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "softmax_precision %lld is not supported", (long long)precision),
                NULL;
     xfc_value *root = xfc_nf(n, a->q, sqrt(a->scale));

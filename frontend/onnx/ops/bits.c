@@ -29,9 +29,9 @@ void xfc_import_bit_shift(xfc_node *n) {
 void xfc_import_bit_cast(xfc_node *n) {
     int64_t to = xfc_node_int(n, "to", 0);
     xfc_dtype dtype;
-    if (to < 0 || to > INT32_MAX || !xfc_dtype_from_onnx((int32_t)to, &dtype)) {
+    if (!xfc_dtype_from_onnx(to, &dtype)) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "takes bits for element type %s (%lld), which is not supported",
-                      to < 0 || to > INT32_MAX ? "unknown" : xfc_onnx_dtype_name((int32_t)to), (long long)to);
+                      xfc_onnx_dtype_name(to), (long long)to);
         return;
     }
     xfc_attr attr = xfc_attr_dtype(XFC_K_TO, dtype);

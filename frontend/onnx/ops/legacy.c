@@ -77,7 +77,7 @@ void xfc_import_cast_1(xfc_node *n) {
     const char *to = xfc_node_str(n, "to", "");
     if (n->status != XFC_OK) return;
     for (uint32_t i = 0; to[i] && i + 1 < sizeof name; i++) name[i] = (char)tolower((unsigned char)to[i]);
-    for (int32_t type = 1; type < 32; type++) {
+    for (int64_t type = 1; type < 32; type++) {
         xfc_dtype dtype;
         if (!xfc_dtype_from_onnx(type, &dtype) || strcmp(xfc_onnx_dtype_name(type), name) != 0) continue;
         n->out[0] = xfc_b_cast(n->b, n->in[0], dtype);

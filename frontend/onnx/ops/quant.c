@@ -118,7 +118,7 @@ static bool read_type(xfc_node *n, const char *name, xfc_dtype absent, xfc_dtype
     int64_t number = xfc_node_int(n, name, 0);
     *out = absent;
     if (number == 0 || n->status != XFC_OK) return n->status == XFC_OK;
-    if (number > 0 && number <= INT32_MAX && xfc_dtype_from_onnx((int32_t)number, out)) return true;
+    if (xfc_dtype_from_onnx(number, out)) return true;
     xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "attribute '%s' is element type %lld, which is not supported", name,
                   (long long)number);
     return false;

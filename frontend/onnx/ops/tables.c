@@ -6,7 +6,7 @@
 static bool read_type(xfc_node *n, xfc_dtype *out) {
     int64_t type = xfc_node_int(n, "output_datatype", 1);
     if (n->status != XFC_OK) return false;
-    if (type > 0 && type <= INT32_MAX && xfc_dtype_from_onnx((int32_t)type, out)) return true;
+    if (xfc_dtype_from_onnx(type, out)) return true;
     return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "element type %lld is not supported", (long long)type), false;
 }
 

@@ -96,7 +96,7 @@ static xfc_value *diagonal_distance(xfc_node *n, xfc_int rows, xfc_int columns) 
 void xfc_import_eye_like(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     xfc_dtype dtype = t->dtype;
-    if (xfc_node_attr(n, "dtype") && !xfc_dtype_from_onnx((int32_t)xfc_node_int(n, "dtype", 1), &dtype)) {
+    if (xfc_node_attr(n, "dtype") && !xfc_dtype_from_onnx(xfc_node_int(n, "dtype", 1), &dtype)) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "element type %lld is not supported",
                       (long long)xfc_node_int(n, "dtype", 1));
         return;
