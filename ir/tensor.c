@@ -142,11 +142,7 @@ void xfc_element_set_f(xfc_dtype t, void *data, int64_t i, double v) {
     case XFC_F16: SET(uint16_t, xfc_float_to_half(round_to_odd(v))); return;
     case XFC_BF16: SET(uint16_t, xfc_float_to_bfloat(round_to_odd(v))); return;
     case XFC_BOOL: SET(uint8_t, v != 0); return;
-    case XFC_E4M3FN:
-    case XFC_E4M3FNUZ:
-    case XFC_E5M2:
-    case XFC_E5M2FNUZ:
-    case XFC_E8M0: SET(uint8_t, xfc_float_to_code(t, round_to_odd(v), true)); return;
+    case XFC_CASES_CODE: SET(uint8_t, xfc_float_to_code(t, round_to_odd(v), true)); return;
     case XFC_U64:
         if (v >= 0x1p63)
             SET(uint64_t, v < 0x1p64 ? (uint64_t)v : UINT64_MAX);
@@ -160,10 +156,8 @@ void xfc_element_set_f(xfc_dtype t, void *data, int64_t i, double v) {
     case XFC_U8:
     case XFC_U16:
     case XFC_U32:
-    case XFC_I4:
-    case XFC_I2:
-    case XFC_U4:
-    case XFC_U2: xfc_element_set_i(t, data, i, to_i64(v)); return;
+    case XFC_CASES_I4:
+    case XFC_CASES_U4: xfc_element_set_i(t, data, i, to_i64(v)); return;
     case XFC_DTYPE_COUNT: break;
     }
     xfc_bug(__FILE__, __LINE__, "element without a type");
@@ -173,15 +167,9 @@ void xfc_element_set_i(xfc_dtype t, void *data, int64_t i, int64_t v) {
     switch (t) {
     case XFC_I8:
     case XFC_U8:
-    case XFC_I4:
-    case XFC_I2:
-    case XFC_U4:
-    case XFC_U2:
-    case XFC_E4M3FN:
-    case XFC_E4M3FNUZ:
-    case XFC_E5M2:
-    case XFC_E5M2FNUZ:
-    case XFC_E8M0: SET(uint8_t, (uint64_t)xfc_dtype_wrap(t, v)); return;
+    case XFC_CASES_I4:
+    case XFC_CASES_U4:
+    case XFC_CASES_CODE: SET(uint8_t, (uint64_t)xfc_dtype_wrap(t, v)); return;
     case XFC_I16:
     case XFC_U16: SET(uint16_t, (uint64_t)v); return;
     case XFC_I32:
@@ -208,11 +196,7 @@ double xfc_tensor_get_f(const xfc_tensor *t, int64_t i) {
     case XFC_F64: return GET(double);
     case XFC_F16: return (double)xfc_half_to_float(GET(uint16_t));
     case XFC_BF16: return (double)xfc_bfloat_to_float(GET(uint16_t));
-    case XFC_E4M3FN:
-    case XFC_E4M3FNUZ:
-    case XFC_E5M2:
-    case XFC_E5M2FNUZ:
-    case XFC_E8M0: return (double)xfc_code_to_float(t->dtype, GET(uint8_t));
+    case XFC_CASES_CODE: return (double)xfc_code_to_float(t->dtype, GET(uint8_t));
     case XFC_U64: return (double)GET(uint64_t);
     case XFC_I8:
     case XFC_I16:
@@ -221,10 +205,8 @@ double xfc_tensor_get_f(const xfc_tensor *t, int64_t i) {
     case XFC_U8:
     case XFC_U16:
     case XFC_U32:
-    case XFC_I4:
-    case XFC_I2:
-    case XFC_U4:
-    case XFC_U2:
+    case XFC_CASES_I4:
+    case XFC_CASES_U4:
     case XFC_BOOL: return (double)xfc_tensor_get_i(t, i);
     case XFC_DTYPE_COUNT: break;
     }
@@ -235,19 +217,13 @@ int64_t xfc_tensor_get_i(const xfc_tensor *t, int64_t i) {
     xfc_assert(i >= 0 && i < t->count);
     switch (t->dtype) {
     case XFC_I8:
-    case XFC_I4:
-    case XFC_I2: return GET(int8_t);
+    case XFC_CASES_I4: return GET(int8_t);
     case XFC_I16: return GET(int16_t);
     case XFC_I32: return GET(int32_t);
     case XFC_I64: return GET(int64_t);
     case XFC_U8:
-    case XFC_U4:
-    case XFC_U2:
-    case XFC_E4M3FN:
-    case XFC_E4M3FNUZ:
-    case XFC_E5M2:
-    case XFC_E5M2FNUZ:
-    case XFC_E8M0: return GET(uint8_t);
+    case XFC_CASES_U4:
+    case XFC_CASES_CODE: return GET(uint8_t);
     case XFC_U16: return GET(uint16_t);
     case XFC_U32: return GET(uint32_t);
     case XFC_U64: return (int64_t)GET(uint64_t);

@@ -36,6 +36,19 @@ static inline bool xfc_dtype_is_code(xfc_dtype t) { return xfc_dtype_class(t) ==
 int64_t xfc_dtype_wrap(xfc_dtype, int64_t v);
 /* A type that is only a form of storage: its numbers are cast before anything is computed of them. */
 static inline bool xfc_dtype_is_stored(xfc_dtype t) { return (unsigned)t >= XFC_COMPUTED_COUNT; }
+/* Behind `case`, the types that are only stored: integers of fewer bits than a byte, in an i8 and in a u8, and codes. */
+#define XFC_CASES_I4                                                                                                   \
+    XFC_I4:                                                                                                            \
+    case XFC_I2
+#define XFC_CASES_U4                                                                                                   \
+    XFC_U4:                                                                                                            \
+    case XFC_U2
+#define XFC_CASES_CODE                                                                                                 \
+    XFC_E4M3FN:                                                                                                        \
+    case XFC_E4M3FNUZ:                                                                                                 \
+    case XFC_E5M2:                                                                                                     \
+    case XFC_E5M2FNUZ:                                                                                                 \
+    case XFC_E8M0
 
 typedef struct xfc_tensor {
     xfc_dtype dtype;

@@ -10,15 +10,9 @@ LLVMTypeRef xfc_emit_type(xfc_emit *e, xfc_dtype t) {
     case XFC_BOOL: return e->i1;
     case XFC_I8:
     case XFC_U8:
-    case XFC_I4:
-    case XFC_I2:
-    case XFC_U4:
-    case XFC_U2:
-    case XFC_E4M3FN:
-    case XFC_E4M3FNUZ:
-    case XFC_E5M2:
-    case XFC_E5M2FNUZ:
-    case XFC_E8M0: return e->i8;
+    case XFC_CASES_I4:
+    case XFC_CASES_U4:
+    case XFC_CASES_CODE: return e->i8;
     case XFC_I16:
     case XFC_U16: return e->i16;
     case XFC_I32:

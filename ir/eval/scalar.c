@@ -299,8 +299,7 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
         for (uint32_t k = 0; k < n; k++) out.f[k] = xfc_bfloat_to_float(((const uint16_t *)data)[AT(k)]);              \
         break;                                                                                                         \
     case XFC_I8:                                                                                                       \
-    case XFC_I4:                                                                                                       \
-    case XFC_I2:                                                                                                       \
+    case XFC_CASES_I4:                                                                                                 \
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int8_t *)data)[AT(k)];                                     \
         break;                                                                                                         \
     case XFC_I16:                                                                                                      \
@@ -313,13 +312,8 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const int64_t *)data)[AT(k)];                                    \
         break;                                                                                                         \
     case XFC_U8:                                                                                                       \
-    case XFC_U4:                                                                                                       \
-    case XFC_U2:                                                                                                       \
-    case XFC_E4M3FN:                                                                                                   \
-    case XFC_E4M3FNUZ:                                                                                                 \
-    case XFC_E5M2:                                                                                                     \
-    case XFC_E5M2FNUZ:                                                                                                 \
-    case XFC_E8M0:                                                                                                     \
+    case XFC_CASES_U4:                                                                                                 \
+    case XFC_CASES_CODE:                                                                                               \
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)];                                    \
         break;                                                                                                         \
     case XFC_U16:                                                                                                      \
@@ -352,15 +346,9 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
         break;                                                                                                         \
     case XFC_I8:                                                                                                       \
     case XFC_U8:                                                                                                       \
-    case XFC_I4:                                                                                                       \
-    case XFC_I2:                                                                                                       \
-    case XFC_U4:                                                                                                       \
-    case XFC_U2:                                                                                                       \
-    case XFC_E4M3FN:                                                                                                   \
-    case XFC_E4M3FNUZ:                                                                                                 \
-    case XFC_E5M2:                                                                                                     \
-    case XFC_E5M2FNUZ:                                                                                                 \
-    case XFC_E8M0:                                                                                                     \
+    case XFC_CASES_I4:                                                                                                 \
+    case XFC_CASES_U4:                                                                                                 \
+    case XFC_CASES_CODE:                                                                                               \
     case XFC_BOOL:                                                                                                     \
         for (uint32_t k = 0; k < n; k++) ((uint8_t *)data)[AT(k)] = (uint8_t)in.i[k];                                  \
         break;                                                                                                         \

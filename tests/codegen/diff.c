@@ -249,15 +249,9 @@ static void fill(xfc_array *a, bool specials) {
         case XFC_BOOL: ((uint8_t *)a->data)[i] = (uint8_t)below(2); break;
         case XFC_I8:
         case XFC_U8: ((uint8_t *)a->data)[i] = (uint8_t)(below(12) - 3u); break;
-        case XFC_I4:
-        case XFC_I2:
-        case XFC_U4:
-        case XFC_U2:
-        case XFC_E4M3FN:
-        case XFC_E4M3FNUZ:
-        case XFC_E5M2:
-        case XFC_E5M2FNUZ:
-        case XFC_E8M0: xfc_element_set_i(a->dtype, a->data, i, below(16)); break;
+        case XFC_CASES_I4:
+        case XFC_CASES_U4:
+        case XFC_CASES_CODE: xfc_element_set_i(a->dtype, a->data, i, below(16)); break;
         case XFC_I16:
         case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)(below(12) - 3u); break;
         case XFC_I32:
