@@ -17,11 +17,11 @@ from common import SKIP, load_xf, run  # noqa: E402
 try:
     import make_bert
     import numpy as np
-    import onnx
-    from onnx import numpy_helper
+    import onnx  # noqa: F401, token_merge.Case needs it
 except ImportError:
     print("SKIP: onnx is not installed")
     sys.exit(SKIP)
+import token_merge  # noqa: E402
 from token_merge import erf, linear, match, merge, norm  # noqa: E402
 
 SMALL = {"layers": 3, "width": 32, "heads": 4, "vocab": 40, "positions": 64}
@@ -95,20 +95,8 @@ def reference(w, a, feed, ratio, threshold=-np.inf, proportional=True):
 
 # --- cases ---
 
-class Case:
-    def __init__(self, folder, tools, **more):
-        self.folder, self.tools = folder, tools
-        self.options = make_bert.options(["-"], **{**SMALL, **more})
-        model = make_bert.make(self.options)
-        self.weights = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in model.graph.initializer}
-        self.path = folder / "model.onnx"
-        onnx.save(model, self.path)
-
-    def compiled(self, *words):
-        so = self.folder / f"{len(list(self.folder.glob('*.so')))}.so"
-        done = run(self.tools["xfc"], "-q", self.path, *words, "-o", so)
-        assert done.returncode == 0, done.stderr
-        return self.tools["xf"].InferenceSession(str(so), threads=1)
+class Case(token_merge.Case):
+    maker, small = make_bert, SMALL
 
     def feed(self, mask, seed=1):
         random, kind = np.random.default_rng(seed), {"bool": bool}.get(self.options.mask, self.options.mask)

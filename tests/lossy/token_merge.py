@@ -175,10 +175,12 @@ def reference(w, a, images, r, proportional=True, by="merge", threshold=None):
 # --- checks ---
 
 class Case:
+    maker, small = make_vit, SMALL
+
     def __init__(self, folder, tools, **more):
         self.folder, self.tools = folder, tools
-        self.options = make_vit.options(["-"], **{**SMALL, **more})
-        model = make_vit.make(self.options)
+        self.options = self.maker.options(["-"], **{**self.small, **more})
+        model = self.maker.make(self.options)
         self.weights = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in model.graph.initializer}
         self.path = folder / "model.onnx"
         onnx.save(model, self.path)
