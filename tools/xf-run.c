@@ -9,6 +9,7 @@
 #include "tools/guard.h"
 #include "tools/lossy/lossy.h"
 #include "tools/run/run.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 typedef struct {
     xf_cli_list inputs, outputs, expected, shapes, dims, max_error;
     const char *data, *test_data, *compare, *rtol, *atol, *warmup, *duration, *iters, *threads, *isa, *weights,
-        *profile, *tap, *seed, *max_id, *ulp, *lengths, *pad_id, *contexts, *cu_seqlens;
-    bool list, bench, json, per_node, signature, strict_padding, packed;
+        *profile, *tap, *seed, *max_id, *ulp, *lengths, *pad_id, *contexts, *cu_seqlens, *prompt_ids, *max_new, *end_id;
+    bool list, bench, generate, json, per_node, signature, strict_padding, packed;
 } options;
 
 typedef struct {
@@ -30,6 +31,7 @@ typedef struct {
     int32_t threads, contexts;
     double warmup, duration; /* of --bench, as iters */
     int64_t iters;
+    xf_generate_opts generate;
     bool tapped; /* --tap matched something */
     xf_runner r;
     xf_ctx *ctx;
@@ -47,6 +49,7 @@ static const char examples[] =
     "  xf-run model.so --input input_ids=@ids.npy --input attention_mask=@mask.npy --output out=@out.npy\n"
     "  xf-run model.so --test-data model/                          # every test_data_set_N below it\n"
     "  xf-run model.so --bench --shape input_ids=8x128 --threads=1 --json\n"
+    "  xf-run decoder.so --generate --prompt-ids=15496,11 --max-new=64\n"
     "  xf-run model.so --compare model.onnx --per-node --shape input_ids=2x7   # which node goes wrong?\n";
 
 /* --- options --- */
@@ -112,6 +115,14 @@ static int parse_options(options *o, xfc_ctx *ctx, int argc, char **argv, xf_cli
          "--bench: one JSON object: median_ms min_ms p90_ms p99_ms iterations\nthreads isa open_ms workspace_bytes; with --contexts also contexts\nruns_per_s, with --lengths tokens positions fill",
          &o->json},
         {XF_CLI_TEXT, "profile", "FILE", "write the time of each kernel as JSON (- for stdout)", &o->profile},
+        {XF_CLI_SECTION, "text", NULL, NULL, NULL},
+        {XF_CLI_FLAG, "generate", NULL,
+         "greedy decoding with a cache: input_ids, masks and positions are filled, and\npast_key_values.N.* gets what "
+         "present.N.* was; tokens per second are told of the\nprompt and of the steps behind it",
+         &o->generate},
+        {XF_CLI_TEXT, "prompt-ids", "N,N,...", "--generate: the tokens to begin with", &o->prompt_ids},
+        {XF_CLI_TEXT, "max-new", "N", "--generate: so many tokens at most (default 64)", &o->max_new},
+        {XF_CLI_TEXT, "end-id", "N", "--generate: stop behind this token", &o->end_id},
         {XF_CLI_SECTION, "look inside", NULL, NULL, NULL},
         {XF_CLI_FLAG, "list", NULL, "inputs, outputs and code variant, then stop", &o->list},
         {XF_CLI_FLAG, "signature", NULL, "the same as JSON", &o->signature},
@@ -152,6 +163,9 @@ static bool parse_numbers(run *x) {
     ok = xf_cli_int(tool, "--pad-id", o->pad_id, 0, INT32_MAX, &pad_id) && ok;
     ok = xf_cli_int(tool, "--contexts", o->contexts, 1, 1024, &contexts) && ok;
     ok = xf_cli_int(tool, "--iters", o->iters, 1, INT32_MAX, &x->iters) && ok;
+    x->generate = (xf_generate_opts){.max_new = 64, .end_id = -1};
+    ok = xf_cli_int(tool, "--max-new", o->max_new, 1, INT32_MAX, &x->generate.max_new) && ok;
+    ok = xf_cli_int(tool, "--end-id", o->end_id, 0, INT64_MAX, &x->generate.end_id) && ok;
     ok = parse_time("--warmup", o->warmup, "200ms", &x->warmup) && ok;
     ok = parse_time("--duration", o->duration, "3s", &x->duration) && ok;
     x->tol.max_ulps = (uint64_t)ulps;
@@ -159,6 +173,21 @@ static bool parse_numbers(run *x) {
     x->contexts = (int32_t)contexts;
     x->random = (xf_random_opts){(uint64_t)seed, max_id, pad_id, o->lengths ? &x->lengths : NULL};
     return ok;
+}
+
+static bool parse_prompt(run *x, xfc_arena *arena) {
+    const char *s = x->o.prompt_ids;
+    int64_t *id = xfc_new_array(arena, int64_t, strlen(s) + 1), n = 0;
+    do {
+        char *end;
+        errno = 0;
+        id[n++] = strtoll(s, &end, 10);
+        if (*s < '0' || *s > '9' || errno || (*end && *end != ',')) return false;
+        s = *end ? end + 1 : end;
+    } while (s[-1] == ',' || *s);
+    x->generate.prompt = id;
+    x->generate.n_prompt = n;
+    return true;
 }
 
 /* What is wrong with the command line; NULL: nothing. */
@@ -177,6 +206,14 @@ static const char *check_usage(run *x, xfc_arena *arena, const xf_cli_list *file
     if (x->o.pad_id && !x->o.lengths) return "--pad-id needs --lengths";
     if (x->o.tap && (x->o.bench || x->o.compare || x->o.test_data))
         return "--tap looks at one run: leave --bench, --compare and --test-data out";
+    if (!x->o.generate != !x->o.prompt_ids) return "--generate and --prompt-ids need each other";
+    if (x->o.prompt_ids && !parse_prompt(x, arena))
+        return "--prompt-ids is a list of whole numbers such as 101,7592,102";
+    if (!x->o.generate && (x->o.max_new || x->o.end_id)) return "--max-new and --end-id need --generate";
+    if (x->o.generate && (x->o.bench || x->o.compare || x->o.test_data || x->o.packed || x->o.outputs.n ||
+                          x->o.expected.n || x->o.tap || x->o.lengths))
+        return "--generate prints tokens: leave --bench, --compare, --test-data, --packed, --output, --expected, --tap and "
+               "--lengths out";
     if (x->contexts > 1 && (!x->o.bench || x->o.profile)) return "--contexts needs --bench, and no --profile";
     return NULL;
 }
@@ -209,8 +246,7 @@ static int split(run *x, const char *text, bool output, const char **rest) {
     return found;
 }
 
-static xfc_status read_inputs(run *x) {
-    if (x->o.cu_seqlens) return xf_take_packed(&x->r, x->o.cu_seqlens, &x->o.inputs);
+static xfc_status read_given(run *x) {
     for (uint32_t i = 0; i < x->o.inputs.n; i++) {
         const char *spec = NULL;
         int at = split(x, x->o.inputs.item[i], false, &spec);
@@ -221,6 +257,12 @@ static xfc_status read_inputs(run *x) {
         XFC_TRY(
             xf_read_spec(x->r.ctx, xfc_sprintf(x->r.ctx->arena, "--input %s", info->name), spec, declared, &x->in[at]));
     }
+    return XFC_OK;
+}
+
+static xfc_status read_inputs(run *x) {
+    if (x->o.cu_seqlens) return xf_take_packed(&x->r, x->o.cu_seqlens, &x->o.inputs);
+    XFC_TRY(read_given(x));
     return xf_complete_inputs(&x->r, &x->o.shapes, &x->random, x->in, &x->fill);
 }
 
@@ -292,6 +334,14 @@ static xfc_status run_once(run *x) {
     return check_expected(x);
 }
 
+static xfc_status generate(run *x) {
+    XFC_TRY(read_given(x));
+    x->generate.profile = x->o.profile;
+    x->generate.threads = x->threads;
+    x->generate.json = x->o.json;
+    return xf_generate(&x->r, x->ctx, &x->o.shapes, &x->random, x->in, &x->generate);
+}
+
 static xfc_status dispatch(run *x) {
     x->r.packed = x->o.packed;
     if (x->o.list || x->o.signature) {
@@ -307,6 +357,7 @@ static xfc_status dispatch(run *x) {
     if (x->o.test_data) return xf_test_data(&x->r, x->ctx, x->o.test_data, x->tol);
     x->in = xfc_new_array(x->r.ctx->arena, const xfc_tensor *, x->r.n_in);
     x->out = xfc_new_array(x->r.ctx->arena, const xfc_tensor *, x->r.n_out);
+    if (x->o.generate) return generate(x);
     XFC_TRY(read_inputs(x));
     if (x->o.compare) print_fill(x);
     if (x->o.compare) return xf_compare_model(&x->r, x->ctx, x->o.compare, &x->o.dims, x->o.per_node, x->in, x->tol);

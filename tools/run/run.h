@@ -194,4 +194,17 @@ typedef struct {
 xfc_status xf_bench(xf_runner *, xf_ctx *, const xfc_tensor *const *in, const xf_bench_opts *);
 xfc_status xf_write_profile(xf_runner *, xf_ctx *, const char *path);
 
+/* --- run/generate.c --- */
+
+typedef struct {
+    const int64_t *prompt;
+    int64_t n_prompt, max_new, end_id; /* end_id: stops behind it; -1: none */
+    const char *profile;               /* of the steps behind the prompt */
+    int32_t threads;
+    bool json;
+} xf_generate_opts;
+/* in: what --input gave, NULL for others. Prints tokens and speed. */
+xfc_status xf_generate(xf_runner *, xf_ctx *, const xf_cli_list *shapes, const xf_random_opts *, const xfc_tensor **in,
+                       const xf_generate_opts *);
+
 #endif
