@@ -41,10 +41,11 @@ typedef struct {
     int64_t dim[XFC_MAX_RANK];
     void *data;
     /* of a cache */
-    int output, grows; /* -1: none; the dim */
-    bool kept;         /* as the first run made it */
-    void *next;        /* the other buffer */
-    int64_t room;      /* bytes of each */
+    int output;     /* -1: none */
+    uint32_t grows; /* the dim */
+    bool kept;      /* as the first run made it */
+    void *next;     /* the other buffer */
+    int64_t room;   /* bytes of each */
 } input;
 
 typedef struct {
@@ -68,14 +69,14 @@ static xfc_status refuse(const generation *g, const char *why, const char *name)
 static int cache_output(const generation *g, const char *name) {
     for (size_t i = 0; i < XFC_COUNT(pasts); i++) {
         size_t n = strlen(pasts[i]);
-        if (strncmp(name, pasts[i], n)) continue;
+        if (strncmp(name, pasts[i], n) != 0) continue;
         int at = xf_find_output(g->r, xfc_sprintf(g->r->ctx->arena, "present%s", name + n));
         if (at >= 0) return at;
     }
     return -1;
 }
 
-static bool shares_dim(const generation *g, uint32_t cache, int dim) {
+static bool shares_dim(const generation *g, uint32_t cache, uint32_t dim) {
     const char *name = g->in[cache].info->dim_name[dim];
     for (uint32_t i = 0; name && i < g->r->n_in; i++)
         for (int32_t d = 0; g->in[i].role == ROLE_GIVEN && d < g->in[i].info->ndim; d++)
@@ -87,15 +88,15 @@ static bool shares_dim(const generation *g, uint32_t cache, int dim) {
 static xfc_status find_growth(const generation *g, uint32_t i) {
     input *x = &g->in[i];
     const char *batch = g->in[g->ids].info->dim_name[0];
-    x->grows = -1;
+    int32_t open = 0;
     for (int32_t d = 0; d < x->info->ndim; d++) {
         const char *name = x->info->dim_name[d];
         if (x->info->dim[d] >= 0 || (batch && name ? !strcmp(batch, name) : d == 0)) continue;
-        if (x->grows >= 0)
-            return refuse(g, "more than one dim could be the one that grows of the cache", x->info->name);
-        x->grows = d;
+        open++;
+        x->grows = (uint32_t)d;
     }
-    if (x->grows < 0) return refuse(g, "no dim can grow of the cache", x->info->name);
+    if (open == 0) return refuse(g, "no dim can grow of the cache", x->info->name);
+    if (open > 1) return refuse(g, "more than one dim could be the one that grows of the cache", x->info->name);
     x->kept = shares_dim(g, i, x->grows);
     return XFC_OK;
 }
@@ -118,7 +119,7 @@ static xfc_status take_input(generation *g, uint32_t i) {
     x->output = cache_output(g, x->info->name);
     if (x->output < 0) return XFC_OK;
     const xf_io_info *out = g->r->api->output_info(g->r->model, (size_t)x->output);
-    if (out->ndim != x->info->ndim || memcmp(&out->dtype, &x->info->dtype, sizeof out->dtype))
+    if (out->ndim != x->info->ndim || memcmp(&out->dtype, &x->info->dtype, sizeof out->dtype) != 0)
         return refuse(g, "another type or rank has what comes out of the cache", x->info->name);
     x->role = ROLE_CACHE;
     return XFC_OK;
@@ -196,7 +197,7 @@ static int64_t bytes_of(const input *x, const int64_t *dim) {
 static xfc_status reserve(generation *g, input *x, int64_t tokens) {
     int64_t dim[XFC_MAX_RANK] = {0}, bytes;
     for (int32_t d = 0; d < x->info->ndim; d++) {
-        bool varies = d == (x->role == ROLE_CACHE ? x->grows : x->info->ndim - 1);
+        bool varies = x->role == ROLE_CACHE ? (uint32_t)d == x->grows : d + 1 == x->info->ndim;
         dim[d] = varies ? tokens : x->role == ROLE_CACHE ? x->dim[d] : size_of(g, x, d, 1);
     }
     bytes = bytes_of(x, dim);
@@ -210,7 +211,8 @@ static xfc_status reserve(generation *g, input *x, int64_t tokens) {
 /* The first run's caches: those that were given, else without rows; what stays has the size of what it is made of. */
 static xfc_status start_cache(generation *g, input *x, const xfc_tensor *given, const xfc_tensor *const *in,
                               int64_t room) {
-    for (int32_t d = 0; d < x->info->ndim; d++) x->dim[d] = x->info->dim[d] >= 0 ? x->info->dim[d] : d != x->grows;
+    for (int32_t d = 0; d < x->info->ndim; d++)
+        x->dim[d] = x->info->dim[d] >= 0 ? x->info->dim[d] : (uint32_t)d != x->grows;
     for (uint32_t k = 0; x->kept && k < g->r->n_in; k++)
         for (int32_t d = 0; g->in[k].role == ROLE_GIVEN && d < g->in[k].info->ndim; d++) {
             const char *name = g->in[k].info->dim_name[d];
