@@ -211,20 +211,24 @@ static void rows_done(driver *d, LLVMValueRef index, LLVMValueRef first, LLVMVal
     xfc_emit_if_end(d->e, done);
 }
 
-/* All blocks of rows of strip `index`. */
-static void strip(driver *d, LLVMValueRef index) {
+/* All blocks of rows of strip `index`, or of one row two strips at once, for more chains: pair. */
+static void strip(driver *d, LLVMValueRef index, LLVMValueRef pair) {
     xfc_emit *e = d->e;
-    uint32_t per_panel = d->per_panel, lanes = d->s->vector_bytes / 4;
+    uint32_t per_panel = d->per_panel, lanes = d->s->vector_bytes / 4, strip_bytes = d->strip * d->b_step;
     LLVMValueRef left = sub(d, d->arg[COLUMNS], times(d, index, d->strip));
     LLVMValueRef vectors = min(d, num(d, d->s->vectors), ceil_over(d, left, lanes));
     LLVMValueRef panel = over(d, index, per_panel), in_panel = sub(d, index, times(d, panel, per_panel));
     LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
-    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_step)));
+    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, strip_bytes)));
     LLVMValueRef next = next_part(d, panel, offset);
     LLVMValueRef plain = xfc_tile_at(e, d->t->partial, times(d, sub(d, vectors, num(d, 1)), 8 * (int64_t)d->s->rows));
     LLVMValueRef whole = equal(d, vectors, num(d, d->s->vectors));
     LLVMValueRef limit = pick(d, whole, times(d, d->depth, d->panel_row), num(d, 0));
     LLVMValueRef share = mul(d, over(d, d->depth, d->s->unroll), times(d, d->lines, XFC_TILE_LINE));
+    LLVMValueRef second = num(d, strip_bytes); /* from the last strip of a panel to the first one of the next */
+    if (per_panel % 2)
+        second = pick(d, equal(d, in_panel, num(d, per_panel - 1)),
+                      sub(d, d->panel_bytes, num(d, (int64_t)(per_panel - 1) * strip_bytes)), second);
     xfc_loop t = xfc_emit_loop_begin(e, num(d, 0), d->blocks, 1, "block");
     LLVMValueRef row = add(d, mul(d, t.i, d->base), min(d, t.i, d->extra));
     LLVMValueRef last =
@@ -233,27 +237,19 @@ static void strip(driver *d, LLVMValueRef index) {
     LLVMValueRef kernels = pick(d, less(d, from, limit), d->fetching, plain);
     LLVMValueRef fetch = xfc_tile_at(e, next, from), end = add(d, row, add(d, last, num(d, 1)));
     LLVMValueRef fn = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, kernels, &last, 1, ""), "");
-    call(d, fn, index, row, b, fetch, next_rows(d, end), num(d, 0));
-    rows_done(d, index, row, end);
+    call(d, pick(d, pair, d->t->wide, fn), index, row, b, fetch, next_rows(d, end), second);
+    rows_done(d, pick(d, pair, add(d, index, num(d, 1)), index), row, end);
     xfc_emit_loop_end(e, &t);
 }
 
-/* One row: strips two at a time, for more chains at once. Answers the first strip left. */
-static LLVMValueRef pairs(const driver *d) {
+/* All strips: of one row the whole ones two at a time, then what is left. */
+static void strips(driver *d) {
     xfc_emit *e = d->e;
-    uint32_t per_panel = d->per_panel, strip_bytes = d->strip * d->b_step;
-    LLVMValueRef after_last = sub(d, d->panel_bytes, num(d, (int64_t)(per_panel - 1) * strip_bytes));
-    LLVMValueRef whole = LLVMBuildAnd(e->b, over(d, d->arg[COLUMNS], d->strip), num(d, -2), "");
-    LLVMValueRef end = pick(d, equal(d, d->arg[ROWS], num(d, 1)), whole, num(d, 0));
-    xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), end, 2, "pair");
-    LLVMValueRef panel = over(d, l.i, per_panel), in_panel = sub(d, l.i, times(d, panel, per_panel));
-    LLVMValueRef offset = add(d, mul(d, panel, d->panel_bytes), times(d, d->k0, d->panel_row));
-    LLVMValueRef b = xfc_tile_at(e, d->arg[B], add(d, offset, times(d, in_panel, d->strip * d->b_step)));
-    LLVMValueRef next = num(d, strip_bytes); /* from the last strip of a panel to the first one of the next */
-    if (per_panel % 2) next = pick(d, equal(d, in_panel, num(d, per_panel - 1)), after_last, next);
-    call(d, d->t->wide, l.i, num(d, 0), b, b, d->arg[A], next);
+    LLVMValueRef whole = over(d, d->arg[COLUMNS], 2 * (int64_t)d->strip), all = ceil_over(d, d->arg[COLUMNS], d->strip);
+    LLVMValueRef pairs = pick(d, equal(d, d->arg[ROWS], num(d, 1)), whole, num(d, 0));
+    xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), sub(d, all, pairs), 1, "strip");
+    strip(d, add(d, l.i, min(d, l.i, pairs)), less(d, l.i, pairs));
     xfc_emit_loop_end(e, &l);
-    return end;
 }
 
 /* Values fixed for the call, in front of the loops. */
@@ -269,7 +265,8 @@ static void prepare(driver *d) {
     d->base = LLVMBuildUDiv(d->e->b, d->arg[ROWS], divisor, "");
     d->extra = LLVMBuildURem(d->e->b, d->arg[ROWS], divisor, "");
     LLVMValueRef uses = times(d, d->blocks, d->per_panel);
-    d->ahead = pick(d, equal(d, uses, one), num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
+    LLVMValueRef streams = LLVMBuildOr(d->e->b, equal(d, uses, one), equal(d, d->arg[ROWS], one), "");
+    d->ahead = pick(d, streams, num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
     d->fetching = d->t->full[0];
     d->lines = num(d, 0);
     for (uint32_t l = N_LEVELS - 1; l > 0; l--) { /* level_for at run time */
@@ -291,10 +288,7 @@ static void emit_loops(driver *d) {
     xfc_loop k = xfc_emit_loop_begin(e, num(d, 0), n_blocks, 1, "depth"); /* also once for depth 0: c becomes zero */
     d->k0 = mul(d, k.i, size);
     d->depth = min(d, size, sub(d, depth, d->k0));
-    LLVMValueRef first = d->follow ? num(d, 0) : pairs(d);
-    xfc_loop l = xfc_emit_loop_begin(e, first, ceil_over(d, d->arg[COLUMNS], d->strip), 1, "strip");
-    strip(d, l.i);
-    xfc_emit_loop_end(e, &l);
+    strips(d);
     xfc_emit_loop_end(e, &k);
 }
 
