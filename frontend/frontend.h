@@ -25,6 +25,19 @@ xfc_graph *xfc_import_file(xfc_ctx *, const char *path, const xfc_import_opts *)
  * outlive the context. */
 xfc_graph *xfc_import_memory(xfc_ctx *, const char *name, const void *data, size_t n, const xfc_import_opts *);
 
+/* What an input or output is that is not one tensor: metadata XFC_BORDER_META "NAME" says so. Its parts follow one
+ * another: NAME, the elements of all tensors; NAME.shapes, i64[length, rank] with the dims of each, filled up with -1;
+ * of an optional sequence also NAME.present, bool[]. An optional tensor has a length of at most 1. */
+#define XFC_BORDER_META "type:"
+typedef enum { XFC_BORDER_TENSOR, XFC_BORDER_SEQUENCE, XFC_BORDER_OPTIONAL, XFC_BORDER_OPTIONAL_SEQUENCE } xfc_border;
+enum { XFC_BORDER_MOST = 3 };
+xfc_border xfc_border_of(const char *meta); /* NULL: a tensor */
+uint32_t xfc_border_parts(xfc_border);
+
+/* Files of ONNX test data as the parts of an input or output. empty: the element type if the file has no tensor, rank:
+ * the least of the rows of dims. */
+xfc_status xfc_read_parts_pb(xfc_ctx *, const char *path, xfc_border, xfc_dtype empty, int64_t rank,
+                             const xfc_tensor *out[XFC_BORDER_MOST]);
 /* TensorProto files of ONNX test data (xf-run, tests): name may be NULL in the file. */
 xfc_status xfc_read_tensor_pb(xfc_ctx *, const char *path, const xfc_tensor **out);
 

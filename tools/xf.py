@@ -13,6 +13,8 @@ are allocated by NumPy and written in place. Errors of the model are exceptions 
 session may be used from several threads: each gets a context of its own; the weights are shared. After os.fork the
 child may go on with the sessions of its parent. Where code for onnxruntime would do, it mostly does here: the names of
 methods, the types of inputs, and arguments such as providers, which are ignored.
+
+A sequence is a list of arrays, an optional one None or what it holds, as inputs and as outputs.
 """
 
 import _ctypes
@@ -53,6 +55,8 @@ _EXTRA = { # of the package ml_dtypes
 
 
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
+# What is more than one tensor, by metadata "type:NAME": how its type is written, and how many parts it has.
+_KINDS = {"sequence": ("seq({})", 2), "optional": ("optional({})", 2), "optional sequence": ("optional(seq({}))", 3)}
 
 
 class _Device(C.Structure):
@@ -157,7 +161,7 @@ class Error(RuntimeError):
 class Node:
     """A declared input or output, as onnxruntime describes it.
 
-    type: "tensor(int64)", "tensor(float)", ...; shape: an int, a name, or None (decided at run time, no name) for each
+    type: "tensor(int64)", "seq(tensor(float))", ...; shape: an int, a name, or None (decided at run time, no name) for each
     dim; ranges: (least, most or None) for each.
     """
 
@@ -172,6 +176,7 @@ class Node:
         self.shape = [info.dim[d] if info.dim[d] >= 0 else names[d] for d in dims]
         self.ranges = [(info.dim_min[d], info.dim_max[d] if info.dim_max[d] >= 0 else None) for d in dims]
         self._dtype = (info.dtype.code, info.dtype.bits, info.dtype.lanes)
+        self._parts = []  # of a sequence or an optional: the nodes of all its tensors, this one first
 
     @property
     def dtype(self):
@@ -309,6 +314,12 @@ class InferenceSession:
         self._entry = _Entry(_nodes(api.input_info, model, api.num_inputs(model)),
                              _nodes(api.output_info, model, count), api.infer_shapes, api.workspace_size, api.run)
         self._index = {n.name: i for i, n in enumerate(self._entry.outputs)}
+        for nodes in self._entry[:2]:
+            for i, node in enumerate(nodes):
+                node._kind_of_parts = self.metadata("type:" + node.name)
+                if node._kind_of_parts:
+                    form, count = _KINDS[node._kind_of_parts]
+                    node.type, node._parts = form.format(node.type), nodes[i:i + count]
         packed = api.struct_size > _Api.packed_workspace_size.offset and api.num_packed_inputs(model)
         self._packed = _Entry(_nodes(api.packed_input_info, model, packed),
                               _nodes(api.packed_output_info, model, count), api.packed_infer_shapes,
@@ -337,10 +348,10 @@ class InferenceSession:
         self.close()
 
     def get_inputs(self):
-        return list(self._entry.inputs)
+        return _whole(self._entry.inputs)
 
     def get_outputs(self):
-        return list(self._entry.outputs)
+        return _whole(self._entry.outputs)
 
     def get_packed_inputs(self):
         """Of run_packed; [] for a model that was compiled without --packed-entry."""
@@ -456,7 +467,7 @@ class InferenceSession:
 
     def _call(self, entry, output_names, feed, out, *starts):
         if output_names is None:
-            names = [n.name for n in entry.outputs]
+            names = [n.name for n in _whole(entry.outputs)]
         else:
             names = [output_names] if isinstance(output_names, str) else list(output_names)
         for name in names + list(out or ()):
@@ -472,13 +483,17 @@ class InferenceSession:
             arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
             status = entry.run(context.handle, tensors, len(keep), *starts, results, len(arrays))
             _check(self._api, status, context.handle)
-            return [_written(arrays[i], results[i], entry.outputs[i].dtype) for i in map(self._index.get, names)]
+            made = [_written(*one, node.dtype) for *one, node in zip(arrays, results, entry.outputs)]
+            return [_together(entry.outputs[i], made[i:]) for i in map(self._index.get, names)]
         finally:
             context.lock.release()
 
     def _bind(self, entry, feed):
         """The input tensors, and the arrays that must stay alive as long as they."""
         feed = dict(feed)
+        for node in _whole(entry.inputs):
+            if node._parts and node.name in feed and node._parts[1].name not in feed:
+                feed.update(_apart(node, feed[node.name]))
         tensors, keep = (_Tensor * max(len(entry.inputs), 1))(), []
         for i, node in enumerate(entry.inputs):
             if node.name not in feed:
@@ -521,6 +536,41 @@ class InferenceSession:
 
 def _nodes(info, model, count):
     return [Node(info(model, i).contents) for i in range(count)]
+
+
+def _whole(nodes):
+    """Without those that are parts of the one before."""
+    parts = {id(p) for n in nodes for p in n._parts[1:]}
+    return [n for n in nodes if id(n) not in parts]
+
+
+def _apart(node, value):
+    """A sequence or an optional as {name: array} of its parts: all elements, then a row of dims for each tensor."""
+    items = [] if value is None else [value] if node._kind_of_parts == "optional" else list(value)
+    arrays = [np.asarray(a) for a in items]
+    if len({a.dtype for a in arrays}) > 1:
+        raise Error(f"{node.name!r}: the arrays are of types {', '.join(sorted({str(a.dtype) for a in arrays}))}", 2)
+    rank = node._parts[1].shape[1]
+    rank = rank if isinstance(rank, int) else max((a.ndim for a in arrays), default=0)
+    if any(a.ndim > rank for a in arrays):
+        raise Error(f"{node.name!r}: an array has {max(a.ndim for a in arrays)} dims, expected at most {rank}", 3)
+    rows = [a.shape + (-1,) * (rank - a.ndim) for a in arrays]
+    elements = np.concatenate([a.ravel() for a in arrays]) if arrays else np.empty(0, node.dtype)
+    parts = [elements, np.array(rows, np.int64).reshape(len(rows), rank), np.array(value is not None)]
+    return {p.name: a for p, a in zip(node._parts, parts)}
+
+
+def _together(node, arrays):
+    """The output that begins with arrays[0]."""
+    if not node._parts or (len(node._parts) > 2 and not arrays[2]):
+        return None if node._parts else arrays[0]
+    items, at = [], 0
+    for row in arrays[1]:
+        shape = tuple(int(d) for d in row if d >= 0)
+        n = int(np.prod(shape, dtype=np.int64))
+        items.append(arrays[0][at:at + n].reshape(shape))
+        at += n
+    return items if node._kind_of_parts != "optional" else items[0] if items else None
 
 
 def _describe(tensor, array, node):

@@ -68,6 +68,19 @@ xfc_value *xfc_bound_value(xfc_importer *im, xfc_bound *b, xfc_loc loc) {
     return b->kind == XFC_BOUND_VALUE ? b->value : NULL;
 }
 
+xfc_result xfc_bound_result(xfc_importer *im, xfc_bound *b, xfc_loc loc) {
+    if (b && b->kind == XFC_BOUND_SEQUENCE) return (xfc_result){.sequence = b->sequence};
+    return (xfc_result){.value = xfc_bound_value(im, b, loc)};
+}
+
+xfc_bound xfc_bound_to(xfc_result r) {
+    return (xfc_bound){.kind = r.sequence ? XFC_BOUND_SEQUENCE
+                               : r.value  ? XFC_BOUND_VALUE
+                                          : XFC_BOUND_POISON,
+                       .value = r.value,
+                       .sequence = r.sequence};
+}
+
 static xfc_status bind_producers(xfc_importer *im, xfc_body *body) {
     for (uint32_t i = 0; i < body->n_nodes; i++) {
         const Onnx__NodeProto *p = body->node[i];
@@ -304,7 +317,7 @@ static bool read_operands(xfc_node *n) {
         xfc_bound *b = xfc_body_find(n->im, n->body, name);
         if (b->kind == XFC_BOUND_ABSENT) continue;
         if (b->kind == XFC_BOUND_SEQUENCE) {
-            bool fits = i == 0 && n->row && n->row->takes_sequence;
+            bool fits = !n->row || n->row->takes == XFC_ANY_SEQUENCE || (n->row->takes && i == 0); /* or a function */
             n->in_sequence[i] = b->sequence;
             ok = ok && fits;
             if (!fits)

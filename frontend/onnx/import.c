@@ -4,13 +4,13 @@
  * of a node are recorded and the rest goes on, so that one run reports all of them. The graph is given away only when
  * there was none.
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/sequence.h"
 #include <string.h>
 
 enum { MAX_OPSETS = 256 };
 
 static const xfc_onnx_row rows[] = {
-#define MEANING(opcode, sequence, ...) .code = XFC_OP_##opcode, .takes_sequence = sequence
+#define MEANING(opcode, sequence, ...) .code = XFC_OP_##opcode, .takes = sequence
 #define X(dom, name, first, last, fn, least, most, outs, names, ...)                                                   \
     {.domain = dom,                                                                                                    \
      .op = name,                                                                                                       \
@@ -21,7 +21,7 @@ static const xfc_onnx_row rows[] = {
      .max_in = most,                                                                                                   \
      .max_out = outs,                                                                                                  \
      .attrs = names,                                                                                                   \
-     MEANING(__VA_ARGS__, false, )},
+     MEANING(__VA_ARGS__, XFC_NO_SEQUENCE, )},
 #include "frontend/onnx/onnx_ops.def"
 #undef X
 #undef MEANING
@@ -163,28 +163,46 @@ static xfc_value *as_declared(xfc_importer *im, const Onnx__ValueInfoProto *o, x
     return any ? xfc_b_slice(&b, v, start, size, step) : v;
 }
 
+/* A part of a sequence must not have the name of something else that goes the same way. */
+static xfc_status check_parts(xfc_importer *im) {
+    for (int out = 0; out < 2; out++) {
+        xfc_map seen = {.arena = im->arena};
+        uint32_t n = out ? im->graph->n_out : im->graph->n_in;
+        for (uint32_t i = 0; i < n; i++) {
+            const char *name = xfc_str(im->ctx, out ? im->graph->out_name[i] : im->graph->in[i]->name);
+            if (xfc_map_get_ptr(&seen, name))
+                return xfc_fail(im->ctx, XFC_ERR_INPUT, (xfc_loc){.file = im->file.path},
+                                "'%s' is also the name of a part of a sequence; rename it", name);
+            xfc_map_set_ptr(&seen, name, name);
+        }
+    }
+    return XFC_OK;
+}
+
 static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
     const Onnx__GraphProto *g = im->model->graph;
-    xfc_value **value = xfc_new_array(im->arena, xfc_value *, g->n_output);
-    const char **name = xfc_new_array(im->arena, const char *, g->n_output);
+    xfc_value **value = xfc_new_array(im->arena, xfc_value *, XFC_MAX_PARTS * g->n_output);
+    const char **name = xfc_new_array(im->arena, const char *, XFC_MAX_PARTS * g->n_output);
+    uint32_t n = 0;
     for (size_t i = 0; i < g->n_output; i++) {
         xfc_loc loc = {.file = im->file.path};
-        name[i] = xfc_str(im->ctx, g->output[i]->name);
-        xfc_bound *bound = xfc_body_find(im, body, name[i]);
-        if (bound->kind == XFC_BOUND_SEQUENCE)
+        const char *of = xfc_str(im->ctx, g->output[i]->name);
+        xfc_result made = xfc_bound_result(im, xfc_body_find(im, body, of), loc);
+        if (made.sequence) {
+            n += xfc_border_output(im, of, made.sequence, value + n, name + n);
+            continue;
+        }
+        if (made.value) made.value = as_declared(im, g->output[i], made.value);
+        if (made.value && xfc_dtype_bits(made.value->type.dtype) < 8)
             xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
-                     "output '%s' is a sequence; make its tensors outputs of their own", name[i]);
-        value[i] = xfc_bound_value(im, bound, loc);
-        if (value[i]) value[i] = as_declared(im, g->output[i], value[i]);
-        if (value[i] && xfc_dtype_bits(value[i]->type.dtype) < 8)
-            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
-                     "output '%s' has element type %s, which is not supported; cast it", name[i],
-                     xfc_dtype_name(value[i]->type.dtype));
+                     "output '%s' has element type %s, which is not supported; cast it", of,
+                     xfc_dtype_name(made.value->type.dtype));
+        value[n] = made.value, name[n++] = of;
     }
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
-    for (size_t i = 0; i < g->n_output; i++) xfc_assert(value[i]);
-    xfc_graph_set_outputs(im->graph, value, name, (uint32_t)g->n_output);
-    return XFC_OK;
+    for (uint32_t i = 0; i < n; i++) xfc_assert(value[i]);
+    xfc_graph_set_outputs(im->graph, value, name, n);
+    return check_parts(im);
 }
 
 static xfc_status check_output_names(xfc_importer *im, char **names) {

@@ -23,9 +23,9 @@ typedef struct { /* a row of onnx_ops.def */
     uint32_t since, until; /* opset range, inclusive */
     xfc_node_import *import;
     uint32_t min_in, max_in, max_out;
-    const char *attrs;   /* names it may have, space-separated */
-    xfc_opcode code;     /* for importers shared by several operators; else XFC_OP_COUNT */
-    bool takes_sequence; /* operand 0 is one */
+    const char *attrs; /* names it may have, space-separated */
+    xfc_opcode code;   /* for importers shared by several operators; else XFC_OP_COUNT */
+    enum { XFC_NO_SEQUENCE, XFC_FIRST_SEQUENCE, XFC_ANY_SEQUENCE } takes; /* which operands may be one */
 } xfc_onnx_row;
 const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset,
                                   bool *known);                  /* known: in another opset */
@@ -40,10 +40,20 @@ typedef enum {
     XFC_BOUND_POISON,
     XFC_BOUND_ABSENT
 } xfc_bound_kind;
+/* A sequence, an optional tensor (a sequence of at most one) or an optional sequence: in the importer only (sequence.h). */
 typedef struct {
-    xfc_value **item;
+    xfc_value **item; /* a list whose length is known, n; NULL: flat, which is elements and shapes */
     uint32_t n;
-} xfc_sequence; /* a list of tensors whose length is known: sequences exist in the importer only */
+    xfc_dtype dtype;
+    xfc_value *elements, *shapes; /* T[size] and i64[length, rank] */
+    xfc_int *known;               /* flat: dims that all of its tensors have; NONE where they differ */
+    bool optional;                /* of at most one */
+    xfc_value *present;           /* of an optional sequence: is there one, bool[]? */
+} xfc_sequence;
+typedef struct { /* one of the two, or neither after a failure */
+    xfc_value *value;
+    const xfc_sequence *sequence;
+} xfc_result;
 typedef struct {
     xfc_bound_kind kind;
     xfc_value *value;                      /* VALUE */
@@ -114,8 +124,10 @@ typedef struct {
     uint32_t n, cap;
 } xfc_names;
 void xfc_graph_captures(xfc_importer *, const Onnx__GraphProto *, xfc_names *);
-/* The value of a bound name, NULL when it is poisoned or cannot be made. */
+/* The value of a bound name, NULL when it is poisoned or cannot be made, or is a sequence. */
 xfc_value *xfc_bound_value(xfc_importer *, xfc_bound *, xfc_loc);
+xfc_result xfc_bound_result(xfc_importer *, xfc_bound *, xfc_loc);
+xfc_bound xfc_bound_to(xfc_result); /* poisoned if it is neither */
 xfc_loc xfc_node_loc(xfc_importer *, const xfc_body *, uint32_t index);
 uint32_t xfc_body_opset(const xfc_body *, const char *domain); /* 0: not imported */
 const char *xfc_onnx_domain(const char *);                     /* "" for NULL and "ai.onnx" */
@@ -124,10 +136,9 @@ const char *xfc_onnx_domain(const char *);                     /* "" for NULL an
 xfc_status xfc_bind_initializers(xfc_importer *, xfc_body *, const Onnx__GraphProto *);
 /* ops/legacy.c: an attribute of old opsets that says nothing about results. */
 bool xfc_legacy_hint(const xfc_node *, const char *attr);
-/* inner.c: a graph that is an attribute; the values of its outputs, NULL for one that is a sequence or could not be
- * made. input: values of its inputs, or NULL. */
+/* inner.c: a graph that is an attribute; what its outputs are. input: what its inputs are, or NULL. */
 const Onnx__GraphProto *xfc_node_graph(xfc_node *, const char *name);
-xfc_value **xfc_import_inner(xfc_node *, const Onnx__GraphProto *, const char *name, xfc_value *const *input);
+xfc_result *xfc_import_inner(xfc_node *, const Onnx__GraphProto *, const char *name, const xfc_result *input);
 /* function.c */
 xfc_status xfc_functions_check(xfc_importer *);
 const Onnx__FunctionProto *xfc_function_find(xfc_importer *, const Onnx__NodeProto *);

@@ -1,4 +1,4 @@
-/* inner.c - graphs that are attributes of a node: bodies of If and Loop.
+/* inner.c - graphs that are attributes of a node: bodies of If, Loop, Scan and SequenceMap.
  *
  * A body is imported where its node stands, with the names around it in sight, so that sizes are known through its
  * borders; what becomes of its ops then is the operator's matter (ir/program.h: outlining).
@@ -30,24 +30,23 @@ static xfc_body *new_body(xfc_node *n, const Onnx__GraphProto *g) {
     return NULL;
 }
 
-static void bind_inputs(xfc_node *n, xfc_body *body, const Onnx__GraphProto *g, xfc_value *const *input) {
+static void bind_inputs(xfc_node *n, xfc_body *body, const Onnx__GraphProto *g, const xfc_result *input) {
     for (size_t i = 0; i < g->n_input && n->status == XFC_OK; i++) {
         const char *name = g->input[i]->name;
         if (name && *name)
-            n->status =
-                xfc_body_bind(n->im, body, name, (xfc_bound){.kind = XFC_BOUND_VALUE, .value = input[i]}, n->loc);
+            n->status = xfc_body_bind(n->im, body, name, xfc_bound_to(input[i]), n->loc);
         else
             xfc_node_fail(n, XFC_ERR_INPUT, "input %zu of its body has no name; export the model again", i);
     }
 }
 
-xfc_value **xfc_import_inner(xfc_node *n, const Onnx__GraphProto *g, const char *name, xfc_value *const *input) {
+xfc_result *xfc_import_inner(xfc_node *n, const Onnx__GraphProto *g, const char *name, const xfc_result *input) {
     xfc_importer *im = n->im;
     xfc_body *body = new_body(n, g);
     if (!body) return NULL;
     im->n_nodes++; /* empty branches count, too */
     char **wanted = xfc_new_array(im->arena, char *, g->n_output);
-    xfc_value **out = xfc_new_array(im->arena, xfc_value *, g->n_output);
+    xfc_result *out = xfc_new_array(im->arena, xfc_result, g->n_output);
     for (size_t i = 0; i < g->n_output; i++) {
         if (!g->output[i]->name || !*g->output[i]->name) {
             xfc_node_fail(n, XFC_ERR_INPUT, "output %zu of '%s' has no name; export the model again", i, name);
@@ -59,7 +58,7 @@ xfc_value **xfc_import_inner(xfc_node *n, const Onnx__GraphProto *g, const char 
     if (n->status == XFC_OK) n->status = xfc_bind_initializers(im, body, g);
     if (n->status == XFC_OK) n->status = xfc_import_body(im, body, wanted, g->n_output);
     if (n->status != XFC_OK) return NULL;
-    for (size_t i = 0; i < g->n_output; i++) out[i] = xfc_bound_value(im, xfc_body_find(im, body, wanted[i]), n->loc);
+    for (size_t i = 0; i < g->n_output; i++) out[i] = xfc_bound_result(im, xfc_body_find(im, body, wanted[i]), n->loc);
     n->b->loc = n->loc;
     return out;
 }

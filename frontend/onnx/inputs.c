@@ -7,7 +7,7 @@
  * the model is that expression, so no second unknown comes up for it. Dims that the model needs to be equal are one
  * symbol (unify.c).
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/sequence.h"
 #include "ir/base/nearest.h"
 #include <string.h>
 
@@ -71,8 +71,6 @@ static xfc_status read_dim_options(dims *d) {
     }
     return XFC_OK;
 }
-
-static const Onnx__TypeProto *type_of(const Onnx__ValueInfoProto *v) { return v->type; }
 
 static const Onnx__TensorShapeProto *shape_of(const Onnx__ValueInfoProto *v) {
     return v->type && v->type->tensor_type ? v->type->tensor_type->shape : NULL;
@@ -210,26 +208,41 @@ static xfc_status read_dim(dims *d, const Onnx__ValueInfoProto *v, uint32_t i, c
     return XFC_OK;
 }
 
-static xfc_status read_type(dims *d, const Onnx__ValueInfoProto *v, xfc_type *out) {
+/* The tensors of an input that is no tensor itself. */
+static const Onnx__TensorTypeProto *tensors_of(const Onnx__TypeProto *t, xfc_border *kind) {
+    const Onnx__TypeProto *inner = t && t->optional_type ? t->optional_type->elem_type : t;
+    const Onnx__TypeProto *item = inner && inner->sequence_type ? inner->sequence_type->elem_type : inner;
+    *kind = inner == t ? (item == t ? XFC_BORDER_TENSOR : XFC_BORDER_SEQUENCE)
+                       : (item == inner ? XFC_BORDER_OPTIONAL : XFC_BORDER_OPTIONAL_SEQUENCE);
+    return item ? item->tensor_type : NULL;
+}
+
+static xfc_status read_dtype(dims *d, const Onnx__ValueInfoProto *v, xfc_border *kind, xfc_dtype *out) {
     xfc_ctx *c = d->im->ctx;
     xfc_loc loc = {.file = d->im->file.path};
-    const Onnx__TypeProto *type = type_of(v);
-    if (type && !type->tensor_type &&
-        (type->has_sequence_type || type->has_map_type || type->has_optional_type || type->has_opaque_type ||
-         type->has_sparse_tensor_type))
+    const Onnx__TypeProto *type = v->type;
+    const Onnx__TensorTypeProto *tensor = tensors_of(type, kind);
+    if (!tensor && *kind != XFC_BORDER_TENSOR)
+        return xfc_fail(
+            c, XFC_ERR_UNSUPPORTED, loc,
+            "input '%s' is a sequence or an optional of what is no tensor; only those of tensors are supported",
+            v->name);
+    if (!tensor && type && (type->has_map_type || type->has_opaque_type || type->has_sparse_tensor_type))
         return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc, "input '%s' is a %s; only dense tensors are supported", v->name,
-                        type->has_sequence_type   ? "sequence"
-                        : type->has_map_type      ? "map"
-                        : type->has_optional_type ? "optional"
-                        : type->has_opaque_type   ? "opaque value"
-                                                  : "sparse tensor");
-    if (!type || !type->tensor_type)
-        return xfc_fail(c, XFC_ERR_INPUT, loc, "input '%s' has no type; export the model again", v->name);
-    if (!xfc_dtype_from_onnx(type->tensor_type->elem_type, &out->dtype) || xfc_dtype_bits(out->dtype) < 8)
-        return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc,
-                        "input '%s' has element type %s (%d), which is not supported; convert it", v->name,
-                        xfc_onnx_dtype_name(type->tensor_type->elem_type), (int)type->tensor_type->elem_type);
-    const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
+                        type->has_map_type      ? "map"
+                        : type->has_opaque_type ? "opaque value"
+                                                : "sparse tensor");
+    if (!tensor) return xfc_fail(c, XFC_ERR_INPUT, loc, "input '%s' has no type; export the model again", v->name);
+    if (xfc_dtype_from_onnx(tensor->elem_type, out) && xfc_dtype_bits(*out) >= 8) return XFC_OK;
+    return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc,
+                    "input '%s' has element type %s (%d), which is not supported; convert it", v->name,
+                    xfc_onnx_dtype_name(tensor->elem_type), (int)tensor->elem_type);
+}
+
+static xfc_status read_shape(dims *d, const Onnx__ValueInfoProto *v, xfc_type *out) {
+    xfc_ctx *c = d->im->ctx;
+    xfc_loc loc = {.file = d->im->file.path};
+    const Onnx__TensorShapeProto *shape = shape_of(v);
     const char *text = shape_option(d, v->name);
     xfc_dim_spec spec[XFC_MAX_RANK];
     if (text) XFC_TRY(parse_shape_option(d, text, spec, &out->rank));
@@ -296,17 +309,59 @@ static xfc_status check_dims_used(dims *d) {
     return XFC_OK;
 }
 
+/* A dim of a part of a sequence. */
+static xfc_int part_dim(dims *d, const char *input, const char *what, int64_t most) {
+    const char *name = xfc_str(d->im->ctx, xfc_sprintf(d->im->arena, "%s.%s", input, what));
+    const xfc_dim_spec range = {.kind = XFC_DIM_RANGE, .hi = most};
+    while (xfc_map_get_ptr(&d->names, name)) name = xfc_str(d->im->ctx, xfc_sprintf(d->im->arena, "%s_", name));
+    return spec_dim(d, name, xfc_map_get_ptr(&d->spec, name) ? NULL : &range);
+}
+
+/* Its parts become inputs (sequence.h). */
+static xfc_status add_sequence(dims *d, const Onnx__ValueInfoProto *v, xfc_border kind, xfc_dtype t, xfc_result *out) {
+    xfc_importer *im = d->im;
+    const Onnx__TensorTypeProto *tensor = tensors_of(v->type, &kind);
+    const Onnx__TensorShapeProto *shape = tensor->shape;
+    if (shape_option(d, v->name))
+        return usage(d, "shape", v->name, "it is a sequence or an optional, whose tensors have shapes of their own");
+    if (shape && shape->n_dim > XFC_MAX_RANK)
+        return xfc_fail(im->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = im->file.path},
+                        "the tensors of input '%s' have rank %zu; the limit is %d", v->name, shape->n_dim,
+                        XFC_MAX_RANK);
+    xfc_sequence *s = xfc_new(im->arena, xfc_sequence);
+    xfc_int size = part_dim(d, v->name, "size", XFC_DIM_MAX), row[2];
+    row[0] = part_dim(d, v->name, "length", kind == XFC_BORDER_OPTIONAL ? 1 : XFC_DIM_MAX);
+    row[1] = shape ? xfc_int_const(im->ctx, (int64_t)shape->n_dim) : part_dim(d, v->name, "rank", XFC_MAX_RANK);
+    *s = (xfc_sequence){.dtype = t, .optional = kind == XFC_BORDER_OPTIONAL};
+    s->elements = xfc_graph_add_input(im->graph, xfc_str(im->ctx, v->name), xfc_type_make(t, 1, &size));
+    s->shapes = xfc_graph_add_input(im->graph, xfc_border_name(im, v->name, 1), xfc_type_make(XFC_I64, 2, row));
+    if (kind == XFC_BORDER_OPTIONAL_SEQUENCE)
+        s->present = xfc_graph_add_input(im->graph, xfc_border_name(im, v->name, 2), (xfc_type){.dtype = XFC_BOOL});
+    s->known = xfc_new_array(im->arena, xfc_int, shape ? shape->n_dim + 1 : 1);
+    for (size_t i = 0; shape && i < shape->n_dim; i++) {
+        const Onnx__DimensionProto *dim = shape->dim[i];
+        bool fixed = dim->has_dim_value && dim->dim_value >= 0 && dim->dim_value <= XFC_DIM_MAX;
+        s->known[i] = fixed ? xfc_int_const(im->ctx, dim->dim_value) : XFC_INT_NONE;
+    }
+    xfc_border_note(im, v->name, kind);
+    out->sequence = s;
+    return XFC_OK;
+}
+
 static xfc_status add_input(dims *d, xfc_body *body, const Onnx__ValueInfoProto *v) {
     xfc_importer *im = d->im;
     const xfc_bound *bound = xfc_body_find(im, body, v->name);
     if (bound && bound->kind == XFC_BOUND_INIT) return XFC_OK; /* an initializer: a constant */
     xfc_type type = {0};
-    xfc_status status = read_type(d, v, &type);
-    xfc_bound made = {.kind = XFC_BOUND_POISON};
-    if (status == XFC_OK)
-        made = (xfc_bound){.kind = XFC_BOUND_VALUE,
-                           .value = xfc_graph_add_input(im->graph, xfc_str(im->ctx, v->name), type)};
-    return xfc_body_bind(im, body, v->name, made, (xfc_loc){.file = im->file.path}); /* a bad type is recorded; go on */
+    xfc_border kind;
+    xfc_result made = {0};
+    xfc_status status = read_dtype(d, v, &kind, &type.dtype);
+    if (status == XFC_OK && kind != XFC_BORDER_TENSOR)
+        (void)add_sequence(d, v, kind, type.dtype, &made);
+    else if (status == XFC_OK && read_shape(d, v, &type) == XFC_OK)
+        made.value = xfc_graph_add_input(im->graph, xfc_str(im->ctx, v->name), type);
+    return xfc_body_bind(im, body, v->name, xfc_bound_to(made),
+                         (xfc_loc){.file = im->file.path}); /* a bad type is recorded; go on */
 }
 
 xfc_status xfc_import_inputs(xfc_importer *im, xfc_body *body) {

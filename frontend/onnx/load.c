@@ -50,7 +50,7 @@ static void arena_free(void *user, void *pointer) {
 static ProtobufCMessage *unpack(xfc_onnx_file *f, xfc_mapping m, xfc_pb_root root,
                                 const ProtobufCMessageDescriptor *d) {
     xfc_loc loc = {.file = f->path};
-    if (!m.n) {
+    if (!m.n && root != XFC_PB_SEQUENCE && root != XFC_PB_OPTIONAL) { /* which may hold nothing */
         xfc_fail(f->ctx, XFC_ERR_INPUT, loc, "the file is empty; copy or export it again");
         return NULL;
     }
@@ -73,4 +73,12 @@ Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *f, xfc_mapping m) {
 
 Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *f, xfc_mapping m) {
     return (Onnx__TensorProto *)unpack(f, m, XFC_PB_TENSOR, &onnx__tensor_proto__descriptor);
+}
+
+Onnx__SequenceProto *xfc_unpack_sequence(xfc_onnx_file *f, xfc_mapping m) {
+    return (Onnx__SequenceProto *)unpack(f, m, XFC_PB_SEQUENCE, &onnx__sequence_proto__descriptor);
+}
+
+Onnx__OptionalProto *xfc_unpack_optional(xfc_onnx_file *f, xfc_mapping m) {
+    return (Onnx__OptionalProto *)unpack(f, m, XFC_PB_OPTIONAL, &onnx__optional_proto__descriptor);
 }

@@ -37,6 +37,8 @@ const char *xfc_foreign_file(xfc_arena *, xfc_mapping);
 /* Scans and unpacks; NULL after an error. bytes must outlive the context. */
 Onnx__ModelProto *xfc_unpack_model(xfc_onnx_file *, xfc_mapping);
 Onnx__TensorProto *xfc_unpack_tensor(xfc_onnx_file *, xfc_mapping);
+Onnx__SequenceProto *xfc_unpack_sequence(xfc_onnx_file *, xfc_mapping);
+Onnx__OptionalProto *xfc_unpack_optional(xfc_onnx_file *, xfc_mapping);
 
 /* Dims as a file gives them, of a tensor of this type; false, recorded: too many, or too large. */
 typedef struct {

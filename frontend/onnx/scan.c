@@ -22,9 +22,12 @@ typedef enum {
     ATTRIBUTE,
     TENSOR,
     SPARSE,
+    SEQUENCE,
+    OPTIONAL,
     ENTRY,
     VALUE_INFO,
     TYPE,
+    ELEMENT_TYPE,
     TENSOR_TYPE,
     SHAPE,
     DIM
@@ -84,6 +87,7 @@ static const field fields[] = {
     {ATTRIBUTE, 7, FLOAT32, MODEL, "floats"},
     {ATTRIBUTE, 8, VARINT, MODEL, "ints"},
     {ATTRIBUTE, 9, BYTES, MODEL, "strings"},
+    {ATTRIBUTE, 14, ONE, TYPE, "tp"},
     {ATTRIBUTE, 20, VARINT, MODEL, "type"},
     {ATTRIBUTE, 21, STRING, MODEL, "ref_attr_name"},
     {ATTRIBUTE, 22, ONE, SPARSE, "sparse_tensor"},
@@ -102,16 +106,24 @@ static const field fields[] = {
     {SPARSE, 1, ONE, TENSOR, "values"},
     {SPARSE, 2, ONE, TENSOR, "indices"},
     {SPARSE, 3, VARINT, MODEL, "dims"},
+    {SEQUENCE, 1, STRING, MODEL, "name"},
+    {SEQUENCE, 2, VARINT, MODEL, "elem_type"},
+    {SEQUENCE, 3, MANY, TENSOR, "tensor_values"},
+    {OPTIONAL, 1, STRING, MODEL, "name"},
+    {OPTIONAL, 2, VARINT, MODEL, "elem_type"},
+    {OPTIONAL, 3, ONE, TENSOR, "tensor_value"},
+    {OPTIONAL, 5, ONE, SEQUENCE, "sequence_value"},
     {ENTRY, 1, STRING, MODEL, "key"},
     {ENTRY, 2, STRING, MODEL, "value"},
     {VALUE_INFO, 1, STRING, MODEL, "name"},
     {VALUE_INFO, 2, ONE, TYPE, "type"},
     {TYPE, 1, ONE, TENSOR_TYPE, "tensor_type"},
-    {TYPE, 4, BYTES, MODEL, "sequence_type"},
+    {TYPE, 4, ONE, ELEMENT_TYPE, "sequence_type"},
     {TYPE, 5, BYTES, MODEL, "map_type"},
     {TYPE, 7, BYTES, MODEL, "opaque_type"},
     {TYPE, 8, BYTES, MODEL, "sparse_tensor_type"},
-    {TYPE, 9, BYTES, MODEL, "optional_type"},
+    {TYPE, 9, ONE, ELEMENT_TYPE, "optional_type"},
+    {ELEMENT_TYPE, 1, ONE, TYPE, "elem_type"},
     {TENSOR_TYPE, 1, VARINT, MODEL, "elem_type"},
     {TENSOR_TYPE, 2, ONE, SHAPE, "shape"},
     {SHAPE, 1, MANY, DIM, "dim"},
@@ -330,7 +342,9 @@ static bool scan_message(scanner *s, message in, size_t end, uint32_t depth) {
 xfc_status xfc_onnx_scan(xfc_ctx *ctx, xfc_arena *arena, xfc_loc loc, xfc_pb_root root, const uint8_t *data, size_t n,
                          xfc_scan *out) {
     scanner s = {.ctx = ctx, .arena = arena, .loc = loc, .data = data, .n = n, .thin = {.arena = arena}};
-    if (!scan_message(&s, root == XFC_PB_MODEL ? MODEL : TENSOR, n, 0)) return s.status;
+    static const message roots[] = {
+        [XFC_PB_MODEL] = MODEL, [XFC_PB_TENSOR] = TENSOR, [XFC_PB_SEQUENCE] = SEQUENCE, [XFC_PB_OPTIONAL] = OPTIONAL};
+    if (!scan_message(&s, roots[root], n, 0)) return s.status;
     *out = (xfc_scan){.data = data,
                       .n = n,
                       .thin = (uint8_t *)s.thin.text,

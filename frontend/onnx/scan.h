@@ -9,7 +9,7 @@
 #define XFC_ONNX_SCAN_H
 #include "ir/base/diag.h"
 
-typedef enum { XFC_PB_MODEL, XFC_PB_TENSOR } xfc_pb_root;
+typedef enum { XFC_PB_MODEL, XFC_PB_TENSOR, XFC_PB_SEQUENCE, XFC_PB_OPTIONAL } xfc_pb_root;
 
 /* Tensor data: the fields of TensorProto that may be big. */
 typedef enum {

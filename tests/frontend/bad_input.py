@@ -278,10 +278,41 @@ def no_shape(_):
     return m
 
 
-@case(3, r"input 'x' is a sequence; only dense tensors are supported")
-def sequence_input(_):
+@case(3, r"the tensors in its sequence; export the model with a shape for them")
+def sequence_of_unknown_rank(_):
     x = h.make_tensor_sequence_value_info("x", T.FLOAT, None)
+    zero = h.make_tensor("zero", T.INT64, [], [0])
+    return model_of([h.make_node("SequenceAt", ["x", "zero"], ["y"])], inputs=[x], initializers=[zero])
+
+
+@case(3, r"input 'x' is a sequence or an optional of what is no tensor")
+def sequence_of_sequences(_):
+    inner = h.make_sequence_type_proto(h.make_tensor_type_proto(T.FLOAT, [2]))
+    x = h.make_value_info("x", h.make_sequence_type_proto(inner))
     return model_of([h.make_node("Identity", ["x"], ["y"])], inputs=[x])
+
+
+@case(1, r"'x.shapes' is also the name of a part of a sequence")
+def name_of_a_part(_):
+    x = h.make_tensor_sequence_value_info("x", T.FLOAT, [2])
+    return model_of([h.make_node("Identity", ["x"], ["y"])], inputs=[x, value("x.shapes")])
+
+
+@case(1, r"the tensors of input 'x' have rank 9; the limit is 8")
+def sequence_of_high_rank(_):
+    x = h.make_tensor_sequence_value_info("x", T.FLOAT, [1] * 9)
+    return model_of([h.make_node("Identity", ["x"], ["y"])], inputs=[x])
+
+
+@case(1, r"makes an optional of an optional")
+def optional_of_an_optional(_):
+    return model_of([h.make_node("Optional", ["x"], ["a"]), h.make_node("Optional", ["a"], ["y"])])
+
+
+@case(1, r"takes a tensor out of an empty optional")
+def empty_optional(_):
+    none = h.make_node("Optional", [], ["a"], type=h.make_tensor_type_proto(T.FLOAT, [2]))
+    return model_of([none, h.make_node("OptionalGetElement", ["a"], ["y"])])
 
 
 @case(3, r"one.*Frob.*not supported", r"two.*com\.acme::Bar.*not supported", r"three.*element type string")

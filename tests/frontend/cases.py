@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import OptionalProto, SequenceProto, numpy_helper
 
 
 def write_model(folder, model):
@@ -15,13 +15,36 @@ def write_model(folder, model):
     return path
 
 
+class Optional:
+    """An array, a list of arrays, or None: what an optional holds."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def message_of(value):
+    """A list is a sequence."""
+    if isinstance(value, Optional):
+        proto = OptionalProto()
+        if isinstance(value.value, list):
+            proto.elem_type = OptionalProto.SEQUENCE
+            proto.sequence_value.CopyFrom(message_of(value.value))
+        elif value.value is not None:
+            proto.elem_type = OptionalProto.TENSOR
+            proto.tensor_value.CopyFrom(message_of(value.value))
+        return proto
+    if isinstance(value, list):
+        return SequenceProto(elem_type=SequenceProto.TENSOR, tensor_values=map(message_of, value))
+    return numpy_helper.from_array(np.array(value, order="C"))
+
+
 def write_set(folder, name, inputs, outputs):
     data = os.path.join(folder, name)
     os.makedirs(data, exist_ok=True)
     for kind, arrays in (("input", inputs), ("output", outputs)):
         for i, array in enumerate(arrays):
             with open(os.path.join(data, f"{kind}_{i}.pb"), "wb") as f:
-                f.write(numpy_helper.from_array(np.array(array, order="C")).SerializeToString())
+                f.write(message_of(array).SerializeToString())
     return data
 
 

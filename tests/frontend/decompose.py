@@ -212,13 +212,14 @@ def sequences():
          {"x": x}, [np.stack([-x, x], 1), np.concatenate([x, -x], 1)], [last, const("zero", np.int64(0))])
     info = [tensor("x", x, ("n", 3))]
     for name, nodes, code, message in (
-            ("output", [NODE("SequenceConstruct", ["x"], ["y0"])], 3, "output 'y0' is a sequence"),
+            ("types", [NODE("Cast", ["x"], ["h"], to=10), NODE("SequenceConstruct", ["x", "h"], ["s"]), NODE("SequenceLength", ["s"], ["y0"])], 1, "a sequence of f32 and f16"),
             ("operand", [NODE("SequenceConstruct", ["x"], ["s"]), NODE("Neg", ["s"], ["y0"])], 3, "is a sequence, which this operator does not take"),
             ("position", [NODE("SequenceConstruct", ["x"], ["s"]), NODE("SequenceAt", ["s", "two"], ["y0"])], 1, "outside a sequence of 1"),
             ("no sequence", [NODE("SequenceAt", ["x", "two"], ["y0"])], 1, "is not a sequence"),
             ("erase", [NODE("SequenceEmpty", [], ["s"]), NODE("SequenceErase", ["s"], ["t"]), NODE("SequenceLength", ["t"], ["y0"])], 1, "empty sequence"),
-            ("axis", [NODE("SplitToSequence", ["x"], ["s"], axis=0), NODE("SequenceAt", ["s", "two"], ["y0"])], 3, "variable size")):
-        run(f"sequence: {name}", model_of(nodes, info, 1, [const("two", np.int64(2))]), [], [], code=code, message=message)
+            ("optional", [NODE("Optional", ["x"], ["o"]), NODE("SequenceLength", ["o"], ["y0"])], 1, "'o' is not a sequence"),
+            ("parts of no size", [NODE("SplitToSequence", ["x", "none"], ["s"]), NODE("SequenceLength", ["s"], ["y0"])], 1, "parts of size 0")):
+        run(f"sequence: {name}", model_of(nodes, info, 1, [const("two", np.int64(2)), const("none", np.int64(0))]), [], [], code=code, message=message)
 
 
 # ---- sizes that an operator needs to agree ----

@@ -63,29 +63,47 @@ static bool compare(xfc_ctx *c, const char *name, const xfc_array *got, const xf
     return wrong == 0;
 }
 
-static bool read_pb(xfc_ctx *c, const char *dir, const char *kind, uint32_t i, const xfc_tensor **out, bool *exists) {
-    const char *path = xfc_sprintf(c->arena, "%s/%s_%u.pb", dir, kind, i);
+/* What an input or output of the graph is, in a file or in parts. */
+static xfc_border kind_of(const xfc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_meta; i += 2)
+        if (!strncmp(g->meta[i], XFC_BORDER_META, strlen(XFC_BORDER_META)) &&
+            !strcmp(g->meta[i] + strlen(XFC_BORDER_META), name))
+            return xfc_border_of(g->meta[i + 1]);
+    return XFC_BORDER_TENSOR;
+}
+
+/* first, shapes: types of its parts, NULL where it has none. */
+static bool read_pb(xfc_ctx *c, const char *dir, const char *file, uint32_t i, xfc_border kind, const xfc_type *first,
+                    const xfc_type *shapes, const xfc_tensor **out, bool *exists) {
+    const char *path = xfc_sprintf(c->arena, "%s/%s_%u.pb", dir, file, i);
+    int64_t rank = -1;
+    if (shapes && !xfc_int_value(c, shapes->dim[1], &rank)) rank = -1;
     *exists = access(path, R_OK) == 0;
-    return *exists && xfc_read_tensor_pb(c, path, out) == XFC_OK;
+    return *exists && xfc_read_parts_pb(c, path, kind, first ? first->dtype : XFC_F32, rank, out) == XFC_OK;
 }
 
 /* Binds a file to an input by its name, else by position. */
 static int read_inputs(xfc_ctx *c, const xfc_graph *g, const char *dir, xfc_array *in) {
     bool set[MAX_IO] = {false};
-    for (uint32_t i = 0; i < MAX_IO; i++) {
-        const xfc_tensor *t;
-        bool exists;
-        if (!read_pb(c, dir, "input", i, &t, &exists)) {
+    for (uint32_t i = 0, first = 0; i < MAX_IO; i++) {
+        const xfc_tensor *t[XFC_BORDER_MOST];
+        bool exists, inside = first < g->n_in;
+        xfc_border kind = inside ? kind_of(g, g->in[first]->name) : XFC_BORDER_TENSOR;
+        uint32_t at = first, parts = xfc_border_parts(kind);
+        first += parts;
+        if (!read_pb(c, dir, "input", i, kind, inside ? &g->in[at]->type : NULL,
+                     parts > 1 ? &g->in[at + 1]->type : NULL, t, &exists)) {
             if (exists) return report(c);
             continue;
         }
-        uint32_t at = i;
-        for (uint32_t k = 0; t->name && *t->name && k < g->n_in; k++)
-            if (!strcmp(g->in[k]->name, t->name)) at = k;
-        if (at >= g->n_in) continue; /* an initializer */
-        in[at] = (xfc_array){.dtype = t->dtype, .rank = t->rank, .count = t->count, .data = (void *)(uintptr_t)t->data};
-        memcpy(in[at].dim, t->dim, sizeof t->dim);
-        set[at] = true;
+        for (uint32_t k = 0; t[0]->name && *t[0]->name && k < g->n_in; k++)
+            if (!strcmp(g->in[k]->name, t[0]->name)) at = k;
+        for (uint32_t p = 0; p < parts && at < g->n_in; p++, at++) { /* else an initializer */
+            in[at] = (xfc_array){
+                .dtype = t[p]->dtype, .rank = t[p]->rank, .count = t[p]->count, .data = (void *)(uintptr_t)t[p]->data};
+            memcpy(in[at].dim, t[p]->dim, sizeof t[p]->dim);
+            set[at] = true;
+        }
     }
     for (uint32_t k = 0; k < g->n_in; k++) {
         if (set[k]) continue;
@@ -102,15 +120,19 @@ static int run_set(xfc_ctx *c, const xfc_graph *g, const char *dir, const option
     if (code) return code;
     xfc_eval_opts opts = {.arena = c->arena};
     if (xfc_eval_graph(g, in, g->n_in, out, &opts) != XFC_OK) return report(c);
-    for (uint32_t i = 0; i < g->n_out; i++) {
-        const xfc_tensor *want;
+    for (uint32_t i = 0, at = 0; at < g->n_out; i++) {
+        const xfc_tensor *want[XFC_BORDER_MOST];
         bool exists;
-        if (!read_pb(c, dir, "output", i, &want, &exists)) {
+        xfc_border kind = kind_of(g, g->out_name[at]);
+        uint32_t parts = xfc_border_parts(kind);
+        if (!read_pb(c, dir, "output", i, kind, &g->last->in[at].value->type,
+                     parts > 1 ? &g->last->in[at + 1].value->type : NULL, want, &exists)) {
             if (exists) return report(c);
             fprintf(stderr, "%s: no output_%u.pb\n", dir, i);
             return 4;
         }
-        if (!compare(c, g->out_name[i], &out[i], want, o)) code = 5;
+        for (uint32_t p = 0; p < parts; p++, at++)
+            if (!compare(c, g->out_name[at], &out[at], want[p], o)) code = 5;
     }
     return code;
 }

@@ -149,7 +149,7 @@ static xfc_status read_npz(reader *r, const char *path) {
 static xfc_status read_folder(reader *r, const char *path) {
     xf_set set = {0};
     const xfc_tensor **in = xfc_new_array(r->ctx->arena, const xfc_tensor *, r->g->n_in);
-    XFC_TRY(xf_set_read(r->ctx, path, &set));
+    XFC_TRY(xf_set_read(r->ctx, NULL, path, &set));
     for (uint32_t i = 0; i < set.n; i++) {
         const xf_set_item *item = &set.item[i];
         uint32_t at = (uint32_t)item->index;

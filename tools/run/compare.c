@@ -164,7 +164,7 @@ static xfc_status put(xf_runner *r, data_set *s, const xf_set_item *item) {
 
 static xfc_status read_set(xf_runner *r, data_set *s, const char *folder) {
     xf_set set = {0};
-    XFC_TRY(xf_set_read(r->ctx, folder, &set));
+    XFC_TRY(xf_set_read(r->ctx, r, folder, &set));
     for (uint32_t i = 0; i < set.n; i++) XFC_TRY(put(r, s, &set.item[i]));
     return XFC_OK;
 }

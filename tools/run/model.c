@@ -142,6 +142,17 @@ xfc_status xf_runner_run(xf_runner *r, xf_ctx *ctx, const xfc_tensor *const *in,
     return XFC_OK;
 }
 
+uint32_t xf_find_part(const xf_runner *r, bool output, uint32_t number, xfc_border *kind) {
+    uint32_t first = 0;
+    for (uint32_t i = 0;; i++) {
+        const xf_io_info *info = output ? r->api->output_info(r->model, first) : r->api->input_info(r->model, first);
+        const char *key = info ? xfc_sprintf(r->ctx->arena, XFC_BORDER_META "%s", info->name) : NULL;
+        *kind = xfc_border_of(key ? r->api->metadata(r->model, key) : NULL);
+        if (i == number || !info) return first + (number - i);
+        first += xfc_border_parts(*kind);
+    }
+}
+
 int xf_find_input(const xf_runner *r, const char *name) {
     for (uint32_t i = 0; i < r->n_in; i++)
         if (!strcmp(r->api->input_info(r->model, i)->name, name)) return (int)i;
@@ -156,8 +167,9 @@ int xf_find_output(const xf_runner *r, const char *name) {
 
 /* --- signature --- */
 
-static void list_info(xfc_ctx *c, const char *what, const xf_io_info *info) {
-    xfc_buf b = {.arena = c->arena};
+static void list_info(const xf_runner *r, const char *what, const xf_io_info *info) {
+    xfc_buf b = {.arena = r->ctx->arena};
+    const char *kind = r->api->metadata(r->model, xfc_sprintf(r->ctx->arena, XFC_BORDER_META "%s", info->name));
     xfc_dtype dtype;
     xfc_buf_printf(&b, "%-6s  ", what);
     xfc_buf_quoted(&b, info->name);
@@ -173,22 +185,23 @@ static void list_info(xfc_ctx *c, const char *what, const xf_io_info *info) {
         }
     }
     printf("%s]", b.text);
+    if (kind) printf(", the elements of a%s %s, with its other parts", *kind == 'o' ? "n" : "", kind);
 }
 
 void xf_runner_list(const xf_runner *r) {
     for (uint32_t i = 0; i < r->n_in; i++) {
-        list_info(r->ctx, "input", r->api->input_info(r->model, i));
+        list_info(r, "input", r->api->input_info(r->model, i));
         printf("\n");
     }
     for (uint32_t i = 0; i < r->n_out; i++) {
         const xf_io_info *info = r->api->output_info(r->model, i);
         const char *mask = r->api->metadata(r->model, xfc_sprintf(r->ctx->arena, XF_PADDED_OUTPUT "%s", info->name));
-        list_info(r->ctx, "output", info);
+        list_info(r, "output", info);
         if (mask) printf(", 0 where '%s' is 0", mask);
         printf("\n");
     }
     for (size_t i = 0; i < xf_n_packed(r); i++) {
-        list_info(r->ctx, "packed", r->api->packed_input_info(r->model, i));
+        list_info(r, "packed", r->api->packed_input_info(r->model, i));
         printf(" (--packed --cu-seqlens)\n");
     }
     const char *version = r->api->metadata(r->model, "xfc.version");

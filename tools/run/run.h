@@ -5,6 +5,7 @@
  */
 #ifndef XF_RUN_H
 #define XF_RUN_H
+#include "frontend/frontend.h"
 #include "ir/tensor.h"
 #include "runtime/plan.h"
 #include "tools/cli.h"
@@ -48,6 +49,8 @@ xf_tensor xf_tensor_view(const xfc_tensor *);
 const xfc_tensor *xf_tensor_copy(xfc_ctx *, const xf_tensor *,
                                  const char *name); /* NULL: a type that xfc does not know */
 bool xf_dtype_known(xf_dtype, xfc_dtype *out);
+/* Where input or output `number` of the ONNX model begins among the parts of all, and what it is. */
+uint32_t xf_find_part(const xf_runner *, bool output, uint32_t number, xfc_border *);
 int xf_find_input(const xf_runner *, const char *name); /* -1: none */
 int xf_find_output(const xf_runner *, const char *name);
 
@@ -100,14 +103,16 @@ xfc_status xf_npz_read(xfc_ctx *, const char *path, xf_named_list *out); /* adds
 typedef struct {
     const char *file, *name; /* name: NULL or "" if none stands in the file */
     const xfc_tensor *tensor;
-    int index; /* of the file; -1: it has none */
+    int index; /* of the input or output that the number of the file means; -1: it has none */
     bool output;
 } xf_set_item;
 typedef struct {
     xf_set_item *item;
     uint32_t n, cap;
 } xf_set;
-xfc_status xf_set_read(xfc_ctx *, const char *folder, xf_set *out); /* adds what is in the folder */
+/* Adds what is in the folder. The runner: whose files these are, as only a model knows what is a sequence; NULL: all are
+ * tensors. */
+xfc_status xf_set_read(xfc_ctx *, const xf_runner *, const char *folder, xf_set *out);
 
 /* --- run/ulp.c --- */
 

@@ -81,17 +81,17 @@ static xfc_value *shaped(loop *l, uint32_t input, xfc_value *v) {
     return shape && shape->n_dim == 1 ? xfc_b_reshape(l->n->b, v, &one, 1) : v;
 }
 
-static xfc_value **import_body(loop *l) {
+static xfc_result *import_body(loop *l) {
     xfc_node *n = l->n;
     xfc_steps_begin(&l->steps, n, l->carried, l->n_carried);
-    xfc_value **input = xfc_new_array(n->im->arena, xfc_value *, l->n_carried + 2);
-    input[0] = shaped(l, 0, l->steps.number);
-    input[1] = shaped(l, 1, xfc_b_scalar_i(n->b, XFC_BOOL, 1)); /* or the body would not run */
+    xfc_result *input = xfc_new_array(n->im->arena, xfc_result, l->n_carried + 2);
+    input[0].value = shaped(l, 0, l->steps.number);
+    input[1].value = shaped(l, 1, xfc_b_scalar_i(n->b, XFC_BOOL, 1)); /* or the body would not run */
     for (uint32_t i = 0; i < l->n_carried; i++) {
         l->steps.in[i].name = xfc_str(n->ctx, l->g->input[i + 2]->name);
-        input[i + 2] = &l->steps.in[i];
+        input[i + 2].value = &l->steps.in[i];
     }
-    return input[0] && input[1] ? xfc_import_inner(n, l->g, "body", input) : NULL;
+    return input[0].value && input[1].value ? xfc_import_inner(n, l->g, "body", input) : NULL;
 }
 
 static bool is_true(const xfc_value *v) {
@@ -113,18 +113,18 @@ static xfc_value *row(loop *l, uint32_t output, xfc_value *v) {
 }
 
 /* Its results with room for one more; NULL: reported, or a sequence. */
-static xfc_value **check_results(loop *l, xfc_value **out) {
+static xfc_value **check_results(loop *l, const xfc_result *out) {
     xfc_node *n = l->n;
     uint32_t all = 1 + l->n_carried + l->n_lists;
     xfc_value **good = xfc_new_array(n->im->arena, xfc_value *, all + 1);
     for (uint32_t i = 0; out && i < all; i++)
-        if (!out[i] || !(good[i] = i > l->n_carried ? row(l, i, out[i]) : out[i])) return NULL;
+        if (!out[i].value || !(good[i] = i > l->n_carried ? row(l, i, out[i].value) : out[i].value)) return NULL;
     if (!out || n->status != XFC_OK) return NULL;
-    if (!is_one(n->ctx, out[0], XFC_BOOL))
+    if (!is_one(n->ctx, good[0], XFC_BOOL))
         return xfc_node_fail(n, XFC_ERR_INPUT, "output 0 of its body must be one bool; export the model again"), NULL;
     for (uint32_t i = 0; i < l->n_carried; i++)
-        if (!(good[i + 1] = xfc_steps_next(&l->steps, i, out[i + 1]))) return NULL;
-    good[0] = xfc_b_reshape(n->b, out[0], NULL, 0);
+        if (!(good[i + 1] = xfc_steps_next(&l->steps, i, good[i + 1]))) return NULL;
+    good[0] = xfc_b_reshape(n->b, good[0], NULL, 0);
     return good;
 }
 

@@ -65,12 +65,12 @@ static bool read_operands(scan *s) {
 }
 
 /* What the body gets: states, then the slices of this step. */
-static xfc_value **inputs(scan *s) {
+static xfc_result *inputs(scan *s) {
     xfc_node *n = s->n;
-    xfc_value **in = xfc_new_array(n->im->arena, xfc_value *, n->n_in + 1);
+    xfc_result *in = xfc_new_array(n->im->arena, xfc_result, n->n_in + 1);
     for (uint32_t i = 0; i < s->n_states; i++) {
         s->steps.in[i].name = xfc_str(n->ctx, s->g->input[i]->name);
-        in[i] = &s->steps.in[i];
+        in[i].value = &s->steps.in[i];
     }
     for (uint32_t i = 0; i < s->n_scanned; i++) {
         xfc_value *v = n->in[s->n_states + i];
@@ -78,20 +78,20 @@ static xfc_value **inputs(scan *s) {
         xfc_value *number = s->steps.number;
         if (flag(s, "scan_input_directions", i, s->n_scanned))
             number = xfc_n2(n, XFC_OP_SUB, xfc_b_dims(n->b, &last, -1), number);
-        in[s->n_states + i] = xfc_n_row(n, v, number, axis_of(s, i, v));
+        in[s->n_states + i].value = xfc_n_row(n, v, number, axis_of(s, i, v));
     }
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (!in[i] || n->status != XFC_OK) return NULL;
+        if (!in[i].value || n->status != XFC_OK) return NULL;
     return in;
 }
 
 /* Whether to go on, always; what is carried next; rows. */
-static xfc_value **results(scan *s, xfc_value **out) {
+static xfc_value **results(scan *s, const xfc_result *out) {
     xfc_node *n = s->n;
     xfc_value **all = xfc_new_array(n->im->arena, xfc_value *, n->n_out + 1);
     for (uint32_t i = 0; out && i < n->n_out; i++) {
-        if (!out[i]) return NULL; /* reported, or a sequence */
-        all[i + 1] = i < s->n_states ? xfc_steps_next(&s->steps, i, out[i]) : out[i];
+        if (!out[i].value) return NULL; /* reported, or a sequence */
+        all[i + 1] = i < s->n_states ? xfc_steps_next(&s->steps, i, out[i].value) : out[i].value;
         if (!all[i + 1]) return NULL;
     }
     all[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
@@ -115,7 +115,7 @@ void xfc_import_scan(xfc_node *n) {
     xfc_value *trip = xfc_b_dims(n->b, &s.count, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     xfc_steps_begin(&s.steps, n, n->in, s.n_states);
     s.steps.stays = true;
-    xfc_value **in = inputs(&s);
+    const xfc_result *in = inputs(&s);
     xfc_value **out = results(&s, in ? xfc_import_inner(n, s.g, "body", in) : NULL);
     xfc_op *op = xfc_steps_end(&s.steps, trip, cond, out, s.n_lists, s.count);
     for (uint32_t i = 0; op && i < n->n_out; i++)

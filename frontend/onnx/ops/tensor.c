@@ -27,7 +27,10 @@ void xfc_import_constant(xfc_node *n) {
     n->out[0] = t ? xfc_b_const(n->b, t) : NULL;
 }
 
-void xfc_import_identity(xfc_node *n) { n->out[0] = n->in[0]; }
+void xfc_import_identity(xfc_node *n) {
+    n->out[0] = n->in[0];
+    n->out_sequence[0] = n->in_sequence[0];
+}
 
 /* Does dropout drop: in training, unless the ratio is 0? */
 static bool drops(xfc_node *n) {

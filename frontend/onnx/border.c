@@ -1,0 +1,128 @@
+/* border.c - inputs and outputs that are more than one tensor: sequences and optionals (sequence.h), under the names of
+ * their parts, and as ONNX's files of test data have them.
+ *
+ * Metadata of the model says which they are, as nothing else of the graph does.
+ */
+#include "frontend/onnx/sequence.h"
+#include <string.h>
+
+static const char *const kinds[] = {
+    [XFC_BORDER_SEQUENCE] = "sequence",
+    [XFC_BORDER_OPTIONAL] = "optional",
+    [XFC_BORDER_OPTIONAL_SEQUENCE] = "optional sequence",
+};
+
+xfc_border xfc_border_of(const char *meta) {
+    for (uint32_t i = 1; meta && i < XFC_COUNT(kinds); i++)
+        if (!strcmp(kinds[i], meta)) return (xfc_border)i;
+    return XFC_BORDER_TENSOR;
+}
+
+uint32_t xfc_border_parts(xfc_border k) {
+    return k == XFC_BORDER_TENSOR ? 1 : k == XFC_BORDER_OPTIONAL_SEQUENCE ? 3 : 2;
+}
+
+const char *xfc_border_name(xfc_importer *im, const char *name, uint32_t part) {
+    static const char *const suffix[XFC_MAX_PARTS] = {"", ".shapes", ".present"};
+    return xfc_str(im->ctx, xfc_sprintf(im->arena, "%s%s", name, suffix[part]));
+}
+
+void xfc_border_note(xfc_importer *im, const char *name, xfc_border kind) {
+    xfc_graph_meta(im->graph, xfc_sprintf(im->arena, XFC_BORDER_META "%s", name), kinds[kind]);
+}
+
+uint32_t xfc_border_output(xfc_importer *im, const char *name, const xfc_sequence *s, xfc_value **value,
+                           const char **names) {
+    xfc_node n = {.im = im, .ctx = im->ctx, .b = &im->builder, .loc = {.file = im->file.path, .node = name}};
+    s = xfc_sequence_flatten(&n, s, -1);
+    if (!s) return 0;
+    xfc_border_note(im, name,
+                    s->present    ? XFC_BORDER_OPTIONAL_SEQUENCE
+                    : s->optional ? XFC_BORDER_OPTIONAL
+                                  : XFC_BORDER_SEQUENCE);
+    uint32_t count = xfc_sequence_parts(s, value);
+    for (uint32_t i = 0; i < count; i++) names[i] = xfc_border_name(im, name, i);
+    return count;
+}
+
+/* --- files --- */
+
+typedef struct {
+    xfc_onnx_file file;
+    xfc_loc loc;
+    const xfc_tensor **tensor;
+    uint32_t n;
+    int64_t rank;
+    xfc_dtype dtype;
+} parts;
+
+static bool read_tensors(parts *p, Onnx__TensorProto *const *proto, size_t n) {
+    p->tensor = xfc_new_array(p->file.arena, const xfc_tensor *, n + 1);
+    for (size_t i = 0; i < n; i++, p->n++) {
+        p->tensor[i] = xfc_onnx_tensor(&p->file, proto[i], p->loc, "a tensor");
+        if (!p->tensor[i]) return false;
+        if (p->rank < p->tensor[i]->rank) p->rank = p->tensor[i]->rank;
+        if (p->tensor[i]->dtype != p->tensor[0]->dtype)
+            return xfc_fail(p->file.ctx, XFC_ERR_INPUT, p->loc, "holds tensors of different element types"), false;
+    }
+    if (n) p->dtype = p->tensor[0]->dtype;
+    return true;
+}
+
+static const xfc_tensor *elements_of(const parts *p, const char *name) {
+    xfc_ctx *c = p->file.ctx;
+    int64_t count = 0;
+    size_t at = 0;
+    for (uint32_t i = 0; i < p->n; i++) count += p->tensor[i]->count; /* as much as lies in the file */
+    char *data = xfc_tensor_alloc(c, p->dtype, 1, &count);
+    for (uint32_t i = 0; i < p->n; at += p->tensor[i++]->bytes)
+        if (p->tensor[i]->bytes) memcpy(data + at, p->tensor[i]->data, p->tensor[i]->bytes);
+    return xfc_tensor_new(c, p->dtype, 1, &count, data, name);
+}
+
+static const xfc_tensor *shapes_of(const parts *p) {
+    int64_t dim[2] = {p->n, p->rank}, *row = xfc_tensor_alloc(p->file.ctx, XFC_I64, 2, dim);
+    for (uint32_t i = 0; i < p->n; i++)
+        for (uint32_t d = 0; d < p->rank; d++) *row++ = d < p->tensor[i]->rank ? p->tensor[i]->dim[d] : -1;
+    return xfc_tensor_new(p->file.ctx, XFC_I64, 2, dim, row - p->n * p->rank, NULL);
+}
+
+static const xfc_tensor *one_bool(xfc_ctx *c, bool value) {
+    const uint8_t byte = value;
+    return xfc_tensor_copy(c, XFC_BOOL, 0, NULL, &byte, NULL);
+}
+
+/* Names may be left out of the file. */
+static bool read_parts(parts *p, xfc_mapping bytes, xfc_border kind, const xfc_tensor **out) {
+    bool plain = kind == XFC_BORDER_SEQUENCE;
+    const Onnx__OptionalProto *optional = plain ? NULL : xfc_unpack_optional(&p->file, bytes);
+    const Onnx__SequenceProto *sequence = plain      ? xfc_unpack_sequence(&p->file, bytes)
+                                          : optional ? optional->sequence_value
+                                                     : NULL;
+    Onnx__TensorProto *one = optional ? optional->tensor_value : NULL;
+    if (!sequence && !optional) return false;
+    if (kind == XFC_BORDER_OPTIONAL ? !read_tensors(p, &one, one != NULL)
+                                    : sequence && !read_tensors(p, sequence->tensor_values, sequence->n_tensor_values))
+        return false;
+    const char *name = optional ? optional->name : sequence->name;
+    out[0] = elements_of(p, name && *name ? xfc_str(p->file.ctx, name) : NULL);
+    out[1] = shapes_of(p);
+    out[2] = one_bool(p->file.ctx, sequence != NULL);
+    return true;
+}
+
+xfc_status xfc_read_parts_pb(xfc_ctx *ctx, const char *path, xfc_border kind, xfc_dtype empty, int64_t rank,
+                             const xfc_tensor *out[XFC_BORDER_MOST]) {
+    if (kind == XFC_BORDER_TENSOR) return xfc_read_tensor_pb(ctx, path, out);
+    xfc_arena *arena = xfc_arena_new();
+    const char *name = xfc_str(ctx, path);
+    parts p = {.file = xfc_onnx_file_new(ctx, arena, name),
+               .loc = {.file = name},
+               .rank = rank < 0 ? 0 : rank,
+               .dtype = empty};
+    xfc_mapping bytes;
+    xfc_status status = xfc_map_path(ctx, p.loc, path, &bytes);
+    if (status == XFC_OK && !read_parts(&p, bytes, kind, out)) status = XFC_ERR_INPUT;
+    xfc_arena_free(arena);
+    return status;
+}
