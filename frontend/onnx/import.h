@@ -229,10 +229,6 @@ static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_
     return xfc_b_binary(n->b, code, a, b);
 }
 xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of like's type; NULL if like is */
-/* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. The permutation of the last
- * step, which is its own inverse. */
-xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
-extern const int64_t xfc_swap_rows_heads[4];
 /* A product by numpy's rules, also of vectors, out of one of matrices. */
 xfc_value *xfc_n_product(xfc_node *, xfc_value *a, xfc_value *b,
                          xfc_value *(*product)(xfc_node *, xfc_value *a, xfc_value *b, void *user), void *user);

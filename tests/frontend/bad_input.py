@@ -3,13 +3,15 @@
 
 bad_input.py TOOL [ARG...]: runs TOOL ARG... FILE for each case, where TOOL is eval_onnx, or xfc with --check. Exit code
 0, 1, or 77 (skipped) where the onnx package is missing. The cases about external data are in bad_external.py,
-those about sparse initializers in bad_sparse.py, about scales and zero points in bad_quantized.py.
+those about sparse initializers in bad_sparse.py, about scales and zero points in bad_quantized.py, about attention of decoders in
+bad_decoders.py.
 """
 
 import os
 import sys
 
-import bad_external  # noqa: F401, adds its cases
+import bad_decoders  # noqa: F401, adds its cases
+import bad_external  # noqa: F401, too
 import bad_quantized  # noqa: F401, too
 import bad_sparse  # noqa: F401, too
 from bad_case import (

@@ -63,11 +63,11 @@ def outcome(command, want):
     return None if fine else f"exit code {done.returncode}, not /{want}/: {text[:300]}"
 
 
-def run_calls(tools, folder, model, calls, arguments=()):
+def run_calls(tools, folder, model, calls, arguments=(), rtol=1e-4, atol=1e-5):
     """What is wrong with the calls of a model, each (inputs, outputs or a pattern of the error): first in the interpreter,
     then compiled, if tools are EVAL_ONNX, XFC and XF_RUN."""
     path, so, problems = write_model(folder, model), os.path.join(folder, "model.so"), []
-    limits = ["--rtol=1e-4", "--atol=1e-5"]
+    limits = [f"--rtol={rtol}", f"--atol={atol}"]
     options = [part for argument in [*limits, *arguments] for part in argument.split("=", 1)]
     compiled = len(tools) == 3
     if compiled:

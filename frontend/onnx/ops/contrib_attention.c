@@ -4,34 +4,29 @@
  * Masks add a finite filter value where a key is not seen, as onnxruntime does; so a row that sees no key is an average
  * of all values, not NaN.
  */
+#include "frontend/onnx/attention.h"
 #include "frontend/onnx/quant.h"
 #include <math.h>
-
-typedef struct {
-    xfc_value *q, *k, *v; /* [batch, heads, rows, width] */
-    xfc_value *bias;      /* broadcast to [batch, heads, rows, keys]; NULL: none */
-} heads;
 
 static xfc_value *last_part(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size) {
     return v ? xfc_b_slice_axis(n->b, v, v->type.rank - 1, start, size, 1) : NULL;
 }
 
-static void add_bias(xfc_node *n, heads *a, xfc_value *bias) {
-    a->bias = a->bias ? xfc_n2(n, XFC_OP_ADD, a->bias, bias) : bias;
+static void add_bias(xfc_node *n, xfc_heads *a, xfc_value *bias) {
+    a->add = a->add ? xfc_n2(n, XFC_OP_ADD, a->add, bias) : bias;
 }
 
-static void add_condition(xfc_node *n, heads *a, xfc_value *seen, double otherwise) {
-    xfc_value *zero = xfc_nf(n, a->q, 0), *filter = xfc_nf(n, a->q, otherwise);
-    add_bias(n, a, seen && zero && filter ? xfc_b_select(n->b, seen, zero, filter) : NULL);
+static void add_condition(xfc_node *n, xfc_heads *a, xfc_value *seen, double otherwise) {
+    add_bias(n, a, xfc_n_select(n, seen, xfc_nf(n, a->q, 0), xfc_nf(n, a->q, otherwise)));
 }
 
 /* Key numbers, broadcast over [batch, heads, rows, keys]. */
-static xfc_value *key_numbers(xfc_node *n, const heads *a) {
-    return xfc_n_along(n, xfc_n_iota(n, a->k->type.dim[2], xfc_int_const(n->ctx, 0), 1, XFC_I64), 3, 4);
+static xfc_value *key_numbers(xfc_node *n, const xfc_heads *a) {
+    return xfc_n_numbers(n, a->k->type.dim[2], xfc_int_const(n->ctx, 0), 3);
 }
 
 /* A mask of [batch] lengths, or of ones and zeros [batch, keys] or [batch, rows, keys]. */
-static bool add_mask(xfc_node *n, heads *a, xfc_value *mask) {
+static bool add_mask(xfc_node *n, xfc_heads *a, xfc_value *mask) {
     const xfc_type *t = &mask->type;
     xfc_int one = xfc_int_const(n->ctx, 1);
     double filter = xfc_node_float(n, "mask_filter_value", -10000);
@@ -48,33 +43,24 @@ static bool add_mask(xfc_node *n, heads *a, xfc_value *mask) {
         seen = xfc_n2(n, XFC_OP_GT, mask, xfc_nf(n, mask, 0));
     }
     add_condition(n, a, seen, filter);
-    return a->bias != NULL;
+    return a->add != NULL;
 }
 
 /* The operand at `mask`, the bias at `added`, and the causal flag. */
-static bool add_masks(xfc_node *n, heads *a, uint32_t mask, uint32_t added) {
+static bool add_masks(xfc_node *n, xfc_heads *a, uint32_t mask, uint32_t added) {
     if (xfc_node_has(n, mask) && !add_mask(n, a, n->in[mask])) return false;
     if (xfc_node_flag(n, "unidirectional", false)) {
-        xfc_value *row = xfc_n_iota(n, a->q->type.dim[2], xfc_int_const(n->ctx, 0), 1, XFC_I64);
-        add_condition(n, a, xfc_n2(n, XFC_OP_LE, key_numbers(n, a), xfc_n_along(n, row, 2, 4)), (double)-INFINITY);
+        xfc_value *row = xfc_n_numbers(n, a->q->type.dim[2], xfc_int_const(n->ctx, 0), 2);
+        add_condition(n, a, xfc_n2(n, XFC_OP_LE, key_numbers(n, a), row), (double)-INFINITY);
     }
     if (xfc_node_has(n, added)) add_bias(n, a, n->in[added]);
     return n->status == XFC_OK;
 }
 
-static xfc_value *attend(xfc_node *n, const heads *a) {
-    int64_t width;
+static xfc_value *attend(xfc_node *n, xfc_heads *a) {
     double scale = xfc_node_float(n, "scale", 0);
-    bool known = xfc_int_value(n->ctx, a->q->type.dim[3], &width) && width > 0;
-    if (scale == 0 && !known)
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "the width of a head is not constant; fix it with --dim"), NULL;
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, scale != 0 ? scale : 1 / sqrt((double)width))};
-    xfc_value *y = xfc_build_opt(n->b, XFC_OP_ATTENTION, (xfc_value *[]){a->q, a->k, a->v, a->bias}, a->bias ? 4 : 3,
-                                 attr, XFC_COUNT(attr));
-    if (!y) return NULL;
-    const xfc_int *d = y->type.dim;
-    xfc_int joined[3] = {d[0], d[2], xfc_int_mul(n->ctx, d[1], d[3])};
-    return xfc_b_reshape(n->b, xfc_b_transpose(n->b, y, xfc_swap_rows_heads), joined, 3);
+    xfc_n_set_scale(n, a, scale != 0 ? scale : (double)NAN);
+    return xfc_n_join_heads(n, xfc_n_attend(n, a, NULL));
 }
 
 static bool no_cache(xfc_node *n, uint32_t first, uint32_t last) {
@@ -119,7 +105,7 @@ static void attend_parts(xfc_node *n, xfc_value *all, uint32_t mask, uint32_t ad
         at = xfc_int_add(c, at, size);
     }
     if (!xfc_n_equal(n, at, n->in[1]->type.dim[1], "the columns of the weights and the widths of q, k and v")) return;
-    heads a = {.q = part[0], .k = part[1], .v = part[2]};
+    xfc_heads a = {.q = part[0], .k = part[1], .v = part[2]};
     if (a.q && a.k && a.v && add_masks(n, &a, mask, added)) n->out[0] = attend(n, &a);
 }
 
@@ -160,27 +146,6 @@ void xfc_import_multi_head_attention(xfc_node *n) {
     }
     if (xfc_node_has(n, 3) && !xfc_n_equal(n, at, n->in[3]->type.dim[0], "the bias and the widths of q, k and v"))
         return;
-    heads a = {.q = part[0], .k = part[1], .v = part[2]};
+    xfc_heads a = {.q = part[0], .k = part[1], .v = part[2]};
     if (a.q && a.k && a.v && add_masks(n, &a, 4, 5)) n->out[0] = attend(n, &a);
-}
-
-/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. */
-void xfc_import_ms_rotary_embedding(xfc_node *n) {
-    xfc_value *x = n->in[0], *position = n->in[1];
-    if (xfc_node_float(n, "scale", 1) != 1 || xfc_node_flag(n, "is_packed_batching", false)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "scaled or packed rotary embeddings are not supported");
-        return;
-    }
-    if (position->type.rank < 2 && x->type.rank >= 3) {
-        xfc_int one = xfc_int_const(n->ctx, 1), rows = x->type.dim[x->type.rank == 4 ? 2 : 1];
-        position = xfc_b_reshape(n->b, position, &one, 1);
-        position =
-            xfc_n2(n, XFC_OP_ADD, xfc_n_along(n, xfc_n_iota(n, rows, xfc_int_const(n->ctx, 0), 1, XFC_I64), 1, 2),
-                   position ? xfc_b_cast(n->b, position, XFC_I64) : NULL);
-    }
-    xfc_value *in[4] = {x, n->in[2], n->in[3], position};
-    xfc_value **own = n->in;
-    n->in = in;
-    if (position) xfc_import_rotary_embedding(n);
-    n->in = own;
 }

@@ -1,0 +1,45 @@
+/* attention.h - what the attention operators of ONNX and of com.microsoft share: heads, masks, the product, angles.
+ *
+ * Values may be NULL after a failure, as everywhere in the importer.
+ */
+#ifndef XFC_ONNX_ATTENTION_H
+#define XFC_ONNX_ATTENTION_H
+#include "frontend/onnx/import.h"
+
+typedef struct {
+    xfc_value *q, *k, *v;  /* [batch, heads, rows, width] */
+    xfc_value *add, *keep; /* additive bias or NULL; condition or NULL; both broadcast to [batch, heads, rows, keys] */
+    xfc_value *sink; /* one score more of each row, of no key, as it broadcasts to [batch, heads, rows, 1]; or NULL */
+    double scale, softcap;
+    bool may_be_empty;           /* a mask may leave a row without keys: its result is 0, not NaN */
+    xfc_dtype products, softmax; /* their types, where they are spelled out */
+} xfc_heads;
+
+/* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. And back. */
+xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
+xfc_value *xfc_n_join_heads(xfc_node *, xfc_value *);
+/* Keys and values of a group are shared by several query heads: [b, g, t, d] to [b, g * r, t, d], each head r times. */
+xfc_value *xfc_n_repeat_heads(xfc_node *, xfc_value *, xfc_int heads);
+/* v, integers from 0 to most; where one is not, the run ends. */
+xfc_value *xfc_n_within(xfc_node *, xfc_value *v, xfc_int most);
+/* start, start + 1, ... broadcast over [batch, heads, rows, keys]: axis 2 numbers rows, axis 3 keys. */
+xfc_value *xfc_n_numbers(xfc_node *, xfc_int size, xfc_int start, uint32_t axis);
+void xfc_n_only_if(xfc_node *, xfc_heads *, xfc_value *condition); /* one more */
+/* given: what the operator says, or NAN: one over the root of the width of a head, of q that is multiplied where only
+ * the run knows it. */
+void xfc_n_set_scale(xfc_node *, xfc_heads *, double given);
+
+/* The scores at the stages of their way: products, capped, masked, and as weights. */
+typedef struct {
+    xfc_value *score[4];
+} xfc_stages;
+/* [batch, heads, rows, width]. stages: filled, or NULL; with it, a cap or a sink the product is spelled out. */
+xfc_value *xfc_n_attend(xfc_node *, xfc_heads *, xfc_stages *stages);
+
+/* Rows of a table of angles [n, half] at positions i64[batch, rows], or the table [batch, rows, half] itself. */
+xfc_value *xfc_n_angles(xfc_node *, xfc_value *table, xfc_value *positions);
+/* x with the first `width` elements of each head turned by angles; head_axis is 1 or 2, the other of both is rows. */
+xfc_value *xfc_n_turn(xfc_node *, xfc_value *x, xfc_value *cos, xfc_value *sin, xfc_int width, bool neighbours,
+                      uint32_t head_axis);
+
+#endif

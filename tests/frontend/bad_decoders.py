@@ -1,0 +1,96 @@
+"""Attention operators of decoders whose sizes or caches make no sense; cases of bad_input.py."""
+from bad_case import T, case, h, model_of, value
+
+MS = "com.microsoft"
+
+
+def group_query(leave_out=(), inputs=(), **attributes):
+    """4 heads of width 8 in 2 groups, and what the case changes; inputs: other shapes."""
+    shapes = {"q": (1, 3, 32), "k": (1, 3, 16), "v": (1, 3, 16), "pk": (1, 2, "past", 8), "pv": (1, 2, "past", 8), "lengths": (1,),
+              "total": (), "cos": (16, 4), "sin": (16, 4)} | dict(inputs)
+    names = ["" if name in leave_out else name for name in shapes]
+    attributes = {"num_heads": 4, "kv_num_heads": 2, "do_rotary": 1} | attributes
+    node = h.make_node("GroupQueryAttention", names, ["y"], name="gqa", domain=MS, **attributes)
+    kinds = {"lengths": T.INT32, "total": T.INT32}
+    model = model_of([node], [value(k, kinds.get(k, T.FLOAT), shapes[k]) for k in names if k], [value("y", T.FLOAT, None)], [], 21)
+    model.ir_version = 10
+    model.opset_import.append(h.make_opsetid(MS, 1))
+    return model
+
+
+GQA = r"node 'gqa' \(com.microsoft::GroupQueryAttention, opset 1\): "
+
+
+@case(1, GQA + r"num_heads is 4 and kv_num_heads 3; the first must be a multiple of the second")
+def groups_that_do_not_divide(_):
+    return group_query(kv_num_heads=3)
+
+
+@case(1, GQA + r"num_heads is 4 and kv_num_heads 0")
+def no_groups(_):
+    return group_query(kv_num_heads=0)
+
+
+@case(1, GQA + r"5 heads do not divide a width of 32")
+def heads_that_do_not_divide(_):
+    return group_query(num_heads=5, kv_num_heads=1)
+
+
+@case(1, GQA + r"kv_num_heads, the width of a head and the width of key or value do not agree")
+def keys_of_another_width(_):
+    return group_query(inputs={"k": (1, 3, 24)})
+
+
+@case(1, GQA + r"the widths of a head and of the past do not agree")
+def past_of_another_width(_):
+    return group_query(inputs={"pk": (1, 2, "past", 16)})
+
+
+@case(1, GQA + r"kv_num_heads and the heads of the past do not agree")
+def past_of_other_heads(_):
+    return group_query(inputs={"pv": (1, 4, "past", 8)})
+
+
+@case(1, GQA + r"has one of past_key and past_value; both or none are allowed")
+def half_a_past(_):
+    return group_query(["pv"])
+
+
+@case(1, GQA + r"has one of key and value; both or none are allowed")
+def keys_without_values(_):
+    return group_query(["v"])
+
+
+@case(1, GQA + r"needs seqlens_k and total_sequence_length")
+def no_lengths(_):
+    return group_query(["lengths"])
+
+
+@case(1, GQA + r"do_rotary needs cos_cache and sin_cache, of two dims each")
+def no_angles(_):
+    return group_query(["sin"])
+
+
+@case(1, GQA + r"twice the width of cos_cache and the width of a head do not agree")
+def angles_too_wide(_):
+    return group_query(inputs={"cos": (16, 6), "sin": (16, 6)})
+
+
+@case(1, GQA + r"local_window_size is 0; it must be at least 1")
+def window_of_nothing(_):
+    return group_query(local_window_size=0)
+
+
+@case(1, GQA + r"total_sequence_length has 2 entries but must be one number")
+def two_totals(_):
+    return group_query(inputs={"total": (2,)})
+
+
+@case(3, GQA + r"a cache that is as short as the window is not supported")
+def window_cache(_):
+    return group_query(sliding_window_cache=1, local_window_size=4)
+
+
+@case(3, GQA + r"operand 12, 'scale', is not supported: scales of a quantized cache")
+def quantized_cache(_):
+    return group_query(inputs={"positions": (1, 3), "bias": (1, 1, 3, 3), "sink": (4,), "scale": (1,)})
