@@ -204,17 +204,11 @@ static void add_symbols(blob *b) {
     add_defined(b);
 }
 
-/* What a host finds there: numbers of fewer bits than a byte have one each. */
-static uint32_t memory_type(xfc_dtype t) {
-    uint32_t type = xfc_dtype_dlpack(t);
-    return (type >> 8 & 0xff) < 8 ? (type & ~0xff00u) | 8u << 8 : type;
-}
-
 /* --- arguments and checks --- */
 
 static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
     xf_arg a = {.name = string(b, name),
-                .dtype = memory_type(t->dtype),
+                .dtype = xfc_dtype_dlpack(t->dtype),
                 .first_dim = b->n_dims,
                 .n_dims = t->rank,
                 .alias = -1};
@@ -259,7 +253,7 @@ static bool grows(const blob *b, const xfc_type *t) {
 static bool output_grows(const blob *b, uint32_t i) { return grows(b, &b->g->last->in[i].value->type); }
 
 static xf_val bytes_of(blob *b, const xfc_type *t) {
-    return value_of(b, xfc_int_mulc(b->ctx, xfc_type_count(b->ctx, t), xfc_dtype_bytes(t->dtype)));
+    return value_of(b, xfc_bytes_of(b->ctx, t->dtype, xfc_type_count(b->ctx, t)));
 }
 
 /* made: by the step, which then needs to know how large it is. */

@@ -118,9 +118,15 @@ static xfc_int span_of(xfc_ctx *c, const xfc_type *t) {
     return bytes;
 }
 
+static xfc_status refuse_type(const xfc_op *op, xfc_dtype t) {
+    return xfc_fail(op->graph->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s is not defined for %s: cast its operands",
+                    xfc_ops[op->code].name, xfc_dtype_name(t));
+}
+
 static xfc_status set_type(xfc_op *op, uint32_t i, const xfc_type *t) {
     xfc_ctx *c = op->graph->ctx;
     xfc_assert(t->rank <= XFC_MAX_RANK);
+    if (xfc_dtype_is_packed(t->dtype) && !xfc_op_has(op, XFC_PACKS)) return refuse_type(op, t->dtype);
     if (!xfc_int_known(span_of(c, t)))
         return xfc_fail(
             c, XFC_ERR_LIMIT, op->loc, XFC_INT_UNKNOWN,
@@ -130,13 +136,14 @@ static xfc_status set_type(xfc_op *op, uint32_t i, const xfc_type *t) {
     return XFC_OK;
 }
 
-/* Types of fewer bits than a byte: what computes does not take them. */
+/* Types that are only stored: what computes does not take them. */
 static xfc_status check_stored(const xfc_op *op) {
-    if (xfc_op_has(op, XFC_MAP | XFC_VIEW | XFC_STRUCT | XFC_STORED)) return XFC_OK;
+    if (xfc_op_has(op, XFC_PACKS)) return XFC_OK;
+    bool takes = xfc_op_has(op, XFC_MAP | XFC_VIEW | XFC_STRUCT | XFC_STORED);
     for (uint32_t i = 0; i < op->n_in; i++) {
-        if (!op->in[i].value || !xfc_dtype_is_stored(op->in[i].value->type.dtype)) continue;
-        return xfc_fail(op->graph->ctx, XFC_ERR_UNSUPPORTED, op->loc, "%s is not defined for %s: cast its operands",
-                        xfc_ops[op->code].name, xfc_dtype_name(op->in[i].value->type.dtype));
+        if (!op->in[i].value) continue;
+        xfc_dtype t = op->in[i].value->type.dtype;
+        if (takes ? xfc_dtype_is_packed(t) : xfc_dtype_is_stored(t)) return refuse_type(op, t);
     }
     return XFC_OK;
 }

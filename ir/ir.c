@@ -371,6 +371,11 @@ xfc_int xfc_type_count(xfc_ctx *c, const xfc_type *t) {
     return n;
 }
 
+xfc_int xfc_bytes_of(xfc_ctx *c, xfc_dtype t, xfc_int n) {
+    if (!xfc_dtype_is_packed(t)) return xfc_int_mulc(c, n, (int64_t)xfc_dtype_bytes(t));
+    return xfc_int_ceildiv(c, n, xfc_int_const(c, 8 / xfc_dtype_bits(t)));
+}
+
 bool xfc_type_static(const xfc_ctx *c, const xfc_type *t, int64_t *dim, int64_t *count) {
     int64_t value[XFC_MAX_RANK];
     for (uint32_t d = 0; d < t->rank; d++)

@@ -242,6 +242,7 @@ static inline xfc_attr xfc_attr_dims(xfc_key k, const xfc_int *v, uint32_t n) {
 }
 
 xfc_int xfc_type_count(xfc_ctx *, const xfc_type *);                                   /* elements */
+xfc_int xfc_bytes_of(xfc_ctx *, xfc_dtype, xfc_int n);                                 /* that n elements take */
 bool xfc_type_static(const xfc_ctx *, const xfc_type *, int64_t *dim, int64_t *count); /* dim, count may be NULL */
 bool xfc_type_same(const xfc_type *, const xfc_type *);                                /* dtype and dim ids */
 xfc_type xfc_type_make(xfc_dtype, uint32_t rank, const xfc_int *dim);

@@ -17,6 +17,7 @@ static const xfc_minifloat formats[] = {
     [XFC_E5M2 - XFC_E4M3FN] = {.mantissa = 2, .bias = 15, .sign = 0x80, .most = 0x7b, .nan = 0x7e, .over = 0x7c},
     [XFC_E5M2FNUZ - XFC_E4M3FN] = {.mantissa = 2, .bias = 16, .sign = 0x80, .most = 0x7f, .nan = 0x80, .over = 0x80},
     [XFC_E8M0 - XFC_E4M3FN] = {.most = 0xfe, .nan = 0xff, .over = 0xff},
+    [XFC_E2M1 - XFC_E4M3FN] = {.mantissa = 1, .bias = 1, .sign = 8, .most = 7, .nan = 8, .over = 7, .finite = true},
 };
 
 const xfc_minifloat *xfc_minifloat_of(xfc_dtype t) {
@@ -27,11 +28,11 @@ const xfc_minifloat *xfc_minifloat_of(xfc_dtype t) {
 float xfc_code_to_float(xfc_dtype t, uint8_t code) {
     const xfc_minifloat *f = xfc_minifloat_of(t);
     uint32_t magnitude = code & (f->sign - 1u);
-    if (code == f->nan) return NAN;
+    if (code == f->nan && !f->finite) return NAN;
     if (!f->sign) return ldexpf(1, (int)code - 127);
     if (f->over == 0x7c && magnitude >= 0x7c) /* as in the wide types */
         return magnitude > 0x7c ? NAN : code & f->sign ? -INFINITY : INFINITY;
-    if (magnitude == f->nan) return NAN;
+    if (magnitude == f->nan && !f->finite) return NAN;
     int exponent = (int)(magnitude >> f->mantissa), fraction = (int)(magnitude & ((1u << f->mantissa) - 1));
     int units = exponent ? fraction + (1 << f->mantissa) : fraction;
     float v = ldexpf((float)units, (exponent ? exponent : 1) - f->bias - f->mantissa);

@@ -45,7 +45,30 @@ int64_t xfc_dtype_wrap(xfc_dtype t, int64_t v) {
 }
 
 xfc_dclass xfc_dtype_class(xfc_dtype t) { return row(t)->class; }
-uint32_t xfc_dtype_dlpack(xfc_dtype t) { return row(t)->dlpack | (uint32_t)row(t)->bits << 8 | UINT32_C(1) << 16; }
+
+size_t xfc_dtype_size(xfc_dtype t, int64_t n) {
+    size_t each = xfc_dtype_is_packed(t) ? 8 / row(t)->bits : 1, count = (size_t)n;
+    return each == 1 ? count * xfc_dtype_bytes(t) : count / each + (count % each != 0);
+}
+
+uint32_t xfc_dtype_dlpack(xfc_dtype t) {
+    uint32_t bits = xfc_dtype_is_packed(t) ? row(t)->bits : 8 * xfc_dtype_bytes(t);
+    return row(t)->dlpack | bits << 8 | UINT32_C(1) << 16;
+}
+
+/* By place among the packed types. */
+static const xfc_dtype with_bytes[] = {XFC_I4, XFC_I2, XFC_U4, XFC_U2, XFC_E2M1};
+_Static_assert(XFC_COUNT(with_bytes) == XFC_DTYPE_COUNT - XFC_UNPACKED_COUNT, "each packed type has another one");
+
+xfc_dtype xfc_dtype_unpacked(xfc_dtype t) {
+    return xfc_dtype_is_packed(t) ? with_bytes[(unsigned)t - XFC_UNPACKED_COUNT] : t;
+}
+
+xfc_dtype xfc_dtype_packed(xfc_dtype t) {
+    for (unsigned i = 0; i < XFC_COUNT(with_bytes); i++)
+        if (with_bytes[i] == t) return (xfc_dtype)(XFC_UNPACKED_COUNT + i);
+    return t;
+}
 
 bool xfc_dtype_from_name(const char *name, xfc_dtype *out) {
     for (unsigned t = 0; t < XFC_DTYPE_COUNT; t++) {
@@ -57,7 +80,7 @@ bool xfc_dtype_from_name(const char *name, xfc_dtype *out) {
 }
 
 bool xfc_dtype_from_onnx(int64_t elem_type, xfc_dtype *out) {
-    for (unsigned t = 0; t < XFC_DTYPE_COUNT; t++) {
+    for (unsigned t = 0; t < XFC_UNPACKED_COUNT; t++) {
         if (dtypes[t].onnx != elem_type) continue;
         *out = (xfc_dtype)t;
         return true;
@@ -149,6 +172,12 @@ void xfc_element_set_f(xfc_dtype t, void *data, int64_t i, double v) {
         else
             SET(int64_t, to_i64(v));
         return;
+    case XFC_CASES_PACKED:
+        if (t == XFC_E2M1_PACKED)
+            xfc_element_set_i(t, data, i, xfc_float_to_code(XFC_E2M1, round_to_odd(v), true));
+        else
+            xfc_element_set_i(t, data, i, to_i64(v));
+        return;
     case XFC_I8:
     case XFC_I16:
     case XFC_I32:
@@ -163,8 +192,20 @@ void xfc_element_set_f(xfc_dtype t, void *data, int64_t i, double v) {
     xfc_bug(__FILE__, __LINE__, "element without a type");
 }
 
+static void set_packed(xfc_dtype t, uint8_t *data, int64_t i, int64_t v) {
+    uint32_t bits = xfc_dtype_bits(t), each = 8 / bits, shift = bits * (uint32_t)(i % each), mask = (1u << bits) - 1;
+    uint8_t *byte = &data[i / each];
+    *byte = (uint8_t)((*byte & ~(mask << shift)) | ((uint32_t)v & mask) << shift);
+}
+
+static int64_t get_packed(xfc_dtype t, const uint8_t *data, int64_t i) {
+    uint32_t bits = xfc_dtype_bits(t), each = 8 / bits;
+    return xfc_dtype_wrap(xfc_dtype_unpacked(t), data[i / each] >> bits * (uint32_t)(i % each));
+}
+
 void xfc_element_set_i(xfc_dtype t, void *data, int64_t i, int64_t v) {
     switch (t) {
+    case XFC_CASES_PACKED: set_packed(t, data, i, v); return;
     case XFC_I8:
     case XFC_U8:
     case XFC_CASES_I4:
@@ -198,6 +239,10 @@ double xfc_tensor_get_f(const xfc_tensor *t, int64_t i) {
     case XFC_BF16: return (double)xfc_bfloat_to_float(GET(uint16_t));
     case XFC_CASES_CODE: return (double)xfc_code_to_float(t->dtype, GET(uint8_t));
     case XFC_U64: return (double)GET(uint64_t);
+    case XFC_CASES_PACKED:
+        if (t->dtype == XFC_E2M1_PACKED)
+            return (double)xfc_code_to_float(XFC_E2M1, (uint8_t)get_packed(t->dtype, t->data, i));
+        return (double)get_packed(t->dtype, t->data, i);
     case XFC_I8:
     case XFC_I16:
     case XFC_I32:
@@ -216,6 +261,7 @@ double xfc_tensor_get_f(const xfc_tensor *t, int64_t i) {
 int64_t xfc_tensor_get_i(const xfc_tensor *t, int64_t i) {
     xfc_assert(i >= 0 && i < t->count);
     switch (t->dtype) {
+    case XFC_CASES_PACKED: return get_packed(t->dtype, t->data, i);
     case XFC_I8:
     case XFC_CASES_I4: return GET(int8_t);
     case XFC_I16: return GET(int16_t);
@@ -239,7 +285,7 @@ int64_t xfc_tensor_get_i(const xfc_tensor *t, int64_t i) {
 #undef GET
 
 bool xfc_tensor_is_splat(const xfc_tensor *t, double *value) {
-    if (t->count == 0) return false;
+    if (t->count == 0 || xfc_dtype_is_packed(t->dtype)) return false;
     size_t size = xfc_dtype_bytes(t->dtype);
     /* Equal to itself moved by one element: all are equal. */
     if (memcmp(t->data, (const char *)t->data + size, t->bytes - size) != 0) return false;
@@ -283,7 +329,7 @@ bool xfc_tensor_count(xfc_dtype dtype, uint32_t rank, const int64_t *dim, int64_
     if (empty) n = 0;
     if (!xfc_mul_ok(n, xfc_dtype_bytes(dtype), &size)) return false;
     if (count) *count = n;
-    if (bytes) *bytes = (size_t)size;
+    if (bytes) *bytes = xfc_dtype_size(dtype, n);
     return true;
 }
 

@@ -15,15 +15,25 @@ typedef enum {
 #undef X
     XFC_DTYPE_COUNT,
     XFC_COMPUTED_COUNT = XFC_BOOL + 1, /* the types before it are computed in, those from it on are only stored */
+    XFC_UNPACKED_COUNT = XFC_E2M1 + 1, /* the types from it on are packed */
 } xfc_dtype;
 
-typedef enum { XFC_CLASS_FLOAT, XFC_CLASS_SINT, XFC_CLASS_UINT, XFC_CLASS_BOOL, XFC_CLASS_CODE } xfc_dclass;
+typedef enum {
+    XFC_CLASS_FLOAT,
+    XFC_CLASS_SINT,
+    XFC_CLASS_UINT,
+    XFC_CLASS_BOOL,
+    XFC_CLASS_CODE,
+    XFC_CLASS_PACKED
+} xfc_dclass;
 const char *xfc_dtype_name(xfc_dtype);
 bool xfc_dtype_from_name(const char *name, xfc_dtype *out);
 bool xfc_dtype_from_onnx(int64_t elem_type, xfc_dtype *out); /* false: a type xfc does not take */
-uint32_t xfc_dtype_bytes(xfc_dtype);                         /* of an element in memory */
+uint32_t xfc_dtype_bytes(xfc_dtype);                         /* of an element in memory; packed ones share one */
 uint32_t xfc_dtype_bits(xfc_dtype);                          /* that tell its values apart */
-uint32_t xfc_dtype_dlpack(xfc_dtype);                        /* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h */
+size_t xfc_dtype_size(xfc_dtype, int64_t n);                 /* bytes of n elements, which fit (xfc_tensor_count) */
+/* code | bits << 8 | lanes (1) << 16: xf_dtype of xf.h. What has a byte each is told as a number of 8 bits. */
+uint32_t xfc_dtype_dlpack(xfc_dtype);
 xfc_dclass xfc_dtype_class(xfc_dtype);
 static inline bool xfc_dtype_is_float(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_FLOAT; }
 /* What sums of it are made in. */
@@ -32,6 +42,10 @@ static inline bool xfc_dtype_is_int(xfc_dtype t) {
     return xfc_dtype_class(t) == XFC_CLASS_SINT || xfc_dtype_class(t) == XFC_CLASS_UINT;
 }
 static inline bool xfc_dtype_is_code(xfc_dtype t) { return xfc_dtype_class(t) == XFC_CLASS_CODE; }
+static inline bool xfc_dtype_is_packed(xfc_dtype t) { return (unsigned)t >= XFC_UNPACKED_COUNT; }
+/* The type of the same numbers with a byte each, or packed; itself where it is so, or its numbers fill bytes. */
+xfc_dtype xfc_dtype_unpacked(xfc_dtype);
+xfc_dtype xfc_dtype_packed(xfc_dtype);
 /* The number of the type that v is congruent to. */
 int64_t xfc_dtype_wrap(xfc_dtype, int64_t v);
 /* A type that is only a form of storage: its numbers are cast before anything is computed of them. */
@@ -48,7 +62,14 @@ static inline bool xfc_dtype_is_stored(xfc_dtype t) { return (unsigned)t >= XFC_
     case XFC_E4M3FNUZ:                                                                                                 \
     case XFC_E5M2:                                                                                                     \
     case XFC_E5M2FNUZ:                                                                                                 \
-    case XFC_E8M0
+    case XFC_E8M0:                                                                                                     \
+    case XFC_E2M1
+#define XFC_CASES_PACKED                                                                                               \
+    XFC_I4_PACKED:                                                                                                     \
+    case XFC_I2_PACKED:                                                                                                \
+    case XFC_U4_PACKED:                                                                                                \
+    case XFC_U2_PACKED:                                                                                                \
+    case XFC_E2M1_PACKED
 
 typedef struct xfc_tensor {
     xfc_dtype dtype;
@@ -94,6 +115,7 @@ uint16_t xfc_float_to_bfloat(float);
 typedef struct {
     uint8_t mantissa, bias, sign; /* bits; of the exponent; the bit of the sign, 0: there is none */
     uint8_t most, nan, over;      /* codes: the largest number, NaN, what is beyond (infinity, or NaN) */
+    bool finite;                  /* all codes are numbers: nan is what NaN becomes, and nothing is beyond */
 } xfc_minifloat;
 const xfc_minifloat *xfc_minifloat_of(xfc_dtype);
 float xfc_code_to_float(xfc_dtype, uint8_t code);

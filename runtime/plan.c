@@ -76,11 +76,11 @@ static const char *check_sizes(const xf_plan *p) {
 }
 
 static bool dtype_ok(uint32_t dtype) {
-    const uint32_t minifloats = 10, last = 14; /* DLPack's codes of floats of 8 bits, which no routine reads */
-    if (dtype >> 8 == (8 | 1 << 8)) {
-        uint32_t code = dtype & 0xffu;
-        if (code >= minifloats && code <= last) return true;
-    }
+    enum { MINIFLOATS = 10, LAST = 14, FLOAT4 = 17 }; /* DLPack's codes of floats of few bits */
+    uint32_t code = dtype & 0xffu, bits = dtype >> 8 & 0xffu;
+    if (dtype >> 16 == 1 && bits == 8 && code >= MINIFLOATS && code <= LAST) return true;
+    if (dtype >> 16 == 1 && (bits == 2 || bits == 4) && code <= 1) return true; /* packed */
+    if (dtype >> 16 == 1 && bits == 4 && code == FLOAT4) return true;
     switch (dtype) {
 #define XK_TYPE(ID, T, CLASS, code, bits, ...) case (code) | (bits) << 8 | 1 << 16:
 #include "runtime/kernels/types.def"

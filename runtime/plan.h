@@ -35,7 +35,9 @@ const char *xf_plan_open(xf_plan *, const void *blob, size_t n);
 static inline const char *xf_plan_str(const xf_plan *p, uint32_t offset) { return p->strings + offset; }
 static inline const xf_arg *xf_plan_input(const xf_plan *p, size_t i) { return &p->args[i]; }
 static inline const xf_arg *xf_plan_output(const xf_plan *p, size_t i) { return &p->args[p->head->n_inputs + i]; }
-static inline uint32_t xf_arg_bytes(const xf_arg *a) { return (a->dtype >> 8 & 0xffu) / 8; } /* of one element */
+static inline uint32_t xf_arg_bits(const xf_arg *a) { return a->dtype >> 8 & 0xffu; } /* of one element */
+/* Of one element; numbers of fewer bits share a byte. */
+static inline uint32_t xf_arg_bytes(const xf_arg *a) { return (xf_arg_bits(a) + 7) / 8; }
 
 /* The constant a value is: true, or false for one known only at run time. */
 bool xf_plan_const(const xf_plan *, xf_val, int64_t *out);

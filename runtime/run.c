@@ -52,8 +52,9 @@ static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf
     XF_TRY(xf_check_tensor(p, "output", i, a, &out[i], &c->error));
     int64_t dims[XF_MAX_RANK];
     xf_arg_most(p, a, c->values, dims);
-    c->room[i] = xf_arg_bytes(a);
+    c->room[i] = xf_arg_bits(a);
     for (uint32_t d = 0; d < a->n_dims; d++) c->room[i] *= (size_t)out[i].shape[d]; /* fits: it was checked */
+    c->room[i] = (c->room[i] + 7) / 8;
     for (uint32_t d = 0; d < a->n_dims; d++)
         if (dims[d] >= 0 && out[i].shape[d] != dims[d])
             return xf_fail(&c->error, XF_E_SHAPE,
@@ -103,10 +104,10 @@ static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
 /* Bytes of an output that the run has made: data may have decided that they are fewer than there is room for. */
 static size_t written(const xf_ctx *c, const xf_arg *a) {
     int64_t dims[XF_MAX_RANK];
-    size_t bytes = xf_arg_bytes(a);
+    size_t bits = xf_arg_bits(a);
     xf_arg_shape(c->plan, a, c->values, dims);
-    for (uint32_t d = 0; d < a->n_dims; d++) bytes *= (size_t)dims[d];
-    return bytes;
+    for (uint32_t d = 0; d < a->n_dims; d++) bits *= (size_t)dims[d];
+    return (bits + 7) / 8;
 }
 
 static void report_outputs(xf_ctx *c, xf_tensor *out) {

@@ -41,7 +41,7 @@ static xf_status check_shape(const xf_plan *p, const char *what, size_t i, const
 static xf_status check_data(const xf_plan *p, const char *what, size_t i, const xf_arg *a, const xf_tensor *t,
                             xf_error *error) {
     const char *name = xf_plan_str(p, a->name);
-    uint64_t size = xf_arg_bytes(a);
+    uint64_t size = xf_arg_bits(a);
     bool empty = false;
     for (int32_t d = 0; d < t->ndim; d++) empty = empty || t->shape[d] == 0;
     if (empty) return XF_OK;
@@ -200,7 +200,7 @@ bool xf_arg_grows(const xf_plan *p, const xf_arg *a) {
 }
 
 bool xf_arg_size(const xf_plan *p, const xf_arg *a, const int64_t *values, size_t *bytes) {
-    int64_t size = xf_arg_bytes(a), dims[XF_MAX_RANK];
+    int64_t size = xf_arg_bits(a), dims[XF_MAX_RANK];
     bool empty = xf_arg_grows(p, a), fits = true; /* it gets its memory later */
     xf_arg_most(p, a, values, dims);
     for (uint32_t d = 0; d < a->n_dims; d++) {
@@ -208,6 +208,6 @@ bool xf_arg_size(const xf_plan *p, const xf_arg *a, const int64_t *values, size_
         empty = empty || dims[d] == 0;
         fits = fits && !__builtin_mul_overflow(size, dims[d], &size);
     }
-    *bytes = empty ? 0 : (size_t)size;
+    *bytes = empty ? 0 : ((size_t)size + 7) / 8;
     return empty || fits;
 }

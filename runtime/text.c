@@ -60,6 +60,7 @@ const char *xf_dtype_name(uint32_t dtype, char buf[static 24]) {
     static const char *const minifloat[] = {"float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
                                             "float8_e8m0fnu"};
     if (code == 6 && bits == 8 && lanes == 1) return "bool";
+    if (code == 17 && bits == 4 && lanes == 1) return "float4_e2m1fn";
     if (code >= 10 && code < 15 && bits == 8 && lanes == 1) return minifloat[code - 10];
     if (lanes == 1 && code < sizeof kind / sizeof kind[0] && kind[code])
         snprintf(buf, 24, "%s%u", kind[code], bits);

@@ -138,9 +138,9 @@ def page():
             "",
             "Element types: float16, bfloat16, float, double, the integers of 8 to 64 bits and bool, as far as the "
             "operator's definition allows",
-            "them. Weights and values inside of a model may be integers of 2 and 4 bits, inputs and outputs may not. "
-            "Floats of 8 bits are cast",
-            "and dequantized. Strings, complex numbers and 4-bit floats are refused. *Opsets* are those whose definition of the operator is implemented.",
+            "them; integers of 2 and 4 bits and floats of 4 and 8 are moved, cast, quantized and dequantized. Strings and complex "
+            "numbers are refused.",
+            "*Opsets* are those whose definition of the operator is implemented.",
             *onnx_table(),
             "",
             "## Operations of the compiler",

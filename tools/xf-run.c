@@ -302,7 +302,7 @@ static xfc_status check_expected(run *x) {
         const char *file = NULL;
         const xfc_tensor *want;
         int at = split(x, x->o.expected.item[i], true, &file);
-        XFC_TRY(xf_read_tensor(x->r.ctx, file + 1, &want));
+        XFC_TRY(xf_read_tensor_as(x->r.ctx, file + 1, x->out[at]->dtype, &want));
         const char *name = x->r.api->output_info(x->r.model, (size_t)at)->name;
         xf_padding padding = xf_padding_of(&x->r, name, x->out[at], x->in, x->tol);
         right = xf_report("output", name, x->out[at], want, x->tol, padding) && right;

@@ -51,6 +51,11 @@ _EXTRA = { # of the package ml_dtypes
     (12, 8): "float8_e5m2",
     (13, 8): "float8_e5m2fnuz",
     (14, 8): "float8_e8m0fnu",
+    (0, 4): "int4",
+    (0, 2): "int2",
+    (1, 4): "uint4",
+    (1, 2): "uint2",
+    (17, 4): "float4_e2m1fn",
 }
 
 
@@ -180,7 +185,7 @@ class Node:
 
     @property
     def dtype(self):
-        """The NumPy dtype. bfloat16 and floats of 8 bits need the package ml_dtypes."""
+        """The NumPy dtype. bfloat16, and what has fewer bits than a byte or is a float of 8, need the package ml_dtypes."""
         if self._kind in _EXTRA.values():
             import ml_dtypes
             return np.dtype(getattr(ml_dtypes, self._kind))
@@ -483,6 +488,10 @@ class InferenceSession:
             arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
             status = entry.run(context.handle, tensors, len(keep), *starts, results, len(arrays))
             _check(self._api, status, context.handle)
+            for i, node in enumerate(entry.outputs):
+                if node._dtype[1] < 8 and out and node.name in out:
+                    arrays[i] = out[node.name]
+                    arrays[i][...] = _copy(results[i]).view(node.dtype)
             made = [_written(*one, node.dtype) for *one, node in zip(arrays, results, entry.outputs)]
             return [_together(entry.outputs[i], made[i:]) for i in map(self._index.get, names)]
         finally:
@@ -501,6 +510,11 @@ class InferenceSession:
             array = np.asarray(feed.pop(node.name))
             if not array.flags.c_contiguous or not array.flags.aligned or not array.dtype.isnative:
                 array = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
+            if node._dtype[1] < 8:
+                array, shape = _pack(array, node), array.shape
+                tensors[i] = _packed(array, shape, node)
+                keep.append((array, tensors[i].shape))
+                continue
             _describe(tensors[i], array, node)
             keep.append(array)
         if feed:
@@ -522,6 +536,11 @@ class InferenceSession:
         arrays = []
         for t, shape, node in zip(results, shapes, entry.outputs):
             array = given.get(node.name)
+            if node._dtype[1] < 8:  # the context packs it; it is unpacked when the run is over
+                if array is not None and (array.dtype != node.dtype or array.shape != tuple(shape[:len(node.shape)])):
+                    raise Error(f"output {node.name!r}: the array must be {node._kind}{list(shape[:len(node.shape)])}", 3)
+                arrays.append(None)
+                continue
             if array is None and min(shape[:len(node.shape)], default=0) < 0:
                 arrays.append(None)
                 continue
@@ -586,6 +605,37 @@ def _describe(tensor, array, node):
     tensor.shape = array.ctypes.shape_as(C.c_int64) if array.ndim else None
 
 
+def _pack(array, node):
+    """The bytes of numbers of fewer bits, the first in the lowest ones, from an array with a byte each, or of integers."""
+    code, bits, _ = node._dtype
+    if array.dtype.kind in "iu" and code <= 1:
+        low = -(1 << (bits - 1)) if code == 0 else 0
+        if array.size and (array.min() < low or array.max() >= low + (1 << bits)):
+            raise Error(f"{node.name!r}: a number is no {node._kind}", 8)
+        array = array.astype(np.int8 if code == 0 else np.uint8)
+    elif array.dtype.itemsize != 1 or array.dtype != node.dtype:
+        raise Error(f"{node.name!r}: NumPy type {array.dtype} is not {node._kind}", 2)
+    each = 8 // bits
+    numbers = np.zeros(-(-array.size // each) * each, np.uint8)
+    numbers[:array.size] = array.reshape(-1).view(np.uint8) & ((1 << bits) - 1)
+    return np.bitwise_or.reduce(numbers.reshape(-1, each) << (bits * np.arange(each, dtype=np.uint8)), axis=1)
+
+
+def _packed(data, shape, node):
+    tensor = _Tensor()
+    tensor.data, tensor.device, tensor.dtype = data.ctypes.data, _Device(1, 0), _Dtype(*node._dtype)
+    tensor.ndim, tensor.shape = len(shape), (C.c_int64 * max(len(shape), 1))(*shape)
+    return tensor
+
+
+def _unpack(data, shape, code, bits):
+    each = 8 // bits
+    numbers = np.frombuffer(data, np.uint8)[:, None] >> (bits * np.arange(each, dtype=np.uint8))
+    numbers = (numbers.reshape(-1)[:int(np.prod(shape, dtype=np.int64))] & ((1 << bits) - 1)).reshape(shape)
+    sign = 1 << (bits - 1)
+    return (numbers ^ sign).view(np.int8) - np.int8(sign) if code == 0 else numbers
+
+
 def _written(array, tensor, dtype):
     """The array, or its front where data decided that the output is smaller; None: a copy of the context's."""
     if array is None:
@@ -596,6 +646,9 @@ def _written(array, tensor, dtype):
 
 def _copy(t):
     shape = tuple(t.shape[d] for d in range(t.ndim))
+    if t.dtype.bits < 8:
+        n = -(-int(np.prod(shape, dtype=np.int64)) * t.dtype.bits // 8)
+        return _unpack(C.string_at(t.data + t.byte_offset, n) if n else b"", shape, t.dtype.code, t.dtype.bits)
     name = _NAMES.get((t.dtype.code, t.dtype.bits), f"V{t.dtype.bits // 8}")
     dtype = np.dtype(name)
     n = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -1,4 +1,4 @@
-/* minifloat.c - codes of 8-bit floats to f32 and back, in integers: the same results as ir/minifloat.c.
+/* minifloat.c - codes of floats of 8 and 4 bits to f32 and back, in integers: the same results as ir/minifloat.c.
  *
  * Exponent and mantissa move to where f32 has them, and an exact product corrects the bias, subnormal numbers included.
  * The way back rounds normal results by an integer sum; for subnormal ones the sum with a number whose last bit is the
@@ -24,6 +24,9 @@ static LLVMValueRef as(xfc_emit *e, LLVMTypeRef scalar, LLVMValueRef v) {
     return LLVMBuildBitCast(e->b, v, xfc_emit_like(scalar, v), "");
 }
 
+/* How far the sign of an f32 lies above that of the format. */
+static int64_t sign_shift(const xfc_minifloat *f) { return f->sign == 0x80 ? 24 : 28; }
+
 static LLVMValueRef exponent_to_float(xfc_emit *e, LLVMValueRef x) {
     LLVMValueRef least = number(e, x, 0x400000), nan = number(e, x, 0x7fc00000);
     LLVMValueRef bits = choose(e, compare(e, LLVMIntEQ, x, 0), least, shl_c(e, x, 23));
@@ -34,13 +37,14 @@ LLVMValueRef xfc_emit_from_code(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
     const xfc_minifloat *f = xfc_minifloat_of(t);
     LLVMValueRef x = LLVMBuildZExt(e->b, v, xfc_emit_like(e->i32, v), "");
     if (!f->sign) return exponent_to_float(e, x);
-    LLVMValueRef magnitude = and_c(e, x, 0x7f), sign = shl_c(e, and_c(e, x, f->sign), 24);
+    LLVMValueRef magnitude = and_c(e, x, f->sign - 1), sign = shl_c(e, and_c(e, x, f->sign), sign_shift(f));
     LLVMValueRef moved = as(e, e->f32, shl_c(e, magnitude, 23 - f->mantissa));
     LLVMTypeRef f32 = LLVMTypeOf(moved);
     uint32_t scale = (uint32_t)(254 - f->bias) << 23; /* 2^(127 - bias) */
     LLVMValueRef unit = as(e, e->f32, number(e, x, (int64_t)scale));
     LLVMValueRef bits = as(e, e->i32, LLVMBuildFMul(e->b, moved, LLVMBuildBitCast(e->b, unit, f32, ""), ""));
     bits = LLVMBuildOr(e->b, bits, sign, "");
+    if (f->finite) return as(e, e->f32, bits);
     LLVMValueRef nan = number(e, x, 0x7fc00000);
     if (f->nan == 0x80) return as(e, e->f32, choose(e, compare(e, LLVMIntEQ, x, 0x80), nan, bits));
     if (f->over != f->nan) { /* infinity is the code before those of NaN */
@@ -65,7 +69,7 @@ LLVMValueRef xfc_emit_to_code(xfc_emit *e, xfc_dtype t, LLVMValueRef v) {
     LLVMValueRef bits = as(e, e->i32, v);
     if (!f->sign) return LLVMBuildTrunc(e->b, exponent_code(e, bits), byte, "");
     const int64_t drop = 23 - f->mantissa, least = (int64_t)(128 - f->bias) << 23;
-    LLVMValueRef sign = and_c(e, shr_c(e, bits, 24), f->sign), a = and_c(e, bits, 0x7fffffff);
+    LLVMValueRef sign = and_c(e, shr_c(e, bits, sign_shift(f)), f->sign), a = and_c(e, bits, 0x7fffffff);
     LLVMValueRef odd = and_c(e, shr_c(e, a, drop), 1);
     LLVMValueRef rounded = LLVMBuildAdd(e->b, LLVMBuildAdd(e->b, a, odd, ""), number(e, a, (1 << (drop - 1)) - 1), "");
     LLVMValueRef normal = shr_c(e, LLVMBuildSub(e->b, rounded, number(e, a, (int64_t)(127 - f->bias) << 23), ""), drop);

@@ -19,6 +19,7 @@ LLVMTypeRef xfc_emit_type(xfc_emit *e, xfc_dtype t) {
     case XFC_U32: return e->i32;
     case XFC_I64:
     case XFC_U64: return e->i64;
+    case XFC_CASES_PACKED:
     case XFC_DTYPE_COUNT: break;
     }
     xfc_bug(__FILE__, __LINE__, "no dtype %d", (int)t);

@@ -34,6 +34,11 @@ void xfc_border_note(xfc_importer *im, const char *name, xfc_border kind) {
 uint32_t xfc_border_output(xfc_importer *im, const char *name, const xfc_sequence *s, xfc_value **value,
                            const char **names) {
     xfc_node n = {.im = im, .ctx = im->ctx, .b = &im->builder, .loc = {.file = im->file.path, .node = name}};
+    if (xfc_dtype_bits(s->dtype) < 8)
+        return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, n.loc,
+                        "output '%s' is a sequence of %s, which is not supported; cast its tensors", name,
+                        xfc_dtype_name(s->dtype)),
+               0;
     s = xfc_sequence_flatten(&n, s, -1);
     if (!s) return 0;
     xfc_border_note(im, name,

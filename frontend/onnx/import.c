@@ -194,9 +194,7 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
         }
         if (made.value) made.value = as_declared(im, g->output[i], made.value);
         if (made.value && xfc_dtype_bits(made.value->type.dtype) < 8)
-            xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, loc,
-                     "output '%s' has element type %s, which is not supported; cast it", of,
-                     xfc_dtype_name(made.value->type.dtype));
+            made.value = xfc_b_unary(&im->builder, XFC_OP_PACK_BITS, made.value); /* as callers hold them */
         value[n] = made.value, name[n++] = of;
     }
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
@@ -322,6 +320,15 @@ xfc_graph *xfc_import_memory(xfc_ctx *ctx, const char *name, const void *data, s
     return import_bytes(ctx, xfc_str(ctx, name), (xfc_mapping){.data = data, .n = n}, true, opts);
 }
 
+/* As callers hold it. */
+static const xfc_tensor *as_packed(xfc_ctx *c, const xfc_tensor *t) {
+    xfc_dtype dtype = xfc_dtype_packed(t->dtype);
+    if (dtype == t->dtype) return t;
+    void *data = xfc_tensor_alloc(c, dtype, t->rank, t->dim);
+    for (int64_t i = 0; i < t->count; i++) xfc_element_set_i(dtype, data, i, xfc_tensor_get_i(t, i));
+    return xfc_tensor_new(c, dtype, t->rank, t->dim, data, t->name);
+}
+
 xfc_status xfc_read_tensor_pb(xfc_ctx *ctx, const char *path, const xfc_tensor **out) {
     xfc_arena *arena = xfc_arena_new();
     const char *name = xfc_str(ctx, path);
@@ -331,6 +338,7 @@ xfc_status xfc_read_tensor_pb(xfc_ctx *ctx, const char *path, const xfc_tensor *
     xfc_status status = xfc_map_path(ctx, loc, path, &bytes);
     const Onnx__TensorProto *t = status == XFC_OK ? xfc_unpack_tensor(&file, bytes) : NULL;
     const xfc_tensor *pooled = t ? xfc_onnx_tensor(&file, t, loc, "the tensor") : NULL;
+    if (pooled) pooled = as_packed(ctx, pooled);
     xfc_tensor *named = pooled ? xfc_memdup(ctx->arena, pooled, sizeof *pooled, _Alignof(xfc_tensor)) : NULL;
     if (named) named->name = xfc_str(ctx, t->name); /* the pool may have given an equal tensor of another name */
     *out = named;

@@ -233,7 +233,8 @@ static xfc_status read_dtype(dims *d, const Onnx__ValueInfoProto *v, xfc_border 
                         : type->has_opaque_type ? "opaque value"
                                                 : "sparse tensor");
     if (!tensor) return xfc_fail(c, XFC_ERR_INPUT, loc, "input '%s' has no type; export the model again", v->name);
-    if (xfc_dtype_from_onnx(tensor->elem_type, out) && xfc_dtype_bits(*out) >= 8) return XFC_OK;
+    bool known = xfc_dtype_from_onnx(tensor->elem_type, out);
+    if (known && (*kind == XFC_BORDER_TENSOR || xfc_dtype_bits(*out) >= 8)) return XFC_OK;
     return xfc_fail(c, XFC_ERR_UNSUPPORTED, loc,
                     "input '%s' has element type %s (%d), which is not supported; convert it", v->name,
                     xfc_onnx_dtype_name(tensor->elem_type), (int)tensor->elem_type);
@@ -309,6 +310,14 @@ static xfc_status check_dims_used(dims *d) {
     return XFC_OK;
 }
 
+/* Of numbers that callers hold packed: with a byte each. */
+static xfc_value *input_value(xfc_importer *im, const char *name, xfc_type type) {
+    xfc_dtype inside = type.dtype;
+    type.dtype = xfc_dtype_packed(inside);
+    xfc_value *v = xfc_graph_add_input(im->graph, xfc_str(im->ctx, name), type);
+    return type.dtype == inside ? v : xfc_b_unary(&im->builder, XFC_OP_UNPACK_BITS, v);
+}
+
 /* A dim of a part of a sequence. */
 static xfc_int part_dim(dims *d, const char *input, const char *what, int64_t most) {
     const char *name = xfc_str(d->im->ctx, xfc_sprintf(d->im->arena, "%s.%s", input, what));
@@ -359,7 +368,7 @@ static xfc_status add_input(dims *d, xfc_body *body, const Onnx__ValueInfoProto 
     if (status == XFC_OK && kind != XFC_BORDER_TENSOR)
         (void)add_sequence(d, v, kind, type.dtype, &made);
     else if (status == XFC_OK && read_shape(d, v, &type) == XFC_OK)
-        made.value = xfc_graph_add_input(im->graph, xfc_str(im->ctx, v->name), type);
+        made.value = input_value(im, v->name, type);
     return xfc_body_bind(im, body, v->name, xfc_bound_to(made),
                          (xfc_loc){.file = im->file.path}); /* a bad type is recorded; go on */
 }

@@ -217,7 +217,7 @@ static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env
     return check_constraints(r, env, op);
 }
 
-static size_t bytes_of(const xfc_array *a) { return (size_t)a->count * xfc_dtype_bytes(a->dtype); }
+static size_t bytes_of(const xfc_array *a) { return xfc_dtype_size(a->dtype, a->count); }
 
 /* As the first n results of a region, into storage of the graph. */
 static xfc_status keep_results(graph_run *r, const xfc_op *op, const xfc_eval_env *env, uint32_t n,

@@ -328,6 +328,7 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
     case XFC_BOOL:                                                                                                     \
         for (uint32_t k = 0; k < n; k++) out.i[k] = ((const uint8_t *)data)[AT(k)] != 0;                               \
         break;                                                                                                         \
+    case XFC_CASES_PACKED:                                                                                             \
     case XFC_DTYPE_COUNT: break;                                                                                       \
     }
 #define STORE_ALL(AT)                                                                                                  \
@@ -364,6 +365,7 @@ void xfc_lanes_spread(xfc_rep rep, uint32_t n, xfc_lanes x) {
     case XFC_U64:                                                                                                      \
         for (uint32_t k = 0; k < n; k++) ((uint64_t *)data)[AT(k)] = (uint64_t)in.i[k];                                \
         break;                                                                                                         \
+    case XFC_CASES_PACKED:                                                                                             \
     case XFC_DTYPE_COUNT: break;                                                                                       \
     }
 #define AT_ROW(k) (at + (k))

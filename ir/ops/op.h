@@ -21,6 +21,7 @@ enum {
     XFC_EACH = 1 << 10,    /* composite: each element of its one operand by itself */
     XFC_REGION = 1 << 11,  /* runs bodies, graphs of its program (ir/program.h) */
     XFC_STORED = 1 << 12,  /* takes numbers of types that are only stored (xfc_dtype_is_stored), as maps and views do */
+    XFC_PACKS = 1 << 13,   /* takes or makes numbers that are packed (xfc_dtype_is_packed); no other op does */
 };
 
 typedef struct { /* what .infer sees and fills */

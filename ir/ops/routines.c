@@ -1,5 +1,6 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), regions of images (roi_align), determinants, and bits as another type.
+ * better one (nms), regions of images (roi_align), determinants, bits as another type, and numbers of fewer
+ * bits than a byte as files and callers hold them.
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
  */
@@ -61,6 +62,19 @@ xfc_status infer_bitcast(xfc_infer *inf) {
     inf->out[0] = *xfc_op_in(inf->op, 0);
     inf->out[0].dtype = to;
     return XFC_OK;
+}
+
+xfc_status infer_unpack_bits(xfc_infer *inf) {
+    inf->out[0] = *xfc_op_in(inf->op, 0);
+    inf->out[0].dtype = xfc_dtype_unpacked(inf->out[0].dtype);
+    return inf->out[0].dtype == xfc_op_in(inf->op, 0)->dtype ? refuse(inf, "numbers that are packed") : XFC_OK;
+}
+
+xfc_status infer_pack_bits(xfc_infer *inf) {
+    inf->out[0] = *xfc_op_in(inf->op, 0);
+    inf->out[0].dtype = xfc_dtype_packed(inf->out[0].dtype);
+    return inf->out[0].dtype == xfc_op_in(inf->op, 0)->dtype ? refuse(inf, "numbers of fewer bits than a byte")
+                                                             : XFC_OK;
 }
 
 xfc_status infer_det(xfc_infer *inf) {

@@ -55,6 +55,7 @@ void xfc_pr_float(xfc_buf *out, double v, xfc_dtype t) {
 static uint64_t raw_bits(const xfc_tensor *t, int64_t i) {
     uint64_t u = 0;
     uint32_t bytes = xfc_dtype_bytes(t->dtype);
+    if (xfc_dtype_is_packed(t->dtype)) return (uint64_t)xfc_tensor_get_i(t, i);
     memcpy(&u, (const char *)t->data + (size_t)i * bytes, bytes); /* little-endian hosts only, as all of xfc */
     return u;
 }
@@ -80,6 +81,7 @@ static void print_element(xfc_buf *out, const xfc_tensor *t, int64_t i) {
     case XFC_CLASS_CODE:
     case XFC_CLASS_UINT: xfc_buf_printf(out, "%" PRIu64, bits); return;
     case XFC_CLASS_SINT:
+    case XFC_CLASS_PACKED:
     case XFC_CLASS_BOOL: xfc_buf_printf(out, "%" PRId64, xfc_tensor_get_i(t, i)); return;
     }
 }

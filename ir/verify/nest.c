@@ -206,7 +206,7 @@ static void check_let(nest_check *w, uint32_t at) {
 /* Operands are earlier instructions; false: looking at them is unsafe. */
 static bool check_args(nest_check *w, uint32_t at) {
     const xfc_scalar *s = &w->n->body[at];
-    if ((unsigned)s->op >= XFC_S_COUNT || (unsigned)s->dtype >= XFC_DTYPE_COUNT) {
+    if ((unsigned)s->op >= XFC_S_COUNT || (unsigned)s->dtype >= XFC_UNPACKED_COUNT) {
         say(w, "v%u: no valid operation or element type", (unsigned)at);
         return false;
     }

@@ -18,7 +18,7 @@ typedef struct {
 static xfc_int bytes_of(xfc_verifier *v, const xfc_value *x) {
     const xfc_defined d = xfc_vf_defined(v);
     xfc_int n = xfc_defined_most(&d, xfc_type_count(v->ctx, &x->type));
-    return xfc_int_mulc(v->ctx, n, (int64_t)xfc_dtype_bytes(x->type.dtype));
+    return xfc_bytes_of(v->ctx, x->type.dtype, n);
 }
 
 static void say(xfc_verifier *v, const xfc_value *x, const char *what) {

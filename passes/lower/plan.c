@@ -49,7 +49,7 @@ typedef struct {
 
 static xfc_int bytes_of(const planner *p, const xfc_type *t) {
     xfc_int count = xfc_defined_most(p->defined, xfc_type_count(p->ctx, t));
-    xfc_int bytes = xfc_int_mulc(p->ctx, count, xfc_dtype_bytes(t->dtype));
+    xfc_int bytes = xfc_bytes_of(p->ctx, t->dtype, count);
     return xfc_int_mulc(p->ctx, xfc_int_ceildiv(p->ctx, bytes, xfc_int_const(p->ctx, ALIGN)), ALIGN);
 }
 

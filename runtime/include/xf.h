@@ -64,9 +64,10 @@ typedef struct {
 typedef struct {
     uint8_t code, bits;
     uint16_t lanes;
-} xf_dtype; /* int 0, uint 1, float 2, bfloat 4, bool 6; floats of 8 bits: as in DLPack, 10 to 14; lanes 1 */
+} xf_dtype; /* int 0, uint 1, float 2, bfloat 4, bool 6; floats of 8 and 4 bits: as in DLPack, 10 to 14 and 17; lanes 1 */
 
-/* An n-dimensional array, dense and row-major. Never owns memory. */
+/* An n-dimensional array, dense and row-major. Never owns memory. n elements of b bits have ceil(n * b / 8) bytes: of
+ * fewer bits than a byte several share one, the first in its lowest bits. */
 typedef struct {
     void *data; /* may be NULL when there are no elements; aligned to its element size after byte_offset */
     xf_device device;

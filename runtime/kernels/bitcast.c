@@ -6,14 +6,7 @@
 
 enum { CHUNK = 1 << 16 }; /* bytes of a task */
 
-/* 0 where there are no elements: beside a 0 the product of the other dims may be any. */
-static xk_i64 bytes_of(const xk_array *a) {
-    xk_i64 n = (a->dtype >> 8 & 0xffu) / 8;
-    for (xk_u32 d = 0; d < a->rank; d++)
-        if (a->dim[d] == 0) return 0;
-    for (xk_u32 d = 0; d < a->rank; d++) n *= a->dim[d];
-    return n;
-}
+static xk_i64 bytes_of(const xk_array *a) { return (a->dtype >> 8 & 0xffu) / 8 * xk_count(a); }
 
 xk_work xk_bitcast_work(const xk_call *c) {
     return (xk_work){.tasks = (bytes_of(&c->array[0]) + CHUNK - 1) / CHUNK, .grain = 1};

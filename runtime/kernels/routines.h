@@ -49,6 +49,15 @@ typedef struct { /* dense */
     xk_u32 rank, dtype; /* dtype: code | bits << 8 | lanes << 16, as in a plan */
 } xk_array;
 
+/* Elements. Beside a 0 the product of the other dims may be any. */
+static inline xk_i64 xk_count(const xk_array *a) {
+    xk_i64 n = 1;
+    for (xk_u32 d = 0; d < a->rank; d++)
+        if (a->dim[d] == 0) return 0;
+    for (xk_u32 d = 0; d < a->rank; d++) n *= a->dim[d];
+    return n;
+}
+
 typedef union { /* an attribute of the op */
     xk_i64 i;
     double f;

@@ -251,6 +251,7 @@ static void fill(xfc_array *a, bool specials) {
         case XFC_U8: ((uint8_t *)a->data)[i] = (uint8_t)(below(12) - 3u); break;
         case XFC_CASES_I4:
         case XFC_CASES_U4:
+        case XFC_CASES_PACKED:
         case XFC_CASES_CODE: xfc_element_set_i(a->dtype, a->data, i, below(16)); break;
         case XFC_I16:
         case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)(below(12) - 3u); break;

@@ -67,3 +67,18 @@ xfc_value *make_split_bits(maker *m, xfc_opcode code, xfc_dtype t) {
     x = maker_build(m, code, &x, 1, &attr, 1);
     return x ? xfc_b_cast(&m->b, x, xfc_dtype_class(to) == XFC_CLASS_SINT ? XFC_I8 : XFC_U8) : NULL;
 }
+
+/* There and back. */
+xfc_value *make_bits(maker *m, xfc_opcode code, xfc_dtype t) {
+    static const xfc_dtype types[] = {XFC_I4, XFC_I2, XFC_U4, XFC_U2, XFC_E2M1};
+    const xfc_dtype small = types[maker_below(m, XFC_COUNT(types))];
+    xfc_value *x = maker_pick(m, t, 0, 4);
+    (void)code;
+    x = x ? xfc_b_unary(&m->b, XFC_OP_PACK_BITS, xfc_b_cast(&m->b, x, small)) : NULL;
+    x = x ? xfc_b_unary(&m->b, XFC_OP_UNPACK_BITS, x) : NULL;
+    return x ? xfc_b_cast(&m->b, x,
+                          small == XFC_I4 || small == XFC_I2 ? XFC_I8
+                          : small == XFC_E2M1                ? XFC_F32
+                                                             : XFC_U8)
+             : NULL;
+}

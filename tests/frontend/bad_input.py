@@ -156,8 +156,13 @@ def string_tensor(_):
     return with_weight(h.make_tensor("w", T.STRING, [1], [b"a"]))
 
 
-@case(3, r"initializer 'w' has element type float4e2m1 \(23\)")
-def float4_tensor(_):
+@case(3, r"initializer 'w' has element type complex64 \(14\)")
+def complex_tensor(_):
+    return with_weight(raw_weight([2, 3], bytes(48), T.COMPLEX64))
+
+
+@case(1, r"initializer 'w' has 6 bytes of data, but its shape needs 3")
+def unpacked_tensor(_):
     return with_weight(raw_weight([2, 3], bytes(6), T.FLOAT4E2M1))
 
 

@@ -51,7 +51,7 @@ static bool compare(xfc_ctx *c, const char *name, const xfc_array *got, const xf
     }
     const xfc_tensor *t = xfc_tensor_new(c, got->dtype, got->rank, got->dim, got->data, NULL);
     int64_t wrong = 0, first = 0;
-    bool exact = !xfc_dtype_is_float(t->dtype);
+    bool exact = !xfc_dtype_is_float(t->dtype) && !xfc_dtype_is_code(xfc_dtype_unpacked(t->dtype));
     for (int64_t i = 0; i < t->count; i++) {
         bool ok = exact ? xfc_tensor_get_i(t, i) == xfc_tensor_get_i(want, i)
                         : close_enough(xfc_tensor_get_f(t, i), xfc_tensor_get_f(want, i), o);

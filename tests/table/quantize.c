@@ -125,6 +125,23 @@ static void split(table *t, xfc_dtype to) {
     }
 }
 
+/* As files and callers hold them: the two ops are each other's inverse, and the bits behind the last number are 0. */
+static void packed(table *t, xfc_dtype type) {
+    uint32_t bits = xfc_dtype_bits(type), each = 8 / bits;
+    int64_t dim[2] = {table_extent(t) % 9, table_extent(t)};
+    table_next(t, "pack_bits");
+    xfc_array *x = table_operand(t, type, 2, dim, false);
+    if (!CHECK(table_run(t, XFC_OP_PACK_BITS, NULL, 0)) || !table_shape(t, 2, dim)) return;
+    const uint8_t *byte = t->out.data;
+    for (int64_t i = 0; i < (int64_t)xfc_dtype_size(t->out.dtype, t->out.count) * each; i++)
+        CHECK_INT(byte[i / each] >> bits * (uint32_t)(i % each) & ((1 << bits) - 1),
+                  i < t->out.count ? table_i(x, i) & ((1 << bits) - 1) : 0);
+    table_next(t, "unpack_bits");
+    x = table_operand(t, xfc_dtype_packed(type), 2, dim, false);
+    if (!CHECK(table_run(t, XFC_OP_UNPACK_BITS, NULL, 0)) || !table_shape(t, 2, dim)) return;
+    for (int64_t i = 0; i < t->out.count; i++) table_same_int(t, i, table_i(x, i));
+}
+
 static void float_zero(table *t, xfc_dtype from) {
     const xfc_attr attr[] = {xfc_attr_dtype(XFC_K_TO, XFC_F32), xfc_attr_int(XFC_K_AXIS, 1),
                              xfc_attr_int(XFC_K_BLOCK, 2)};
@@ -188,6 +205,7 @@ int main(void) {
                 quantize(&t, floats[i], stored[round % 4]);
                 product(&t, few[i], stored[round % 4]);
                 split(&t, stored[i]);
+                packed(&t, round % 2 ? XFC_E2M1 : stored[i]);
                 float_zero(&t, stored[i]);
             }
         }

@@ -194,7 +194,9 @@ static void maps(table *t) {
         if (!CHECK(xfc_opcode_from_name(rows[k].name, &code))) continue;
         for (unsigned dtype = 0; dtype < XFC_DTYPE_COUNT; dtype++) {
             bool is_code = xfc_dtype_is_code((xfc_dtype)dtype);
-            if (is_code ? is(rows[k].name, "select") : allowed(rows[k].operands, (xfc_dtype)dtype)) {
+            if (xfc_dtype_is_packed((xfc_dtype)dtype) ? false
+                : is_code                             ? is(rows[k].name, "select")
+                                                      : allowed(rows[k].operands, (xfc_dtype)dtype)) {
                 for (int i = 0; i < 6; i++) one_map(t, code, &rows[k], (xfc_dtype)dtype);
             } else { /* must be refused with a message */
                 uint32_t errors = t->ctx->n_errors;
@@ -213,7 +215,7 @@ static int64_t nearest_code(xfc_dtype t, float v) {
     if (isnan(v)) return xfc_minifloat_of(t)->nan;
     if (t == XFC_E8M0 && isinf(v)) return 0xff;
     if (t != XFC_E8M0) v = fmaxf(fminf(v, 1e6f), -1e6f); /* doubles tell all distances apart */
-    for (uint32_t c = 0; c < 256; c++) {
+    for (uint32_t c = 0; c >> xfc_dtype_bits(t) == 0; c++) {
         double have = (double)xfc_code_to_float(t, (uint8_t)c), off = fabs(have - (double)v);
         if (t == XFC_E8M0) off = c == 0 ? (v == 0 ? 0 : 1e300) : have >= fabs((double)v) || c == 254 ? have : 1e300;
         bool other_zero = have == 0 && !signbit(have) != !signbit(v) && xfc_minifloat_of(t)->nan != 0x80;
@@ -253,8 +255,8 @@ static void check_cast(table *t, int64_t k) {
 static void casts(table *t) {
     static const double extra[] = {
         1e10, -1e10, 1e20, -1e20, 127.5, 128, -128.9, 255.99, 2147483648.0, 4294967296.0, 9223372036854775808.0};
-    for (unsigned from = 0; from < XFC_DTYPE_COUNT; from++) {
-        for (unsigned to = 0; to < XFC_DTYPE_COUNT; to++) {
+    for (unsigned from = 0; from < XFC_UNPACKED_COUNT; from++) {
+        for (unsigned to = 0; to < XFC_UNPACKED_COUNT; to++) {
             xfc_attr attr = xfc_attr_dtype(XFC_K_TO, (xfc_dtype)to);
             table_next(t, "cast");
             xfc_array *in = table_operand(t, (xfc_dtype)from, 2, (int64_t[]){3, 101}, true);

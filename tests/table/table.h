@@ -85,7 +85,8 @@ static inline void table_set(xfc_array *a, int64_t i, double f, int64_t v) {
     case XFC_I8:
     case XFC_U8:
     case XFC_CASES_I4:
-    case XFC_CASES_U4: xfc_element_set_i(a->dtype, a->data, i, v); break;
+    case XFC_CASES_U4:
+    case XFC_CASES_PACKED: xfc_element_set_i(a->dtype, a->data, i, v); break;
     case XFC_CASES_CODE: xfc_element_set_f(a->dtype, a->data, i, f); break;
     case XFC_I16:
     case XFC_U16: ((uint16_t *)a->data)[i] = (uint16_t)v; break;

@@ -1,7 +1,7 @@
 /* views.c - ops that move elements: views, gathers, and tensors from nothing, bit by bit against index arithmetic. */
 #include "tests/table/table.h"
 
-static xfc_dtype any_dtype(table *t) { return (xfc_dtype)test_between(&t->seed, 0, XFC_DTYPE_COUNT - 1); }
+static xfc_dtype any_dtype(table *t) { return (xfc_dtype)test_between(&t->seed, 0, XFC_UNPACKED_COUNT - 1); }
 
 static uint32_t random_shape(table *t, uint32_t least, uint32_t most, int64_t *dim) {
     uint32_t rank = (uint32_t)test_between(&t->seed, least, most);

@@ -1,7 +1,7 @@
 /* windows.c - sliding windows against plain C, and what must be refused or becomes a condition. */
 #include "tests/table/table.h"
 
-static xfc_dtype any_dtype(table *t) { return (xfc_dtype)test_between(&t->seed, 0, XFC_DTYPE_COUNT - 1); }
+static xfc_dtype any_dtype(table *t) { return (xfc_dtype)test_between(&t->seed, 0, XFC_UNPACKED_COUNT - 1); }
 
 static void one(table *t) {
     int64_t dim[5], axes[5], step[5], dilation[5], size[5], want[8], index[8], from[8];

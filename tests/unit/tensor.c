@@ -21,17 +21,22 @@ static void dtypes(void) {
     for (unsigned i = 0; i < XFC_DTYPE_COUNT; i++) {
         xfc_dtype t = (xfc_dtype)i, back = XFC_DTYPE_COUNT;
         CHECK(xfc_dtype_from_name(xfc_dtype_name(t), &back) && back == t);
-        CHECK_INT(xfc_dtype_dlpack(t) >> 8 & 0xff, xfc_dtype_bits(t));
-        CHECK_INT(xfc_dtype_bytes(t), xfc_dtype_bits(t) < 8 ? 1 : xfc_dtype_bits(t) / 8);
+        uint32_t bits_of = xfc_dtype_bits(t), each = xfc_dtype_is_packed(t) ? 8 / bits_of : 1;
+        CHECK_INT(xfc_dtype_dlpack(t) >> 8 & 0xff, each > 1 || bits_of >= 8 ? bits_of : 8);
+        CHECK_INT(xfc_dtype_bytes(t), bits_of < 8 ? 1 : bits_of / 8);
+        CHECK_INT(xfc_dtype_size(t, 13), (13 + each - 1) / each * xfc_dtype_bytes(t));
+        CHECK_INT(xfc_dtype_is_packed(t), xfc_dtype_unpacked(t) != t);
+        CHECK(xfc_dtype_packed(xfc_dtype_unpacked(t)) == xfc_dtype_packed(t));
+        CHECK_INT(xfc_dtype_bits(xfc_dtype_packed(t)), bits_of);
         CHECK_INT(xfc_dtype_dlpack(t) >> 16, 1);
     }
     /* TensorProto.DataType: FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 . BOOL FLOAT16 DOUBLE UINT32 UINT64 . .
-     * BFLOAT16 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ UINT4 INT4 . FLOAT8E8M0 UINT2 INT2 */
+     * BFLOAT16 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ UINT4 INT4 FLOAT4E2M1 FLOAT8E8M0 UINT2 INT2 */
     static const xfc_dtype onnx[] = {
         [1] = XFC_F32,   [2] = XFC_U8,      [3] = XFC_I8,        [4] = XFC_U16,   [5] = XFC_I16,       [6] = XFC_I32,
         [7] = XFC_I64,   [9] = XFC_BOOL,    [10] = XFC_F16,      [11] = XFC_F64,  [12] = XFC_U32,      [13] = XFC_U64,
         [16] = XFC_BF16, [17] = XFC_E4M3FN, [18] = XFC_E4M3FNUZ, [19] = XFC_E5M2, [20] = XFC_E5M2FNUZ, [21] = XFC_U4,
-        [22] = XFC_I4,   [24] = XFC_E8M0,   [25] = XFC_U2,       [26] = XFC_I2};
+        [22] = XFC_I4,   [23] = XFC_E2M1,   [24] = XFC_E8M0,     [25] = XFC_U2,   [26] = XFC_I2};
     uint32_t known = 0;
     xfc_dtype t;
     for (int32_t i = -1; i < 64; i++) {
@@ -39,10 +44,33 @@ static void dtypes(void) {
         CHECK(i > 0 && (size_t)i < XFC_COUNT(onnx) && t == onnx[i]);
         known++;
     }
-    CHECK_INT(known, XFC_DTYPE_COUNT);
+    CHECK_INT(known, XFC_UNPACKED_COUNT);
     CHECK(!xfc_dtype_from_name("f8", &t) && !xfc_dtype_from_onnx(8, &t) && !xfc_dtype_from_onnx(0, &t));
     CHECK_INT(xfc_dtype_dlpack(XFC_BF16), 4 | 16 << 8 | 1 << 16);
     CHECK(xfc_dtype_is_int(XFC_U8) && !xfc_dtype_is_int(XFC_BOOL) && xfc_dtype_is_float(XFC_BF16));
+}
+
+/* Numbers that share a byte: what is written at one place is read there and changes no other. */
+static void packed(xfc_ctx *c) {
+    enum { N = 11 };
+    for (unsigned k = XFC_UNPACKED_COUNT; k < XFC_DTYPE_COUNT; k++) {
+        xfc_dtype t = (xfc_dtype)k;
+        uint32_t bits_of = xfc_dtype_bits(t);
+        uint8_t data[N] = {0};
+        for (int round = 0; round < 2; round++)
+            for (int64_t i = 0; i < N; i++) xfc_element_set_i(t, data, i, i + round);
+        const xfc_tensor *x = xfc_tensor_copy(c, t, 1, (int64_t[]){N}, data, NULL);
+        CHECK_INT(x->bytes, (N * bits_of + 7) / 8);
+        for (int64_t i = 0; i < N; i++) {
+            CHECK_INT(xfc_tensor_get_i(x, i), xfc_dtype_wrap(xfc_dtype_unpacked(t), i + 1));
+            CHECK_INT(data[i * bits_of / 8] >> i * bits_of % 8 & ((1 << bits_of) - 1), (i + 1) & ((1 << bits_of) - 1));
+        }
+    }
+    uint8_t four[2] = {0};
+    for (int64_t i = 0; i < 4; i++) xfc_element_set_f(XFC_E2M1_PACKED, four, i, i == 3 ? -100.0 : 0.5 * (double)i);
+    const xfc_tensor *x = xfc_tensor_copy(c, XFC_E2M1_PACKED, 1, (int64_t[]){4}, four, NULL);
+    CHECK(four[0] == 0x10 && four[1] == 0xf2); /* 0, 0.5, 1, and the least number there is */
+    CHECK(xfc_tensor_get_f(x, 1) == 0.5 && xfc_tensor_get_f(x, 3) == -6 && !xfc_tensor_is_splat(x, NULL));
 }
 
 /* The exact value of a half, from its definition. */
@@ -245,6 +273,7 @@ static void storages(xfc_ctx *c) {
 int main(void) {
     xfc_ctx *c = xfc_ctx_new();
     dtypes();
+    packed(c);
     halves();
     bfloats();
     counts();

@@ -62,12 +62,21 @@ static const char *value_text(xf_dump *d, const xf_plan *p, xf_val v) {
     return b.text;
 }
 
+/* Of floats of 8 and 4 bits. */
+static const char *minifloat_name(uint32_t dtype) {
+    for (int t = 0; t < XFC_DTYPE_COUNT; t++)
+        if (xfc_dtype_dlpack((xfc_dtype)t) == dtype) return xfc_dtype_name(xfc_dtype_unpacked((xfc_dtype)t));
+    return "?";
+}
+
 static const char *type_text(xf_dump *d, const xf_plan *p, const xf_arg *a) {
     static const char *const kind[] = {[0] = "i", [1] = "u", [2] = "f", [4] = "bf"};
     uint32_t code = a->dtype & 0xff, bits = a->dtype >> 8 & 0xff;
     xfc_buf b = {.arena = d->arena};
     if (code == 6)
         xfc_buf_str(&b, "bool[");
+    else if (code > 4)
+        xfc_buf_printf(&b, "%s[", minifloat_name(a->dtype));
     else
         xfc_buf_printf(&b, "%s%u[", code < XFC_COUNT(kind) && kind[code] ? kind[code] : "?", bits);
     for (uint32_t i = 0; i < a->n_dims; i++) {

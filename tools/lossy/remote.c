@@ -184,7 +184,8 @@ static const xfc_tensor *receive_tensor(const listener *l) {
     void *data = xfc_alloc(l->arena, h.bytes, 64);
     *t = (xfc_tensor){.dtype = h.dtype, .rank = h.rank, .bytes = h.bytes, .data = data};
     memcpy(t->dim, h.dim, sizeof t->dim);
-    t->count = (int64_t)(h.bytes / xfc_dtype_bytes(h.dtype));
+    bool fits = xfc_tensor_count(t->dtype, t->rank, t->dim, &t->count, NULL);
+    xfc_assert(fits);
     return receive(l, data, h.bytes) ? t : NULL;
 }
 

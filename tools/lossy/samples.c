@@ -125,7 +125,7 @@ static const xfc_tensor *const *slice(const reader *r, const xfc_tensor *const *
 /* How many samples are stacked; 0: it is one. */
 static int64_t stacked(const reader *r, const xfc_tensor *const *in) {
     for (uint32_t i = 0; i < r->g->n_in; i++) {
-        if (!in[i] || in[i]->rank != r->g->in[i]->type.rank + 1) return 0;
+        if (!in[i] || xfc_dtype_is_packed(in[i]->dtype) || in[i]->rank != r->g->in[i]->type.rank + 1) return 0;
         if (in[i]->dim[0] != in[0]->dim[0] || in[i]->dim[0] == 0) return 0;
     }
     return r->g->n_in ? in[0]->dim[0] : 0;

@@ -135,9 +135,9 @@ static xfc_status report_failure(xf_runner *r, const lane *l) {
 }
 
 static size_t tensor_bytes(const xf_tensor *t) {
-    size_t n = (size_t)t->dtype.bits / 8;
-    for (int32_t d = 0; d < t->ndim; d++) n *= (size_t)t->shape[d];
-    return n;
+    size_t bits = t->dtype.bits;
+    for (int32_t d = 0; d < t->ndim; d++) bits *= (size_t)t->shape[d];
+    return (bits + 7) / 8;
 }
 
 /* All lanes had the same inputs. */

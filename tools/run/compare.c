@@ -32,7 +32,7 @@ static void add_bad(xf_difference *d, int64_t i, double beyond) {
 
 /* One pair of elements; counts and maxima. */
 static void compare_one(xf_difference *d, const xfc_tensor *got, const xfc_tensor *want, int64_t i, xf_tolerance tol) {
-    bool floats = xfc_dtype_is_float(want->dtype);
+    bool floats = xfc_dtype_is_float(want->dtype) || xfc_dtype_is_code(xfc_dtype_unpacked(want->dtype));
     uint64_t ulps = tol.show_ulps || tol.in_ulps ? xf_ulps(got, want, i) : 0;
     if (tol.show_ulps) xf_histogram_add(&d->ulps, ulps, i);
     if (tol.in_ulps && ulps > tol.max_ulps) add_bad(d, i, (double)ulps);
@@ -85,7 +85,7 @@ xf_padding xf_padding_of(const xf_runner *r, const char *output, const xfc_tenso
 }
 
 static void print_type(const xfc_tensor *t) {
-    printf("%s[", xfc_dtype_name(t->dtype));
+    printf("%s[", xf_dtype_text(t->dtype));
     for (uint32_t d = 0; d < t->rank; d++) printf("%s%lld", d ? ", " : "", (long long)t->dim[d]);
     printf("]");
 }

@@ -120,6 +120,8 @@ bool xf_dtype_known(xf_dtype t, xfc_dtype *out) {
     return false;
 }
 
+const char *xf_dtype_text(xfc_dtype t) { return xfc_dtype_name(xfc_dtype_unpacked(t)); }
+
 const xfc_tensor *xf_tensor_copy(xfc_ctx *c, const xf_tensor *t, const char *name) {
     xfc_dtype dtype;
     if (!xf_dtype_known(t->dtype, &dtype)) return NULL;
@@ -173,7 +175,7 @@ static void list_info(const xf_runner *r, const char *what, const xf_io_info *in
     xfc_dtype dtype;
     xfc_buf_printf(&b, "%-6s  ", what);
     xfc_buf_quoted(&b, info->name);
-    xfc_buf_printf(&b, ": %s[", xf_dtype_known(info->dtype, &dtype) ? xfc_dtype_name(dtype) : "?");
+    xfc_buf_printf(&b, ": %s[", xf_dtype_known(info->dtype, &dtype) ? xf_dtype_text(dtype) : "?");
     for (int32_t d = 0; d < info->ndim; d++) {
         xfc_buf_str(&b, d ? ", " : "");
         if (info->dim[d] >= 0)

@@ -1,7 +1,8 @@
 /* npy.c - NumPy's files: .npy (one array) and .npz (a zip of them), read and, for .npy, written.
  *
  * Files are not trusted: every count and offset is checked against the size of the file. Arrays of another byte order
- * or in Fortran order are converted. bf16, which NumPy does not know, is '<V2' as ml_dtypes writes it. Not read:
+ * or in Fortran order are converted. bf16, which NumPy does not know, is '<V2' as ml_dtypes writes it, floats of 8 bits
+ * are '|V1', and numbers of fewer bits than a byte are int8 or uint8. Not read: floats of 8 bits,
  * pickled objects, structured types, encrypted or zip64-split archives.
  */
 #include "tools/run/run.h"
@@ -104,9 +105,20 @@ xfc_status xf_npy_parse(xfc_ctx *c, const char *file, const void *data, size_t n
     return XFC_OK;
 }
 
+/* Numbers that share bytes, as int8 or uint8. */
+static const xfc_tensor *unpacked(xfc_ctx *c, const xfc_tensor *t) {
+    if (!xfc_dtype_is_packed(t->dtype)) return t;
+    bool is_signed = xfc_dtype_class(xfc_dtype_unpacked(t->dtype)) == XFC_CLASS_SINT;
+    xfc_dtype dtype = is_signed ? XFC_I8 : XFC_U8;
+    void *to = xfc_tensor_alloc(c, dtype, t->rank, t->dim);
+    for (int64_t i = 0; i < t->count; i++) xfc_element_set_i(dtype, to, i, xfc_tensor_get_i(t, i));
+    return xfc_tensor_new(c, dtype, t->rank, t->dim, to, NULL);
+}
+
 xfc_status xf_npy_write(xfc_ctx *c, const char *path, const xfc_tensor *t) {
     xfc_buf b = {.arena = c->arena};
-    const char *descr = "V2";
+    t = unpacked(c, t);
+    const char *descr = xfc_dtype_bytes(t->dtype) == 1 ? "V1" : "V2";
     for (size_t i = 0; i < XFC_COUNT(types); i++)
         if (types[i].dtype == t->dtype) descr = types[i].descr;
     char order = xfc_dtype_bytes(t->dtype) == 1 ? '|' : '<';

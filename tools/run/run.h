@@ -49,6 +49,7 @@ xf_tensor xf_tensor_view(const xfc_tensor *);
 const xfc_tensor *xf_tensor_copy(xfc_ctx *, const xf_tensor *,
                                  const char *name); /* NULL: a type that xfc does not know */
 bool xf_dtype_known(xf_dtype, xfc_dtype *out);
+const char *xf_dtype_text(xfc_dtype); /* its name for people, who need not know that it is packed */
 /* Where input or output `number` of the ONNX model begins among the parts of all, and what it is. */
 uint32_t xf_find_part(const xf_runner *, bool output, uint32_t number, xfc_border *);
 int xf_find_input(const xf_runner *, const char *name); /* -1: none */
@@ -73,7 +74,9 @@ xfc_status xf_lengths_draw(const xf_lengths *, xfc_ctx *, uint64_t seed, int64_t
  * option: for messages. */
 xfc_status xf_read_spec(xfc_ctx *, const char *option, const char *spec, xfc_dtype fallback, const xfc_tensor **out);
 xfc_status xf_read_tensor(xfc_ctx *, const char *path, const xfc_tensor **out); /* .npy, .pb, by extension */
-uint64_t xf_random(uint64_t *state);                                            /* the same sequence everywhere */
+/* The same where numbers of this type are wanted, which a file may hold as int8 or uint8 if a byte holds several. */
+xfc_status xf_read_tensor_as(xfc_ctx *, const char *path, xfc_dtype, const xfc_tensor **out);
+uint64_t xf_random(uint64_t *state); /* the same sequence everywhere */
 /* Inputs that are not given: dims from --shape and from symbols that given inputs bind, values from the seed. */
 typedef struct {
     uint64_t seed;

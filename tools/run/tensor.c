@@ -14,11 +14,6 @@
 
 /* --- one element --- */
 
-static void put_int(void *to, xfc_dtype dtype, int64_t i, int64_t v) {
-    char *p = (char *)to + i * xfc_dtype_bytes(dtype);
-    memcpy(p, &v, xfc_dtype_bytes(dtype)); /* little-endian: the low bytes */
-}
-
 static void put_float(void *to, xfc_dtype dtype, int64_t i, double v) {
     if (dtype == XFC_F64)
         ((double *)to)[i] = v;
@@ -39,7 +34,9 @@ static bool parse_shape(const char *s, const char *end, xfc_dtype *dtype, int64_
             char name[8];
             if (stop != end || (size_t)(end - s) >= sizeof name) return false;
             snprintf(name, sizeof name, "%.*s", (int)(end - s), s);
-            return xfc_dtype_from_name(name, dtype);
+            if (!xfc_dtype_from_name(name, dtype)) return false;
+            *dtype = xfc_dtype_packed(*dtype);
+            return true;
         }
         char *number_end;
         errno = 0;
@@ -58,13 +55,13 @@ static bool parse_value(const char **s, void *to, xfc_dtype dtype, int64_t i) {
     if (xfc_dtype_is_float(dtype)) {
         put_float(to, dtype, i, strtod(*s, &end));
     } else if (dtype == XFC_BOOL && (!strncmp(*s, "true", 4) || !strncmp(*s, "false", 5))) {
-        put_int(to, dtype, i, **s == 't');
+        xfc_element_set_i(dtype, to, i, **s == 't');
         end = (char *)(uintptr_t)(*s + (**s == 't' ? 4 : 5));
     } else {
         int64_t v = dtype == XFC_U64 ? (int64_t)strtoull(*s, &end, 0) : strtoll(*s, &end, 0);
-        put_int(to, dtype, i, dtype == XFC_BOOL ? v != 0 : v);
-        uint32_t bits = 8 * xfc_dtype_bytes(dtype);
-        bool is_signed = xfc_dtype_class(dtype) == XFC_CLASS_SINT;
+        xfc_element_set_i(dtype, to, i, dtype == XFC_BOOL ? v != 0 : v);
+        uint32_t bits = xfc_dtype_bits(dtype);
+        bool is_signed = xfc_dtype_class(xfc_dtype_unpacked(dtype)) == XFC_CLASS_SINT;
         int64_t lo = is_signed && bits < 64 ? -((int64_t)1 << (bits - 1)) : INT64_MIN;
         if (bits < 64 && (v < (is_signed ? lo : 0) || v >= (int64_t)1 << (is_signed ? bits - 1 : bits))) return false;
     }
@@ -73,8 +70,18 @@ static bool parse_value(const char **s, void *to, xfc_dtype dtype, int64_t i) {
     return ok;
 }
 
+/* Elements behind the first of n as that one, if there are more. */
+static void fill(void *to, xfc_dtype dtype, int64_t n, int64_t count) {
+    size_t size = xfc_dtype_bytes(dtype), each = xfc_dtype_is_packed(dtype) ? 8 / xfc_dtype_bits(dtype) : 1;
+    if (n == count || n == 0) return;
+    xfc_tensor first = {.dtype = dtype, .count = 1, .data = to};
+    for (size_t i = 1; i < each && i < (size_t)count; i++)
+        xfc_element_set_i(dtype, to, (int64_t)i, xfc_tensor_get_i(&first, 0));
+    for (size_t i = 1; i < ((size_t)count + each - 1) / each; i++) memcpy((char *)to + i * size, to, size);
+}
+
 xfc_status xf_read_spec(xfc_ctx *c, const char *option, const char *spec, xfc_dtype fallback, const xfc_tensor **out) {
-    if (*spec == '@') return xf_read_tensor(c, spec + 1, out);
+    if (*spec == '@') return xf_read_tensor_as(c, spec + 1, fallback, out);
     const char *eq = strchr(spec, '=');
     int64_t dim[XFC_MAX_RANK], count;
     uint32_t rank;
@@ -89,12 +96,11 @@ xfc_status xf_read_spec(xfc_ctx *c, const char *option, const char *spec, xfc_dt
     for (; *s && n < count; n++)
         if (!parse_value(&s, to, dtype, n))
             return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0}, "%s: value %lld is no %s", option, (long long)n,
-                            xfc_dtype_name(dtype));
+                            xf_dtype_text(dtype));
     if (*s || (n != count && n != 1))
         return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){0}, "%s: %s values than the %lld of its dims; one value fills all",
                         option, *s ? "more" : "fewer", (long long)count);
-    uint32_t size = xfc_dtype_bytes(dtype);
-    for (int64_t i = n; i < count; i++) memcpy((char *)to + i * size, to, size);
+    fill(to, dtype, n, count);
     *out = xfc_tensor_new(c, dtype, rank, dim, to, NULL);
     return XFC_OK;
 }
@@ -108,6 +114,24 @@ xfc_status xf_read_tensor(xfc_ctx *c, const char *path, const xfc_tensor **out) 
     if (!xf_read_file(c, path, XF_MAX_TENSOR, &text, &n))
         return xfc_fail(c, XFC_ERR_IO, (xfc_loc){.file = path}, "cannot be read: %s; check the path", strerror(errno));
     return xf_npy_parse(c, path, text, n, out);
+}
+
+/* NumPy has no numbers of fewer bits than a byte: they come as int8 or uint8. */
+xfc_status xf_read_tensor_as(xfc_ctx *c, const char *path, xfc_dtype dtype, const xfc_tensor **out) {
+    XFC_TRY(xf_read_tensor(c, path, out));
+    const xfc_tensor *t = *out;
+    if (!xfc_dtype_is_packed(dtype) || (t->dtype != XFC_I8 && t->dtype != XFC_U8)) return XFC_OK;
+    void *to = xfc_tensor_alloc(c, dtype, t->rank, t->dim);
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t v = xfc_tensor_get_i(t, i);
+        if (xfc_dtype_wrap(xfc_dtype_unpacked(dtype), v) != v)
+            return xfc_fail(c, XFC_ERR_INPUT, (xfc_loc){.file = path},
+                            "element %lld is %lld, which is no %s; correct it", (long long)i, (long long)v,
+                            xf_dtype_text(dtype));
+        xfc_element_set_i(dtype, to, i, v);
+    }
+    *out = xfc_tensor_new(c, dtype, t->rank, t->dim, to, NULL);
+    return XFC_OK;
 }
 
 /* --- random --- */
@@ -140,11 +164,13 @@ static void put(const draft *t, int64_t i, int64_t v) {
     if (xfc_dtype_is_float(t->dtype))
         put_float(t->data, t->dtype, i, (double)v);
     else
-        put_int(t->data, t->dtype, i, v);
+        xfc_element_set_i(t->dtype, t->data, i, v);
 }
 
 static void random_element(const draft *t, int64_t i, const xf_random_opts *o, uint64_t r) {
-    int64_t limit = o->max_id < 1 ? 1 : xfc_dtype_bytes(t->dtype) == 1 && o->max_id > 100 ? 100 : o->max_id;
+    uint32_t bits = xfc_dtype_bits(t->dtype) - (xfc_dtype_class(xfc_dtype_unpacked(t->dtype)) == XFC_CLASS_SINT);
+    int64_t most = bits > 7 ? INT64_MAX : bits > 5 ? 100 : 1 << bits;
+    int64_t limit = o->max_id < 1 ? 1 : o->max_id > most ? most : o->max_id;
     int64_t id = (int64_t)(r % (uint64_t)limit);
     if (id == o->pad_id) id = id + 1 < limit ? id + 1 : 0;
     switch (t->role) {
@@ -279,7 +305,7 @@ static void tell_made_up(const xf_runner *r, const xfc_tensor *t, const char *na
                        : o->lengths        ? "1 up to each length"
                                            : "1 everywhere";
     xfc_buf b = {.arena = r->ctx->arena};
-    xfc_buf_printf(&b, "%s[", xfc_dtype_name(t->dtype));
+    xfc_buf_printf(&b, "%s[", xf_dtype_text(t->dtype));
     for (uint32_t d = 0; d < t->rank; d++) xfc_buf_printf(&b, "%s%lld", d ? ", " : "", (long long)t->dim[d]);
     xfc_buf_str(&b, "] of input '");
     xfc_buf_plain(&b, name);
@@ -315,7 +341,7 @@ xfc_status xf_complete_inputs(const xf_runner *r, const xf_cli_list *shapes, con
 
 void xf_print_tensor(const char *what, const char *name, const xfc_tensor *t) {
     enum { SHOWN = 8 };
-    printf("%s '%s': %s[", what, name, xfc_dtype_name(t->dtype));
+    printf("%s '%s': %s[", what, name, xf_dtype_text(t->dtype));
     for (uint32_t d = 0; d < t->rank; d++) printf("%s%lld", d ? ", " : "", (long long)t->dim[d]);
     printf("]");
     bool is_float = xfc_dtype_is_float(t->dtype);

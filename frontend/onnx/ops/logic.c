@@ -42,8 +42,10 @@ static xfc_value *cast(xfc_node *n, xfc_value *x, xfc_dtype to) {
         return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "rounds to float8e8m0 in mode '%.40s'; only up is supported",
                              mode),
                NULL;
-    if (xfc_dtype_is_code(to) && to != XFC_E8M0 && !saturate) return cast_beyond(n, x, to);
-    if (xfc_dtype_bits(to) < 8 && xfc_dtype_is_float(x->type.dtype)) x = xfc_b_cast(n->b, x, XFC_I32);
+    if (xfc_dtype_is_code(to) && to != XFC_E8M0 && !xfc_minifloat_of(to)->finite && !saturate)
+        return cast_beyond(n, x, to);
+    if (xfc_dtype_bits(to) < 8 && xfc_dtype_is_int(to) && xfc_dtype_is_float(x->type.dtype))
+        x = xfc_b_cast(n->b, x, XFC_I32);
     return x ? xfc_b_cast(n->b, x, to) : NULL;
 }
 
