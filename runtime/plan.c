@@ -129,10 +129,9 @@ static bool ranks_ok(const xf_arg *arg, const char *ranks) {
 }
 
 static bool call_ok(const xf_plan *p, const xf_step_info *s) {
-    if (s->kernel >= xk_n_routines || s->first_out_arg < s->n_in) return false;
-    const xk_routine *r = &xk_routines[s->kernel];
-    return s->n_in == r->n_in && s->n_out == r->n_out && s->n_numbers == r->n_numbers && numbers_ok(p, s) &&
-           ranks_ok(&p->args[s->first_out_arg - s->n_in], r->ranks);
+    const xk_routine *r = s->kernel < xk_n_routines ? xk_routines[s->kernel] : NULL;
+    return r && s->first_out_arg >= s->n_in && s->n_in == r->n_in && s->n_out == r->n_out &&
+           s->n_numbers == r->n_numbers && numbers_ok(p, s) && ranks_ok(&p->args[s->first_out_arg - s->n_in], r->ranks);
 }
 
 static bool define_ok(const xf_plan *p, const xf_step_info *s) {

@@ -23,7 +23,7 @@ typedef struct { /* a call with its arrays */
 /* All but the addresses; most: with the most that dims can be where data decides them, which no other dims show: what
  * is left of a row is the less the more was taken from it. */
 static void describe(const xf_plan *p, const xf_step_info *s, const int64_t *values, bool most, job *j) {
-    j->routine = &xk_routines[s->kernel];
+    j->routine = xk_routines[s->kernel];
     j->call = (xk_call){j->array, j->number};
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) {
         const xf_arg *a = &p->args[s->first_out_arg - s->n_in + i];

@@ -1,9 +1,11 @@
-/* base.c - the object beside the kernels: the plans and the table of variants (runtime/include/xfc/abi.h).
+/* base.c - the object beside the kernels: the plans, the table of variants (runtime/include/xfc/abi.h), and that of the
+ * routines which the plans call.
  *
  * Data only. Each plan lies in a section of its own, which is loaded with the read-only data and which tools find by
  * name. */
 #include "backends/artefact.h"
 #include "backends/llvm/llvm.h"
+#include "ir/eval/eval.h"
 #include "runtime/include/xfc/check.h"
 #include <string.h>
 
@@ -67,8 +69,38 @@ static LLVMValueRef plans(xfc_emit *e, const xfc_blob *plan) {
     return LLVMConstArray2(e->ptr, at, XF_N_PLANS);
 }
 
+static bool calls(const xfc_blob *plan, uint32_t routine) {
+    const xf_plan_header *h = plan->data;
+    const xf_step_info *step = h ? (const xf_step_info *)((const char *)plan->data + h->steps) : NULL;
+    for (uint32_t i = 0; h && i < h->n_steps; i++)
+        if (step[i].kind == XF_STEP_CALL && step[i].kernel == routine) return true;
+    return false;
+}
+
+/* By number, NULL where no plan calls it: the linker takes those that are named here. */
+static LLVMValueRef routines(xfc_emit *e, const xfc_blob *plan, uint32_t *n) {
+    const char *name;
+    LLVMValueRef *row = NULL;
+    uint32_t cap = 0;
+    *n = 0;
+    for (uint32_t i = 0; (name = xfc_routine_name(i)); i++) {
+        bool called = false;
+        LLVMValueRef value = LLVMConstNull(e->ptr);
+        for (uint32_t p = 0; p < XF_N_PLANS; p++) called = called || calls(&plan[p], i);
+        if (called) {
+            value = LLVMAddGlobal(e->module, e->ptr, xfc_sprintf(e->arena, "xk_row_%s", name + strlen("xk_")));
+            LLVMSetVisibility(value, LLVMHiddenVisibility);
+        }
+        xfc_push(e->arena, row, *n, cap) = value;
+    }
+    return LLVMConstArray2(e->ptr, row, *n);
+}
+
 static void emit(xfc_emit *e, const xfc_blob *plan, const char *const *isas, uint32_t n_isas) {
     LLVMSetVisibility(constant(e, "xf_plans", plans(e, plan)), LLVMHiddenVisibility);
+    uint32_t n;
+    LLVMSetVisibility(constant(e, "xk_routines", routines(e, plan, &n)), LLVMHiddenVisibility);
+    LLVMSetVisibility(constant(e, "xk_n_routines", LLVMConstInt(e->i32, n, false)), LLVMHiddenVisibility);
     LLVMSetVisibility(constant(e, "xf_variants", variants(e, isas, n_isas)), LLVMHiddenVisibility);
 }
 

@@ -39,6 +39,7 @@ void xfc_eval_content(xfc_op *);
 /* Ops that call a routine of runtime/kernels: its place in the table there (false: op calls none), and the numbers that
  * it is given, at most XFC_ROUTINE_NUMBERS; answers how many. */
 enum { XFC_ROUTINE_NUMBERS = 16 };
+const char *xfc_routine_name(uint32_t number); /* "xk_top_k"; NULL: there are not so many */
 bool xfc_op_routine(const xfc_op *, uint32_t *number);
 uint32_t xfc_routine_numbers(const xfc_op *, xfc_int *out);
 

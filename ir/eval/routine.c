@@ -13,9 +13,11 @@ _Static_assert(sizeof(xk_i64) == sizeof(int64_t) && XK_MAX_NUMBERS >= 1, "number
 
 static uint32_t find(const char *name) {
     uint32_t i = 0;
-    while (i < xk_n_routines && strcmp(xk_routines[i].name, name) != 0) i++;
+    while (i < xk_n_routines && strcmp(xk_routines[i]->name, name) != 0) i++;
     return i;
 }
+
+const char *xfc_routine_name(uint32_t number) { return number < xk_n_routines ? xk_routines[number]->name : NULL; }
 
 bool xfc_op_routine(const xfc_op *op, uint32_t *number) {
     const char *name = xfc_ops[op->code].call;
@@ -73,10 +75,10 @@ xfc_status xfc_routine_run(const xfc_op *op, const xfc_eval_env *env, const xfc_
         array[i] = (xk_array){.data = a->data, .dim = a->dim, .rank = a->rank, .dtype = xfc_dtype_dlpack(a->dtype)};
     }
     const xk_call call = {array, number};
-    xk_work work = xk_routines[routine].work(&call);
+    xk_work work = xk_routines[routine]->work(&call);
     if (work.scratch < 0 || (uint64_t)work.scratch > XFC_EVAL_MAX_BYTES)
         return xfc_fail(env->ctx, XFC_ERR_LIMIT, op->loc, "%s needs too much memory to evaluate: use smaller inputs",
                         xfc_ops[op->code].name);
-    xk_routines[routine].run(&call, 0, work.tasks, xfc_alloc(scratch, (size_t)work.scratch, 64));
+    xk_routines[routine]->run(&call, 0, work.tasks, xfc_alloc(scratch, (size_t)work.scratch, 64));
     return XFC_OK;
 }

@@ -1,9 +1,9 @@
-/* routines.c - the table of routines.h. */
+/* routines.c - the table of all routines. A model.so has one of its own, with those that its plans call
+ * (backends/llvm/base.c), so that this file, and what else it would bring, is not linked. */
 #include "runtime/kernels/routines.h"
 
-const xk_routine xk_routines[] = {
-#define XK_ROUTINE(name, n_in, n_out, n_numbers, ranks)                                                                \
-    {"xk_" #name, xk_##name##_work, xk_##name, n_in, n_out, n_numbers, ranks},
+const xk_routine *const xk_routines[] = {
+#define XK_ROUTINE(name, ...) &xk_row_##name,
 #include "runtime/kernels/routines.def"
 #undef XK_ROUTINE
 };

@@ -81,12 +81,15 @@ typedef struct {
     const char *ranks; /* a digit an array; '.': any */
 } xk_routine;
 
-extern const xk_routine xk_routines[];
+/* By number. In a model.so those that it does not call are NULL: the compiler writes the table, and only what it names is
+ * linked. */
+extern const xk_routine *const xk_routines[];
 extern const xk_u32 xk_n_routines;
 
 #define XK_ROUTINE(name, ...)                                                                                          \
     xk_work xk_##name##_work(const xk_call *);                                                                         \
-    void xk_##name(const xk_call *, xk_i64 begin, xk_i64 end, void *scratch);
+    void xk_##name(const xk_call *, xk_i64 begin, xk_i64 end, void *scratch);                                          \
+    extern const xk_routine xk_row_##name;
 #include "runtime/kernels/routines.def"
 #undef XK_ROUTINE
 
