@@ -320,18 +320,36 @@ static xfc_value *of_type(xfc_builder *b, xfc_value *v, const xfc_type *t) {
     return xfc_b_reshape(b, v, t->dim, t->rank);
 }
 
+/* All ops but the results stand before that op; answers the copy of the first. */
+static xfc_op *copy_ops(copier *c, const xfc_graph *from, xfc_value *const *in, xfc_op *before) {
+    xfc_op *first = NULL;
+    for (uint32_t i = 0; i < from->n_in; i++) xfc_map_set_ptr(&c->value, from->in[i], in[i]);
+    xfc_foreach_op(op, from) {
+        if (op == from->last) continue;
+        xfc_op *copy = copy_op(c, op, before);
+        if (!first) first = copy;
+    }
+    xfc_graph_require_all(c->to, from->constraint, from->n_constraints);
+    return first;
+}
+
 void xfc_inline(xfc_op *op, const xfc_graph *body, xfc_value *const *in) {
     xfc_arena *scratch = xfc_arena_new();
     copier c = {.to = op->graph, .scratch = scratch, .value = {.arena = scratch}};
     xfc_builder b = {.graph = op->graph, .before = op, .loc = op->loc};
     const xfc_attr *symbols = xfc_op_attr(op, XFC_K_VALUES);
-    for (uint32_t i = 0; i < body->n_in; i++) xfc_map_set_ptr(&c.value, body->in[i], in[i]);
-    xfc_foreach_op(from, body)
-        if (from != body->last) copy_op(&c, from, op);
-    xfc_graph_require_all(op->graph, body->constraint, body->n_constraints);
+    copy_ops(&c, body, in, op);
     if (symbols) xfc_b_define(&b, copy_of(&c, body->last->in[op->n_out - 1].value), symbols->u.dims, symbols->n);
     for (uint32_t i = 0; i < op->n_out; i++)
         xfc_value_replace(&op->out[i], of_type(&b, copy_of(&c, body->last->in[i].value), &op->out[i].type));
     xfc_op_remove(op);
     xfc_arena_free(scratch);
+}
+
+xfc_op *xfc_graph_append(xfc_graph *to, const xfc_graph *from, xfc_value *const *in) {
+    xfc_arena *scratch = xfc_arena_new();
+    copier c = {.to = to, .scratch = scratch, .value = {.arena = scratch}};
+    xfc_op *first = copy_ops(&c, from, in, to->last);
+    xfc_arena_free(scratch);
+    return first;
 }

@@ -59,5 +59,8 @@ xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, const xfc_op *formals, xfc_v
 void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *);
 /* The body's ops take the op's place; `in`: by input of the body. */
 void xfc_inline(xfc_op *, const xfc_graph *body, xfc_value *const *in);
+/* Copies of all ops of `from`, on these inputs, stand before the results of `to`, which does not use them yet; answers the
+ * copy of the first. Both are of one context; `from` has no bodies and defines no sizes. */
+xfc_op *xfc_graph_append(xfc_graph *to, const xfc_graph *from, xfc_value *const *in);
 
 #endif

@@ -23,7 +23,7 @@
 #include <string.h>
 
 static const double RATIOS[] = {1, 1.5, 2, 2.8, 3.57};
-enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 6, LARGE_ROUNDS = 4, TRIAL = 1, LARGE = 1 << 20 };
+enum { MIN_ROWS = 16, MAX_BLOCK = 1024, ROUNDS = 6, LARGE_ROUNDS = 4, TRIAL = 1, LARGE = 1 << 20, MAX_STEPS = 12 };
 /* A kernel more takes about as long as so many multiplications; of few tokens a multiplication takes longer. */
 static const double STEP = 16384, FEW_TOKENS = 4;
 static const double HALF_MAX = 65504;
@@ -148,13 +148,14 @@ static const char *why_not(const layer *y, const xfc_op *op) {
 static uint32_t ratios(const xfc_lossy *l, double *out, uint32_t *asked) {
     const char *word = xfc_lossy_word_of(l, "ratio");
     double want = word ? strtod(word, NULL) : 2;
+    bool stands = want <= 1;
     uint32_t n = 0;
     *asked = 0;
     for (uint32_t i = 0; i < XFC_COUNT(RATIOS); i++) {
-        if (want > 1 && (n == 0 || out[n - 1] < want) && want <= RATIOS[i]) *asked = n, out[n++] = want;
+        if (!stands && want <= RATIOS[i]) *asked = n, out[n++] = want, stands = true;
         if (n == 0 || out[n - 1] < RATIOS[i]) out[n++] = RATIOS[i];
     }
-    if (want > out[n - 1]) *asked = n, out[n++] = want;
+    if (!stands) *asked = n, out[n++] = want;
     return n;
 }
 
@@ -202,6 +203,7 @@ xfc_status xfc_dsformer_sites(xfc_lossy *l) {
 typedef struct { /* of one weight at one level: kept by the request */
     const xfc_tensor *w;
     uint32_t level;
+    uint64_t front; /* what was done in front of it, if that counts */
     bool by_samples;
     xfc_factor_pair factors; /* of no atoms: the weight itself, in narrow values */
     const float *shift;      /* of the bias; NULL: none */
@@ -283,47 +285,69 @@ static xfc_factor_pair narrowed(const xfc_factor_task *t, xfc_factor_pair f, xfc
     return f;
 }
 
-static const fitted *find(xfc_lossy *l, const xfc_tensor *w, uint32_t level) {
-    const memory *m = memory_of(l);
-    for (uint32_t i = 0; i < m->n; i++)
-        if (m->at[i].w == w && m->at[i].level == level) return &m->at[i];
+/* All that is fitted for one setting: `front` is what was done in front of what comes next. */
+typedef struct {
+    xfc_lossy *l;
+    xfc_graph *exact; /* the network as it was; NULL: inputs are those that it has now */
+    xfc_linear *linear;
+    uint32_t *level;
+    uint32_t n;
+    uint64_t front;
+    double done, all;
+} fitting;
+
+static const fitted *find(const fitting *f, uint32_t i) {
+    const memory *m = memory_of(f->l);
+    const xfc_tensor *w;
+    (void)xfc_value_is_const(f->linear[i].op->in[1].value, &w);
+    for (uint32_t k = 0; k < m->n; k++)
+        if (m->at[k].w == w && m->at[k].level == f->level[i] && m->at[k].front == f->front) return &m->at[k];
     return NULL;
 }
 
 /* in: NULL: nothing is known of the inputs. */
-static void fit_one(xfc_lossy *l, const xfc_op *op, uint32_t level, const xfc_inputs *in) {
+static void fit_one(const fitting *s, uint32_t i, const xfc_inputs *in) {
+    xfc_lossy *l = s->l;
     memory *m = memory_of(l);
     double ratio[XFC_COUNT(RATIOS) + 1] = {0};
     uint32_t ignored;
     (void)ratios(l, ratio, &ignored);
-    layer y = layer_of(l, op);
+    layer y = layer_of(l, s->linear[i].op);
+    xfc_arena *scratch = xfc_arena_new();
     if (in) y.t.blocks = in->blocks, y.t.gram = in->gram;
-    int64_t bytes = bytes_at(&y, ratio[level]);
-    fitted f = {.w = y.w, .level = level, .by_samples = in != NULL};
+    int64_t bytes = bytes_at(&y, ratio[s->level[i]]);
+    fitted f = {.w = y.w, .level = s->level[i], .front = s->front, .by_samples = in != NULL};
     if (!whole_fits(&y, bytes)) {
+        if (in) y.t.w = xfc_factor_aim(scratch, y.w, in);
         f.factors = narrowed(&y.t, fit(&y, m->arena, bytes), values_of(l));
-        if (in) f.shift = xfc_factor_shift(m->arena, y.w, &f.factors, in->mean);
+        if (in) f.shift = xfc_factor_shift(m->arena, y.w, &f.factors, in);
     }
     xfc_push(m->arena, m->at, m->n, m->cap) = f;
+    xfc_arena_free(scratch);
 }
 
-static double size(const xfc_op *op) {
+static double size(const xfc_linear *linear) {
     const xfc_tensor *w;
-    (void)xfc_value_is_const(op->in[1].value, &w);
+    (void)xfc_value_is_const(linear->op->in[1].value, &w);
     return (double)w->count;
 }
 
-/* n linears, at levels at which their weights were not fitted yet. */
-static xfc_status fit_all(xfc_lossy *l, xfc_op *const *op, const uint32_t *level, uint32_t n) {
+/* Linears from .. to, those that were not fitted like this yet. */
+static xfc_status fit_some(fitting *f, uint32_t from, uint32_t to) {
+    const xfc_progress *progress = f->l->request->progress;
+    xfc_linear *linear = xfc_new_array(f->l->arena, xfc_linear, to - from);
     xfc_inputs *in = NULL;
-    double done = 0, all = 0;
-    if (l->oracle && n) XFC_TRY(xfc_inputs_see(l->oracle, l->graph, l->arena, op, n, blocks_of, &in));
-    for (uint32_t i = 0; i < n; i++) all += size(op[i]);
-    for (uint32_t i = 0; i < n; i++) {
-        const char *what = xfc_sprintf(l->arena, "%u of %u weights factorised", (unsigned)i, (unsigned)n);
-        if (l->request->progress) l->request->progress->show(l->request->progress->user, done / all, what);
-        fit_one(l, op[i], level[i], in ? &in[i] : NULL);
-        done += size(op[i]);
+    uint32_t n = 0;
+    for (uint32_t i = from; i < to; i++)
+        if (!find(f, i)) linear[n++] = f->linear[i];
+    if (f->l->oracle && n)
+        XFC_TRY(xfc_inputs_see(f->l->oracle, f->l->graph, f->exact, f->l->arena, linear, n, blocks_of, &in));
+    n = 0;
+    for (uint32_t i = from; i < to; i++) {
+        const char *what = xfc_sprintf(f->l->arena, "%u of %u weights factorised", (unsigned)i, (unsigned)f->n);
+        if (progress) progress->show(progress->user, f->done / f->all, what);
+        if (!find(f, i)) fit_one(f, i, in ? &in[n] : NULL), n++;
+        f->done += size(&f->linear[i]);
     }
     return XFC_OK;
 }
@@ -399,20 +423,72 @@ static void apply_one(const xfc_lossy *l, xfc_op *op, const fitted *fit) {
     xfc_op_remove(op);
 }
 
-xfc_status xfc_dsformer_apply(xfc_lossy *l, const uint32_t *level) {
-    xfc_op **op = xfc_new_array(l->arena, xfc_op *, l->n_sites);
-    uint32_t *at = xfc_new_array(l->arena, uint32_t, l->n_sites), n = 0;
+/* --- of one setting --- */
+
+static void list(fitting *f, const uint32_t *level) {
+    xfc_lossy *l = f->l;
+    f->linear = xfc_new_array(l->arena, xfc_linear, l->n_sites);
+    f->level = xfc_new_array(l->arena, uint32_t, l->n_sites);
+    for (uint32_t i = 0; i < l->n_sites; i++) {
+        xfc_op *op = l->site[i].data;
+        if (!level[i] || !xfc_value_is_const(op->in[1].value, NULL)) continue;
+        f->linear[f->n] = (xfc_linear){.op = op};
+        f->level[f->n] = level[i];
+        f->all += size(&f->linear[f->n++]);
+    }
+}
+
+/* Its ops can stand in one graph twice. */
+static bool is_plain(const xfc_graph *g) {
+    xfc_foreach_op(op, g)
+        if (op->code == XFC_OP_DEFINE || xfc_op_has(op, XFC_REGION)) return false;
+    return true;
+}
+
+/* Answers in how many steps the network is factorised: each sees what those before left, beside the exact network. In a
+ * search, where all behind a place that changes would be fitted anew, only if that is asked for. */
+static uint32_t follow(fitting *f) {
+    const xfc_lossy *l = f->l;
+    const char *word = xfc_lossy_word_of(l, "inputs");
+    bool wanted = word ? !strcmp(word, "factorised") : !l->request->site;
+    if (!wanted || !l->oracle) return 1;
+    if (!is_plain(l->graph)) {
+        xfc_graph_note(l->graph, "dsformer", (xfc_loc){0},
+                       "inputs are those of the exact network, as it has branches, loops or sizes that data decides");
+        return 1;
+    }
+    f->exact = xfc_graph_clone(l->graph);
+    for (uint32_t i = 0; i < f->n; i++) f->linear[i].exact = xfc_twin_op(l->graph, f->exact->first, f->linear[i].op);
+    return f->n < MAX_STEPS ? f->n : MAX_STEPS;
+}
+
+/* What was done so far and here, as a number (FNV-1a). */
+static uint64_t beyond(uint64_t front, const xfc_op *linear, uint32_t level) {
     const xfc_tensor *w;
-    for (uint32_t i = 0; i < l->n_sites; i++) {
-        xfc_op *linear = l->site[i].data;
-        if (!level[i] || !xfc_value_is_const(linear->in[1].value, &w) || find(l, w, level[i])) continue;
-        op[n] = linear;
-        at[n++] = level[i];
+    (void)xfc_value_is_const(linear->in[1].value, &w);
+    front = (front ^ (uintptr_t)w) * UINT64_C(0x100000001b3);
+    return (front ^ level) * UINT64_C(0x100000001b3);
+}
+
+static void apply_some(fitting *f, uint32_t from, uint32_t to) {
+    uint64_t past = f->front;
+    for (uint32_t i = from; i < to; i++) {
+        if (f->exact) past = beyond(past, f->linear[i].op, f->level[i]);
+        apply_one(f->l, f->linear[i].op, find(f, i));
     }
-    XFC_TRY(fit_all(l, op, at, n));
-    for (uint32_t i = 0; i < l->n_sites; i++) {
-        xfc_op *linear = l->site[i].data;
-        if (level[i] && xfc_value_is_const(linear->in[1].value, &w)) apply_one(l, linear, find(l, w, level[i]));
+    f->front = past;
+}
+
+xfc_status xfc_dsformer_apply(xfc_lossy *l, const uint32_t *level) {
+    fitting f = {.l = l};
+    xfc_status status = XFC_OK;
+    list(&f, level);
+    const uint32_t steps = follow(&f);
+    for (uint32_t k = 0, to = 0; k < steps && status == XFC_OK; k++) {
+        uint32_t from = to;
+        to = (uint32_t)((uint64_t)f.n * (k + 1) / steps);
+        if ((status = fit_some(&f, from, to)) == XFC_OK) apply_some(&f, from, to);
     }
-    return XFC_OK;
+    if (f.exact) xfc_graph_free(f.exact);
+    return status;
 }

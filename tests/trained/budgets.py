@@ -70,9 +70,11 @@ class Trained:
         self.largest = max(float(np.abs(o).max()) for outputs in self.want for o in outputs)
 
     def compile(self, xfc, so, *options):
+        """Done, or refused: as nothing keeps the budget, or as so few samples cannot show it."""
         done = run(xfc, "-q", self.path, "-march=native", "-o", so, *options)
-        assert done.returncode in (0, REFUSED), done.stderr
-        return done
+        refused = done.returncode == REFUSED or "cannot show so little" in done.stderr
+        assert done.returncode == 0 or refused, done.stderr
+        return refused
 
     def outputs(self, so):
         """By output, then by sample."""
@@ -106,8 +108,7 @@ def search(xfc, folder, seed, model, kind, metric, allowed, n):
     """What the samples to judge by used, what fresh data use, and what is left of the multiplications; None: refused."""
     calib, so, report = folder / f"calib{seed}", folder / "lossy.so", folder / "report.json"
     write_samples(model.name, calib, n, seed)
-    done = model.compile(xfc, so, f"--lossy={kind}", f"--calib={calib}", f"--max-error={limit(metric, allowed)}", f"--report={report}")
-    if done.returncode == REFUSED:
+    if model.compile(xfc, so, f"--lossy={kind}", f"--calib={calib}", f"--max-error={limit(metric, allowed)}", f"--report={report}"):
         return None
     lossy = json.loads(report.read_text(encoding="utf-8"))["lossy"]
     judged = max(1 - o[metric] if metric == "cos" else o[metric] for o in lossy["outputs"])
