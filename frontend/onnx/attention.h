@@ -22,6 +22,11 @@ xfc_value *xfc_n_join_heads(xfc_node *, xfc_value *);
 xfc_value *xfc_n_repeat_heads(xfc_node *, xfc_value *, xfc_int heads);
 /* v, integers from 0 to most; where one is not, the run ends. */
 xfc_value *xfc_n_within(xfc_node *, xfc_value *v, xfc_int most);
+/* Of each sequence the rows of the past, at most `keys`, in front of first[batch], then the new rows, of which there is
+ * at least one, then zeros; keep: or what the past has there. */
+xfc_value *xfc_n_append(xfc_node *, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep);
+/* A mask, or bias, with `fill` for the keys that it does not cover. */
+xfc_value *xfc_n_pad_keys(xfc_node *, xfc_value *, xfc_int keys, double fill);
 /* start, start + 1, ... broadcast over [batch, heads, rows, keys]: axis 2 numbers rows, axis 3 keys. */
 xfc_value *xfc_n_numbers(xfc_node *, xfc_int size, xfc_int start, uint32_t axis);
 void xfc_n_only_if(xfc_node *, xfc_heads *, xfc_value *condition); /* one more */

@@ -94,3 +94,37 @@ def window_cache(_):
 @case(3, GQA + r"operand 12, 'scale', is not supported: scales of a quantized cache")
 def quantized_cache(_):
     return group_query(inputs={"positions": (1, 3), "bias": (1, 1, 3, 3), "sink": (4,), "scale": (1,)})
+
+
+def multi_head(**shapes):
+    shapes = {"q": (1, 3, 32), "k": (1, 3, 32), "v": (1, 3, 32), "bias": None, "mask": None, "added": None, "pk": (1, 4, "past", 8),
+              "pv": (1, 4, "past", 8)} | shapes
+    names = [k if v else "" for k, v in shapes.items()]
+    node = h.make_node("MultiHeadAttention", names, ["y"], name="mha", domain=MS, num_heads=4)
+    model = model_of([node], [value(k, T.FLOAT, v) for k, v in shapes.items() if v], [value("y", T.FLOAT, None)], [], 21)
+    model.ir_version = 10
+    model.opset_import.append(h.make_opsetid(MS, 1))
+    return model
+
+
+MHA = r"node 'mha' \(com.microsoft::MultiHeadAttention, opset 1\): "
+
+
+@case(1, MHA + r"needs past keys and values both, of rank 4")
+def multi_head_half_a_past(_):
+    return multi_head(pv=None)
+
+
+@case(1, MHA + r"needs query, key and value as \[batch, rows, width\]")
+def multi_head_without_values(_):
+    return multi_head(v=None)
+
+
+@case(1, MHA + r"dims of joined tensors other than along the axis are 2 and 4")
+def multi_head_past_of_other_heads(_):
+    return multi_head(pk=(1, 2, "past", 8))
+
+
+@case(3, MHA + r"a search along beams is not supported")
+def multi_head_beams(_):
+    return multi_head(used=(1,), beams=(1, 2, 9))

@@ -163,6 +163,140 @@ def group_query_wrong():
     check("GroupQueryAttention of wrong lengths", model, [good], bad + [(good | {"pk": noise(2, 2, 3, 8)}, "3")])
 
 
+# ---- MultiHeadAttention, Attention, DecoderMaskedMultiHeadAttention ----
+
+def mask_of(batch, rows, keys):
+    """A mask of one of its forms, whose keys are not all hidden."""
+    form = R.integers(3)
+    if form == 0:
+        return R.integers(1, keys + 1, batch).astype(np.int32)
+    mask = (R.random((batch, rows, keys)) < 0.7).astype(np.int32)
+    mask[..., 0] = 1
+    return mask if form == 1 else mask[:, 0].copy()
+
+
+def multi_head(i):
+    cross, causal = R.random() < 0.25, R.random() < 0.4
+    heads, width, out = int(R.integers(1, 4)), 8, 8 if cross else int(R.choice([8, 16]))
+    attributes = {"num_heads": heads} | ({"unidirectional": 1} if causal else {}) | ({"scale": 0.4} if R.random() < 0.3 else {})
+    with_bias, with_past, with_mask, with_added, room = (not cross and R.random() < 0.5, not cross and R.random() < 0.6, R.random() < 0.5,
+                                                        R.random() < 0.4, R.random() < 0.3)
+    attributes |= {"mask_filter_value": -50.0} if with_mask and R.random() < 0.4 else {}
+    out = 8 if cross or with_past else int(R.choice([8, 16]))
+    room = room and with_past and not with_mask and not with_added and not causal
+    consts = {"bias": noise(heads * (2 * width + out))} if with_bias else {}
+
+    def feed(batch, rows, keys, past):
+        f = {"q": noise(batch, rows, heads * width)}
+        if cross:
+            f |= {"k": noise(batch, heads, keys, width), "v": noise(batch, heads, keys, out)}
+        else:
+            f |= {"k": noise(batch, keys, heads * width), "v": noise(batch, keys, heads * out)}
+        if not with_past:
+            past = 0
+        total = past + keys
+        if with_mask:
+            f["mask"] = masks[0](batch, rows, total)
+        if with_added:
+            f["added"] = noise(batch if R.random() < 0.5 else 1, heads if R.random() < 0.5 else 1, rows, total)
+        if with_past:
+            held = total + 2 if room else past
+            f |= {"pk": noise(batch, heads, held, width), "pv": noise(batch, heads, held, out)}
+        if room:
+            f["used"] = np.int32([past])
+        return f
+
+    state, masks = R.bit_generator.state, []
+    masks.append(lambda *shape: (setattr(R.bit_generator, "state", state), mask_of(*shape))[1])  # of one form
+    keys = (lambda rows: rows) if causal or room else (lambda rows: rows + 2)
+    feeds = [feed(1, 5, keys(5), 0), feed(2, 1, keys(1), 4), feed(3, 3, keys(3), 2)]
+    names = ["q", "k", "v", "bias", "mask", "added", "pk", "pv", "used"]
+    outputs = ["y", "ok", "ov"] if with_past else ["y"]
+    if with_past and not room and R.random() < 0.3:
+        outputs.append("qk")
+    model = model_of("MultiHeadAttention", [(k, consts.get(k, feeds[0].get(k))) for k in names], outputs, consts, **attributes)
+    check(f"MultiHeadAttention {i} {attributes} {sorted(feeds[0])}", model, feeds, compiled=i < N_COMPILED)
+
+
+def projected(i):
+    heads, width = int(R.integers(1, 4)), 8
+    hidden = heads * width
+    consts = {"w": noise(6, 3 * hidden), "bias": noise(3 * hidden)}
+    attributes = {"num_heads": heads} | ({"unidirectional": 1} if R.random() < 0.5 else {}) | ({"scale": 0.4} if R.random() < 0.3 else {})
+    form, with_past, with_added = R.integers(5), R.random() < 0.7, R.random() < 0.3
+
+    def feed(batch, rows, past):
+        past = past if with_past else 0
+        f = {"x": noise(batch, rows, 6)}
+        mask = (R.random((batch, rows, past + rows)) < 0.7).astype(np.int32)
+        mask[..., 0] = 1
+        f |= [{}, {"mask": mask}, {"mask": mask[:, 0].copy()}, {"mask": R.integers(1, past + rows + 1, batch).astype(np.int32)},
+              {"mask": np.int32([past + rows] * batch + [0] * (batch - 1) + [past])}][form]
+        if with_past:
+            f["past"] = noise(2, batch, heads, past, width)
+        if with_added:
+            f["added"] = noise(1, heads, rows, past + rows)
+        return f
+
+    feeds = [feed(1, 4, 0), feed(2, 1, 4), feed(3, 3, 2)] if form != 4 else [feed(3, 3, 2), feed(3, 1, 2)]
+    model = model_of("Attention", [(k, consts.get(k, feeds[0].get(k))) for k in ("x", "w", "bias", "mask", "past", "added")],
+                     ["y", "present"] if with_past else ["y"], consts, **attributes)
+    if form == 4:  # that the mask has two numbers for a sequence must be seen
+        for value in model.graph.input:
+            if value.name != "added":
+                value.type.tensor_type.shape.dim[1 if value.name == "past" else 0].dim_value = 6 if value.name == "mask" else 3
+    check(f"Attention {i} {attributes} {sorted(feeds[0])} form {form}", model, feeds, compiled=i < N_COMPILED)
+
+
+def decoder_masked():
+    """One row each time, written into a buffer behind those that are in use."""
+    heads, width, consts = 2, 8, {"bias": noise(48)}
+
+    def feed(batch, used):
+        f = {k: noise(batch, 1, 16) for k in "qkv"}
+        return f | {"mask": np.ones((batch, used + 1), np.int32), "pk": noise(batch, heads, 9, width), "pv": noise(batch, heads, 9, width),
+                    "used": np.int32([used])}
+
+    feeds = [feed(1, 0), feed(2, 5), feed(3, 8)]
+    names = ["q", "k", "v", "mask", "added", "pk", "pv", "used", "beams", "indirection", "bias"]
+    model = model_of("DecoderMaskedMultiHeadAttention", [(k, consts.get(k, feeds[0].get(k))) for k in names], ["y", "ok", "ov"], consts,
+                     num_heads=heads, past_present_share_buffer=1)
+    check("DecoderMaskedMultiHeadAttention", model, feeds, [(feed(2, 8) | {"used": np.int32([9])}, "out of range|outside")])
+
+
+def packed_forms():
+    """Queries, keys and values in one operand, which onnxruntime has no CPU kernels for: as with three."""
+    q, k, v = noise(2, 3, 16), noise(2, 3, 16), noise(2, 3, 16)
+    want = session(model_of("MultiHeadAttention", [("q", q), ("k", k), ("v", v)], ["y"], num_heads=2)).run(None, {"q": q, "k": k, "v": v})
+    split = [a.reshape(2, 3, 2, 1, 8) for a in (q, k, v)]
+    for name, operands in (("three", [np.concatenate(split, 3)]), ("two", [q, np.concatenate(split[1:], 3)]), ("flat", [np.concatenate([q, k, v], 2)])):
+        model = model_of("MultiHeadAttention", [(f"x{i}", a) for i, a in enumerate(operands)], ["y"], num_heads=2)
+        compare(f"MultiHeadAttention of {name} packed", model, [(operands, want)], compiled=False)
+
+
+def by_table(consts, fields, **attributes):
+    shapes = [(1, 3), (2, 5)]
+    feeds = [{k: make(*s) for k, make in fields.items()} for s in shapes]
+    model = model_of("RotaryEmbedding", [(k, consts.get(k, feeds[0].get(k))) for k in ("x", "at", "cos", "sin")], ["y"], consts, **attributes)
+    check(f"RotaryEmbedding {attributes} of rank {feeds[0]['x'].ndim}", model, feeds, compiled=False)
+
+
+def rotary():
+    for half in (4, 3):
+        angles = noise(16, half)
+        consts = {"cos": np.cos(angles), "sin": np.sin(angles)}
+        flat, split = (lambda b, s: noise(b, s, 24)), (lambda b, s: noise(b, 2, s, 8))
+        table, start = (lambda b, s: R.integers(0, 16, (b, s))), (lambda b, s: np.array([3]))
+        for at in (table, start):
+            if half == 4:
+                by_table(consts, {"x": flat, "at": at})
+                by_table(consts, {"x": flat, "at": at}, interleaved=1, scale=2.0)
+                by_table(consts, {"x": split, "at": at}, interleaved=1)
+            else:
+                by_table(consts, {"x": flat, "at": at}, num_heads=3, rotary_embedding_dim=6)
+                by_table(consts, {"x": split, "at": at}, num_heads=2, rotary_embedding_dim=6, is_packed_batching=1)
+
+
 def main():
     if len(TOOLS) not in (1, 3):
         print(__doc__)
@@ -173,6 +307,12 @@ def main():
         group_query_without(causal)
     group_query_types()
     group_query_wrong()
+    for i in range(N_CASES):
+        multi_head(i)
+        projected(i)
+    decoder_masked()
+    packed_forms()
+    rotary()
     print(f"{ran - len(set(FAILED))} of {ran} forms agree with onnxruntime")
     return 1 if FAILED else 0
 

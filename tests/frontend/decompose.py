@@ -430,9 +430,7 @@ def contrib():
     info = [tensor("x", x, ("b", "s", 8))]
     for name, node, code, message in (
             ("training outputs", NODE("SkipLayerNormalization", ["x", "x", "g"], ["y0", "mean"], **ms), 3, "not supported"),
-            ("cache", NODE("Attention", ["x", "w", "c"], ["y0", "present"], num_heads=2, **ms), 3, "cache"),
             ("heads", NODE("Attention", ["x", "w", "c"], ["y0"], **ms), 1, "num_heads"),
-            ("packed", NODE("MultiHeadAttention", ["x"], ["y0"], num_heads=2, **ms), 3, "packed"),
             ("activation", NODE("FusedGemm", ["w", "w"], ["y0"], transA=1, activation="Frob", **ms), 3, "'Frob'")):
         run(f"contrib: {name}", model_of([node], info, 1, w + [const("g", g)]), [], [], code=code, message=message)
 

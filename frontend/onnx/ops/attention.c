@@ -24,28 +24,15 @@ static xfc_value *split_heads(xfc_node *n, xfc_value *v, const char *attr) {
     return xfc_n_split_heads(n, v, heads);
 }
 
-/* The mask over `more` keys behind those that it covers: they are masked out. */
-static xfc_value *pad_mask(xfc_node *n, xfc_value *mask, xfc_int more) {
-    xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(n->ctx, 0);
-    uint32_t rank = mask->type.rank;
-    for (uint32_t i = 0; i < rank; i++) before[i] = after[i] = zero;
-    after[rank - 1] = more;
-    xfc_graph_require_equal(n->im->graph, xfc_int_max(n->ctx, more, zero), more, n->loc);
-    double fill = mask->type.dtype == XFC_BOOL ? 0 : (double)-INFINITY;
-    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, rank), xfc_attr_dims(XFC_K_AFTER, after, rank),
-                       xfc_attr_float(XFC_K_FILL, fill)};
-    return xfc_build(n->b, XFC_OP_PAD, &mask, 1, attr, XFC_COUNT(attr));
-}
-
-/* Since opset 24 a mask may cover fewer keys than there are, also one key; before, one was broadcast. */
+/* Since opset 24 a mask may cover fewer keys than there are, also one key, and the others are masked out; before, one was broadcast. */
 static void read_mask(xfc_node *n, xfc_heads *a, xfc_int keys) {
     xfc_value *mask = n->in[3];
     if (!mask->type.rank) {
         xfc_node_fail(n, XFC_ERR_INPUT, "the mask has rank 0; export the model again");
         return;
     }
-    xfc_int have = mask->type.dim[mask->type.rank - 1];
-    if (n->opset >= 24 && !xfc_int_same(have, keys)) mask = pad_mask(n, mask, xfc_int_sub(n->ctx, keys, have));
+    double fill = mask->type.dtype == XFC_BOOL ? 0 : (double)-INFINITY;
+    if (n->opset >= 24) mask = xfc_n_pad_keys(n, mask, keys, fill);
     if (mask && mask->type.dtype == XFC_BOOL)
         xfc_n_only_if(n, a, mask);
     else

@@ -189,31 +189,6 @@ static bool turn(query *g) {
     return (g->a.q && g->a.k) || fail(g);
 }
 
-/* Of each sequence the rows of the past in front of first[b], then the new ones, then zeros. */
-static xfc_value *appended(query *g, xfc_value *past, xfc_value *rows) {
-    static const int64_t swap[4] = {0, 2, 1, 3};
-    xfc_node *n = g->n;
-    if (!g->first) return rows;
-    xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1), top = xfc_int_addc(n->ctx, g->rows, -1);
-    xfc_value *from = xfc_n_along(n, xfc_n_iota(n, g->keys, zero, 1, XFC_I64), 1, 2);
-    from = xfc_n2(n, XFC_OP_SUB, from, xfc_n_along(n, g->first, 0, 2)); /* [batch, keys]: which new row is this? */
-    xfc_value *at = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, from, xfc_ni(n, 0)), xfc_b_dims(n->b, &top, -1));
-    if (!from || !at) return NULL;
-    const xfc_int tuple[3] = {g->batch, g->keys, one}, each[4] = {g->batch, one, g->keys, one};
-    const xfc_int before[4] = {zero, zero, zero, zero};
-    const xfc_int after[4] = {zero, zero, xfc_int_sub(n->ctx, g->keys, past->type.dim[2]), zero};
-    xfc_attr batch = xfc_attr_int(XFC_K_BATCH_DIMS, 1);
-    xfc_attr pad[] = {xfc_attr_dims(XFC_K_BEFORE, before, 4), xfc_attr_dims(XFC_K_AFTER, after, 4),
-                      xfc_attr_float(XFC_K_FILL, 0)};
-    xfc_value *index = xfc_b_reshape(n->b, at, tuple, 3), *fresh = xfc_b_transpose(n->b, rows, swap);
-    fresh = xfc_build(n->b, XFC_OP_GATHER_ND, (xfc_value *[]){fresh, index}, 2, &batch, 1);
-    fresh = fresh ? xfc_b_transpose(n->b, fresh, swap) : NULL;
-    xfc_value *old = xfc_build(n->b, XFC_OP_PAD, &past, 1, pad, XFC_COUNT(pad));
-    from = xfc_b_reshape(n->b, from, each, 4);
-    fresh = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, xfc_b_dims(n->b, &g->rows, -1)), fresh, xfc_nf(n, rows, 0));
-    return xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, xfc_ni(n, 0)), old, fresh);
-}
-
 static bool read_masks(query *g) {
     xfc_node *n = g->n;
     xfc_int zero = xfc_int_const(n->ctx, 0);
@@ -237,11 +212,7 @@ static bool read_masks(query *g) {
         return xfc_node_fail(n, XFC_ERR_INPUT, "attention_bias has rank %u but must have 4", bias->type.rank), false;
     if (!xfc_n_equal(n, bias->type.dim[3], g->total, "total_sequence_length and the columns of attention_bias"))
         return false;
-    const xfc_int before[4] = {zero, zero, zero, zero};
-    const xfc_int after[4] = {zero, zero, zero, xfc_int_sub(n->ctx, g->keys, bias->type.dim[3])};
-    xfc_attr pad[] = {xfc_attr_dims(XFC_K_BEFORE, before, 4), xfc_attr_dims(XFC_K_AFTER, after, 4),
-                      xfc_attr_float(XFC_K_FILL, 0)};
-    g->a.add = xfc_int_is(n->ctx, after[3], 0) ? bias : xfc_build(n->b, XFC_OP_PAD, &bias, 1, pad, XFC_COUNT(pad));
+    g->a.add = xfc_n_pad_keys(n, bias, g->keys, 0);
     return g->a.add || fail(g);
 }
 
@@ -280,7 +251,11 @@ void xfc_import_group_query_attention(xfc_node *n) {
         return;
     }
     if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !turn(&g)) return;
-    xfc_value *k = appended(&g, xfc_node_in(n, PAST_K), g.a.k), *v = appended(&g, xfc_node_in(n, PAST_V), g.a.v);
+    xfc_value *k = g.a.k, *v = g.a.v;
+    if (g.first) {
+        k = xfc_n_append(n, n->in[PAST_K], k, g.first, g.keys, false);
+        v = xfc_n_append(n, n->in[PAST_V], v, g.first, g.keys, false);
+    }
     xfc_int heads = xfc_int_const(n->ctx, g.heads);
     g.a.k = xfc_n_repeat_heads(n, k, heads);
     g.a.v = xfc_n_repeat_heads(n, v, heads);

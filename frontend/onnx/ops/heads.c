@@ -35,6 +35,42 @@ xfc_value *xfc_n_numbers(xfc_node *n, xfc_int size, xfc_int start, uint32_t axis
     return xfc_n_along(n, xfc_n_iota(n, size, start, 1, XFC_I64), axis, 4);
 }
 
+xfc_value *xfc_n_pad_keys(xfc_node *n, xfc_value *v, xfc_int keys, double fill) {
+    xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(n->ctx, 0);
+    if (!v) return NULL;
+    uint32_t rank = v->type.rank, last = rank - 1;
+    for (uint32_t i = 0; i < rank; i++) before[i] = after[i] = zero;
+    after[last] = xfc_int_sub(n->ctx, keys, v->type.dim[last]);
+    if (xfc_int_is(n->ctx, after[last], 0)) return v;
+    if (!xfc_n_at_most(n, v->type.dim[last], keys, "the columns of a mask and the keys")) return NULL;
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, rank), xfc_attr_dims(XFC_K_AFTER, after, rank),
+                       xfc_attr_float(XFC_K_FILL, fill)};
+    return xfc_build(n->b, XFC_OP_PAD, &v, 1, attr, XFC_COUNT(attr));
+}
+
+xfc_value *xfc_n_append(xfc_node *n, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep) {
+    if (!past || !rows || !first) return NULL;
+    const xfc_int *d = rows->type.dim, batch = d[0], last = xfc_int_addc(n->ctx, d[2], -1);
+    xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
+    xfc_value *from = xfc_n_along(n, xfc_n_iota(n, keys, zero, 1, XFC_I64), 1, 2), *count = xfc_b_dims(n->b, d + 2, -1);
+    from = xfc_n2(n, XFC_OP_SUB, from, xfc_n_along(n, first, 0, 2)); /* [batch, keys]: which new row is this? */
+    xfc_value *at = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, from, xfc_ni(n, 0)), xfc_b_dims(n->b, &last, -1));
+    if (!from || !at) return NULL;
+    const xfc_int tuple[3] = {batch, keys, one}, each[4] = {batch, one, keys, one};
+    const xfc_int before[4] = {zero, zero, zero, zero};
+    const xfc_int after[4] = {zero, zero, xfc_int_sub(n->ctx, keys, past->type.dim[2]), zero};
+    xfc_attr dims = xfc_attr_int(XFC_K_BATCH_DIMS, 1);
+    xfc_attr pad[] = {xfc_attr_dims(XFC_K_BEFORE, before, 4), xfc_attr_dims(XFC_K_AFTER, after, 4),
+                      xfc_attr_float(XFC_K_FILL, 0)};
+    xfc_value *index = xfc_b_reshape(n->b, at, tuple, 3), *fresh = xfc_b_transpose(n->b, rows, swap_rows_heads);
+    fresh = xfc_build(n->b, XFC_OP_GATHER_ND, (xfc_value *[]){fresh, index}, 2, &dims, 1);
+    fresh = fresh ? xfc_b_transpose(n->b, fresh, swap_rows_heads) : NULL;
+    xfc_value *old = xfc_build(n->b, XFC_OP_PAD, &past, 1, pad, XFC_COUNT(pad));
+    from = xfc_b_reshape(n->b, from, each, 4);
+    fresh = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, count), fresh, keep ? old : xfc_nf(n, rows, 0));
+    return xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, xfc_ni(n, 0)), old, fresh);
+}
+
 xfc_value *xfc_n_within(xfc_node *n, xfc_value *v, xfc_int most) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
     xfc_int zero = xfc_int_const(n->ctx, 0), size = xfc_int_max(n->ctx, zero, xfc_int_addc(n->ctx, most, 1));

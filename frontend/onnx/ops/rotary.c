@@ -87,15 +87,12 @@ void xfc_import_rotary_embedding(xfc_node *n) {
     n->out[0] = y ? xfc_b_reshape(n->b, y, t.dim, t.rank) : NULL;
 }
 
-/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. */
+/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. Of its
+ * attributes, scale and is_packed_batching say nothing about results. */
 void xfc_import_ms_rotary_embedding(xfc_node *n) {
     xfc_ctx *c = n->ctx;
     xfc_value *x = n->in[0], *position = n->in[1];
     uint32_t rank = x->type.rank;
-    if (xfc_node_float(n, "scale", 1) != 1 || xfc_node_flag(n, "is_packed_batching", false)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "scaled or packed rotary embeddings are not supported");
-        return;
-    }
     int64_t heads = xfc_node_int(n, "num_heads", 0), partial = xfc_node_int(n, "rotary_embedding_dim", 0);
     if ((rank != 3 && rank != 4) || n->in[2]->type.rank != 2 || heads < 0 || partial < 0 || (partial && !heads)) {
         if (n->status == XFC_OK)
