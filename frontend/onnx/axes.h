@@ -16,7 +16,11 @@ bool xfc_split_axes(xfc_node *, uint32_t in, bool none_is_all, bool keepdims, xf
 void xfc_squeeze_at_run_time(xfc_node *, uint32_t in);
 void xfc_unsqueeze_at_run_time(xfc_node *, uint32_t in);
 
-/* Operand 0 as [before, along, behind] the one axis that operand `in` names. */
-bool xfc_one_axis(xfc_node *, uint32_t in, xfc_value **x);
+typedef struct {
+    xfc_value *x;          /* operand 0 as [before, along, behind, last...] */
+    xfc_value *flags, *ok; /* which axis it is, of those in front of the last ones; does it make sense? */
+} xfc_axis_split;
+/* The one axis that operand `in` names is none of the `last` ones. False: the node has failed. */
+bool xfc_one_axis(xfc_node *, uint32_t in, uint32_t last, xfc_axis_split *);
 
 #endif

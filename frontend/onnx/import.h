@@ -191,6 +191,7 @@ bool xfc_all_known(const xfc_int *entry, uint32_t count);
 bool xfc_node_at_run_time(xfc_node *, uint32_t in); /* has it such entries, or a length that only the run knows? */
 /* The same for an operand of sizes: entries that only the run knows are symbols, whatever its numbers are then. */
 const xfc_int *xfc_node_sizes(xfc_node *, uint32_t in, uint32_t *count);
+xfc_int xfc_node_size(xfc_node *, uint32_t in);    /* exactly one entry */
 xfc_value *xfc_node_list(xfc_node *, uint32_t in); /* the operand as i64[count] */
 /* Entries that are NONE become symbols, whose numbers the list i64[count] has when the model runs: 0 to most[i], or to
  * what a dim may be. False: the node has failed. */

@@ -99,6 +99,14 @@ const xfc_int *xfc_node_sizes(xfc_node *n, uint32_t in, uint32_t *count) {
     return xfc_n_define(n, xfc_node_list(n, in), entry, *count, NULL) ? entry : NULL;
 }
 
+xfc_int xfc_node_size(xfc_node *n, uint32_t in) {
+    uint32_t count;
+    const xfc_int *size = xfc_node_sizes(n, in, &count);
+    if (size && count == 1) return size[0];
+    if (size) xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must hold one number", xfc_node_in_name(n, in));
+    return xfc_int_const(n->ctx, 1);
+}
+
 /* --- arithmetic on lists --- */
 
 xfc_value *xfc_ni(xfc_node *n, int64_t value) { return xfc_b_scalar_i(n->b, XFC_I64, value); }

@@ -10,7 +10,7 @@ import numpy as np
 
 try:
     import onnx
-    from onnx import TensorProto as T
+    from onnx import TensorProto as T, reference
     from onnx import helper as h
 except ImportError:
     print("SKIP: the onnx package is not installed")
@@ -200,6 +200,65 @@ def regions():
                   for c, k in ((True, 5), (False, 7), (True, 0), (True, 3000), (False, -1))] + [((np.array(True), np.float32([2]), I([-1])), OFF)])
 
 
+def wanted(m, *given):
+    return reference.ReferenceEvaluator(m).run(None, {v.name: a for v, a in zip(m.graph.input, given)})
+
+
+def compared(name, m, good, bad=()):
+    """Against the reference of the onnx package. good, bad: lists of operands."""
+    run(name, m, [(g, wanted(m, *g)) for g in good] + [(b, OFF) for b in bad])
+
+
+def signals():
+    for op in ("HannWindow", "HammingWindow", "BlackmanWindow"):
+        m = model([node(op, ["n"], ["y"], name="w", periodic=0)], [("n", np.int32(0), [])], y(1))
+        compared(op, m, [(np.int32(k),) for k in (2, 10, 77)], [(np.int32(-1),)])
+    x = RNG.standard_normal((2, 6, 5, 1)).astype(np.float32)
+    pairs = RNG.standard_normal((2, 6, 5, 2)).astype(np.float32)
+    for name, v, keys in (("DFT", x, {}), ("DFT of one side", x, {"onesided": 1}), ("DFT of pairs", pairs, {}), ("DFT back", pairs, {"inverse": 1})):
+        m = model([node("DFT", ["x", "", "a"], ["y"], name="d", **keys)], [("x", v, ["a", "b", "c", v.shape[3]]), ("a", I(0), [])], y(4))
+        compared(name, m, [(v, I(a)) for a in (0, 1, 2, -2, -4)], [(v, I(a)) for a in (3, -1, -5, 4)])
+        m = model([node("DFT", ["x", "n"], ["y"], name="d", **keys)], [("x", v, ["a", "b", "c", v.shape[3]]), ("n", I(0), [])], y(4))
+        compared(f"{name} of a length", m, [(v, I(k)) for k in (1, 4, 5, 9)], [(v, I(0)), (v, I(-3))])
+    signal, window = RNG.standard_normal((2, 50, 1)).astype(np.float32), RNG.random(16).astype(np.float32)
+    m = model([node("STFT", ["x", "s", "", "n"], ["y"], name="d")], [("x", signal, ["b", "t", 1]), ("s", I(0), []), ("n", I(0), [])], y(4))
+    compared("STFT", m, [(signal, I(s), I(k)) for s, k in ((8, 16), (1, 50), (7, 5), (60, 2))], [(signal, I(s), I(k)) for s, k in ((0, 16), (-1, 16), (1, 51), (1, 0))])
+    m = model([node("STFT", ["x", "s", "w"], ["y"], name="d", onesided=0)], [("x", signal, ["b", "t", 1]), ("s", I(0), []), ("w", window, ["n"])], y(4))
+    compared("STFT with a window", m, [(signal, I(s), window[:k]) for s, k in ((8, 16), (3, 5))])
+    m = model([node("MelWeightMatrix", ["b", "n", "r", "low", "high"], ["y"], name="m")],
+              [("b", np.int32(0), []), ("n", np.int32(0), []), ("r", np.int32(0), []), ("low", np.float32(0), []), ("high", np.float32(0), [])], y(2))
+    numbers = lambda b, n, r, low, high: (np.int32(b), np.int32(n), np.int32(r), np.float32(low), np.float32(high))
+    compared("MelWeightMatrix", m, [numbers(8, 16, 8192, 0, 4096), numbers(40, 512, 16000, 20, 7600), numbers(3, 9, 100, 1, 40)],
+             [numbers(8, 16, 8192, 0, 9000), numbers(0, 16, 8192, 0, 4096), numbers(8, 16, 0, 0, 4096), numbers(8, 16, 8192, 40, 20), numbers(8, -16, 8192, 0, 40)])
+
+
+def images():
+    theta = RNG.standard_normal((2, 2, 3)).astype(np.float32)
+    m = model([node("AffineGrid", ["t", "s"], ["y"], name="g")], [("t", theta, ["b", 2, 3]), ("s", I([0] * 4))], y(4))
+    compared("AffineGrid", m, [(theta, I([2, 3, h_, w])) for h_, w in ((5, 6), (1, 1), (20, 3))], [(theta, I([3, 3, 5, 6])), (theta, I([2, 3, -5, 6]))])
+    theta = RNG.standard_normal((1, 3, 4)).astype(np.float32)
+    m = model([node("AffineGrid", ["t", "s"], ["y"], name="g", align_corners=1)], [("t", theta), ("s", I([0] * 5))], y(5))
+    compared("AffineGrid of space", m, [(theta, I([1, 2, 4, 2, 3]))])
+    x = RNG.standard_normal((2, 12, 20)).astype(np.float32)
+    m = model([node("Col2Im", ["x", "i", "b"], ["y"], name="c")], [("x", x, ["n", "c", "l"]), ("i", I([0, 0])), ("b", I([0, 0]))], y(4))
+    compared("Col2Im", m, [(x, I([5, 6]), I([2, 2])), (x, I([6, 6]), I([2, 3])), (x, I([7, 5]), I([4, 1]))],
+             [(x, I([5, 5]), I([2, 2])), (x, I([8, 8]), I([5, 4])), (x, I([5, 6]), I([0, 2])), (x, I([-5, 6]), I([2, 2]))])
+    x = RNG.standard_normal((5, 8, 3)).astype(np.float32)
+    m = model([node("CenterCropPad", ["x", "s"], ["y"], name="c", axes=[0, 1])], [("x", x, ["a", "b", "c"]), ("s", I([0, 0]))], y(3))
+    compared("CenterCropPad", m, [(x, I(s)) for s in ([5, 8], [2, 11], [9, 3], [6, 7], [1, 1])], [(x, I([-1, 3]))])
+    x, at = np.float32([[[[5, 6], [7, 8]]]]), I([[[[5, 7], [13, 15]]]])
+    m = model([node("MaxUnpool", ["x", "i", "s"], ["y"], name="u", kernel_shape=[2, 2], strides=[2, 2])],
+              [("x", x), ("i", at), ("s", I([0] * 4))], y(4))
+    compared("MaxUnpool", m, [(x, at, I([1, 1, 5, 5]))], [(x, at, I([1, 1, 3, 5]))])
+
+
+def dropout():
+    m = model([node("Dropout", ["x", "r", "t"], ["d", "mask"], name="d"), node("Neg", ["d"], ["y"]), node("Identity", ["mask"], ["z"])],
+              [("x", x34, ["n", "m"]), ("r", np.float32(0), []), ("t", np.array(True), [])], [*y(2), ("z", T.BOOL, [None, None])])
+    rows = [(x34, np.float32(r), np.array(t)) for r, t in ((0, True), (0.5, False), (0, False))]
+    run("Dropout", m, [(g, [-x34, np.ones((3, 4), bool)]) for g in rows] + [((x34, np.float32(0.5), np.array(True)), "outside|out of range")])
+
+
 def refused():
     m = model([node("Reshape", ["x", "s"], ["y"], name="r")], [("x", x34), ("s", I([0]), ["k"])], [("y", T.FLOAT, None)])
     run("a rank that nobody knows", m, [((x34, I([12])), "'r'.*operand 's' has a length that is not known, so that nobody can know")], sys.argv[1:2])
@@ -214,6 +273,9 @@ def main():
     ranges()
     sized_work()
     regions()
+    signals()
+    images()
+    dropout()
     refused()
     print(f"{len(FAILED)} failed")
     return 1 if FAILED else 0

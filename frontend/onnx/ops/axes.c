@@ -100,27 +100,40 @@ void xfc_unsqueeze_at_run_time(xfc_node *n, uint32_t in) {
         n->out[0] = xfc_b_reshape(n->b, n->in[0], dim, t.rank + count);
 }
 
-bool xfc_one_axis(xfc_node *n, uint32_t in, xfc_value **x) {
-    const xfc_type t = n->in[0]->type;
+/* Products of the dims in front of the axis, along it and behind. */
+static bool define_around(xfc_node *n, const xfc_type *t, uint32_t rank, xfc_value *at, const xfc_axis_split *s,
+                          xfc_int *dim) {
     const int64_t first = 0;
-    xfc_value *ok, *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank, &ok),
-                   *dims = xfc_b_dims(n->b, t.dim, t.rank);
-    xfc_value *one = xfc_ni(n, 1), *at = xfc_n_from_front(n, xfc_node_list(n, in), xfc_ni(n, t.rank)), *part[3];
-    xfc_int dim[3] = {XFC_INT_NONE, XFC_INT_NONE, XFC_INT_NONE}, all = xfc_int_const(n->ctx, 1), axis_size = all;
-    xfc_value *here[3] = {xfc_n2(n, XFC_OP_LT, xfc_n_count(n, t.rank), at), flags,
-                          xfc_n2(n, XFC_OP_GT, xfc_n_count(n, t.rank), at)};
-    for (uint32_t d = 0; d < t.rank; d++) {
-        axis_size = xfc_int_max(n->ctx, axis_size, t.dim[d]);
-        all = xfc_int_mul(n->ctx, all, xfc_int_max(n->ctx, t.dim[d], xfc_int_const(n->ctx, 1)));
+    xfc_value *dims = xfc_b_dims(n->b, t->dim, rank), *one = xfc_ni(n, 1), *part[3];
+    xfc_int all = xfc_int_const(n->ctx, 1), along = all;
+    xfc_value *here[3] = {xfc_n2(n, XFC_OP_LT, xfc_n_count(n, rank), at), s->flags,
+                          xfc_n2(n, XFC_OP_GT, xfc_n_count(n, rank), at)};
+    for (uint32_t d = 0; d < rank; d++) {
+        along = xfc_int_max(n->ctx, along, t->dim[d]);
+        all = xfc_int_mul(n->ctx, all, xfc_int_max(n->ctx, t->dim[d], xfc_int_const(n->ctx, 1)));
     }
     for (uint32_t i = 0; i < 3; i++) {
         part[i] = xfc_n_select(n, here[i], dims, one);
         part[i] = part[i] ? xfc_b_reduce(n->b, XFC_OP_REDUCE_PROD, part[i], &first, 1, true) : NULL;
+        dim[i] = XFC_INT_NONE;
     }
-    const xfc_int most[3] = {all, axis_size, all};
+    const xfc_int most[3] = {all, along, all};
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
     xfc_value *sizes = xfc_build(n->b, XFC_OP_CONCAT, part, 3, &axis, 1);
-    if (!xfc_n_define(n, xfc_n_sizes_if(n, ok, sizes), dim, 3, most)) return false;
-    *x = xfc_b_reshape(n->b, n->in[0], dim, 3);
-    return *x != NULL;
+    return xfc_n_define(n, xfc_n_sizes_if(n, s->ok, sizes), dim, 3, most);
+}
+
+bool xfc_one_axis(xfc_node *n, uint32_t in, uint32_t last, xfc_axis_split *s) {
+    const xfc_type t = n->in[0]->type;
+    uint32_t rank = t.rank - last;
+    xfc_int dim[XFC_MAX_RANK];
+    xfc_assert(last < t.rank && last + 3 <= XFC_MAX_RANK);
+    /* what is below 0 counts from the end of all dims; further below there is none */
+    xfc_value *at = xfc_n_from_front(n, xfc_node_list(n, in), xfc_ni(n, t.rank));
+    at = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, at, xfc_ni(n, 0)), xfc_ni(n, rank), at);
+    s->flags = xfc_n_axis_flags(n, at, rank, &s->ok);
+    if (!define_around(n, &t, rank, at, s, dim)) return false;
+    for (uint32_t d = 0; d < last; d++) dim[3 + d] = t.dim[rank + d];
+    s->x = xfc_b_reshape(n->b, n->in[0], dim, 3 + last);
+    return s->x != NULL;
 }

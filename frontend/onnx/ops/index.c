@@ -101,3 +101,21 @@ void xfc_import_hardmax(xfc_node *n) {
     xfc_value *hit = xfc_n2(n, XFC_OP_EQ, index, index_along(n, x->type.dim[at], at, rank));
     n->out[0] = xfc_b_reshape(n->b, hit ? xfc_b_cast(n->b, hit, t.dtype) : NULL, t.dim, t.rank);
 }
+
+/* Elements of the last dim by number; of a single row a row. */
+void xfc_import_array_feature_extractor(xfc_node *n) {
+    const xfc_type t = n->in[0]->type;
+    xfc_int dim[XFC_MAX_RANK], count = xfc_type_count(n->ctx, &n->in[1]->type), one = xfc_int_const(n->ctx, 1);
+    uint32_t rank = t.rank < 2 ? 2 : t.rank;
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, (int64_t)t.rank - 1);
+    if (t.rank == 0) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "takes elements of a scalar; export the model again");
+        return;
+    }
+    dim[0] = one;
+    for (uint32_t d = 0; d + 1 < t.rank; d++) dim[d] = t.dim[d];
+    dim[rank - 1] = count;
+    xfc_value *in[2] = {n->in[0], xfc_b_reshape(n->b, n->in[1], &count, 1)};
+    xfc_value *v = in[1] ? xfc_build(n->b, XFC_OP_GATHER, in, 2, &axis, 1) : NULL;
+    n->out[0] = v ? xfc_b_reshape(n->b, v, dim, rank) : NULL;
+}

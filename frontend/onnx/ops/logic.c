@@ -16,6 +16,11 @@ void xfc_import_isinf(xfc_node *n) {
     }
 }
 
+void xfc_import_binarizer(xfc_node *n) {
+    xfc_value *x = n->in[0], *over = xfc_n2(n, XFC_OP_GT, x, xfc_nf(n, x, xfc_node_float(n, "threshold", 0)));
+    n->out[0] = over ? xfc_b_cast(n->b, over, x->type.dtype) : NULL;
+}
+
 /* A code of the type, as a value. */
 static xfc_value *code(xfc_node *n, xfc_dtype t, uint8_t bits) { return xfc_b_scalar_i(n->b, t, bits); }
 

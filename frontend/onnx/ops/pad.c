@@ -182,7 +182,7 @@ void xfc_import_center_crop_pad(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     uint32_t n_shape, n_axes = t->rank;
     const int64_t *axes = NULL;
-    const xfc_int *shape = xfc_node_dims(n, 1, &n_shape);
+    const xfc_int *shape = xfc_node_sizes(n, 1, &n_shape);
     xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(c, 0), two = xfc_int_const(c, 2);
     bool has = xfc_node_ints(n, "axes", &axes, &n_axes);
     if (!has) n_axes = t->rank;

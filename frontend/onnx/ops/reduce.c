@@ -115,8 +115,10 @@ void xfc_import_running(xfc_node *n) {
     const xfc_type t = n->in[0]->type;
     xfc_value *x = n->in[0];
     int64_t axis;
+    xfc_axis_split split = {.x = x};
     bool at_run_time = !xfc_int_value(n->ctx, given[0], &axis);
-    if (at_run_time && !xfc_one_axis(n, 1, &x)) return;
+    if (at_run_time && !xfc_one_axis(n, 1, 0, &split)) return;
+    x = split.x;
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, at_run_time ? 1 : xfc_node_axis(n, axis, t.rank)),
                        xfc_attr_int(XFC_K_EXCLUSIVE, xfc_node_flag(n, "exclusive", false)),
                        xfc_attr_int(XFC_K_REVERSE, xfc_node_flag(n, "reverse", false))};

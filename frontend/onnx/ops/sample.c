@@ -221,7 +221,7 @@ static xfc_value *spread(xfc_node *n, xfc_int size, bool align, xfc_dtype t) {
 void xfc_import_affine_grid(xfc_node *n) {
     const xfc_type t = n->in[0]->type;
     uint32_t n_size, s;
-    const xfc_int *size = xfc_node_dims(n, 1, &n_size);
+    const xfc_int *size = xfc_node_sizes(n, 1, &n_size);
     if (!size) return;
     s = n_size - 2;
     if (n_size < 4 || n_size > 5 || t.rank != 3 || !xfc_dtype_is_float(t.dtype)) {

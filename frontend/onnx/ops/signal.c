@@ -5,7 +5,7 @@
  * length is no product as a convolution, by transforms of a power of two (Bluestein). Complex numbers are pairs in the
  * last dim. Tables are computed in f64; 16-bit floats pass through f32.
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/axes.h"
 #include <math.h>
 
 enum { DIRECT = 512 }; /* the longest transform by a table of its own */
@@ -223,17 +223,14 @@ static xfc_value *apply(xfc_node *n, const dft *d, xfc_value *x) {
     return xfc_b_slice_axis(n->b, x, 2, constant(n, 0), constant(n, 1), 1); /* the other part is 0 */
 }
 
-static bool read_dft(xfc_node *n, uint32_t axis, dft *d) {
-    const xfc_type *t = &n->in[0]->type;
+/* along: the size of the axis. */
+static bool read_dft(xfc_node *n, xfc_int along, xfc_int parts, dft *d) {
     int64_t length;
     *d = (dft){.inverse = xfc_node_flag(n, "inverse", false), .onesided = xfc_node_flag(n, "onesided", false)};
-    if (!xfc_dtype_is_float(t->dtype) || axis + 1 >= t->rank)
-        return xfc_node_fail(n, XFC_ERR_INPUT, "needs floats and an axis in front of the last; export the model again"),
-               false;
-    if (!check_parts(n, d, t->dim[t->rank - 1])) return false;
-    d->length = t->dim[axis];
+    if (!check_parts(n, d, parts)) return false;
+    d->length = along;
     if (d->inverse && d->onesided) d->length = xfc_int_mulc(n->ctx, xfc_int_addc(n->ctx, d->length, -1), 2);
-    if (xfc_node_has(n, 1)) d->length = xfc_node_dim(n, 1);
+    if (xfc_node_has(n, 1)) d->length = xfc_node_size(n, 1);
     if (n->status != XFC_OK) return false;
     if (!xfc_int_value(n->ctx, d->length, &length) || (length >= 1 && length < 1 << 26))
         return xfc_n_at_most(n, constant(n, 1), d->length, "1 and the length of the transform");
@@ -242,31 +239,62 @@ static bool read_dft(xfc_node *n, uint32_t axis, dft *d) {
            false;
 }
 
+/* The operand as [before, along, behind, parts] its axis, and the dims of a result that has `size` along it. */
+static bool split_at(xfc_node *n, int64_t axis, xfc_axis_split *out, uint32_t *at) {
+    const xfc_type t = n->in[0]->type;
+    *at = xfc_node_axis(n, axis, t.rank);
+    if (n->status == XFC_OK && *at + 1 == t.rank)
+        xfc_node_fail(n, XFC_ERR_INPUT, "transforms along the parts of complex numbers; export the model again");
+    if (n->status != XFC_OK) return false;
+    const xfc_int dim[4] = {xfc_dims_product(n->ctx, t.dim, *at), t.dim[*at],
+                            xfc_dims_product(n->ctx, t.dim + *at + 1, t.rank - *at - 2), t.dim[t.rank - 1]};
+    out->x = reshape(n, n->in[0], dim, 4);
+    return out->x != NULL;
+}
+
+static bool split_dft(xfc_node *n, xfc_axis_split *out, uint32_t *at) {
+    int64_t axis = n->opset < 20 ? xfc_node_int(n, "axis", 1) : -2;
+    uint32_t count = 1, rank = n->in[0]->type.rank;
+    bool has = n->opset >= 20 && xfc_node_has(n, 2), at_run_time = has && xfc_node_at_run_time(n, 2);
+    const int64_t *given = has && !at_run_time ? xfc_node_const_ints(n, 2, &count) : NULL;
+    if (at_run_time && !xfc_node_length(n, 2, &count)) return false;
+    if (n->status == XFC_OK && (count != 1 || rank < 2 || !xfc_dtype_is_float(n->in[0]->type.dtype)))
+        xfc_node_fail(n, XFC_ERR_INPUT,
+                      "needs floats in a tensor of rank 2 or more, and one axis; export the model again");
+    if (n->status != XFC_OK) return false;
+    return at_run_time ? xfc_one_axis(n, 2, 1, out) : split_at(n, given ? given[0] : axis, out, at);
+}
+
+/* Dims of the result, with `size` along the axis. */
+static bool result_dims(xfc_node *n, const xfc_axis_split *s, uint32_t at, xfc_int size, xfc_int *dim) {
+    const xfc_type *t = &n->in[0]->type;
+    xfc_int most[XFC_MAX_RANK];
+    for (uint32_t d = 0; d + 1 < t->rank; d++) dim[d] = t->dim[d];
+    dim[at] = size;
+    if (!s->flags) return true;
+    xfc_value *dims = xfc_b_dims(n->b, t->dim, t->rank - 1), *sizes = xfc_b_dims(n->b, &size, -1);
+    for (uint32_t d = 0; d + 1 < t->rank; d++) most[d] = xfc_int_max(n->ctx, t->dim[d], size), dim[d] = XFC_INT_NONE;
+    return xfc_n_define(n, xfc_n_sizes_if(n, s->ok, xfc_n_select(n, s->flags, sizes, dims)), dim, t->rank - 1, most);
+}
+
 void xfc_import_dft(xfc_node *n) {
-    xfc_value *x = n->in[0];
-    const xfc_type t = x->type;
-    int64_t axis = n->opset < 20 ? xfc_node_int(n, "axis", 1) : -2, perm[XFC_MAX_RANK], back[XFC_MAX_RANK];
-    uint32_t count = 1, rank = t.rank;
+    static const int64_t swap[] = {0, 2, 1, 3};
+    const xfc_type t = n->in[0]->type;
+    xfc_axis_split s = {0};
+    xfc_int dim[XFC_MAX_RANK];
+    uint32_t at = 0;
     dft d;
-    if (n->opset >= 20 && xfc_node_has(n, 2)) {
-        const int64_t *given = xfc_node_const_ints(n, 2, &count);
-        if (given && count == 1) axis = given[0];
-    }
-    if (n->status == XFC_OK && (count != 1 || rank < 2))
-        xfc_node_fail(n, XFC_ERR_INPUT, "needs a tensor of rank 2 or more and one axis; export the model again");
-    uint32_t at = n->status == XFC_OK ? xfc_node_axis(n, axis, rank) : 0;
-    if (n->status != XFC_OK || !read_dft(n, at, &d)) return;
-    for (uint32_t i = 0, k = 0; i < rank; i++) /* the axis in front of the last */
-        if (i != at && i + 1 != rank) perm[k++] = i;
-    perm[rank - 2] = at, perm[rank - 1] = rank - 1;
-    x = transpose(n, cast(n, x, wide(t.dtype)), perm);
-    if (!x) return;
-    xfc_int dim[XFC_MAX_RANK], rows = xfc_dims_product(n->ctx, x->type.dim, rank - 2);
-    for (uint32_t i = 0; i < rank; i++) dim[i] = x->type.dim[i], back[perm[i]] = i;
-    xfc_value *y = apply(n, &d, reshape(n, x, (xfc_int[]){rows, dim[rank - 2], dim[rank - 1]}, 3));
+    if (!split_dft(n, &s, &at)) return;
+    const xfc_int *from = s.x->type.dim, before = from[0], behind = from[2],
+                  rows[3] = {xfc_int_mul(n->ctx, before, behind), from[1], from[3]};
+    if (!read_dft(n, from[1], from[3], &d)) return;
+    xfc_value *x = transpose(n, cast(n, s.x, wide(t.dtype)), swap), *y = apply(n, &d, reshape(n, x, rows, 3));
     if (!y) return;
-    dim[rank - 2] = y->type.dim[1], dim[rank - 1] = y->type.dim[2];
-    n->out[0] = cast(n, transpose(n, reshape(n, y, dim, rank), back), t.dtype);
+    xfc_int m = y->type.dim[1], parts = y->type.dim[2];
+    y = transpose(n, reshape(n, y, (xfc_int[]){before, behind, m, parts}, 4), swap);
+    if (!result_dims(n, &s, at, m, dim)) return;
+    dim[t.rank - 1] = parts;
+    n->out[0] = cast(n, reshape(n, y, dim, t.rank), t.dtype);
 }
 
 /* The frames of signal [b, length, parts], each `size` elements and `step` behind the one before: [b, frames, size,
@@ -278,13 +306,27 @@ static xfc_value *frames_of(xfc_node *n, xfc_value *signal, xfc_int size, int64_
     return transpose(n, xfc_build(n->b, XFC_OP_WINDOWS, &signal, 1, view, XFC_COUNT(view)), order);
 }
 
+/* The same where only the run knows the step, an i64[1]. */
+static xfc_value *frames_at_run_time(xfc_node *n, xfc_value *signal, xfc_int size, xfc_value *step) {
+    xfc_int length = signal->type.dim[1], room = xfc_int_sub(n->ctx, length, size), frames = XFC_INT_NONE;
+    xfc_value *one = xfc_ni(n, 1), *ok = op(n, XFC_OP_GE, step, one);
+    step = op(n, XFC_OP_MAX, step, one);
+    xfc_value *count = op(n, XFC_OP_ADD, op(n, XFC_OP_DIV, xfc_b_dims(n->b, &room, -1), step), one);
+    if (!xfc_n_define(n, xfc_n_sizes_if(n, ok, count), &frames, 1, &length)) return NULL;
+    xfc_value *first = op(n, XFC_OP_MUL, count_along(n, frames, 0, 2), step);
+    xfc_value *in[2] = {signal, op(n, XFC_OP_ADD, first, count_along(n, size, 1, 2))};
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
+    return in[1] ? xfc_build(n->b, XFC_OP_GATHER, in, 2, &axis, 1) : NULL;
+}
+
 void xfc_import_stft(xfc_node *n) {
     xfc_value *x = n->in[0], *window = xfc_node_in(n, 2);
     const xfc_type t = x->type;
     int64_t step = 0;
     uint32_t count;
-    const int64_t *given = xfc_node_const_ints(n, 1, &count);
-    if (given && count == 1) step = given[0];
+    bool at_run_time = xfc_node_at_run_time(n, 1);
+    const int64_t *given = at_run_time ? NULL : xfc_node_const_ints(n, 1, &count);
+    if (at_run_time ? xfc_node_length(n, 1, &count) && count == 1 : given && count == 1) step = given ? given[0] : 1;
     bool fits = (t.rank == 2 || t.rank == 3) && xfc_dtype_is_float(t.dtype) && step >= 1 && step <= XFC_DIM_MAX &&
                 (!window || (window->type.rank == 1 && window->type.dtype == t.dtype));
     dft d = {.onesided = xfc_node_flag(n, "onesided", true)};
@@ -295,7 +337,7 @@ void xfc_import_stft(xfc_node *n) {
             "export the model again");
     xfc_int pairs = t.rank == 3 ? t.dim[2] : constant(n, 1);
     if (n->status != XFC_OK || !check_parts(n, &d, pairs)) return;
-    d.length = xfc_node_has(n, 3) ? xfc_node_dim(n, 3)
+    d.length = xfc_node_has(n, 3) ? xfc_node_size(n, 3)
                : window           ? window->type.dim[0]
                : t.rank > 1       ? t.dim[1]
                                   : constant(n, 0);
@@ -304,7 +346,7 @@ void xfc_import_stft(xfc_node *n) {
         (window && !xfc_n_equal(n, window->type.dim[0], d.length, "window and frame")))
         return;
     x = reshape(n, cast(n, x, wide(t.dtype)), (xfc_int[]){t.dim[0], t.dim[1], pairs}, 3);
-    x = x ? frames_of(n, x, d.length, step) : NULL;
+    if (x) x = at_run_time ? frames_at_run_time(n, x, d.length, xfc_node_list(n, 1)) : frames_of(n, x, d.length, step);
     if (x && window) x = op(n, XFC_OP_MUL, x, xfc_n_along(n, cast(n, window, wide(t.dtype)), 2, 4));
     if (!x) return;
     xfc_int frames = x->type.dim[1], rows = xfc_int_mul(n->ctx, t.dim[0], frames);

@@ -39,7 +39,7 @@ static bool read_list(xfc_node *n, const char *name, uint32_t count, int64_t lea
 static bool read_columns(xfc_node *n, columns *c) {
     xfc_ctx *ctx = n->ctx;
     uint32_t n_image, n_block;
-    const xfc_int *image = xfc_node_dims(n, 1, &n_image), *block = xfc_node_dims(n, 2, &n_block);
+    const xfc_int *image = xfc_node_sizes(n, 1, &n_image), *block = xfc_node_sizes(n, 2, &n_block);
     int64_t pads[2 * XFC_MAX_SPATIAL];
     if (!image || !block) return false;
     if (n_image != n_block || n_image < 1 || n_image > XFC_MAX_SPATIAL || n->in[0]->type.rank != 3)
@@ -110,7 +110,7 @@ void xfc_import_col2im(xfc_node *n) {
 /* y in the first corner of the shape that operand 2 gives, or y itself. */
 static xfc_value *in_corner(xfc_node *n, xfc_value *y) {
     uint32_t count;
-    const xfc_int *shape = y && xfc_node_has(n, 2) ? xfc_node_dims(n, 2, &count) : NULL;
+    const xfc_int *shape = y && xfc_node_has(n, 2) ? xfc_node_sizes(n, 2, &count) : NULL;
     if (!shape) return y;
     xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK];
     uint32_t rank = y->type.rank;

@@ -32,22 +32,43 @@ void xfc_import_identity(xfc_node *n) {
     n->out_sequence[0] = n->in_sequence[0];
 }
 
-/* Does dropout drop: in training, unless the ratio is 0? */
-static bool drops(xfc_node *n) {
-    const xfc_tensor *t = NULL;
-    bool trains = n->opset < 7 && !xfc_node_flag(n, "is_test", false), has_ratio = xfc_node_has(n, 1);
-    if (xfc_node_has(n, 2)) trains = !xfc_value_is_const(n->in[2], &t) || t->count != 1 || xfc_tensor_get_i(t, 0);
-    if (trains && has_ratio) return !xfc_value_is_const(n->in[1], &t) || t->count != 1 || xfc_tensor_get_f(t, 0) != 0;
-    return trains && xfc_node_float(n, "ratio", 0.5) != 0;
+/* Operand i of Dropout: is it not 0? 1: yes, 0: no, -1: the run knows. */
+static int is_set(xfc_node *n, uint32_t i, int absent) {
+    const xfc_tensor *t = xfc_node_known(n, xfc_node_in(n, i));
+    if (!xfc_node_has(n, i)) return absent;
+    return !t || t->count != 1 ? -1 : xfc_tensor_get_f(t, 0) != 0;
+}
+
+/* x, if operands that only the run knows leave all of it: else row 1 of one is read, and the run ends. */
+static xfc_value *unless_dropped(xfc_node *n, int trains, int drops) {
+    xfc_value *x = n->in[0], *is[2] = {NULL, NULL}, *both = NULL;
+    const int given[2] = {drops, trains};
+    xfc_int dim[XFC_MAX_RANK] = {xfc_int_const(n->ctx, 1)};
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        if (given[i] >= 0) continue;
+        is[i] = xfc_b_reshape(n->b, n->in[1 + i], NULL, 0);
+        is[i] = is[i] ? xfc_b_cast(n->b, is[i], XFC_BOOL) : NULL;
+        both = both ? xfc_n2(n, XFC_OP_AND, both, is[i]) : is[i];
+    }
+    if (x->type.rank == XFC_MAX_RANK)
+        return xfc_node_fail(n, XFC_ERR_LIMIT, "has a tensor of rank %d; the limit is %d", XFC_MAX_RANK,
+                             XFC_MAX_RANK - 1),
+               NULL;
+    for (uint32_t d = 0; d < x->type.rank; d++) dim[1 + d] = x->type.dim[d];
+    xfc_value *in[2] = {xfc_b_reshape(n->b, x, dim, x->type.rank + 1), both ? xfc_b_cast(n->b, both, XFC_I64) : NULL};
+    return in[0] && in[1] ? xfc_build(n->b, XFC_OP_GATHER, in, 2, &axis, 1) : NULL;
 }
 
 /* Where nothing is dropped: the identity, and a mask of ones. */
 void xfc_import_dropout(xfc_node *n) {
-    if (drops(n)) {
+    int trains = is_set(n, 2, n->opset < 7 && !xfc_node_flag(n, "is_test", false)),
+        drops = is_set(n, 1, xfc_node_float(n, "ratio", 0.5) != 0);
+    if (trains == 1 && drops == 1) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "training mode is not supported; export the model for inference");
         return;
     }
-    n->out[0] = n->in[0];
+    n->out[0] = trains && drops ? unless_dropped(n, trains, drops) : n->in[0];
     if (xfc_node_wants(n, 1)) {
         const xfc_type *t = &n->in[0]->type;
         static const uint8_t yes = 1;
