@@ -80,13 +80,34 @@ xfc_status nest_matmul_packed(const xfc_op *op, xfc_nestb *nb) {
     return XFC_OK;
 }
 
-/* attention_packed: q [b, h, s, d], k packed [b, h, panels, d / group, panel * group], v packed [b, h, panels, ceil(t /
- * group), panel * group], f32 bias; size = [t, e]. */
+/* The dims of k and v as they are, of any float type, and of which batches are packed: n. */
+static xfc_status check_at_rest(xfc_infer *inf, xfc_int *n) {
+    const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1);
+    const xfc_int *size = xfc_op_attr(inf->op, XFC_K_SIZE)->u.dims;
+    *n = q->dim[0];
+    if (!xfc_op_has_in(inf->op, 4) && !xfc_op_has_in(inf->op, 5)) return XFC_OK;
+    *n = k->dim[0];
+    for (uint32_t i = 4; i < 6; i++) {
+        const xfc_type *x = xfc_op_has_in(inf->op, i) ? xfc_op_in(inf->op, i) : NULL;
+        if (!x || x->rank != 4 || !xfc_dtype_is_float(x->dtype) || xfc_op_int(inf->op, XFC_K_GROUP, 1) != 1)
+            return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                            "attention_packed takes k and v of rank 4 as they are, both or none, and no groups then");
+        const xfc_int dim[4] = {q->dim[0], q->dim[1], size[0], i == 4 ? q->dim[3] : size[1]};
+        for (uint32_t d = 0; d < 4; d++)
+            XFC_TRY(xfc_infer_equal(inf, x->dim[d], dim[d], "the dims of k and v as they are and of attention"));
+    }
+    return XFC_OK;
+}
+
+/* attention_packed: q [b, h, s, d], k packed [n, h, panels, d / group, panel * group], v packed [n, h, panels, ceil(t /
+ * group), panel * group], f32 bias, k [b, h, t, d] and v [b, h, t, e] of any float type; size = [t, e]. Without the last
+ * two n is b; else batches from n on read those. */
 xfc_status infer_attention_packed(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
     int64_t group = xfc_op_int(inf->op, XFC_K_GROUP, 1);
     xfc_dtype type = group == 1 ? XFC_F32 : XFC_BF16;
+    xfc_int n;
     bool types = q->dtype == type && k->dtype == type && v->dtype == type;
     if (q->rank != 4 || k->rank != 5 || v->rank != 5 || size->n != 2 || !types || !groups_fit(inf->ctx, k, group) ||
         !groups_fit(inf->ctx, v, group))
@@ -97,12 +118,13 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
     XFC_TRY(xfc_infer_equal(inf, q->dim[3], xfc_int_mul(inf->ctx, k->dim[3], g), "the head size of q and k"));
     XFC_TRY(xfc_infer_equal(inf, xfc_int_ceildiv(inf->ctx, size->u.dims[0], g), v->dim[3],
                             "the number of keys and values"));
+    XFC_TRY(check_at_rest(inf, &n));
     *inf->out = *q;
     inf->out->dtype = XFC_F32;
     inf->out->dim[3] = size->u.dims[1];
     for (uint32_t d = 0; d < 2; d++) {
-        XFC_TRY(xfc_infer_equal(inf, q->dim[d], k->dim[d], "the batch dims of q and k"));
-        XFC_TRY(xfc_infer_equal(inf, q->dim[d], v->dim[d], "the batch dims of q and v"));
+        XFC_TRY(xfc_infer_equal(inf, d ? q->dim[1] : n, k->dim[d], "the batch dims of q and k"));
+        XFC_TRY(xfc_infer_equal(inf, d ? q->dim[1] : n, v->dim[d], "the batch dims of q and v"));
     }
     XFC_TRY(enough_panels(inf, k, size->u.dims[0], group));
     XFC_TRY(enough_panels(inf, v, size->u.dims[1], group));
@@ -131,19 +153,44 @@ static xfc_value *as_operand(xfc_builder *b, xfc_value *p, const xfc_value *v, i
     return xfc_int_is(ctx, after[3], 0) ? p : xfc_build(b, XFC_OP_PAD, &p, 1, attr, 2);
 }
 
-/* softmax((q @ k) * scale + bias) @ v with probabilities of fully masked rows set to 0 on request; only products take
- * other types than f32. */
-xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+/* Batches from `first` on of an operand, which may be one for all. */
+static xfc_value *batches(xfc_builder *b, xfc_value *v, xfc_int first, xfc_int n) {
+    bool one = v && (v->type.rank < 4 || xfc_int_is(b->graph->ctx, v->type.dim[0], 1));
+    return !v || one ? v : xfc_b_slice_axis(b, v, 0, first, n, 1);
+}
+
+/* softmax((q @ k) * scale + bias) @ v of the batches that are packed, with probabilities of fully masked rows set to 0 on
+ * request; only products take other types than f32. */
+static xfc_value *packed_part(xfc_builder *b, const xfc_op *op, xfc_value *q, xfc_value *bias) {
     xfc_value *v = op->in[2].value;
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 3);
-    xfc_value *s = product(b, op, op->in[0].value, op->in[1].value, 0);
+    xfc_value *s = product(b, op, q, op->in[1].value, 0);
     s = xfc_b_binary(b, XFC_OP_MUL, s, xfc_b_scalar_f(b, XFC_F32, xfc_op_float(op, XFC_K_SCALE, 1)));
-    if (xfc_op_has_in(op, 3)) s = xfc_b_binary(b, XFC_OP_ADD, s, op->in[3].value);
+    if (bias) s = xfc_b_binary(b, XFC_OP_ADD, s, bias);
     xfc_value *p = xfc_build(b, XFC_OP_SOFTMAX, &s, 1, &axis, 1);
     if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)) {
         xfc_value *nan = xfc_b_unary(b, XFC_OP_ISNAN, p);
         p = xfc_b_select(b, nan, xfc_b_scalar_f(b, XFC_F32, 0), p);
     }
-    result[0] = product(b, op, as_operand(b, p, v, xfc_op_int(op, XFC_K_GROUP, 1)), v, 1);
+    return product(b, op, as_operand(b, p, v, xfc_op_int(op, XFC_K_GROUP, 1)), v, 1);
+}
+
+/* The batches that are packed, then attention of the others. */
+xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
+    xfc_value *q = op->in[0].value, *bias = xfc_op_has_in(op, 3) ? op->in[3].value : NULL;
+    if (op->n_in <= 4) {
+        result[0] = packed_part(b, op, q, bias);
+        return result[0] ? XFC_OK : XFC_ERR_INPUT;
+    }
+    xfc_ctx *ctx = b->graph->ctx;
+    xfc_int zero = xfc_int_const(ctx, 0), n = op->in[1].value->type.dim[0], left = xfc_int_sub(ctx, q->type.dim[0], n);
+    xfc_value *part[2] = {packed_part(b, op, batches(b, q, zero, n), batches(b, bias, zero, n)), NULL}, *in[4];
+    for (uint32_t i = 0; i < 3; i++) in[i] = xfc_b_cast(b, batches(b, i ? op->in[3 + i].value : q, n, left), XFC_F32);
+    in[3] = batches(b, bias, n, left);
+    const xfc_attr attr[2] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
+                              xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))};
+    const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    part[1] = xfc_build_opt(b, XFC_OP_ATTENTION, in, bias ? 4 : 3, attr, 2);
+    result[0] = part[0] && part[1] ? xfc_build(b, XFC_OP_CONCAT, part, 2, &axis, 1) : NULL;
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }

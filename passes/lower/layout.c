@@ -7,7 +7,8 @@
  *
  * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed
  * at compile time; any other right operand is packed at run time, once per value however many contractions read it (cse
- * shares the packs). Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
+ * shares the packs). Attention of few rows, which are not those of its keys, takes k and v as they are: where only the call
+ * knows how many rows there are, the batches that are packed are then none. Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
  * are the depth of their panels, so a sequence may begin anywhere, or with a group of its own. The layout is the same
  * for every ISA: panels of XFC_PANEL columns. Types without tiles (ir/contract.h) stay plain nests.
  * --compute=bf16 is done here, too: the operands of products with weights are rounded to bf16, the result is f32; and
@@ -18,6 +19,8 @@
 #include "ir/build.h"
 #include "ir/contract.h"
 #include "passes/pass.h"
+
+enum { FEW = 8 }; /* rows of attention that read keys and values where they lie */
 
 /* v as the right operand of c: what both forms of packing are told. */
 static uint32_t panels_of(const xfc_contract *c, const xfc_value *v, xfc_attr attr[3]) {
@@ -96,17 +99,45 @@ static uint32_t attention_attrs(const xfc_op *op, const xfc_contract *c, const x
     return n;
 }
 
+/* The batches whose keys and values are worth packing: not those of few rows that meet keys of others, as a step of a
+ * decoder does. */
+static xfc_int packed_batches(const xfc_op *op, const xfc_contract *c) {
+    const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type;
+    xfc_ctx *ctx = op->graph->ctx;
+    xfc_int one = xfc_int_const(ctx, 1), more = xfc_int_const(ctx, FEW + 1);
+    bool empty = xfc_int_is(ctx, xfc_type_count(ctx, q), 0) || xfc_int_is(ctx, xfc_type_count(ctx, k), 0);
+    if (c->group > 1 || empty || xfc_int_same(q->dim[2], k->dim[2])) return q->dim[0];
+    return xfc_int_mul(ctx, q->dim[0], xfc_int_min(ctx, one, xfc_int_floordiv(ctx, q->dim[2], more)));
+}
+
+static xfc_value *first_batches(xfc_builder *b, xfc_value *v, xfc_int n) {
+    return xfc_int_same(n, v->type.dim[0]) ? v : xfc_b_slice_axis(b, v, 0, xfc_int_const(b->graph->ctx, 0), n, 1);
+}
+
+/* As it is in memory, before it was widened. */
+static xfc_value *at_rest(xfc_value *v) {
+    return v->def && v->def->code == XFC_OP_CAST && xfc_dtype_is_float(v->def->in[0].value->type.dtype)
+               ? v->def->in[0].value
+               : v;
+}
+
 static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
     const xfc_contract c = contract_of_attention(p, op);
-    if (!xfc_tile_for(p->target, &c)) return false;
+    const xfc_int n = packed_batches(op, &c);
+    if (!xfc_tile_for(p->target, &c) || xfc_int_is(op->graph->ctx, n, 0)) return false;
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
-    xfc_value *in[4] = {xfc_b_cast(&b, q, c.a), pack(&b, xfc_b_swap_last(&b, k), &c), pack(&b, v, &c),
-                        op->n_in > 3 ? op->in[3].value : NULL};
+    bool all = xfc_int_same(n, q->type.dim[0]);
+    xfc_value *in[6] = {xfc_b_cast(&b, q, c.a),
+                        pack(&b, xfc_b_swap_last(&b, first_batches(&b, k, n)), &c),
+                        pack(&b, first_batches(&b, v, n), &c),
+                        op->n_in > 3 ? op->in[3].value : NULL,
+                        at_rest(k),
+                        at_rest(v)};
     xfc_attr attr[4];
-    uint32_t n_attr = attention_attrs(op, &c, size, attr);
-    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, in[3] ? 4 : 3, attr, n_attr));
+    uint32_t n_attr = attention_attrs(op, &c, size, attr), n_in = !all ? 6 : in[3] ? 4 : 3;
+    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, n_in, attr, n_attr));
     return true;
 }
 

@@ -7,12 +7,17 @@
  * softmax((q k^T) * scale + bias): the exponent is taken of score - row maximum, as in softmax's own decomposition.
  * Products of bf16 have f32 scores and sums too; the exponents are rounded on their way into a temporary of their own.
  *
+ * Few rows against keys that are not their own read k and v where they lie, as plain nests: to pack
+ * a cache would cost more than the products. Where only the call knows how many rows there are, one kernel has the steps
+ * of both ways; those of one of them have no rows, and what is packed for it is empty.
+ *
  * Ragged: a row's keys are those of its sequence, so the order of its sums depends on the sequence's length alone: the
  * bits are the same alone and in any batch. What the biases of one key are is looked up once a task (`keys_bias`),
  * where they are the same for all rows.
  */
 #include "ir/contract.h"
 #include "passes/lower/make_kernels.h"
+#include <string.h>
 
 enum { RB = 64 };
 
@@ -21,9 +26,10 @@ typedef struct {
     xfc_ctx *ctx;
     xfc_op *op;
     bool ragged;
-    xfc_int b, h;                              /* b: batch, or sequence */
-    xfc_int first, rows;                       /* the block's first row in q and in the result */
-    xfc_int start;                             /* ragged: the sequence's first row */
+    uint32_t at_rest;    /* operand that is k where it lies, v is the next; XFC_NO_ARG: there is none */
+    xfc_int b, h;        /* b: batch, or sequence */
+    xfc_int first, rows; /* the block's first row in q and in the result; rows that steps are for */
+    xfc_int start;       /* ragged: the sequence's first row */
     xfc_int keys, values, key_row, value_row;  /* *_row: row distance of the temporaries */
     uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
     uint32_t weights;                          /* the exponents: scores, or a temporary of the products' type */
@@ -61,7 +67,6 @@ static void set_dense(attention *t) {
     t->h = outer(t, "h", q->dim[1]);
     t->first = xfc_int_mul(ctx, outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block)), block);
     t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->first));
-    t->keys = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
 }
 
 static void set_ragged(attention *t) {
@@ -83,16 +88,20 @@ static void set_ragged(attention *t) {
 }
 
 static void set_up(attention *t) {
-    xfc_int block = xfc_int_const(t->ctx, RB);
+    xfc_int block = xfc_int_const(t->ctx, RB), size[2];
+    if (t->at_rest == 1)
+        size[0] = t->op->in[1].value->type.dim[2], size[1] = t->op->in[2].value->type.dim[3];
+    else
+        memcpy(size, xfc_op_attr(t->op, XFC_K_SIZE)->u.dims, sizeof size);
+    t->keys = size[0];
     if (t->ragged)
         set_ragged(t);
     else
         set_dense(t);
-    const xfc_int *size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims;
     t->values = size[1];
-    t->key_row = rounded(t->ctx, size[0], xfc_op_contract(t->op, 1).panel); /* the columns of whole panels */
-    t->value_row = rounded(t->ctx, size[1], xfc_op_contract(t->op, 2).panel);
-    t->group = xfc_op_contract(t->op, 1).group;
+    t->key_row = rounded(t->ctx, size[0], XFC_PANEL); /* the columns of whole panels */
+    t->value_row = rounded(t->ctx, size[1], XFC_PANEL);
+    t->group = xfc_op_int(t->op, XFC_K_GROUP, 1);
     t->weights = t->scores = temporary(t, 2, block, t->key_row);
     if (t->group > 1) t->weights = temporary_of(t, product_type(t), 2, block, t->key_row);
     t->top = temporary(t, 1, block, block);
@@ -291,6 +300,42 @@ static void add_mix(attention *t) {
     xfc_draft_tile(&t->d, s);
 }
 
+/* --- k and v where they lie --- */
+
+/* Element of one of them, in f32. */
+static uint32_t load_at_rest(attention *t, xfc_nestb *nb, uint32_t which, xfc_int row, xfc_int column) {
+    xfc_int index[XFC_MAX_RANK] = {t->b, t->h, row, column};
+    xfc_value *x = xfc_resolve_view(t->ctx, operand(t, t->at_rest + which), index);
+    uint32_t v =
+        xfc_nb_load(nb, x->type.dtype, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, x, x->type), index, x->type.rank);
+    return xfc_nb_cast(nb, XFC_F32, x->type.dtype, v);
+}
+
+static void add_scores_at_rest(attention *t) {
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_value *q = t->op->in[0].value;
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
+            j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_PARALLEL),
+            k = xfc_nb_axis(&nb, "k", q->type.dim[3], XFC_AXIS_REDUCE), index[XFC_MAX_RANK] = {{0}};
+    index_of(t, xfc_int_add(t->ctx, t->first, i), k, index);
+    q = xfc_resolve_view(t->ctx, q, index);
+    uint32_t a = xfc_nb_load(&nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, q, q->type), index, q->type.rank);
+    uint32_t v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, a, load_at_rest(t, &nb, 0, j, k), XFC_NO_ARG);
+    xfc_nb_store(&nb, v, t->scores, (xfc_int[]){i, j}, 2, XFC_S_ADD);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+static void add_mix_at_rest(attention *t) {
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
+            e = xfc_nb_axis(&nb, "e", t->values, XFC_AXIS_PARALLEL),
+            j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
+    uint32_t w = xfc_nb_load(&nb, XFC_F32, t->weights, (xfc_int[]){i, j}, 2);
+    uint32_t v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, w, load_at_rest(t, &nb, 1, j, e), XFC_NO_ARG);
+    xfc_nb_store(&nb, v, t->mix, (xfc_int[]){i, e}, 2, XFC_S_ADD);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
 /* out = mix * (1 / sum), one division a row. The sum is 0 only without keys (the product is then 0), NaN only if every
  * probability is. */
 static xfc_value *add_store(attention *t) {
@@ -317,17 +362,52 @@ static xfc_value *add_store(attention *t) {
     return out;
 }
 
+static void add_products(attention *t, bool at_rest) {
+    if (at_rest)
+        add_scores_at_rest(t);
+    else
+        add_scores(t);
+    add_maximum(t);
+    add_exponent(t);
+    if (at_rest)
+        add_mix_at_rest(t);
+    else
+        add_mix(t);
+}
+
+/* Of a block's rows, those of batches that are packed and those of the others: all or none. */
+static void split_rows(attention *t, xfc_int rows[2]) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_int zero = xfc_int_const(ctx, 0), left = xfc_int_sub(ctx, t->op->in[1].value->type.dim[0], t->b);
+    xfc_int packed = xfc_int_min(ctx, xfc_int_const(ctx, 1), xfc_int_max(ctx, zero, left));
+    rows[0] = xfc_draft_let(&t->d, "packed", xfc_int_mul(ctx, packed, t->rows), zero, xfc_int_const(ctx, RB));
+    rows[1] = xfc_draft_let(&t->d, "others", xfc_int_sub(ctx, t->rows, rows[0]), zero, xfc_int_const(ctx, RB));
+}
+
+static uint32_t at_rest(const xfc_op *op) {
+    if (op->code == XFC_OP_ATTENTION) return 1;
+    return op->code == XFC_OP_ATTENTION_PACKED && op->n_in > 4 ? 4 : XFC_NO_ARG;
+}
+
 xfc_op *xfc_kernel_attention(xfc_pass *p, xfc_op *op) {
     attention t = {.d = xfc_draft_new(p->graph, "attention"),
                    .ctx = p->graph->ctx,
                    .op = op,
+                   .at_rest = at_rest(op),
                    .ragged = op->code == XFC_OP_ATTENTION_RAGGED_PACKED};
     set_up(&t);
     add_keys_bias(&t);
-    add_scores(&t);
-    add_maximum(&t);
-    add_exponent(&t);
-    add_mix(&t);
+    if (t.at_rest == 4) {
+        xfc_int all = t.rows, part[2];
+        split_rows(&t, part);
+        for (int i = 0; i < 2; i++) {
+            t.rows = part[i];
+            add_products(&t, i == 1);
+        }
+        t.rows = all;
+    } else {
+        add_products(&t, t.at_rest == 1);
+    }
     add_store(&t);
     xfc_draft_loc(&t.d, &op->loc, 1);
     xfc_op *made = xfc_draft_commit(&t.d, op, op->loc);

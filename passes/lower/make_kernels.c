@@ -185,12 +185,13 @@ static xfc_op *split_concat(xfc_op *op) {
 }
 
 static bool is_attention(xfc_opcode code) {
-    return code == XFC_OP_ATTENTION_PACKED || code == XFC_OP_ATTENTION_RAGGED_PACKED;
+    return code == XFC_OP_ATTENTION || code == XFC_OP_ATTENTION_PACKED || code == XFC_OP_ATTENTION_RAGGED_PACKED;
 }
 
 /* Operand i of a packed product or of packed attention is packed. */
 static bool is_panels(xfc_opcode code, uint32_t i) {
-    return (code == XFC_OP_MATMUL_PACKED && i == 1) || (is_attention(code) && (i == 1 || i == 2));
+    return i == 1 ? code == XFC_OP_MATMUL_PACKED || (is_attention(code) && code != XFC_OP_ATTENTION)
+                  : i == 2 && is_attention(code) && code != XFC_OP_ATTENTION;
 }
 
 /* There must be something to multiply, too: the indices of an empty operand have no rows and columns. Any other packed

@@ -93,8 +93,12 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int q[4] = {b, h, XFC_INT_NONE, d}, k[4] = {b, h, XFC_INT_NONE, d}, v[4] = {b, h, XFC_INT_NONE, e}, bias[4];
     q[2] = maker_dim(m, 2, q, 150);
     k[2] = v[2] = maker_chance(m, 50) ? q[2] : maker_dim(m, 2, k, 300);
-    bool packed = code == XFC_OP_ATTENTION_PACKED;
-    xfc_value *in[4] = {heads(m, t, q), heads(m, t, k), heads(m, t, v)};
+    bool packed = code == XFC_OP_ATTENTION_PACKED, some = packed && t == XFC_F32 && maker_chance(m, 50);
+    xfc_value *in[6] = {heads(m, t, q)};
+    if (some) /* half of the batches are packed */
+        in[4] = heads(m, t, k), in[5] = heads(m, t, v),
+        k[0] = v[0] = xfc_int_floordiv(m->b.graph->ctx, b, maker_constant(m, 2));
+    in[1] = heads(m, t, k), in[2] = heads(m, t, v);
     if (packed && in[1]) in[1] = pack(m, xfc_b_transpose(&m->b, in[1], (const int64_t[]){0, 1, 3, 2}), 1);
     if (packed) in[2] = pack(m, in[2], 1);
     bias[0] = maker_chance(m, 50) ? b : maker_constant(m, 1), bias[1] = maker_chance(m, 50) ? h : maker_constant(m, 1);
@@ -104,5 +108,7 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25),
                        xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50)),
                        xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
-    return maker_build(m, code, in, maker_chance(m, 60) ? 4 : 3, attr, packed ? 3 : 2);
+    uint32_t n_in = some ? 6 : maker_chance(m, 60) ? 4 : 3;
+    if (some && maker_chance(m, 50)) in[3] = NULL;
+    return maker_build(m, code, in, n_in, attr, packed ? 3 : 2);
 }
