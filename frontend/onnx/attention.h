@@ -20,8 +20,6 @@ xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 xfc_value *xfc_n_join_heads(xfc_node *, xfc_value *);
 /* Keys and values of a group are shared by several query heads: [b, g, t, d] to [b, g * r, t, d], each head r times. */
 xfc_value *xfc_n_repeat_heads(xfc_node *, xfc_value *, xfc_int heads);
-/* v, integers from 0 to most; where one is not, the run ends. */
-xfc_value *xfc_n_within(xfc_node *, xfc_value *v, xfc_int most);
 /* Of each sequence the rows of the past, at most `keys`, in front of first[batch], then the new rows, of which there is
  * at least one, then zeros; keep: or what the past has there. */
 xfc_value *xfc_n_append(xfc_node *, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep);

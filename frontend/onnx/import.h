@@ -235,6 +235,8 @@ xfc_value *xfc_n_product(xfc_node *, xfc_value *a, xfc_value *b,
                          xfc_value *(*product)(xfc_node *, xfc_value *a, xfc_value *b, void *user), void *user);
 /* A view that broadcasts: a vector (or one element) along `axis` of a tensor of this rank. */
 xfc_value *xfc_n_along(xfc_node *, xfc_value *, uint32_t axis, uint32_t rank);
+/* v, integers from 0 to most; where one is not, the run ends. */
+xfc_value *xfc_n_within(xfc_node *, xfc_value *v, xfc_int most);
 /* Sizes that the operator needs to be equal, or a at most b: required of the model. False: they surely are not, and the
  * node has failed; what: "bias and weights". */
 bool xfc_n_equal(xfc_node *, xfc_int a, xfc_int b, const char *what);

@@ -158,6 +158,14 @@ def bad_cells():
                              ("an activation", made(activations=["Cosine"]), "activation 'Cosine'"), ("too many", made(activations=["Tanh", "Tanh"]), "has 2 entries, not 1"),
                              ("a clip", made(clip=-1.0), "'clip' is -1"), ("hidden_size", made(hidden_size=4), "R and hidden_size do not agree")):
         refused(name, m, (x,), message)
+    for length in (3, -1):
+        lengths = np.int32([2, length])
+        cut = model([NODE("RNN", ["x", "w", "r", "", "n"], ["y"], name="cell")], [("x", np.zeros((2, 2, 3), np.float32), ["s", "b", 3]), ("n", lengths, ["b"])],
+                    ["y"], [("w", w), ("r", r)])
+        turned = model([NODE("ReverseSequence", ["x", "n"], ["y"], name="cell")], [("x", np.zeros((2, 2, 3), np.float32), ["s", "b", 3]), ("n", np.int64(lengths), ["b"])],
+                       ["y"])
+        for m, n in ((cut, lengths), (turned, np.int64(lengths))):
+            run(f"a length of {length}", m, [((np.zeros((2, 2, 3), np.float32), n), "'cell'.*index|index.*'cell'")])
 
 
 # --- Scan and Loop ---

@@ -71,14 +71,6 @@ xfc_value *xfc_n_append(xfc_node *n, xfc_value *past, xfc_value *rows, xfc_value
     return xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, xfc_ni(n, 0)), old, fresh);
 }
 
-xfc_value *xfc_n_within(xfc_node *n, xfc_value *v, xfc_int most) {
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
-    xfc_int zero = xfc_int_const(n->ctx, 0), size = xfc_int_max(n->ctx, zero, xfc_int_addc(n->ctx, most, 1));
-    xfc_value *table = xfc_n_iota(n, size, zero, 1, XFC_I64), *outside = xfc_b_dims(n->b, &size, -1);
-    v = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, v, xfc_ni(n, 0)), outside, v); /* else it would count from the end */
-    return table && v ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, v}, 2, &axis, 1) : NULL;
-}
-
 void xfc_n_only_if(xfc_node *n, xfc_heads *a, xfc_value *condition) {
     a->keep = a->keep ? xfc_n2(n, XFC_OP_AND, a->keep, condition) : condition;
 }

@@ -19,6 +19,14 @@ void xfc_import_gather_nd(xfc_node *n) {
     n->out[0] = gather_like(n, XFC_OP_GATHER_ND, xfc_attr_int(XFC_K_BATCH_DIMS, xfc_node_int(n, "batch_dims", 0)));
 }
 
+xfc_value *xfc_n_within(xfc_node *n, xfc_value *v, xfc_int most) {
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    xfc_int zero = xfc_int_const(n->ctx, 0), size = xfc_int_max(n->ctx, zero, xfc_int_addc(n->ctx, most, 1));
+    xfc_value *table = xfc_n_iota(n, size, zero, 1, XFC_I64), *outside = xfc_b_dims(n->b, &size, -1);
+    v = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, v, xfc_ni(n, 0)), outside, v); /* else it would count from the end */
+    return table && v ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, v}, 2, &axis, 1) : NULL;
+}
+
 /* index[axis], as i64 broadcastable along `axis` of a tensor of this rank. */
 static xfc_value *index_along(xfc_node *n, xfc_int size, uint32_t axis, uint32_t rank) {
     return xfc_n_along(n, xfc_n_iota(n, size, xfc_int_const(n->ctx, 0), 1, XFC_I64), axis, rank);
@@ -56,8 +64,9 @@ void xfc_import_reverse_sequence(xfc_node *n) {
     if (n->status == XFC_OK && (lengths->rank != 1 || batch == time || !xfc_dtype_is_int(lengths->dtype)))
         xfc_node_fail(n, XFC_ERR_INPUT, "needs a length a batch and two axes that differ; export the model again");
     if (n->status != XFC_OK || !xfc_n_equal(n, lengths->dim[0], t->dim[batch], "the lengths and the batch")) return;
-    xfc_value *at = index_along(n, t->dim[time], time, t->rank),
-              *length = xfc_n_along(n, xfc_b_cast(n->b, n->in[1], XFC_I64), batch, t->rank);
+    xfc_value *length = xfc_n_within(n, xfc_b_cast(n->b, n->in[1], XFC_I64), t->dim[time]),
+              *at = index_along(n, t->dim[time], time, t->rank);
+    length = xfc_n_along(n, length, batch, t->rank);
     xfc_value *back = xfc_n2(n, XFC_OP_SUB, xfc_n2(n, XFC_OP_SUB, length, xfc_b_scalar_i(n->b, XFC_I64, 1)), at);
     xfc_value *inside = xfc_n2(n, XFC_OP_LT, at, length);
     at = inside && back ? xfc_b_select(n->b, inside, back, at) : NULL;

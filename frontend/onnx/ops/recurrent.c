@@ -132,6 +132,15 @@ static bool has_shape(recurrent *r, const xfc_value *v, const xfc_int *dim, uint
     return v != NULL;
 }
 
+/* A run ends where one is negative, or more than the steps. */
+static bool has_lengths(recurrent *r) {
+    xfc_node *n = r->n;
+    if (!has_shape(r, n->in[LENGTHS], &r->batch, 1, "sequence_lens")) return false;
+    xfc_value *lengths = xfc_b_cast(n->b, n->in[LENGTHS], XFC_I64);
+    n->in[LENGTHS] = lengths ? xfc_n_within(n, lengths, r->steps) : NULL;
+    return n->in[LENGTHS] != NULL;
+}
+
 /* The state that operand `in` starts with, or zeros. */
 static xfc_value *start_of(recurrent *r, uint32_t in) {
     xfc_int dim[3] = {number(r, r->n_directions), r->batch, r->hidden};
@@ -159,7 +168,7 @@ static bool read_operands(recurrent *r) {
     return has_shape(r, n->in[W], (xfc_int[]){directions, r->width, r->x->type.dim[2]}, 3, "W") &&
            has_shape(r, n->in[R], (xfc_int[]){directions, r->width, r->hidden}, 3, "R") &&
            (!xfc_node_has(n, B) || has_shape(r, n->in[B], (xfc_int[]){directions, two}, 2, "B")) &&
-           (!xfc_node_has(n, LENGTHS) || has_shape(r, n->in[LENGTHS], &r->batch, 1, "sequence_lens")) &&
+           (!xfc_node_has(n, LENGTHS) || has_lengths(r)) &&
            (!xfc_node_has(n, P) || has_shape(r, n->in[P], (xfc_int[]){directions, three}, 2, "P")) &&
            (r->start[0] = start_of(r, H0)) != NULL && (r->n_states == 1 || (r->start[1] = start_of(r, C0)) != NULL);
 }
@@ -289,7 +298,7 @@ static xfc_value *alive(recurrent *r, xfc_value *at) {
     xfc_node *n = r->n;
     if (!xfc_node_has(n, LENGTHS)) return NULL;
     xfc_value *lengths = xfc_b_reshape(n->b, n->in[LENGTHS], (xfc_int[]){r->batch, number(r, 1)}, 2);
-    return lengths ? xfc_n2(n, XFC_OP_LT, at, xfc_b_cast(n->b, lengths, XFC_I64)) : NULL;
+    return lengths ? xfc_n2(n, XFC_OP_LT, at, lengths) : NULL;
 }
 
 static xfc_value *chosen(recurrent *r, xfc_value *which, xfc_value *yes, xfc_value *no) {
