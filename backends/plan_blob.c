@@ -373,6 +373,15 @@ static void add_step(blob *b, const xfc_kernel_step *from) {
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
 }
 
+/* What the symbols of a loop are at first, and what behind a step. */
+static void add_loop_sizes(blob *b, const xfc_op *op, uint32_t n) {
+    xfc_int *size = xfc_new_array(b->arena, xfc_int, n);
+    for (int next = 0; next < 2; next++) {
+        (void)xfc_loop_sizes(op, next, size); /* it was inferred */
+        for (uint32_t i = 0; i < n; i++) add_number(b, value_of(b, size[i]));
+    }
+}
+
 /* Ranges of the symbols, and what must hold between sizes that are known now. */
 static void add_defines(blob *b, const xfc_op *op) {
     const xfc_int *symbol;
@@ -383,6 +392,7 @@ static void add_defines(blob *b, const xfc_op *op) {
         add_number(b, value_of(b, info.lo));
         add_number(b, value_of(b, info.hi));
     }
+    if (op->code == XFC_OP_LOOP) add_loop_sizes(b, op, n);
     if (n) add_checks(b, op->graph, op, b->n_steps + 1);
 }
 

@@ -57,9 +57,10 @@ xfc_op *xfc_b_define(xfc_builder *, xfc_value *counts, const xfc_int *symbols, u
 typedef struct xfc_captures xfc_captures;
 xfc_op *xfc_b_branch(xfc_builder *, xfc_value *cond, const xfc_captures *, xfc_graph *yes, xfc_graph *no);
 /* carried: n of them, which the body makes anew from its inputs 1 .. n each time; its input 0 is the number of the
- * step. What the body returns beyond becomes lists of `size` rows, a row for each step. */
+ * step. What the body returns beyond becomes lists of `size` rows, a row for each step. symbols: stand for dims that
+ * change. */
 xfc_op *xfc_b_loop(xfc_builder *, xfc_value *trip, xfc_value *cond, xfc_value *const *carried, uint32_t n,
-                   const xfc_captures *, xfc_graph *body, xfc_int size);
+                   const xfc_captures *, xfc_graph *body, xfc_int size, const xfc_int *symbols, uint32_t n_symbols);
 /* other may be absent. A NULL that stands for an earlier failure must be caught before. */
 xfc_value *xfc_b_pad_ragged(xfc_builder *, xfc_value *ragged, xfc_value *inv, xfc_value *other, double fill);
 

@@ -36,6 +36,8 @@ uint32_t xfc_op_captures(const xfc_op *); /* how many of its last operands are t
 /* Bytes of workspace that the bodies of a planned op take, one at a time. */
 xfc_int xfc_region_bytes(const xfc_op *);
 uint32_t xfc_loop_carried(const xfc_op *); /* how many of its results are carried; the others are lists */
+/* What its symbols are when its first step begins, or behind a step, as sizes[i]. False: one has no size, or several. */
+bool xfc_loop_sizes(const xfc_op *, bool next, xfc_int *size);
 /* How a loop uses them: place[i] is where result i of its body begins, behind the number of the step at 0; NONE: in the
  * heap. Answers where the body's own workspace does. place: n_out + 1 of them, or NULL. */
 xfc_int xfc_loop_layout(const xfc_op *, xfc_int *place);
@@ -55,6 +57,8 @@ typedef struct xfc_captures {
  * repeated inside. formals: NULL, or an op behind `after` whose results stand for the first inputs. */
 xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, const xfc_op *formals, xfc_value *const *result, uint32_t n,
                        const char *name, xfc_captures *);
+/* Drops all ops behind `after` (NULL: all) but constants; nothing before it uses them. */
+void xfc_graph_cut(xfc_graph *, const xfc_op *after);
 /* Inputs for all captures, also of bodies made later; input `first` is the first one. */
 void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *);
 /* The body's ops take the op's place; `in`: by input of the body. */

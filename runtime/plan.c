@@ -135,8 +135,11 @@ static bool call_ok(const xf_plan *p, const xf_step_info *s) {
 }
 
 static bool define_ok(const xf_plan *p, const xf_step_info *s) {
-    if (s->n_numbers % 3 != 0) return false;
-    for (uint32_t i = 0; i < s->n_numbers; i += 3) {
+    const uint32_t each = s->kind == XF_STEP_LOOP ? 5 : 3, ranges = s->n_numbers / each * 3;
+    if (s->n_numbers % each != 0) return false;
+    for (uint32_t i = ranges; i < s->n_numbers; i++)
+        if (!value_ok(p, p->numbers[s->first_number + i])) return false;
+    for (uint32_t i = 0; i < ranges; i += 3) {
         const xf_val *n = &p->numbers[s->first_number + i];
         if (n[0] >= p->head->n_symbols || p->symbols[n[0]].defined != XF_SYMBOL_DEFINED) return false;
         if (!value_ok(p, n[1]) || !value_ok(p, n[2])) return false;
@@ -153,7 +156,7 @@ static bool kind_ok(const xf_plan *p, const xf_step_info *s) {
     case XF_STEP_BRANCH: return s->n_in == 1 && s->n_out > 0 && s->kernel <= s->span && define_ok(p, s);
     case XF_STEP_LOOP:
         return s->n_out > 0 && s->n_in >= 4 + s->n_out && s->n_in <= 4 + 2 * s->n_out && s->kernel == 0 &&
-               s->n_numbers == 0 && s->span > 0; /* or it could not be cancelled */
+               define_ok(p, s) && s->span > 0; /* or it could not be cancelled */
     default: return false;
     }
 }

@@ -253,7 +253,8 @@ static void clear_rows(const xf_ctx *c, const xf_step_info *loop, uint32_t resul
     }
 }
 
-/* Values are copied from where the body leaves them to where it reads them: it may read what it carries to its end. */
+/* Values are copied from where the body leaves them to where it reads them: it may read what it carries to its end. Where
+ * their sizes change the place that they are copied to grows before. */
 static xf_status run_loop(xf_ctx *c, uint32_t at) {
     const xf_step_info *s = &c->plan->steps[at];
     const xf_dev *device = c->model->device;
@@ -261,7 +262,7 @@ static xf_status run_loop(xf_ctx *c, uint32_t at) {
     const uint32_t n = s->n_in - 4 - s->n_out, number = 2 + n, again = 3 + n;
     int64_t trip, step = 0;
     unsigned char more;
-    XF_TRY(xf_heap_results(c, s));
+    XF_TRY(xf_loop_sizes(c, s, false));
     device->copy(&trip, xf_step_operand(c, s, 0), sizeof trip);
     device->copy(&more, xf_step_operand(c, s, 1), 1);
     if (n < s->n_out && trip > rows_of(c, &arg[n])) trip = rows_of(c, &arg[n]);
@@ -271,12 +272,13 @@ static xf_status run_loop(xf_ctx *c, uint32_t at) {
         device->copy(xf_step_operand(c, s, number), &step, sizeof step);
         XF_TRY(run_span(c, at + 1, at + 1 + s->span));
         device->copy(&more, xf_step_operand(c, s, again), 1);
+        XF_TRY(xf_loop_sizes(c, s, true));
         for (uint32_t i = 0; i < s->n_out; i++)
             device->copy(row_at(c, s, i, i < n ? 0 : step), xf_step_operand(c, s, again + 1 + i),
                          i < n ? written(c, &arg[i]) : row_bytes(c, &arg[i]));
     }
     for (uint32_t i = n; i < s->n_out; i++) clear_rows(c, s, i, step);
-    return XF_OK;
+    return s->n_numbers ? xf_check_sizes(c->plan, at + 1, c->values, &c->error) : XF_OK;
 }
 
 static xf_status run_span(xf_ctx *c, uint32_t i, uint32_t end) {

@@ -230,6 +230,8 @@ xf_status xf_run_packed(xf_ctx *, const xf_tensor *in, size_t n_in, const int32_
 
 /* step.c: a step of another kind than KERNEL; status: what the host's parallel_for answered */
 xf_status xf_host_step(xf_ctx *, const xf_step_info *, int32_t *status);
+/* The symbols of a loop become what they are at first, or behind a step; then there is room for what it carries. */
+xf_status xf_loop_sizes(xf_ctx *, const xf_step_info *, bool next);
 int64_t xf_step_scratch(const xf_plan *, const xf_step_info *, const int64_t *values); /* of any kind: bytes a worker */
 
 /* observe.c */

@@ -1,7 +1,8 @@
 /* step.c - steps that are no kernel of the model: routines in C, and symbols that take their values from data.
  *
  * The tasks of a routine are handed out like those of a kernel; a define runs on the thread that leads the run, between
- * steps, so nobody reads the values that it changes. A branch defines behind the body that ran, from its last result.
+ * steps, so nobody reads the values that it changes. A branch defines behind the body that ran, from its last result; a
+ * loop at its begin and behind each step, from sizes.
  * The plan was checked: counts and indices fit. What data says is not trusted: a number outside of its symbol's range,
  * for which the memory was not laid out, ends the run.
  */
@@ -66,7 +67,8 @@ static xf_status out_of_range(xf_ctx *c, const xf_step_info *s) {
     const xf_val *number = &p->numbers[s->first_number];
     char nodes[400] = "";
     xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, p, s);
-    for (uint32_t i = 0; i < s->n_numbers; i += 3) {
+    const uint32_t n = s->kind == XF_STEP_LOOP ? s->n_numbers / 5 * 3 : s->n_numbers;
+    for (uint32_t i = 0; i < n; i += 3) {
         int64_t v = c->values[number[i]], lo = c->values[number[i + 1]], hi = c->values[number[i + 2]];
         if (v >= 0 && v >= lo && v <= hi) continue;
         return xf_fail(&c->error, XF_E_RANGE, "%s is %lld, but node %s takes %lld to %lld",
@@ -75,15 +77,29 @@ static xf_status out_of_range(xf_ctx *c, const xf_step_info *s) {
     return XF_OK;
 }
 
+/* All instructions run again, now that symbols have other values. */
+static xf_status evaluate(xf_ctx *c, const xf_step_info *s) {
+    bool fits = s->n_numbers == 0 || xf_plan_eval_again(c->plan, c->values);
+    XF_TRY(out_of_range(c, s));
+    return fits ? XF_OK : xf_fail(&c->error, XF_E_SHAPE, "a size that comes from data is too large");
+}
+
+xf_status xf_loop_sizes(xf_ctx *c, const xf_step_info *s, bool next) {
+    const xf_val *number = &c->plan->numbers[s->first_number];
+    const uint32_t n = s->n_numbers / 5;
+    for (uint32_t i = 0; i < n; i++) c->numbers[i] = c->values[number[(next ? 4 : 3) * n + i]];
+    for (uint32_t i = 0; i < n; i++) c->values[number[3 * i]] = c->numbers[i];
+    XF_TRY(evaluate(c, s));
+    return xf_heap_results(c, s);
+}
+
 static xf_status define(xf_ctx *c, const xf_step_info *s) {
     const xf_plan *p = c->plan;
     uint32_t sizes = s->kind == XF_STEP_BRANCH ? s->n_in + s->n_out - 1 : 0;
     const int64_t *from = s->n_numbers ? xf_step_operand(c, s, sizes) : NULL;
     for (uint32_t i = 0; i < s->n_numbers; i += 3)
         c->model->device->copy(&c->values[p->numbers[s->first_number + i]], &from[i / 3], sizeof *from);
-    bool fits = s->n_numbers == 0 || xf_plan_eval_again(p, c->values);
-    XF_TRY(out_of_range(c, s));
-    if (!fits) return xf_fail(&c->error, XF_E_SHAPE, "a size that comes from data is too large");
+    XF_TRY(evaluate(c, s));
     return xf_check_sizes(p, (uint32_t)(s - p->steps) + 1, c->values, &c->error);
 }
 

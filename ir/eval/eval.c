@@ -200,13 +200,12 @@ static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env,
 }
 
 /* The symbols take their numbers, which must lie in their ranges. */
-static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *counts) {
+static xfc_status set_symbols(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const int64_t *number) {
     const xfc_int *symbol;
     uint32_t n = xfc_op_defines(op, &symbol);
-    xfc_assert(counts->dtype == XFC_I64 && counts->count == n);
     for (uint32_t i = 0; i < n; i++) {
         const xfc_int_info info = *xfc_int_look(env->ctx, symbol[i]);
-        int64_t v = ((const int64_t *)counts->data)[i], lo, hi;
+        int64_t v = number[i], lo, hi;
         bool known = xfc_int_evaluate(env->ctx, info.lo, env->lookup, env->user, &lo) &&
                      xfc_int_evaluate(env->ctx, info.hi, env->lookup, env->user, &hi);
         if (!known || v < lo || v > hi || v < 0)
@@ -214,6 +213,13 @@ static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env
                             info.name, (long long)v);
         xfc_map_set(&r->defined, symbol[i].id, (uint64_t)v + 1);
     }
+    return XFC_OK;
+}
+
+static xfc_status define(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *counts) {
+    const xfc_int *symbol;
+    xfc_assert(counts->dtype == XFC_I64 && counts->count == xfc_op_defines(op, &symbol));
+    XFC_TRY(set_symbols(r, op, env, counts->data));
     return check_constraints(r, env, op);
 }
 
@@ -271,6 +277,23 @@ static xfc_status add_row(const xfc_op *op, const xfc_array *row, int64_t step, 
     return XFC_OK;
 }
 
+/* The symbols of dims that change are those of what is carried now: of operands of the loop, or results of a step. */
+static xfc_status take_sizes(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *carried) {
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    const xfc_int *symbol;
+    const uint32_t n = xfc_op_defines(op, &symbol);
+    if (!n) return XFC_OK;
+    xfc_arena *scratch = xfc_arena_new();
+    int64_t *number = xfc_new_array(scratch, int64_t, n);
+    for (uint32_t i = 0; i < xfc_loop_carried(op); i++)
+        for (uint32_t d = 0; d < carried[i].rank; d++)
+            for (uint32_t k = 0; k < n; k++)
+                if (xfc_int_same(body->in[i + 1]->type.dim[d], symbol[k])) number[k] = carried[i].dim[d];
+    xfc_status status = set_symbols(r, op, env, number);
+    xfc_arena_free(scratch);
+    return status;
+}
+
 /* What is carried lies in one of two arenas, by turns. */
 static xfc_status run_loop(graph_run *r, const xfc_op *op, const xfc_eval_env *env, const xfc_array *in, xfc_array *out,
                            xfc_arena *scratch) {
@@ -285,6 +308,7 @@ static xfc_status run_loop(graph_run *r, const xfc_op *op, const xfc_eval_env *e
     memcpy(given + 1, in + 2, (body->n_in - 1u) * sizeof *in);
     xfc_eval_opts opts = *r->opts;
     xfc_status status = make_lists(r, op, env, out, &trip);
+    if (status == XFC_OK) status = take_sizes(r, op, env, given + 1);
     for (; status == XFC_OK && more && step < trip; step++) {
         opts.arena = turn[step & 1];
         xfc_arena_reset(opts.arena);
@@ -294,7 +318,9 @@ static xfc_status run_loop(graph_run *r, const xfc_op *op, const xfc_eval_env *e
         memcpy(given + 1, result + 1, n * sizeof *given);
         for (uint32_t i = n; i < op->n_out && status == XFC_OK; i++)
             status = add_row(op, &result[i + 1], step, &out[i]);
+        if (status == XFC_OK) status = take_sizes(r, op, env, given + 1);
     }
+    if (status == XFC_OK) status = check_constraints(r, env, op);
     if (status == XFC_OK) status = keep_results(r, op, env, n, given + 1, out);
     xfc_arena_free(turn[0]);
     xfc_arena_free(turn[1]);

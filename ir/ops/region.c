@@ -19,6 +19,12 @@
  *
  * With lists it makes at most size[0] steps, and so many of its last results have a row for each: what the body returns
  * last, step by step. Rows of steps that it does not make are 0.
+ *
+ *   %y = loop %n, %c, %x {values = [k in 0..2147483647], body = @step} : f32[k, 4]      of %x: f32[s, 4]
+ *   graph @step(%i: i64[], %x: f32[k, 4]) -> (bool[] "again", f32[k + 1, 4] "x")
+ *
+ * Where a dim of what it carries changes, a symbol stands for it: what it is when a step begins, and behind the loop what
+ * it is then. It is the operand's dim at first, and after each step that of what the body returns.
  */
 #include "ir/defined.h"
 #include "ir/ops/ops.h"
@@ -64,6 +70,24 @@ static bool join(xfc_arena *arena, pairs *p, const xfc_type *a, const xfc_type *
 
 /* --- branch --- */
 
+/* The place of a symbol of loop in its list, or what is behind it. */
+static uint32_t symbol_at(const xfc_attr *symbols, xfc_int dim) {
+    uint32_t i = 0, n = symbols ? symbols->n : 0;
+    while (i < n && !xfc_int_same(symbols->u.dims[i], dim)) i++;
+    return i;
+}
+
+/* Is it the type of the input, but for dims that change? */
+static bool may_hand(const xfc_op *op, const xfc_type *operand, const xfc_type *input) {
+    const xfc_attr *symbols = op->code == XFC_OP_LOOP ? xfc_op_attr(op, XFC_K_VALUES) : NULL;
+    if (operand->dtype != input->dtype || operand->rank != input->rank) return false;
+    for (uint32_t d = 0; d < input->rank; d++) {
+        bool changes = symbols && symbol_at(symbols, input->dim[d]) < symbols->n;
+        if (!changes && !xfc_int_same(operand->dim[d], input->dim[d])) return false;
+    }
+    return true;
+}
+
 /* Inputs from `first` on are operands, the one of input 0 being the second. */
 static xfc_status check_body(xfc_infer *inf, const xfc_graph *g, uint32_t first, uint32_t n_out) {
     const xfc_op *op = inf->op;
@@ -74,7 +98,7 @@ static xfc_status check_body(xfc_infer *inf, const xfc_graph *g, uint32_t first,
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "%s hands %u operands to @%s, which has %u inputs", name,
                         op->n_in - 1u, g->name, g->n_in);
     for (uint32_t i = first; i < g->n_in; i++)
-        if (!xfc_type_same(&g->in[i]->type, xfc_op_in(op, i + 1)))
+        if (!may_hand(op, xfc_op_in(op, i + 1), &g->in[i]->type))
             return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "%s hands %s to input %u of @%s, which is %s", name,
                             xfc_type_text(inf->ctx, xfc_op_in(op, i + 1)), i, g->name,
                             xfc_type_text(inf->ctx, &g->in[i]->type));
@@ -140,7 +164,11 @@ static xfc_status check_lists(xfc_infer *inf) {
 }
 
 static bool defined_in(const xfc_graph *body, const xfc_type *t) {
+    const xfc_attr *own = xfc_op_attr(body->user, XFC_K_VALUES);
     if (!body->program->defines) return false;
+    for (uint32_t i = 0; own && i < own->n; i++)
+        for (uint32_t d = 0; d < t->rank; d++)
+            if (xfc_int_uses(body->ctx, t->dim[d], own->u.dims[i])) return true;
     xfc_foreach_op_deep(op, body) {
         const xfc_int *symbol;
         for (uint32_t i = xfc_op_defines(op, &symbol); i-- > 0;)
@@ -156,6 +184,39 @@ static bool list_of(const xfc_type *row, xfc_int size, const xfc_graph *body, xf
     *out = (xfc_type){.dtype = row->dtype, .rank = row->rank + 1, .dim = {size}};
     for (uint32_t d = 0; d < row->rank; d++) out->dim[d + 1] = row->dim[d];
     return true;
+}
+
+bool xfc_loop_sizes(const xfc_op *op, bool next, xfc_int *size) {
+    const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
+    const xfc_attr *symbols = xfc_op_attr(op, XFC_K_VALUES);
+    const uint32_t n = symbols ? symbols->n : 0, n_carried = xfc_loop_carried(op);
+    for (uint32_t i = 0; i < n; i++) size[i] = XFC_INT_NONE;
+    for (uint32_t i = 0; i < n_carried && n; i++) {
+        const xfc_type *in = &body->in[i + 1]->type, *t = next ? result(body, i + 1) : xfc_op_in(op, i + 2);
+        for (uint32_t d = 0; d < in->rank; d++) {
+            uint32_t at = symbol_at(symbols, in->dim[d]);
+            if (at == n) continue;
+            if (xfc_int_known(size[at]) && !xfc_int_same(size[at], t->dim[d])) return false;
+            size[at] = t->dim[d];
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (!xfc_int_known(size[i])) return false;
+    return true;
+}
+
+/* Symbols of dims that change: each has one dim at first, and one behind a step. */
+static xfc_status check_changing(xfc_infer *inf) {
+    const xfc_attr *symbols = xfc_op_attr(inf->op, XFC_K_VALUES);
+    const uint32_t n = symbols ? symbols->n : 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!xfc_is_fresh_symbol(inf->ctx, symbols, i))
+            return refuse(inf, "takes each symbol once, and no dims: correct them");
+    xfc_arena *scratch = xfc_arena_new();
+    xfc_int *size = xfc_new_array(scratch, xfc_int, n);
+    bool good = xfc_loop_sizes(inf->op, false, size) && xfc_loop_sizes(inf->op, true, size);
+    xfc_arena_free(scratch);
+    return good ? XFC_OK : refuse(inf, "has a symbol that stands for no size of what it carries, or for several");
 }
 
 xfc_status infer_loop(xfc_infer *inf) {
@@ -174,11 +235,12 @@ xfc_status infer_loop(xfc_infer *inf) {
     for (uint32_t i = 0; i < n_carried; i++) {
         const xfc_type *from = &body->in[i + 1]->type, *to = result(body, i + 1);
         inf->out[i] = *from;
-        if (!xfc_type_same(from, to))
+        if (!may_hand(op, to, from))
             return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
                             "what loop carries as result %u is %s when a step begins and %s behind it", i,
                             xfc_type_text(inf->ctx, from), xfc_type_text(inf->ctx, to));
     }
+    XFC_TRY(check_changing(inf));
     for (uint32_t i = n_carried; i < op->n_out; i++)
         if (!list_of(result(body, i + 1), xfc_op_attr(op, XFC_K_SIZE)->u.dims[0], body, &inf->out[i]))
             return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
@@ -231,7 +293,8 @@ xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around
 }
 
 xfc_op *xfc_b_loop(xfc_builder *b, xfc_value *trip, xfc_value *cond, xfc_value *const *carried, uint32_t n,
-                   const xfc_captures *around, xfc_graph *body, xfc_int size) {
+                   const xfc_captures *around, xfc_graph *body, xfc_int size, const xfc_int *symbol,
+                   uint32_t n_symbols) {
     xfc_arena *scratch = xfc_arena_new();
     xfc_value **in = xfc_new_array(scratch, xfc_value *, n + around->n + 2u);
     xfc_body_capture(body, n + 1, around);
@@ -239,10 +302,12 @@ xfc_op *xfc_b_loop(xfc_builder *b, xfc_value *trip, xfc_value *cond, xfc_value *
     for (uint32_t i = 0; i < n; i++) in[i + 2] = carried[i];
     for (uint32_t i = 0; i < around->n; i++) in[n + 2 + i] = around->value[i];
     const uint32_t n_out = body->n_out - 1u, lists = n_out - n;
-    xfc_attr attr[] = {xfc_attr_graph(XFC_K_BODY, body), xfc_attr_dims(XFC_K_SIZE, &size, 1),
-                       xfc_attr_int(XFC_K_LISTS, lists)};
-    xfc_op *op = xfc_op_new(b->graph, b->before, XFC_OP_LOOP, in, n + around->n + 2, n_out, attr,
-                            lists ? XFC_COUNT(attr) : 1, b->loc);
+    xfc_attr attr[4] = {xfc_attr_graph(XFC_K_BODY, body)};
+    uint32_t n_attr = 1;
+    if (lists) attr[n_attr++] = xfc_attr_dims(XFC_K_SIZE, &size, 1);
+    if (lists) attr[n_attr++] = xfc_attr_int(XFC_K_LISTS, lists);
+    if (n_symbols) attr[n_attr++] = xfc_attr_dims(XFC_K_VALUES, symbol, n_symbols);
+    xfc_op *op = xfc_op_new(b->graph, b->before, XFC_OP_LOOP, in, n + around->n + 2, n_out, attr, n_attr, b->loc);
     xfc_arena_free(scratch);
     if (xfc_infer_op(op) == XFC_OK) return op;
     xfc_op_remove(op);

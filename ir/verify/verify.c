@@ -322,7 +322,7 @@ static void check_whole(xfc_verifier *v);
 static void check_branch_sizes(xfc_verifier *v, const xfc_op *op) {
     xfc_graph *body[XFC_MAX_BODIES];
     const xfc_int *symbol;
-    uint32_t n = xfc_op_defines(op, &symbol) ? xfc_op_bodies(op, body) : 0;
+    uint32_t n = op->code == XFC_OP_BRANCH && xfc_op_defines(op, &symbol) ? xfc_op_bodies(op, body) : 0;
     for (uint32_t k = 0; k < n * op->n_out; k++) {
         const xfc_graph *b = body[k / op->n_out];
         const xfc_type *room = &op->out[k % op->n_out].type, *t = &b->last->in[k % op->n_out].value->type;
@@ -373,8 +373,9 @@ static void check_op(xfc_verifier *v, const values *t, const xfc_op *op) {
     bool is_kernel = op->code == XFC_OP_KERNEL;
     check_stage(v, op);
     bool sound = check_operands(v, t, op);
+    if (op->code == XFC_OP_LOOP) check_define(v, op); /* its body knows them, that of a branch does not */
     check_bodies(v, op);
-    check_define(v, op);
+    if (op->code != XFC_OP_LOOP) check_define(v, op);
     sound = check_attrs(v, op) && sound;
     sound = check_results(v, t, op) && sound;
     if (!sound) return;

@@ -141,7 +141,8 @@ static void loop_from(maker *m, made_ops *made, uint32_t first) {
     if (lists) result[n + 1] = made_last[0];
     xfc_captures around = {0};
     xfc_graph *body = xfc_outline(m->graph, formals->prev, formals, result, n + 1 + lists, "step", &around);
-    xfc_op *op = xfc_b_loop(&m->b, trip, cond, carried, n, &around, body, maker_constant(m, maker_below(m, 6)));
+    xfc_op *op =
+        xfc_b_loop(&m->b, trip, cond, carried, n, &around, body, maker_constant(m, maker_below(m, 6)), NULL, 0);
     if (!op) abort();
     for (uint32_t i = 0; i < n; i++) made->value[first + i] = &op->out[lists && i == 0 ? n : i];
     for (uint32_t i = 0; i < n; i++) made->before[first + i] = op->prev;

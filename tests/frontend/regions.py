@@ -218,13 +218,79 @@ def loops():
     rows = step([NODE("Gather", ["x", "i"], ["r"]), NODE("Add", ["s", "r"], ["s2"]), NODE("Identity", ["go"], ["go2"])], ["go2", "s2"], [("s", x[0])])
     gather = model([Loop(rows, ["y"], ["start"])], inputs, [("y", T.FLOAT)], [constant("start", np.zeros(4, np.float32))])
     run("an index that a step does not have", gather, [((x, k, YES), [x.sum(0)]), ((x, np.int64(4), YES), "3|range|outside"), ((x, np.int64(2), YES), [x[:2].sum(0)])])
-    grows = step([NODE("Concat", ["s", "s"], ["s2"], axis=0), NODE("Identity", ["go"], ["go2"])], ["go2", "s2"], [("s", x)])
-    refused("a shape that grows", model([Loop(grows, ["y"], ["x"])], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*f32\\[n, 4\\] at first and f32\\[n \\* 2, 4\\] behind a step|node 'again'.*f32\\[n, 4\\] at first and f32\\[2 \\* n, 4\\] behind a step")
     kept = step([NODE("Neg", ["s"], ["s2"]), NODE("Identity", ["go"], ["go2"])], ["go2", "s2", "s2"], [("s", x)])
     run("a list of steps", model([Loop(kept, ["z", "y"], ["x"])], inputs, [("y", T.FLOAT)]), [((x, np.int64(2), YES), [np.stack([-x, x])]), ((x, np.int64(2), NO), [np.stack([x, x])[:0]])])
     refused("too few", model([Loop(plain, ["y"], [])], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*with 0 values to carry and 1 outputs has a body of 3 inputs and 2 outputs")
     refused("no number", model([Loop(plain, ["y"], ["x"], trip="x")], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*operand 'x' must be one i64")
     return m, inputs
+
+
+def growing():
+    """What is carried has another shape behind each step: dims that change together are one size, others are not."""
+    x, k = RNG.standard_normal((3, 4)).astype(np.float32), np.int64(3)
+    inputs = [("x", x, ("n", 4)), ("k", k, ()), ("c", YES, ())]
+    go = NODE("Identity", ["go"], ["go2"])
+    double = step([NODE("Concat", ["s", "s"], ["s2"], axis=0), go], ["go2", "s2"], [("s", x)])
+    run("twice as many rows", model([Loop(double, ["y"], ["x"]), NODE("Add", ["y", "y"], ["z"])], inputs, [("y", T.FLOAT), ("z", T.FLOAT)]),
+        [((v, np.int64(n), c), [np.tile(v, (2 ** (n if c else 0), 1)), 2 * np.tile(v, (2 ** (n if c else 0), 1))]) for v in (x, x[:0], x[:1]) for n, c in ((0, YES), (1, YES), (5, YES), (2, NO))])
+    # Greedy decoding: ids and their positions grow together, a table of scores stays, what is in front of all shrinks.
+    table = RNG.standard_normal((9, 9)).astype(np.float32)
+    ids = np.int64([[1, 2], [3, 4]])
+    next_id = [NODE("Gather", ["t", "ids"], ["e"]), NODE("ReduceSum", ["e", "one"], ["m"], keepdims=0), NODE("ArgMax", ["m"], ["a"], axis=-1, keepdims=1),
+               NODE("Add", ["ids", "pos"], ["sum"]), NODE("ReduceSum", ["sum", "one"], ["q"], keepdims=1), NODE("Concat", ["ids", "a"], ["ids2"], axis=1),
+               NODE("Concat", ["pos", "q"], ["pos2"], axis=1), NODE("Slice", ["left", "one", "many", "one"], ["left2"]), NODE("Neg", ["t"], ["t2"]), go]
+    decode = step(next_id, ["go2", ("ids2", T.INT64), ("pos2", T.INT64), "left2", "t2"], [("ids", ids), ("pos", ids), ("left", x), ("t", table)],
+                  [constant("one", np.int64([1])), constant("many", np.int64([999]))])
+    m = model([Loop(decode, ["y", "p", "l", "u"], ["ids0", "pos0", "x", "t0"])], [*inputs, ("ids0", ids, ("b", "s")), ("pos0", ids, ("b", "s")), ("t0", table, (9, 9))],
+              [("y", T.INT64), ("p", T.INT64), ("l", T.FLOAT), ("u", T.FLOAT)])
+
+    def decoded(x, k, c, ids, pos, t):
+        for _ in range(k if c else 0):
+            a, q = t[ids].sum(1).argmax(-1), (ids + pos).sum(1)
+            ids, pos, x, t = np.c_[ids, a], np.c_[pos, q], x[:, 1:], -t
+        return [ids, pos, x, t]
+    calls = [(x, np.int64(n), c, i, p, table) for n, c in ((0, YES), (1, YES), (7, YES), (3, NO)) for i, p in ((ids, ids), (ids[:1], ids[1:] * 0), (ids[:, :1], ids[:, 1:]))]
+    run("decoding", m, [(c, decoded(*c)) for c in calls])
+    # A swap of two that grow by different numbers; one that data makes shorter; a loop in a loop.
+    swap = step([NODE("Concat", ["a", "a"], ["b2"], axis=0), NODE("Concat", ["b", "r"], ["a2"], axis=0), go], ["go2", "a2", "b2"], [("a", x), ("b", x)],
+                [constant("r", x[:1])])
+
+    def swapped(v, k):
+        a, b = v, np.exp(v)
+        for _ in range(k):
+            a, b = np.r_[b, x[:1]], np.r_[a, a]
+        return [a, b]
+    run("a swap", model([NODE("Exp", ["x"], ["e"]), Loop(swap, ["y", "z"], ["x", "e"])], inputs, [("y", T.FLOAT), ("z", T.FLOAT)]),
+        [((v, np.int64(n), YES), swapped(v, n)) for v in (x, x[:1]) for n in range(5)])
+    drop = step([NODE("Greater", ["s", "f"], ["g"]), NODE("Compress", ["s", "g"], ["s2"], axis=0), NODE("Shape", ["s2"], ["z"]), NODE("Greater", ["z", "three"], ["go2"])],
+                ["go2", "s2"], [("s", x[:, 0])], [constant("three", np.int64([3])), constant("f", np.float32(3))])
+    v = np.float32([5, 1, 6, 2, 7, 8])
+    run("what data drops", model([Loop(drop, ["y"], ["v"])], [("v", v, ("m",)), *inputs[1:]], [("y", T.FLOAT)]), [((v, k, YES), [v[v > 3]]), ((v[:1], k, YES), [v[:1]]), ((v[1:2], k, YES), [v[:0]])])
+    outer = step([Loop(double, ["s3"], ["s"], "inner", trip="i", cond=""), NODE("Concat", ["s3", "x"], ["s2"], axis=0), go], ["go2", "s2"], [("s", x)])
+
+    def nested(v, k):
+        r = v
+        for i in range(k):
+            r = np.r_[np.tile(r, (2**i, 1)), v]
+        return [r]
+    run("a loop in a loop", model([Loop(outer, ["y"], ["x"])], inputs, [("y", T.FLOAT)]), [((v, np.int64(n), YES), nested(v, n)) for v in (x, x[:1]) for n in range(4)])
+    # What stands behind wants another size than came out.
+    run("another size", model([Loop(double, ["y"], ["x"]), NODE("MatMul", ["w", "y"], ["z"])], inputs, [("z", T.FLOAT)], [constant("w", np.ones((2, 6), np.float32))]),
+        [((x, np.int64(1), YES), [np.ones((2, 6), np.float32) @ np.r_[x, x]]), ((x, np.int64(2), YES), "12|6")])
+    flat = step([NODE("Reshape", ["s", "minus"], ["s2"]), go], ["go2", "s2"], [("s", x)], [constant("minus", np.int64([-1]))])
+    refused("another rank", model([Loop(flat, ["y"], ["x"])], inputs, [("y", T.FLOAT)]), (x, k, YES), "node 'again'.*f32\\[n, 4\\] at first and f32\\[.*\\] behind a step; its element type and rank must stay")
+    # Lists of loops of which nothing says how long they run.
+    until = step([NODE("Add", ["s", "s"], ["s2"]), NODE("ReduceMax", ["s2"], ["m"], keepdims=0), NODE("Less", ["m", "limit"], ["go2"]), NODE("Neg", ["s2"], ["r"]), NODE("Identity", ["i"], ["j"])],
+                 ["go2", "s2", "r", ("j", T.INT64)], [("s", x)], [constant("limit", np.float32(100))])
+    m = model([Loop(until, ["y", "l", "j"], ["x"], trip="")], [inputs[0], inputs[2]], [("y", T.FLOAT), ("l", T.FLOAT), ("j", T.INT64)])
+
+    def listed(v, c):
+        rows = []
+        while c and (not rows or v.max() < 100):
+            v = v + v
+            rows.append(-v)
+        return [v, np.array(rows, np.float32).reshape(-1, *v.shape), np.arange(len(rows))]
+    run("a list without a largest number of steps", m, [((v, c), listed(v, c)) for v in (np.abs(x) + np.float32(0.1), np.full((1, 4), 90, np.float32)) for c in (YES, NO)])
 
 
 def endless(m, inputs):
@@ -289,6 +355,7 @@ def main():
     ifs()
     required_in_a_branch()
     entries()
+    growing()
     session(*sizes())
     endless(*loops())
     print(f"{len(FAILED)} failed")

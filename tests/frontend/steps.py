@@ -233,8 +233,6 @@ def lists():
         [((x,), [np.stack([np.stack([x * np.float32(i + j) for j in range(2)]) for i in range(5)])])])
     unknown = model([NODE("Loop", ["k", "", "x"], ["y", "r", "n"], name="again", body=inside)], [("x", x, ["a", 4]), ("k", np.int64(1), [])], outputs)
     run("a number that only data knows", unknown, [((x[:a], np.int64(k)), want(x[:a], max(k, 0))) for a in (3, 0) for k in (2, 5, 0, -3)] + [((x, np.int64(2**40)), "again")])
-    endless = model([NODE("Loop", ["", "go", "x"], ["y", "r", "n"], name="again", body=until)], [("x", x, ["a", 4]), ("go", np.array(True), []), ("stop", np.int64(1), [])], outputs)
-    refused("no number", endless, (x, np.array(True), np.int64(2)), "'again'.*output 1 lists what each step gives, of which there is no largest number")
     odd = body([NODE("NonZero", ["s"], ["r0"]), NODE("Cast", ["r0"], ["r"], to=T.FLOAT), NODE("Mul", ["s", "s"], ["s2"])], [("i", T.INT64), ("c", T.BOOL), "s"], [("c", T.BOOL), "s2", "r"])
     refused("rows that differ", model([NODE("Loop", ["five", "", "x"], ["y", "r"], name="again", body=odd)], [("x", x, ["a", 4])], ["y", "r"], [("five", np.int64(5))]), (x,), "'again'.*rows of a list have the same")
 

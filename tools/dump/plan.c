@@ -137,8 +137,9 @@ static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *
 
 /* What a define gives values to, with their ranges. */
 static void print_defined(xf_dump *d, const xf_plan *p, const xf_step_info *s, xfc_buf *out) {
-    bool defines = s->kind == XF_STEP_DEFINE || s->kind == XF_STEP_BRANCH;
-    for (uint32_t i = 0; defines && i < s->n_numbers; i += 3) {
+    bool defines = s->kind == XF_STEP_DEFINE || s->kind == XF_STEP_BRANCH || s->kind == XF_STEP_LOOP;
+    const uint32_t count = s->kind == XF_STEP_LOOP ? s->n_numbers / 5 * 3 : s->n_numbers;
+    for (uint32_t i = 0; defines && i < count; i += 3) {
         const xf_val *n = &p->numbers[s->first_number + i];
         const char *name = xf_plan_str(p, p->symbols[n[0]].name);
         xfc_buf_printf(out, "%s%s in %s..", i ? "; " : "", name, value_text(d, p, n[1]));

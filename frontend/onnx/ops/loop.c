@@ -1,15 +1,20 @@
 /* loop.c - Loop: a loop op whose body is a graph of the file (steps.h).
  *
- * What each step gives (scan outputs) becomes a list with a row for each step that there may be. Where a step can say that it was the last one, one list more counts the steps, and
- * the others are cut to as many rows.
+ * What each step gives (scan outputs) becomes a list with a row for each step that there may be. Where a step can say
+ * that it was the last one, one list more counts the steps, and the others are cut to as many rows. Where nothing bounds
+ * the number of steps a list is carried instead, and each step appends to it.
  */
 #include "frontend/onnx/steps.h"
+#include "ir/defined.h"
+#include "ir/ops/ops.h"
 
 typedef struct {
     xfc_node *n;
     const Onnx__GraphProto *g;
-    uint32_t n_carried, n_lists;
-    xfc_value **carried; /* at first */
+    uint32_t n_own, n_lists; /* what the node carries, and lists */
+    xfc_value **carried;     /* at first; where lists are appended to, these, too */
+    uint32_t n_carried;
+    bool appends;
     xfc_value *trip, *cond;
     xfc_int rows; /* of lists, if there are any */
     xfc_steps steps;
@@ -35,7 +40,7 @@ static bool count_rows(loop *l) {
     xfc_node *n = l->n;
     xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
     int64_t lo, hi;
-    l->n_lists = n->n_out - l->n_carried;
+    l->n_lists = n->n_out - l->n_own;
     if (!l->n_lists) return true;
     l->rows = xfc_element(n->im, l->trip, NULL);
     if (!xfc_int_known(l->rows)) {
@@ -44,32 +49,30 @@ static bool count_rows(loop *l) {
     }
     l->rows = xfc_int_max(n->ctx, l->rows, zero);
     xfc_int_range(n->ctx, l->rows, &lo, &hi);
-    if (lo < XFC_DIM_MAX) return true;
-    xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                  "output %u lists what each step gives, of which there is no largest number; give the loop one",
-                  l->n_carried);
-    return false;
+    l->appends = lo >= XFC_DIM_MAX;
+    return true;
 }
 
 static bool read_operands(loop *l) {
     xfc_node *n = l->n;
     l->g = xfc_node_graph(n, "body");
     if (!l->g) return false;
-    l->n_carried = n->n_in > 2 ? n->n_in - 2 : 0;
+    l->n_own = n->n_in > 2 ? n->n_in - 2 : 0;
     l->carried = n->in + 2;
-    if (l->g->n_input != l->n_carried + 2 || l->g->n_output != n->n_out + 1u || n->n_out < l->n_carried)
+    if (l->g->n_input != l->n_own + 2 || l->g->n_output != n->n_out + 1u || n->n_out < l->n_own)
         return xfc_node_fail(
                    n, XFC_ERR_INPUT,
                    "with %u values to carry and %u outputs has a body of %zu inputs and %zu outputs, not %u and "
                    "%u; export the model again",
-                   l->n_carried, n->n_out, l->g->n_input, l->g->n_output, l->n_carried + 2, n->n_out + 1),
+                   l->n_own, n->n_out, l->g->n_input, l->g->n_output, l->n_own + 2, n->n_out + 1),
                false;
-    for (uint32_t i = 0; i < l->n_carried; i++)
+    for (uint32_t i = 0; i < l->n_own; i++)
         if (!l->carried[i])
             return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand %u is missing or no tensor; give it a value", i + 2),
                    false;
     l->trip = scalar(n, 0, XFC_I64, INT64_MAX);
     l->cond = scalar(n, 1, XFC_BOOL, 1);
+    l->n_carried = l->n_own;
     return n->status == XFC_OK && l->trip && l->cond && count_rows(l);
 }
 
@@ -81,17 +84,21 @@ static xfc_value *shaped(loop *l, uint32_t input, xfc_value *v) {
     return shape && shape->n_dim == 1 ? xfc_b_reshape(l->n->b, v, &one, 1) : v;
 }
 
-static xfc_result *import_body(loop *l) {
+/* The results of its body; NULL: reported, or one is a sequence. */
+static xfc_value **import_body(loop *l) {
     xfc_node *n = l->n;
-    xfc_steps_begin(&l->steps, n, l->carried, l->n_carried);
-    xfc_result *input = xfc_new_array(n->im->arena, xfc_result, l->n_carried + 2);
+    xfc_result *input = xfc_new_array(n->im->arena, xfc_result, l->n_own + 2);
     input[0].value = shaped(l, 0, l->steps.number);
     input[1].value = shaped(l, 1, xfc_b_scalar_i(n->b, XFC_BOOL, 1)); /* or the body would not run */
-    for (uint32_t i = 0; i < l->n_carried; i++) {
+    for (uint32_t i = 0; i < l->n_own; i++) {
         l->steps.in[i].name = xfc_str(n->ctx, l->g->input[i + 2]->name);
         input[i + 2].value = &l->steps.in[i];
     }
-    return input[0].value && input[1].value ? xfc_import_inner(n, l->g, "body", input) : NULL;
+    const xfc_result *out = input[0].value && input[1].value ? xfc_import_inner(n, l->g, "body", input) : NULL;
+    xfc_value **value = xfc_new_array(n->im->arena, xfc_value *, l->g->n_output);
+    for (uint32_t i = 0; out && i < l->g->n_output; i++)
+        if (!(value[i] = out[i].value)) return NULL;
+    return out && n->status == XFC_OK ? value : NULL;
 }
 
 static bool is_true(const xfc_value *v) {
@@ -112,20 +119,77 @@ static xfc_value *row(loop *l, uint32_t output, xfc_value *v) {
                                                             : v;
 }
 
-/* Its results with room for one more; NULL: reported, or a sequence. */
-static xfc_value **check_results(loop *l, const xfc_result *out) {
+static xfc_value *append(loop *l, xfc_value *list, xfc_value *row) {
     xfc_node *n = l->n;
-    uint32_t all = 1 + l->n_carried + l->n_lists;
+    xfc_type t = list->type;
+    const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    t.dim[0] = xfc_int_const(n->ctx, 1);
+    xfc_value *part[] = {list, xfc_b_reshape(n->b, row, t.dim, t.rank)};
+    return part[1] ? xfc_build(n->b, XFC_OP_CONCAT, part, 2, &axis, 1) : NULL;
+}
+
+/* Whether to go on, what is carried next and rows, with room for one more; NULL: reported. */
+static xfc_value **results(loop *l, xfc_value *const *out) {
+    xfc_node *n = l->n;
+    const uint32_t all = 1 + l->n_own + l->n_lists;
     xfc_value **good = xfc_new_array(n->im->arena, xfc_value *, all + 1);
-    for (uint32_t i = 0; out && i < all; i++)
-        if (!out[i].value || !(good[i] = i > l->n_carried ? row(l, i, out[i].value) : out[i].value)) return NULL;
-    if (!out || n->status != XFC_OK) return NULL;
-    if (!is_one(n->ctx, good[0], XFC_BOOL))
+    for (uint32_t i = 0; i < all; i++) {
+        good[i] = i > l->n_own ? row(l, i, out[i]) : out[i];
+        if (i > l->n_own && good[i] && l->n_carried > l->n_own) good[i] = append(l, &l->steps.in[i - 1], good[i]);
+        if (!good[i]) return NULL;
+    }
+    if (!is_one(n->ctx, out[0], XFC_BOOL))
         return xfc_node_fail(n, XFC_ERR_INPUT, "output 0 of its body must be one bool; export the model again"), NULL;
-    for (uint32_t i = 0; i < l->n_carried; i++)
-        if (!(good[i + 1] = xfc_steps_next(&l->steps, i, good[i + 1]))) return NULL;
-    good[0] = xfc_b_reshape(n->b, good[0], NULL, 0);
-    return good;
+    good[0] = xfc_b_reshape(n->b, out[0], NULL, 0);
+    return good[0] ? good : NULL;
+}
+
+/* A list without rows, of rows like this one. */
+static xfc_value *empty_list(loop *l, uint32_t at, const xfc_type *row) {
+    xfc_node *n = l->n;
+    const xfc_defined lets = {.ctx = n->ctx, .lets = true};
+    xfc_int dim[XFC_MAX_RANK] = {xfc_int_const(n->ctx, 0)};
+    bool fits = row->rank < XFC_MAX_RANK;
+    for (uint32_t d = 0; d < row->rank && fits; d++) {
+        dim[d + 1] = row->dim[d];
+        fits = !xfc_defined_in(&lets, row->dim[d]);
+    }
+    xfc_value *zero =
+        xfc_dtype_is_float(row->dtype) ? xfc_b_scalar_f(n->b, row->dtype, 0) : xfc_b_scalar_i(n->b, row->dtype, 0);
+    if (fits) return xfc_b_expand(n->b, zero, dim, row->rank + 1);
+    xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                  "output %u lists what each step gives, %s; rows of a list must have one size and at most %d dims", at,
+                  xfc_type_text(n->ctx, row), XFC_MAX_RANK - 1);
+    return NULL;
+}
+
+/* What rows look like is known once the body was imported: then it begins anew, with lists among what it carries. */
+static bool carry_lists(loop *l) {
+    xfc_node *n = l->n;
+    xfc_value **out = import_body(l), **rows = out ? results(l, out) : NULL;
+    xfc_value **carried = xfc_new_array(n->im->arena, xfc_value *, n->n_out);
+    xfc_steps_drop(&l->steps);
+    for (uint32_t i = 0; rows && i < n->n_out; i++) {
+        carried[i] = i < l->n_own ? l->carried[i] : empty_list(l, i, &rows[i + 1]->type);
+        if (!carried[i]) return false;
+    }
+    l->carried = carried, l->n_carried = n->n_out;
+    if (rows) xfc_steps_begin(&l->steps, n, carried, n->n_out);
+    return rows != NULL;
+}
+
+/* The body, imported until it is known which dims change; NULL: it was dropped. */
+static xfc_value **make_body(loop *l) {
+    xfc_steps_begin(&l->steps, l->n, l->carried, l->n_carried);
+    if (l->appends && !carry_lists(l)) return NULL;
+    for (;;) {
+        xfc_value **out = import_body(l), **good = out ? results(l, out) : NULL;
+        bool again = good && xfc_steps_change(&l->steps, good + 1);
+        if (again) continue;
+        if (good && l->n->status == XFC_OK) return good;
+        xfc_steps_drop(&l->steps);
+        return NULL;
+    }
 }
 
 /* The lists up to the last step that was made, as the sum of a list of ones tells. */
@@ -135,16 +199,18 @@ static void cut_lists(loop *l, const xfc_op *op) {
     xfc_int zero = xfc_int_const(n->ctx, 0), made = xfc_int_let(n->ctx, "steps", zero, l->rows);
     xfc_value *count = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, &op->out[n->n_out], axes, 1, true);
     if (!count || !xfc_b_define(n->b, count, &made, 1)) return;
-    for (uint32_t i = l->n_carried; i < n->n_out; i++) n->out[i] = xfc_n_first(n, &op->out[i], made);
+    for (uint32_t i = l->n_own; i < n->n_out; i++) n->out[i] = xfc_n_first(n, &op->out[i], made);
 }
 
 void xfc_import_loop(xfc_node *n) {
     loop l = {.n = n};
     if (!read_operands(&l)) return;
-    xfc_value **out = check_results(&l, import_body(&l));
-    bool counts = out && l.n_lists && !(is_true(l.cond) && is_true(out[0]));
+    xfc_value **out = make_body(&l);
+    if (!out) return;
+    const uint32_t lists = n->n_out - l.n_carried;
+    bool counts = lists && !(is_true(l.cond) && is_true(out[0]));
     if (counts) out[1 + n->n_out] = xfc_b_scalar_i(n->b, XFC_I64, 1);
-    xfc_op *op = xfc_steps_end(&l.steps, l.trip, l.cond, out, l.n_lists + counts, l.rows);
+    xfc_op *op = xfc_steps_end(&l.steps, l.trip, l.cond, out, lists + counts, l.rows);
     if (!op) return;
     for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
     if (counts) cut_lists(&l, op);

@@ -117,7 +117,8 @@ typedef struct {
  * those of a define, whose values are the last result. LOOP: its `span` runs again and again; operands are how often
  * (i64), whether at all (bool), what it carries at first, then of the body the number of the step, whether to go on,
  * and what it carries next, which stands in the first results meanwhile; then what it adds to lists, which are the other
- * results, with a row for each step. */
+ * results, with a row for each step. Symbols stand for dims of what it carries that change: numbers are those of a define,
+ * then what each is at first, then what each is behind a step. */
 enum { XF_STEP_KERNEL, XF_STEP_CALL, XF_STEP_DEFINE, XF_STEP_BRANCH, XF_STEP_LOOP };
 typedef struct {
     uint32_t kind, kernel; /* index into xf_variant.kernels; CALL: number of the routine */
