@@ -13,6 +13,7 @@ typedef struct {
     double scale, softcap;
     bool may_be_empty;           /* a mask may leave a row without keys: its result is 0, not NaN */
     xfc_dtype products, softmax; /* their types, where they are spelled out */
+    xfc_value *(*modified)(xfc_node *, const char *of, xfc_value *); /* then also "score_mod" and "prob_mod"; or NULL */
 } xfc_heads;
 
 /* [batch, rows, heads * width] to [batch, heads, rows, width]; rank 4 is that already. And back. */
@@ -20,6 +21,9 @@ xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 xfc_value *xfc_n_join_heads(xfc_node *, xfc_value *);
 /* Keys and values of a group are shared by several query heads: [b, g, t, d] to [b, g * r, t, d], each head r times. */
 xfc_value *xfc_n_repeat_heads(xfc_node *, xfc_value *, xfc_int heads);
+/* base, but where 0 <= from[batch, i] < size: there row i along axis is row from[batch, i] of `rows`, which has at least
+ * one. */
+xfc_value *xfc_n_placed(xfc_node *, xfc_value *base, xfc_value *rows, xfc_value *from, uint32_t axis);
 /* Of each sequence the rows of the past, at most `keys`, in front of first[batch], then the new rows, of which there is
  * at least one, then zeros; keep: or what the past has there. */
 xfc_value *xfc_n_append(xfc_node *, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep);

@@ -128,3 +128,119 @@ def multi_head_past_of_other_heads(_):
 @case(3, MHA + r"a search along beams is not supported")
 def multi_head_beams(_):
     return multi_head(used=(1,), beams=(1, 2, 9))
+
+
+def stateful(op, shapes, opset=27, domain="", attributes=None, body=None):
+    node = h.make_node(op, list(shapes), ["y"], name="state", domain=domain, **(attributes or {}))
+    kinds = {"at": T.INT64}
+    model = model_of([node], [value(k, kinds.get(k, T.FLOAT), v) for k, v in shapes.items()], [value("y", T.FLOAT, None)], [], opset)
+    model.ir_version = 13
+    if domain:
+        model.opset_import.append(h.make_opsetid(domain, 1))
+    if body:
+        node = model.graph.node[0].attribute.add(name=body[0], type=5)
+        node.g.CopyFrom(body[1])
+    return model
+
+
+def state_of(op, domain="", opset=27):
+    return rf"node 'state' \({domain + '::' if domain else ''}{op}, opset {opset}\): "
+
+
+QKV = {"q": (1, 3, 16), "k": (1, 3, 8), "v": (1, 3, 8)}
+LINEAR = state_of("LinearAttention")
+
+
+@case(1, LINEAR + r"q_num_heads is 3 and kv_num_heads 2; the first must be a multiple of the second")
+def linear_heads(_):
+    return stateful("LinearAttention", QKV, attributes={"q_num_heads": 3, "kv_num_heads": 2, "update_rule": "linear"})
+
+
+@case(1, LINEAR + r"update_rule 'gated' needs decay and takes no beta")
+def linear_without_decay(_):
+    return stateful("LinearAttention", QKV, attributes={"q_num_heads": 2, "kv_num_heads": 1, "update_rule": "gated"})
+
+
+@case(1, LINEAR + r"update_rule 'odd' is none of linear, gated, delta and gated_delta")
+def linear_rule(_):
+    return stateful("LinearAttention", QKV, attributes={"q_num_heads": 2, "kv_num_heads": 1, "update_rule": "odd"})
+
+
+@case(1, LINEAR + r"batch, heads and widths, and the dims of the state do not agree")
+def linear_state(_):
+    return stateful("LinearAttention", QKV | {"s": (1, 1, 8, 9)}, attributes={"q_num_heads": 2, "kv_num_heads": 1, "update_rule": "linear"})
+
+
+@case(1, LINEAR + r"the widths of query and key do not agree")
+def linear_widths(_):
+    return stateful("LinearAttention", QKV | {"k": (1, 3, 9)}, attributes={"q_num_heads": 2, "kv_num_heads": 1, "update_rule": "linear"})
+
+
+CONV = state_of("CausalConvWithState")
+
+
+@case(1, CONV + r"the length of the state and of the kernel less one do not agree")
+def conv_state(_):
+    return stateful("CausalConvWithState", {"x": (1, 4, 9), "w": (4, 1, 3), "b": (4,), "s": (1, 4, 3)})
+
+
+@case(1, CONV + r"the channels of input and weights do not agree")
+def conv_channels(_):
+    return stateful("CausalConvWithState", {"x": (1, 4, 9), "w": (5, 1, 3)})
+
+
+@case(1, CONV + r"activation 'relu' is none of silu, swish and none")
+def conv_activation(_):
+    return stateful("CausalConvWithState", {"x": (1, 4, 9), "w": (4, 1, 3)}, attributes={"activation": "relu"})
+
+
+@case(3, state_of("CausalConvWithState", MS, 1) + r"more than one spatial dim, or states of several positions, are not supported")
+def conv_of_images(_):
+    return stateful("CausalConvWithState", {"x": (1, 4, 9, 9), "w": (4, 1, 3, 3)}, domain=MS, attributes={"ndim": 2})
+
+
+SCATTER = state_of("TensorScatter")
+
+
+@case(1, SCATTER + r"the rows of update and of the cache do not agree")
+def scatter_too_much(_):
+    return stateful("TensorScatter", {"cache": (1, 4, 8), "u": (1, 5, 8), "at": (1,)})
+
+
+@case(1, SCATTER + r"the axis is 0, and cache and update have 3 and 3 dims; the axis must not be that of the batch")
+def scatter_along_the_batch(_):
+    return stateful("TensorScatter", {"cache": (1, 4, 8), "u": (1, 2, 8)}, attributes={"axis": 0})
+
+
+@case(1, SCATTER + r"mode 'odd' is neither linear nor circular")
+def scatter_mode(_):
+    return stateful("TensorScatter", {"cache": (1, 4, 8), "u": (1, 2, 8)}, attributes={"mode": "odd"})
+
+
+HEADS = {"q": (1, 2, 3, 8), "k": (1, 2, 3, 8), "v": (1, 2, 3, 8)}
+FLEX = state_of("FlexAttention", "ai.onnx.preview", 1)
+
+
+def flex(nodes, inputs=("s",), outputs=("t",)):
+    graph = h.make_graph(nodes, "body", [value(k, T.FLOAT, None) for k in inputs], [value(k, T.FLOAT, None) for k in outputs])
+    return stateful("FlexAttention", HEADS, domain="ai.onnx.preview", body=("score_mod", graph))
+
+
+@case(1, FLEX + r"'score_mod' has 2 inputs and 1 outputs; one each is allowed")
+def flex_two_inputs(_):
+    return flex([h.make_node("Add", ["s", "u"], ["t"])], ("s", "u"))
+
+
+@case(1, FLEX + r"'score_mod' makes another type or rank of what it is given")
+def flex_other_type(_):
+    return flex([h.make_node("Cast", ["s"], ["t"], to=T.DOUBLE)])
+
+
+@case(1, FLEX + r"the dims before and behind a body do not agree")
+def flex_other_shape(_):
+    return flex([h.make_node("Concat", ["s", "s"], ["t"], axis=3)])
+
+
+@case(1, FLEX + r"needs operands of rank 4")
+def flex_rank(_):
+    return stateful("FlexAttention", QKV, domain="ai.onnx.preview")

@@ -297,6 +297,70 @@ def rotary():
                 by_table(consts, {"x": split, "at": at}, num_heads=2, rotary_embedding_dim=6, is_packed_batching=1)
 
 
+# ---- states ----
+
+def linear_attention(i):
+    heads, repeat, width, out = int(R.integers(1, 3)), int(R.integers(1, 3)), 8, int(R.choice([8, 16]))
+    rule = ["linear", "gated", "delta", "gated_delta"][i % 4]
+    attributes = {"q_num_heads": heads * repeat, "kv_num_heads": heads, "update_rule": rule} | ({"scale": 0.3} if R.random() < 0.5 else {})
+    with_state, one_decay, one_beta = R.random() < 0.7, R.random() < 0.5, R.random() < 0.5
+
+    def feed(batch, rows):
+        f = {"q": noise(batch, rows, heads * repeat * width), "k": noise(batch, rows, heads * width) / 4, "v": noise(batch, rows, heads * out)}
+        if with_state:
+            f["state"] = noise(batch, heads, width, out)
+        if "gated" in rule:
+            f["decay"] = -R.random((batch, rows, heads * (1 if one_decay else width))).astype(np.float32)
+        if "delta" in rule:
+            f["beta"] = R.random((batch, rows, 1 if one_beta else heads)).astype(np.float32)
+        return f
+
+    feeds = [feed(1, 5), feed(2, 1), feed(3, 4)]
+    names = ["q", "k", "v", "state", "decay", "beta"]
+    model = model_of("LinearAttention", [(k, feeds[0].get(k)) for k in names], ["y", "next"], **attributes)
+    check(f"LinearAttention {attributes} {sorted(feeds[0])}", model, feeds, compiled=i == 3)
+
+
+def causal_conv(i):
+    channels, k, dilation, last = int(R.integers(1, 5)), int(R.integers(1, 5)), int(R.integers(1, 3)), i % 2 == 1
+    attributes = {"activation": str(R.choice(["none", "silu", "swish"])), "dilation": dilation, "channels_last": int(last)}
+    consts = {"w": noise(channels, 1, k)} | ({"bias": noise(channels)} if R.random() < 0.5 else {})
+    with_state = R.random() < 0.7
+
+    def feed(batch, length):
+        f = {"x": noise(batch, channels, length), "state": noise(batch, channels, (k - 1) * dilation)}
+        f = {name: v.transpose(0, 2, 1).copy() if last else v for name, v in f.items()}
+        return f if with_state else {"x": f["x"]}
+
+    feeds = [feed(1, 5), feed(2, 1), feed(3, 2)]
+    model = model_of("CausalConvWithState", [(name, consts.get(name, feeds[0].get(name))) for name in ("x", "w", "bias", "state")],
+                     ["y", "next"], consts, **attributes)
+    check(f"CausalConvWithState {attributes} {sorted(feeds[0])} of {k}", model, feeds, compiled=i == 1)
+
+
+def tensor_scatter():
+    """By its definition: every axis, both modes, and indices that do not fit."""
+    def placed(cache, update, at, axis, circular):
+        out = np.moveaxis(cache.copy(), axis, 1)
+        for b in range(len(out)):
+            for row in range(update.shape[axis]):
+                where = int(at[b]) + row
+                out[b, where % out.shape[1] if circular else where] = np.moveaxis(update, axis, 1)[b, row]
+        return np.moveaxis(out, 1, axis)
+
+    for axis, circular, kind in ((1, False, np.float32), (2, True, np.int8), (3, False, np.float16), (-2, True, np.float32)):
+        cache, update = (10 * noise(2, 5, 5, 5)).astype(kind), (10 * noise(2, 5, 5, 5)).astype(kind)
+        update = np.moveaxis(np.moveaxis(update, axis, 1)[:, :3], 1, axis).copy()
+        at = np.int64([4, -2]) if circular else np.int64([0, 2])
+        calls = [([cache, update, at], [placed(cache, update, at, axis % 4, circular)])]
+        calls += [] if circular else [([cache, update, np.int64([0, w])], "out of range|outside") for w in (3, -1, 1 << 40)]
+        node = {"axis": axis} | ({"mode": "circular"} if circular else {})
+        model = model_of("TensorScatter", [("cache", cache), ("update", update), ("at", at)], ["y"], **node)
+        model.graph.node[0].domain = ""
+        model.opset_import[0].version = 24
+        compare(f"TensorScatter {node}", model, calls, compiled=axis < 3)
+
+
 def main():
     if len(TOOLS) not in (1, 3):
         print(__doc__)
@@ -313,6 +377,10 @@ def main():
     decoder_masked()
     packed_forms()
     rotary()
+    for i in range(8):
+        linear_attention(i)
+        causal_conv(i)
+    tensor_scatter()
     print(f"{ran - len(set(FAILED))} of {ran} forms agree with onnxruntime")
     return 1 if FAILED else 0
 

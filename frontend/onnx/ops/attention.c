@@ -102,3 +102,47 @@ void xfc_import_attention(xfc_node *n) {
     if (y && scores) n->out[3] = stages.score[mode];
     n->out[0] = n->in[0]->type.rank == 3 ? xfc_n_join_heads(n, y) : y;
 }
+
+/* --- FlexAttention: what bodies make of scores and weights --- */
+
+/* v as the body that is the attribute makes it; v where there is none. */
+static xfc_value *modified(xfc_node *n, const char *name, xfc_value *v) {
+    if (!v || !xfc_node_attr(n, name)) return v;
+    const Onnx__GraphProto *g = xfc_node_graph(n, name);
+    if (g && (g->n_input != 1 || g->n_output != 1)) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "'%s' has %zu inputs and %zu outputs; one each is allowed", name, g->n_input,
+                      g->n_output);
+        return NULL;
+    }
+    const xfc_result in = {.value = v}, *out = g ? xfc_import_inner(n, g, name, &in) : NULL;
+    if (!out || !out->value) return n->status = n->status == XFC_OK ? XFC_ERR_INPUT : n->status, NULL;
+    const xfc_type *a = &v->type, *b = &out->value->type;
+    bool same = a->dtype == b->dtype && a->rank == b->rank;
+    for (uint32_t d = 0; same && d < a->rank; d++)
+        same = xfc_n_equal(n, b->dim[d], a->dim[d], "the dims before and behind a body");
+    if (!same && n->status == XFC_OK)
+        xfc_node_fail(n, XFC_ERR_INPUT, "'%s' makes another type or rank of what it is given", name);
+    return same ? out->value : NULL;
+}
+
+void xfc_import_flex_attention(xfc_node *n) {
+    xfc_heads a = {.q = n->in[0], .k = n->in[1], .v = n->in[2]};
+    int64_t precision = xfc_node_int(n, "softmax_precision", 0);
+    if (a.q->type.rank != 4 || a.k->type.rank != 4 || a.v->type.rank != 4) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs operands of rank 4; export the model again");
+        return;
+    }
+    xfc_dtype type = a.q->type.dtype;
+    a.products = a.softmax = xfc_dtype_wide(type);
+    if (precision && (!xfc_dtype_from_onnx(precision, &a.softmax) || !xfc_dtype_is_float(a.softmax))) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "softmax_precision %lld is no type of floats", (long long)precision);
+        return;
+    }
+    xfc_n_set_scale(n, &a, xfc_node_float(n, "scale", (double)NAN));
+    a.k = xfc_n_repeat_heads(n, a.k, a.q ? a.q->type.dim[1] : (xfc_int){0});
+    a.v = xfc_n_repeat_heads(n, a.v, a.q ? a.q->type.dim[1] : (xfc_int){0});
+    a.modified = modified;
+    bool plain = !precision && !xfc_node_attr(n, "score_mod") && !xfc_node_attr(n, "prob_mod");
+    xfc_stages stages;
+    n->out[0] = xfc_n_attend(n, &a, plain ? NULL : &stages);
+}

@@ -48,27 +48,47 @@ xfc_value *xfc_n_pad_keys(xfc_node *n, xfc_value *v, xfc_int keys, double fill) 
     return xfc_build(n->b, XFC_OP_PAD, &v, 1, attr, XFC_COUNT(attr));
 }
 
+/* Axes 1 and `axis` change places. */
+static xfc_value *axis_to_front(xfc_node *n, xfc_value *v, uint32_t axis) {
+    int64_t perm[XFC_MAX_RANK];
+    if (!v || axis == 1) return v;
+    for (uint32_t d = 0; d < v->type.rank; d++) perm[d] = d == 1 ? axis : d == axis ? 1 : d;
+    return xfc_b_transpose(n->b, v, perm);
+}
+
+xfc_value *xfc_n_placed(xfc_node *n, xfc_value *base, xfc_value *rows, xfc_value *from, uint32_t axis) {
+    if (!base || !rows || !from) return NULL;
+    const xfc_int *d = base->type.dim, last = xfc_int_addc(n->ctx, rows->type.dim[axis], -1);
+    xfc_int one = xfc_int_const(n->ctx, 1), tuple[3] = {d[0], d[axis], one}, each[XFC_MAX_RANK];
+    for (uint32_t i = 0; i < base->type.rank; i++) each[i] = i == 0 || i == axis ? d[i] : one;
+    xfc_attr batch = xfc_attr_int(XFC_K_BATCH_DIMS, 1);
+    xfc_value *count = xfc_b_dims(n->b, rows->type.dim + axis, -1);
+    xfc_value *at = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, from, xfc_ni(n, 0)), xfc_b_dims(n->b, &last, -1));
+    at = at ? xfc_b_reshape(n->b, at, tuple, 3) : NULL;
+    rows = axis_to_front(n, rows, axis);
+    if (!at || !rows) return NULL;
+    rows = axis_to_front(n, xfc_build(n->b, XFC_OP_GATHER_ND, (xfc_value *[]){rows, at}, 2, &batch, 1), axis);
+    from = xfc_b_reshape(n->b, from, each, base->type.rank);
+    xfc_value *inside =
+        xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_GE, from, xfc_ni(n, 0)), xfc_n2(n, XFC_OP_LT, from, count));
+    return xfc_n_select(n, inside, rows, base);
+}
+
 xfc_value *xfc_n_append(xfc_node *n, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep) {
     if (!past || !rows || !first) return NULL;
-    const xfc_int *d = rows->type.dim, batch = d[0], last = xfc_int_addc(n->ctx, d[2], -1);
     xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
-    xfc_value *from = xfc_n_along(n, xfc_n_iota(n, keys, zero, 1, XFC_I64), 1, 2), *count = xfc_b_dims(n->b, d + 2, -1);
-    from = xfc_n2(n, XFC_OP_SUB, from, xfc_n_along(n, first, 0, 2)); /* [batch, keys]: which new row is this? */
-    xfc_value *at = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, from, xfc_ni(n, 0)), xfc_b_dims(n->b, &last, -1));
-    if (!from || !at) return NULL;
-    const xfc_int tuple[3] = {batch, keys, one}, each[4] = {batch, one, keys, one};
-    const xfc_int before[4] = {zero, zero, zero, zero};
+    const xfc_int before[4] = {zero, zero, zero, zero}, each[4] = {rows->type.dim[0], one, keys, one};
     const xfc_int after[4] = {zero, zero, xfc_int_sub(n->ctx, keys, past->type.dim[2]), zero};
-    xfc_attr dims = xfc_attr_int(XFC_K_BATCH_DIMS, 1);
     xfc_attr pad[] = {xfc_attr_dims(XFC_K_BEFORE, before, 4), xfc_attr_dims(XFC_K_AFTER, after, 4),
                       xfc_attr_float(XFC_K_FILL, 0)};
-    xfc_value *index = xfc_b_reshape(n->b, at, tuple, 3), *fresh = xfc_b_transpose(n->b, rows, swap_rows_heads);
-    fresh = xfc_build(n->b, XFC_OP_GATHER_ND, (xfc_value *[]){fresh, index}, 2, &dims, 1);
-    fresh = fresh ? xfc_b_transpose(n->b, fresh, swap_rows_heads) : NULL;
-    xfc_value *old = xfc_build(n->b, XFC_OP_PAD, &past, 1, pad, XFC_COUNT(pad));
-    from = xfc_b_reshape(n->b, from, each, 4);
-    fresh = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, count), fresh, keep ? old : xfc_nf(n, rows, 0));
-    return xfc_n_select(n, xfc_n2(n, XFC_OP_LT, from, xfc_ni(n, 0)), old, fresh);
+    xfc_value *from = xfc_n_along(n, xfc_n_iota(n, keys, zero, 1, XFC_I64), 1, 2);
+    from = xfc_n2(n, XFC_OP_SUB, from, xfc_n_along(n, first, 0, 2)); /* [batch, keys]: which new row is this? */
+    xfc_value *base = xfc_build(n->b, XFC_OP_PAD, &past, 1, pad, XFC_COUNT(pad));
+    if (!keep && from) {
+        xfc_value *old = xfc_n2(n, XFC_OP_LT, xfc_b_reshape(n->b, from, each, 4), xfc_ni(n, 0));
+        base = xfc_n_select(n, old, base, xfc_nf(n, rows, 0));
+    }
+    return xfc_n_placed(n, base, rows, from, 2);
 }
 
 void xfc_n_only_if(xfc_node *n, xfc_heads *a, xfc_value *condition) {
@@ -123,8 +143,10 @@ static xfc_value *spelled_out(xfc_node *n, const xfc_heads *a, xfc_value *bias, 
     if (bias && score) bias = xfc_n_fitting(n, xfc_b_cast(n->b, bias, a->products), score, "the mask");
     stage[2] = score = bias ? xfc_n2(n, XFC_OP_ADD, score, bias) : score;
     if (!score) return NULL;
-    xfc_value *p = softmax(n, xfc_b_cast(n->b, score, a->softmax), a->sink);
+    score = xfc_b_cast(n->b, score, a->softmax);
+    xfc_value *p = softmax(n, a->modified ? a->modified(n, "score_mod", score) : score, a->sink);
     if (p && a->may_be_empty) p = xfc_b_select(n->b, xfc_n1(n, XFC_OP_ISNAN, p), xfc_nf(n, p, 0), p);
+    if (a->modified) p = a->modified(n, "prob_mod", p);
     stage[3] = p = p ? xfc_b_cast(n->b, p, a->products) : NULL;
     for (uint32_t i = 0; i < XFC_COUNT(stages->score) && p; i++) stage[i] = xfc_b_cast(n->b, stage[i], type);
     xfc_value *y = xfc_b_matmul(n->b, p, xfc_b_cast(n->b, a->v, a->products));
