@@ -98,6 +98,17 @@ static xfc_constraint *constraint_of(const xfc_graph *g, xfc_int a, xfc_int b, u
     return at ? &g->constraint[at - 1] : NULL;
 }
 
+/* a == b, of which one may be a number: is there another one that the same size must be? Around a body it may be: the
+ * body then does not run. */
+static bool contradicts(xfc_graph *g, xfc_int a, xfc_int b) {
+    bool fixed[2] = {xfc_int_value(g->ctx, a, &(int64_t){0}), xfc_int_value(g->ctx, b, &(int64_t){0})};
+    if (fixed[0] == fixed[1]) return false;
+    xfc_int size = fixed[0] ? b : a, number = fixed[0] ? a : b;
+    uint64_t other = xfc_map_get(&g->constraint_of, key_of(size, size, 0)); /* no pair is one of a size with itself */
+    if (!other) xfc_map_set(&g->constraint_of, key_of(size, size, 0), number.id);
+    return other && other != number.id;
+}
+
 static bool surely_holds(xfc_ctx *c, xfc_int a, xfc_int b, unsigned ones) {
     if (ones == XFC_UNEQUAL) return xfc_int_eq(c, a, b) == 0;
     return xfc_int_same(a, b) || (ones & XFC_A_MAY_BE_1 && xfc_int_is(c, a, 1)) ||
@@ -130,6 +141,7 @@ bool xfc_graph_require(xfc_graph *g, xfc_int a, xfc_int b, unsigned ones, xfc_lo
         xfc_push(g->arena, g->constraint, g->n_constraints, g->cap_constraints) = (xfc_constraint){a, b, ones, loc};
         xfc_map_set(&g->constraint_of, key_of(a, b, ones), g->n_constraints);
     }
+    if (ones == 0 && contradicts(g, a, b)) return false;
     return ones == XFC_UNEQUAL ? xfc_int_eq(g->ctx, a, b) != 1 : ones || xfc_int_eq(g->ctx, a, b) != 0;
 }
 

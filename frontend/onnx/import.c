@@ -226,6 +226,7 @@ static xfc_status import_model(xfc_importer *im) {
     const Onnx__GraphProto *g = im->model->graph;
     im->graph = xfc_graph_new(im->ctx, xfc_str(im->ctx, g->name && *g->name ? g->name : "main"));
     im->graph->source = im->file.path;
+    im->sizes_read = (xfc_map){.arena = im->arena};
     im->builder = (xfc_builder){.graph = im->graph};
     im->probe = xfc_element_probe(im);
     xfc_body *body = xfc_new(im->arena, xfc_body);

@@ -93,6 +93,7 @@ typedef struct {
     uint32_t n_nodes;   /* imported so far, for the limit */
     uint32_t n_unknown; /* errors of this round about sizes that look like run-time data */
     xfc_map functions;  /* domain, name and overload -> index + 1 */
+    xfc_map sizes_read; /* value -> struct xfc_sizes_read *: what was read of it as sizes, the last first (sizes.c) */
     bool same_dims;     /* dims that meet in broadcasting are the same (--dim=same) */
     xfc_map alias;      /* id of a dim symbol -> id of what it must be equal to, where an earlier round found that */
 } xfc_importer;
@@ -191,6 +192,10 @@ bool xfc_all_known(const xfc_int *entry, uint32_t count);
 bool xfc_node_at_run_time(xfc_node *, uint32_t in); /* has it such entries, or a length that only the run knows? */
 /* The same for an operand of sizes: entries that only the run knows are symbols, whatever its numbers are then. */
 const xfc_int *xfc_node_sizes(xfc_node *, uint32_t in, uint32_t *count);
+/* Those that were read before as a shape of a tensor of this type, by a node whose results are in sight; NULL: none. */
+const xfc_int *xfc_shape_read(const xfc_node *, uint32_t in, const xfc_type *of, bool allow_zero);
+/* From now on they are. Where the same operand was read as sizes, they are those: that they are is required. */
+void xfc_note_shape(xfc_node *, uint32_t in, const xfc_type *of, bool allow_zero, xfc_int *entry, uint32_t count);
 xfc_int xfc_node_size(xfc_node *, uint32_t in);    /* exactly one entry */
 xfc_value *xfc_node_list(xfc_node *, uint32_t in); /* the operand as i64[count] */
 /* Entries that are NONE become symbols, whose numbers the list i64[count] has when the model runs: 0 to most[i], or to

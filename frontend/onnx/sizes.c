@@ -9,6 +9,7 @@
 #include "ir/ops/ops.h"
 
 enum { MAX_DEFINED = 64 }; /* entries of one operand that only the run knows */
+enum { MAX_TRIES = 16 };   /* nodes that read one operand and are looked at */
 
 bool xfc_node_length(xfc_node *n, uint32_t in, uint32_t *count) {
     int64_t size = 1;
@@ -92,11 +93,76 @@ bool xfc_n_define(xfc_node *n, xfc_value *list, xfc_int *entry, uint32_t count, 
     return false;
 }
 
+/* --- operands that several nodes read --- */
+
+/* One operand has one symbol for an entry, whoever reads it, so that results of one shape are seen to have one. As the
+ * shape of Reshape it may say more than sizes: entries that are 0 or -1, with which it would be none for the others. */
+typedef struct xfc_sizes_read {
+    const xfc_body *body; /* of the node */
+    bool is_shape, allow_zero;
+    xfc_type of;
+    const xfc_int *entry;
+    uint32_t count;
+    struct xfc_sizes_read *before;
+} sizes_read;
+
+static sizes_read *reads_of(const xfc_node *n, uint32_t in) { return xfc_map_get_ptr(&n->im->sizes_read, n->in[in]); }
+
+/* Does it surely stand in front of the node? */
+static bool is_in_sight(const xfc_node *n, const sizes_read *r) {
+    const xfc_body *b = n->body;
+    while (b && b != r->body) b = b->outer;
+    return b != NULL;
+}
+
+static void note_read(xfc_node *n, uint32_t in, sizes_read r) {
+    r.body = n->body;
+    r.before = reads_of(n, in);
+    r.entry = xfc_dup_array(n->im->arena, xfc_int, r.entry, r.count);
+    xfc_map_set_ptr(&n->im->sizes_read, n->in[in], xfc_dup_array(n->im->arena, sizes_read, &r, 1));
+}
+
+/* Entries that were defined become those of the last node that read them in the other way. */
+static void agree(xfc_node *n, uint32_t in, bool with_shape, xfc_int *entry, uint32_t count) {
+    const sizes_read *r = reads_of(n, in);
+    while (r && (r->is_shape != with_shape || !is_in_sight(n, r))) r = r->before;
+    for (uint32_t i = 0; r && i < count; i++) {
+        if (xfc_int_value(n->ctx, entry[i], &(int64_t){0}) || xfc_int_same(entry[i], r->entry[i])) continue;
+        xfc_graph_require_equal(n->im->graph, entry[i], r->entry[i], n->loc);
+        entry[i] = r->entry[i];
+    }
+}
+
+static bool same_type(const xfc_type *a, const xfc_type *b) {
+    bool same = a->rank == b->rank;
+    for (uint32_t d = 0; same && d < a->rank; d++) same = xfc_int_same(a->dim[d], b->dim[d]);
+    return same;
+}
+
+const xfc_int *xfc_shape_read(const xfc_node *n, uint32_t in, const xfc_type *of, bool allow_zero) {
+    const sizes_read *r = reads_of(n, in);
+    for (uint32_t tries = 0; r && tries < MAX_TRIES; r = r->before, tries++)
+        if (r->is_shape && r->allow_zero == allow_zero && same_type(&r->of, of) && is_in_sight(n, r)) return r->entry;
+    return NULL;
+}
+
+void xfc_note_shape(xfc_node *n, uint32_t in, const xfc_type *of, bool allow_zero, xfc_int *entry, uint32_t count) {
+    agree(n, in, false, entry, count);
+    note_read(n, in,
+              (sizes_read){.is_shape = true, .allow_zero = allow_zero, .of = *of, .entry = entry, .count = count});
+}
+
 const xfc_int *xfc_node_sizes(xfc_node *n, uint32_t in, uint32_t *count) {
     const xfc_int *given = xfc_node_entries(n, in, count);
     if (!given || xfc_all_known(given, *count)) return given;
+    const sizes_read *r = reads_of(n, in);
+    while (r && (r->is_shape || !is_in_sight(n, r))) r = r->before;
+    if (r) return r->entry;
     xfc_int *entry = xfc_dup_array(n->im->arena, xfc_int, given, *count);
-    return xfc_n_define(n, xfc_node_list(n, in), entry, *count, NULL) ? entry : NULL;
+    if (!xfc_n_define(n, xfc_node_list(n, in), entry, *count, NULL)) return NULL;
+    agree(n, in, true, entry, *count);
+    note_read(n, in, (sizes_read){.entry = entry, .count = *count});
+    return entry;
 }
 
 xfc_int xfc_node_size(xfc_node *n, uint32_t in) {

@@ -493,6 +493,15 @@ def unsupported_in_function(_):
     return calling(function("F", [h.make_node("Frob", ["a"], ["b"], name="deep")]))
 
 
+@case(1, r"node 'r' \(Reshape, opset \d+\): dim 0 of output 'y' is never 3, as the file declares")
+def one_size_two_numbers(_):
+    """From no elements, in a shape of 3 that only the run could know."""
+    graph = h.make_graph([h.make_node("Reshape", ["x", "s"], ["y"], name="r")], "g",
+                         [h.make_tensor_value_info("x", T.FLOAT, [0]), h.make_tensor_value_info("s", T.INT64, [1])],
+                         [h.make_tensor_value_info("y", T.FLOAT, [3])])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 21)], ir_version=10)
+
+
 def main():
     command = sys.argv[1:]
     if not command:

@@ -3,6 +3,7 @@
 bound over dims. Against NumPy, in the interpreter and compiled; what makes no sense must end the run and no more.
 
 run_time.py EVAL_ONNX [XFC XF_RUN]; exit code 77 without the onnx package."""
+import subprocess
 import sys
 import tempfile
 
@@ -15,7 +16,7 @@ try:
 except ImportError:
     print("SKIP: the onnx package is not installed")
     sys.exit(77)
-from cases import run_calls
+from cases import run_calls, write_model
 
 RNG = np.random.default_rng(12)
 FAILED = []
@@ -209,6 +210,28 @@ def compared(name, m, good, bad=()):
     run(name, m, [(g, wanted(m, *g)) for g in good] + [(b, OFF) for b in bad])
 
 
+def readers_of_one():
+    """Who reads one operand has one size for an entry of it, also where Reshape would take more than sizes."""
+    nodes = [node("Reshape", ["x", "s"], ["r"], name="r"), node("Expand", ["z", "s"], ["e"], name="e"), node("Add", ["r", "e"], ["a"]),
+             node("ConstantOfShape", ["s"], ["c"]), node("Add", ["a", "c"], ["b"]), node("Reshape", ["x", "s"], ["again"], name="q"), node("Add", ["b", "again"], ["y"])]
+    z = np.float32([[2]])
+    for order in (nodes, [nodes[1], nodes[0], *nodes[2:]], [nodes[3], nodes[5], nodes[1], nodes[0], nodes[2], nodes[4], nodes[6]]):
+        m = model(order, [("x", x34, ["n", "m"]), ("z", z), ("s", I([0, 0]))], y(2))
+        run("one operand", m, [((x34, z, I(s)), [2 * x34.reshape(s) + 2]) for s in ((3, 4), (6, 2), (1, 12))] +
+            [((x34, z, I([0, 4])), OFF), ((x34, z, I([-1, 4])), OFF), ((x34, z, I([3, 5])), OFF), ((x34[:0], z, I([0, 4])), [x34[:0]])])
+        if len(sys.argv) < 3:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            text = subprocess.run([sys.argv[2], "-q", "--emit=ir", write_model(folder, m), "-o", "-"], capture_output=True, check=True).stdout.decode()
+            if "or size" in text or "max(size" in text or "%y = kernel" not in text:
+                FAILED.append("one operand")
+                print(f"FAIL one operand: its sizes stay apart\n{text}")
+    both = [node("If", ["on"], ["y"], name="if", then_branch=h.make_graph([node("Expand", ["x", "s"], ["a"])], "yes", [], [h.make_tensor_value_info("a", T.FLOAT, [None])]),
+                 else_branch=h.make_graph([node("ConstantOfShape", ["s"], ["b"])], "no", [], [h.make_tensor_value_info("b", T.FLOAT, [None])]))]
+    m = model(both, [("on", np.array(True), []), ("x", np.float32([2]), [1]), ("s", I([0]))], y(1))
+    run("one operand of two branches", m, [((np.array(t), np.float32([2]), I([k])), [np.full(k, 2 if t else 0, np.float32)]) for t, k in ((True, 3), (False, 5), (True, 7))])
+
+
 def signals():
     for op in ("HannWindow", "HammingWindow", "BlackmanWindow"):
         m = model([node(op, ["n"], ["y"], name="w", periodic=0)], [("n", np.int32(0), [])], y(1))
@@ -273,6 +296,7 @@ def main():
     ranges()
     sized_work()
     regions()
+    readers_of_one()
     signals()
     images()
     dropout()

@@ -126,6 +126,18 @@ static void constraints(xfc_ctx *c) {
     xfc_graph_free(g);
 }
 
+/* One size is not two numbers. */
+static void numbers(xfc_ctx *c) {
+    xfc_graph *g = xfc_graph_new(c, "numbers");
+    const xfc_loc none = {0};
+    xfc_int n = xfc_int_symbol(c, "n", 0, 9), m = xfc_int_symbol(c, "m", 0, 9), three = xfc_int_const(c, 3),
+            four = xfc_int_const(c, 4);
+    CHECK(xfc_graph_require(g, m, three, 0, none) && xfc_graph_require(g, three, m, 0, none));
+    CHECK(xfc_graph_require(g, m, four, XFC_A_MAY_BE_1, none) && xfc_graph_require(g, n, four, 0, none));
+    CHECK(!xfc_graph_require(g, m, four, 0, none) && !xfc_graph_require(g, three, n, 0, none));
+    xfc_graph_free(g);
+}
+
 /* Requirements of one pair are one: what each allows in the place of equality, all allow. */
 static void broadcasts(xfc_ctx *c) {
     static const unsigned A = XFC_A_MAY_BE_1, B = XFC_B_MAY_BE_1, both = XFC_BROADCAST;
@@ -398,6 +410,7 @@ int main(void) {
     edits(c);
     attributes(c);
     constraints(c);
+    numbers(c);
     broadcasts(c);
     clones(c);
     refusals();

@@ -51,8 +51,12 @@ void xfc_import_reshape(xfc_node *n) {
     }
     bool allow_zero = xfc_node_flag(n, "allowzero", false);
     xfc_int dim[XFC_MAX_RANK], entry[XFC_MAX_RANK] = {{0}};
-    for (uint32_t i = 0; i < rank; i++) entry[i] = given[i];
-    if (!xfc_all_known(given, rank) && !xfc_n_define(n, run_time_shape(n, rank, allow_zero), entry, rank, NULL)) return;
+    const xfc_int *before = xfc_all_known(given, rank) ? given : xfc_shape_read(n, 1, from, allow_zero);
+    for (uint32_t i = 0; i < rank; i++) entry[i] = before ? before[i] : given[i];
+    if (!before) {
+        if (!xfc_n_define(n, run_time_shape(n, rank, allow_zero), entry, rank, NULL)) return;
+        xfc_note_shape(n, 1, from, allow_zero, entry, rank);
+    }
     uint32_t rest = rank;
     for (uint32_t i = 0; i < rank; i++) {
         int64_t value = 1;
