@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""decode.py - one step of decoding with a cache: compiled models beside onnxruntime.
+"""decode.py - one step of decoding with a cache: compiled models beside onnxruntime and OpenVINO, those that are installed.
 
-    tests/bench/decode.py XFC [--cases gpt2:896,whisper:200,t5:200] [--threads 1] [--rounds 11] [--slice 0.5]
+    tests/bench/decode.py XFC [--cases gpt2:896,whisper:200,whisper:200:8] [--threads 1] [--rounds 11] [--slice 0.5]
                           [--folder DIR] [--small] [--flags=...] [--cpu-time] [--json FILE]
 
-The models are make_decoder.py's, at full size unless --small; a case is a family and how many tokens the cache holds.
-The step has batch 1 and one new token.
+The models are make_decoder.py's, at full size unless --small; a case is a family, how many tokens the cache holds, and the
+batch if it is not 1. The step has one new token.
 
 Method. As compare_ort.py: every program measured is a process of its own, never two at once, rounds alternate their
 order, a measurement repeats the step for --slice seconds and gives the median. What is compiled is measured twice, on
 one build. fenced: no memory is mapped around the inputs and outputs, as behind a fresh allocation. touched: they lie in
 the middle of memory that was written to. The two should be equal: no code looks outside of a tensor. Tables show
-medians over the rounds, and median and range of the ratios within a round: onnxruntime's time through xfc's (fenced),
-and fenced through touched. What the programs compute is compared before anything is printed. --cpu-time measures what
+medians over the rounds, and median and range of the ratios within a round: the time of the faster peer through xfc's
+(fenced), and fenced through touched. What the programs compute is compared before anything is printed. --cpu-time measures what
 a step takes of all its threads' CPUs instead of what passes until it is done, which says more on a machine that others use.
 """
 import argparse
@@ -31,7 +31,7 @@ import numpy as np
 
 import make_decoder
 from peer import Peer
-from session import open_session
+from session import PEERS, open_session
 
 GAP = 1 << 20
 ENCODER = {"whisper": 1500, "t5": 128}
@@ -77,13 +77,13 @@ class Touched:
 
 # --- what is measured ------------------------------------------------------------------------------
 
-def make_inputs(nodes, family, past, place):
+def make_inputs(model, family, past, batch, place):
     """One new token behind `past` ones; the same numbers wherever they lie."""
-    sizes = {"batch": 1, "sequence": 1, "past": past, "encoder": ENCODER.get(family, 0), "past + sequence": past + 1,
-             None: past + 1}  # xf.py names no dim that is a sum
+    sizes = {"batch": batch, "sequence": 1, "past": past, "encoder": ENCODER.get(family, 0), "past + sequence": past + 1}
     random, out = np.random.default_rng(0), {}
-    for node in nodes:
-        shape = [sizes.get(d, d) for d in node.shape]
+    for node in make_decoder.onnx.load(model).graph.input:
+        dims = node.type.tensor_type.shape.dim
+        shape = [sizes[d.dim_param] if d.dim_param else d.dim_value for d in dims]
         if node.name == "position_ids":
             values = np.full(shape, past, np.int64)
         elif "mask" in node.name:
@@ -97,12 +97,13 @@ def make_inputs(nodes, family, past, place):
     return out
 
 
-def worker(kind, path, threads, family, past, clock):
+def worker(kind, folder, threads, family, past, batch, clock):
     """Writes the outputs to the file in the first line; then each line is seconds, answered by the median in ms."""
     clock = getattr(time, clock)
     place = {"fenced": Fenced, "touched": Touched}.get(kind, lambda: None)()
-    session = open_session("ort" if kind == "ort" else "xf", path, threads)
-    inputs = make_inputs(session.get_inputs(), family, past, place)
+    model = os.path.join(folder, f"{family}.onnx")
+    session = open_session(kind, model, threads) if kind in PEERS else open_session("xf", model[:-4] + "so", threads)
+    inputs = make_inputs(model, family, past, batch, place)
     first, more = session.run(None, inputs), {}
     if place:
         more["out"] = {node.name: place.array(x.shape, x.dtype) for node, x in zip(session.get_outputs(), first)}
@@ -121,8 +122,8 @@ def worker(kind, path, threads, family, past, clock):
 class Measured(Peer):
     """With the outputs of its first step."""
 
-    def __init__(self, kind, path, results, *how):
-        super().__init__(kind, path, *how)
+    def __init__(self, kind, folder, results, *how):
+        super().__init__(kind, folder, *how)
         self.ask(results)
         with np.load(results) as saved:
             self.outputs = [saved[name] for name in saved.files]
@@ -130,7 +131,7 @@ class Measured(Peer):
 
 def check(peers):
     """All compute the same, fenced and touched to the bit."""
-    want = peers["ort" if "ort" in peers else "touched"].outputs
+    want = next(iter(peers.values())).outputs
     for name, peer in peers.items():
         for i, (got, right) in enumerate(zip(peer.outputs, want)):
             if np.abs(got - right).max(initial=0) > TOLERANCE * np.abs(right).max(initial=1):
@@ -139,12 +140,11 @@ def check(peers):
         sys.exit("decode: results depend on where the tensors lie")
 
 
-def run_case(a, folder, family, past, threads):
-    model, so = (os.path.join(folder, f"{family}.{end}") for end in ("onnx", "so"))
-    kinds = ["ort"] * bool(importlib.util.find_spec("onnxruntime")) + ["fenced", "touched"]
+def run_case(a, folder, family, past, batch, threads):
+    kinds = [p for p, package in PEERS.items() if importlib.util.find_spec(package.lower())] + ["fenced", "touched"]
     results = os.path.join(folder, "results.npz")
-    how = threads, family, past, "process_time" if a.cpu_time else "perf_counter"
-    peers = {kind: Measured(kind, model if kind == "ort" else so, results, *how) for kind in kinds}
+    how = threads, family, past, batch, "process_time" if a.cpu_time else "perf_counter"
+    peers = {kind: Measured(kind, folder, results, *how) for kind in kinds}
     check(peers)
     rounds = [{kind: float(peers[kind].ask(a.slice)) for kind in (kinds if i % 2 else kinds[::-1])}
               for i in range(a.rounds)]
@@ -164,22 +164,24 @@ def build(a, folder, family):
 # --- tables ----------------------------------------------------------------------------------------
 
 def spread(rounds, over, under):
-    if over not in rounds[0]:
+    """Of the least of the times `over` through `under`; those that were not measured do not count."""
+    over = [kind for kind in over if kind in rounds[0]]
+    if not over:
         return "-", "-"
-    ratios = sorted(r[over] / r[under] for r in rounds)
+    ratios = sorted(min(r[kind] for kind in over) / r[under] for r in rounds)
     return f"{statistics.median(ratios):.2f}", f"{ratios[0]:.2f}..{ratios[-1]:.2f}"
 
 
 def row(case, threads, rounds):
     middle = [f"{statistics.median(r[k] for r in rounds):.2f}" if k in rounds[0] else "-"
-              for k in ("ort", "fenced", "touched")]
-    return [case, str(threads), *middle, *spread(rounds, "ort", "fenced"), *spread(rounds, "fenced", "touched")]
+              for k in (*PEERS, "fenced", "touched")]
+    return [case, str(threads), *middle, *spread(rounds, PEERS, "fenced"), *spread(rounds, ["fenced"], "touched")]
 
 
 def options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("xfc")
-    p.add_argument("--cases", default="gpt2:896,whisper:200,t5:200")
+    p.add_argument("--cases", default="gpt2:896,whisper:200,t5:200", help="family:past or family:past:batch")
     p.add_argument("--threads", default="1")
     p.add_argument("--rounds", type=int, default=11)
     p.add_argument("--slice", type=float, default=0.5)
@@ -193,19 +195,19 @@ def options():
 
 def main():
     if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        kind, path, threads, family, past, clock = sys.argv[2:]
-        return worker(kind, path, int(threads), family, int(past), clock)
+        kind, folder, threads, family, past, batch, clock = sys.argv[2:]
+        return worker(kind, folder, int(threads), family, int(past), int(batch), clock)
     a = options()
     with tempfile.TemporaryDirectory() as own:
         folder, everything = a.folder or own, {}
-        cases = [(case, *case.split(":")) for case in a.cases.split(",")]
-        for family in sorted({family for _, family, _ in cases}):
+        cases = [(case, *f"{case}:1".split(":")[:3]) for case in a.cases.split(",")]
+        for family in sorted({family for _, family, _, _ in cases}):
             build(a, folder, family)
-        print("| case | threads | onnxruntime ms | fenced ms | touched ms | onnxruntime / fenced | range | "
-              "fenced / touched | range |\n|---|--:|--:|--:|--:|--:|---|--:|---|")
+        print(f"| case | threads | {' | '.join(f'{name} ms' for name in PEERS.values())} | fenced ms | touched ms | faster peer / fenced | "
+              "range | fenced / touched | range |\n|---|--:|--:|--:|--:|--:|--:|---|--:|---|")
         for threads in map(int, a.threads.split(",")):
-            for case, family, past in cases:
-                rounds = everything[f"{case} {threads}"] = run_case(a, folder, family, int(past), threads)
+            for case, family, past, batch in cases:
+                rounds = everything[f"{case} {threads}"] = run_case(a, folder, family, int(past), int(batch), threads)
                 print(f"| {' | '.join(row(case, threads, rounds))} |", flush=True)
     if a.json:
         with open(a.json, "w", encoding="utf-8") as f:
