@@ -27,9 +27,16 @@ xfc_graph *xfc_import_memory(xfc_ctx *, const char *name, const void *data, size
 
 /* What an input or output is that is not one tensor: metadata XFC_BORDER_META "NAME" says so. Its parts follow one
  * another: NAME, the elements of all tensors; NAME.shapes, i64[length, rank] with the dims of each, filled up with -1;
- * of an optional sequence also NAME.present, bool[]. An optional tensor has a length of at most 1. */
+ * of an optional sequence also NAME.present, bool[]. An optional tensor has a length of at most 1. Of strings, text:
+ * NAME, u8[size], one behind the other, and NAME.lengths, i64 with the dims of the tensor. */
 #define XFC_BORDER_META "type:"
-typedef enum { XFC_BORDER_TENSOR, XFC_BORDER_SEQUENCE, XFC_BORDER_OPTIONAL, XFC_BORDER_OPTIONAL_SEQUENCE } xfc_border;
+typedef enum {
+    XFC_BORDER_TENSOR,
+    XFC_BORDER_SEQUENCE,
+    XFC_BORDER_OPTIONAL,
+    XFC_BORDER_OPTIONAL_SEQUENCE,
+    XFC_BORDER_TEXT
+} xfc_border;
 enum { XFC_BORDER_MOST = 3 };
 xfc_border xfc_border_of(const char *meta); /* NULL: a tensor */
 uint32_t xfc_border_parts(xfc_border);

@@ -33,14 +33,24 @@ typedef struct {
     bool any;
 } names;
 
+static void note_int(void *user, xfc_int e);
+
+/* What the range of an index names is named, too, as it is checked: of a table, whose size may stand nowhere else. */
 static void note_symbol(void *user, xfc_int symbol) {
     names *n = user;
+    const xfc_int_info *i = xfc_int_look(n->ctx, symbol);
+    const bool seen = xfc_map_find(&n->named, symbol.id, NULL);
+    const xfc_int lo = i->lo, hi = i->hi;
     xfc_map_set(&n->named, symbol.id, 1);
+    if (!seen && i->sym == XFC_SYM_LET) {
+        note_int(n, lo);
+        note_int(n, hi);
+    }
 }
 
 static void note_int(void *user, xfc_int e) {
     names *n = user;
-    xfc_int_symbols(n->ctx, e, note_symbol, n);
+    if (xfc_int_known(e)) xfc_int_symbols(n->ctx, e, note_symbol, n);
 }
 
 static names names_of(xfc_pass *pass) {

@@ -138,7 +138,7 @@ def page():
             "",
             "Element types: float16, bfloat16, float, double, the integers of 8 to 64 bits and bool, as far as the "
             "operator's definition allows",
-            "them; integers of 2 and 4 bits and floats of 4 and 8 are moved, cast, quantized and dequantized. Strings and complex "
+            "them; integers of 2 and 4 bits and floats of 4 and 8 are moved, cast, quantized and dequantized. Strings are moved, compared, joined, split and encoded; complex "
             "numbers are refused.",
             "*Opsets* are those whose definition of the operator is implemented.",
             *onnx_table(),

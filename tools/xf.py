@@ -14,7 +14,8 @@ session may be used from several threads: each gets a context of its own; the we
 child may go on with the sessions of its parent. Where code for onnxruntime would do, it mostly does here: the names of
 methods, the types of inputs, and arguments such as providers, which are ignored.
 
-A sequence is a list of arrays, an optional one None or what it holds, as inputs and as outputs.
+A sequence is a list of arrays, an optional one None or what it holds, strings an array of them (type object, or NumPy's own
+strings), as inputs and as outputs.
 """
 
 import _ctypes
@@ -61,7 +62,8 @@ _EXTRA = { # of the package ml_dtypes
 
 _ONNX_NAMES = {"float32": "float", "float64": "double"}
 # What is more than one tensor, by metadata "type:NAME": how its type is written, and how many parts it has.
-_KINDS = {"sequence": ("seq({})", 2), "optional": ("optional({})", 2), "optional sequence": ("optional(seq({}))", 3)}
+_KINDS = {"sequence": ("seq({})", 2), "optional": ("optional({})", 2), "optional sequence": ("optional(seq({}))", 3),
+          "text": ("tensor(string)", 2)}
 
 
 class _Device(C.Structure):
@@ -325,6 +327,8 @@ class InferenceSession:
                 if node._kind_of_parts:
                     form, count = _KINDS[node._kind_of_parts]
                     node.type, node._parts = form.format(node.type), nodes[i:i + count]
+                if node._kind_of_parts == "text":
+                    node.shape, node.ranges = nodes[i + 1].shape, nodes[i + 1].ranges
         packed = api.struct_size > _Api.packed_workspace_size.offset and api.num_packed_inputs(model)
         self._packed = _Entry(_nodes(api.packed_input_info, model, packed),
                               _nodes(api.packed_output_info, model, count), api.packed_infer_shapes,
@@ -565,6 +569,11 @@ def _whole(nodes):
 
 def _apart(node, value):
     """A sequence or an optional as {name: array} of its parts: all elements, then a row of dims for each tensor."""
+    if node._kind_of_parts == "text":
+        texts = np.asarray(value)
+        data = [t if isinstance(t, bytes) else str(t).encode(errors="surrogateescape") for t in texts.ravel()]
+        lengths = np.array([len(t) for t in data], np.int64).reshape(texts.shape)
+        return dict(zip((p.name for p in node._parts), (np.frombuffer(b"".join(data), np.uint8), lengths)))
     items = [] if value is None else [value] if node._kind_of_parts == "optional" else list(value)
     arrays = [np.asarray(a) for a in items]
     if len({a.dtype for a in arrays}) > 1:
@@ -581,6 +590,12 @@ def _apart(node, value):
 
 def _together(node, arrays):
     """The output that begins with arrays[0]."""
+    if node._parts and node._kind_of_parts == "text":
+        ends = np.cumsum(arrays[1].ravel())
+        data, texts = arrays[0].tobytes(), np.empty(arrays[1].size, object)
+        for i, (end, n) in enumerate(zip(ends, arrays[1].ravel())):
+            texts[i] = data[end - n:end].decode(errors="surrogateescape")
+        return texts.reshape(arrays[1].shape)
     if not node._parts or (len(node._parts) > 2 and not arrays[2]):
         return None if node._parts else arrays[0]
     items, at = [], 0

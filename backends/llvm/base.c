@@ -77,11 +77,11 @@ static bool calls(const xfc_blob *plan, uint32_t routine) {
     return false;
 }
 
-/* By number, NULL where no plan calls it: the linker takes those that are named here. */
+/* By number, NULL where no plan calls it, up to the last one that is: the linker takes those that are named here. */
 static LLVMValueRef routines(xfc_emit *e, const xfc_blob *plan, uint32_t *n) {
     const char *name;
     LLVMValueRef *row = NULL;
-    uint32_t cap = 0;
+    uint32_t made = 0, cap = 0;
     *n = 0;
     for (uint32_t i = 0; (name = xfc_routine_name(i)); i++) {
         bool called = false;
@@ -91,7 +91,8 @@ static LLVMValueRef routines(xfc_emit *e, const xfc_blob *plan, uint32_t *n) {
             value = LLVMAddGlobal(e->module, e->ptr, xfc_sprintf(e->arena, "xk_row_%s", name + strlen("xk_")));
             LLVMSetVisibility(value, LLVMHiddenVisibility);
         }
-        xfc_push(e->arena, row, *n, cap) = value;
+        xfc_push(e->arena, row, made, cap) = value;
+        if (called) *n = made;
     }
     return LLVMConstArray2(e->ptr, row, *n);
 }

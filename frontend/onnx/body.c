@@ -4,7 +4,7 @@
  * file's choice) marks what is needed and orders it; the order of the file is kept where it was valid. Nodes that
  * nothing needs are only checked for names. Every name has one producer.
  */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,18 +59,18 @@ static xfc_value *make_initializer(xfc_importer *im, xfc_bound *b, xfc_loc loc) 
     return v;
 }
 
-xfc_value *xfc_bound_value(xfc_importer *im, xfc_bound *b, xfc_loc loc) {
-    if (!b) return NULL;
-    if (b->kind == XFC_BOUND_INIT) {
-        b->value = make_initializer(im, b, loc);
-        b->kind = b->value ? XFC_BOUND_VALUE : XFC_BOUND_POISON;
-    }
-    return b->kind == XFC_BOUND_VALUE ? b->value : NULL;
+static xfc_result make_strings(xfc_importer *im, const Onnx__TensorProto *p, xfc_loc loc) {
+    xfc_node n = {.im = im, .ctx = im->ctx, .b = &im->builder, .loc = loc};
+    return xfc_texts_tensor(&n, p, xfc_sprintf(im->arena, "initializer '%s'", p->name));
 }
 
 xfc_result xfc_bound_result(xfc_importer *im, xfc_bound *b, xfc_loc loc) {
+    if (b && b->kind == XFC_BOUND_INIT)
+        *b = xfc_bound_to(b->init && b->init->data_type == XFC_ONNX_STRING
+                              ? make_strings(im, b->init, loc)
+                              : (xfc_result){.value = make_initializer(im, b, loc)});
     if (b && b->kind == XFC_BOUND_SEQUENCE) return (xfc_result){.sequence = b->sequence};
-    return (xfc_result){.value = xfc_bound_value(im, b, loc)};
+    return b && b->kind == XFC_BOUND_VALUE ? (xfc_result){.value = b->value, .texts = b->texts} : (xfc_result){0};
 }
 
 xfc_bound xfc_bound_to(xfc_result r) {
@@ -78,7 +78,8 @@ xfc_bound xfc_bound_to(xfc_result r) {
                                : r.value  ? XFC_BOUND_VALUE
                                           : XFC_BOUND_POISON,
                        .value = r.value,
-                       .sequence = r.sequence};
+                       .sequence = r.sequence,
+                       .texts = r.texts};
 }
 
 static xfc_status bind_producers(xfc_importer *im, xfc_body *body) {
@@ -325,8 +326,13 @@ static bool read_operands(xfc_node *n) {
                               name);
             continue;
         }
-        n->in[i] = xfc_bound_value(n->im, b, n->loc);
-        ok = ok && n->in[i];
+        xfc_result made = xfc_bound_result(n->im, b, n->loc);
+        bool fits = !made.texts || !n->row || n->row->texts >> (i < 31 ? i : 31) & 1;
+        n->in[i] = made.value, n->in_texts[i] = made.texts;
+        ok = ok && n->in[i] && fits;
+        if (!fits)
+            xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand '%s' holds strings, which this operator does not take",
+                          name);
     }
     return ok;
 }
@@ -342,9 +348,17 @@ static void finish_node(xfc_node *n, uint32_t errors) {
         }
         if (ok && !n->out[k] && n->ctx->n_errors == errors)
             xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "output %u is not supported; remove its use", k);
-        *b = (xfc_bound){.kind = ok && n->out[k] ? XFC_BOUND_VALUE : XFC_BOUND_POISON, .value = n->out[k]};
+        *b = xfc_bound_to((xfc_result){.value = ok ? n->out[k] : NULL, .texts = n->out_texts[k]});
         if (b->kind == XFC_BOUND_VALUE && !n->out[k]->name) n->out[k]->name = xfc_str(n->ctx, n->proto->output[k]);
     }
+}
+
+/* What only moves elements moves the numbers of texts. */
+static void call_importer(xfc_node *n) {
+    const xfc_texts *table = NULL;
+    if (n->row->moves_texts && !xfc_node_one_table(n, n->row->texts, &table)) return;
+    n->row->import(n);
+    for (uint32_t k = 0; table && k < n->n_out; k++) n->out_texts[k] = table;
 }
 
 static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) {
@@ -362,6 +376,8 @@ static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) 
     n.out = xfc_new_array(im->arena, xfc_value *, p->n_output);
     n.in_sequence = xfc_new_array(im->arena, const xfc_sequence *, p->n_input);
     n.out_sequence = xfc_new_array(im->arena, const xfc_sequence *, p->n_output);
+    n.in_texts = xfc_new_array(im->arena, const xfc_texts *, p->n_input);
+    n.out_texts = xfc_new_array(im->arena, const xfc_texts *, p->n_output);
     uint32_t errors = im->ctx->n_errors;
     const Onnx__FunctionProto *function = xfc_function_find(im, p);
     bool ready = resolve_attrs(&n) && (function || (find_row(&n) && check_signature(&n)));
@@ -370,7 +386,7 @@ static void import_node(xfc_importer *im, const xfc_body *body, uint32_t index) 
     if (ready && function)
         xfc_function_inline(&n, function);
     else if (ready)
-        n.row->import(&n);
+        call_importer(&n);
     if (!ready && n.status == XFC_OK) n.status = XFC_ERR_INPUT; /* poisoned: the cause was reported */
     finish_node(&n, errors);
 }

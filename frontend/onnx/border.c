@@ -4,12 +4,14 @@
  * Metadata of the model says which they are, as nothing else of the graph does.
  */
 #include "frontend/onnx/sequence.h"
+#include "frontend/onnx/text.h"
 #include <string.h>
 
 static const char *const kinds[] = {
     [XFC_BORDER_SEQUENCE] = "sequence",
     [XFC_BORDER_OPTIONAL] = "optional",
     [XFC_BORDER_OPTIONAL_SEQUENCE] = "optional sequence",
+    [XFC_BORDER_TEXT] = "text",
 };
 
 xfc_border xfc_border_of(const char *meta) {
@@ -23,7 +25,7 @@ uint32_t xfc_border_parts(xfc_border k) {
 }
 
 const char *xfc_border_name(xfc_importer *im, const char *name, uint32_t part) {
-    static const char *const suffix[XFC_MAX_PARTS] = {"", ".shapes", ".present"};
+    static const char *const suffix[] = {"", ".shapes", ".present", ".lengths"};
     return xfc_str(im->ctx, xfc_sprintf(im->arena, "%s%s", name, suffix[part]));
 }
 
@@ -33,7 +35,8 @@ void xfc_border_note(xfc_importer *im, const char *name, xfc_border kind) {
 
 uint32_t xfc_border_output(xfc_importer *im, const char *name, const xfc_sequence *s, xfc_value **value,
                            const char **names) {
-    xfc_node n = {.im = im, .ctx = im->ctx, .b = &im->builder, .loc = {.file = im->file.path, .node = name}};
+    xfc_node n = {
+        .im = im, .ctx = im->ctx, .b = &im->builder, .loc = {.file = im->file.path, .node = xfc_str(im->ctx, name)}};
     if (xfc_dtype_bits(s->dtype) < 8)
         return xfc_fail(im->ctx, XFC_ERR_UNSUPPORTED, n.loc,
                         "output '%s' is a sequence of %s, which is not supported; cast its tensors", name,
@@ -48,6 +51,38 @@ uint32_t xfc_border_output(xfc_importer *im, const char *name, const xfc_sequenc
     uint32_t count = xfc_sequence_parts(s, value);
     for (uint32_t i = 0; i < count; i++) names[i] = xfc_border_name(im, name, i);
     return count;
+}
+
+uint32_t xfc_border_texts(xfc_importer *im, const char *name, xfc_result r, xfc_value **value, const char **names) {
+    xfc_node n = {
+        .im = im, .ctx = im->ctx, .b = &im->builder, .loc = {.file = im->file.path, .node = xfc_str(im->ctx, name)}};
+    xfc_int all = xfc_type_count(im->ctx, &r.value->type);
+    const xfc_texts *t = xfc_texts_take(&n, r.texts, xfc_b_reshape(n.b, r.value, &all, 1));
+    if (!t) return 0;
+    xfc_border_note(im, name, XFC_BORDER_TEXT);
+    value[0] = t->bytes, names[0] = name;
+    value[1] = xfc_b_reshape(n.b, t->lengths, r.value->type.dim, r.value->type.rank);
+    names[1] = xfc_border_name(im, name, XFC_LENGTHS);
+    return value[1] ? 2 : 0;
+}
+
+xfc_result xfc_border_text_input(xfc_importer *im, const char *name, xfc_int size, const xfc_type *dims) {
+    xfc_node n = {
+        .im = im, .ctx = im->ctx, .b = &im->builder, .loc = {.file = im->file.path, .node = xfc_str(im->ctx, name)}};
+    const int64_t axes[1] = {0};
+    xfc_int all = xfc_type_count(im->ctx, dims), found = XFC_INT_NONE;
+    xfc_value *bytes = xfc_graph_add_input(im->graph, xfc_str(im->ctx, name), xfc_type_make(XFC_U8, 1, &size));
+    xfc_value *lengths = xfc_graph_add_input(im->graph, xfc_border_name(im, name, XFC_LENGTHS),
+                                             xfc_type_make(XFC_I64, dims->rank, dims->dim));
+    xfc_border_note(im, name, XFC_BORDER_TEXT);
+    n.b->loc = n.loc;
+    lengths = xfc_b_reshape(n.b, lengths, &all, 1);
+    xfc_value *least = lengths ? xfc_b_reduce(n.b, XFC_OP_REDUCE_MIN, lengths, axes, 1, true) : NULL;
+    xfc_value *sum = lengths ? xfc_b_reduce(n.b, XFC_OP_REDUCE_SUM, lengths, axes, 1, true) : NULL;
+    sum = xfc_n_sizes_if(&n, xfc_n2(&n, XFC_OP_GE, least, xfc_ni(&n, 0)), sum);
+    if (!sum || !xfc_n_define(&n, sum, &found, 1, &size)) return (xfc_result){0};
+    if (!xfc_n_equal(&n, found, size, "the lengths and the bytes of strings")) return (xfc_result){0};
+    return xfc_texts_all(&n, xfc_texts_new(&n, bytes, xfc_n_place(&n, lengths), lengths, true), dims->dim, dims->rank);
 }
 
 /* --- files --- */
@@ -116,6 +151,16 @@ static bool read_parts(parts *p, xfc_mapping bytes, xfc_border kind, const xfc_t
     return true;
 }
 
+static bool read_texts(parts *p, xfc_mapping bytes, xfc_border kind, const xfc_tensor **out) {
+    const Onnx__TensorProto *t = xfc_unpack_tensor(&p->file, bytes);
+    (void)kind;
+    if (!t || !xfc_onnx_strings(&p->file, t, p->loc, "the tensor", &out[0], &out[1])) return false;
+    xfc_tensor *named = xfc_memdup(p->file.ctx->arena, out[0], sizeof *named, _Alignof(xfc_tensor));
+    named->name = t->name && *t->name ? xfc_str(p->file.ctx, t->name) : NULL;
+    out[0] = named;
+    return true;
+}
+
 xfc_status xfc_read_parts_pb(xfc_ctx *ctx, const char *path, xfc_border kind, xfc_dtype empty, int64_t rank,
                              const xfc_tensor *out[XFC_BORDER_MOST]) {
     if (kind == XFC_BORDER_TENSOR) return xfc_read_tensor_pb(ctx, path, out);
@@ -127,7 +172,9 @@ xfc_status xfc_read_parts_pb(xfc_ctx *ctx, const char *path, xfc_border kind, xf
                .dtype = empty};
     xfc_mapping bytes;
     xfc_status status = xfc_map_path(ctx, p.loc, path, &bytes);
-    if (status == XFC_OK && !read_parts(&p, bytes, kind, out)) status = XFC_ERR_INPUT;
+    bool (*read)(parts *, xfc_mapping, xfc_border, const xfc_tensor **) =
+        kind == XFC_BORDER_TEXT ? read_texts : read_parts;
+    if (status == XFC_OK && !read(&p, bytes, kind, out)) status = XFC_ERR_INPUT;
     xfc_arena_free(arena);
     return status;
 }

@@ -224,8 +224,7 @@ const xfc_sequence *xfc_flat_erase(xfc_node *n, const xfc_sequence *s, xfc_value
 
 /* --- all of them at once --- */
 
-/* Which of the parts that end at ends[i] each of `total` places is in. */
-static xfc_value *part_of(xfc_node *n, xfc_value *ends, xfc_int total) {
+xfc_value *xfc_n_part_of(xfc_node *n, xfc_value *ends, xfc_int total) {
     static const int64_t zero = 0, one = 1;
     if (!ends) return NULL;
     xfc_int slots = xfc_int_addc(n->ctx, total, 1);
@@ -287,7 +286,7 @@ xfc_value *xfc_flat_concat(xfc_node *n, const xfc_sequence *s, uint32_t axis) {
         return xfc_node_fail(n, XFC_ERR_LIMIT, "makes more than 2^63 elements"), NULL;
     xfc_value *sizes = xfc_b_slice_axis(n->b, s->shapes, 1, xfc_int_const(n->ctx, axis), xfc_int_const(n->ctx, 1), 1);
     sizes = xfc_b_reshape(n->b, sizes, &length, 1);
-    xfc_value *in = part_of(n, ends_of(n, sizes), dim[axis]), *width = size_value(n, behind);
+    xfc_value *in = xfc_n_part_of(n, ends_of(n, sizes), dim[axis]), *width = size_value(n, behind);
     xfc_value *place = xfc_n_iota(n, dim[axis], zero, 1, XFC_I64);
     place = xfc_n2(n, XFC_OP_SUB, place, gather(n, xfc_n_place(n, sizes), in));
     xfc_value *start = gather(n, xfc_n_place(n, sizes_of(n, s)), in), *size = gather(n, sizes, in);
@@ -319,7 +318,7 @@ static xfc_value *elements_of_parts(xfc_node *n, xfc_value *x, uint32_t axis, xf
     x = flat(n, x);
     if (!x || xfc_int_is(n->ctx, before, 1)) return x;
     xfc_value *width = size_value(n, behind), *block = xfc_n2(n, XFC_OP_MUL, size_value(n, before), width);
-    xfc_value *in = part_of(n, xfc_n2(n, XFC_OP_MUL, ends_of(n, sizes), block), all);
+    xfc_value *in = xfc_n_part_of(n, xfc_n2(n, XFC_OP_MUL, ends_of(n, sizes), block), all);
     xfc_value *start = gather(n, xfc_n_place(n, sizes), in), *row = xfc_n2(n, XFC_OP_MUL, gather(n, sizes, in), width);
     xfc_value *at = xfc_n_iota(n, all, xfc_int_const(n->ctx, 0), 1, XFC_I64);
     at = xfc_n2(n, XFC_OP_SUB, at, xfc_n2(n, XFC_OP_MUL, start, block));

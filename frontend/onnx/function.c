@@ -106,7 +106,8 @@ static xfc_status bind_formals(xfc_node *call, const Onnx__FunctionProto *f, xfc
     for (size_t i = 0; i < f->n_input; i++) {
         xfc_value *v = xfc_node_in(call, (uint32_t)i);
         const xfc_sequence *s = i < call->n_in ? call->in_sequence[i] : NULL;
-        xfc_bound bound = v || s ? xfc_bound_to((xfc_result){v, s}) : (xfc_bound){.kind = XFC_BOUND_ABSENT};
+        xfc_bound bound =
+            v || s ? xfc_bound_to((xfc_result){v, s, call->in_texts[i]}) : (xfc_bound){.kind = XFC_BOUND_ABSENT};
         XFC_TRY(xfc_body_bind(call->im, body, f->input[i], bound, call->loc));
     }
     return XFC_OK;
@@ -133,7 +134,7 @@ void xfc_function_inline(xfc_node *call, const Onnx__FunctionProto *f) {
     if (call->status == XFC_OK) call->status = xfc_import_body(im, body, f->output, call->n_out);
     for (uint32_t i = 0; call->status == XFC_OK && i < call->n_out; i++) {
         xfc_result made = xfc_bound_result(im, xfc_body_find(im, body, f->output[i]), call->loc);
-        call->out[i] = made.value, call->out_sequence[i] = made.sequence;
+        call->out[i] = made.value, call->out_sequence[i] = made.sequence, call->out_texts[i] = made.texts;
         if (!made.value && !made.sequence) call->status = XFC_ERR_INPUT; /* poisoned inside: reported there */
     }
 }

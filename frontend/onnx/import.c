@@ -10,7 +10,8 @@
 enum { MAX_OPSETS = 256 };
 
 static const xfc_onnx_row rows[] = {
-#define MEANING(opcode, sequence, ...) .code = XFC_OP_##opcode, .takes = sequence
+#define MEANING(opcode, sequence, of_text, moves, ...)                                                                 \
+    .code = XFC_OP_##opcode, .takes = sequence, .texts = of_text, .moves_texts = moves
 #define X(dom, name, first, last, fn, least, most, outs, names, ...)                                                   \
     {.domain = dom,                                                                                                    \
      .op = name,                                                                                                       \
@@ -21,7 +22,7 @@ static const xfc_onnx_row rows[] = {
      .max_in = most,                                                                                                   \
      .max_out = outs,                                                                                                  \
      .attrs = names,                                                                                                   \
-     MEANING(__VA_ARGS__, XFC_NO_SEQUENCE, )},
+     MEANING(__VA_ARGS__, XFC_NO_SEQUENCE, 0, false, )},
 #include "frontend/onnx/onnx_ops.def"
 #undef X
 #undef MEANING
@@ -190,6 +191,10 @@ static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
         xfc_result made = xfc_bound_result(im, xfc_body_find(im, body, of), loc);
         if (made.sequence) {
             n += xfc_border_output(im, of, made.sequence, value + n, name + n);
+            continue;
+        }
+        if (made.texts) {
+            n += xfc_border_texts(im, of, made, value + n, name + n);
             continue;
         }
         if (made.value) made.value = as_declared(im, g->output[i], made.value);

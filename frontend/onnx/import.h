@@ -26,6 +26,8 @@ typedef struct { /* a row of onnx_ops.def */
     const char *attrs; /* names it may have, space-separated */
     xfc_opcode code;   /* for importers shared by several operators; else XFC_OP_COUNT */
     enum { XFC_NO_SEQUENCE, XFC_FIRST_SEQUENCE, XFC_ANY_SEQUENCE } takes; /* which operands may be one */
+    uint32_t texts;   /* bits of operands that may be strings; bit 31: and of those behind */
+    bool moves_texts; /* it only moves their elements, and its results are such, too; else it knows what they are */
 } xfc_onnx_row;
 const xfc_onnx_row *xfc_onnx_find(const char *domain, const char *op, uint32_t opset,
                                   bool *known);                  /* known: in another opset */
@@ -50,14 +52,17 @@ typedef struct {
     bool optional;                /* of at most one */
     xfc_value *present;           /* of an optional sequence: is there one, bool[]? */
 } xfc_sequence;
-typedef struct { /* one of the two, or neither after a failure */
+typedef struct xfc_texts xfc_texts; /* text.h */
+typedef struct {                    /* a value or a sequence, or neither after a failure */
     xfc_value *value;
     const xfc_sequence *sequence;
+    const xfc_texts *texts; /* the value holds numbers of these, it is a tensor of strings */
 } xfc_result;
 typedef struct {
     xfc_bound_kind kind;
     xfc_value *value;                      /* VALUE */
     const xfc_sequence *sequence;          /* SEQUENCE */
+    const xfc_texts *texts;                /* VALUE: of strings */
     const Onnx__TensorProto *init;         /* INIT: becomes a constant when first used */
     const Onnx__SparseTensorProto *sparse; /* INIT without one: the same */
     uint32_t node;                         /* NODE: index of its producer */
@@ -110,6 +115,7 @@ struct xfc_node {
     xfc_attrs attrs;
     xfc_value **in, **out;                            /* in: NULL where absent; out: to be filled */
     const xfc_sequence **in_sequence, **out_sequence; /* the same for sequences */
+    const xfc_texts **in_texts, **out_texts;          /* of values that are strings */
     uint32_t n_in, n_out;
     xfc_status status;
 };
@@ -125,8 +131,6 @@ typedef struct {
     uint32_t n, cap;
 } xfc_names;
 void xfc_graph_captures(xfc_importer *, const Onnx__GraphProto *, xfc_names *);
-/* The value of a bound name, NULL when it is poisoned or cannot be made, or is a sequence. */
-xfc_value *xfc_bound_value(xfc_importer *, xfc_bound *, xfc_loc);
 xfc_result xfc_bound_result(xfc_importer *, xfc_bound *, xfc_loc);
 xfc_bound xfc_bound_to(xfc_result); /* poisoned if it is neither */
 xfc_loc xfc_node_loc(xfc_importer *, const xfc_body *, uint32_t index);
@@ -139,6 +143,8 @@ xfc_status xfc_bind_initializers(xfc_importer *, xfc_body *, const Onnx__GraphPr
 bool xfc_legacy_hint(const xfc_node *, const char *attr);
 /* inner.c: a graph that is an attribute; what its outputs are. input: what its inputs are, or NULL. */
 const Onnx__GraphProto *xfc_node_graph(xfc_node *, const char *name);
+/* A plain tensor; NULL: it is none, and the node has failed unless that was reported. what: "output 1 of its body". */
+xfc_value *xfc_plain(xfc_node *, xfc_result, const char *what, uint32_t number);
 xfc_result *xfc_import_inner(xfc_node *, const Onnx__GraphProto *, const char *name, const xfc_result *input);
 /* function.c */
 xfc_status xfc_functions_check(xfc_importer *);

@@ -15,6 +15,14 @@ const Onnx__GraphProto *xfc_node_graph(xfc_node *n, const char *name) {
     return g;
 }
 
+xfc_value *xfc_plain(xfc_node *n, xfc_result r, const char *what, uint32_t number) {
+    if (r.value && !r.texts) return r.value;
+    if (r.value || r.sequence)
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "%s %u is %s, which is not supported here", what, number,
+                      r.sequence ? "a sequence" : "a tensor of strings");
+    return NULL;
+}
+
 static xfc_body *new_body(xfc_node *n, const Onnx__GraphProto *g) {
     xfc_importer *im = n->im;
     xfc_body *body = xfc_new(im->arena, xfc_body);

@@ -8,6 +8,7 @@
  * symbol (unify.c).
  */
 #include "frontend/onnx/sequence.h"
+#include "frontend/onnx/text.h"
 #include "ir/base/nearest.h"
 #include <string.h>
 
@@ -364,10 +365,13 @@ static xfc_status add_input(dims *d, xfc_body *body, const Onnx__ValueInfoProto 
     xfc_type type = {0};
     xfc_border kind;
     xfc_result made = {0};
-    xfc_status status = read_dtype(d, v, &kind, &type.dtype);
-    if (status == XFC_OK && kind != XFC_BORDER_TENSOR)
+    bool strings = v->type && v->type->tensor_type && v->type->tensor_type->elem_type == XFC_ONNX_STRING;
+    xfc_status status = strings ? XFC_OK : read_dtype(d, v, &kind, &type.dtype);
+    if (strings && read_shape(d, v, &type) == XFC_OK)
+        made = xfc_border_text_input(im, v->name, part_dim(d, v->name, "size", XFC_DIM_MAX), &type);
+    else if (!strings && status == XFC_OK && kind != XFC_BORDER_TENSOR)
         (void)add_sequence(d, v, kind, type.dtype, &made);
-    else if (status == XFC_OK && read_shape(d, v, &type) == XFC_OK)
+    else if (!strings && status == XFC_OK && read_shape(d, v, &type) == XFC_OK)
         made.value = input_value(im, v->name, type);
     return xfc_body_bind(im, body, v->name, xfc_bound_to(made),
                          (xfc_loc){.file = im->file.path}); /* a bad type is recorded; go on */

@@ -53,6 +53,9 @@ bool xfc_onnx_shape_read(xfc_onnx_file *, xfc_loc, const char *what, xfc_dtype, 
 const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what);
 /* The same of one that is stored by its nonzeros. */
 const xfc_tensor *xfc_onnx_sparse_tensor(xfc_onnx_file *, const Onnx__SparseTensorProto *, xfc_loc, const char *what);
+/* Strings of a tensor, one behind the other: u8[size], and their lengths, i64 of its dims. False after an error. */
+bool xfc_onnx_strings(xfc_onnx_file *, const Onnx__TensorProto *, xfc_loc, const char *what, const xfc_tensor **bytes,
+                      const xfc_tensor **lengths);
 const char *xfc_onnx_dtype_name(int64_t elem_type); /* "float8e4m3fn"; "unknown type 99" as "unknown" */
 
 /* external.c: the bytes that external_data entries point at, exactly `bytes` of them; NULL after an error. */

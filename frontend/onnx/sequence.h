@@ -34,10 +34,18 @@ const xfc_sequence *xfc_flat_split(xfc_node *, xfc_value *x, uint32_t axis, xfc_
 enum { XFC_MAX_PARTS = 3 };
 uint32_t xfc_sequence_parts(const xfc_sequence *flat, xfc_value *out[XFC_MAX_PARTS]);
 
+/* Which of the parts that end at ends[i] each of `total` places is in: i64[total]. */
+xfc_value *xfc_n_part_of(xfc_node *, xfc_value *ends, xfc_int total);
+
 /* border.c: the names of parts, what the model says of them, and an output as its parts: how many, 0 after a failure. */
 const char *xfc_border_name(xfc_importer *, const char *name, uint32_t part);
 void xfc_border_note(xfc_importer *, const char *name, xfc_border);
 uint32_t xfc_border_output(xfc_importer *, const char *name, const xfc_sequence *, xfc_value **value,
                            const char **names);
+
+enum { XFC_LENGTHS = XFC_MAX_PARTS }; /* the name of the second part of strings */
+/* Strings (text.h): an input of these dims, and an output as its parts, as above. */
+xfc_result xfc_border_text_input(xfc_importer *, const char *name, xfc_int size, const xfc_type *dims);
+uint32_t xfc_border_texts(xfc_importer *, const char *name, xfc_result, xfc_value **value, const char **names);
 
 #endif

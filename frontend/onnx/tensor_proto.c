@@ -209,3 +209,46 @@ const xfc_tensor *xfc_onnx_tensor(xfc_onnx_file *f, const Onnx__TensorProto *p, 
     if (!t && (t = make(f, p, loc, what)) != NULL) xfc_map_set_ptr(&f->tensors, p, t);
     return t;
 }
+
+/* One string of a payload, which is a run of tags, lengths and bytes. */
+static bool next_string(const uint8_t *data, size_t end, size_t *at, size_t *start, size_t *n) {
+    uint64_t tag, length;
+    if (!xfc_pb_varint(data, end, at, &tag) || !xfc_pb_varint(data, end, at, &length) || length > end - *at)
+        return false;
+    *start = *at, *n = (size_t)length;
+    *at += *n;
+    return true;
+}
+
+bool xfc_onnx_strings(xfc_onnx_file *f, const Onnx__TensorProto *p, xfc_loc loc, const char *what,
+                      const xfc_tensor **bytes, const xfc_tensor **lengths) {
+    source s = {.file = f, .proto = p, .loc = loc, .what = what, .dtype = XFC_I64};
+    int64_t n = 0, size = 0;
+    size_t start, count;
+    if (!xfc_onnx_shape_read(f, loc, what, XFC_I64, p->dims, p->n_dims, &s.shape)) return false;
+    if (!find_payloads(&s)) return bad(&s, XFC_ERR_INPUT, "is malformed"), false;
+    if (p->data_type != 8 || p->data_location != 0) return bad(&s, XFC_ERR_INPUT, "holds no strings"), false;
+    for (uint32_t k = 0; k < s.n_payloads; k++)
+        for (size_t at = (size_t)s.payload[k].offset, end = at + (size_t)s.payload[k].bytes; at < end; n++) {
+            if (s.payload[k].field != XFC_PAYLOAD_STRING || !next_string(f->scan.data, end, &at, &start, &count))
+                return bad(&s, XFC_ERR_INPUT, "holds malformed strings"), false;
+            size += (int64_t)count;
+        }
+    if (n != s.shape.count)
+        return xfc_fail(f->ctx, XFC_ERR_INPUT, loc,
+                        "%s holds %lld strings, but its shape needs %lld; export the model again", what, (long long)n,
+                        (long long)s.shape.count),
+               false;
+    int64_t *length = xfc_tensor_alloc(f->ctx, XFC_I64, s.shape.rank, s.shape.dim);
+    char *text = xfc_tensor_alloc(f->ctx, XFC_U8, 1, &size), *to = text;
+    n = 0;
+    for (uint32_t k = 0; k < s.n_payloads; k++)
+        for (size_t at = (size_t)s.payload[k].offset, end = at + (size_t)s.payload[k].bytes; at < end; to += count) {
+            (void)next_string(f->scan.data, end, &at, &start, &count);
+            memcpy(to, f->scan.data + start, count);
+            length[n++] = (int64_t)count;
+        }
+    *bytes = xfc_tensor_new(f->ctx, XFC_U8, 1, &size, text, NULL);
+    *lengths = xfc_tensor_new(f->ctx, XFC_I64, s.shape.rank, s.shape.dim, length, NULL);
+    return true;
+}

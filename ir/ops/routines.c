@@ -1,5 +1,5 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), regions of images (roi_align), determinants, bits as another type, and numbers of fewer
+ * better one (nms), texts (find_texts, split_texts), regions of images (roi_align), determinants, bits as another type, and numbers of fewer
  * bits than a byte as files and callers hold them.
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
@@ -50,6 +50,32 @@ xfc_status infer_nms(xfc_infer *inf) {
     XFC_TRY(check_count(inf, rows));
     inf->out[0] = xfc_type_make(XFC_I64, 2, (xfc_int[]){rows, three});
     inf->out[1] = xfc_type_make(XFC_I64, 1, &one);
+    return XFC_OK;
+}
+
+static bool is_table(xfc_infer *inf, uint32_t first) {
+    return is(xfc_op_in(inf->op, first), XFC_U8, 1) && is(xfc_op_in(inf->op, first + 1), XFC_I64, 1) &&
+           is(xfc_op_in(inf->op, first + 2), XFC_I64, 1);
+}
+
+static const char table_of_texts[] = "tables of bytes u8 [s], starts i64 [n] and lengths i64 [n]";
+
+xfc_status infer_find_texts(xfc_infer *inf) {
+    if (!is_table(inf, 0) || !is_table(inf, 3)) return refuse(inf, table_of_texts);
+    for (uint32_t i = 1; i < 6; i += 3)
+        XFC_TRY(xfc_infer_equal(inf, xfc_op_in(inf->op, i)->dim[0], xfc_op_in(inf->op, i + 1)->dim[0],
+                                "the starts and the lengths of texts"));
+    inf->out[0] = *xfc_op_in(inf->op, 4);
+    return XFC_OK;
+}
+
+xfc_status infer_split_texts(xfc_infer *inf) {
+    const xfc_int n = xfc_op_in(inf->op, 1)->dim[0];
+    if (!is_table(inf, 0) || !is(xfc_op_in(inf->op, 3), XFC_U8, 1)) return refuse(inf, table_of_texts);
+    XFC_TRY(xfc_infer_equal(inf, n, xfc_op_in(inf->op, 2)->dim[0], "the starts and the lengths of texts"));
+    xfc_int most = xfc_int_addc(inf->ctx, xfc_int_add(inf->ctx, xfc_op_in(inf->op, 0)->dim[0], n), 1);
+    XFC_TRY(check_count(inf, most));
+    for (uint32_t i = 0; i < 4; i++) inf->out[i] = xfc_type_make(XFC_I64, 1, i < 2 ? &most : &n);
     return XFC_OK;
 }
 

@@ -151,7 +151,7 @@ def rank_too_high(_):
     return with_weight(raw_weight([1] * 9, bytes(4)))
 
 
-@case(3, r"initializer 'w' has element type string \(8\), which is not supported")
+@case(3, r"operand 'w' holds strings, which this operator does not take")
 def string_tensor(_):
     return with_weight(h.make_tensor("w", T.STRING, [1], [b"a"]))
 
@@ -311,6 +311,45 @@ def sequence_of_high_rank(_):
     return model_of([h.make_node("Identity", ["x"], ["y"])], inputs=[x])
 
 
+@case(3, r"Cast.*operand 's' holds strings, which this operator does not take")
+def cast_of_strings(_):
+    return model_of([h.make_node("Cast", ["s"], ["y"], to=T.INT64)], inputs=[value("s", T.STRING, (2,))])
+
+
+@case(1, r"operand 'x' holds no strings")
+def concat_with_numbers(_):
+    return model_of([h.make_node("Concat", ["s", "x"], ["y"], axis=0)], inputs=[value("s", T.STRING, (2,)), value("x", T.INT64, (2,))])
+
+
+@case(1, r"holds 1 strings, but its shape needs 2")
+def too_few_strings(_):
+    m = model_of([h.make_node("Identity", ["s"], ["y"])], initializers=[h.make_tensor("s", T.STRING, [2], [b"a", b"b"])])
+    del m.graph.initializer[0].string_data[1]
+    return m
+
+
+@case(1, r"has another number of keys than of values")
+def labels_without_values(_):
+    node = h.make_node("LabelEncoder", ["s"], ["y"], domain="ai.onnx.ml", keys_strings=["a", "b"], values_int64s=[1])
+    m = model_of([node], inputs=[value("s", T.STRING, (2,))])
+    m.opset_import.append(h.make_opsetid("ai.onnx.ml", 4))
+    return m
+
+
+@case(1, r"has ngram_counts that do not fit its pool")
+def grams_that_do_not_fit(_):
+    node = h.make_node("TfIdfVectorizer", ["i"], ["y"], mode="TF", min_gram_length=2, max_gram_length=2, max_skip_count=0,
+                       ngram_counts=[0, 0], ngram_indexes=[0, 1], pool_int64s=[1, 2, 3])
+    return model_of([node], inputs=[value("i", T.INT64, (4,))])
+
+
+@case(3, r"Loop.*output 1 is a tensor of strings, which is not supported here")
+def strings_out_of_a_loop(_):
+    body = h.make_graph([h.make_node("Identity", ["c"], ["go"]), h.make_node("Identity", ["s"], ["t"])], "b",
+                        [value("i", T.INT64, ()), value("c", T.BOOL, ())], [value("go", T.BOOL, ()), value("t", T.STRING, (2,))])
+    return model_of([h.make_node("Loop", ["n", ""], ["y"], body=body)], inputs=[value("s", T.STRING, (2,)), value("n", T.INT64, ())])
+
+
 @case(1, r"makes an optional of an optional")
 def optional_of_an_optional(_):
     return model_of([h.make_node("Optional", ["x"], ["a"]), h.make_node("Optional", ["a"], ["y"])])
@@ -322,7 +361,7 @@ def empty_optional(_):
     return model_of([none, h.make_node("OptionalGetElement", ["a"], ["y"])])
 
 
-@case(3, r"one.*Frob.*not supported", r"two.*com\.acme::Bar.*not supported", r"three.*element type string")
+@case(3, r"one.*Frob.*not supported", r"two.*com\.acme::Bar.*not supported", r"three.*operand 's' holds strings, which this operator does not take")
 def all_in_one_run(_):
     strings = h.make_tensor("s", T.STRING, [1], [b"a"])
     return model_of(

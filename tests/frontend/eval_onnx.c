@@ -77,7 +77,7 @@ static bool read_pb(xfc_ctx *c, const char *dir, const char *file, uint32_t i, x
                     const xfc_type *shapes, const xfc_tensor **out, bool *exists) {
     const char *path = xfc_sprintf(c->arena, "%s/%s_%u.pb", dir, file, i);
     int64_t rank = -1;
-    if (shapes && !xfc_int_value(c, shapes->dim[1], &rank)) rank = -1;
+    if (shapes && (kind == XFC_BORDER_TEXT || !xfc_int_value(c, shapes->dim[1], &rank))) rank = -1;
     *exists = access(path, R_OK) == 0;
     return *exists && xfc_read_parts_pb(c, path, kind, first ? first->dtype : XFC_F32, rank, out) == XFC_OK;
 }

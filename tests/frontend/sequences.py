@@ -205,11 +205,9 @@ def python(xfc, xf):
                     check(e.status in (3, 4, 8), f"xf: rows {rows}: {e}")
 
 
-positions()
-wholes()
-splits()
-optionals()
-branches()
-if len(sys.argv) > 4:
-    python(sys.argv[2], load(sys.argv[4]))
-sys.exit(1 if FAILED else 0)
+if __name__ == "__main__":
+    for part in (positions, wholes, splits, optionals, branches):
+        part()
+    if len(sys.argv) > 4:
+        python(sys.argv[2], load(sys.argv[4]))
+    sys.exit(1 if FAILED else 0)

@@ -187,7 +187,10 @@ static void list_info(const xf_runner *r, const char *what, const xf_io_info *in
         }
     }
     printf("%s]", b.text);
-    if (kind) printf(", the elements of a%s %s, with its other parts", *kind == 'o' ? "n" : "", kind);
+    if (xfc_border_of(kind) == XFC_BORDER_TEXT)
+        printf(", the bytes of strings, with their lengths");
+    else if (kind)
+        printf(", the elements of a%s %s, with its other parts", *kind == 'o' ? "n" : "", kind);
 }
 
 void xf_runner_list(const xf_runner *r) {

@@ -22,14 +22,15 @@ static bool parse_name(const char *file, bool *output, long *index) {
     return end != digits && *index >= 0 && *index < 1 << 20 && (!strcmp(end, ".pb") || !strcmp(end, ".npy"));
 }
 
-/* A sequence or an optional as its parts. */
+/* A sequence, an optional or strings as their parts. */
 static xfc_status read_parts(xfc_ctx *c, const xf_runner *r, const char *path, xfc_border kind, uint32_t first,
                              bool output, xf_set *out) {
     const xfc_tensor *part[XFC_BORDER_MOST];
     const xf_io_info *(*info)(const xf_model *, size_t) = output ? r->api->output_info : r->api->input_info;
     xfc_dtype t = XFC_F32;
     (void)xf_dtype_known(info(r->model, first)->dtype, &t);
-    XFC_TRY(xfc_read_parts_pb(c, path, kind, t, info(r->model, first + 1)->dim[1], part));
+    const xf_io_info *shapes = info(r->model, first + 1);
+    XFC_TRY(xfc_read_parts_pb(c, path, kind, t, kind == XFC_BORDER_TEXT ? -1 : shapes->dim[1], part));
     for (uint32_t p = 0; p < xfc_border_parts(kind); p++)
         xfc_push(c->arena, out->item, out->n, out->cap) = (xf_set_item){path, NULL, part[p], (int)(first + p), output};
     return XFC_OK;

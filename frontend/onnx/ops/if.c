@@ -5,6 +5,7 @@
  * not hold. Their results must agree in element type and rank; sizes may differ, and lengths of sequences.
  */
 #include "frontend/onnx/sequence.h"
+#include "frontend/onnx/text.h"
 #include "ir/ops/ops.h"
 #include "ir/program.h"
 
@@ -69,7 +70,7 @@ static bool computes_nothing(const xfc_node *n, const arm *a, const xfc_op *end)
     return a->required.n == 0;
 }
 
-static void add_values(xfc_node *n, arm *a, xfc_value *const *value, uint32_t count) {
+static void add_values(const xfc_node *n, arm *a, xfc_value *const *value, uint32_t count) {
     xfc_value **all = xfc_new_array(n->im->arena, xfc_value *, a->n + count + 1u);
     for (uint32_t i = 0; i < a->n; i++) all[i] = a->value[i];
     for (uint32_t i = 0; i < count; i++) all[a->n + i] = value[i];
@@ -141,6 +142,20 @@ static const xfc_sequence *sequence_of(xfc_node *n, const arm *yes, const arm *n
     return s;
 }
 
+/* --- strings --- */
+
+static void add_tensor(const xfc_node *n, arm *a, xfc_result r) {
+    add_values(n, a, &r.value, 1);
+    if (r.texts) add_values(n, a, (xfc_value *[]){r.texts->bytes, r.texts->starts, r.texts->lengths}, 3);
+}
+
+/* How many values it is. */
+static uint32_t take_tensor(xfc_node *n, uint32_t i, bool texts, xfc_value **value) {
+    n->out[i] = value[0];
+    if (texts) n->out_texts[i] = xfc_texts_new(n, value[1], value[2], value[3], false);
+    return texts ? 4 : 1;
+}
+
 /* --- both --- */
 
 /* The values that the two have in common; false: there are none, and the node has failed, or a branch has. */
@@ -154,8 +169,12 @@ static bool match(xfc_node *n, arm *yes, arm *no) {
         if (a.sequence || b.sequence)
             xfc_node_fail(n, XFC_ERR_INPUT, "output %u is a sequence in one branch alone; export the model again", i);
         if (!a.value || !b.value || !may_join(n, i, &a.value->type, &b.value->type)) return false;
-        add_values(n, yes, &a.value, 1);
-        add_values(n, no, &b.value, 1);
+        if (!a.texts != !b.texts)
+            return xfc_node_fail(n, XFC_ERR_INPUT,
+                                 "output %u holds strings in one branch alone; export the model again", i),
+                   false;
+        add_tensor(n, yes, a);
+        add_tensor(n, no, b);
     }
     return true;
 }
@@ -202,7 +221,7 @@ static void import_both(xfc_node *n, xfc_value *cond) {
         if (yes.out[i].sequence)
             n->out_sequence[i] = sequence_of(n, &yes, &no, i, out, &next);
         else
-            n->out[i] = out[next++];
+            next += take_tensor(n, i, yes.out[i].texts != NULL, out + next);
 }
 
 void xfc_import_if(xfc_node *n) {
@@ -220,5 +239,5 @@ void xfc_import_if(xfc_node *n) {
     }
     const xfc_result *out = import_branch(n, taken ? "then_branch" : "else_branch");
     for (uint32_t i = 0; i < n->n_out && n->status == XFC_OK; i++)
-        n->out[i] = out[i].value, n->out_sequence[i] = out[i].sequence;
+        n->out[i] = out[i].value, n->out_sequence[i] = out[i].sequence, n->out_texts[i] = out[i].texts;
 }

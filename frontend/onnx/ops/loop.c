@@ -84,7 +84,7 @@ static xfc_value *shaped(loop *l, uint32_t input, xfc_value *v) {
     return shape && shape->n_dim == 1 ? xfc_b_reshape(l->n->b, v, &one, 1) : v;
 }
 
-/* The results of its body; NULL: reported, or one is a sequence. */
+/* The results of its body; NULL: reported. */
 static xfc_value **import_body(loop *l) {
     xfc_node *n = l->n;
     xfc_result *input = xfc_new_array(n->im->arena, xfc_result, l->n_own + 2);
@@ -97,7 +97,7 @@ static xfc_value **import_body(loop *l) {
     const xfc_result *out = input[0].value && input[1].value ? xfc_import_inner(n, l->g, "body", input) : NULL;
     xfc_value **value = xfc_new_array(n->im->arena, xfc_value *, l->g->n_output);
     for (uint32_t i = 0; out && i < l->g->n_output; i++)
-        if (!(value[i] = out[i].value)) return NULL;
+        if (!(value[i] = xfc_plain(n, out[i], "output", i))) return NULL;
     return out && n->status == XFC_OK ? value : NULL;
 }
 

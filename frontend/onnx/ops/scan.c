@@ -90,8 +90,9 @@ static xfc_value **results(scan *s, const xfc_result *out) {
     xfc_node *n = s->n;
     xfc_value **all = xfc_new_array(n->im->arena, xfc_value *, n->n_out + 1);
     for (uint32_t i = 0; out && i < n->n_out; i++) {
-        if (!out[i].value) return NULL; /* reported, or a sequence */
-        all[i + 1] = i < s->n_states ? xfc_steps_next(&s->steps, i, out[i].value) : out[i].value;
+        xfc_value *made = xfc_plain(n, out[i], "output", i);
+        if (!made) return NULL;
+        all[i + 1] = i < s->n_states ? xfc_steps_next(&s->steps, i, made) : made;
         if (!all[i + 1]) return NULL;
     }
     all[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);

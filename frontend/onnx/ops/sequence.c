@@ -248,10 +248,11 @@ void xfc_import_sequence_map(xfc_node *n) {
     for (uint32_t i = 0; i < s->n && n->status == XFC_OK && map_inputs(n, i, in); i++) {
         const xfc_result *made = xfc_import_inner(n, g, "body", in);
         for (uint32_t k = 0; made && k < n->n_out; k++) {
-            if (!made[k].value) return; /* reported, or a sequence */
-            if (!i) out[k] = xfc_sequence_list(n, made[k].value->type.dtype, s->n);
-            if (!out[k] || !of_one_type(n, out[k]->dtype, made[k].value)) return;
-            out[k]->item[i] = made[k].value;
+            xfc_value *v = xfc_plain(n, made[k], "output", k);
+            if (!v) return;
+            if (!i) out[k] = xfc_sequence_list(n, v->type.dtype, s->n);
+            if (!out[k] || !of_one_type(n, out[k]->dtype, v)) return;
+            out[k]->item[i] = v;
         }
     }
     for (uint32_t k = 0; k < n->n_out; k++) n->out_sequence[k] = s->n ? out[k] : xfc_sequence_list(n, XFC_F32, 0);

@@ -1,5 +1,5 @@
 /* tensor.c - constants, copies, and values made of shapes. */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/text.h"
 #include "ir/ops/ops.h"
 #include <string.h>
 
@@ -17,12 +17,26 @@ static const xfc_tensor *constant_from(xfc_node *n, const Onnx__AttributeProto *
     return xfc_tensor_copy(n->ctx, floats ? XFC_F32 : XFC_I64, list ? 1 : 0, &dim, data ? data : "", NULL);
 }
 
+/* The same of strings; none: it holds something else. */
+static xfc_result constant_strings(xfc_node *n, const Onnx__AttributeProto *a) {
+    bool list = !strcmp(a->name, "value_strings");
+    xfc_int count = xfc_int_const(n->ctx, (int64_t)a->n_strings);
+    if (!strcmp(a->name, "value") && a->t && a->t->data_type == XFC_ONNX_STRING)
+        return xfc_texts_tensor(n, a->t, "attribute 'value'");
+    if (list) return xfc_texts_all(n, xfc_texts_of(n, a->strings, a->n_strings), &count, 1);
+    return strcmp(a->name, "value_string") != 0 ? (xfc_result){0}
+                                                : xfc_texts_all(n, xfc_texts_of(n, &a->s, 1), NULL, 0);
+}
+
 void xfc_import_constant(xfc_node *n) {
     if (n->attrs.n != 1) {
         xfc_node_fail(n, XFC_ERR_INPUT, "a Constant must have exactly one value attribute; export the model again");
         return;
     }
     const Onnx__AttributeProto *a = n->attrs.attr[0];
+    xfc_result strings = constant_strings(n, a);
+    n->out[0] = strings.value, n->out_texts[0] = strings.texts;
+    if (strings.value || n->status != XFC_OK) return;
     const xfc_tensor *t = !strcmp(a->name, "value") ? xfc_node_tensor(n, "value") : constant_from(n, a);
     n->out[0] = t ? xfc_b_const(n->b, t) : NULL;
 }

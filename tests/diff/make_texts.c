@@ -1,0 +1,37 @@
+/* make_texts.c - makers of ops on tables of texts: bytes of few kinds, so that texts are equal now and then; starts and
+ * lengths that also point outside. */
+#include "tests/diff/make.h"
+
+enum { FEW = 24 };
+
+/* bytes, starts, lengths. */
+static void table(maker *m, xfc_value **out) {
+    xfc_int size = maker_dim(m, 0, NULL, FEW), n = maker_dim(m, 0, NULL, FEW);
+    xfc_value *few = maker_fresh(m, XFC_I64, 1, &size, DIFF_INDEX, maker_constant(m, 3));
+    out[0] = few ? xfc_b_cast(&m->b, few, XFC_U8) : NULL;
+    out[1] = maker_fresh(m, XFC_I64, 1, &n, DIFF_INDEX, maker_constant(m, FEW));
+    out[2] = maker_fresh(m, XFC_I64, 1, &n, DIFF_INDEX, maker_constant(m, 5));
+}
+
+xfc_value *make_find_texts(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_value *in[6];
+    if (t != XFC_I64) return NULL;
+    table(m, in);
+    table(m, in + 3);
+    for (int i = 0; i < 6; i++)
+        if (!in[i]) return NULL;
+    return maker_build(m, code, in, 6, NULL, 0);
+}
+
+xfc_value *make_split_texts(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_value *in[4];
+    xfc_int d = maker_constant(m, maker_below(m, 3));
+    if (t != XFC_I64) return NULL;
+    table(m, in);
+    in[3] = maker_fresh(m, XFC_U8, 1, &d, DIFF_ANY, XFC_INT_NONE);
+    for (int i = 0; i < 4; i++)
+        if (!in[i]) return NULL;
+    xfc_attr cuts = xfc_attr_int(XFC_K_KEEP, maker_below(m, 3));
+    xfc_value *v = maker_build(m, code, in, 4, &cuts, 1);
+    return v ? &v->def->out[maker_below(m, 4)] : NULL;
+}

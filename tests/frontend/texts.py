@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Tensors of strings: what moves them, compares, joins, splits and encodes them, against Python and onnx.reference; interpreter
+and compiled code, then sessions of xf.py, which must go on after each error.
+
+texts.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the onnx package."""
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+try:
+    from onnx import TensorProto as T
+    from onnx import helper as h
+    from onnx.reference import ReferenceEvaluator
+except ImportError:
+    print("SKIP: the onnx package is not installed")
+    sys.exit(77)
+from cases import run_calls, write_model
+from sequences import load
+
+FAILED = []
+NODE = h.make_node
+RANDOM = random.Random(3)
+
+
+def texts(*values, shape=None):
+    a = np.array(values, object)
+    return a.reshape(shape) if shape is not None else a
+
+
+def strings(name, dims):
+    return h.make_tensor_value_info(name, T.STRING, dims)
+
+
+def value(name, t, dims=None):
+    return h.make_tensor_value_info(name, t, dims)
+
+
+def constant(name, t, dims, data):
+    return h.make_tensor(name, t, dims, data)
+
+
+def model(nodes, inputs, outputs, constants=()):
+    graph = h.make_graph(nodes, "g", inputs, outputs, list(constants))
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 20), h.make_opsetid("ai.onnx.ml", 4)], ir_version=10)
+
+
+def check(ok, what):
+    if not ok:
+        FAILED.append(what)
+        print(f"FAIL {what}")
+
+
+def run(name, m, calls):
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in run_calls(sys.argv[1:4], folder, m, calls):
+            check(False, f"{name}: {problem}")
+
+
+def as_reference(name, m, *feeds):
+    names = [i.name for i in m.graph.input]
+    run(name, m, [(list(f), [np.asarray(o) for o in ReferenceEvaluator(m).run(None, dict(zip(names, f)))]) for f in feeds])
+
+
+X = texts("a", "", "näh", "bc", "a", "的", shape=(2, 3))
+
+
+def moves():
+    x, i64, idx = strings("x", ("n", "m")), T.INT64, np.int64([[1, 0], [-1, 0]])
+    ints = [constant("two", i64, [1], [2]), constant("one", i64, [1], [1]), constant("zero", i64, [1], [0]), constant("flat", i64, [1], [-1])]
+    words = constant("w", T.STRING, [3], [b"a", b"", b"z"])
+    for name, nodes, want, dims in (
+            ("identity", [NODE("Identity", ["x"], ["y"])], X, 2), ("transpose", [NODE("Transpose", ["x"], ["y"])], X.T, 2),
+            ("reshape", [NODE("Reshape", ["x", "flat"], ["y"])], X.ravel(), 1), ("unsqueeze", [NODE("Unsqueeze", ["x", "zero"], ["y"])], X[None], 3),
+            ("slice", [NODE("Slice", ["x", "one", "two", "one"], ["y"])], X[:, 1:2], 2), ("gather", [NODE("Gather", ["x", "zero"], ["y"], axis=1)], X[:, :1], 2),
+            ("concat", [NODE("Concat", ["x", "x", "x"], ["y"], axis=0)], np.concatenate([X] * 3), 2),
+            ("concat with a constant", [NODE("Reshape", ["x", "flat"], ["f"]), NODE("Concat", ["w", "f", "w"], ["y"], axis=0)], np.concatenate([texts("a", "", "z"), X.ravel(), texts("a", "", "z")]), 1),
+            ("constants", [NODE("Constant", [], ["c"], value_strings=["u", "v"]), NODE("Constant", [], ["d"], value_string="t"), NODE("Unsqueeze", ["d", "zero"], ["e"]), NODE("Concat", ["c", "e"], ["y"], axis=0)], texts("u", "v", "t"), 1),
+            ("tile", [NODE("Concat", ["two", "one"], ["r"], axis=0), NODE("Tile", ["x", "r"], ["y"])], np.tile(X, (2, 1)), 2),
+            ("shape", [NODE("Shape", ["x"], ["y"])], np.int64([2, 3]), 1), ("size", [NODE("Size", ["x"], ["y"])], np.int64(6), 0)):
+        out = value("y", T.STRING if want.dtype == object else T.INT64, [None] * dims)
+        run(f"moves: {name}", model(nodes, [x], [out], [*ints, words]), [([X], [want])])
+    c = np.array([[True, False, True], [False, False, True]])
+    run("where", model([NODE("Where", ["c", "x", "w"], ["y"])], [x, value("c", T.BOOL, ("n", "m"))], [strings("y", (None, None))], [words]),
+        [([X, c], [np.where(c, X, texts("a", "", "z"))])])
+    run("gather elements", model([NODE("GatherElements", ["x", "i"], ["y"], axis=1)], [x, value("i", T.INT64, ("n", "k"))], [strings("y", (None, None))]),
+        [([X, idx], [np.take_along_axis(X, idx, 1)])])
+    run("compress", model([NODE("Compress", ["x", "c"], ["y"], axis=1)], [x, value("c", T.BOOL, ("k",))], [strings("y", (None, None))]), [([X, c[0]], [X[:, c[0]]])])
+    run("split", model([NODE("Split", ["x"], ["y", "z"], axis=1, num_outputs=2)], [strings("x", ("n", 4))], [strings("y", (None, 2)), strings("z", (None, 2))]),
+        [([np.array([["a", "b", "c", "d"]], object)], [texts("a", "b", shape=(1, 2)), texts("c", "d", shape=(1, 2))])])
+    arms = [h.make_graph(n, name, [], [strings(name, None)]) for name, n in (("t", [NODE("Identity", ["x"], ["t"])]), ("e", [NODE("StringConcat", ["x", "x"], ["e"])]))]
+    run("if", model([NODE("If", ["c"], ["y"], then_branch=arms[0], else_branch=arms[1])], [x, value("c", T.BOOL, ())], [strings("y", (None, None))]),
+        [([X, np.True_], [X]), ([X, np.False_], [X + X])])
+
+
+def pairs():
+    x, y = strings("x", ("n", "m")), strings("y", ("k",))
+    other = texts("a", "b", "的")
+    run("equal", model([NODE("Equal", ["x", "y"], ["z"])], [x, y], [value("z", T.BOOL, (None, None))]), [([X, other], [X == other]), ([X[:0], other], [X[:0] == other])])
+    run("equal to a constant", model([NODE("Equal", ["x", "w"], ["z"])], [x], [value("z", T.BOOL, (None, None))], [constant("w", T.STRING, [], [b"a"])]), [([X], [X == "a"])])
+    run("concat", model([NODE("StringConcat", ["x", "y"], ["z"])], [x, y], [strings("z", (None, None))]), [([X, other], [X + other]), ([X, texts("s")], [X + "s"]), ([X[:0], other], [X[:0]])])
+    run("concat of concats", model([NODE("StringConcat", ["x", "y"], ["a"]), NODE("StringConcat", ["y", "a"], ["b"]), NODE("Equal", ["a", "b"], ["z"])], [x, y], [strings("b", (None, None)), value("z", T.BOOL, (None, None))]),
+        [([X, other], [other + (X + other), (X + other) == other + (X + other)])])
+
+
+def padded(lists, shape):
+    most = max(map(len, lists), default=0)
+    return np.array([p + [""] * (most - len(p)) for p in lists], object).reshape(*shape, most), np.int64([len(p) for p in lists]).reshape(shape)
+
+
+def splits():
+    for delimiter in (None, ",", "aa", "的"):
+        given = [texts(*("".join(RANDOM.choice(["a", "b", ",", " ", "\t", "的"]) for _ in range(RANDOM.randrange(12))) for _ in range(6)), shape=(2, 3)) for _ in range(4)]
+        for most in (None, 0, 2):
+            attrs = {k: v for k, v in (("delimiter", delimiter), ("maxsplit", most)) if v is not None}
+            m = model([NODE("StringSplit", ["x"], ["y", "n"], **attrs)], [strings("x", ("a", "b"))], [strings("y", (None,) * 3), value("n", T.INT64, (None, None))])
+            run(f"split at {delimiter!r}, {most}", m, [([g], list(padded([s.split(delimiter or None, -1 if most is None else most) for s in g.ravel()], g.shape))) for g in [*given, given[0][:0]]])
+    m = model([NODE("StringSplit", ["x"], ["y", "n"], delimiter="-"), NODE("Gather", ["y", "zero"], ["f"], axis=1), NODE("StringConcat", ["f", "x"], ["z"])], [strings("x", ("a",))], [strings("z", (None,))],
+              [constant("zero", T.INT64, [], [0])])
+    run("the first piece and the whole", m, [([texts("ab-c", "-", "d")], [texts("abab-c", "-", "dd")])])
+
+
+def normalised():
+    x = texts("Monday", "tuesday", "", "MONDAY", "Friday")
+    for action in ("NONE", "LOWER", "UPPER"):
+        change = {"NONE": str, "LOWER": str.lower, "UPPER": str.upper}[action]
+        for exact in (0, 1):
+            for stop in ([], ["monday"], ["Monday", "tuesday", "", "MONDAY", "Friday", "friday"]):
+                low = {w if exact else w.lower() for w in stop}
+                want = [change(w) for w in x if (w if exact else w.lower()) not in low] or [""]
+                attrs = {"stopwords": stop} if stop else {}
+                node = NODE("StringNormalizer", ["x"], ["y"], case_change_action=action, is_case_sensitive=exact, name="tidy", **attrs)
+                run(f"normalised {action} {exact} {stop}", model([node], [strings("x", ("n",))], [strings("y", (None,))]), [([x], [texts(*want)])])
+                if stop and not exact:
+                    run(f"normalised {action} {stop} in a row", model([node], [strings("x", (1, "n"))], [strings("y", (1, None))]), [([x[None]], [texts(*want)[None]])])
+    accents = [([texts("é")], "tidy"), ([texts("ok")], [texts("OK")])]
+    run("case beyond ASCII", model([NODE("StringNormalizer", ["x"], ["y"], case_change_action="UPPER", name="tidy")], [strings("x", ("n",))], [strings("y", (None,))]), accents)
+
+
+def encoded():
+    words, ints, floats = ["a", "", "的", "a"], [5, -1, 7, 5], [0.5, float("nan"), -2.0, 0.5]
+    kinds = {"strings": (T.STRING, words, object), "int64s": (T.INT64, ints, np.int64), "floats": (T.FLOAT, floats, np.float32)}
+    for k, (key_type, keys, key_dtype) in kinds.items():
+        for v, (value_type, values, value_dtype) in kinds.items():
+            keys3, values4 = keys[:3], values[:3]
+            x = np.array([keys3[2], keys3[0], {"strings": "no", "int64s": 9, "floats": 9.0}[k], keys3[1]], key_dtype).reshape(2, 2)
+            other = {"strings": "none", "int64s": 42, "floats": 4.5}[v]
+            table = [*zip(keys3, values4)]
+            find = lambda e: next((b for a, b in table if a == e or (a != a and e != e)), other)
+            attrs = {f"keys_{k}": keys3, f"values_{v}": values4, {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}[v]: other}
+            m = model([NODE("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", **attrs)], [value("x", key_type, ("n", 2))], [value("y", value_type, (None, 2))])
+            run(f"labels {k} to {v}", m, [([x], [np.array([find(e) for e in x.ravel()], value_dtype).reshape(x.shape)])])
+    cats = dict(cats_strings=["a", "b"], cats_int64s=[3, 4], domain="ai.onnx.ml")
+    run("categories", model([NODE("CategoryMapper", ["x"], ["y"], default_int64=-7, **cats)], [strings("x", ("n",))], [value("y", T.INT64, (None,))]), [([texts("b", "c", "a")], [np.int64([4, -7, 3])])])
+    run("back", model([NODE("CategoryMapper", ["x"], ["y"], **cats)], [value("x", T.INT64, ("n",))], [strings("y", (None,))]), [([np.int64([4, 5, 3])], [texts("b", "_Unused", "a")])])
+
+
+def counted():
+    base = dict(ngram_counts=[0, 4, 10], ngram_indexes=[0, 2, 1, 3, 4, 6, 5, 7], min_gram_length=1, max_gram_length=3)
+    pool = [2, 3, 5, 4, 5, 6, 7, 8, 6, 7, 2, 2, 3]
+    words = [f"w{k}" for k in pool]
+    rows = np.array([[2, 2, 3, 5, 6, 7], [7, 8, 6, 7, 8, 2]], np.int64)
+    weights = [float(k + 1) for k in range(8)]
+    for least, most in ((1, 3), (2, 2), (1, 1)):
+        for skip in (0, 1, 5):
+            for mode in (("TF", "IDF", "TFIDF") if skip == 1 else ("TF",)):
+                attrs = dict(base, min_gram_length=least, max_gram_length=most, max_skip_count=skip, mode=mode, **({} if mode == "TF" else {"weights": weights}))
+                m = model([NODE("TfIdfVectorizer", ["x"], ["y"], pool_int64s=pool, **attrs)], [value("x", T.INT64, ("n", "c"))], [value("y", T.FLOAT, (None, None))])
+                feeds = [rows, rows[:, :1], rows[:1]]
+                want = [ReferenceEvaluator(m).run(None, {"x": f})[0] for f in feeds]
+                run(f"tf-idf {least} {most} {skip} {mode}", m, [([f], [w]) for f, w in zip(feeds, want)] + [([rows[:, :0]], [np.zeros((2, 8), np.float32)])])
+                if skip == 1 and least == 1:
+                    named = model([NODE("TfIdfVectorizer", ["x"], ["y"], pool_strings=words, **attrs)], [strings("x", ("n", "c"))], [value("y", T.FLOAT, (None, None))])
+                    run(f"tf-idf of words {most} {mode}", named, [([np.array([[f"w{k}" for k in r] for r in f], object)], [w]) for f, w in zip(feeds, want)])
+
+
+def python(xfc, xf):
+    m = model([NODE("StringConcat", ["x", "y"], ["z"]), NODE("Shape", ["x"], ["s"])], [strings("x", ("n", 2)), strings("y", (2,))], [strings("z", ("n", 2)), value("s", T.INT64, (2,))])
+    with tempfile.TemporaryDirectory() as folder:
+        so = os.path.join(folder, "m.so")
+        subprocess.run([xfc, "-q", write_model(folder, m), "-o", so], check=True)
+        with xf.InferenceSession(so) as session:
+            one = session.get_inputs()[0]
+            check((one.name, one.type, one.shape) == ("x", "tensor(string)", ["n", 2]), f"xf: input {one}")
+            x, y = texts("a", "é", "", "d", shape=(2, 2)), np.array(["1", "的"])
+            for lengths in ([[1, 1], [1, 2]], [[-1, 3], [1, 1]], [[2**62, 2**62], [2**62, 2**62 + 4]]):
+                try:
+                    session.run(None, {"x": np.frombuffer(b"abcd", np.uint8), "x.lengths": np.int64(lengths), "y": y})
+                    check(False, f"xf: lengths {lengths} are taken")
+                except xf.Error as e:
+                    check("x" in str(e), f"xf: lengths {lengths}: {e}")
+                z, s = session.run(None, {"x": x, "y": y})
+                check(np.array_equal(z, x + y.astype(object)) and z.dtype == object and s.tolist() == [2, 2], f"xf: {z}")
+            z, = session.run("z", {"x": np.array([[b"\xff", b"a"]], object), "y": y})
+            check(z.tolist() == [["\udcff1", "a的"]], f"xf: bytes that are no UTF-8: {z}")
+
+
+if __name__ == "__main__":
+    for part in (moves, pairs, splits, normalised, encoded, counted):
+        part()
+    if len(sys.argv) > 4:
+        python(sys.argv[2], load(sys.argv[4]))
+    sys.exit(1 if FAILED else 0)
