@@ -23,7 +23,7 @@ static void add(xf_ratio *r, double a) {
     r->b++, r->ab += a, r->bb++;
 }
 
-/* The part of rounds in which the largest of ten times as many samples is not beyond what is said of these. */
+/* The part of rounds in which the largest of MORE times as many samples is not beyond what is said of these. */
 static double largest_holds(draw_fn *draw, uint64_t *state, double margin) {
     uint32_t holds = 0;
     for (int round = 0; round < ROUNDS; round++) {
@@ -65,11 +65,11 @@ static double rows_hold(double wrong, uint64_t *state) {
 int main(void) {
     uint64_t state = 12;
     double of_gumbel = largest_holds(gumbel, &state, xf_sure), of_normal = largest_holds(normal, &state, xf_sure);
+    double of_tail = largest_holds(exponential, &state, xf_sure);
     double mean = mean_holds(normal, 3, &state, xf_sure), of_exponential = mean_holds(exponential, 1, &state, xf_sure);
-    printf("largest: %.3f, %.3f; mean: %.3f, %.3f\n", of_gumbel, of_normal, mean, of_exponential);
-    CHECK(of_gumbel > 0.86 &&
-          of_gumbel < 0.97); /* 19 of 20, less what 24 samples say wrongly about how much they vary */
-    CHECK(of_normal > 0.95);
+    printf("largest: %.3f, %.3f, %.3f; mean: %.3f, %.3f\n", of_gumbel, of_normal, of_tail, mean, of_exponential);
+    CHECK(of_gumbel > 0.94 && of_normal > 0.95);
+    CHECK(of_tail > 0.84 && of_tail < 0.97); /* 19 of 20, less what 24 samples say wrongly about how much they vary */
     CHECK(mean > 0.94 && mean < 0.965);
     CHECK(of_exponential > 0.88 && of_exponential < 0.965); /* means of so few have a tail */
     for (int percent = 2; percent <= 50; percent += 8) {

@@ -124,15 +124,16 @@ static double errors(const xf_ratio *r, double ratio, double margin) {
     return r->n > 1 ? margin * (1 + (margin * margin + 1) / (4 * (r->n - 1))) * standard_error(r, ratio) : 0;
 }
 
-/* The largest of more samples is further out. Where large ones become rare as those of Gumbel's law do, what the largest
- * of CALLS times as many is beyond the largest of these follows a logistic law; as sure as the margin is of a mean. */
+/* The largest of more samples is further out. Where large ones become rare exponentially, what the largest of CALLS times
+ * as many is beyond the largest of these follows a logistic law; as sure as the margin is of a mean. The scale of an
+ * exponential law is its standard deviation; laws of shorter tails, as the normal one or Gumbel's, have a smaller one. */
 enum { CALLS = 10 };
-static const double scale_of_gumbel = 0.7797; /* sqrt(6) / pi standard deviations */
 
 static double largest(const xf_distance *d, double margin) {
     const xf_ratio *r = &d->ratio[XF_ABS];
-    double scale = scale_of_gumbel * sqrt(r->n) * standard_error(r, r->a / r->b), beyond = erfc(margin / sqrt(2)) / 2;
-    return margin > 0 ? d->most + scale * (log(CALLS) + log((1 - beyond) / beyond)) : d->most;
+    if (margin <= 0) return d->most;
+    double scale = sqrt(r->n) * errors(r, r->a / r->b, margin) / margin, beyond = erfc(margin / sqrt(2)) / 2;
+    return d->most + scale * (log(CALLS) + log((1 - beyond) / beyond));
 }
 
 /* Wilson's bound, in percent, for rows of which so many are wrong. Few wrong ones say less than how they vary. */
