@@ -190,7 +190,14 @@ const xfc_int *xfc_node_dims(xfc_node *, uint32_t in, uint32_t *count);
 const int64_t *xfc_node_const_ints(xfc_node *, uint32_t in, uint32_t *count); /* all constant */
 xfc_int xfc_node_dim(xfc_node *, uint32_t in);                                /* exactly one entry */
 
-/* sizes.c: the number of entries of an operand. False: it is not known, or too large, and the node has failed. */
+/* sizes.c: operand `in` has times * (the rank that the file declares for output 0) + more entries. Where its length is not
+ * known that is required of the model, which is then imported once more, with what that says of its dims. */
+void xfc_node_expect(xfc_node *, uint32_t in, int times, int64_t more);
+int64_t xfc_node_declared_rank(const xfc_node *); /* that of output 0; -1: the file says nothing */
+/* The last dim of indices, operand 1, as the number that ranks say it is, which is then required of the model; where it is a
+ * number, or can be none of 1 to most, they are left. */
+void xfc_node_tuples(xfc_node *, int64_t length, int64_t most);
+/* The number of entries of an operand. False: it is not known, or too large, and the node has failed. */
 bool xfc_node_length(xfc_node *, uint32_t in, uint32_t *count);
 /* Entries as above, where NONE stands for one that only the run knows. */
 const xfc_int *xfc_node_entries(xfc_node *, uint32_t in, uint32_t *count);

@@ -7,9 +7,38 @@
  */
 #include "frontend/onnx/import.h"
 #include "ir/ops/ops.h"
+#include <string.h>
 
 enum { MAX_DEFINED = 64 }; /* entries of one operand that only the run knows */
 enum { MAX_TRIES = 16 };   /* nodes that read one operand and are looked at */
+
+int64_t xfc_node_declared_rank(const xfc_node *n) {
+    const Onnx__GraphProto *g = n->im->model->graph;
+    if (n->body->outer || n->body->in_function || !n->proto->n_output) return -1;
+    for (size_t i = 0; i < g->n_output; i++) {
+        const Onnx__TensorTypeProto *t = g->output[i]->type ? g->output[i]->type->tensor_type : NULL;
+        if (t && t->shape && !strcmp(g->output[i]->name, n->proto->output[0])) return (int64_t)t->shape->n_dim;
+    }
+    return -1;
+}
+
+void xfc_node_expect(xfc_node *n, uint32_t in, int times, int64_t more) {
+    const xfc_value *v = xfc_node_in(n, in);
+    if (!v || v->type.rank > 1 || xfc_type_static(n->ctx, &v->type, NULL, &(int64_t){0})) return;
+    int64_t rank = times ? xfc_node_declared_rank(n) : 0, count = times * rank + more;
+    if (rank < 0 || count < 0) return;
+    xfc_graph_require_equal(n->im->graph, xfc_type_count(n->ctx, &v->type), xfc_int_const(n->ctx, count), n->loc);
+}
+
+void xfc_node_tuples(xfc_node *n, int64_t length, int64_t most) {
+    const xfc_type t = n->in[1]->type;
+    xfc_int dim[XFC_MAX_RANK];
+    if (!t.rank || xfc_int_value(n->ctx, t.dim[t.rank - 1], &(int64_t){0}) || length < 1 || length > most) return;
+    for (uint32_t d = 0; d < t.rank; d++) dim[d] = t.dim[d];
+    dim[t.rank - 1] = xfc_int_const(n->ctx, length);
+    if (xfc_n_equal(n, t.dim[t.rank - 1], dim[t.rank - 1], "the last dim of indices and what the ranks say of it"))
+        n->in[1] = xfc_b_reshape(n->b, n->in[1], dim, t.rank);
+}
 
 bool xfc_node_length(xfc_node *n, uint32_t in, uint32_t *count) {
     int64_t size = 1;

@@ -417,7 +417,8 @@ def split_by_sequence(_):
 
 @case(3, r"operand 's' has a length that is not known, so that nobody can know the rank")
 def run_time_rank(_):
-    return model_of([h.make_node("Reshape", ["x", "s"], ["y"])], inputs=[value("x"), value("s", T.INT64, ("k",))])
+    """Of a value whose rank the file does not declare."""
+    return model_of([h.make_node("Reshape", ["x", "s"], ["r"]), h.make_node("Neg", ["r"], ["y"])], inputs=[value("x"), value("s", T.INT64, ("k",))])
 
 
 @case(1, r"entry 0 of shape 's' is -5")

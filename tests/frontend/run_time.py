@@ -205,9 +205,9 @@ def wanted(m, *given):
     return reference.ReferenceEvaluator(m).run(None, {v.name: a for v, a in zip(m.graph.input, given)})
 
 
-def compared(name, m, good, bad=()):
+def compared(name, m, good, bad=(), said=OFF):
     """Against the reference of the onnx package. good, bad: lists of operands."""
-    run(name, m, [(g, wanted(m, *g)) for g in good] + [(b, OFF) for b in bad])
+    run(name, m, [(g, wanted(m, *g)) for g in good] + [(b, said) for b in bad])
 
 
 def readers_of_one():
@@ -282,6 +282,23 @@ def dropout():
     run("Dropout", m, [(g, [-x34, np.ones((3, 4), bool)]) for g in rows] + [((x34, np.float32(0.5), np.array(True)), "outside|out of range")])
 
 
+def open_lengths():
+    """Operands of a length that only the rank of the output tells; another one ends the run."""
+    x = RNG.standard_normal((2, 3, 4)).astype(np.float32)
+    dims, length, said = ["a", "b", "c"], ["k"], r"but must be|dim \d is \d, expected|the model takes|do not fit together|one of them is 1|must be equal"
+    for op, rank, good, bad, keys in (
+            ("Reshape", 2, ([6, 4], [2, -1]), ([2, 3, 4], [24]), {}), ("Expand", 3, ([2, 3, 4], [3, 4], [1], []), ([1, 2, 3, 4], [5]), {}),
+            ("Expand", 4, ([5, 2, 3, 4],), ([2, 3, 4],), {}), ("Tile", 3, ([1, 2, 1],), ([2, 2],), {}),
+            ("ReduceSum", 2, ([1], [-1]), ([0, 1],), {"keepdims": 0}), ("Unsqueeze", 5, ([0, 2], [-1, 1]), ([0],), {}),
+            ("CenterCropPad", 3, ([1, 5, 4],), ([1],), {})):
+        m = model([node(op, ["x", "s"], ["y"], name="n", **keys)], [("x", x, dims), ("s", I([0]), length)], y(rank))
+        compared(f"{op} of an open length", m, [(x, I(s)) for s in good], [(x, I(s)) for s in bad], said)
+    m = model([node("GatherND", ["x", "i"], ["y"], name="n")], [("x", x, dims), ("i", I([[0]]), ["p", "k"])], y(2))
+    compared("GatherND of an open length", m, [(x, I([[0, 1], [1, 2]]))], [(x, I([[0]]))], said)
+    m = model([node("ScatterND", ["x", "i", "u"], ["y"], name="n")], [("x", x, dims), ("i", I([[0]]), ["p", "k"]), ("u", x[0], ["p", "q"])], y(3))
+    compared("ScatterND of an open length", m, [(x, I([[0, 1], [1, 2]]), x[0, :2])], [(x, I([[0]]), x[0, :1])], said)
+
+
 def refused():
     m = model([node("Reshape", ["x", "s"], ["y"], name="r")], [("x", x34), ("s", I([0]), ["k"])], [("y", T.FLOAT, None)])
     run("a rank that nobody knows", m, [((x34, I([12])), "'r'.*operand 's' has a length that is not known, so that nobody can know")], sys.argv[1:2])
@@ -300,6 +317,7 @@ def main():
     signals()
     images()
     dropout()
+    open_lengths()
     refused()
     print(f"{len(FAILED)} failed")
     return 1 if FAILED else 0

@@ -46,6 +46,7 @@ bool xfc_split_axes(xfc_node *n, uint32_t in, bool none_is_all, bool keepdims, x
         return xfc_node_fail(n, XFC_ERR_LIMIT, "takes axes at run time of a tensor of rank %u; the limit is %d", t.rank,
                              XFC_MAX_RANK / 2),
                false;
+    if (!keepdims) xfc_node_expect(n, in, -1, t.rank);
     if (!keepdims && !count_axes(n, in, t.rank, &count)) return false;
     xfc_value *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank, &ok);
     if (none_is_all && keepdims) {
@@ -72,6 +73,7 @@ void xfc_squeeze_at_run_time(xfc_node *n, uint32_t in) {
     xfc_int dim[XFC_MAX_RANK];
     xfc_value *ok;
     uint32_t count;
+    xfc_node_expect(n, in, -1, t.rank);
     if (!count_axes(n, in, t.rank, &count)) return;
     xfc_value *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank, &ok), *dims = xfc_b_dims(n->b, t.dim, t.rank),
               *one = xfc_ni(n, 1);
@@ -90,6 +92,7 @@ void xfc_unsqueeze_at_run_time(xfc_node *n, uint32_t in) {
     xfc_int dim[XFC_MAX_RANK];
     xfc_value *ok;
     uint32_t count;
+    xfc_node_expect(n, in, 1, -(int64_t)t.rank);
     if (!count_axes(n, in, XFC_MAX_RANK - t.rank, &count)) return;
     xfc_value *flags = xfc_n_axis_flags(n, xfc_node_list(n, in), t.rank + count, &ok),
               *dims = xfc_b_dims(n->b, t.dim, t.rank);

@@ -16,7 +16,10 @@ void xfc_import_gather_elements(xfc_node *n) {
 }
 
 void xfc_import_gather_nd(xfc_node *n) {
-    n->out[0] = gather_like(n, XFC_OP_GATHER_ND, xfc_attr_int(XFC_K_BATCH_DIMS, xfc_node_int(n, "batch_dims", 0)));
+    int64_t batch = xfc_node_int(n, "batch_dims", 0), rank = xfc_node_declared_rank(n),
+            most = n->in[0]->type.rank - batch;
+    if (rank >= 0) xfc_node_tuples(n, (int64_t)n->in[1]->type.rank - 1 + most - rank, most);
+    n->out[0] = gather_like(n, XFC_OP_GATHER_ND, xfc_attr_int(XFC_K_BATCH_DIMS, batch));
 }
 
 xfc_value *xfc_n_within(xfc_node *n, xfc_value *v, xfc_int most) {

@@ -182,10 +182,11 @@ void xfc_import_center_crop_pad(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     uint32_t n_shape, n_axes = t->rank;
     const int64_t *axes = NULL;
-    const xfc_int *shape = xfc_node_sizes(n, 1, &n_shape);
     xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(c, 0), two = xfc_int_const(c, 2);
     bool has = xfc_node_ints(n, "axes", &axes, &n_axes);
     if (!has) n_axes = t->rank;
+    xfc_node_expect(n, 1, 0, n_axes);
+    const xfc_int *shape = xfc_node_sizes(n, 1, &n_shape);
     if (n->status == XFC_OK && shape && n_axes != n_shape)
         xfc_node_fail(n, XFC_ERR_INPUT, "has %u sizes for %u axes; export the model again", n_shape, n_axes);
     for (uint32_t d = 0; d < t->rank; d++) before[d] = after[d] = zero;

@@ -221,6 +221,7 @@ static xfc_value *spread(xfc_node *n, xfc_int size, bool align, xfc_dtype t) {
 void xfc_import_affine_grid(xfc_node *n) {
     const xfc_type t = n->in[0]->type;
     uint32_t n_size, s;
+    xfc_node_expect(n, 1, 1, 0);
     const xfc_int *size = xfc_node_sizes(n, 1, &n_size);
     if (!size) return;
     s = n_size - 2;

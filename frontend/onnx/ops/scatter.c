@@ -62,6 +62,8 @@ static int64_t reduction_of(xfc_node *n) {
 
 void xfc_import_scatter_nd(xfc_node *n) {
     xfc_attr attr = xfc_attr_int(XFC_K_REDUCTION, reduction_of(n));
+    int64_t rank = n->in[0]->type.rank;
+    xfc_node_tuples(n, (int64_t)n->in[1]->type.rank - 1 + rank - n->in[2]->type.rank, rank);
     if (n->status != XFC_OK) return;
     xfc_value *out = xfc_build(n->b, XFC_OP_SCATTER_ND, n->in, 3, &attr, 1);
     xfc_int start[XFC_MAX_RANK];

@@ -43,6 +43,7 @@ static xfc_value *run_time_shape(xfc_node *n, uint32_t rank, bool allow_zero) {
 void xfc_import_reshape(xfc_node *n) {
     const xfc_type *from = &n->in[0]->type;
     uint32_t rank;
+    xfc_node_expect(n, 1, 1, 0);
     const xfc_int *given = xfc_node_entries(n, 1, &rank);
     if (!given) return;
     if (rank > XFC_MAX_RANK) {
@@ -163,10 +164,30 @@ void xfc_import_transpose(xfc_node *n) {
     n->out[0] = same ? n->in[0] : xfc_b_transpose(n->b, n->in[0], perm);
 }
 
+/* Operand 1, whose length is not known but is at most `rank`, with so many entries: 1 in front of those that it has. */
+static void fill_up(xfc_node *n, uint32_t rank) {
+    xfc_value *list = xfc_node_list(n, 1), *first = xfc_ni(n, 1);
+    xfc_int length = list ? list->type.dim[0] : one(n), fixed = one(n);
+    if (!list || !rank || xfc_int_value(n->ctx, length, &(int64_t){0})) return;
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    if (!xfc_n_at_most(n, length, xfc_int_const(n->ctx, rank), "the entries of the shape and the declared rank"))
+        return;
+    xfc_value *in[2] = {xfc_b_reshape(n->b, first, &fixed, 1), list};
+    in[0] = in[0] ? xfc_build(n->b, XFC_OP_CONCAT, in, 2, &axis, 1) : NULL;
+    in[1] = xfc_n_iota(n, xfc_int_const(n->ctx, rank), xfc_int_addc(n->ctx, length, 1 - (int64_t)rank), 1, XFC_I64);
+    in[1] = xfc_n2(n, XFC_OP_MAX, in[1], xfc_ni(n, 0));
+    list = in[0] && in[1] ? xfc_build(n->b, XFC_OP_GATHER, in, 2, &axis, 1) : NULL;
+    if (list) n->in[1] = list;
+}
+
 void xfc_import_expand(xfc_node *n) {
     const xfc_type *t = &n->in[0]->type;
     uint32_t n_entry;
-    const xfc_int *entry = xfc_node_sizes(n, 1, &n_entry);
+    if (xfc_node_declared_rank(n) == (int64_t)t->rank)
+        fill_up(n, t->rank);
+    else
+        xfc_node_expect(n, 1, 1, 0);
+    const xfc_int *entry = n->status == XFC_OK ? xfc_node_sizes(n, 1, &n_entry) : NULL;
     if (!entry) return;
     uint32_t rank = n_entry > t->rank ? n_entry : t->rank;
     if (rank > XFC_MAX_RANK) {
@@ -209,6 +230,7 @@ static xfc_value *tile_axis(xfc_node *n, xfc_value *v, uint32_t axis, xfc_int ti
 void xfc_import_tile(xfc_node *n) {
     xfc_value *v = n->in[0];
     uint32_t rank = v->type.rank, n_times;
+    xfc_node_expect(n, 1, 0, rank);
     const xfc_int *times = xfc_node_sizes(n, 1, &n_times);
     if (!times) return;
     if (n_times != rank) {

@@ -269,6 +269,7 @@ static bool given_parts(xfc_node *n, xfc_int dim, xfc_int *size) {
         xfc_node_ints(n, "split", &fixed, &count);
         entry = symbolic(n, fixed, count);
     } else {
+        xfc_node_expect(n, 1, 0, n->n_out);
         entry = xfc_node_sizes(n, 1, &count);
     }
     if (!entry || n->status != XFC_OK) return false;

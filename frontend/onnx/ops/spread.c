@@ -39,6 +39,8 @@ static bool read_list(xfc_node *n, const char *name, uint32_t count, int64_t lea
 static bool read_columns(xfc_node *n, columns *c) {
     xfc_ctx *ctx = n->ctx;
     uint32_t n_image, n_block;
+    xfc_node_expect(n, 1, 1, -2);
+    xfc_node_expect(n, 2, 1, -2);
     const xfc_int *image = xfc_node_sizes(n, 1, &n_image), *block = xfc_node_sizes(n, 2, &n_block);
     int64_t pads[2 * XFC_MAX_SPATIAL];
     if (!image || !block) return false;
@@ -110,6 +112,7 @@ void xfc_import_col2im(xfc_node *n) {
 /* y in the first corner of the shape that operand 2 gives, or y itself. */
 static xfc_value *in_corner(xfc_node *n, xfc_value *y) {
     uint32_t count;
+    if (y) xfc_node_expect(n, 2, 0, y->type.rank);
     const xfc_int *shape = y && xfc_node_has(n, 2) ? xfc_node_sizes(n, 2, &count) : NULL;
     if (!shape) return y;
     xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK];

@@ -94,6 +94,7 @@ void xfc_import_dropout(xfc_node *n) {
 
 void xfc_import_constant_of_shape(xfc_node *n) {
     uint32_t rank;
+    xfc_node_expect(n, 0, 1, 0);
     const xfc_int *dim = xfc_node_sizes(n, 0, &rank);
     const xfc_tensor *value = xfc_node_tensor(n, "value");
     if (!dim || n->status != XFC_OK) return;

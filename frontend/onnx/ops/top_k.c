@@ -20,6 +20,7 @@ static xfc_int read_k(xfc_node *n, xfc_int most) {
         return xfc_int_const(n->ctx, xfc_node_int(n, "k", 0));
     }
     const xfc_type *t = &n->in[1]->type;
+    xfc_node_expect(n, 1, 0, 1);
     xfc_int zero = xfc_int_const(n->ctx, 0);
     bool is_number = xfc_dtype_is_int(t->dtype) && (t->rank == 0 || (t->rank == 1 && xfc_int_is(n->ctx, t->dim[0], 1)));
     if (is_number && !xfc_int_known(xfc_element(n->im, n->in[1], &zero))) return from_data(n, n->in[1], most);
