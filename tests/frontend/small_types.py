@@ -95,6 +95,18 @@ for name in INTS:
 x = np.array([0.24, 0.25, 0.26, 0.75, 1.25, 1.75, 2.5, 3.5, 5, 5.01, 7, 1e9, np.inf, -np.inf, -0.3, -2.6, 0], F)
 run("to float4", [cast("x", "float4_e2m1fn")], {"x": x}, {"y": x.astype(small("float4_e2m1fn"))})
 
+tiny = np.array([0x400000, 0x400001, 1, 0x600000, 0, 0x800000, 0xC00000, 0x7F000000, 0x7F400000, 0x7F400001, 0x7F7FFFFF, 0x7F800000, 0x7FC00000], np.uint32)
+x = np.concatenate([tiny.view(F), F([1, 1.5, 1.4999, 1.5001, 3, 0.75, 100, 2.0**-20])])
+for mode in ("up", "down", "nearest"):
+    for saturate in (1, 0):
+        y = onnx.numpy_helper.to_float8e8m0(x, bool(saturate), mode)
+        run(f"to float8e8m0, {mode}, {saturate}", [h.make_node("Cast", ["x"], ["y"], to=onnx.TensorProto.FLOAT8E8M0, round_mode=mode, saturate=saturate)],
+            {"x": x}, {"y": y})
+x, scale = np.array([[1, 300, 1000, -1e5, 448, 464.1], [1, 2, 3000, np.inf, np.nan, -0.1]], F), np.array([1, 2], F)
+for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"):
+    run(f"to {name} and beyond", [h.make_node("QuantizeLinear", ["x", "s", "z"], ["y"], axis=0, saturate=0)], {"x": x},
+        {"y": (x / scale[:, None]).astype(small(name))}, {"s": scale, "z": np.zeros(2, small(name))})
+
 
 # ---- what hosts see ----
 

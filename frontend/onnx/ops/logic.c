@@ -25,7 +25,7 @@ void xfc_import_binarizer(xfc_node *n) {
 static xfc_value *code(xfc_node *n, xfc_dtype t, uint8_t bits) { return xfc_b_scalar_i(n->b, t, bits); }
 
 /* The nearest code, but what rounds beyond the largest is infinity or NaN. */
-static xfc_value *cast_beyond(xfc_node *n, xfc_value *x, xfc_dtype to) {
+xfc_value *xfc_n_cast_beyond(xfc_node *n, xfc_value *x, xfc_dtype to) {
     const xfc_minifloat *f = xfc_minifloat_of(to);
     float most = xfc_code_to_float(to, f->most), step = most - xfc_code_to_float(to, (uint8_t)(f->most - 1));
     xfc_value *wide = xfc_b_cast(n->b, x, XFC_F32), *half = xfc_nf(n, wide, (double)(most + step / 2));
@@ -37,18 +37,44 @@ static xfc_value *cast_beyond(xfc_node *n, xfc_value *x, xfc_dtype to) {
     return xfc_b_select(n->b, over, far, near);
 }
 
+static xfc_value *bits_as(xfc_node *n, xfc_value *x, xfc_dtype t) {
+    xfc_attr to = xfc_attr_dtype(XFC_K_TO, t);
+    return x ? xfc_build(n->b, XFC_OP_BITCAST, &x, 1, &to, 1) : NULL;
+}
+
+/* To a code that is the exponent of an f32: the cast rounds up what has a fraction, so bits that do not count go before.
+ * Of the nearest one only the first bit of the fraction counts, and alone it rounds up but for the least number. */
+static xfc_value *cast_exponent(xfc_node *n, xfc_value *x, const char *mode, bool saturate) {
+    enum { EXPONENT = 0x7f800000, FRACTION = 0x7fffff, HALF = 0x400000 };
+    bool up = !strcmp(mode, "up"), nearest = !strcmp(mode, "nearest");
+    if (!up && !nearest && strcmp(mode, "down") != 0)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "attribute 'round_mode' must be up, down or nearest"), NULL;
+    x = xfc_b_cast(n->b, x, XFC_F32);
+    if (up && saturate) return x ? xfc_b_cast(n->b, x, XFC_E8M0) : NULL;
+    xfc_value *all = bits_as(n, x, XFC_I32), *is[3];
+    const int32_t masks[4] = {EXPONENT, up ? FRACTION : nearest ? HALF : 0, EXPONENT | FRACTION, HALF};
+    xfc_value *mask[4], *zero = xfc_b_scalar_i(n->b, XFC_I32, 0);
+    for (uint32_t i = 0; i < 4; i++) mask[i] = xfc_b_scalar_i(n->b, XFC_I32, masks[i]);
+    xfc_value *exponent = xfc_n2(n, XFC_OP_AND, all, mask[0]), *fraction = xfc_n2(n, XFC_OP_AND, all, mask[1]);
+    is[0] = xfc_n2(n, XFC_OP_EQ, xfc_n2(n, XFC_OP_AND, all, mask[2]), mask[3]); /* 2^-127 */
+    if (nearest) fraction = xfc_n_select(n, is[0], zero, fraction);
+    is[1] = xfc_n2(n, XFC_OP_EQ, exponent, xfc_b_scalar_i(n->b, XFC_I32, 0x7f000000)); /* the largest */
+    is[2] = xfc_n2(n, XFC_OP_AND, is[1], xfc_n2(n, XFC_OP_NE, fraction, zero));
+    xfc_value *kept = xfc_n2(n, XFC_OP_OR, exponent, fraction);
+    if (!saturate) kept = xfc_n_select(n, is[2], mask[0], kept); /* infinity is NaN */
+    x = bits_as(n, kept, XFC_F32);
+    return x ? xfc_b_cast(n->b, x, XFC_E8M0) : NULL;
+}
+
 /* As the attributes saturate and round_mode say. To an integer of fewer bits than a byte a float goes by way of a wider
  * one, whose low bits it has. */
 static xfc_value *cast(xfc_node *n, xfc_value *x, xfc_dtype to) {
     bool saturate = xfc_node_flag(n, "saturate", true);
     const char *mode = xfc_node_str(n, "round_mode", "up");
     if (n->status != XFC_OK) return NULL;
-    if (to == XFC_E8M0 && strcmp(mode, "up") != 0)
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "rounds to float8e8m0 in mode '%.40s'; only up is supported",
-                             mode),
-               NULL;
+    if (to == XFC_E8M0 && x->type.dtype != to) return cast_exponent(n, x, mode, saturate);
     if (xfc_dtype_is_code(to) && to != XFC_E8M0 && !xfc_minifloat_of(to)->finite && !saturate)
-        return cast_beyond(n, x, to);
+        return xfc_n_cast_beyond(n, x, to);
     if (xfc_dtype_bits(to) < 8 && xfc_dtype_is_int(to) && xfc_dtype_is_float(x->type.dtype))
         x = xfc_b_cast(n->b, x, XFC_I32);
     return x ? xfc_b_cast(n->b, x, to) : NULL;

@@ -132,14 +132,20 @@ void xfc_import_quantize(xfc_node *n) {
         !read_type(n, "precision", xfc_dtype_is_code(n->in[1]->type.dtype) ? XFC_F32 : n->in[1]->type.dtype,
                    &precision))
         return;
-    if (xfc_dtype_is_code(to) && !xfc_node_flag(n, "saturate", true)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "quantizes to %s without saturation; only with it is supported",
+    bool beyond = xfc_dtype_is_code(to) && !xfc_minifloat_of(to)->finite && !xfc_node_flag(n, "saturate", true);
+    if (beyond && xfc_node_int(n, "block_size", 0)) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "quantizes blocks to %s without saturation; only with it is supported",
                       xfc_dtype_name(to));
         return;
     }
     if (!xfc_quant_read(n, &x->type, to, 1, 2, xfc_node_int(n, "axis", 1), xfc_node_int(n, "block_size", 0), true, &q))
         return;
     q.scale = xfc_b_cast(n->b, q.scale, precision);
+    if (beyond) {
+        xfc_value *v = xfc_n2(n, XFC_OP_DIV, xfc_b_cast(n->b, x, precision), q.scale);
+        n->out[0] = v ? xfc_n_cast_beyond(n, v, to) : NULL;
+        return;
+    }
     n->out[0] = xfc_n_quantize(n, xfc_b_cast(n->b, x, precision), &q, to);
 }
 
