@@ -162,6 +162,37 @@ def branches():
                                    [h.make_tensor("k", T.FLOAT, [], [3.0])]), [([A, B], [[A * 3, B * 3]])])
 
 
+def loops():
+    count, x, s = number("k"), h.make_tensor_value_info("x", T.FLOAT, (2, "n")), tensors("s", shape=("a", "b"))
+
+    def looped(name, nodes, out_type, extra=(), start="s"):
+        inputs = [number("i"), number("g", T.BOOL), tensors("t")]
+        body = h.make_graph([*nodes, NODE("Identity", ["g"], ["h"])], name, inputs, [number("h", T.BOOL), tensors("u"), *extra], [h.make_tensor("two", T.INT64, [], [2])])
+        return NODE("Loop", ["k", "", start], ["o", *(e.name + "s" for e in extra)], name=name, body=body)
+
+    behind = looped("grow", [NODE("SequenceInsert", ["t", "x"], ["u"])], s)
+    run("a sequence grows", model([behind], [count, x, s], [tensors("o")]), [([i(k), A, [B]], [[B] + [A] * k]) for k in (0, 1, 3)])
+    front = looped("grow", [NODE("Cast", ["i"], ["f"], to=T.FLOAT), NODE("Add", ["x", "f"], ["y"]), NODE("SequenceInsert", ["t", "y", "i"], ["u"])], s)
+    run("somewhere", model([front], [count, x, s], [tensors("o")]), [([i(3), A, [B, B]], [[A, A + 1, A + 2, B, B]])])
+    shrink = looped("shrink", [NODE("SequenceErase", ["t"], ["u"])], s)
+    run("it shrinks", model([shrink], [count, s], [tensors("o")]), [([i(2), [A, B, A]], [[A]]), ([i(2), [A]], "SequenceErase|shrink")])
+    vectors = looped("grow", [NODE("Unsqueeze", ["i", "axis"], ["j"]), NODE("Expand", ["one", "j"], ["y"]), NODE("SequenceInsert", ["t", "y"], ["u"]), NODE("SequenceLength", ["u"], ["len"])], s, [number("len")], "e")
+    constants = [h.make_tensor("axis", T.INT64, [1], [0]), h.make_tensor("one", T.FLOAT, [1], [1.0])]
+    run("of a rank that it had not, beside a list", model([NODE("SequenceEmpty", [], ["e"]), vectors], [count], [tensors("o"), h.make_tensor_value_info("lens", T.INT64, None)], constants),
+        [([i(k)], [[np.ones(j, np.float32) for j in range(k)], np.arange(1, k + 1)]) for k in (0, 1, 4)])
+    wrong = looped("mix", [NODE("Cast", ["x"], ["y"], to=T.DOUBLE), NODE("SequenceEmpty", [], ["e"], dtype=T.DOUBLE), NODE("SequenceInsert", ["e", "y"], ["u"])], s)
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.argv[1], write_model(folder, model([wrong], [count, x, s], [tensors("o")]))], capture_output=True, text=True)
+        check(done.returncode == 3 and "of another type behind a step" in done.stderr, f"another type behind a step: {done.stderr}")
+    body = h.make_graph([NODE("Add", ["p", "q"], ["r"]), NODE("Shape", ["r"], ["d"])], "m", [h.make_tensor_value_info(v, T.FLOAT, None) for v in "pq"],
+                        [h.make_tensor_value_info("r", T.FLOAT, None), h.make_tensor_value_info("d", T.INT64, None)])
+    both = model([NODE("SequenceMap", ["s", "z"], ["o", "d"], body=body, name="map")], [s, tensors("z", shape=("a", "b"))], [tensors("o"), tensors("d", T.INT64)])
+    run("a map over two", both, [([[A, B], [A, B * 2]], [[A + A, B * 3], [i([2, 3]), i([1, 4])]]), ([[], []], [[], []])])
+    run("a map over two lengths", both, [([[A, B], [A]], "z.shapes")])
+    run("a map with a tensor", model([NODE("SequenceMap", ["s", "x"], ["o", "d"], body=body, name="map")], [s, h.make_tensor_value_info("x", T.FLOAT, ())], [tensors("o"), tensors("d", T.INT64)]),
+        [([[A, B], np.float32(2)], [[A + 2, B + 2], [i([2, 3]), i([1, 4])]])])
+
+
 def load(path):
     spec = importlib.util.spec_from_file_location("xf", path)
     module = importlib.util.module_from_spec(spec)
@@ -206,7 +237,7 @@ def python(xfc, xf):
 
 
 if __name__ == "__main__":
-    for part in (positions, wholes, splits, optionals, branches):
+    for part in (positions, wholes, splits, optionals, branches, loops):
         part()
     if len(sys.argv) > 4:
         python(sys.argv[2], load(sys.argv[4]))

@@ -3,7 +3,10 @@
  * What each step gives (scan outputs) becomes a list with a row for each step that there may be. Where a step can say
  * that it was the last one, one list more counts the steps, and the others are cut to as many rows. Where nothing bounds
  * the number of steps a list is carried instead, and each step appends to it.
+ *
+ * A sequence is carried as the tensors that it is (sequence.h), with rows of dims as long as any step makes them.
  */
+#include "frontend/onnx/sequence.h"
 #include "frontend/onnx/steps.h"
 #include "ir/defined.h"
 #include "ir/ops/ops.h"
@@ -11,10 +14,12 @@
 typedef struct {
     xfc_node *n;
     const Onnx__GraphProto *g;
-    uint32_t n_own, n_lists; /* what the node carries, and lists */
-    xfc_value **carried;     /* at first; where lists are appended to, these, too */
+    const xfc_sequence **at_first;    /* flat: of what the node carries, where that is no tensor */
+    uint32_t n_given, n_own, n_lists; /* what the node carries, of how many values, and lists */
+    xfc_value **carried;              /* at first; where lists are appended to, these, too */
     uint32_t n_carried;
-    bool appends;
+    int64_t *rank;       /* of at_first: the least length of its rows */
+    bool appends, wider; /* wider: a step made rows longer than those at first, which `rank` then says */
     xfc_value *trip, *cond;
     xfc_int rows; /* of lists, if there are any */
     xfc_steps steps;
@@ -40,7 +45,7 @@ static bool count_rows(loop *l) {
     xfc_node *n = l->n;
     xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
     int64_t lo, hi;
-    l->n_lists = n->n_out - l->n_own;
+    l->n_lists = n->n_out - l->n_given;
     if (!l->n_lists) return true;
     l->rows = xfc_element(n->im, l->trip, NULL);
     if (!xfc_int_known(l->rows)) {
@@ -53,27 +58,44 @@ static bool count_rows(loop *l) {
     return true;
 }
 
+/* What it carries at first, value by value. */
+static bool read_carried(loop *l) {
+    xfc_node *n = l->n;
+    xfc_value **value = xfc_new_array(n->im->arena, xfc_value *, XFC_MAX_PARTS * l->n_given + 1u);
+    l->n_own = 0;
+    for (uint32_t i = 0; i < l->n_given; i++) {
+        const xfc_sequence *s = n->in_sequence[i + 2];
+        if (s && !(s = xfc_sequence_flatten(n, s, l->rank[i]))) return false;
+        if (!s && !n->in[i + 2])
+            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand %u is missing; give it a value", i + 2), false;
+        if (s)
+            l->n_own += xfc_sequence_parts(s, value + l->n_own);
+        else
+            value[l->n_own++] = n->in[i + 2];
+        l->at_first[i] = s;
+    }
+    l->carried = value, l->n_carried = l->n_own;
+    return true;
+}
+
 static bool read_operands(loop *l) {
     xfc_node *n = l->n;
     l->g = xfc_node_graph(n, "body");
     if (!l->g) return false;
-    l->n_own = n->n_in > 2 ? n->n_in - 2 : 0;
-    l->carried = n->in + 2;
-    if (l->g->n_input != l->n_own + 2 || l->g->n_output != n->n_out + 1u || n->n_out < l->n_own)
+    l->n_given = n->n_in > 2 ? n->n_in - 2 : 0;
+    l->at_first = xfc_new_array(n->im->arena, const xfc_sequence *, l->n_given + 1u);
+    l->rank = xfc_new_array(n->im->arena, int64_t, l->n_given + 1u);
+    for (uint32_t i = 0; i < l->n_given; i++) l->rank[i] = -1;
+    if (l->g->n_input != l->n_given + 2 || l->g->n_output != n->n_out + 1u || n->n_out < l->n_given)
         return xfc_node_fail(
                    n, XFC_ERR_INPUT,
                    "with %u values to carry and %u outputs has a body of %zu inputs and %zu outputs, not %u and "
                    "%u; export the model again",
-                   l->n_own, n->n_out, l->g->n_input, l->g->n_output, l->n_own + 2, n->n_out + 1),
+                   l->n_given, n->n_out, l->g->n_input, l->g->n_output, l->n_given + 2, n->n_out + 1),
                false;
-    for (uint32_t i = 0; i < l->n_own; i++)
-        if (!l->carried[i])
-            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand %u is missing or no tensor; give it a value", i + 2),
-                   false;
     l->trip = scalar(n, 0, XFC_I64, INT64_MAX);
     l->cond = scalar(n, 1, XFC_BOOL, 1);
-    l->n_carried = l->n_own;
-    return n->status == XFC_OK && l->trip && l->cond && count_rows(l);
+    return n->status == XFC_OK && l->trip && l->cond && read_carried(l) && count_rows(l);
 }
 
 /* One that the file declares with a dim has one. */
@@ -84,21 +106,74 @@ static xfc_value *shaped(loop *l, uint32_t input, xfc_value *v) {
     return shape && shape->n_dim == 1 ? xfc_b_reshape(l->n->b, v, &one, 1) : v;
 }
 
-/* The results of its body; NULL: reported. */
-static xfc_value **import_body(loop *l) {
+/* What is carried into a step from value `at` on, as the body knows it. */
+static xfc_result carried_in(loop *l, uint32_t i, xfc_value *value) {
+    const xfc_sequence *first = l->at_first[i];
+    if (!first) {
+        value->name = xfc_str(l->n->ctx, l->g->input[i + 2]->name);
+        return (xfc_result){.value = value};
+    }
+    xfc_sequence *s = xfc_sequence_flat(l->n, value, value + 1);
+    s->optional = first->optional;
+    s->present = first->present ? value + 2 : NULL;
+    return (xfc_result){.sequence = s};
+}
+
+/* Output i behind a step, as the values that are carried next; how many, 0: it has failed, or must begin wider. */
+static uint32_t carried_out(loop *l, uint32_t i, xfc_result out, xfc_value **value) {
     xfc_node *n = l->n;
-    xfc_result *input = xfc_new_array(n->im->arena, xfc_result, l->n_own + 2);
+    const xfc_sequence *first = l->at_first[i], *s = out.sequence;
+    if (!first) return (*value = xfc_plain(n, out, "output", i + 1)) != NULL;
+    if (!s && !out.value) return 0;
+    if (!s || s->dtype != first->dtype || s->optional != first->optional || !s->present != !first->present) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                      "carries a sequence or an optional as output %u, which is of another type behind a step", i);
+        return 0;
+    }
+    int64_t rank = xfc_sequence_rank(n, first);
+    s = xfc_sequence_flatten(n, s, rank);
+    if (s && rank >= 0 && xfc_sequence_rank(n, s) > rank) {
+        l->rank[i] = xfc_sequence_rank(n, s);
+        l->wider = true;
+        return 0;
+    }
+    return s ? xfc_sequence_parts(s, value) : 0;
+}
+
+/* The results of its body, value by value; NULL: reported, or wider. */
+static xfc_value **import_once(loop *l) {
+    xfc_node *n = l->n;
+    xfc_result *input = xfc_new_array(n->im->arena, xfc_result, l->n_given + 2);
     input[0].value = shaped(l, 0, l->steps.number);
     input[1].value = shaped(l, 1, xfc_b_scalar_i(n->b, XFC_BOOL, 1)); /* or the body would not run */
-    for (uint32_t i = 0; i < l->n_own; i++) {
-        l->steps.in[i].name = xfc_str(n->ctx, l->g->input[i + 2]->name);
-        input[i + 2].value = &l->steps.in[i];
+    for (uint32_t i = 0, at = 0; i < l->n_given; i++) {
+        input[i + 2] = carried_in(l, i, &l->steps.in[at]);
+        at += !l->at_first[i] ? 1 : l->at_first[i]->present ? 3 : 2;
     }
     const xfc_result *out = input[0].value && input[1].value ? xfc_import_inner(n, l->g, "body", input) : NULL;
-    xfc_value **value = xfc_new_array(n->im->arena, xfc_value *, l->g->n_output);
-    for (uint32_t i = 0; out && i < l->g->n_output; i++)
-        if (!(value[i] = xfc_plain(n, out[i], "output", i))) return NULL;
-    return out && n->status == XFC_OK ? value : NULL;
+    if (!out || n->status != XFC_OK) return NULL;
+    xfc_value **value = xfc_new_array(n->im->arena, xfc_value *, XFC_MAX_PARTS * l->g->n_output);
+    uint32_t at = 1;
+    if (!(value[0] = xfc_plain(n, out[0], "output", 0))) return NULL;
+    for (uint32_t i = 0; i < l->n_given; i++) {
+        uint32_t parts = carried_out(l, i, out[i + 1], value + at);
+        if (!parts) return NULL;
+        at += parts;
+    }
+    for (uint32_t i = l->n_given; i < n->n_out; i++)
+        if (!(value[at++] = xfc_plain(n, out[i + 1], "output", i + 1))) return NULL;
+    return n->status == XFC_OK ? value : NULL;
+}
+
+static xfc_value **import_body(loop *l) {
+    for (;;) {
+        xfc_value **out = import_once(l);
+        if (!l->wider) return out;
+        l->wider = false;
+        xfc_steps_drop(&l->steps);
+        if (!read_carried(l)) return NULL;
+        xfc_steps_begin(&l->steps, l->n, l->carried, l->n_carried);
+    }
 }
 
 static bool is_true(const xfc_value *v) {
@@ -134,7 +209,7 @@ static xfc_value **results(loop *l, xfc_value *const *out) {
     const uint32_t all = 1 + l->n_own + l->n_lists;
     xfc_value **good = xfc_new_array(n->im->arena, xfc_value *, all + 1);
     for (uint32_t i = 0; i < all; i++) {
-        good[i] = i > l->n_own ? row(l, i, out[i]) : out[i];
+        good[i] = i > l->n_own ? row(l, i - l->n_own + l->n_given, out[i]) : out[i];
         if (i > l->n_own && good[i] && l->n_carried > l->n_own) good[i] = append(l, &l->steps.in[i - 1], good[i]);
         if (!good[i]) return NULL;
     }
@@ -167,14 +242,15 @@ static xfc_value *empty_list(loop *l, uint32_t at, const xfc_type *row) {
 static bool carry_lists(loop *l) {
     xfc_node *n = l->n;
     xfc_value **out = import_body(l), **rows = out ? results(l, out) : NULL;
-    xfc_value **carried = xfc_new_array(n->im->arena, xfc_value *, n->n_out);
+    const uint32_t all = l->n_own + l->n_lists;
+    xfc_value **carried = xfc_new_array(n->im->arena, xfc_value *, all);
     xfc_steps_drop(&l->steps);
-    for (uint32_t i = 0; rows && i < n->n_out; i++) {
-        carried[i] = i < l->n_own ? l->carried[i] : empty_list(l, i, &rows[i + 1]->type);
+    for (uint32_t i = 0; rows && i < all; i++) {
+        carried[i] = i < l->n_own ? l->carried[i] : empty_list(l, i - l->n_own + l->n_given, &rows[i + 1]->type);
         if (!carried[i]) return false;
     }
-    l->carried = carried, l->n_carried = n->n_out;
-    if (rows) xfc_steps_begin(&l->steps, n, carried, n->n_out);
+    l->carried = carried, l->n_carried = all;
+    if (rows) xfc_steps_begin(&l->steps, n, carried, all);
     return rows != NULL;
 }
 
@@ -197,9 +273,9 @@ static void cut_lists(loop *l, const xfc_op *op) {
     xfc_node *n = l->n;
     const int64_t axes[1] = {0};
     xfc_int zero = xfc_int_const(n->ctx, 0), made = xfc_int_let(n->ctx, "steps", zero, l->rows);
-    xfc_value *count = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, &op->out[n->n_out], axes, 1, true);
+    xfc_value *count = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, &op->out[l->n_own + l->n_lists], axes, 1, true);
     if (!count || !xfc_b_define(n->b, count, &made, 1)) return;
-    for (uint32_t i = l->n_own; i < n->n_out; i++) n->out[i] = xfc_n_first(n, &op->out[i], made);
+    for (uint32_t i = l->n_given; i < n->n_out; i++) n->out[i] = xfc_n_first(n, n->out[i], made);
 }
 
 void xfc_import_loop(xfc_node *n) {
@@ -207,11 +283,18 @@ void xfc_import_loop(xfc_node *n) {
     if (!read_operands(&l)) return;
     xfc_value **out = make_body(&l);
     if (!out) return;
-    const uint32_t lists = n->n_out - l.n_carried;
+    const uint32_t all = l.n_own + l.n_lists, lists = all - l.n_carried;
     bool counts = lists && !(is_true(l.cond) && is_true(out[0]));
-    if (counts) out[1 + n->n_out] = xfc_b_scalar_i(n->b, XFC_I64, 1);
+    if (counts) out[1 + all] = xfc_b_scalar_i(n->b, XFC_I64, 1);
     xfc_op *op = xfc_steps_end(&l.steps, l.trip, l.cond, out, lists + counts, l.rows);
     if (!op) return;
-    for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = &op->out[i];
+    for (uint32_t i = 0, at = 0; i < n->n_out; i++) {
+        const xfc_sequence *s = i < l.n_given ? l.at_first[i] : NULL;
+        if (s)
+            n->out_sequence[i] = carried_in(&l, i, &op->out[at]).sequence;
+        else
+            n->out[i] = &op->out[at];
+        at += !s ? 1 : s->present ? 3 : 2;
+    }
     if (counts) cut_lists(&l, op);
 }
