@@ -1,0 +1,94 @@
+/* test_texts.c - routines on tables of texts, whatever starts and lengths say: nothing is read or written outside, pieces
+ * are texts of the same bytes, and what is found is equal. Arrays have the exact sizes, for builds with sanitizers. */
+#include "runtime/kernels/texts.h"
+#include "tests/unit/test.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const xk_i64 odd[] = {0, 1, 2, 3, 7, -1, -5, 1000, INT64_MAX, INT64_MIN};
+
+static xk_i64 number(uint64_t *seed, bool fair) {
+    return fair ? test_between(seed, 0, 4) : odd[test_between(seed, 0, (int64_t)(sizeof odd / sizeof *odd) - 1)];
+}
+
+typedef struct {
+    unsigned char *bytes;
+    xk_i64 *start, *length, size, n;
+} table;
+
+static table make(uint64_t *seed, bool fair) {
+    table t = {.size = test_between(seed, 0, 9), .n = test_between(seed, 0, 6)};
+    t.bytes = malloc((size_t)t.size + 1);
+    t.start = malloc(((size_t)t.n + 1) * sizeof *t.start);
+    t.length = malloc(((size_t)t.n + 1) * sizeof *t.length);
+    for (xk_i64 i = 0; i < t.size; i++) t.bytes[i] = (unsigned char)"ab, "[test_between(seed, 0, 3)];
+    for (xk_i64 i = 0; i < t.n; i++) t.start[i] = number(seed, fair), t.length[i] = number(seed, fair);
+    return t;
+}
+
+static void drop(table *t) {
+    free(t->bytes);
+    free(t->start);
+    free(t->length);
+}
+
+static bool same(const xk_texts *a, xk_i64 i, const xk_texts *b, xk_i64 k) {
+    xk_i64 n, m;
+    const unsigned char *x = xk_text(a, i, &n), *y = xk_text(b, k, &m);
+    return n == m && (n == 0 || memcmp(x, y, (size_t)n) == 0);
+}
+
+static void find(uint64_t *seed, bool fair) {
+    table in = make(seed, fair), what = make(seed, fair);
+    xk_i64 *out = malloc(((size_t)what.n + 1) * sizeof *out), *spare = malloc((2 * (size_t)in.n + 1) * sizeof *spare);
+    const xk_array a[7] = {{in.bytes, &in.size, 1, 0},  {in.start, &in.n, 1, 0},
+                           {in.length, &in.n, 1, 0},    {what.bytes, &what.size, 1, 0},
+                           {what.start, &what.n, 1, 0}, {what.length, &what.n, 1, 0},
+                           {out, &what.n, 1, 0}};
+    const xk_call call = {a, NULL};
+    CHECK(xk_find_texts_work(&call).scratch == 2 * in.n * (xk_i64)sizeof(xk_i64));
+    xk_find_texts(&call, 0, 1, spare);
+    const xk_texts x = xk_texts_of(a), y = xk_texts_of(a + 3);
+    for (xk_i64 i = 0; i < y.n; i++) {
+        xk_i64 first = 0;
+        while (first < x.n && !same(&x, first, &y, i)) first++;
+        CHECK_INT(out[i], first < x.n ? first : -1);
+    }
+    free(out);
+    free(spare);
+    drop(&in);
+    drop(&what);
+}
+
+static void split(uint64_t *seed, bool fair) {
+    table t = make(seed, fair);
+    xk_i64 d = test_between(seed, 0, 2), room = t.size + t.n + 1, made = 0;
+    xk_i64 *out[4];
+    for (int i = 0; i < 4; i++) out[i] = malloc(((size_t)room + 1) * sizeof *out[i]);
+    const xk_array a[8] = {
+        {t.bytes, &t.size, 1, 0}, {t.start, &t.n, 1, 0}, {t.length, &t.n, 1, 0}, {(void *)(uintptr_t)",a", &d, 1, 0},
+        {out[0], &room, 1, 0},    {out[1], &room, 1, 0}, {out[2], &t.n, 1, 0},   {out[3], &t.n, 1, 0}};
+    const xk_number pieces = {.i = test_between(seed, 0, 3)};
+    xk_split_texts(&(xk_call){a, &pieces}, 0, 1, NULL);
+    for (xk_i64 i = 0; i < t.n; i++) {
+        CHECK_INT(out[2][i], made);
+        CHECK(out[3][i] >= 0 && (pieces.i == 0 || out[3][i] <= pieces.i));
+        made += out[3][i];
+    }
+    CHECK(made < room);
+    for (xk_i64 i = 0; i < room; i++) {
+        CHECK(out[0][i] >= 0 && out[1][i] >= 0 && out[0][i] + out[1][i] <= t.size);
+        if (i >= made) CHECK(out[0][i] == 0 && out[1][i] == 0);
+    }
+    for (int i = 0; i < 4; i++) free(out[i]);
+    drop(&t);
+}
+
+int main(void) {
+    uint64_t seed = 7;
+    for (int i = 0; i < 20000; i++) {
+        find(&seed, i % 2);
+        split(&seed, i % 2);
+    }
+    return test_end();
+}
