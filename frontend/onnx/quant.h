@@ -15,6 +15,9 @@ typedef struct {
  * constant scale is a number, and positive where `divides`. False: failed. */
 bool xfc_quant_read(xfc_node *, const xfc_type *x, xfc_dtype stored, uint32_t scale, uint32_t zero, int64_t axis,
                     int64_t block, bool divides, xfc_quant *out);
+/* contrib_bits.c: bytes as numbers of so many bits along the last dim; the first ones along it. */
+xfc_value *xfc_n_split_bits(xfc_node *, xfc_value *, int64_t bits);
+xfc_value *xfc_n_first_columns(xfc_node *, xfc_value *, xfc_int columns);
 xfc_value *xfc_n_dequantize(xfc_node *, xfc_value *x, const xfc_quant *, xfc_dtype to);
 xfc_value *xfc_n_quantize(xfc_node *, xfc_value *x, const xfc_quant *, xfc_dtype to); /* x, scale: of one type */
 /* acc (i32) * a_scale * b_scale as f32; the scales broadcast. */

@@ -244,3 +244,47 @@ def flex_other_shape(_):
 @case(1, FLEX + r"needs operands of rank 4")
 def flex_rank(_):
     return stateful("FlexAttention", QKV, domain="ai.onnx.preview")
+
+
+MIXTURE = {"x": (2, 3, 8), "router": (6, 4), "w1": (4, 16, 8), "b1": (4, 16), "w2": (4, 8, 16)}
+MOE = state_of("MoE", MS, 1)
+
+
+def mixture(shapes, **attributes):
+    return stateful("MoE", MIXTURE | shapes, opset=21, domain=MS, attributes={"k": 2} | attributes)
+
+
+@case(1, MOE + r"k and the number of experts do not agree")
+def mixture_of_too_few(_):
+    return mixture({}, k=5)
+
+
+@case(1, MOE + r"the tokens of input and of router_probs do not agree")
+def mixture_of_other_tokens(_):
+    return mixture({"router": (5, 4)})
+
+
+@case(1, MOE + r"the experts of the router and of weights do not agree")
+def mixture_of_other_experts(_):
+    return mixture({"w2": (3, 8, 16)})
+
+
+@case(1, MOE + r"activation 'tanh' is none of relu, gelu, silu, swiglu and identity")
+def mixture_activation(_):
+    return mixture({}, activation_type="tanh")
+
+
+@case(1, MOE + r"swiglu with swiglu_fusion 0 needs weights of a third layer")
+def mixture_without_third(_):
+    return mixture({}, activation_type="swiglu")
+
+
+@case(3, MOE + r"use_sparse_mixer is not supported")
+def mixture_sparse(_):
+    return mixture({}, use_sparse_mixer=1)
+
+
+@case(1, state_of("QMoE", MS, 1) + r"weights 'w1' must be u8 holding numbers of 2, 4 or 8 bits \(here 4\), with scales of floats that have 2 dims")
+def mixture_of_floats(_):
+    return stateful("QMoE", {"x": (6, 8), "router": (6, 4), "w1": (4, 16, 8), "s1": (4, 16), "b1": (4, 16), "w2": (4, 8, 16), "s2": (4, 8)},
+                    opset=21, domain=MS, attributes={"k": 2})

@@ -361,6 +361,44 @@ def tensor_scatter():
         compare(f"TensorScatter {node}", model, calls, compiled=axis < 3)
 
 
+# ---- mixtures of experts ----
+
+ACTIVATIONS = [("relu", {}), ("gelu", {}), ("silu", {}), ("identity", {}), ("swiglu", {"swiglu_fusion": 1}),
+               ("swiglu", {"swiglu_fusion": 1, "activation_alpha": 1.7, "activation_beta": 1.0, "swiglu_limit": 1.5})]
+
+
+def mixture(i):
+    experts, width, inner, (name, more) = 4, 8, 16, ACTIVATIONS[i % len(ACTIVATIONS)]
+    rows = inner * (2 if more else 1)
+    attributes = {"activation_type": name, "k": int(R.integers(1, 4)), "normalize_routing_weights": int(R.integers(2))} | more
+    consts = {"w1": noise(experts, rows, width), "w2": noise(experts, width, inner)}
+    consts |= {"b1": noise(experts, rows), "b2": noise(experts, width)} if R.random() < 0.5 else {}
+    feeds = [{"x": noise(*shape, width), "router": noise(int(np.prod(shape)), experts)} for shape in ([(5,), (1,)] if i % 2 else [(2, 3), (1, 1)])]
+    model = model_of("MoE", [(k, consts.get(k, feeds[0].get(k))) for k in ("x", "router", "w1", "b1", "w2", "b2")], ["y"], consts, **attributes)
+    check(f"MoE {attributes}", model, feeds, compiled=i == 4)
+
+
+def quantized_mixture(bits, block, with_zeros):
+    experts, width, inner = 4, 32, 64
+    per_byte = 8 // bits
+
+    def layer(n, k):
+        groups = (k // block,) if block else ()
+        zeros = (n * k // block // n if block else n) // per_byte
+        shape = (experts, n, zeros) if block else (experts, zeros)
+        return R.integers(0, 256, (experts, n, k // per_byte), dtype=np.uint8), (R.random((experts, n, *groups)) / 50).astype(np.float32), \
+            R.integers(0, 256, shape, dtype=np.uint8)
+
+    consts = dict(zip(("w1", "s1", "z1"), layer(2 * inner, width))) | dict(zip(("w2", "s2", "z2"), layer(width, inner)))
+    consts = {k: v for k, v in consts.items() if with_zeros or k[0] != "z"}
+    attributes = {"activation_type": "swiglu", "swiglu_fusion": 1, "k": 2, "expert_weight_bits": bits, "normalize_routing_weights": 1}
+    attributes |= {"block_size": block} if block else {}
+    feeds = [{"x": noise(*shape, width), "router": noise(int(np.prod(shape)), experts)} for shape in ((2, 3), (1, 1))]
+    names = ["x", "router", "w1", "s1", "b1", "w2", "s2", "b2", "w3", "s3", "b3", "z1", "z2"]
+    model = model_of("QMoE", [(k, consts.get(k, feeds[0].get(k))) for k in names], ["y"], consts, **attributes)
+    check(f"QMoE {attributes} zero points: {with_zeros}", model, feeds, compiled=bits == 4 and block == 0)
+
+
 def main():
     if len(TOOLS) not in (1, 3):
         print(__doc__)
@@ -381,6 +419,10 @@ def main():
         linear_attention(i)
         causal_conv(i)
     tensor_scatter()
+    for i in range(2 * len(ACTIVATIONS)):
+        mixture(i)
+    for form in ((4, 0, False), (4, 0, True), (8, 0, False), (8, 0, True), (4, 16, False), (4, 16, True)):
+        quantized_mixture(*form)
     print(f"{ran - len(set(FAILED))} of {ran} forms agree with onnxruntime")
     return 1 if FAILED else 0
 

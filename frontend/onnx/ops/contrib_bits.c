@@ -9,13 +9,12 @@
 
 static xfc_int constant(const xfc_node *n, int64_t v) { return xfc_int_const(n->ctx, v); }
 
-/* Bytes as numbers of so many bits along the last dim. */
-static xfc_value *split(xfc_node *n, xfc_value *v, int64_t bits) {
+xfc_value *xfc_n_split_bits(xfc_node *n, xfc_value *v, int64_t bits) {
     xfc_attr to = xfc_attr_dtype(XFC_K_TO, bits == 2 ? XFC_U2 : XFC_U4);
     return v && bits < 8 ? xfc_build(n->b, XFC_OP_SPLIT_BITS, &v, 1, &to, 1) : v;
 }
 
-static xfc_value *first_columns(xfc_node *n, xfc_value *v, xfc_int columns) {
+xfc_value *xfc_n_first_columns(xfc_node *n, xfc_value *v, xfc_int columns) {
     if (!v || xfc_int_same(v->type.dim[v->type.rank - 1], columns)) return v;
     return xfc_b_slice_axis(n->b, v, v->type.rank - 1, constant(n, 0), columns, 1);
 }
@@ -73,7 +72,7 @@ static xfc_value *zero_points(xfc_node *n, const nbits *w, uint32_t at) {
                              xfc_node_in_name(n, at), xfc_dtype_name(zero->type.dtype)),
                NULL;
     if (!has_count(n, at, w->n * bytes, "bytes of zero points")) return NULL;
-    return first_columns(n, split(n, matrix(n, zero, rows, constant(n, bytes)), w->bits), blocks);
+    return xfc_n_first_columns(n, xfc_n_split_bits(n, matrix(n, zero, rows, constant(n, bytes)), w->bits), blocks);
 }
 
 /* Each column's scale or zero point, where an operand says which block it is in. */
@@ -97,7 +96,7 @@ void xfc_import_matmul_nbits(xfc_node *n) {
         !has_count(n, 2, w.n * w.blocks, "scales") || (index && !has_count(n, 4, w.k, "numbers of blocks")))
         return;
     xfc_value *v = matrix(n, n->in[1], rows, constant(n, w.blocks * (w.block * w.bits / 8)));
-    v = first_columns(n, split(n, v, w.bits), columns);
+    v = xfc_n_first_columns(n, xfc_n_split_bits(n, v, w.bits), columns);
     xfc_quant q = {.scale = matrix(n, n->in[2], rows, constant(n, w.blocks)), .axis = 1, .block = index ? 0 : w.block};
     if (!v) return;
     q.zero =
@@ -131,7 +130,7 @@ void xfc_import_matmul_bnb4(xfc_node *n) {
         return;
     const xfc_int start[2] = {constant(n, 0), constant(n, 1)}, pair[2] = {constant(n, w.k * w.n / 2), constant(n, 2)};
     xfc_value *v = matrix(n, n->in[1], pair[0], constant(n, 1)), *scale = n->in[2];
-    v = split(n, v, 4);
+    v = xfc_n_split_bits(n, v, 4);
     v = v ? xfc_b_slice(n->b, v, start, pair, (const int64_t[]){1, -1}) : NULL;
     xfc_value *table = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_F32, 1, &dim, values[kind], NULL));
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
@@ -172,10 +171,11 @@ void xfc_import_gather_block_quantized(xfc_node *n) {
     }
     uint32_t moved = along > at ? along + n->in[1]->type.rank - 1 : along;
     xfc_quant q = {.scale = look_up(n, n->in[2], at), .axis = moved, .block = block};
-    xfc_value *v = split(n, look_up(n, table, at), bits);
+    xfc_value *v = xfc_n_split_bits(n, look_up(n, table, at), bits);
     if (!v || !q.scale) return;
     if (zero)
-        q.zero = first_columns(n, split(n, look_up(n, zero, at), bits), q.scale->type.dim[q.scale->type.rank - 1]);
+        q.zero = xfc_n_first_columns(n, xfc_n_split_bits(n, look_up(n, zero, at), bits),
+                                     q.scale->type.dim[q.scale->type.rank - 1]);
     if (!zero && t->dtype == XFC_U8) q.zero = xfc_b_scalar_i(n->b, v->type.dtype, INT64_C(1) << (bits - 1));
     if (!zero || q.zero) n->out[0] = xfc_n_dequantize(n, v, &q, q.scale->type.dtype);
 }

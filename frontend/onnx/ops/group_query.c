@@ -75,8 +75,8 @@ static bool read_parts(query *g) {
     bool packed = !v[K] && !v[V];
     if (!packed && (!v[K] || !v[V]))
         return xfc_node_fail(n, XFC_ERR_INPUT, "has one of key and value; both or none are allowed"), false;
-    for (uint32_t i = Q; i <= V; i++)
-        if (v[i] && v[i]->type.rank != 3)
+    for (uint32_t i = Q; i <= V && (i == Q || !packed); i++)
+        if (v[i]->type.rank != 3)
             return xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' has rank %u but must have 3: [batch, rows, width]",
                                  xfc_node_in_name(n, i), v[i]->type.rank),
                    false;

@@ -37,7 +37,7 @@ xfc_value *xfc_n_numbers(xfc_node *n, xfc_int size, xfc_int start, uint32_t axis
 
 xfc_value *xfc_n_pad_keys(xfc_node *n, xfc_value *v, xfc_int keys, double fill) {
     xfc_int before[XFC_MAX_RANK], after[XFC_MAX_RANK], zero = xfc_int_const(n->ctx, 0);
-    if (!v) return NULL;
+    if (!v || !v->type.rank) return v;
     uint32_t rank = v->type.rank, last = rank - 1;
     for (uint32_t i = 0; i < rank; i++) before[i] = after[i] = zero;
     after[last] = xfc_int_sub(n->ctx, keys, v->type.dim[last]);

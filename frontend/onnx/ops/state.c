@@ -117,8 +117,7 @@ void xfc_import_causal_conv(xfc_node *n) {
     if (n->status != XFC_OK || !xfc_n_equal(n, w->type.dim[1], xfc_int_const(n->ctx, 1), "1 and dim 1 of the weights"))
         return;
     const xfc_type type = x->type;
-    if (last) x = channels_first(n, x, w->type.dim[0]);
-    if (last) state = channels_first(n, state, w->type.dim[0]);
+    if (last) x = channels_first(n, x, w->type.dim[0]), state = channels_first(n, state, w->type.dim[0]);
     xfc_int more = xfc_int_mulc(n->ctx, xfc_int_addc(n->ctx, w->type.dim[2], -1), dilation);
     x = with_state(n, x, state, more);
     xfc_value *y = depthwise(n, x, w, xfc_node_in(n, 2), dilation);
@@ -138,7 +137,6 @@ typedef struct {
     xfc_node *n;
     int64_t heads, groups;
     xfc_int batch, rows;
-    xfc_value *row[6]; /* of operands, [batch, groups, .., ..] each step */
     bool decays, corrects;
 } linear;
 
@@ -216,18 +214,17 @@ static xfc_value *first_state(const linear *l, xfc_int keys, xfc_int values) {
 static bool read_operands(linear *l) {
     xfc_node *n = l->n;
     static const char *const what = "batch and rows of query and of another operand";
+    const xfc_type *q = &n->in[Q]->type;
     for (uint32_t i = Q; i <= BETA; i++) {
-        if (i == STATE || !xfc_node_has(n, i)) continue;
+        if (i == STATE || (i > V && !xfc_node_has(n, i))) continue;
         const xfc_type *t = &n->in[i]->type;
         if (t->rank != 3)
             return xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' has rank %u but must have 3: [batch, rows, width]",
                                  xfc_node_in_name(n, i), t->rank),
                    false;
-        if (!xfc_n_equal(n, t->dim[0], n->in[Q]->type.dim[0], what) ||
-            !xfc_n_equal(n, t->dim[1], n->in[Q]->type.dim[1], what))
-            return false;
+        if (!xfc_n_equal(n, t->dim[0], q->dim[0], what) || !xfc_n_equal(n, t->dim[1], q->dim[1], what)) return false;
     }
-    l->batch = n->in[Q]->type.dim[0], l->rows = n->in[Q]->type.dim[1];
+    l->batch = q->dim[0], l->rows = q->dim[1];
     return true;
 }
 
