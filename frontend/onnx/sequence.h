@@ -19,6 +19,10 @@ int64_t xfc_sequence_rank(const xfc_node *, const xfc_sequence *); /* the most o
 /* The same one as flat, with rows of at least this rank; NULL: failed. */
 const xfc_sequence *xfc_sequence_flatten(xfc_node *, const xfc_sequence *, int64_t rank);
 
+/* optional.c: as an optional, and what an optional sequence holds, which is required to be there. */
+const xfc_sequence *xfc_sequence_optional(xfc_node *, const xfc_sequence *, bool present);
+const xfc_sequence *xfc_sequence_in(xfc_node *, const xfc_sequence *);
+
 /* Of a flat one, where the run says which. at: i64[], negative from the end; outside: an error of the run. */
 xfc_value *xfc_flat_at(xfc_node *, const xfc_sequence *, xfc_value *at);
 const xfc_sequence *xfc_flat_insert(xfc_node *, const xfc_sequence *, xfc_value *at,

@@ -180,6 +180,10 @@ def loops():
     constants = [h.make_tensor("axis", T.INT64, [1], [0]), h.make_tensor("one", T.FLOAT, [1], [1.0])]
     run("of a rank that it had not, beside a list", model([NODE("SequenceEmpty", [], ["e"]), vectors], [count], [tensors("o"), h.make_tensor_value_info("lens", T.INT64, None)], constants),
         [([i(k)], [[np.ones(j, np.float32) for j in range(k)], np.arange(1, k + 1)]) for k in (0, 1, 4)])
+    held = h.make_graph([NODE("SequenceEmpty", [], ["e"]), NODE("SequenceInsert", ["e", "x"], ["u"]), NODE("Identity", ["g"], ["h"])], "hold",
+                        [number("i"), number("g", T.BOOL), optional("t", ("a", "b"), True)], [number("h", T.BOOL), tensors("u")])
+    run("an optional that becomes a sequence", model([NODE("Loop", ["k", "", "p"], ["o"], name="keep", body=held)], [count, x, optional("p", ("a", "b"), True)], [tensors("o")]),
+        [([i(1), A, Optional(None)], [[A]]), ([i(0), A, Optional([B])], [[B]]), ([i(0), A, Optional(None)], "keep")])
     wrong = looped("mix", [NODE("Cast", ["x"], ["y"], to=T.DOUBLE), NODE("SequenceEmpty", [], ["e"], dtype=T.DOUBLE), NODE("SequenceInsert", ["e", "y"], ["u"])], s)
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.argv[1], write_model(folder, model([wrong], [count, x, s], [tensors("o")]))], capture_output=True, text=True)

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t n_given, n_own, n_lists; /* what the node carries, of how many values, and lists */
     xfc_value **carried;              /* at first; where lists are appended to, these, too */
     uint32_t n_carried;
+    bool *held;          /* an optional sequence that a step makes a sequence, as which it then goes out */
     int64_t *rank;       /* of at_first: the least length of its rows */
     bool appends, wider; /* wider: a step made rows longer than those at first, which `rank` then says */
     xfc_value *trip, *cond;
@@ -84,6 +85,7 @@ static bool read_operands(loop *l) {
     if (!l->g) return false;
     l->n_given = n->n_in > 2 ? n->n_in - 2 : 0;
     l->at_first = xfc_new_array(n->im->arena, const xfc_sequence *, l->n_given + 1u);
+    l->held = xfc_new_array(n->im->arena, bool, l->n_given + 1u);
     l->rank = xfc_new_array(n->im->arena, int64_t, l->n_given + 1u);
     for (uint32_t i = 0; i < l->n_given; i++) l->rank[i] = -1;
     if (l->g->n_input != l->n_given + 2 || l->g->n_output != n->n_out + 1u || n->n_out < l->n_given)
@@ -125,6 +127,10 @@ static uint32_t carried_out(loop *l, uint32_t i, xfc_result out, xfc_value **val
     const xfc_sequence *first = l->at_first[i], *s = out.sequence;
     if (!first) return (*value = xfc_plain(n, out, "output", i + 1)) != NULL;
     if (!s && !out.value) return 0;
+    if (s && first->present && !s->present) { /* from then on it is there */
+        s = xfc_sequence_optional(n, s, true);
+        l->held[i] = true;
+    }
     if (!s || s->dtype != first->dtype || s->optional != first->optional || !s->present != !first->present) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
                       "carries a sequence or an optional as output %u, which is of another type behind a step", i);
@@ -278,6 +284,10 @@ static void cut_lists(loop *l, const xfc_op *op) {
     for (uint32_t i = l->n_given; i < n->n_out; i++) n->out[i] = xfc_n_first(n, n->out[i], made);
 }
 
+static const xfc_sequence *gone_out(loop *l, uint32_t i, const xfc_sequence *s) {
+    return l->held[i] ? xfc_sequence_in(l->n, s) : s;
+}
+
 void xfc_import_loop(xfc_node *n) {
     loop l = {.n = n};
     if (!read_operands(&l)) return;
@@ -291,7 +301,7 @@ void xfc_import_loop(xfc_node *n) {
     for (uint32_t i = 0, at = 0; i < n->n_out; i++) {
         const xfc_sequence *s = i < l.n_given ? l.at_first[i] : NULL;
         if (s)
-            n->out_sequence[i] = carried_in(&l, i, &op->out[at]).sequence;
+            n->out_sequence[i] = gone_out(&l, i, carried_in(&l, i, &op->out[at]).sequence);
         else
             n->out[i] = &op->out[at];
         at += !s ? 1 : s->present ? 3 : 2;

@@ -5,7 +5,7 @@ enum { ATTR_TYPE = 13 };
 
 static xfc_value *flag(xfc_node *n, bool value) { return xfc_b_scalar_i(n->b, XFC_BOOL, value); }
 
-static const xfc_sequence *with_flag(xfc_node *n, const xfc_sequence *s, bool present) {
+const xfc_sequence *xfc_sequence_optional(xfc_node *n, const xfc_sequence *s, bool present) {
     xfc_sequence *copy = xfc_memdup(n->im->arena, s, sizeof *s, _Alignof(xfc_sequence));
     copy->present = flag(n, present);
     return copy;
@@ -30,7 +30,7 @@ static const xfc_sequence *absent(xfc_node *n) {
                NULL;
     xfc_sequence *s = xfc_sequence_list(n, dtype, 0);
     s->optional = !sequence;
-    return sequence ? with_flag(n, s, false) : s;
+    return sequence ? xfc_sequence_optional(n, s, false) : s;
 }
 
 void xfc_import_optional(xfc_node *n) {
@@ -38,7 +38,7 @@ void xfc_import_optional(xfc_node *n) {
     if (s && (s->optional || s->present)) {
         xfc_node_fail(n, XFC_ERR_INPUT, "makes an optional of an optional; export the model again");
     } else if (s) {
-        n->out_sequence[0] = with_flag(n, s, true);
+        n->out_sequence[0] = xfc_sequence_optional(n, s, true);
     } else if (xfc_node_has(n, 0)) {
         xfc_sequence *one = xfc_sequence_list(n, n->in[0]->type.dtype, 1);
         one->item[0] = n->in[0];
@@ -62,8 +62,7 @@ void xfc_import_optional_has_element(xfc_node *n) {
         n->out[0] = flag(n, xfc_node_has(n, 0));
 }
 
-/* The sequence that it holds: required to be there. */
-static const xfc_sequence *sequence_in(xfc_node *n, const xfc_sequence *s) {
+const xfc_sequence *xfc_sequence_in(xfc_node *n, const xfc_sequence *s) {
     const xfc_tensor *t;
     xfc_int one = xfc_int_const(n->ctx, 1), there = XFC_INT_NONE;
     xfc_sequence *inside = xfc_memdup(n->im->arena, s, sizeof *s, _Alignof(xfc_sequence));
@@ -82,7 +81,7 @@ void xfc_import_optional_get_element(xfc_node *n) {
     const xfc_sequence *s = n->in_sequence[0];
     n->out[0] = n->in[0];
     if (s && s->present) {
-        n->out_sequence[0] = sequence_in(n, s);
+        n->out_sequence[0] = xfc_sequence_in(n, s);
     } else if (s && !s->optional) {
         n->out_sequence[0] = s;
     } else if (s && !s->item) {
