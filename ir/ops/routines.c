@@ -1,6 +1,6 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), texts (find_texts, split_texts), regions of images (roi_align), determinants, bits as another type, and numbers of fewer
- * bits than a byte as files and callers hold them.
+ * better one (nms), texts (find_texts, split_texts), regions of images (roi_align), determinants and inverses, bits as
+ * another type, and numbers of fewer bits than a byte as files and callers hold them.
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
  */
@@ -103,12 +103,23 @@ xfc_status infer_pack_bits(xfc_infer *inf) {
                                                              : XFC_OK;
 }
 
-xfc_status infer_det(xfc_infer *inf) {
+static xfc_status check_square(xfc_infer *inf) {
     const xfc_type *x = xfc_op_in(inf->op, 0);
     if ((x->dtype != XFC_F32 && x->dtype != XFC_F64) || x->rank < 2)
         return refuse(inf, "matrices [.., n, n] of f32 or f64");
-    XFC_TRY(xfc_infer_equal(inf, x->dim[x->rank - 2], x->dim[x->rank - 1], "rows and columns of a determinant"));
+    return xfc_infer_equal(inf, x->dim[x->rank - 2], x->dim[x->rank - 1], "rows and columns of a square matrix");
+}
+
+xfc_status infer_det(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    XFC_TRY(check_square(inf));
     inf->out[0] = xfc_type_make(x->dtype, x->rank - 2, x->dim);
+    return XFC_OK;
+}
+
+xfc_status infer_inverse(xfc_infer *inf) {
+    XFC_TRY(check_square(inf));
+    inf->out[0] = *xfc_op_in(inf->op, 0);
     return XFC_OK;
 }
 

@@ -269,6 +269,9 @@ def normalised():
         m[1, :, 2] = 0
         m[2] = np.eye(6)[[1, 0, 2, 3, 5, 4]]
         check(f"Det of {t.__name__}", [NODE("Det", ["x"], ["y0"])], {"x": m}, [np.linalg.det(m).astype(t)])
+        m = np.concatenate([m[::2], np.eye(6, dtype=t)[None] * 3 + m[1:2]])
+        check(f"Inverse of {t.__name__}", [NODE("Inverse", ["x"], ["y0"], domain="com.microsoft")], {"x": m}, [np.linalg.inv(m).astype(t)])
+    check("Trilu of com.microsoft", [NODE("Trilu", ["x", "k"], ["y0"], domain="com.microsoft", upper=0)], {"x": x[0, 0], "k": np.int64(1)}, [np.tril(x[0, 0], 1)])
 
 
 # ---- signals ----

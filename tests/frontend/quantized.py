@@ -224,6 +224,42 @@ run("pool, channels last", "QLinearGlobalAveragePool", [a, *few(0.04, 100), *y],
     opset=17, domain=MS, channels_last=1)
 run("concat", "QLinearConcat", [*y, a, *few(0.04, 100), a, *few(0.03, 20)],
     quantized(np.concatenate([fa, (a.astype(F) - 20) * F(0.03)], 1)), [0, 1, 3, 4, 6, 7], opset=17, domain=MS, axis=1)
+run("mean", "QLinearReduceMean", [a, *few(0.04, 100), *y], quantized(fa.mean((0, 2), keepdims=True)), [1, 2, 3, 4], opset=17, domain=MS, axes=[0, 2],
+    keepdims=1)
+c = np.arange(6).reshape(2, 3, 1) % 2 == 0
+run("where", "QLinearWhere", [c, a, *few(0.04, 100), b, *few(0.03, 20), *y], quantized(np.where(c, fa, fb)), [2, 3, 5, 6, 7, 8], opset=17, domain=MS)
+pairs = fa.reshape(2, 3, 4, 2).mean(-1, dtype=F)
+run("average", "QLinearAveragePool", [a, *few(0.04, 100), *y], quantized(pairs), [1, 2, 3, 4], opset=17, domain=MS, kernel_shape=[2], strides=[2])
+run("average, channels last", "QLinearAveragePool", [a.transpose(0, 2, 1), *few(0.04, 100), *y], quantized(pairs.transpose(0, 2, 1)), [1, 2, 3, 4],
+    opset=17, domain=MS, kernel_shape=[2], strides=[2], channels_last=1)
+
+
+# ---- an LSTM ----
+
+def steps_of(x, w, r, bias, h, c, w_few, r_few):
+    """One direction; w_few, r_few: scale and zero point, of inputs and states each."""
+    def part(v, weight, scale, zero):
+        q, s, z = dynamic(v)
+        return product(q, weight, z, zero).astype(F) * (s * scale)
+    sigmoid = lambda v: 1 / (1 + np.exp(-v.astype(np.float64))).astype(F)
+    rows, inputs = [], part(x, w, *w_few) + bias[:len(bias) // 2] + bias[len(bias) // 2:]
+    for row in inputs:
+        i, o, f, g = np.split(row + part(h, r, *r_few), 4, -1)
+        c = (sigmoid(f) * c + sigmoid(i) * np.tanh(g)).astype(F)
+        h = (sigmoid(o) * np.tanh(c)).astype(F)
+        rows.append(h)
+    return np.stack(rows), h, c
+
+
+x, hidden = RNG.normal(size=(5, 2, 6)).astype(F), 4
+w, r = whole(np.int8, 2, 6, 4 * hidden), whole(np.int8, 2, hidden, 4 * hidden)
+bias = RNG.normal(size=(2, 8 * hidden)).astype(F)
+for name, scale, zero in (("one scale", np.array([0.004, 0.005], F), np.array([0, 3], np.int8)),
+                          ("a scale a column", (RNG.random((2, 4 * hidden)) / 200 + 0.003).astype(F), np.zeros((2, 4 * hidden), np.int8))):
+    ways = [steps_of(x[::1 - 2 * d], w[d], r[d], bias[d], *np.zeros((2, 2, hidden), F), (scale[d], zero[d]), (scale[d], zero[d])) for d in range(2)]
+    want = [np.stack([ways[0][0], ways[1][0][::-1]], 1), *(np.stack([way[k] for way in ways]) for k in (1, 2))]
+    run(f"LSTM, {name}", "DynamicQuantizeLSTM", [x, w, r, bias, None, None, None, None, scale, zero, scale, zero], want, [1, 2, 3, 8, 9, 10, 11], opset=17,
+        domain=MS, direction="bidirectional", hidden_size=hidden)
 
 
 # ---- weights of 2, 4 and 8 bits ----

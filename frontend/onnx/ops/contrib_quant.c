@@ -129,6 +129,37 @@ void xfc_import_qlinear_global_average_pool(xfc_node *n) {
     n->out[0] = in_few_bits(n, xfc_b_reduce(n->b, XFC_OP_REDUCE_MEAN, x, axes, x->type.rank - 2, true), 3, n->in[0]);
 }
 
+/* What the importer of floats makes of operand 0 as floats, in few bits by the scale at operand 3. */
+static void in_floats(xfc_node *n, xfc_node_import *import, const int64_t *perm, const int64_t *back) {
+    xfc_value *x = number(n, 0), **own = n->in;
+    const uint32_t n_own = n->n_in;
+    const xfc_value *like = n->in[0];
+    if (x && perm) x = xfc_b_transpose(n->b, x, perm);
+    if (!x) return;
+    n->in = &x, n->n_in = 1;
+    import(n);
+    n->in = own, n->n_in = n_own;
+    xfc_value *y = n->status == XFC_OK ? n->out[0] : NULL;
+    if (y && back) y = xfc_b_transpose(n->b, y, back);
+    n->out[0] = in_few_bits(n, y, 3, like);
+}
+
+void xfc_import_qlinear_average_pool(xfc_node *n) {
+    const uint32_t rank = n->in[0]->type.rank;
+    int64_t perm[XFC_MAX_RANK] = {0}, back[XFC_MAX_RANK] = {0};
+    bool last = xfc_node_flag(n, "channels_last", false) && rank > 2;
+    for (uint32_t d = 1; d < rank; d++) perm[d] = d == 1 ? rank - 1 : d - 1, back[d] = d == rank - 1 ? 1 : d + 1;
+    in_floats(n, xfc_import_average_pool, last ? perm : NULL, last ? back : NULL);
+}
+
+void xfc_import_qlinear_reduce_mean(xfc_node *n) { in_floats(n, xfc_import_reduce, NULL, NULL); }
+
+/* The condition; x and y, each with its scale and zero point; those of the result. */
+void xfc_import_qlinear_where(xfc_node *n) {
+    xfc_value *x = number(n, 1), *y = number(n, 4);
+    if (x && y) n->out[0] = in_few_bits(n, xfc_b_select(n->b, n->in[0], x, y), 7, n->in[1]);
+}
+
 /* The scale and zero point of y; then each part with its own. */
 void xfc_import_qlinear_concat(xfc_node *n) {
     uint32_t parts = (n->n_in - 2) / 3;

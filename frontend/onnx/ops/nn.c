@@ -146,11 +146,11 @@ void xfc_import_rms_norm(xfc_node *n) {
     n->out[1] = inverse_root(n, mean_over(n, xfc_n2(n, XFC_OP_MUL, x, x), m.axes, m.n), m.eps);
 }
 
-void xfc_import_det(xfc_node *n) {
+void xfc_import_square(xfc_node *n) {
     xfc_dtype t = n->in[0]->type.dtype, wide = t == XFC_F64 ? t : XFC_F32;
     xfc_value *x = xfc_dtype_is_float(t) ? xfc_b_cast(n->b, n->in[0], wide) : NULL;
     if (!x) xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' must be floating; cast it", xfc_node_in_name(n, 0));
-    xfc_value *y = x ? xfc_build(n->b, XFC_OP_DET, &x, 1, NULL, 0) : NULL;
+    xfc_value *y = x ? xfc_build(n->b, n->row->code, &x, 1, NULL, 0) : NULL;
     n->out[0] = y ? xfc_b_cast(n->b, y, t) : NULL;
 }
 

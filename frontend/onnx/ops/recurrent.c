@@ -1,4 +1,4 @@
-/* recurrent.c - RNN, GRU and LSTM: a loop over the steps of a sequence for each direction (steps.h).
+/* recurrent.c - RNN, GRU, LSTM and DynamicQuantizeLSTM: a loop over the steps of a sequence for each direction (steps.h).
  *
  * The products of the inputs with their weights need no step before them: they are one product in front of the loop,
  * with the biases that are only added. A step multiplies the state by its weights, adds its row of that product, and
@@ -7,13 +7,15 @@
  *
  * X [steps, batch, inputs], W [directions, gates * hidden, inputs], R [directions, gates * hidden, hidden],
  * B [directions, 2 * gates * hidden], P [directions, 3 * hidden]; Y [steps, directions, batch, hidden]. With layout 1
- * the batch comes first: X, Y and the states are transposed on their way in and out.
+ * the batch comes first: X, Y and the states are transposed on their way in and out. Weights in few bits are
+ * [directions, inputs, gates * hidden]; inputs and states are quantized as they come, by the range that they have then.
  */
+#include "frontend/onnx/quant.h"
 #include "frontend/onnx/steps.h"
 #include <math.h>
 #include <string.h>
 
-enum { X, W, R, B, LENGTHS, H0, C0, P, MAX_ACTIVATIONS = 3 };
+enum { X, W, R, B, LENGTHS, H0, C0, P, W_SCALE, W_ZERO, R_SCALE, R_ZERO, MAX_ACTIVATIONS = 3 };
 enum { FLOATS = 6, STRINGS = 8 }; /* kinds of attributes */
 
 typedef struct {
@@ -25,7 +27,7 @@ typedef struct {
 typedef struct {
     xfc_node *n;
     uint32_t gates, n_directions, n_states, per_cell; /* per_cell: activations */
-    bool first_reverse, linear_before_reset, couple, batch_first;
+    bool quantized, first_reverse, linear_before_reset, couple, batch_first;
     double clip;                         /* 0: none */
     xfc_int steps, batch, hidden, width; /* width: gates * hidden */
     activation act[2 * MAX_ACTIVATIONS];
@@ -36,7 +38,7 @@ typedef struct { /* one direction, inside the loop */
     recurrent *r;
     uint32_t d;
     xfc_value *in, *h, *c; /* in: the row of the product of the inputs */
-    xfc_value *weights;    /* [hidden, width] */
+    xfc_value *weights;    /* [hidden, width]; NULL: in few bits */
     xfc_value *bias;       /* of the state, [width]; NULL: none, or added already */
 } cell;
 
@@ -150,6 +152,11 @@ static xfc_value *start_of(recurrent *r, uint32_t in) {
     return has_shape(r, v, dim, 3, "a state to start with") ? v : NULL;
 }
 
+static bool has_weights(recurrent *r, uint32_t at, xfc_int directions, xfc_int depth, const char *what) {
+    xfc_int dim[3] = {directions, r->quantized ? depth : r->width, r->quantized ? r->width : depth};
+    return has_shape(r, r->n->in[at], dim, 3, what);
+}
+
 static bool read_operands(recurrent *r) {
     xfc_node *n = r->n;
     xfc_int directions = number(r, r->n_directions);
@@ -160,13 +167,12 @@ static bool read_operands(recurrent *r) {
     if (!r->x) return false;
     r->steps = r->x->type.dim[0];
     r->batch = r->x->type.dim[1];
-    r->hidden = n->in[R]->type.dim[2];
+    r->hidden = n->in[R]->type.dim[r->quantized ? 1 : 2];
     r->width = xfc_int_mulc(n->ctx, r->hidden, r->gates);
     int64_t size = xfc_node_int(n, "hidden_size", -1);
     if (size >= 0 && !xfc_n_equal(n, r->hidden, number(r, size), "R and hidden_size")) return false;
     xfc_int two = xfc_int_mulc(n->ctx, r->width, 2), three = xfc_int_mulc(n->ctx, r->hidden, 3);
-    return has_shape(r, n->in[W], (xfc_int[]){directions, r->width, r->x->type.dim[2]}, 3, "W") &&
-           has_shape(r, n->in[R], (xfc_int[]){directions, r->width, r->hidden}, 3, "R") &&
+    return has_weights(r, W, directions, r->x->type.dim[2], "W") && has_weights(r, R, directions, r->hidden, "R") &&
            (!xfc_node_has(n, B) || has_shape(r, n->in[B], (xfc_int[]){directions, two}, 2, "B")) &&
            (!xfc_node_has(n, LENGTHS) || has_lengths(r)) &&
            (!xfc_node_has(n, P) || has_shape(r, n->in[P], (xfc_int[]){directions, three}, 2, "P")) &&
@@ -214,7 +220,8 @@ static xfc_value *apply_operator(xfc_node *n, const activation *a, xfc_value *v)
     call.attrs = (xfc_attrs){.attr = attr};
     if (a->has_alpha) set_number(&number[call.attrs.n++], "alpha", a->alpha);
     if (a->has_beta) set_number(&number[call.attrs.n++], "beta", a->beta);
-    call.row = xfc_onnx_find("", a->name, n->opset, &in_other_opset);
+    call.opset = xfc_body_opset(n->body, "");
+    call.row = xfc_onnx_find("", a->name, call.opset, &in_other_opset);
     call.in = in, call.out = out, call.n_in = call.n_out = 1;
     xfc_assert(call.row);
     call.row->import(&call);
@@ -236,11 +243,23 @@ static xfc_value *activate(cell *k, uint32_t i, xfc_value *v) {
     return mul(k, v, xfc_nf(n, v, a->has_alpha ? a->alpha : 1));
 }
 
+/* a by the weights of a direction in few bits, a quantized by its own range. */
+static xfc_value *quantized_product(recurrent *r, xfc_value *a, uint32_t d, uint32_t weights, uint32_t scale) {
+    xfc_node *n = r->n;
+    xfc_dynamic q;
+    if (!a || !xfc_n_dynamic_quantize(n, a, &q)) return NULL;
+    xfc_value *w = of_direction(r, n->in[weights], d), *zero = xfc_node_in(n, scale + 1);
+    if (zero) zero = of_direction(r, zero, d);
+    return xfc_n_rescale(n, w ? xfc_n_matmul_integer(n, q.y, w, q.zero, zero) : NULL, q.scale,
+                         of_direction(r, n->in[scale], d));
+}
+
 /* h by the weights of n gates from `first` on, and their biases. */
 static xfc_value *state_product(cell *k, xfc_value *h, uint32_t first, uint32_t n) {
     bool all = n == k->r->gates;
-    xfc_value *w = all ? k->weights : gates(k->r, k->weights, first, n);
+    xfc_value *w = all ? k->weights : gates(k->r, k->weights, first, n); /* an LSTM asks for all */
     xfc_value *v = w && h ? xfc_b_matmul(k->r->n->b, h, w) : NULL;
+    if (k->r->quantized) v = quantized_product(k->r, h, k->d, R, R_SCALE);
     return k->bias ? add(k, v, all ? k->bias : gates(k->r, k->bias, first, n)) : v;
 }
 
@@ -284,8 +303,8 @@ typedef void cell_function(cell *, xfc_value **h, xfc_value **c);
 /* x by the weights of the inputs, with all biases that are added outside of products of gates: [steps, batch, width]. */
 static xfc_value *input_product(recurrent *r, uint32_t d, bool *state_bias) {
     xfc_node *n = r->n;
-    xfc_value *w = xfc_b_swap_last(n->b, of_direction(r, n->in[W], d));
-    xfc_value *v = w ? xfc_b_matmul(n->b, r->x, w) : NULL;
+    xfc_value *w = r->quantized ? NULL : xfc_b_swap_last(n->b, of_direction(r, n->in[W], d));
+    xfc_value *v = r->quantized ? quantized_product(r, r->x, d, W, W_SCALE) : w ? xfc_b_matmul(n->b, r->x, w) : NULL;
     *state_bias = xfc_node_has(n, B) && r->linear_before_reset;
     if (!xfc_node_has(n, B)) return v;
     xfc_value *b = of_direction(r, n->in[B], d);
@@ -314,7 +333,7 @@ static void step(recurrent *r, uint32_t d, cell_function *of, xfc_steps *s, xfc_
     xfc_int last = xfc_int_addc(n->ctx, r->steps, -1);
     xfc_value *at = reverse ? xfc_n2(n, XFC_OP_SUB, xfc_b_dims(n->b, &last, -1), s->number) : s->number;
     cell k = {.r = r, .d = d, .in = xfc_n_row(n, in, at, 0), .h = &s->in[0], .c = r->n_states > 1 ? &s->in[1] : NULL};
-    k.weights = xfc_b_swap_last(n->b, of_direction(r, n->in[R], d));
+    if (!r->quantized) k.weights = xfc_b_swap_last(n->b, of_direction(r, n->in[R], d));
     if (state_bias) k.bias = part(r, of_direction(r, n->in[B], d), 0, r->width, r->width);
     xfc_value *live = alive(r, at), *h = NULL, *c = NULL;
     of(&k, &h, &c);
@@ -382,3 +401,14 @@ static void import(xfc_node *n, recurrent r, cell_function *of) {
 void xfc_import_rnn(xfc_node *n) { import(n, (recurrent){.gates = 1, .n_states = 1, .per_cell = 1}, rnn); }
 void xfc_import_gru(xfc_node *n) { import(n, (recurrent){.gates = 3, .n_states = 1, .per_cell = 2}, gru); }
 void xfc_import_lstm(xfc_node *n) { import(n, (recurrent){.gates = 4, .n_states = 2, .per_cell = 3}, lstm); }
+
+/* Scales and zero points: one a direction, or one a gate's number. */
+void xfc_import_dynamic_quantize_lstm(xfc_node *n) {
+    for (uint32_t at = W_SCALE; at <= R_ZERO; at++) {
+        const xfc_value *v = xfc_node_in(n, at);
+        if (v && (v->type.rank == 1 || v->type.rank == 2)) continue;
+        xfc_node_fail(n, XFC_ERR_INPUT, "operand %u must be one number for each direction, or for each column", at);
+        return;
+    }
+    import(n, (recurrent){.gates = 4, .n_states = 2, .per_cell = 3, .quantized = true}, lstm);
+}
