@@ -19,7 +19,7 @@ xfc_value *make_bitcast(maker *m, xfc_opcode code, xfc_dtype t) {
     return maker_build(m, code, &x, 1, &attr, 1);
 }
 
-xfc_value *make_det(maker *m, xfc_opcode code, xfc_dtype t) {
+xfc_value *make_square(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int dim[3] = {maker_dim(m, 0, NULL, FEW), maker_constant(m, 3), maker_constant(m, 3)};
     if (t != XFC_F32 && t != XFC_F64) return NULL;
     xfc_value *x = maker_pick_exact(m, t, 3, dim);

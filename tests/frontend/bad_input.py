@@ -542,6 +542,12 @@ def one_size_two_numbers(_):
     return h.make_model(graph, opset_imports=[h.make_opsetid("", 21)], ir_version=10)
 
 
+@case(1, r"node 'c' \(CumSum, opset 17\): takes an axis of an operand of rank 0")
+def no_axis_at_all(_):
+    """An axis that the run gives, of one number."""
+    return model_of([h.make_node("CumSum", ["x", "a"], ["y"], name="c")], [value("x", shape=()), value("a", T.INT64, (1,))], [value("y", shape=())])
+
+
 def main():
     command = sys.argv[1:]
     if not command:

@@ -79,7 +79,7 @@ FILES = [
 OPERATORS = [
     ("", "Frobnicate", "replace it by operators of docs/support.md"),
     ("", "RandomNormalLike", "make the random numbers an input"),
-    ("com.microsoft", "QLinearWhere", "as it was before quantisation"),
+    ("com.microsoft", "QLinearFrobnicate", "as it was before quantisation"),
     ("com.microsoft", "BeamSearch", "export the decoder alone"),
     ("com.microsoft", "Frobnicate", "before onnxruntime's optimiser"),
     ("ai.onnx.ml", "TreeEnsemble", "no neural network"),

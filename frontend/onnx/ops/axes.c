@@ -130,7 +130,11 @@ bool xfc_one_axis(xfc_node *n, uint32_t in, uint32_t last, xfc_axis_split *s) {
     const xfc_type t = n->in[0]->type;
     uint32_t rank = t.rank - last;
     xfc_int dim[XFC_MAX_RANK];
-    xfc_assert(last < t.rank && last + 3 <= XFC_MAX_RANK);
+    xfc_assert(last + 3 <= XFC_MAX_RANK);
+    if (t.rank <= last)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "takes an axis of an operand of rank %u; export the model again",
+                             t.rank),
+               false;
     /* what is below 0 counts from the end of all dims; further below there is none */
     xfc_value *at = xfc_n_from_front(n, xfc_node_list(n, in), xfc_ni(n, t.rank));
     at = xfc_n_select(n, xfc_n2(n, XFC_OP_LT, at, xfc_ni(n, 0)), xfc_ni(n, rank), at);
