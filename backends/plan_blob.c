@@ -1,242 +1,55 @@
 /* plan_blob.c - writes the flat plan of runtime/include/xfc/abi.h from a planned graph.
  *
- * Tables grow in an arena; symbolic sizes become instructions, each distinct expression once; strings are interned,
- * so equal ones are stored once. At the end the tables are laid out in the order of the header. Nothing depends on
+ * Tables grow in an arena; symbolic sizes become instructions (plan_sizes.c); strings are interned, so equal ones are
+ * stored once. At the end the tables are laid out in the order of the header. Nothing depends on
  * addresses or hash order: equal graphs give equal bytes. The build id is the SHA-256 of the blob (with a zero id)
  * and of the contents of the weights.
  */
-#include "backends/artefact.h"
-#include "ir/defined.h"
+#include "backends/plan_blob.h"
 #include "ir/eval/eval.h"
 #include "ir/program.h"
 #include "runtime/include/xfc/check.h"
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
-    const xfc_graph *g;
-    xfc_ctx *ctx;
-    xfc_arena *arena;
-    xfc_status status;
-    const xfc_kernel_step *kernel_step; /* of its next kernel op */
-    xfc_map values;                     /* xfc_int id -> value + 1 */
-    xfc_defined defined;
-    xfc_map strings; /* interned text -> offset */
-    xfc_buf text;
-    xf_plan_header head;
-    xf_symbol *symbols;
-    uint32_t n_symbols;
-    xf_instr *instrs;
-    uint32_t n_instrs, cap_instrs;
-    xf_dim *dims;
-    uint32_t n_dims, cap_dims;
-    xf_arg *args;
-    uint32_t n_args, cap_args;
-    xf_check *checks;
-    uint32_t n_checks, cap_checks;
-    xf_operand *operands;
-    uint32_t n_operands, cap_operands;
-    xf_step_info *steps;
-    uint32_t n_steps, cap_steps;
-    xf_val *numbers;
-    uint32_t n_numbers, cap_numbers;
-    uint32_t *nodes;
-    uint32_t n_nodes, cap_nodes;
-    xf_range *ranges;
-    uint32_t n_ranges, cap_ranges;
-    xfc_map known; /* xfc_int id -> 1 + can it be computed before the first step? */
-    uint32_t *meta;
-    uint32_t n_meta, cap_meta;
-} blob;
-
-static uint32_t string(blob *b, const char *s) {
-    if (!s || !*s) return 0;
-    s = xfc_str(b->ctx, s);
-    uint64_t at;
-    if (xfc_map_find(&b->strings, (uint64_t)(uintptr_t)s, &at)) return (uint32_t)at;
-    at = b->text.n;
-    xfc_buf_bytes(&b->text, s, strlen(s) + 1);
-    xfc_map_set(&b->strings, (uint64_t)(uintptr_t)s, at);
-    return (uint32_t)at;
-}
-
-/* --- sizes --- */
-
-static xf_val instr(blob *b, xf_instr_op op, xf_val x, xf_val y, int64_t value) {
-    xfc_push(b->arena, b->instrs, b->n_instrs, b->cap_instrs) = (xf_instr){.op = op, .a = x, .b = y, .value = value};
-    return b->n_symbols + b->n_instrs - 1;
-}
-
-static xf_val value_of(blob *b, xfc_int e);
-
-static xf_val sum(blob *b, const xfc_int_info *info) {
-    xf_val total = XF_VAL_NONE;
-    for (uint32_t i = 0; i < info->n_terms; i++) {
-        const xfc_int_term *t = &info->term[i];
-        xf_val product = XF_VAL_NONE;
-        if (t->coeff != 1 || t->n == 0) product = value_of(b, xfc_int_const(b->ctx, t->coeff));
-        for (uint32_t k = 0; k < t->n; k++) {
-            xf_val atom = value_of(b, t->atom[k]);
-            product = product == XF_VAL_NONE ? atom : instr(b, XF_I_MUL, product, atom, 0);
-        }
-        total = total == XF_VAL_NONE ? product : instr(b, XF_I_ADD, total, product, 0);
-    }
-    return total;
-}
-
-static xf_val compute(blob *b, const xfc_int_info *info) {
-    static const xf_instr_op op[] = {[XFC_INT_FLOORDIV] = XF_I_FLOORDIV,
-                                     [XFC_INT_MOD] = XF_I_MOD,
-                                     [XFC_INT_MIN] = XF_I_MIN,
-                                     [XFC_INT_MAX] = XF_I_MAX};
-    switch (info->kind) {
-    case XFC_INT_CONST: return instr(b, XF_I_CONST, 0, 0, info->value);
-    case XFC_INT_SUM: return sum(b, info);
-    case XFC_INT_FLOORDIV:
-    case XFC_INT_MOD:
-    case XFC_INT_MIN:
-    case XFC_INT_MAX: {
-        xf_val x = value_of(b, info->a), y = value_of(b, info->b);
-        return instr(b, op[info->kind], x, y, 0);
-    }
-    case XFC_INT_SYMBOL:
-        if (!xfc_int_known(info->formula)) break;
-        return value_of(b, info->formula);
-    }
-    xfc_bug(__FILE__, __LINE__, "symbol %s is not known at the start of a run", info->name);
-}
-
-static xf_val value_of(blob *b, xfc_int e) {
-    xfc_assert(xfc_int_known(e));
-    uint64_t have = xfc_map_get(&b->values, e.id);
-    if (have) return (xf_val)(have - 1);
-    xf_val v = compute(b, xfc_int_look(b->ctx, e));
-    xfc_map_set(&b->values, e.id, (uint64_t)v + 1);
-    return v;
-}
-
-/* Most of what an expression can be; XF_VAL_NONE: only data knows. */
-static xf_val most_of(blob *b, xfc_int e) {
-    xfc_int most = xfc_defined_most(&b->defined, e);
-    return xfc_int_known(most) ? value_of(b, most) : XF_VAL_NONE;
-}
-
-static uint32_t asker(blob *b, const xfc_constraint *c) {
-    xfc_buf what = {.arena = b->arena};
-    if (c->loc.node) xfc_buf_printf(&what, "%s", c->loc.node);
-    if (c->loc.op) xfc_buf_printf(&what, "%s%s", what.n ? " " : "", c->loc.op);
-    if (c->ones == XFC_UNEQUAL) {
-        xfc_buf_str(&what, ": ");
-        xfc_int_print(b->ctx, &what, c->a, NULL, NULL);
-    }
-    return string(b, what.text);
-}
-
-/* min(s, most) == s bounds the dim s, as max(s, least) == s does: then it is no check of its own, but in the signature.
- * Answers s's entry, or NULL. */
-static xf_symbol *bounded(blob *b, const xfc_constraint *c, int64_t *lo, int64_t *hi) {
-    for (int side = 0; side < 2 && !c->ones; side++) {
-        xfc_int symbol = side ? c->a : c->b;
-        const xfc_int_info *by = xfc_int_look(b->ctx, side ? c->b : c->a);
-        uint64_t at = xfc_map_get(&b->values, symbol.id); /* 1 and more */
-        int64_t bound;
-        if (at == 0 || at > b->n_symbols - b->defined.n || b->symbols[at - 1].defined) continue;
-        if (by->kind != XFC_INT_MIN && by->kind != XFC_INT_MAX) continue;
-        if (!xfc_int_same(by->a, symbol) && !xfc_int_same(by->b, symbol)) continue;
-        if (!xfc_int_value(b->ctx, xfc_int_same(by->a, symbol) ? by->b : by->a, &bound)) continue;
-        *lo = by->kind == XFC_INT_MAX ? bound : 0;
-        *hi = by->kind == XFC_INT_MIN ? bound : INT64_MAX;
-        if (*hi >= 0) return &b->symbols[at - 1];
-    }
-    return NULL;
-}
-
-static void add_bounds(blob *b) {
-    for (uint32_t i = 0; i < b->g->n_constraints; i++) {
-        const xfc_constraint *c = &b->g->constraint[i];
-        int64_t lo, hi;
-        xf_symbol *s = bounded(b, c, &lo, &hi);
-        if (!s || (lo <= s->lo && (hi == INT64_MAX || (s->hi >= 0 && s->hi <= hi)))) continue;
-        if (lo > s->lo) s->lo = lo;
-        if (hi != INT64_MAX && (s->hi < 0 || hi < s->hi)) s->hi = hi;
-        s->why = asker(b, c);
-    }
-}
-
-/* The bounds come first, so that no other instruction runs before them. */
-static void add_defined(blob *b) {
-    for (uint32_t i = 0; i < b->defined.n; i++) {
-        xfc_int symbol = b->defined.symbol[i];
-        uint32_t at = b->n_symbols - b->defined.n + i;
-        xf_val most = most_of(b, symbol);
-        if (most == XF_VAL_NONE) most = value_of(b, xfc_int_const(b->ctx, 0));
-        b->symbols[at] =
-            (xf_symbol){.hi = -1, .name = string(b, xfc_int_look(b->ctx, symbol)->name), .defined = XF_SYMBOL_DEFINED};
-        instr(b, XF_I_DEFINED, most, most, at);
-    }
-}
-
-static void add_dims_of_inputs(blob *b, xfc_map *inputs) {
-    for (uint32_t i = 0; i < b->g->n_in; i++)
-        for (uint32_t d = 0; d < b->g->in[i]->type.rank; d++) xfc_map_set(inputs, b->g->in[i]->type.dim[d].id, 1);
-}
-
-static void add_symbols(blob *b) {
-    xfc_int *symbol = NULL;
-    xfc_map inputs = {.arena = b->arena};
-    b->n_symbols = xfc_graph_symbols(b->g, b->arena, &symbol);
-    b->symbols = xfc_new_array(b->arena, xf_symbol, b->n_symbols);
-    add_dims_of_inputs(b, &inputs);
-    for (uint32_t i = 0; i < b->n_symbols; i++) xfc_map_set(&b->values, symbol[i].id, (uint64_t)i + 1);
-    for (uint32_t i = 0; i < b->n_symbols - b->defined.n; i++) {
-        const xfc_int_info *info = xfc_int_look(b->ctx, symbol[i]);
-        int64_t lo, hi;
-        xfc_int_range(b->ctx, symbol[i], &lo, &hi);
-        if (lo < 0) lo = 0;
-        if (hi >= XFC_DIM_MAX) hi = -1;
-        b->symbols[i] = (xf_symbol){.lo = lo, .hi = hi, .name = string(b, info->name)};
-        if (xfc_map_get(&inputs, symbol[i].id)) continue;
-        b->status = xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = b->g->source},
-                             "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N",
-                             info->name, info->name);
-    }
-    add_bounds(b);
-    add_defined(b);
-}
-
 /* --- arguments and checks --- */
 
-static uint32_t add_arg(blob *b, const char *name, const xfc_type *t) {
-    xf_arg a = {.name = string(b, name),
+static uint32_t add_arg(xfc_blob_writer *b, const char *name, const xfc_type *t) {
+    xf_arg a = {.name = xfc_blob_text(b, name),
                 .dtype = xfc_dtype_dlpack(t->dtype),
                 .first_dim = b->n_dims,
                 .n_dims = t->rank,
                 .alias = -1};
     for (uint32_t d = 0; d < t->rank; d++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
-        xf_dim dim = {.value = value_of(b, t->dim[d]),
-                      .name = info->kind == XFC_INT_SYMBOL && info->sym != XFC_SYM_SIZE ? string(b, info->name) : 0};
-        dim.most = xfc_defined_in(&b->defined, t->dim[d]) ? most_of(b, t->dim[d]) : dim.value;
+        xf_dim dim = {.value = xfc_blob_value(b, t->dim[d]),
+                      .name =
+                          info->kind == XFC_INT_SYMBOL && info->sym != XFC_SYM_SIZE ? xfc_blob_text(b, info->name) : 0};
+        dim.most = xfc_defined_in(&b->defined, t->dim[d]) ? xfc_blob_most(b, t->dim[d]) : dim.value;
         xfc_push(b->arena, b->dims, b->n_dims, b->cap_dims) = dim;
     }
     xfc_push(b->arena, b->args, b->n_args, b->cap_args) = a;
     return b->n_args - 1;
 }
 
-static void add_signature(blob *b) {
+static void add_signature(xfc_blob_writer *b) {
     const xfc_graph *g = b->g;
     for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
     for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
 }
 
 /* Of what is known behind this op of g, or when g begins (see xfc_constraint_known), by `step`. */
-static void add_checks(blob *b, const xfc_graph *g, const xfc_op *behind, uint32_t step) {
+static void add_checks(xfc_blob_writer *b, const xfc_graph *g, const xfc_op *behind, uint32_t step) {
     for (uint32_t i = 0; i < g->n_constraints; i++) {
         const xfc_constraint *c = &g->constraint[i];
         int64_t lo, hi;
-        if (xfc_constraint_known(&b->defined, g, c) != behind || (g == b->g && bounded(b, c, &lo, &hi))) continue;
-        xf_check check = {
-            .a = value_of(b, c->a), .b = value_of(b, c->b), .what = asker(b, c), .ones = c->ones, .step = step};
+        if (xfc_constraint_known(&b->defined, g, c) != behind || (g == b->g && xfc_blob_bounded(b, c, &lo, &hi)))
+            continue;
+        xf_check check = {.a = xfc_blob_value(b, c->a),
+                          .b = xfc_blob_value(b, c->b),
+                          .what = xfc_blob_asker(b, c),
+                          .ones = c->ones,
+                          .step = step};
         xfc_push(b->arena, b->checks, b->n_checks, b->cap_checks) = check;
     }
 }
@@ -244,20 +57,20 @@ static void add_checks(blob *b, const xfc_graph *g, const xfc_op *behind, uint32
 /* --- steps --- */
 
 /* Has it a dim without a bound? */
-static bool grows(const blob *b, const xfc_type *t) {
+static bool grows(const xfc_blob_writer *b, const xfc_type *t) {
     for (uint32_t d = 0; d < t->rank; d++)
         if (!xfc_int_known(xfc_defined_most(&b->defined, t->dim[d]))) return true;
     return false;
 }
 
-static bool output_grows(const blob *b, uint32_t i) { return grows(b, &b->g->last->in[i].value->type); }
+static bool output_grows(const xfc_blob_writer *b, uint32_t i) { return grows(b, &b->g->last->in[i].value->type); }
 
-static xf_val bytes_of(blob *b, const xfc_type *t) {
-    return value_of(b, xfc_bytes_of(b->ctx, t->dtype, xfc_type_count(b->ctx, t)));
+static xf_val bytes_of(xfc_blob_writer *b, const xfc_type *t) {
+    return xfc_blob_value(b, xfc_bytes_of(b->ctx, t->dtype, xfc_type_count(b->ctx, t)));
 }
 
 /* made: by the step, which then needs to know how large it is. */
-static void add_operand(blob *b, const xfc_graph *g, const xfc_value *v, bool made) {
+static void add_operand(xfc_blob_writer *b, const xfc_graph *g, const xfc_value *v, bool made) {
     const xfc_place at = xfc_place_of(g, v), *p = &at;
     xf_operand o = {.index = p->index};
     int64_t offset = 0;
@@ -278,17 +91,17 @@ static void add_operand(blob *b, const xfc_graph *g, const xfc_value *v, bool ma
         break;
     case XFC_SPACE_WORK:
         o.space = XF_SPACE_WORK;
-        o.value = value_of(b, p->offset);
+        o.value = xfc_blob_value(b, p->offset);
         break;
     case XFC_SPACE_NONE: xfc_bug(__FILE__, __LINE__, "value %u has no place", v->id);
     }
     xfc_push(b->arena, b->operands, b->n_operands, b->cap_operands) = o;
 }
 
-static void add_nodes(blob *b, const xfc_loc *fused, uint32_t n_fused, xf_step_info *step) {
+static void add_nodes(xfc_blob_writer *b, const xfc_loc *fused, uint32_t n_fused, xf_step_info *step) {
     step->first_node = b->n_nodes;
     for (uint32_t i = 0; i < n_fused; i++) {
-        uint32_t name = string(b, fused[i].node ? fused[i].node : fused[i].op);
+        uint32_t name = xfc_blob_text(b, fused[i].node ? fused[i].node : fused[i].op);
         bool again = b->n_nodes > step->first_node && b->nodes[b->n_nodes - 1] == name;
         if (name && !again) xfc_push(b->arena, b->nodes, b->n_nodes, b->cap_nodes) = name;
     }
@@ -296,7 +109,7 @@ static void add_nodes(blob *b, const xfc_loc *fused, uint32_t n_fused, xf_step_i
 }
 
 /* Has e no symbol of a kernel's axes or lets? */
-static bool knowable(blob *b, xfc_int e) {
+static bool knowable(xfc_blob_writer *b, xfc_int e) {
     if (xfc_map_get(&b->values, e.id)) return true;
     uint64_t have = xfc_map_get(&b->known, e.id);
     if (have) return have == 2;
@@ -311,7 +124,7 @@ static bool knowable(blob *b, xfc_int e) {
 }
 
 /* The operand that is read for the table that `index` chooses a row of; NULL: none with a name. */
-static const char *table_of(const blob *b, const xfc_op *op, const xfc_nest *n, xfc_int index) {
+static const char *table_of(const xfc_blob_writer *b, const xfc_op *op, const xfc_nest *n, xfc_int index) {
     for (uint32_t i = 0; i < n->n_body; i++) {
         if (n->body[i].op != XFC_S_LOAD || n->body[i].u.access->buffer >= op->n_in) continue;
         if (xfc_access_uses(b->ctx, n->body[i].u.access, index)) return op->in[n->body[i].u.access->buffer].value->name;
@@ -319,7 +132,7 @@ static const char *table_of(const blob *b, const xfc_op *op, const xfc_nest *n, 
     return NULL;
 }
 
-static void add_range(blob *b, const xfc_op *op, const xfc_nest *n, const xfc_scalar *let) {
+static void add_range(xfc_blob_writer *b, const xfc_op *op, const xfc_nest *n, const xfc_scalar *let) {
     const xfc_scalar *from = &n->body[let->arg[0]];
     while (from->op == XFC_S_CAST) from = &n->body[from->arg[0]];
     const xfc_int_info info = *xfc_int_look(b->ctx, let->u.index);
@@ -328,12 +141,12 @@ static void add_range(blob *b, const xfc_op *op, const xfc_nest *n, const xfc_sc
     if (!knowable(b, info.lo) || !knowable(b, info.hi) || xfc_dtype_is_float(from->dtype)) return;
     const xfc_value *v = op->in[from->u.access->buffer].value;
     xf_range r = {.step = b->n_steps, .operand = from->u.access->buffer, .arg = add_arg(b, v->name, &v->type)};
-    r.lo = value_of(b, info.lo), r.hi = value_of(b, info.hi), r.wrap = let->wrap;
-    r.node = string(b, let->node), r.table = string(b, table_of(b, op, n, let->u.index));
+    r.lo = xfc_blob_value(b, info.lo), r.hi = xfc_blob_value(b, info.hi), r.wrap = let->wrap;
+    r.node = xfc_blob_text(b, let->node), r.table = xfc_blob_text(b, table_of(b, op, n, let->u.index));
     xfc_push(b->arena, b->ranges, b->n_ranges, b->cap_ranges) = r;
 }
 
-static void add_step_ranges(blob *b, const xfc_op *op) {
+static void add_step_ranges(xfc_blob_writer *b, const xfc_op *op) {
     const xfc_kernel *k = op->kernel;
     for (uint32_t i = 0; i < k->n_steps; i++) {
         const xfc_nest *n = k->steps[i].kind == XFC_STEP_NEST ? k->steps[i].u.nest : NULL;
@@ -342,9 +155,11 @@ static void add_step_ranges(blob *b, const xfc_op *op) {
     }
 }
 
-static void add_number(blob *b, xf_val v) { xfc_push(b->arena, b->numbers, b->n_numbers, b->cap_numbers) = v; }
+static void add_number(xfc_blob_writer *b, xf_val v) {
+    xfc_push(b->arena, b->numbers, b->n_numbers, b->cap_numbers) = v;
+}
 
-static void add_step(blob *b, const xfc_kernel_step *from) {
+static void add_step(xfc_blob_writer *b, const xfc_kernel_step *from) {
     const xfc_op *op = from->op;
     const xfc_kernel *k = op->kernel;
     xf_step_info s = {.kernel = from->number,
@@ -353,19 +168,19 @@ static void add_step(blob *b, const xfc_kernel_step *from) {
                       .n_out = op->n_out,
                       .first_number = b->n_numbers,
                       .n_numbers = from->n_symbols};
-    for (uint32_t i = 0; i < from->n_symbols; i++) add_number(b, value_of(b, from->symbol[i]));
+    for (uint32_t i = 0; i < from->n_symbols; i++) add_number(b, xfc_blob_value(b, from->symbol[i]));
     for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->graph, op->in[i].value, false);
     for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i], true);
     xfc_int tasks = xfc_int_const(b->ctx, 1), flops = xfc_kernel_flops(b->ctx, k);
     xfc_int scratch = xfc_kernel_scratch_bytes(b->ctx, k);
     for (uint32_t i = 0; i < k->n_axes; i++) tasks = xfc_int_mul(b->ctx, tasks, k->axes[i].extent);
-    s.tasks = value_of(b, tasks);
-    s.grain = value_of(b, xfc_int_known(k->grain) ? k->grain : xfc_int_const(b->ctx, 1));
-    s.scratch = most_of(b, scratch);
+    s.tasks = xfc_blob_value(b, tasks);
+    s.grain = xfc_blob_value(b, xfc_int_known(k->grain) ? k->grain : xfc_int_const(b->ctx, 1));
+    s.scratch = xfc_blob_most(b, scratch);
     s.grows = s.scratch == XF_VAL_NONE;
-    if (s.grows) s.scratch = value_of(b, scratch);
-    s.form = string(b, k->form);
-    s.flops = xfc_int_known(flops) ? value_of(b, flops) : XF_VAL_NONE;
+    if (s.grows) s.scratch = xfc_blob_value(b, scratch);
+    s.form = xfc_blob_text(b, k->form);
+    s.flops = xfc_int_known(flops) ? xfc_blob_value(b, flops) : XF_VAL_NONE;
     s.first_out_arg = b->n_args;
     for (uint32_t i = 0; i < op->n_out; i++) add_arg(b, op->out[i].name, &op->out[i].type);
     add_nodes(b, k->fused, k->n_fused, &s);
@@ -374,30 +189,30 @@ static void add_step(blob *b, const xfc_kernel_step *from) {
 }
 
 /* What the symbols of a loop are at first, and what behind a step. */
-static void add_loop_sizes(blob *b, const xfc_op *op, uint32_t n) {
+static void add_loop_sizes(xfc_blob_writer *b, const xfc_op *op, uint32_t n) {
     xfc_int *size = xfc_new_array(b->arena, xfc_int, n);
     for (int next = 0; next < 2; next++) {
         (void)xfc_loop_sizes(op, next, size); /* it was inferred */
-        for (uint32_t i = 0; i < n; i++) add_number(b, value_of(b, size[i]));
+        for (uint32_t i = 0; i < n; i++) add_number(b, xfc_blob_value(b, size[i]));
     }
 }
 
 /* Ranges of the symbols, and what must hold between sizes that are known now. */
-static void add_defines(blob *b, const xfc_op *op) {
+static void add_defines(xfc_blob_writer *b, const xfc_op *op) {
     const xfc_int *symbol;
     uint32_t n = xfc_op_defines(op, &symbol);
     for (uint32_t i = 0; i < n; i++) {
         const xfc_int_info info = *xfc_int_look(b->ctx, symbol[i]);
-        add_number(b, value_of(b, symbol[i]));
-        add_number(b, value_of(b, info.lo));
-        add_number(b, value_of(b, info.hi));
+        add_number(b, xfc_blob_value(b, symbol[i]));
+        add_number(b, xfc_blob_value(b, info.lo));
+        add_number(b, xfc_blob_value(b, info.hi));
     }
     if (op->code == XFC_OP_LOOP) add_loop_sizes(b, op, n);
     if (n) add_checks(b, op->graph, op, b->n_steps + 1);
 }
 
 /* What a loop reads: its first operands, and of its body the number of the step and all results. */
-static uint32_t add_loop_operands(blob *b, const xfc_op *op) {
+static uint32_t add_loop_operands(xfc_blob_writer *b, const xfc_op *op) {
     const xfc_graph *body = xfc_op_attr(op, XFC_K_BODY)->u.graph;
     const uint32_t n = 2 + xfc_loop_carried(op);
     for (uint32_t i = 0; i < n; i++) add_operand(b, op->graph, op->in[i].value, false);
@@ -407,7 +222,7 @@ static uint32_t add_loop_operands(blob *b, const xfc_op *op) {
 }
 
 /* A define, an op that calls a routine, or one with bodies. A branch reads no more than its condition. */
-static void add_host_step(blob *b, const xfc_op *op) {
+static void add_host_step(xfc_blob_writer *b, const xfc_op *op) {
     uint32_t n_in = op->code == XFC_OP_BRANCH ? 1 : op->n_in;
     xf_step_info s = {.kind = op->code == XFC_OP_BRANCH ? XF_STEP_BRANCH
                               : op->code == XFC_OP_LOOP ? XF_STEP_LOOP
@@ -421,7 +236,7 @@ static void add_host_step(blob *b, const xfc_op *op) {
     if (xfc_op_routine(op, &s.kernel)) {
         s.kind = XF_STEP_CALL;
         uint32_t n = xfc_routine_numbers(op, number);
-        for (uint32_t i = 0; i < n; i++) add_number(b, value_of(b, number[i]));
+        for (uint32_t i = 0; i < n; i++) add_number(b, xfc_blob_value(b, number[i]));
         for (uint32_t i = 0; i < op->n_in; i++) add_arg(b, op->in[i].value->name, &op->in[i].value->type);
         for (uint32_t i = 0; i < op->n_in; i++) s.grows |= grows(b, &op->in[i].value->type);
         for (uint32_t i = 0; i < op->n_out; i++) s.grows |= grows(b, &op->out[i].type);
@@ -435,33 +250,33 @@ static void add_host_step(blob *b, const xfc_op *op) {
     for (uint32_t i = 0; i < n_in && s.kind != XF_STEP_LOOP; i++) add_operand(b, op->graph, op->in[i].value, false);
     if (s.kind == XF_STEP_LOOP) s.n_in = add_loop_operands(b, op);
     for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i], true);
-    s.tasks = s.grain = value_of(b, xfc_int_const(b->ctx, 1));
-    s.scratch = value_of(b, xfc_int_const(b->ctx, 0));
-    s.form = string(b, xfc_ops[op->code].name);
+    s.tasks = s.grain = xfc_blob_value(b, xfc_int_const(b->ctx, 1));
+    s.scratch = xfc_blob_value(b, xfc_int_const(b->ctx, 0));
+    s.form = xfc_blob_text(b, xfc_ops[op->code].name);
     add_nodes(b, &op->loc, 1, &s);
     xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = s;
 }
 
-static void add_steps(blob *b, const xfc_graph *g);
+static void add_steps(xfc_blob_writer *b, const xfc_graph *g);
 
 /* What must hold when a body begins is checked behind a step that defines nothing. */
-static void add_body(blob *b, const xfc_graph *g) {
+static void add_body(xfc_blob_writer *b, const xfc_graph *g) {
     uint32_t n_checks = b->n_checks;
     add_checks(b, g, NULL, b->n_steps + 1);
     if (b->n_checks > n_checks) {
-        xf_val none = value_of(b, xfc_int_const(b->ctx, 0));
+        xf_val none = xfc_blob_value(b, xfc_int_const(b->ctx, 0));
         xfc_push(b->arena, b->steps, b->n_steps, b->cap_steps) = (xf_step_info){.kind = XF_STEP_DEFINE,
                                                                                 .tasks = none,
                                                                                 .grain = none,
                                                                                 .scratch = none,
-                                                                                .form = string(b, "check"),
+                                                                                .form = xfc_blob_text(b, "check"),
                                                                                 .flops = XF_VAL_NONE};
     }
     add_steps(b, g);
 }
 
 /* The steps of the bodies stand behind the one that chooses. */
-static void add_branch(blob *b, const xfc_op *op) {
+static void add_branch(xfc_blob_writer *b, const xfc_op *op) {
     uint32_t at = b->n_steps;
     add_host_step(b, op);
     add_body(b, xfc_op_attr(op, XFC_K_THEN)->u.graph);
@@ -472,14 +287,14 @@ static void add_branch(blob *b, const xfc_op *op) {
 
 _Static_assert((int)XFC_MAX_NESTING == (int)XF_MAX_NESTING, "what may be compiled may be run");
 
-static void add_loop(blob *b, const xfc_op *op) {
+static void add_loop(xfc_blob_writer *b, const xfc_op *op) {
     uint32_t at = b->n_steps;
     add_host_step(b, op);
     add_body(b, xfc_op_attr(op, XFC_K_BODY)->u.graph);
     b->steps[at].span = b->n_steps - at - 1;
 }
 
-static void add_steps(blob *b, const xfc_graph *g) {
+static void add_steps(xfc_blob_writer *b, const xfc_graph *g) {
     xfc_foreach_op(op, g) {
         if (op->code == XFC_OP_KERNEL)
             add_step(b, b->kernel_step++);
@@ -503,7 +318,7 @@ static uint32_t table(xfc_buf *out, const void *data, uint32_t n, size_t size) {
     return at;
 }
 
-static void lay_out(blob *b, xfc_buf *out) {
+static void lay_out(xfc_blob_writer *b, xfc_buf *out) {
     xf_plan_header *h = &b->head;
     h->magic = XF_PLAN_MAGIC;
     h->n_slots = xfc_heap_slots(b->g);
@@ -533,7 +348,7 @@ static void lay_out(blob *b, xfc_buf *out) {
 
 /* Weights enter by their hashes: they were computed already and reading gigabytes again would cost seconds. with: the
  * plans that the id covers, too. */
-static void identify(blob *b, const xfc_blob *with, uint32_t n_with, xfc_buf *out) {
+static void identify(xfc_blob_writer *b, const xfc_blob *with, uint32_t n_with, xfc_buf *out) {
     xfc_sha256 s;
     xfc_sha256_init(&s);
     xfc_sha256_add(&s, out->text, out->n);
@@ -548,7 +363,7 @@ static void identify(blob *b, const xfc_blob *with, uint32_t n_with, xfc_buf *ou
     memcpy(out->text, &b->head, sizeof b->head);
 }
 
-static xfc_status finish(blob *b, const xfc_blob *with, uint32_t n_with, xfc_blob *out) {
+static xfc_status finish(xfc_blob_writer *b, const xfc_blob *with, uint32_t n_with, xfc_blob *out) {
     xfc_buf bytes = {.arena = b->arena};
     XFC_TRY(b->status);
     if (!xfc_int_known(b->g->plan->work_bytes))
@@ -574,27 +389,28 @@ static xfc_status make(const xfc_kernel_set *set, uint32_t at, const char *const
     const xfc_graph *g = set->graph[at];
     xfc_assert(g->stage == XFC_STAGE_PLANNED && g->plan);
     xfc_arena *arena = xfc_arena_new();
-    blob b = {.g = g,
-              .ctx = g->ctx,
-              .arena = arena,
-              .kernel_step = &set->step[set->first[at]],
-              .values = {.arena = arena},
-              .known = {.arena = arena},
-              .strings = {.arena = arena},
-              .text = {.arena = arena}};
+    xfc_blob_writer b = {.g = g,
+                         .ctx = g->ctx,
+                         .arena = arena,
+                         .kernel_step = &set->step[set->first[at]],
+                         .values = {.arena = arena},
+                         .known = {.arena = arena},
+                         .strings = {.arena = arena},
+                         .text = {.arena = arena}};
     b.defined = xfc_defined_of(g, arena);
     xfc_buf_bytes(&b.text, "", 1); /* offset 0: the empty string */
-    add_symbols(&b);
+    xfc_blob_symbols(&b);
     if (b.status == XFC_OK) {
         add_signature(&b);
         add_checks(&b, g, NULL, 0);
         add_steps(&b, g);
-        b.head.work_bytes = value_of(&b, g->plan->work_bytes);
+        b.head.work_bytes = xfc_blob_value(&b, g->plan->work_bytes);
         for (uint32_t i = 0; meta && meta[i] && meta[i + 1]; i += 2) {
-            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i]);
-            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, meta[i + 1]);
+            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = xfc_blob_text(&b, meta[i]);
+            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = xfc_blob_text(&b, meta[i + 1]);
         }
-        for (uint32_t i = 0; i < g->n_meta; i++) xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = string(&b, g->meta[i]);
+        for (uint32_t i = 0; i < g->n_meta; i++)
+            xfc_push(arena, b.meta, b.n_meta, b.cap_meta) = xfc_blob_text(&b, g->meta[i]);
     }
     xfc_status s = finish(&b, with, n_with, out);
     xfc_arena_free(arena);
