@@ -163,6 +163,13 @@ def group_query_wrong():
     check("GroupQueryAttention of wrong lengths", model, [good], bad + [(good | {"pk": noise(2, 2, 3, 8)}, "3")])
 
 
+def group_query_negative():
+    """A negative scale has no root, which the spelled out product scales by."""
+    f = {"q": noise(2, 4, 32), "k": noise(2, 4, 16), "v": noise(2, 4, 16), "lengths": np.int32([3, 3]), "total": np.array(4, np.int32)}
+    fields = [(k, f.get(k)) for k in ("q", "k", "v", "pk", "pv", "lengths", "total")]
+    check("GroupQueryAttention of a negative scale", model_of("GroupQueryAttention", fields, ["y", "ok", "ov"], num_heads=4, kv_num_heads=2, scale=-0.3, softcap=2.0), [f])
+
+
 # ---- MultiHeadAttention, Attention, DecoderMaskedMultiHeadAttention ----
 
 def mask_of(batch, rows, keys):
@@ -423,6 +430,7 @@ def main():
         mixture(i)
     for form in ((4, 0, False), (4, 0, True), (8, 0, False), (8, 0, True), (4, 16, False), (4, 16, True)):
         quantized_mixture(*form)
+    group_query_negative()
     print(f"{ran - len(set(FAILED))} of {ran} forms agree with onnxruntime")
     return 1 if FAILED else 0
 

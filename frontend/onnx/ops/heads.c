@@ -131,9 +131,11 @@ static xfc_value *softmax(xfc_node *n, xfc_value *x, xfc_value *sink) {
 static xfc_value *spelled_out(xfc_node *n, const xfc_heads *a, xfc_value *bias, xfc_stages *stages) {
     xfc_dtype type = a->q->type.dtype;
     xfc_value *q = xfc_b_cast(n->b, a->q, a->products), *k = xfc_b_cast(n->b, a->k, a->products);
-    xfc_value **stage = stages->score, *root = xfc_nf(n, q, sqrt(a->scale));
-    xfc_value *score =
-        xfc_b_matmul(n->b, xfc_n2(n, XFC_OP_MUL, q, root), xfc_b_swap_last(n->b, xfc_n2(n, XFC_OP_MUL, k, root)));
+    xfc_value **stage = stages->score;
+    double root = sqrt(fabs(a->scale));
+    q = xfc_n2(n, XFC_OP_MUL, q, xfc_nf(n, q, copysign(root, a->scale)));
+    k = xfc_n2(n, XFC_OP_MUL, k, xfc_nf(n, k, root));
+    xfc_value *score = xfc_b_matmul(n->b, q, xfc_b_swap_last(n->b, k));
     stage[0] = score;
     if (a->softcap > 0) {
         xfc_value *cap = xfc_nf(n, score, a->softcap);
