@@ -343,6 +343,13 @@ def grams_that_do_not_fit(_):
     return model_of([node], inputs=[value("i", T.INT64, (4,))])
 
 
+@case(1, r"has two weights for one column")
+def grams_of_one_column(_):
+    node = h.make_node("TfIdfVectorizer", ["i"], ["y"], mode="IDF", min_gram_length=1, max_gram_length=1, max_skip_count=0,
+                       ngram_counts=[0], ngram_indexes=[0, 0], pool_int64s=[1, 2], weights=[2.0, 3.0])
+    return model_of([node], inputs=[value("i", T.INT64, (4,))])
+
+
 @case(3, r"Loop.*output 1 is a tensor of strings, which is not supported here")
 def strings_out_of_a_loop(_):
     body = h.make_graph([h.make_node("Identity", ["c"], ["go"]), h.make_node("Identity", ["s"], ["t"])], "b",

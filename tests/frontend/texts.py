@@ -163,18 +163,26 @@ def counted():
     pool = [2, 3, 5, 4, 5, 6, 7, 8, 6, 7, 2, 2, 3]
     words = [f"w{k}" for k in pool]
     rows = np.array([[2, 2, 3, 5, 6, 7], [7, 8, 6, 7, 8, 2]], np.int64)
-    weights = [float(k + 1) for k in range(8)]
+    weights = [float(k + 1) for k in range(8)]  # of n-grams in the order of the pool; onnx.reference takes them for those of columns
+    by_column = np.zeros(8)
+    by_column[base["ngram_indexes"]] = weights
     for least, most in ((1, 3), (2, 2), (1, 1)):
         for skip in (0, 1, 5):
             for mode in (("TF", "IDF", "TFIDF") if skip == 1 else ("TF",)):
                 attrs = dict(base, min_gram_length=least, max_gram_length=most, max_skip_count=skip, mode=mode, **({} if mode == "TF" else {"weights": weights}))
-                m = model([NODE("TfIdfVectorizer", ["x"], ["y"], pool_int64s=pool, **attrs)], [value("x", T.INT64, ("n", "c"))], [value("y", T.FLOAT, (None, None))])
-                feeds = [rows, rows[:, :1], rows[:1]]
-                want = [ReferenceEvaluator(m).run(None, {"x": f})[0] for f in feeds]
+                def of_ints(**more):
+                    return model([NODE("TfIdfVectorizer", ["x"], ["y"], pool_int64s=pool, **attrs | more)], [value("x", T.INT64, ("n", "c"))], [value("y", T.FLOAT, (None, None))])
+                m, feeds = of_ints(), [rows, rows[:, :1], rows[:1]]
+                want = [ReferenceEvaluator(of_ints(mode="TF")).run(None, {"x": f})[0] for f in feeds]
+                want = [{"TF": c, "IDF": np.where(c > 0, by_column, 0), "TFIDF": c * by_column}[mode].astype(np.float32) for c in want]
                 run(f"tf-idf {least} {most} {skip} {mode}", m, [([f], [w]) for f, w in zip(feeds, want)] + [([rows[:, :0]], [np.zeros((2, 8), np.float32)])])
                 if skip == 1 and least == 1:
                     named = model([NODE("TfIdfVectorizer", ["x"], ["y"], pool_strings=words, **attrs)], [strings("x", ("n", "c"))], [value("y", T.FLOAT, (None, None))])
                     run(f"tf-idf of words {most} {mode}", named, [([np.array([[f"w{k}" for k in r] for r in f], object)], [w]) for f, w in zip(feeds, want)])
+    for mode, given, want in (("TFIDF", [2.0, 3.0, 5.0], [[7, 0, 5]]), ("TFIDF", [], [[3, 0, 1]]), ("IDF", [], [[1, 0, 1]])):  # two share a column
+        attrs = dict(ngram_counts=[0], ngram_indexes=[0, 0, 2], min_gram_length=1, max_gram_length=1, max_skip_count=0, mode=mode) | ({"weights": given} if given else {})
+        m = model([NODE("TfIdfVectorizer", ["x"], ["y"], pool_int64s=[7, 8, 9], **attrs)], [value("x", T.INT64, ("n", "c"))], [value("y", T.FLOAT, (None, None))])
+        run(f"tf-idf of shared columns {mode} {given}", m, [([np.int64([[8, 7, 9, 7]])], [np.float32(want)])])
 
 
 def python(xfc, xf):

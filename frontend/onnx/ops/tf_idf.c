@@ -1,6 +1,7 @@
 /* tf_idf.c - TfIdfVectorizer: how often each n-gram of a pool is in a row, with skips, and weights.
  *
  * All n-grams of one length are compared at all places at once. Behind the end of a row nothing is equal to anything.
+ * Weights are of n-grams in the order of the pool, as ONNX and onnxruntime have it; onnx.reference has those of columns.
  */
 #include "frontend/onnx/text.h"
 #include <string.h>
@@ -15,10 +16,23 @@ typedef struct {
     const int64_t *first, *column; /* where n-grams of a length begin, where each is counted */
     uint32_t n_pool, n_first, n_column;
     int64_t width;
+    bool idf;             /* what is there counts, not how often */
+    const float *weights; /* of n-grams, or NULL: 1 each */
 } tf_idf;
 
 static bool refuse(xfc_node *n, const char *what) {
     return xfc_node_fail(n, XFC_ERR_INPUT, "%s; export the model again", what), false;
+}
+
+/* The number of the first word that equals word i; earlier ones were asked for. known: hash -> number + 1. */
+static int64_t first_equal(xfc_map *known, const ProtobufCBinaryData *word, size_t i) {
+    for (uint64_t seed = 0;; seed++) {
+        const uint64_t hash = xfc_hash(word[i].data, word[i].len, seed), k = xfc_map_get(known, hash);
+        if (!k) xfc_map_set(known, hash, i + 1);
+        if (!k) return (int64_t)i;
+        bool same = word[k - 1].len == word[i].len;
+        if (same && (!word[i].len || !memcmp(word[k - 1].data, word[i].data, word[i].len))) return (int64_t)k - 1;
+    }
 }
 
 /* Strings of the pool as the number of the first that equals each. */
@@ -37,16 +51,33 @@ static bool read_pool(tf_idf *t) {
     if (words) {
         const xfc_texts *pool = xfc_texts_of(n, words->strings, words->n_strings);
         int64_t *kind = xfc_new_array(n->im->arena, int64_t, words->n_strings + 1);
-        for (size_t i = 0; i < words->n_strings; i++)
-            for (size_t k = kind[i] = (int64_t)i; k-- > 0;)
-                if (words->strings[k].len == words->strings[i].len &&
-                    !memcmp(words->strings[k].data, words->strings[i].data, words->strings[i].len))
-                    kind[i] = (int64_t)k;
+        xfc_map first = {.arena = n->im->arena};
+        for (size_t i = 0; i < words->n_strings; i++) kind[i] = first_equal(&first, words->strings, i);
         t->pool = kind, t->n_pool = (uint32_t)words->n_strings;
         v = xfc_texts_gather(n, xfc_texts_find(n, pool, n->in_texts[0]), v);
     }
     t->rows = xfc_b_reshape(n->b, xfc_b_cast(n->b, v, XFC_I64), dim, 2);
     return t->rows != NULL;
+}
+
+/* TF: counts; IDF: the weight of what is there; TFIDF: counts times weights. */
+static bool read_weights(tf_idf *t) {
+    xfc_node *n = t->n;
+    const char *mode = xfc_node_str(n, "mode", "");
+    const Onnx__AttributeProto *a = xfc_node_attr(n, "weights");
+    bool plain = !strcmp(mode, "TF");
+    t->idf = !strcmp(mode, "IDF");
+    if (!plain && !t->idf && strcmp(mode, "TFIDF") != 0) return refuse(n, "has a mode other than TF, IDF and TFIDF");
+    if (plain || !a || (!a->n_floats && !a->n_ints)) return true;
+    if (a->n_floats != t->n_column) return refuse(n, "has another number of weights than of n-grams");
+    t->weights = a->floats;
+    xfc_map seen = {.arena = n->im->arena};
+    for (uint32_t i = 0; t->idf && i < t->n_column; i++) {
+        if (xfc_map_find(&seen, (uint64_t)t->column[i], NULL))
+            return refuse(n, "has two weights for one column, which is to hold the weight of what is there");
+        xfc_map_set(&seen, (uint64_t)t->column[i], 1);
+    }
+    return true;
 }
 
 static bool read_node(tf_idf *t) {
@@ -72,7 +103,7 @@ static bool read_node(tf_idf *t) {
             return refuse(n, "has a negative or too large ngram_index");
         if (t->column[i] >= t->width) t->width = t->column[i] + 1;
     }
-    return true;
+    return read_weights(t);
 }
 
 /* Entry `at` of each of `count` n-grams of a length, [count]. */
@@ -113,6 +144,20 @@ static xfc_value *count_all(const tf_idf *t, int64_t begin, int64_t length, int6
     return sum;
 }
 
+/* v [b, n] where counts are over 0, else 0. */
+static xfc_value *where_found(xfc_node *n, xfc_value *counts, xfc_value *v) {
+    xfc_value *zero = xfc_b_scalar_f(n->b, XFC_F32, 0);
+    return xfc_n_select(n, xfc_n2(n, XFC_OP_GT, counts, zero), v, zero);
+}
+
+/* counts [b, count] of the n-grams from `first` on. */
+static xfc_value *weighted(const tf_idf *t, xfc_value *counts, uint32_t first, int64_t count) {
+    xfc_node *n = t->n;
+    if (!t->weights) return counts;
+    xfc_value *w = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_F32, 1, &count, t->weights + first, NULL));
+    return t->idf ? where_found(n, counts, w) : xfc_n2(n, XFC_OP_MUL, counts, w);
+}
+
 /* counts [b, g] in the columns of the result, which begins as zeros. */
 static xfc_value *placed(const tf_idf *t, xfc_value *result, xfc_value *counts, uint32_t first) {
     xfc_node *n = t->n;
@@ -124,26 +169,6 @@ static xfc_value *placed(const tf_idf *t, xfc_value *result, xfc_value *counts, 
     return at ? xfc_build(n->b, XFC_OP_SCATTER_ELEMENTS, (xfc_value *[]){result, at, counts}, 3, add, 2) : NULL;
 }
 
-/* TF: counts; IDF: the weight of what is there; TFIDF: counts times weights. */
-static xfc_value *weighted(const tf_idf *t, xfc_value *counts) {
-    xfc_node *n = t->n;
-    const char *mode = xfc_node_str(n, "mode", "");
-    const Onnx__AttributeProto *a = xfc_node_attr(n, "weights");
-    bool idf = !strcmp(mode, "IDF");
-    if (!counts || (!idf && strcmp(mode, "TF") != 0 && strcmp(mode, "TFIDF") != 0))
-        return counts ? (void)refuse(n, "has a mode other than TF, IDF and TFIDF"), NULL : NULL;
-    if (!strcmp(mode, "TF")) return counts;
-    xfc_value *weights = xfc_b_scalar_f(n->b, XFC_F32, 1);
-    if (a && a->n_floats) {
-        if ((int64_t)a->n_floats != t->width)
-            return (void)refuse(n, "has another number of weights than of columns"), NULL;
-        weights = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_F32, 1, &t->width, a->floats, NULL));
-    }
-    if (!idf) return xfc_n2(n, XFC_OP_MUL, counts, weights);
-    xfc_value *zero = xfc_b_scalar_f(n->b, XFC_F32, 0);
-    return xfc_n_select(n, xfc_n2(n, XFC_OP_GT, counts, zero), weights, zero);
-}
-
 void xfc_import_tf_idf(xfc_node *n) {
     static const float zero = 0;
     tf_idf t = {.n = n};
@@ -153,9 +178,9 @@ void xfc_import_tf_idf(xfc_node *n) {
     for (uint32_t i = 0, first = 0; i < t.n_first; i++) {
         int64_t end = i + 1 < t.n_first ? t.first[i + 1] : t.n_pool, count = (end - t.first[i]) / (i + 1);
         if (count && i + 1 >= t.least && i < t.most)
-            result = placed(&t, result, count_all(&t, t.first[i], i + 1, count), first);
+            result = placed(&t, result, weighted(&t, count_all(&t, t.first[i], i + 1, count), first, count), first);
         first += (uint32_t)count;
     }
-    n->out[0] = xfc_b_reshape(n->b, weighted(&t, result), n->in[0]->type.rank == 2 ? dim : dim + 1,
-                              n->in[0]->type.rank == 2 ? 2 : 1);
+    if (t.idf && !t.weights) result = where_found(n, result, xfc_b_scalar_f(n->b, XFC_F32, 1));
+    n->out[0] = xfc_b_reshape(n->b, result, n->in[0]->type.rank == 2 ? dim : dim + 1, n->in[0]->type.rank == 2 ? 2 : 1);
 }
