@@ -1,11 +1,21 @@
-"""cases.py - a model and sets of its inputs and expected outputs, in ONNX's layout, as eval_onnx and xf-run read them; and runs of
-both."""
+"""cases.py - a model and sets of its inputs and expected outputs, in ONNX's layout, as eval_onnx and xf-run read them; runs of
+both, and what failed of them so far. Ends with exit code 77 without the onnx package."""
 import os
 import re
 import subprocess
+import sys
+import tempfile
 
-import numpy as np
-from onnx import OptionalProto, SequenceProto, numpy_helper
+try:
+    import numpy as np
+    from onnx import OptionalProto, SequenceProto, numpy_helper
+except ImportError:
+    print("SKIP: the onnx package is not installed")
+    sys.exit(77)
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models"))
+from common import load_xf  # noqa: E402, F401, for tests that go on in sessions of xf.py
+
+FAILED = []  # names of cases, and what else was not as it should be
 
 
 def write_model(folder, model):
@@ -80,3 +90,26 @@ def run_calls(tools, folder, model, calls, arguments=(), rtol=1e-4, atol=1e-5):
         if compiled:
             problems.append(outcome([tools[2], so, "--test-data=" + data, *limits], want))
     return [p for p in problems if p]
+
+
+def fail(name, problem):
+    FAILED.append(name)
+    print(f"FAIL {name}: {problem}")
+
+
+def check(ok, what):
+    if not ok:
+        FAILED.append(what)
+        print(f"FAIL {what}")
+
+
+def run(name, model, calls, tools=sys.argv[1:4], **how):
+    """The calls of a model, in a folder of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in run_calls(tools, folder, model, calls, **how):
+            fail(name, problem)
+
+
+def end():
+    print(f"{len(FAILED)} failed" if FAILED else "all as expected")
+    sys.exit(1 if FAILED else 0)

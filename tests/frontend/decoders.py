@@ -7,7 +7,6 @@ the interpreter, then some compiled. Exit code 0, 1, or 77 (skipped) where onnx 
 """
 
 import sys
-import tempfile
 
 try:
     import ml_dtypes
@@ -17,7 +16,7 @@ try:
     from onnx import helper as h
     from onnx import numpy_helper
 
-    from cases import run_calls
+    from cases import FAILED, run
 except ImportError:
     print("SKIP: the packages onnx==1.22.0 and onnxruntime are not installed")
     sys.exit(77)
@@ -25,7 +24,6 @@ except ImportError:
 TOOLS = sys.argv[1:]
 N_CASES, N_COMPILED = 24, 3
 R = np.random.default_rng(31)
-FAILED = []
 ran = 0
 
 
@@ -59,10 +57,7 @@ def compare(name, model, calls, compiled=True, **limits):
     """calls: (inputs, outputs or the pattern of an error)."""
     global ran
     ran += 1
-    with tempfile.TemporaryDirectory() as folder:
-        for problem in run_calls(TOOLS if compiled else TOOLS[:1], folder, model, calls, **limits):
-            FAILED.append(name)
-            print(f"FAIL {name}: {problem}")
+    run(name, model, calls, TOOLS if compiled else TOOLS[:1], **limits)
 
 
 def check(name, model, feeds, errors=(), compiled=True):

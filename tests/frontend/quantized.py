@@ -2,21 +2,13 @@
 """Quantized operators, against numpy: interpreter, and compiled code too.
 
 quantized.py EVAL_ONNX [XFC XF_RUN]; exit code 77 without the onnx package."""
-import sys
-import tempfile
-
 import numpy as np
 
-try:
-    import onnx
-    from onnx import helper as h
-except ImportError:
-    print("SKIP: the onnx package is not installed")
-    sys.exit(77)
-from cases import run_calls
+import cases
+import onnx
+from onnx import helper as h
 
 RNG = np.random.default_rng(12)
-FAILED = []
 MS = "com.microsoft"
 F = np.float32
 
@@ -40,10 +32,7 @@ def run(name, op, inputs, want, constants=(), opset=25, domain="", keys=None, **
         [onnx.numpy_helper.from_array(np.asarray(inputs[k]), names[k]) for k in constants])
     opsets = [h.make_opsetid("", opset)] + ([h.make_opsetid(MS, 1)] if domain else [])
     model = h.make_model(graph, opset_imports=opsets, ir_version=10)
-    with tempfile.TemporaryDirectory() as folder:
-        for problem in run_calls(sys.argv[1:], folder, model, [([inputs[k] for k in given], want)]):
-            FAILED.append(name)
-            print(f"FAIL {name}: {problem}")
+    cases.run(name, model, [([inputs[k] for k in given], want)])
 
 
 def whole(dtype, *shape):
@@ -323,11 +312,8 @@ def packed_weight(kind, shape, raw):
                          [w, onnx.numpy_helper.from_array(scale, "scale")])
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 25)], ir_version=11)
     x = RNG.normal(size=shape).astype(F)
-    with tempfile.TemporaryDirectory() as folder:
-        want = x + v.astype(F) * np.repeat(scale, -(-shape[1] // 2), 1)[:, :shape[1]]
-        for problem in run_calls(sys.argv[1:], folder, model, [([x], [want])]):
-            FAILED.append("packed weight")
-            print(f"FAIL packed weight {kind} {raw}: {problem}")
+    want = x + v.astype(F) * np.repeat(scale, -(-shape[1] // 2), 1)[:, :shape[1]]
+    cases.run(f"packed weight {kind} {raw}", model, [([x], [want])])
 
 
 for kind in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.INT2, onnx.TensorProto.UINT2):
@@ -368,5 +354,4 @@ for given in (None, segments):
     run("embedding", "QEmbedLayerNormalization", inputs, [want.astype(F), np.zeros(2, np.int32)],
         [k for k, a in enumerate(inputs) if k > 1 and a is not None], opset=17, domain=MS)
 
-print("quantized: " + (f"{len(FAILED)} fail" if FAILED else "all pass"))
-sys.exit(1 if FAILED else 0)
+cases.end()

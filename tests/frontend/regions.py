@@ -2,7 +2,6 @@
 """If on conditions that data decides, and Loop: interpreter and compiled code, then a session of xf.py over what a run shows of itself.
 
 regions.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the onnx package."""
-import importlib.util
 import os
 import subprocess
 import sys
@@ -10,17 +9,12 @@ import tempfile
 
 import numpy as np
 
-try:
-    import onnx
-    from onnx import TensorProto as T
-    from onnx import helper as h
-except ImportError:
-    print("SKIP: the onnx package is not installed")
-    sys.exit(77)
-from cases import run_calls, write_model
+from cases import check, end, load_xf, run, write_model
+import onnx
+from onnx import TensorProto as T
+from onnx import helper as h
 
 RNG = np.random.default_rng(8)
-FAILED = []
 NODE = h.make_node
 YES, NO = np.array(True), np.array(False)
 
@@ -43,18 +37,6 @@ def model(nodes, inputs, outputs, constants=()):
     """inputs: (name, array, dims); outputs: (name, type)."""
     graph = h.make_graph(nodes, "g", [info(*i) for i in inputs], [h.make_tensor_value_info(n, t, None) for n, t in outputs], list(constants))
     return h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=9)
-
-
-def check(ok, what):
-    if not ok:
-        FAILED.append(what)
-        print(f"FAIL {what}")
-
-
-def run(name, m, calls, tools=sys.argv[1:4]):
-    with tempfile.TemporaryDirectory() as folder:
-        for problem in run_calls(tools, folder, m, calls):
-            check(False, f"{name}: {problem}")
 
 
 def refused(name, m, inputs, message):
@@ -298,7 +280,7 @@ def endless(m, inputs):
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
         subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
-        xf = xf_module()
+        xf = load_xf(sys.argv[4])
         feed = {n: a for n, a, _ in inputs} | {"k": np.int64(10**6)}
         with xf.InferenceSession(so) as s:
             steps, cancel = [], s.cancel_handle()
@@ -315,16 +297,9 @@ def endless(m, inputs):
                 check("cancelled" in str(e) and len(steps) == 50, f"cancelled after {len(steps)} steps: {e}")
 
 
-def xf_module():
-    spec = importlib.util.spec_from_file_location("xf", sys.argv[4])
-    xf = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(xf)
-    return xf
-
-
 def session(m, calls, want):
     """What xf.py shows: sizes as they came out, also in the caller's memory; taps and profile of what ran, and only of that."""
-    xf = xf_module()
+    xf = load_xf(sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
         subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
@@ -358,9 +333,8 @@ def main():
     growing()
     session(*sizes())
     endless(*loops())
-    print(f"{len(FAILED)} failed")
-    return 1 if FAILED else 0
+    end()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,7 +3,6 @@
 code, then sessions of xf.py, which must go on after each error.
 
 sequences.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the onnx package."""
-import importlib.util
 import os
 import subprocess
 import sys
@@ -11,16 +10,11 @@ import tempfile
 
 import numpy as np
 
-try:
-    from onnx import TensorProto as T
-    from onnx import helper as h
-except ImportError:
-    print("SKIP: the onnx package is not installed")
-    sys.exit(77)
-from cases import Optional, run_calls, write_model
+from cases import Optional, check, end, load_xf, run, write_model
+from onnx import TensorProto as T
+from onnx import helper as h
 
 RNG = np.random.default_rng(5)
-FAILED = []
 NODE = h.make_node
 
 
@@ -44,18 +38,6 @@ def model(nodes, inputs, outputs, constants=()):
 
 def f(*shape):
     return RNG.standard_normal(shape).astype(np.float32)
-
-
-def check(ok, what):
-    if not ok:
-        FAILED.append(what)
-        print(f"FAIL {what}")
-
-
-def run(name, m, calls):
-    with tempfile.TemporaryDirectory() as folder:
-        for problem in run_calls(sys.argv[1:4], folder, m, calls):
-            check(False, f"{name}: {problem}")
 
 
 def i(value):
@@ -197,13 +179,6 @@ def loops():
         [([[A, B], np.float32(2)], [[A + 2, B + 2], [i([2, 3]), i([1, 4])]])])
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location("xf", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def python(xfc, xf):
     nodes = [NODE("SequenceAt", ["s", "at"], ["y"], name="pick"), NODE("SequenceErase", ["s", "at"], ["r"]), NODE("Identity", ["o"], ["p"])]
     m = model(nodes, [tensors("s", shape=("a", "b")), number("at"), optional("o", ("k",), True)],
@@ -244,5 +219,5 @@ if __name__ == "__main__":
     for part in (positions, wholes, splits, optionals, branches, loops):
         part()
     if len(sys.argv) > 4:
-        python(sys.argv[2], load(sys.argv[4]))
-    sys.exit(1 if FAILED else 0)
+        python(sys.argv[2], load_xf(sys.argv[4]))
+    end()

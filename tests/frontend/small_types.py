@@ -2,7 +2,6 @@
 """Numbers of fewer bits than a byte, and floats of 8 bits, as inputs and outputs: interpreter, compiled code, xf.py, xf-run.
 
 small_types.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the packages onnx and ml_dtypes."""
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,16 +11,16 @@ import numpy as np
 
 try:
     import ml_dtypes
-    import onnx
-    from onnx import helper as h
 except ImportError:
-    print("SKIP: the packages onnx and ml_dtypes are not installed")
+    print("SKIP: the package ml_dtypes is not installed")
     sys.exit(77)
-from cases import run_calls, write_model
+import cases
+from cases import end, fail, load_xf, write_model
+import onnx
+from onnx import helper as h
 
 TOOLS, XF_PY = sys.argv[1:4], sys.argv[4]
 RNG = np.random.default_rng(5)
-FAILED = []
 F = np.float32
 INTS = ("int4", "uint4", "int2", "uint2")
 SHORT = {"int4": "i4", "uint4": "u4", "int2": "i2", "uint2": "u2", "float4_e2m1fn": "f4e2m1"}
@@ -46,16 +45,8 @@ def model(nodes, inputs, outputs, constants=()):
         opset_imports=[h.make_opsetid("", 25)], ir_version=13)
 
 
-def report(name, problem):
-    FAILED.append(name)
-    print(f"FAIL {name}: {problem}")
-
-
 def run(name, nodes, inputs, outputs, constants=()):
-    with tempfile.TemporaryDirectory() as folder:
-        m = model(nodes, inputs, outputs, constants)
-        for problem in run_calls(TOOLS, folder, m, [(list(inputs.values()), list(outputs.values()))]):
-            report(name, problem)
+    cases.run(name, model(nodes, inputs, outputs, constants), [(list(inputs.values()), list(outputs.values()))])
 
 
 def cast(name, to):
@@ -110,16 +101,9 @@ for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz
 
 # ---- what hosts see ----
 
-def xf_module():
-    spec = importlib.util.spec_from_file_location("xf", XF_PY)
-    xf = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(xf)
-    return xf
-
-
 def expect(name, good):
     if not good:
-        report(name, "wrong")
+        fail(name, "wrong")
 
 
 def said(so, *arguments):
@@ -141,7 +125,7 @@ def session(xf, name, folder):
         for wrong in (np.full((5, 3), 16), x.astype(F)):
             try:
                 s.run(None, {"x": wrong})
-                report(f"xf.py: {name}", f"takes {wrong.dtype}")
+                fail(f"xf.py: {name}", f"takes {wrong.dtype}")
             except xf.Error as e:
                 expect(f"xf.py: {name} refuses", name in str(e))
     file = os.path.join(folder, "x.npy")
@@ -158,7 +142,6 @@ def session(xf, name, folder):
 
 for name in SHORT:
     with tempfile.TemporaryDirectory() as folder:
-        session(xf_module(), name, folder)
+        session(load_xf(XF_PY), name, folder)
 
-print("small types: " + (f"{len(FAILED)} fail" if FAILED else "all pass"))
-sys.exit(1 if FAILED else 0)
+end()
