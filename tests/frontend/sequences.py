@@ -142,6 +142,9 @@ def branches():
     mapped = h.make_graph([NODE("Mul", ["a", "b"], ["p"])], "m", [h.make_tensor_value_info(n, T.FLOAT, None) for n in "ab"], [h.make_tensor_value_info("p", T.FLOAT, None)])
     run("a map over a list", model([NODE("SequenceConstruct", ["x", "z"], ["s"]), NODE("SequenceMap", ["s", "k"], ["y"], body=mapped)], [x, z], [tensors("y")],
                                    [h.make_tensor("k", T.FLOAT, [], [3.0])]), [([A, B], [[A * 3, B * 3]])])
+    types = h.make_graph([NODE("Cast", ["a"], ["n"], to=T.INT64)], "types", [number("a", T.FLOAT, None)], [number("n", T.INT64, None)])
+    run("a map over nothing", model([NODE("SequenceEmpty", [], ["s"], dtype=T.FLOAT), NODE("SequenceMap", ["s"], ["m"], body=types), NODE("SequenceInsert", ["m", "i"], ["y"])],
+                                    [number("i", shape=("a",))], [tensors("y", T.INT64), tensors("m", T.INT64)]), [([np.int64([4, 5])], [[np.int64([4, 5])], []])])
 
 
 def loops():

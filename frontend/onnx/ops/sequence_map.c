@@ -35,10 +35,24 @@ static xfc_value **one_step(xfc_node *n, const Onnx__GraphProto *g, uint32_t i, 
     return made ? out : NULL;
 }
 
+/* Of the tensors that output k lists, as the body declares it: what it makes says more, where it makes something. */
+static bool declared_type(xfc_node *n, const Onnx__GraphProto *g, uint32_t k, xfc_dtype *out) {
+    const Onnx__TypeProto *t = g->output[k]->type;
+    if (t && t->tensor_type && xfc_dtype_from_onnx(t->tensor_type->elem_type, out)) return true;
+    return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                         "makes a sequence of nothing by a body whose output %u is of no known type; export the model "
+                         "with types",
+                         k),
+           false;
+}
+
 static void over_lists(xfc_node *n, const Onnx__GraphProto *g, uint32_t length) {
     xfc_sequence **out = xfc_new_array(n->im->arena, xfc_sequence *, n->n_out);
-    for (uint32_t k = 0; k < n->n_out; k++)
-        if (!(out[k] = xfc_sequence_list(n, XFC_F32, length))) return;
+    for (uint32_t k = 0; k < n->n_out; k++) {
+        xfc_dtype t = XFC_F32;
+        if (!length && !declared_type(n, g, k, &t)) return;
+        if (!(out[k] = xfc_sequence_list(n, t, length))) return;
+    }
     for (uint32_t i = 0; i < length; i++) {
         xfc_value **made = one_step(n, g, i, NULL);
         for (uint32_t k = 0; k < n->n_out; k++) {
