@@ -44,7 +44,7 @@ static bool element(xfc_parser *p, void *data, xfc_dtype t, int64_t i) {
     if (p->tok.kind != XFC_TOK_INT) return xfc_ps_expected(p, "an integer");
     if (p->tok.big || !fits(p->tok.bits, negative, t))
         return xfc_ps_fail(p, "the number does not fit %s", xfc_dtype_name(t));
-    put_bits(data, t, i, negative ? 0 - p->tok.bits : p->tok.bits);
+    xfc_element_set_i(t, data, i, (int64_t)(negative ? 0 - p->tok.bits : p->tok.bits));
     xfc_ps_next(p);
     return !p->failed;
 }
