@@ -153,10 +153,12 @@ static xfc_value *as_operand(xfc_builder *b, xfc_value *p, const xfc_value *v, i
     return xfc_int_is(ctx, after[3], 0) ? p : xfc_build(b, XFC_OP_PAD, &p, 1, attr, 2);
 }
 
-/* Batches from `first` on of an operand, which may be one for all. */
-static xfc_value *batches(xfc_builder *b, xfc_value *v, xfc_int first, xfc_int n) {
-    bool one = v && (v->type.rank < 4 || xfc_int_is(b->graph->ctx, v->type.dim[0], 1));
-    return !v || one ? v : xfc_b_slice_axis(b, v, 0, first, n, 1);
+/* Batches from `first` on of an operand, which may be one for all; that it is one only the call may know. */
+static xfc_value *batches(xfc_builder *b, xfc_value *v, xfc_int all, xfc_int first, xfc_int n) {
+    if (!v || v->type.rank < 4 || xfc_int_is(b->graph->ctx, v->type.dim[0], 1)) return v;
+    const xfc_int dim[4] = {all, v->type.dim[1], v->type.dim[2], v->type.dim[3]};
+    if (!xfc_int_same(v->type.dim[0], all)) v = xfc_b_expand(b, v, dim, 4);
+    return xfc_b_slice_axis(b, v, 0, first, n, 1);
 }
 
 /* softmax((q @ k) * scale + bias) @ v of the batches that are packed, with probabilities of fully masked rows set to 0 on
@@ -183,10 +185,13 @@ xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_valu
         return result[0] ? XFC_OK : XFC_ERR_INPUT;
     }
     xfc_ctx *ctx = b->graph->ctx;
-    xfc_int zero = xfc_int_const(ctx, 0), n = op->in[1].value->type.dim[0], left = xfc_int_sub(ctx, q->type.dim[0], n);
-    xfc_value *part[2] = {packed_part(b, op, batches(b, q, zero, n), batches(b, bias, zero, n)), NULL}, *in[4];
-    for (uint32_t i = 0; i < 3; i++) in[i] = xfc_b_cast(b, batches(b, i ? op->in[3 + i].value : q, n, left), XFC_F32);
-    in[3] = batches(b, bias, n, left);
+    const xfc_int zero = xfc_int_const(ctx, 0), n = op->in[1].value->type.dim[0], all = q->type.dim[0],
+                  left = xfc_int_sub(ctx, all, n);
+    xfc_value *part[2] = {packed_part(b, op, batches(b, q, all, zero, n), batches(b, bias, all, zero, n)), NULL},
+              *in[4];
+    for (uint32_t i = 0; i < 3; i++)
+        in[i] = xfc_b_cast(b, batches(b, i ? op->in[3 + i].value : q, all, n, left), XFC_F32);
+    in[3] = batches(b, bias, all, n, left);
     const xfc_attr attr[2] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
                               xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))};
     const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
