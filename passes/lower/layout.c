@@ -7,10 +7,11 @@
  *
  * Every contraction then has one form. fold (run it afterwards) evaluates the pack of a constant, so weights are packed
  * at compile time; any other right operand is packed at run time, once per value however many contractions read it (cse
- * shares the packs). Attention of few rows, which are not those of its keys, takes k and v as they are: where only the call
- * knows how many rows there are, the batches that are packed are then none. Ragged attention begins each sequence of its keys with a panel of its own; the rows of its values
- * are the depth of their panels, so a sequence may begin anywhere, or with a group of its own. The layout is the same
- * for every ISA: panels of XFC_PANEL columns. Types without tiles (ir/contract.h) stay plain nests.
+ * shares the packs). Attention of few rows, which are not those of its keys, takes k and v as they are: where only the
+ * call knows how many rows there are, the batches that are packed are then none. Ragged attention begins each sequence
+ * of its keys with a panel of its own; the rows of its values are the depth of their panels, so a sequence may begin
+ * anywhere, or with a group of its own. The layout is the same for every ISA: panels of XFC_PANEL columns. Types without
+ * tiles (ir/contract.h) stay plain nests.
  * --compute=bf16 is done here, too: the operands of products with weights are rounded to bf16, the result is f32; and
  * so are those of both products of attention, whose softmax stays f32. Attention of a bf16 model, which legalize made
  * one of f32, is computed so anyway. Other products stay as they are.
@@ -110,15 +111,18 @@ static xfc_int packed_batches(const xfc_op *op, const xfc_contract *c) {
     return xfc_int_mul(ctx, q->dim[0], xfc_int_min(ctx, one, xfc_int_floordiv(ctx, q->dim[2], more)));
 }
 
-static xfc_value *first_batches(xfc_builder *b, xfc_value *v, xfc_int n) {
-    return xfc_int_same(n, v->type.dim[0]) ? v : xfc_b_slice_axis(b, v, 0, xfc_int_const(b->graph->ctx, 0), n, 1);
-}
-
 /* As it is in memory, before it was widened. */
 static xfc_value *at_rest(xfc_value *v) {
     return v->def && v->def->code == XFC_OP_CAST && xfc_dtype_is_float(v->def->in[0].value->type.dtype)
                ? v->def->in[0].value
                : v;
+}
+
+/* No others are widened for it. */
+static xfc_value *first_batches(xfc_builder *b, xfc_value *v, xfc_int n) {
+    if (xfc_int_same(n, v->type.dim[0])) return v;
+    xfc_value *first = xfc_b_slice_axis(b, at_rest(v), 0, xfc_int_const(b->graph->ctx, 0), n, 1);
+    return xfc_b_cast(b, first, v->type.dtype);
 }
 
 static bool pack_attention(xfc_pass *p, xfc_op *op) {
