@@ -272,7 +272,7 @@ static xf_status run_loop(xf_ctx *c, uint32_t at) {
         device->copy(xf_step_operand(c, s, number), &step, sizeof step);
         XF_TRY(run_span(c, at + 1, at + 1 + s->span));
         device->copy(&more, xf_step_operand(c, s, again), 1);
-        XF_TRY(xf_loop_sizes(c, s, true));
+        if (s->n_numbers) XF_TRY(xf_loop_sizes(c, s, true));
         for (uint32_t i = 0; i < s->n_out; i++)
             device->copy(row_at(c, s, i, i < n ? 0 : step), xf_step_operand(c, s, again + 1 + i),
                          i < n ? written(c, &arg[i]) : row_bytes(c, &arg[i]));

@@ -65,12 +65,12 @@ static xf_status call(xf_ctx *c, const xf_step_info *s, int32_t *status) {
 static xf_status out_of_range(xf_ctx *c, const xf_step_info *s) {
     const xf_plan *p = c->plan;
     const xf_val *number = &p->numbers[s->first_number];
-    char nodes[400] = "";
-    xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, p, s);
     const uint32_t n = s->kind == XF_STEP_LOOP ? s->n_numbers / 5 * 3 : s->n_numbers;
     for (uint32_t i = 0; i < n; i += 3) {
         int64_t v = c->values[number[i]], lo = c->values[number[i + 1]], hi = c->values[number[i + 2]];
         if (v >= 0 && v >= lo && v <= hi) continue;
+        char nodes[400] = "";
+        xf_text_nodes(&(xf_text){nodes, sizeof nodes, 0}, p, s);
         return xf_fail(&c->error, XF_E_RANGE, "%s is %lld, but node %s takes %lld to %lld",
                        xf_plan_str(p, p->symbols[number[i]].name), (long long)v, nodes, (long long)lo, (long long)hi);
     }
@@ -79,7 +79,8 @@ static xf_status out_of_range(xf_ctx *c, const xf_step_info *s) {
 
 /* All instructions run again, now that symbols have other values. */
 static xf_status evaluate(xf_ctx *c, const xf_step_info *s) {
-    bool fits = s->n_numbers == 0 || xf_plan_eval_again(c->plan, c->values);
+    if (s->n_numbers == 0) return XF_OK;
+    bool fits = xf_plan_eval_again(c->plan, c->values);
     XF_TRY(out_of_range(c, s));
     return fits ? XF_OK : xf_fail(&c->error, XF_E_SHAPE, "a size that comes from data is too large");
 }
