@@ -190,8 +190,8 @@ static bool is_attention(xfc_opcode code) {
 
 /* Operand i of a packed product or of packed attention is packed. */
 static bool is_panels(xfc_opcode code, uint32_t i) {
-    return i == 1 ? code == XFC_OP_MATMUL_PACKED || (is_attention(code) && code != XFC_OP_ATTENTION)
-                  : i == 2 && is_attention(code) && code != XFC_OP_ATTENTION;
+    if (code == XFC_OP_MATMUL_PACKED) return i == 1;
+    return is_attention(code) && code != XFC_OP_ATTENTION && (i == 1 || i == 2);
 }
 
 /* There must be something to multiply, too: the indices of an empty operand have no rows and columns. Any other packed
