@@ -1,5 +1,5 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), texts (find_texts, split_texts), regions of images (roi_align), determinants and inverses, bits as
+ * better one (nms), texts (find_texts, split_texts, match_texts), regions of images (roi_align), determinants and inverses, bits as
  * another type, and numbers of fewer bits than a byte as files and callers hold them.
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
@@ -76,6 +76,18 @@ xfc_status infer_split_texts(xfc_infer *inf) {
     xfc_int most = xfc_int_addc(inf->ctx, xfc_int_add(inf->ctx, xfc_op_in(inf->op, 0)->dim[0], n), 1);
     XFC_TRY(check_count(inf, most));
     for (uint32_t i = 0; i < 4; i++) inf->out[i] = xfc_type_make(XFC_I64, 1, i < 2 ? &most : &n);
+    return XFC_OK;
+}
+
+xfc_status infer_match_texts(xfc_infer *inf) {
+    const xfc_type *class_of = xfc_op_in(inf->op, 3);
+    if (!is_table(inf, 0)) return refuse(inf, table_of_texts);
+    if (!is(class_of, XFC_U8, 1) || !is(xfc_op_in(inf->op, 4), XFC_I32, 2))
+        return refuse(inf, "classes u8 [256] and states i32 [m, k]");
+    XFC_TRY(xfc_infer_equal(inf, class_of->dim[0], xfc_int_const(inf->ctx, 256), "the classes of bytes and 256"));
+    XFC_TRY(xfc_infer_equal(inf, xfc_op_in(inf->op, 1)->dim[0], xfc_op_in(inf->op, 2)->dim[0],
+                            "the starts and the lengths of texts"));
+    inf->out[0] = xfc_type_make(XFC_BOOL, 1, xfc_op_in(inf->op, 1)->dim);
     return XFC_OK;
 }
 

@@ -35,3 +35,17 @@ xfc_value *make_split_texts(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *v = maker_build(m, code, in, 4, &cuts, 1);
     return v ? &v->def->out[maker_below(m, 4)] : NULL;
 }
+
+/* An automaton of few states, of which some are not there. */
+xfc_value *make_match_texts(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_value *in[5];
+    xfc_int all = maker_constant(m, 256), states[2] = {maker_constant(m, 5), maker_constant(m, 4)};
+    if (t != XFC_BOOL) return NULL;
+    table(m, in);
+    xfc_value *class = maker_fresh(m, XFC_I64, 1, &all, DIFF_INDEX, maker_constant(m, 4));
+    in[3] = class ? xfc_b_cast(&m->b, class, XFC_U8) : NULL;
+    in[4] = maker_fresh(m, XFC_I32, 2, states, DIFF_INDEX, maker_constant(m, 6));
+    for (int i = 0; i < 5; i++)
+        if (!in[i]) return NULL;
+    return maker_build(m, code, in, 5, NULL, 0);
+}

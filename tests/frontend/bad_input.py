@@ -321,6 +321,32 @@ def concat_with_numbers(_):
     return model_of([h.make_node("Concat", ["s", "x"], ["y"], axis=0)], inputs=[value("s", T.STRING, (2,)), value("x", T.INT64, (2,))])
 
 
+def match_of(pattern):
+    attrs = {} if pattern is None else {"pattern": pattern}
+    node = h.make_node("RegexFullMatch", ["x"], ["y"], name="match", **attrs)
+    return model_of([node], [value("x", T.STRING)], [value("y", T.BOOL)], opset=20)
+
+
+for _name, _code, _pattern, _message in (
+        ("none", 1, None, r"has no attribute 'pattern'"), ("nul", 1, b"a\0b", r"has no attribute 'pattern', or one with a NUL"),
+        ("open_group", 1, "(a", r"pattern '\(a' is no regular expression: a group without its end at byte 2"),
+        ("closed_group", 1, "a)", r"a parenthesis that closes nothing at byte 1"), ("open_class", 1, "[a", r"its end at byte 2"),
+        ("open_escape", 1, "a\\", r"a backslash that ends it"), ("escape", 1, r"\y", r"an escape that is not known"),
+        ("back_reference", 1, r"(a)\1", r"an escape that is not known"), ("look_ahead", 1, "(?=a)", r"a group of a kind that is not known"),
+        ("repeated_nothing", 1, "a|*", r"a repetition of nothing at byte 2"), ("repeated_twice", 1, "a**", r"a repetition of a repetition"),
+        ("too_often", 1, "a{1001}", r"a repetition of more than 1000 times"), ("turned_range", 1, "[b-a]", r"a range whose end comes first"),
+        ("no_class", 1, "[[:alfa:]]", r"a class that is not known"), ("no_text", 1, b"a\xff", r"bytes that are no UTF-8 at byte 1"),
+        ("too_deep", 1, "(" * 201 + ")" * 201, r"groups that are nested too deep"), ("long_escape", 1, r"\x{110000}", r"an escape that is not known"),
+        ("too_many_states", 1, ".*a.{20}", r"needs an automaton of more than 4096 states"),
+        ("repeated_empty", 1, "(" * 9 + "){1000}" * 9, r"needs an automaton of more than 4096 states"),
+        ("borders", 3, r"\ba", r"borders of words are not supported \(byte 1\)"), ("unicode_class", 3, r"\pL", r"classes of Unicode are not"),
+        ("lines", 3, "(?m)^a", r"lines within a text \(flag m\) are"), ("case_beyond", 3, "(?i)é", r"the case of what is beyond ASCII is")):
+    def match(_, pattern=_pattern):
+        return match_of(pattern)
+    match.__name__ = "match_" + _name
+    case(_code, rf"'match'.*{_message}")(match)
+
+
 @case(1, r"holds 1 strings, but its shape needs 2")
 def too_few_strings(_):
     m = model_of([h.make_node("Identity", ["s"], ["y"])], initializers=[h.make_tensor("s", T.STRING, [2], [b"a", b"b"])])

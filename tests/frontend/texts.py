@@ -5,6 +5,7 @@ and compiled code, then sessions of xf.py, which must go on after each error.
 texts.py EVAL_ONNX XFC XF_RUN XF_PY; exit code 77 without the onnx package."""
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,26 @@ def normalised():
     run("case beyond ASCII", model([NODE("StringNormalizer", ["x"], ["y"], case_change_action="UPPER", name="tidy")], [strings("x", ("n",))], [strings("y", (None,))]), accents)
 
 
+PATTERNS = ("", "a", "a*", "(?:a|b)*c?", "[^a-c]+", "a{2,3}", "a{2}?b{0}", "x*|y+?|", ".*", "(?s).*", "\\d+(\\.\\d*)?", "\\w+@\\w+\\.(com|org)", "[[-]\\]]", "^ab$|\\Aba\\Z",
+            "[\\d\\s-]*", "(?P<one>ab)(?:c)", "a(?i:Bc)d", "[^\\W\\d]+", "é|[à-ü]+", "[\\x41-\\x43]{1,}", "\\x2a\\052", "(a|b|)+", "(a*)*", "b^a|a$b", "()", "[à-的😀]+", "{", "((a{1,3}b){2}|[^ab]){3}", "\\n", ".的.")
+
+
+def matched():
+    given = ["", "a", "b", "aa", "ab", "ba", "aaa", "abc", "aBCd", "ABC", "12.5", "1", "me@x.org", "me@x,org", "é", "äü", "的", "x的y", "😀", "a{,2}", "{", "a\n", "\n", "**", "1-2 3", "]", "-", "aabab的", "abaaab ", "q"]
+    given += ["".join(RANDOM.choice("ab1é的 ") for _ in range(RANDOM.randrange(8))) for _ in range(40)]
+    x = texts(*given, shape=(2, -1))
+    nodes = [NODE("RegexFullMatch", ["x"], [f"y{i}"], pattern=p.replace("\\Z", "\\z")) for i, p in enumerate(PATTERNS)]
+    m = model(nodes, [strings("x", ("n", "m"))], [value(f"y{i}", T.BOOL, (None, None)) for i in range(len(nodes))])
+    find = [re.compile(p, re.ASCII).fullmatch for p in PATTERNS]
+    run("matched", m, [([g], [np.array([bool(f(s)) for s in g.ravel()], bool).reshape(g.shape) for f in find]) for g in (x, x[:, :0])])
+    others = [  # what Python says otherwise
+        ("\\Qa.b\\E*", ["a.", "a.bb"], ["a", "axb"]), ("(?i)kS", ["ks", "\u212aſ"], ["k", "kk"]), ("(?U)a+", ["aa", "a"], ["b", ""]), ("[[:alpha:]_]+", ["a_Z", "_"], ["é", "1"]), ("[[:^digit:]]", ["é", "a"], ["1", "ab"]),
+        ("\\x{1F600}", ["😀"] * 2, ["é", ""]), ("a(?i)b", ["aB", "ab"], ["AB", "Ab"]), ("(a(?i))b", ["ab"] * 2, ["aB", "A"]), ("a{,2}", ["a{,2}"] * 2, ["a", ""])]
+    nodes = [NODE("RegexFullMatch", [f"x{i}"], [f"y{i}"], pattern=p) for i, (p, _, _) in enumerate(others)]
+    m = model(nodes, [strings(f"x{i}", ("n",)) for i in range(len(nodes))], [value(f"y{i}", T.BOOL, (None,)) for i in range(len(nodes))])
+    run("matched otherwise", m, [([texts(*some, *none) for _, some, none in others], [np.array([True, True, False, False])] * len(others))])
+
+
 def encoded():
     words, ints, floats = ["a", "", "的", "a"], [5, -1, 7, 5], [0.5, float("nan"), -2.0, 0.5]
     kinds = {"strings": (T.STRING, words, object), "int64s": (T.INT64, ints, np.int64), "floats": (T.FLOAT, floats, np.float32)}
@@ -189,7 +210,7 @@ def python(xfc, xf):
 
 
 if __name__ == "__main__":
-    for part in (moves, pairs, splits, normalised, encoded, counted):
+    for part in (moves, pairs, splits, normalised, matched, encoded, counted):
         part()
     if len(sys.argv) > 4:
         python(sys.argv[2], load_xf(sys.argv[4]))

@@ -84,11 +84,39 @@ static void split(uint64_t *seed, bool fair) {
     drop(&t);
 }
 
+/* By texts and an automaton whose numbers may be any; what follows them by hand agrees. */
+static void match(uint64_t *seed, bool fair) {
+    table t = make(seed, fair);
+    xk_i64 all = 256, dim[2] = {test_between(seed, 0, 3), test_between(seed, 1, 4)};
+    unsigned char *class = malloc(256), *out = malloc((size_t)t.n + 1);
+    xk_i32 *next = malloc((size_t)(dim[0] * dim[1] + 1) * sizeof *next);
+    for (int i = 0; i < 256; i++) class[i] = (unsigned char)test_between(seed, 0, fair ? dim[1] - 1 : 255);
+    for (xk_i64 i = 0; i < dim[0] * dim[1]; i++) next[i] = (xk_i32)number(seed, fair);
+    const xk_array a[6] = {{t.bytes, &t.size, 1, 0}, {t.start, &t.n, 1, 0}, {t.length, &t.n, 1, 0},
+                           {class, &all, 1, 0},      {next, dim, 2, 0},     {out, &t.n, 1, 0}};
+    const xk_call call = {a, NULL};
+    const xk_texts x = xk_texts_of(a);
+    CHECK_INT(xk_match_texts_work(&call).tasks, t.n);
+    xk_match_texts(&call, 0, t.n, NULL);
+    for (xk_i64 i = 0; i < t.n; i++) {
+        xk_i64 n, state = 0;
+        const unsigned char *text = xk_text(&x, i, &n);
+        for (xk_i64 k = 0; k < n && state >= 0 && state < dim[0]; k++)
+            state = class[text[k]] < dim[1] - 1 ? next[state * dim[1] + class[text[k]]] : -1;
+        CHECK_INT(out[i], state >= 0 && state < dim[0] && next[state * dim[1] + dim[1] - 1] == 1);
+    }
+    free(class);
+    free(out);
+    free(next);
+    drop(&t);
+}
+
 int main(void) {
     uint64_t seed = 7;
     for (int i = 0; i < 20000; i++) {
         find(&seed, i % 2);
         split(&seed, i % 2);
+        match(&seed, i % 2);
     }
     return test_end();
 }

@@ -1,5 +1,6 @@
-/* text.c - operators on strings (text.h): comparing, joining, splitting, and what StringNormalizer does. */
+/* text.c - operators on strings (text.h): comparing, matching, joining, splitting, and what StringNormalizer does. */
 #include "frontend/onnx/text.h"
+#include "frontend/onnx/regex.h"
 #include <string.h>
 
 static xfc_value *flat(xfc_node *n, xfc_value *v) {
@@ -18,6 +19,27 @@ void xfc_import_equal(xfc_node *n) {
     if (!xfc_node_one_table(n, 3, &table)) return;
     xfc_value *kind = xfc_texts_find(n, table, table);
     n->out[0] = xfc_n2(n, XFC_OP_EQ, xfc_texts_gather(n, kind, n->in[0]), xfc_texts_gather(n, kind, n->in[1]));
+}
+
+static xfc_value *constant(xfc_node *n, xfc_dtype t, uint32_t rank, const int64_t *dim, const void *data) {
+    return xfc_b_const(n->b, xfc_tensor_copy(n->ctx, t, rank, dim, data, NULL));
+}
+
+/* Each text of the table is matched once, by an automaton that is made here. */
+void xfc_import_regex_full_match(xfc_node *n) {
+    const xfc_texts *t = xfc_node_texts(n, 0);
+    const char *pattern = xfc_node_str(n, "pattern", NULL);
+    const xfc_regex *r;
+    xfc_automaton a;
+    if (n->status == XFC_OK && (!pattern || strlen(pattern) != xfc_node_attr(n, "pattern")->s.len))
+        xfc_node_fail(n, XFC_ERR_INPUT, "has no attribute 'pattern', or one with a NUL; export the model again");
+    if (n->status == XFC_OK) n->status = xfc_regex_parse(n->ctx, n->im->arena, n->loc, pattern, &r);
+    if (n->status == XFC_OK) n->status = xfc_regex_compile(n->ctx, n->im->arena, n->loc, r, &a);
+    if (n->status != XFC_OK) return;
+    const int64_t bytes = 256, dim[2] = {a.n_states, a.n_classes + 1};
+    xfc_value *in[] = {t->bytes, t->starts, t->lengths, constant(n, XFC_U8, 1, &bytes, a.class_of),
+                       constant(n, XFC_I32, 2, dim, a.next)};
+    n->out[0] = xfc_texts_gather(n, xfc_build(n->b, XFC_OP_MATCH_TEXTS, in, XFC_COUNT(in), NULL, 0), n->in[0]);
 }
 
 /* The shape that two values broadcast to. */
@@ -50,7 +72,7 @@ void xfc_import_string_concat(xfc_node *n) {
 static xfc_value *delimiter_of(xfc_node *n) {
     const char *text = xfc_node_str(n, "delimiter", "");
     int64_t size = (int64_t)strlen(text);
-    return xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_U8, 1, &size, text, NULL));
+    return constant(n, XFC_U8, 1, &size, text);
 }
 
 /* As many columns as the text with most pieces has; behind the last piece stands an empty one. */
