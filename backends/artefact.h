@@ -21,8 +21,8 @@ uint32_t xfc_heap_slots(const xfc_graph *entry); /* of the whole program */
  * or the sum has no closed form. */
 xfc_int xfc_kernel_flops(xfc_ctx *, const xfc_kernel *);
 
-/* llvm/base.c: the object that holds xf_plans and xf_variants (runtime/include/xfc/abi.h). plan: XF_N_PLANS of them. */
-xfc_status xfc_emit_base(xfc_ctx *, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out);
+/* llvm/base.c: the object that holds xf_plans and xf_variants (runtime/include/xfc/abi.h). */
+xfc_status xfc_emit_base(xfc_ctx *, const xfc_link_job *, xfc_blob *out);
 
 /* artefact.c: the output of a job from what the linker made, complete or not at all; and, before any work, whether it
  * can be written there. */

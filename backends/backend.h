@@ -22,14 +22,16 @@ typedef struct {
     uint32_t *first;       /* by graph: its first step */
     xfc_kernel_step *step; /* of every kernel op, by graph and by order in it */
     uint32_t *kernel;      /* by number: the first step that runs it */
-    /* Code and the table of its addresses may stand in objects of their own: then kernels have names by which objects
-     * of a link find each other. */
-    enum { XFC_EMIT_WHOLE, XFC_EMIT_CODE, XFC_EMIT_TABLE } part;
-    const char *const *name; /* by number; NULL if whole */
+    /* By number, for a link: objects hold code only, find each other's by these names, and share one set of tiles. NULL:
+     * an object is complete. */
+    const char *const *name;
 } xfc_kernel_set;
 xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *);
-/* The same for the same code, in whatever program; others for other code. */
-const char **xfc_kernel_set_names(const xfc_kernel_set *, xfc_arena *);
+/* Those of n numbers, which have names. */
+xfc_kernel_set xfc_kernel_set_some(const xfc_kernel_set *, const uint32_t *number, uint32_t n, xfc_arena *);
+/* Names by number and ISA; and such that are the same for the same code, in whatever program, and others for other code. */
+const char *const *xfc_kernel_set_names(const xfc_kernel_set *, const char *isa, xfc_arena *);
+const char *const *xfc_kernel_set_digests(const xfc_kernel_set *, xfc_arena *);
 
 /* Is there a tile in it that the target computes by what no level of a CPU brings? */
 bool xfc_kernel_set_gains(const xfc_kernel_set *, const xfc_target *);
@@ -77,7 +79,8 @@ typedef struct {
     const char *output, *linker;
     bool sidecar; /* weights in OUTPUT.weights, not inside */
     const char *const *isas;
-    uint32_t n_isas, n_others;
+    const char *const *const *name; /* by ISA: xfc_kernel_set.name of its objects */
+    uint32_t n_isas, n_kernels, n_others;
     struct xfc_outfile
         *other; /* files of the same compile, done: they take their places with the output, or none does */
 } xfc_link_job;

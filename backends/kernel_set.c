@@ -84,7 +84,31 @@ xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graph
     return m.set;
 }
 
-const char **xfc_kernel_set_names(const xfc_kernel_set *set, xfc_arena *arena) {
+xfc_kernel_set xfc_kernel_set_some(const xfc_kernel_set *set, const uint32_t *number, uint32_t n, xfc_arena *arena) {
+    xfc_kernel_set some = *set;
+    const char **name = xfc_new_array(arena, const char *, n);
+    some.kernel = xfc_new_array(arena, uint32_t, n);
+    some.n_kernels = n;
+    some.name = name;
+    for (uint32_t i = 0; i < n; i++) {
+        some.kernel[i] = set->kernel[number[i]];
+        name[i] = set->name[number[i]];
+    }
+    return some;
+}
+
+const char *const *xfc_kernel_set_names(const xfc_kernel_set *set, const char *isa, xfc_arena *arena) {
+    const char **name = xfc_new_array(arena, const char *, set->n_kernels);
+    for (uint32_t i = 0; i < set->n_kernels; i++) {
+        char *text = xfc_sprintf(arena, "xf_kernel_%u_%s", (unsigned)i, isa);
+        for (char *c = text; *c; c++)
+            if (*c == '-') *c = '_';
+        name[i] = text;
+    }
+    return name;
+}
+
+const char *const *xfc_kernel_set_digests(const xfc_kernel_set *set, xfc_arena *arena) {
     enum { DIGITS = 32 };
     const char **name = xfc_new_array(arena, const char *, set->n_kernels);
     for (uint32_t i = 0; i < set->n_kernels; i++) {

@@ -1,7 +1,7 @@
 /* link.c - objects and runtime become one shared object, by the system's linker.
  *
- * The system's C compiler driver links the kernels, the data object of llvm/base.c and the runtime archive that is
- * embedded in xfc; only xf_get_api is exported. Everything in between lies in a temporary directory, which goes however
+ * The system's C compiler driver links the kernels, the data object of llvm/base.c and the archives of runtime and tiles
+ * that are embedded in xfc; only xf_get_api is exported. Everything in between lies in a temporary directory, which goes however
  * xfc ends (ir/base/leftover.h). No shell is involved, and nothing in the result depends on time, paths, addresses or
  * the environment: the same input gives the same bytes.
  * Not here: weights and IR text, which never pass through the linker, and the output file (artefact.c).
@@ -21,6 +21,8 @@
 
 extern const unsigned char xf_runtime_archive[]; /* made by cmake/embed.cmake */
 extern const size_t xf_runtime_archive_size;
+extern const unsigned char xf_tiles_archive[];
+extern const size_t xf_tiles_archive_size;
 
 enum { LOG_BYTES = 4096 };
 static const char exports[] = "{ global: xf_get_api; local: *; };\n";
@@ -233,14 +235,15 @@ static xfc_status add_object(linker *l, const char *name, const void *data, size
 static xfc_status link_objects(linker *l) {
     const xfc_link_job *job = l->job;
     xfc_blob base;
-    l->object = xfc_new_array(l->arena, const char *, job->n_objects + 2);
-    XFC_TRY(xfc_emit_base(l->ctx, job->plan, job->isas, job->n_isas, &base));
+    l->object = xfc_new_array(l->arena, const char *, job->n_objects + 3);
+    XFC_TRY(xfc_emit_base(l->ctx, job, &base));
     xfc_status s = add_object(l, "base.o", base.data, base.n);
     free(base.data);
     XFC_TRY(s);
     for (uint32_t i = 0; i < job->n_objects; i++)
         XFC_TRY(add_object(l, xfc_sprintf(l->arena, "kernels_%u.o", i), job->objects[i].data, job->objects[i].n));
     XFC_TRY(add_object(l, "libxf_runtime.a", xf_runtime_archive, xf_runtime_archive_size));
+    XFC_TRY(add_object(l, "libxf_tiles.a", xf_tiles_archive, xf_tiles_archive_size));
     XFC_TRY(write_file(l, map_file, exports, sizeof exports - 1));
     return run_linker(l);
 }

@@ -1,9 +1,10 @@
 /* emit.c - see emit.h.
  *
- * LLVM takes most of a compile, and the ISAs have nothing to do with each other; but the compiler's context, which they
- * all read and add expressions to, is not made for threads. So each ISA is emitted by a child process, which begins
- * with the same context whoever else runs and sends its object through a pipe. Where no child can be started, or one
- * does not come back with an object, this process does the work itself, and what went wrong is said from here.
+ * LLVM takes most of a compile, and neither the ISAs nor the kernels of one have anything to do with each other; but the
+ * compiler's context, which they all read and add expressions to, is not made for threads. So a part of the code is
+ * emitted by a child process, which begins with the same context whoever else runs and sends its object through a pipe.
+ * Where no child can be started, or one does not come back with an object, this process does the work itself, and what
+ * went wrong is said from here.
  */
 #define _GNU_SOURCE
 #include "tools/emit.h"
@@ -59,9 +60,15 @@ xfc_status xf_emit_isa(const xf_emission *e, const char *isa, const char *what, 
 
 /* --- children --- */
 
+/* Kernels of a part: few, so that parts end together; not too few, since a part costs LLVM some milliseconds. What is in
+ * which part depends on the model alone, and so does what comes out. */
+enum { KERNELS_OF_PART = 12 };
+
 typedef struct {
-    const xf_emission *emission;
+    xf_emission emission; /* of the part's set */
+    xfc_kernel_set set;
     const char *isa;
+    double seconds;
 } part;
 
 /* Says nothing: what went wrong goes wrong again in the parent. */
@@ -71,20 +78,20 @@ static void work(const void *arg, int to) {
     head h = {0};
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nowhere < 0 || dup2(nowhere, STDERR_FILENO) < 0) _exit(1);
-    bool done = emit(p->emission, p->isa, "obj", &object, &h.seconds) == XFC_OK;
+    bool done = emit(&p->emission, p->isa, "obj", &object, &h.seconds) == XFC_OK;
     h.n = object.n;
     _exit(!(done && xf_send(to, &h, sizeof h) && xf_send(to, object.data, object.n)));
 }
 
 /* False: no object came. */
-static bool finish(const xf_emission *e, const xf_child *c, const char *isa, xfc_blob *out) {
+static bool finish(part *p, const xf_child *c, xfc_blob *out) {
     head h;
     if (!c->pid) return false;
     bool came = xf_receive(c->from, &h, sizeof h) && (out->data = malloc(h.n + 1)) != NULL &&
                 xf_receive(c->from, out->data, h.n);
     if (xf_child_end(c) == 0 && came) {
         out->n = h.n;
-        tell_time(e, isa, h.seconds, out->n);
+        p->seconds = h.seconds;
         return true;
     }
     free(out->data);
@@ -97,17 +104,49 @@ uint32_t xf_n_cpus(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
 }
 
-xfc_status xf_emit_objects(const xf_emission *e, const char *const *isas, uint32_t n, uint32_t jobs, xfc_blob *out) {
-    xfc_status s = XFC_OK;
-    xf_child *children = xfc_new_array(e->ctx->arena, xf_child, n);
-    if (n == 1) return xf_emit_isa(e, isas[0], "obj", out);
-    if (jobs == 0) jobs = xf_n_cpus();
-    for (uint32_t i = 0, started = 0; i < n; i++) {
-        for (; started < n && started < i + jobs; started++)
-            xf_child_start(&children[started], work, &(part){e, isas[started]});
-        bool came = finish(e, &children[i], isas[i], &out[i]);
-        if (!came && s == XFC_OK) s = xf_emit_isa(e, isas[i], "obj", &out[i]);
+/* Some of the kernels of each ISA. */
+static uint32_t parts_of(const xf_library *l, const char *const *const *name, part **out) {
+    const xf_emission *e = l->emission;
+    xfc_arena *arena = e->ctx->arena;
+    const uint32_t n = e->set->n_kernels ? (e->set->n_kernels - 1) / KERNELS_OF_PART + 1 : 0;
+    uint32_t *number = xfc_new_array(arena, uint32_t, e->set->n_kernels), made = 0;
+    *out = xfc_new_array(arena, part, (size_t)n * l->n_isas);
+    for (uint32_t i = 0; i < l->n_isas; i++) {
+        xfc_kernel_set named = *e->set;
+        named.name = name[i];
+        for (uint32_t first = 0; first < n; first++) {
+            uint32_t k = 0;
+            for (uint32_t at = first; at < e->set->n_kernels; at += n) number[k++] = at;
+            part *p = &(*out)[made++];
+            *p = (part){.emission = *e, .set = xfc_kernel_set_some(&named, number, k, arena), .isa = l->isas[i]};
+            p->emission.set = &p->set;
+        }
     }
+    return made;
+}
+
+static void tell_parts(const xf_emission *e, const part *p, const xfc_blob *object, uint32_t n) {
+    double seconds = 0;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        seconds += p[i].seconds;
+        bytes += object[i].n;
+        if (i + 1 < n && p[i + 1].isa == p[i].isa) continue;
+        tell_time(e, p[i].isa, seconds, bytes);
+        seconds = 0, bytes = 0;
+    }
+}
+
+static xfc_status emit_parts(const xf_library *l, part *p, uint32_t n, xfc_blob *out) {
+    xfc_status s = XFC_OK;
+    xf_child *children = xfc_new_array(l->emission->ctx->arena, xf_child, n);
+    const uint32_t jobs = n == 1 ? 0 : l->jobs ? l->jobs : xf_n_cpus();
+    for (uint32_t i = 0, started = 0; i < n; i++) {
+        for (; started < n && started < i + jobs; started++) xf_child_start(&children[started], work, &p[started]);
+        bool came = finish(&p[i], &children[i], &out[i]);
+        if (!came && s == XFC_OK) s = emit(&p[i].emission, p[i].isa, "obj", &out[i], &p[i].seconds);
+    }
+    tell_parts(l->emission, p, out, n);
     return s;
 }
 
@@ -120,7 +159,8 @@ static const char *isa_list(const xf_library *l, xfc_arena *arena) {
     return b.text;
 }
 
-static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob *objects, uint32_t n, xfc_blob *plan) {
+static xfc_status link_library(const xf_library *l, xfc_graph *g, const char *const *const *name,
+                               const xfc_blob *objects, uint32_t n, xfc_blob *plan) {
     xfc_ctx *ctx = l->emission->ctx;
     const char *meta[] = {"xfc.version",           XFC_VERSION, "model", g->name ? g->name : "", "isa",
                           isa_list(l, ctx->arena), NULL};
@@ -138,23 +178,31 @@ static xfc_status link_library(const xf_library *l, xfc_graph *g, const xfc_blob
                               .linker = l->linker,
                               .sidecar = l->sidecar,
                               .isas = l->isas,
+                              .name = name,
                               .n_isas = l->n_isas,
+                              .n_kernels = l->emission->set->n_kernels,
                               .other = l->other,
                               .n_others = l->n_others};
     return xfc_link(ctx, &job);
 }
 
-xfc_status xf_link_library(const xf_library *l, xfc_graph *g, const xfc_blob *objects, uint32_t n) {
+xfc_status xf_link_library(const xf_library *l, xfc_graph *g, const char *const *const *name, const xfc_blob *objects,
+                           uint32_t n) {
     xfc_blob plan[XF_N_PLANS] = {{0}};
-    xfc_status s = link_library(l, g, objects, n, plan);
+    xfc_status s = link_library(l, g, name, objects, n, plan);
     for (int i = 0; i < XF_N_PLANS; i++) free(plan[i].data);
     return s;
 }
 
 xfc_status xf_emit_library(const xf_library *l, xfc_graph *g) {
-    xfc_blob *objects = xfc_new_array(l->emission->ctx->arena, xfc_blob, l->n_isas);
-    xfc_status s = xf_emit_objects(l->emission, l->isas, l->n_isas, l->jobs, objects);
-    if (s == XFC_OK) s = xf_link_library(l, g, objects, l->n_isas);
-    for (uint32_t i = 0; i < l->n_isas; i++) free(objects[i].data);
+    xfc_arena *arena = l->emission->ctx->arena;
+    const char *const **name = xfc_new_array(arena, const char *const *, l->n_isas);
+    for (uint32_t i = 0; i < l->n_isas; i++) name[i] = xfc_kernel_set_names(l->emission->set, l->isas[i], arena);
+    part *p;
+    const uint32_t n = parts_of(l, name, &p);
+    xfc_blob *objects = xfc_new_array(arena, xfc_blob, n);
+    xfc_status s = emit_parts(l, p, n, objects);
+    if (s == XFC_OK) s = xf_link_library(l, g, name, objects, n);
+    for (uint32_t i = 0; i < n; i++) free(objects[i].data);
     return s;
 }

@@ -1,4 +1,4 @@
-/* emit.h - code for several ISAs of one model, side by side. */
+/* emit.h - code of one model for several ISAs, in parts that are made side by side. */
 #ifndef XF_EMIT_H
 #define XF_EMIT_H
 #include "backends/backend.h"
@@ -19,19 +19,17 @@ xfc_status xf_emit_isa(const xf_emission *, const char *isa, const char *what, x
 typedef struct {
     const xf_emission *emission;
     const char *const *isas;
-    uint32_t n_isas, jobs; /* jobs: of xf_emit_objects */
+    uint32_t n_isas,
+        jobs; /* jobs: how much code is made at once (0: as many as there are CPUs); the same bytes for any */
     const char *output, *linker;
     bool sidecar, text; /* text: with the IR in it */
     uint32_t n_others;
     struct xfc_outfile *other; /* as of xfc_link_job */
 } xf_library;
 xfc_status xf_emit_library(const xf_library *, xfc_graph *g);
-/* Of objects that are there. */
-xfc_status xf_link_library(const xf_library *, xfc_graph *g, const xfc_blob *objects, uint32_t n);
+/* Of objects that are there, whose kernels have these names, by ISA and number. */
+xfc_status xf_link_library(const xf_library *, xfc_graph *g, const char *const *const *name, const xfc_blob *objects,
+                           uint32_t n);
 uint32_t xf_n_cpus(void);
-
-/* An object for each ISA, at most `jobs` at once (0: as many as there are CPUs). The same bytes for any number of
- * jobs. */
-xfc_status xf_emit_objects(const xf_emission *, const char *const *isas, uint32_t n, uint32_t jobs, xfc_blob *out);
 
 #endif

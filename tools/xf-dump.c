@@ -99,7 +99,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_FLAG, "weights", NULL, "constants: names, types, sizes", &o.what.weights},
         {XF_CLI_FLAG, "isa", NULL, "code variants of a .so", &o.what.isa},
         {XF_CLI_TEXT, "asm", "?KERNEL",
-         "assembly of a kernel by its number in the plan (all without),\nor of a symbol such as xf_contract; of a .so "
+         "assembly of a kernel by its number in the plan (all without),\nor of a symbol such as xf_tile_4x3x1_0; of a .so "
          "also N@ISA",
          &o.what.kernel},
         {XF_CLI_FLAG, "meta", NULL, "metadata and build id of a .so", &o.what.meta},

@@ -436,7 +436,7 @@ static int run(int argc, char **argv, xfc_leftovers *leftovers) {
         {XF_CLI_TEXT, "target", "cpu|cuda", "default cpu; cuda is PTX text", &o.target},
         {XF_CLI_TEXT, "march", "LIST", march_help(o.ctx->arena), &o.march},
         {XF_CLI_TEXT, "O", "LEVEL", "0 to 3 (default 2)", &o.opt},
-        {XF_CLI_TEXT, "j", "N", "emit so many variants at once (default: one for each CPU)", &o.j},
+        {XF_CLI_TEXT, "j", "N", "make so many parts of the code at once (default: one for each CPU)", &o.j},
         {XF_CLI_TEXT, "linker", "PROGRAM", "C compiler driver that links (default: cc, gcc or clang)", &o.linker},
         {XF_CLI_SECTION, "shapes", NULL, NULL, NULL},
         {XF_CLI_LIST, "dim", "NAME=N|LO..HI", "fix or bound a named dimension, e.g. --dim batch=1..64", &o.dims},

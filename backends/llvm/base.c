@@ -1,5 +1,5 @@
-/* base.c - the object beside the kernels: the plans, the table of variants (runtime/include/xfc/abi.h), and that of the
- * routines which the plans call.
+/* base.c - the object beside the kernels: the plans, the table of variants (runtime/include/xfc/abi.h) and those of their
+ * kernels, and that of the routines which the plans call.
  *
  * Data only. Each plan lies in a section of its own, which is loaded with the read-only data and which tools find by
  * name. */
@@ -23,14 +23,12 @@ static LLVMValueRef text(xfc_emit *e, const char *s) {
     return g;
 }
 
-/* The table of an ISA's kernels, defined in that ISA's object. */
-static LLVMValueRef kernels_of(xfc_emit *e, const char *isa) {
-    char *name = xfc_sprintf(e->arena, "xf_kernels_%s", isa);
-    for (char *c = name; *c; c++)
-        if (*c == '-') *c = '_';
-    LLVMValueRef g = LLVMAddGlobal(e->module, e->ptr, name);
-    LLVMSetVisibility(g, LLVMHiddenVisibility);
-    return g;
+/* The table of an ISA's kernels, which are defined in that ISA's objects. */
+static LLVMValueRef kernels_of(xfc_emit *e, const xfc_link_job *job, uint32_t isa) {
+    LLVMValueRef *fn = xfc_new_array(e->arena, LLVMValueRef, job->n_kernels);
+    for (uint32_t i = 0; i < job->n_kernels; i++)
+        xfc_emit_share(fn[i] = LLVMAddGlobal(e->module, e->i8, job->name[isa][i]));
+    return xfc_emit_table(e, job->isas[isa], fn, job->n_kernels);
 }
 
 static LLVMValueRef variant(xfc_emit *e, const xf_variant *v, LLVMValueRef name, LLVMValueRef kernels) {
@@ -39,14 +37,16 @@ static LLVMValueRef variant(xfc_emit *e, const xf_variant *v, LLVMValueRef name,
     return LLVMConstStructInContext(e->llvm, value, 4, false);
 }
 
-static LLVMValueRef variants(xfc_emit *e, const char *const *isas, uint32_t n) {
+static LLVMValueRef variants(xfc_emit *e, const xfc_link_job *job) {
+    const uint32_t n = job->n_isas;
     LLVMValueRef *rows = xfc_new_array(e->arena, LLVMValueRef, n + 1), none = LLVMConstNull(e->ptr);
     xf_variant *table = xfc_new_array(e->arena, xf_variant, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         xfc_target t;
-        if (xfc_backend_cpu.configure(e->ctx, &t, isas[i]) != XFC_OK) xfc_bug(__FILE__, __LINE__, "ISA %s", isas[i]);
-        table[i] = (xf_variant){.name = isas[i], .level = t.level, .features = t.cpu_features};
-        rows[i] = variant(e, &table[i], text(e, isas[i]), kernels_of(e, isas[i]));
+        if (xfc_backend_cpu.configure(e->ctx, &t, job->isas[i]) != XFC_OK)
+            xfc_bug(__FILE__, __LINE__, "ISA %s", job->isas[i]);
+        table[i] = (xf_variant){.name = job->isas[i], .level = t.level, .features = t.cpu_features};
+        rows[i] = variant(e, &table[i], text(e, job->isas[i]), kernels_of(e, job, i));
     }
     table[n] = (xf_variant){0};
     table[n].level = xf_variants_check(table);
@@ -97,23 +97,23 @@ static LLVMValueRef routines(xfc_emit *e, const xfc_blob *plan, uint32_t *n) {
     return LLVMConstArray2(e->ptr, row, *n);
 }
 
-static void emit(xfc_emit *e, const xfc_blob *plan, const char *const *isas, uint32_t n_isas) {
-    LLVMSetVisibility(constant(e, "xf_plans", plans(e, plan)), LLVMHiddenVisibility);
+static void emit(xfc_emit *e, const xfc_link_job *job) {
+    LLVMSetVisibility(constant(e, "xf_plans", plans(e, job->plan)), LLVMHiddenVisibility);
     uint32_t n;
-    LLVMSetVisibility(constant(e, "xk_routines", routines(e, plan, &n)), LLVMHiddenVisibility);
+    LLVMSetVisibility(constant(e, "xk_routines", routines(e, job->plan, &n)), LLVMHiddenVisibility);
     LLVMSetVisibility(constant(e, "xk_n_routines", LLVMConstInt(e->i32, n, false)), LLVMHiddenVisibility);
-    LLVMSetVisibility(constant(e, "xf_variants", variants(e, isas, n_isas)), LLVMHiddenVisibility);
+    LLVMSetVisibility(constant(e, "xf_variants", variants(e, job)), LLVMHiddenVisibility);
 }
 
-xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_blob *plan, const char *const *isas, uint32_t n_isas, xfc_blob *out) {
+xfc_status xfc_emit_base(xfc_ctx *ctx, const xfc_link_job *job, xfc_blob *out) {
     xfc_target target;
     xfc_emit e;
     *out = (xfc_blob){0};
-    xfc_assert(n_isas > 0);
-    XFC_TRY(xfc_backend_cpu.configure(ctx, &target, isas[0]));
+    xfc_assert(job->n_isas > 0);
+    XFC_TRY(xfc_backend_cpu.configure(ctx, &target, job->isas[0]));
     xfc_status s = xfc_emit_begin(&e, ctx, &target, 0, "base");
     if (s == XFC_OK) {
-        emit(&e, plan, isas, n_isas);
+        emit(&e, job);
         s = xfc_emit_finish(&e, "obj", out);
     }
     xfc_emit_end(&e);

@@ -40,6 +40,7 @@ typedef struct xfc_emit {
     xfc_status status; /* first failure that was recorded while emitting: values after it mean nothing */
 
     uint32_t lanes;        /* elements of a vector: vector_bytes / 4; 1 on targets without */
+    bool linked;           /* tiles come with the link (xfc_emit_tiles) */
     bool gpu;              /* PTX: no libm, one task a thread */
     bool native_half;      /* f16 conversions are instructions; else integer code */
     xfc_map graph_symbols; /* xfc_int id of every symbol a kernel may use -> its position in frame->values, + 1 */
@@ -60,6 +61,8 @@ xfc_status xfc_emit_finish(xfc_emit *, const char *what, xfc_blob *out);
 void xfc_emit_end(xfc_emit *);
 void xfc_emit_fn_attr(xfc_emit *, LLVMValueRef fn, const char *key, const char *value); /* string attribute */
 void xfc_emit_fn_enum(xfc_emit *, LLVMValueRef fn, const char *name);                   /* "nounwind", "noinline" */
+void xfc_emit_share(
+    LLVMValueRef); /* a function or constant that other objects of a link see, or that one of them holds */
 /* internal, with the target's attributes */
 LLVMValueRef xfc_emit_function(xfc_emit *, const char *name, LLVMTypeRef type);
 LLVMValueRef xfc_emit_const(xfc_emit *, int64_t); /* i64 */
@@ -164,7 +167,9 @@ LLVMValueRef xfc_emit_address(xfc_emit *, const xfc_access *);
 /* bounded: with its end */
 xfc_place_value xfc_emit_place(xfc_emit *, xfc_lane_kind, const xfc_access *, LLVMValueRef address, bool bounded);
 
-/* graph.c: all kernels of a set; table: with a hidden array of their addresses. */
+/* graph.c: the hidden array of an ISA's kernels. */
+LLVMValueRef xfc_emit_table(xfc_emit *, const char *isa, LLVMValueRef *fn, uint32_t n);
+/* All kernels of a set; table: with their array. */
 xfc_status xfc_emit_set(xfc_ctx *, const xfc_target *, const xfc_kernel_set *, const char *what, int opt_level,
                         bool table, xfc_blob *out);
 
@@ -190,5 +195,7 @@ typedef struct {
     LLVMValueRef (*place)(xfc_emit *, void *user, bool write, LLVMValueRef row);
 } xfc_tile_follow;
 xfc_status xfc_emit_tile(xfc_emit *, const xfc_tile_values *, const xfc_tile_follow *);
+/* An object with all that tiles of this type share: it depends on type and ISA alone, so it is made when xfc is built. */
+xfc_status xfc_emit_tiles(xfc_ctx *, const xfc_target *, const xfc_contract *, xfc_blob *out);
 
 #endif

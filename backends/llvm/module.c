@@ -167,6 +167,11 @@ void xfc_emit_fn_enum(xfc_emit *e, LLVMValueRef fn, const char *name) {
     LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->llvm, kind, 0));
 }
 
+void xfc_emit_share(LLVMValueRef value) {
+    LLVMSetLinkage(value, LLVMExternalLinkage);
+    LLVMSetVisibility(value, LLVMHiddenVisibility);
+}
+
 LLVMValueRef xfc_emit_function(xfc_emit *e, const char *name, LLVMTypeRef type) {
     LLVMValueRef fn = LLVMAddFunction(e->module, name, type);
     LLVMSetLinkage(fn, LLVMInternalLinkage);

@@ -1,8 +1,9 @@
 /* tile.c - the parameterised contraction generator: c[i, j] = sum_k a[i, k] * b[k, j], b in panels of 48 columns.
  *
- * Idea: every tile step of a module calls one internal function (or has the same loops in place, when something follows
- * complete rows), whose loops are blocks of k, strips of columns, blocks of rows; the innermost body is a micro-kernel
- * (tile_kernel.c) from a table. So code is shared by all shapes, and all sizes are run-time values: rows split evenly
+ * Idea: every tile step of a module calls one function (or has the same loops in place, when something follows complete
+ * rows), whose loops are blocks of k, strips of columns, blocks of rows; the innermost body is a micro-kernel
+ * (tile_kernel.c) from a table. So code is shared by all shapes, and depends on no model: that of a link is made when xfc
+ * is built (make_tiles.c). All sizes are run-time values: rows split evenly
  * (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the last strip uses kernels of fewer vectors.
  * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k
  * stays one.
@@ -35,7 +36,7 @@ enum {
 static const uint32_t levels[] = {0, 1, 3, 6}; /* lines of the next panel a kernel fetches per unrolled step */
 enum { N_LEVELS = XFC_COUNT(levels) };
 
-typedef struct {                 /* of a module */
+typedef struct {                 /* of a module, or of all objects of a link */
     LLVMValueRef full[N_LEVELS]; /* tables by rows of kernels for whole strips */
     LLVMValueRef partial;        /* the same for the last strip: [vectors - 1][rows - 1] */
     LLVMValueRef wide;           /* the kernel of one row and two strips */
@@ -318,7 +319,7 @@ static LLVMValueRef make_driver(xfc_emit *e, const xfc_tile_shape *s, const tabl
     emit_loops(&d);
     LLVMBuildRetVoid(e->b);
     e->fn = outer;
-    LLVMPositionBuilderAtEnd(e->b, before);
+    if (before) LLVMPositionBuilderAtEnd(e->b, before);
     return fn;
 }
 
@@ -346,15 +347,67 @@ static void widen(xfc_emit *e, const xfc_tile_shape *s, xfc_tile_values *v) {
     v->a_row = row;
 }
 
+/* --- tiles of a link --- */
+
+static const char *shared_name(xfc_emit *e, const xfc_tile_shape *s, const char *what) {
+    char *name =
+        xfc_sprintf(e->arena, "xf_%s_%s_%s_%s", what, xfc_dtype_name(s->a), xfc_dtype_name(s->b), e->target->isa);
+    for (char *c = name; *c; c++)
+        if (*c == '-') *c = '_';
+    return name;
+}
+
+/* By these names objects find what one of them defines; what is not there is declared. */
+static void share(xfc_emit *e, const xfc_tile_shape *s, tables *t) {
+    const struct {
+        const char *what;
+        LLVMValueRef *value;
+        LLVMTypeRef function; /* NULL: a table */
+    } all[] = {{"tiles_0", &t->full[0], NULL},      {"tiles_1", &t->full[1], NULL},
+               {"tiles_2", &t->full[2], NULL},      {"tiles_3", &t->full[3], NULL},
+               {"tiles_last", &t->partial, NULL},   {"tile_wide", &t->wide, xfc_micro_type(e)},
+               {"contract", &t->fn, driver_type(e)}};
+    for (uint32_t i = 0; i < XFC_COUNT(all); i++) {
+        const char *name = shared_name(e, s, all[i].what);
+        if (*all[i].value)
+            LLVMSetValueName2(*all[i].value, name, strlen(name));
+        else if (all[i].function)
+            *all[i].value = LLVMAddFunction(e->module, name, all[i].function);
+        else
+            *all[i].value = LLVMAddGlobal(e->module, e->ptr, name);
+        xfc_emit_share(*all[i].value);
+    }
+}
+
+xfc_status xfc_emit_tiles(xfc_ctx *ctx, const xfc_target *target, const xfc_contract *type, xfc_blob *out) {
+    const xfc_tile_shape *s = xfc_tile_for(target, type);
+    xfc_emit e;
+    *out = (xfc_blob){0};
+    xfc_status status = xfc_emit_begin(&e, ctx, target, 2, "tiles");
+    if (status == XFC_OK) {
+        tables *t = make_tables(&e, s);
+        t->fn = make_driver(&e, s, t);
+        share(&e, s, t);
+        status = xfc_emit_finish(&e, "obj", out);
+    }
+    xfc_emit_end(&e);
+    return status;
+}
+
+static tables *tables_of(xfc_emit *e, const xfc_tile_shape *s) {
+    tables *t = xfc_map_get_ptr(&e->tiles, s);
+    if (t) return t;
+    t = e->linked ? xfc_new(e->arena, tables) : make_tables(e, s);
+    if (e->linked) share(e, s, t);
+    xfc_map_set_ptr(&e->tiles, s, t);
+    return t;
+}
+
 xfc_status xfc_emit_tile(xfc_emit *e, const xfc_tile_values *tile, const xfc_tile_follow *follow) {
     const xfc_tile_shape *s = xfc_tile_for(e->target, &tile->type);
     xfc_tile_values values = *tile, *v = &values;
     xfc_assert(s); /* what has no tiles gets plain nests */
-    tables *t = xfc_map_get_ptr(&e->tiles, s);
-    if (!t) {
-        t = make_tables(e, s);
-        xfc_map_set_ptr(&e->tiles, s, t);
-    }
+    tables *t = tables_of(e, s);
     if (xfc_tile_widens(s)) widen(e, s, v);
     LLVMValueRef steps = LLVMBuildUDiv(e->b, v->depth, xfc_emit_const(e, s->group), "");
     LLVMValueRef args[N_ARGS] = {v->a, v->a_row, v->b, v->c, v->c_row, v->rows, steps, v->columns, v->apart};

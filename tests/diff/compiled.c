@@ -47,15 +47,20 @@ static xfc_graph *reparsed(const xfc_graph *g) {
     return xfc_parse_graph(g->ctx, text.text, text.n, "printed.xf");
 }
 
-static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_blob *objects, xfc_blob *plan) {
+static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_link_job *job, xfc_blob *objects,
+                           xfc_blob *plan) {
     const xfc_backend *cpu = xfc_backend_find("cpu");
-    const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){c->planned}, 1, c->planned->arena);
+    xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){c->planned}, 1, c->planned->arena);
+    const char *const **name = xfc_new_array(c->planned->arena, const char *const *, c->n_isas);
     for (uint32_t i = 0; i < c->n_isas; i++) {
         xfc_target target;
         XFC_TRY(cpu->configure(ctx, &target, c->isa[i]));
         target.checked = how.checked;
+        set.name = name[i] = xfc_kernel_set_names(&set, c->isa[i], c->planned->arena);
         XFC_TRY(cpu->emit(ctx, &target, &set, "obj", how.level, &objects[i]));
     }
+    job->name = name;
+    job->n_kernels = set.n_kernels;
     return xfc_plan_blobs(&set, NULL, plan);
 }
 
@@ -64,7 +69,6 @@ static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {
     xfc_run_opts run = {.verify = true, .clone = how.clone, .roundtrip = how.roundtrip, .bisect_limit = -1};
     run.passes.compute = how.bf16 ? XFC_FORCE : XFC_OFF;
     XFC_TRY(xfc_run_passes(&c->planned, &xfc_target_cpu_generic, xfc_pipeline_default[how.level], &run));
-    xfc_status status = emit_all(c, ctx, how, objects, plan);
     xfc_link_job job = {.objects = objects,
                         .n_objects = c->n_isas,
                         .plan = plan,
@@ -74,6 +78,7 @@ static xfc_status make(compiled *c, xfc_ctx *ctx, diff_how how) {
                         .output = c->path,
                         .isas = c->isa,
                         .n_isas = c->n_isas};
+    xfc_status status = emit_all(c, ctx, how, &job, objects, plan);
     if (status == XFC_OK) status = xfc_link(ctx, &job);
     for (uint32_t i = 0; i < c->n_isas; i++) free(objects[i].data);
     free(plan[0].data);

@@ -2,7 +2,7 @@
  *
  * LLVM takes nine tenths of the compile of a small model, and most kernels of a setting are those of the one before. So
  * they have names that say what they are, and lie in objects in a folder: NAME.o is an object with this kernel, the same
- * file for all that are in it. A program is linked from those that it needs and a table. What is not there yet is made by
+ * file for all that are in it. A program is linked from those that it needs. What is not there yet is made by
  * as many processes as there are CPUs, an object each. The code is that of a whole module: no kernel knows another.
  */
 #include "runtime/plan.h"
@@ -17,8 +17,8 @@
 typedef struct {
     const xf_emission *e;
     const char *isa, *dir;
-    const char **name;    /* by number */
-    const uint32_t *lack; /* numbers of kernels that are not there yet */
+    const char *const *name; /* by number */
+    const uint32_t *lack;    /* numbers of kernels that are not there yet */
     uint32_t n;
 } job;
 
@@ -26,22 +26,17 @@ static const char *path_of(const job *j, uint32_t kernel) {
     return xfc_sprintf(j->e->ctx->arena, "%s/%s.o", j->dir, j->name[kernel]);
 }
 
-static xfc_status emit(const job *j, xfc_kernel_set *set, xfc_blob *out) {
-    const xf_emission e = {j->e->ctx, j->e->backend, set, j->e->opt_level, false};
-    return xf_emit_isa(&e, j->isa, "obj", out);
-}
-
 /* All that this job lacks, in one object. */
 static xfc_status make(const job *j) {
     xfc_ctx *ctx = j->e->ctx;
-    xfc_kernel_set some = *j->e->set;
+    xfc_kernel_set all = *j->e->set;
     xfc_blob object = {0};
-    const char **name = xfc_new_array(ctx->arena, const char *, j->n), *first = j->n ? path_of(j, j->lack[0]) : NULL;
+    const char *first = j->n ? path_of(j, j->lack[0]) : NULL;
     if (!first) return XFC_OK;
-    some.kernel = xfc_new_array(ctx->arena, uint32_t, j->n);
-    some.n_kernels = j->n, some.name = name, some.part = XFC_EMIT_CODE;
-    for (uint32_t i = 0; i < j->n; i++) some.kernel[i] = j->e->set->kernel[j->lack[i]], name[i] = j->name[j->lack[i]];
-    XFC_TRY(emit(j, &some, &object));
+    all.name = j->name;
+    const xfc_kernel_set some = xfc_kernel_set_some(&all, j->lack, j->n, ctx->arena);
+    const xf_emission e = {ctx, j->e->backend, &some, j->e->opt_level, false};
+    XFC_TRY(xf_emit_isa(&e, j->isa, "obj", &object));
     bool done = xf_write_file(ctx, first, object.data, object.n);
     free(object.data);
     for (uint32_t i = 1; i < j->n && done; i++) done = link(first, path_of(j, j->lack[i])) == 0;
@@ -121,13 +116,11 @@ static xfc_status read_objects(const job *j, xfc_blob *out, uint32_t *n) {
 
 xfc_status xf_link_shared(const char *dir, const xf_library *l, xfc_graph *g) {
     xfc_arena *arena = g->ctx->arena;
-    xfc_kernel_set table = *l->emission->set;
-    const job all = {l->emission, l->isas[0], dir, xfc_kernel_set_names(&table, arena), NULL, 0};
-    xfc_blob *object = xfc_new_array(arena, xfc_blob, table.n_kernels + 1);
+    const xfc_kernel_set *set = l->emission->set;
+    const job all = {l->emission, l->isas[0], dir, xfc_kernel_set_digests(set, arena), NULL, 0};
+    xfc_blob *object = xfc_new_array(arena, xfc_blob, set->n_kernels);
     uint32_t n = 0;
     XFC_TRY(make_all(&all));
     XFC_TRY(read_objects(&all, object, &n));
-    table.part = XFC_EMIT_TABLE, table.name = all.name;
-    XFC_TRY(emit(&all, &table, &object[n++]));
-    return xf_link_library(l, g, object, n);
+    return xf_link_library(l, g, &all.name, object, n);
 }
