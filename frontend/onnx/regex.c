@@ -12,14 +12,17 @@
 enum { MAX_PLACES = 1 << 16, MAX_STATES = 1 << 12, MAX_WORK = 20000000 };
 
 typedef struct {
-    enum { BYTE, FORK, BEGIN, END, DONE } kind;
+    enum { BYTE, FORK, BEGIN, END, BORDER, INSIDE, DONE } kind;
     uint8_t from, to;       /* BYTE: one of these */
     uint32_t next, another; /* FORK: either */
 } place;
 
-typedef struct { /* a state of the result: its places that read a byte, wait for the end or are it, in order */
+typedef struct
+{ /* a state of the result: its places that read a byte, depend on what follows, or are the end; in order */
     const uint32_t *place;
     uint32_t n;
+    bool begin, after_word; /* where the text begins; behind a letter of a word, if a place has to know */
+    bool has_borders;
     bool accepts;
 } state;
 
@@ -34,6 +37,7 @@ typedef struct {
     xfc_map known;          /* hash of a state's places -> its number + 1 */
     uint32_t *todo, *found; /* places */
     uint32_t n_todo;
+    bool has_borders;
     uint32_t *mark, round; /* a place was seen in this round */
     uint64_t work;
     xfc_status status;
@@ -124,6 +128,10 @@ static uint32_t build(builder *b, const xfc_regex *r, uint32_t next) {
     case XFC_REGEX_REPEAT: return repeat(b, r, next);
     case XFC_REGEX_BEGIN: return add(b, (place){.kind = BEGIN, .next = next});
     case XFC_REGEX_END: return add(b, (place){.kind = END, .next = next});
+    case XFC_REGEX_BORDER:
+    case XFC_REGEX_INSIDE:
+        b->has_borders = true;
+        return add(b, (place){.kind = r->kind == XFC_REGEX_BORDER ? BORDER : INSIDE, .next = next});
     case XFC_REGEX_OR:
         other = build(b, r->b, next);
         for (r = r->a; r->kind == XFC_REGEX_OR; r = r->a) other = fork(b, build(b, r->b, next), other);
@@ -142,18 +150,27 @@ static void reach(builder *b, uint32_t p) {
     b->todo[b->n_todo++] = p;
 }
 
-/* Follows what reads nothing from the places to do, all marked in this round, at the begin or the end of the text if
- * those are so. True: the text may end here. */
-static bool follow(builder *b, bool begin, bool end) {
+/* Follows what reads nothing from the places to do, all marked in this round, under conditions that hold: bits by the
+ * kinds of places that ask for them. True: the text may end here. */
+static bool follow(builder *b, unsigned hold) {
     bool done = false;
     for (uint32_t i = 0; i < b->n_todo; i++) {
         const place *p = &b->place[b->todo[i]];
         done = done || p->kind == DONE;
-        if (p->kind == FORK || (p->kind == BEGIN && begin) || (p->kind == END && end)) reach(b, p->next);
+        if ((hold | 1u << FORK) >> p->kind & 1) reach(b, p->next);
         if (p->kind == FORK) reach(b, p->another);
     }
     b->work += b->n_todo;
     return done;
+}
+
+static bool is_word(uint32_t byte) {
+    return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || byte == '_' || (byte >= 'a' && byte <= 'z');
+}
+
+/* What holds in front of a byte, or of the end. */
+static unsigned border(const state *s, bool word) {
+    return (s->begin ? 1u << BEGIN : 0) | 1u << (s->after_word != word ? BORDER : INSIDE);
 }
 
 static int by_number(const void *x, const void *y) {
@@ -162,39 +179,54 @@ static int by_number(const void *x, const void *y) {
 }
 
 /* The state of the places to do, which is made if it is new; -1: no text goes on like this. */
-static int32_t state_of(builder *b, bool begin) {
-    uint32_t n = 0;
-    (void)follow(b, begin, false);
+static int32_t state_of(builder *b, bool begin, bool after_word) {
+    state s = {.begin = begin};
+    (void)follow(b, begin ? 1u << BEGIN : 0);
     for (uint32_t i = 0; i < b->n_todo; i++) {
         const place *p = &b->place[b->todo[i]];
-        if (p->kind != FORK && p->kind != BEGIN) b->found[n++] = b->todo[i];
+        if (p->kind == FORK || p->kind == BEGIN) continue;
+        b->found[s.n++] = b->todo[i];
+        s.has_borders |= p->kind == BORDER || p->kind == INSIDE;
     }
-    qsort(b->found, n, sizeof *b->found, by_number);
-    if (n == 0 && !begin) return -1;
-    uint64_t key = xfc_hash(b->found, n * sizeof *b->found, begin), number;
-    while (xfc_map_find(&b->known, key, &number)) { /* another one may have this hash */
-        const state *s = &b->state[number];
-        if (s->n == n && !begin && memcmp(s->place, b->found, n * sizeof *b->found) == 0) return (int32_t)number;
-        key++;
+    s.after_word = s.has_borders && after_word;
+    qsort(b->found, s.n, sizeof *b->found, by_number);
+    if (s.n == 0 && !begin) return -1;
+    uint64_t key = xfc_hash(b->found, s.n * sizeof *b->found, s.after_word), number;
+    for (; xfc_map_find(&b->known, key, &number); key++) { /* another one may have this hash */
+        const state *o = &b->state[number];
+        if (o->n == s.n && !o->begin && o->after_word == s.after_word &&
+            memcmp(o->place, b->found, s.n * sizeof *b->found) == 0)
+            return (int32_t)number;
     }
     if (b->n_states >= MAX_STATES) too_large(b);
     if (b->status != XFC_OK) return -1;
     xfc_map_set(&b->known, key, b->n_states);
-    state s = {xfc_dup_array(b->arena, uint32_t, b->found, n), n, follow(b, begin, true)};
+    s.place = xfc_dup_array(b->arena, uint32_t, b->found, s.n);
+    s.accepts = follow(b, 1u << END | border(&s, false));
     xfc_push(b->arena, b->state, b->n_states, b->cap_states) = s;
     return (int32_t)b->n_states - 1;
 }
 
 static int32_t step(builder *b, uint32_t from, uint8_t byte) {
     const state s = b->state[from];
+    const uint32_t *at = s.place;
+    uint32_t n = s.n;
     b->round++, b->n_todo = 0;
-    for (uint32_t i = 0; i < s.n; i++) {
-        const place *p = &b->place[s.place[i]];
+    if (s.has_borders) { /* now it is known what they stand in front of */
+        for (uint32_t i = 0; i < n; i++) reach(b, at[i]);
+        (void)follow(b, border(&s, is_word(byte)));
+        n = b->n_todo;
+        memcpy(b->found, b->todo, n * sizeof *b->todo);
+        at = b->found;
+        b->round++, b->n_todo = 0;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const place *p = &b->place[at[i]];
         if (p->kind == BYTE && p->from <= byte && byte <= p->to) reach(b, p->next);
     }
-    b->work += s.n;
+    b->work += n;
     if (b->work > MAX_WORK) too_large(b);
-    return b->n_todo ? state_of(b, false) : -1;
+    return b->n_todo ? state_of(b, false, is_word(byte)) : -1;
 }
 
 /* Bytes that no place tells apart are of one class. */
@@ -202,6 +234,7 @@ static void find_classes(const builder *b, xfc_automaton *out) {
     bool begins[257] = {true};
     for (uint32_t p = 0; p < b->n; p++)
         if (b->place[p].kind == BYTE) begins[b->place[p].from] = begins[b->place[p].to + 1] = true;
+    for (uint32_t i = 1; i < 256 && b->has_borders; i++) begins[i] |= is_word(i) != is_word(i - 1);
     for (uint32_t i = 0; i < 256; i++) out->class_of[i] = (uint8_t)((out->n_classes += begins[i]) - 1);
 }
 
@@ -212,7 +245,7 @@ static void make_states(builder *b, uint32_t start, xfc_automaton *out) {
     b->found = xfc_new_array(b->arena, uint32_t, b->n);
     b->round = 1;
     reach(b, start);
-    (void)state_of(b, true);
+    (void)state_of(b, true, false);
     for (uint32_t s = 0; s < b->n_states && b->status == XFC_OK; s++) {
         for (uint32_t i = 0; i < 256 && b->status == XFC_OK; i++) {
             if (i && out->class_of[i] == out->class_of[i - 1]) continue;

@@ -28,6 +28,8 @@ struct xfc_regex {
         XFC_REGEX_REPEAT, /* a, least to most times; most < 0: any number */
         XFC_REGEX_BEGIN,  /* nothing, where the text begins */
         XFC_REGEX_END,    /* nothing, where it ends */
+        XFC_REGEX_BORDER, /* nothing, between a letter, digit or _ of ASCII and what is none of them, or no character */
+        XFC_REGEX_INSIDE, /* nothing, elsewhere */
     } kind;
     xfc_code_set set;
     const xfc_regex *a, *b;

@@ -1,7 +1,7 @@
 /* regex_parse.c - RE2's syntax of regular expressions, by recursive descent.
  *
- * Not supported, and refused by name: classes and case of letters that Unicode's tables decide, borders of words, lines
- * within a text (flag m), single bytes (\C). All else that RE2 refuses is refused here, too.
+ * Not supported, and refused by name: classes and case of letters that Unicode's tables decide, lines within a text
+ * (flag m), single bytes (\C). All else that RE2 refuses is refused here, too.
  */
 #include "frontend/onnx/regex.h"
 #include <stdlib.h>
@@ -168,10 +168,7 @@ static uint32_t escaped(parser *p) {
     if (known) return p->at++, (uint32_t)value[known - name];
     if (c == '0' || (c >= '1' && c <= '7' && digit(p->at[1], 8) >= 0)) return digits(p, 8, 3);
     if (take(p, "x")) return hex(p);
-    if (c && (c == 'C' || c == 'p' || c == 'P' || (c | 32) == 'b')) {
-        refuse(p, c == 'C' ? "single bytes are" : (c | 32) == 'b' ? "borders of words are" : "classes of Unicode are");
-        return 0;
-    }
+    if (c == 'C' || c == 'p' || c == 'P') return refuse(p, c == 'C' ? "single bytes are" : "classes of Unicode are"), 0;
     if (letter || c <= 0) return fail(p, c ? "an escape that is not known" : "a backslash that ends it"), 0;
     return p->at++, (uint32_t)c;
 }
@@ -305,6 +302,8 @@ static const xfc_regex *atom(parser *p) {
     if (take(p, "$")) return border(p, XFC_REGEX_END);
     if (take(p, "\\A")) return node(p, XFC_REGEX_BEGIN, NULL, NULL);
     if (take(p, "\\z")) return node(p, XFC_REGEX_END, NULL, NULL);
+    if (take(p, "\\b")) return node(p, XFC_REGEX_BORDER, NULL, NULL);
+    if (take(p, "\\B")) return node(p, XFC_REGEX_INSIDE, NULL, NULL);
     return take_class(p, &s) ? of_set(p, s) : letter(p);
 }
 

@@ -339,7 +339,7 @@ for _name, _code, _pattern, _message in (
         ("too_deep", 1, "(" * 201 + ")" * 201, r"groups that are nested too deep"), ("long_escape", 1, r"\x{110000}", r"an escape that is not known"),
         ("too_many_states", 1, ".*a.{20}", r"needs an automaton of more than 4096 states"),
         ("repeated_empty", 1, "(" * 9 + "){1000}" * 9, r"needs an automaton of more than 4096 states"),
-        ("borders", 3, r"\ba", r"borders of words are not supported \(byte 1\)"), ("unicode_class", 3, r"\pL", r"classes of Unicode are not"),
+        ("single_byte", 3, r"\C", r"single bytes are not supported \(byte 1\)"), ("unicode_class", 3, r"\pL", r"classes of Unicode are not"),
         ("lines", 3, "(?m)^a", r"lines within a text \(flag m\) are"), ("case_beyond", 3, "(?i)é", r"the case of what is beyond ASCII is")):
     def match(_, pattern=_pattern):
         return match_of(pattern)
