@@ -36,6 +36,14 @@ static bool close_enough(double a, double b, const options *o) {
     return isfinite(a) && isfinite(b) && fabs(a - b) <= o->atol + o->rtol * fabs(b);
 }
 
+/* Integers and codes, which have few values, are exact. */
+static bool element_ok(const xfc_tensor *got, const xfc_tensor *want, int64_t i, const options *o) {
+    static const options exactly = {0};
+    bool code = xfc_dtype_is_code(xfc_dtype_unpacked(got->dtype));
+    if (!code && !xfc_dtype_is_float(got->dtype)) return xfc_tensor_get_i(got, i) == xfc_tensor_get_i(want, i);
+    return close_enough(xfc_tensor_get_f(got, i), xfc_tensor_get_f(want, i), code ? &exactly : o);
+}
+
 /* True iff equal within the tolerance; prints the first difference. */
 static bool compare(xfc_ctx *c, const char *name, const xfc_array *got, const xfc_tensor *want, const options *o) {
     bool same = got->dtype == want->dtype && got->rank == want->rank;
@@ -51,12 +59,8 @@ static bool compare(xfc_ctx *c, const char *name, const xfc_array *got, const xf
     }
     const xfc_tensor *t = xfc_tensor_new(c, got->dtype, got->rank, got->dim, got->data, NULL);
     int64_t wrong = 0, first = 0;
-    bool exact = !xfc_dtype_is_float(t->dtype) && !xfc_dtype_is_code(xfc_dtype_unpacked(t->dtype));
-    for (int64_t i = 0; i < t->count; i++) {
-        bool ok = exact ? xfc_tensor_get_i(t, i) == xfc_tensor_get_i(want, i)
-                        : close_enough(xfc_tensor_get_f(t, i), xfc_tensor_get_f(want, i), o);
-        if (!ok && !wrong++) first = i;
-    }
+    for (int64_t i = 0; i < t->count; i++)
+        if (!element_ok(t, want, i, o) && !wrong++) first = i;
     if (wrong)
         printf("output '%s': %lld of %lld differ, first [%lld]: %.9g, expected %.9g\n", name, (long long)wrong,
                (long long)t->count, (long long)first, xfc_tensor_get_f(t, first), xfc_tensor_get_f(want, first));
