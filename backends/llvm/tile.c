@@ -7,6 +7,9 @@
  * (128 = 16 x 8, 9 = 5 + 4), no masks, no tiny remainders; the last strip uses kernels of fewer vectors.
  * Blocks of k keep the rows of a in the second-level cache; c carries the sums between them, so the chain over k
  * stays one.
+ * Few rows are sooner done than a panel comes from memory, so what counts is that it comes once, in order: they take two
+ * strips at a time, in smaller blocks of rows, and blocks of k are so short that what the first of these has read is in
+ * the first-level cache for the others.
  *
  * Prefetch: while a panel is used, the one after it is brought into the second-level cache, a share by every block of
  * rows: the fewer blocks, the more lines a step of k (`levels`). Blocks whose share would lie beyond the panel use
@@ -20,6 +23,7 @@
 #include <string.h>
 
 enum { K_BLOCK = 1024, MAX_ROWS = 16 };
+enum { FEW_ROWS = 16 /* of f32 */, FEW_K_BLOCK = 64 };
 enum {
     A,
     A_ROW,
@@ -39,7 +43,7 @@ enum { N_LEVELS = XFC_COUNT(levels) };
 typedef struct {                 /* of a module, or of all objects of a link */
     LLVMValueRef full[N_LEVELS]; /* tables by rows of kernels for whole strips */
     LLVMValueRef partial;        /* the same for the last strip: [vectors - 1][rows - 1] */
-    LLVMValueRef wide;           /* the kernel of one row and two strips */
+    LLVMValueRef wide;           /* kernels of two strips, by rows */
     LLVMValueRef fn;             /* the shared driver; NULL until it is called */
 } tables;
 
@@ -51,12 +55,12 @@ typedef struct {
     const xfc_tile_follow *follow; /* or NULL */
     xfc_status status;
     LLVMValueRef a_row, c_row, panel_bytes; /* bytes */
-    LLVMValueRef panels, ahead;
-    LLVMValueRef blocks, base, extra;   /* the first `extra` blocks of rows have base + 1 rows, the others base */
-    LLVMValueRef fetching, lines;       /* table and lines of the level that fits the number of blocks */
-    LLVMValueRef k0, depth;             /* the block of k: first step, steps */
-    uint32_t strip, per_panel;          /* columns of a strip, strips of a panel */
-    uint32_t a_step, b_step, panel_row; /* bytes of a step (tile.h) */
+    LLVMValueRef panels, ahead, few;        /* few: rows are */
+    LLVMValueRef blocks, base, extra;       /* the first `extra` blocks of rows have base + 1 rows, the others base */
+    LLVMValueRef fetching, lines;           /* table and lines of the level that fits the number of blocks */
+    LLVMValueRef k0, depth;                 /* the block of k: first step, steps */
+    uint32_t strip, per_panel;              /* columns of a strip, strips of a panel */
+    uint32_t a_step, b_step, panel_row;     /* bytes of a step (tile.h) */
 } driver;
 
 static LLVMValueRef num(const driver *d, int64_t v) { return xfc_emit_const(d->e, v); }
@@ -94,16 +98,28 @@ static uint32_t level_for(const xfc_tile_shape *s, uint32_t uses) {
     return l;
 }
 
-/* Which row counts can meet which level: sizes of even splits of any number of rows. */
+/* Rows of a block that takes two strips of a panel at once: accumulators, an element of a each, and a vector of b fit the
+ * registers, beside a product that is a value of its own and what takes halves apart. */
+static uint32_t wide_rows(const xfc_tile_shape *s) {
+    uint32_t registers = s->vector_bytes == 64 ? 32 : 16, apart = !(s->needs & XFC_HAS_FMA) + (s->group > 1);
+    bool one_strip = s->vectors * s->vector_bytes == 4 * XFC_PANEL;
+    return one_strip ? 1 : (registers - 2 - apart) / (2 * s->vectors + 1);
+}
+
+/* Up to so many, products are sooner done than panels come from memory: those of half the size come in half the time, and
+ * taking pairs apart is arithmetic, too. */
+static uint32_t few_rows(const xfc_tile_shape *s) {
+    return wide_rows(s) > 1 ? FEW_ROWS * xfc_dtype_bytes(s->b) / (4 * s->group) : 1;
+}
+
+/* Which row counts can meet which level: sizes of even splits of any number of rows that are not few. */
 static void needed(const xfc_tile_shape *s, uint32_t strips_per_panel, bool need[N_LEVELS][MAX_ROWS]) {
     uint32_t enough = 16 * s->rows; /* beyond it only the two largest sizes occur, at the lowest level */
-    for (uint32_t rows = 1; rows <= enough; rows++) {
+    for (uint32_t rows = few_rows(s) + 1; rows <= enough; rows++) {
         uint32_t blocks = (rows + s->rows - 1) / s->rows, base = rows / blocks;
         uint32_t l = level_for(s, blocks * strips_per_panel);
         need[l][base - 1] = true;
         if (rows % blocks) need[l][base] = true;
-        need[0][base - 1] = true; /* a share may lie beyond the panel */
-        if (rows % blocks) need[0][base] = true;
     }
 }
 
@@ -132,8 +148,11 @@ static tables *make_tables(xfc_emit *e, const xfc_tile_shape *s) {
         few[k] = m.vectors < s->vectors ? xfc_emit_micro(e, s, &m) : fn[0][k % s->rows];
     }
     t->partial = table(e, few, s->rows * s->vectors);
-    xfc_micro wide = {.rows = 1, .vectors = s->vectors, .strips = 2};
-    t->wide = xfc_emit_micro(e, s, &wide);
+    for (uint32_t r = 0; r < wide_rows(s); r++) {
+        xfc_micro m = {.rows = r + 1, .vectors = s->vectors, .strips = 2};
+        few[r] = xfc_emit_micro(e, s, &m);
+    }
+    t->wide = table(e, few, wide_rows(s));
     return t;
 }
 
@@ -212,7 +231,7 @@ static void rows_done(driver *d, LLVMValueRef index, LLVMValueRef first, LLVMVal
     xfc_emit_if_end(d->e, done);
 }
 
-/* All blocks of rows of strip `index`, or of one row two strips at once, for more chains: pair. */
+/* All blocks of rows of strip `index`, or of few rows of two strips at once: pair. */
 static void strip(driver *d, LLVMValueRef index, LLVMValueRef pair) {
     xfc_emit *e = d->e;
     uint32_t per_panel = d->per_panel, lanes = d->s->vector_bytes / 4, strip_bytes = d->strip * d->b_step;
@@ -235,19 +254,19 @@ static void strip(driver *d, LLVMValueRef index, LLVMValueRef pair) {
     LLVMValueRef last =
         pick(d, less(d, t.i, d->extra), d->base, sub(d, d->base, num(d, 1))); /* rows of the block - 1 */
     LLVMValueRef from = mul(d, share, add(d, t.i, mul(d, in_panel, d->blocks)));
-    LLVMValueRef kernels = pick(d, less(d, from, limit), d->fetching, plain);
+    LLVMValueRef kernels = pick(d, pair, d->t->wide, pick(d, less(d, from, limit), d->fetching, plain));
     LLVMValueRef fetch = xfc_tile_at(e, next, from), end = add(d, row, add(d, last, num(d, 1)));
     LLVMValueRef fn = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildInBoundsGEP2(e->b, e->ptr, kernels, &last, 1, ""), "");
-    call(d, pick(d, pair, d->t->wide, fn), index, row, b, fetch, next_rows(d, end), second);
+    call(d, fn, index, row, b, fetch, next_rows(d, end), second);
     rows_done(d, pick(d, pair, add(d, index, num(d, 1)), index), row, end);
     xfc_emit_loop_end(e, &t);
 }
 
-/* All strips: of one row the whole ones two at a time, then what is left. */
+/* All strips: of few rows the whole ones two at a time, then what is left. */
 static void strips(driver *d) {
     xfc_emit *e = d->e;
     LLVMValueRef whole = over(d, d->arg[COLUMNS], 2 * (int64_t)d->strip), all = ceil_over(d, d->arg[COLUMNS], d->strip);
-    LLVMValueRef pairs = pick(d, equal(d, d->arg[ROWS], num(d, 1)), whole, num(d, 0));
+    LLVMValueRef pairs = pick(d, d->few, whole, num(d, 0));
     xfc_loop l = xfc_emit_loop_begin(e, num(d, 0), sub(d, all, pairs), 1, "strip");
     strip(d, add(d, l.i, min(d, l.i, pairs)), less(d, l.i, pairs));
     xfc_emit_loop_end(e, &l);
@@ -255,19 +274,19 @@ static void strips(driver *d) {
 
 /* Values fixed for the call, in front of the loops. */
 static void prepare(driver *d) {
-    uint32_t most = d->s->rows;
     LLVMValueRef one = num(d, 1);
+    d->few = less(d, d->arg[ROWS], num(d, few_rows(d->s) + 1));
+    LLVMValueRef most = pick(d, d->few, num(d, wide_rows(d->s)), num(d, d->s->rows));
     d->a_row = times(d, d->arg[A_ROW], d->a_step / d->s->group);
     d->c_row = times(d, d->arg[C_ROW], 4);
     d->panel_bytes = times(d, d->arg[APART], d->b_step / d->s->group);
     d->panels = ceil_over(d, d->arg[COLUMNS], XFC_PANEL);
-    d->blocks = ceil_over(d, d->arg[ROWS], most);
+    d->blocks = LLVMBuildUDiv(d->e->b, add(d, d->arg[ROWS], sub(d, most, one)), most, "");
     LLVMValueRef divisor = pick(d, equal(d, d->blocks, num(d, 0)), one, d->blocks);
     d->base = LLVMBuildUDiv(d->e->b, d->arg[ROWS], divisor, "");
     d->extra = LLVMBuildURem(d->e->b, d->arg[ROWS], divisor, "");
-    LLVMValueRef uses = times(d, d->blocks, d->per_panel);
-    LLVMValueRef streams = LLVMBuildOr(d->e->b, equal(d, uses, one), equal(d, d->arg[ROWS], one), "");
-    d->ahead = pick(d, streams, num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
+    LLVMValueRef uses = pick(d, d->few, one, times(d, d->blocks, d->per_panel));
+    d->ahead = pick(d, equal(d, uses, one), num(d, XFC_TILE_FAR), num(d, XFC_TILE_NEAR));
     d->fetching = d->t->full[0];
     d->lines = num(d, 0);
     for (uint32_t l = N_LEVELS - 1; l > 0; l--) { /* level_for at run time */
@@ -282,7 +301,9 @@ static void emit_loops(driver *d) {
     xfc_emit *e = d->e;
     prepare(d);
     LLVMValueRef depth = d->arg[DEPTH], one = num(d, 1);
-    LLVMValueRef blocks = ceil_over(d, depth, K_BLOCK / d->s->group),
+    LLVMValueRef block = num(d, K_BLOCK / d->s->group);
+    if (few_rows(d->s) > 1) block = pick(d, d->few, num(d, FEW_K_BLOCK / d->s->group), block);
+    LLVMValueRef blocks = LLVMBuildUDiv(e->b, add(d, depth, sub(d, block, one)), block, ""),
                  n_blocks = pick(d, equal(d, blocks, num(d, 0)), one, blocks);
     LLVMValueRef even = LLVMBuildUDiv(e->b, add(d, depth, sub(d, n_blocks, one)), n_blocks, "");
     LLVMValueRef size = times(d, ceil_over(d, even, d->s->unroll), d->s->unroll);

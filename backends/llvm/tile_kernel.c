@@ -90,6 +90,12 @@ static LLVMValueRef load_b(const state *s, LLVMValueRef p, uint32_t half) {
     return xfc_emit_from_memory(e, s->shape->b, load(e, t, p, s->b_step));
 }
 
+/* Vector v of the block in step u of a body. */
+static LLVMValueRef load_vector(const state *s, uint32_t u, uint32_t v, uint32_t half) {
+    uint32_t offset = u * s->panel_row + v % s->micro->vectors * lanes_of(s) * s->b_step;
+    return load_b(s, at_const(s->e, s->b[v / s->micro->vectors], offset), half);
+}
+
 static LLVMValueRef broadcast(const state *s, LLVMValueRef p) {
     xfc_emit *e = s->e;
     LLVMTypeRef mask = LLVMVectorType(e->i32, lanes_of(s));
@@ -141,15 +147,28 @@ static void prefetches(const state *s, uint32_t u, uint32_t half, bool more) {
         prefetch(e, at_const(e, s->fetch, l * XFC_TILE_LINE), false, SECOND_LEVEL);
 }
 
+/* As below, of two strips: there is no register for an element of each vector of b. */
+static void wide_step(state *s, uint32_t u, uint32_t half, bool fetching) {
+    xfc_emit *e = s->e;
+    LLVMValueRef a[MAX_ROWS];
+    for (uint32_t r = 0; r < s->micro->rows; r++)
+        a[r] = broadcast(s, at_const(e, xfc_tile_at(e, s->row[r], s->i), s->a_step * u + 4 * half));
+    if (fetching || halves_of(s) > 1) prefetches(s, u, half, fetching);
+    for (uint32_t v = 0; v < s->n_vectors; v++) {
+        LLVMValueRef b = load_vector(s, u, v, half);
+        for (uint32_t r = 0; r < s->micro->rows; r++) {
+            LLVMValueRef *acc = &s->acc[r * s->n_vectors + v];
+            *acc = multiply_add(s, a[r], b, *acc);
+        }
+    }
+}
+
 /* One step, the u-th of a body, or the half of it that one multiply-add takes. */
 static void step(state *s, uint32_t u, uint32_t half, bool fetching) {
     xfc_emit *e = s->e;
     uint32_t n = s->n_vectors;
     LLVMValueRef b[MAX_VECTORS];
-    for (uint32_t v = 0; v < n; v++) {
-        uint32_t offset = u * s->panel_row + v % s->micro->vectors * lanes_of(s) * s->b_step;
-        b[v] = load_b(s, at_const(e, s->b[v / s->micro->vectors], offset), half);
-    }
+    for (uint32_t v = 0; v < n; v++) b[v] = load_vector(s, u, v, half);
     if (fetching || halves_of(s) > 1) prefetches(s, u, half, fetching);
     for (uint32_t r = 0; r < s->micro->rows; r++) {
         LLVMValueRef at = xfc_tile_at(e, s->row[r], s->i), a = broadcast(s, at_const(e, at, s->a_step * u + 4 * half));
@@ -213,7 +232,8 @@ static void steps(state *s, LLVMValueRef end, uint32_t unroll, const char *name)
     xfc_emit *e = s->e;
     k_loop l = loop_begin(s, end, false, name);
     for (uint32_t u = 0; u < unroll; u++)
-        for (uint32_t half = 0; half < halves_of(s); half++) step(s, u, half, unroll > 1);
+        for (uint32_t half = 0; half < halves_of(s); half++)
+            (s->micro->strips > 1 ? wide_step : step)(s, u, half, unroll > 1);
     for (uint32_t t = 0; t < s->micro->strips; t++) s->b[t] = at_const(e, s->b[t], unroll * s->panel_row);
     if (unroll > 1) s->fetch = at_const(e, s->fetch, s->micro->fetch * XFC_TILE_LINE);
     s->i = LLVMBuildNSWAdd(e->b, s->i, xfc_emit_const(e, s->a_step * unroll), "");
