@@ -35,7 +35,7 @@ class Case:
 
     def compiled(self, *words):
         so = self.folder / ("factors.so" if words else "exact.so")
-        done = run(self.tools["xfc"], "-q", self.model, *words, "-o", so)
+        done = run(self.tools["xfc"], "-q", self.model, "-march=native", *words, "-o", so, timeout=3600)
         assert done.returncode == 0, done.stderr
         return self.tools["xf"].InferenceSession(str(so))
 

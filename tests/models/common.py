@@ -22,8 +22,8 @@ def cpu_isas():
     return found
 
 
-def run(*command, **more):
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500, **more)
+def run(*command, timeout=500, **more):
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=timeout, **more)
 
 
 def load_xf(path):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""budgets.py XFC [--triples 30] [--seed 1] [--minilm MODEL.onnx] [--json FILE] - does a budget hold on data that xfc never saw?
+"""budgets.py XFC [--triples 30] [--seed 1] [--minilm MODEL.onnx] [--timeout 1800]
+           [--json FILE] - does a budget hold on data that xfc never saw?
 
 Draws a trained model, a kind of --lossy, a budget and a number of samples of its calibration set, again and again, until so
 many searches have found something. Of each: the report says that the samples to judge by kept the budget; then the model
@@ -62,8 +63,8 @@ def measured(metric, got, want):
 class Trained:
     """A model, and what it says exactly on the data to evaluate by."""
 
-    def __init__(self, name, path, xfc, xf, folder):
-        self.name, self.path, self.xf = name, path, xf
+    def __init__(self, name, path, xfc, xf, folder, timeout):
+        self.name, self.path, self.xf, self.timeout = name, path, xf, timeout
         self.exact = folder / f"{name}.exact.so"
         self.compile(xfc, self.exact)
         self.want = self.outputs(self.exact)
@@ -71,7 +72,7 @@ class Trained:
 
     def compile(self, xfc, so, *options):
         """Done, or refused: as nothing keeps the budget, or as so few samples cannot show it."""
-        done = run(xfc, "-q", self.path, "-march=native", "-o", so, *options)
+        done = run(xfc, "-q", self.path, "-march=native", "-o", so, *options, timeout=self.timeout)
         refused = done.returncode == REFUSED or "cannot show so little" in done.stderr
         assert done.returncode == 0 or refused, done.stderr
         return refused
@@ -122,6 +123,7 @@ def main():
     parser.add_argument("--triples", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minilm")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds that a search may take")
     parser.add_argument("--json")
     args = parser.parse_args()
     xf = load_xf(samples.HERE.parents[1] / "tools" / "xf.py")
@@ -129,7 +131,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         paths = {name: samples.model_of(name) for name in samples.NAMES} | ({"sentences": args.minilm} if args.minilm else {})
-        models = {name: Trained(name, path, args.xfc, xf, folder) for name, path in paths.items()}
+        models = {name: Trained(name, path, args.xfc, xf, folder, args.timeout) for name, path in paths.items()}
         while len(found) < args.triples:
             triple = draw(choose, models)
             model, kind, metric, allowed, n = triple
