@@ -3,6 +3,9 @@
  * fuzz FIRST [COUNT [print]]: seeds FIRST .. FIRST + COUNT - 1, each in a process of its own, so that a crash is a
  * failure of its seed. With a third argument every graph is printed first and everything happens in this process,
  * for a debugger. A seed decides everything: the graph, its shapes and its inputs.
+ *
+ * Chance favours what models are made of, so each seed also owes its share of the ops: any SHARES seeds in a row reach
+ * all. fuzz reach FIRST [COUNT]: prints in how many of these graphs each op stands, and fails where that is none.
  */
 #include "ir/program.h"
 #include "tests/diff/make.h"
@@ -32,7 +35,7 @@ static void choose_outputs(maker *m, xfc_value *const *made, uint32_t n) {
     if (maker_chance(m, 10) && m->graph->n_in) maker_output(m, m->graph->in[0]);
 }
 
-enum { MAX_MADE = 16, MAX_RESULTS = 4 };
+enum { MAX_MADE = 24, MAX_RESULTS = 4 };
 typedef struct {
     xfc_value *value[MAX_MADE];
     xfc_op *before[MAX_MADE]; /* the op at the end of the graph before this one was made */
@@ -149,41 +152,85 @@ static void loop_from(maker *m, made_ops *made, uint32_t first) {
     made->n = first + n;
 }
 
+static bool make_one(maker *m, made_ops *made, xfc_opcode code, xfc_dtype t) {
+    made->before[made->n] = m->graph->tail;
+    made->value[made->n] = maker_op(m, code, t);
+    return made->value[made->n] && ++made->n;
+}
+
+enum { SHARES = 40 };
+
+/* The ops of its share, of types that they take. */
+static void make_owed(maker *m, made_ops *made, uint64_t seed) {
+    for (unsigned code = (unsigned)(seed % SHARES); code < XFC_OP_COUNT; code += SHARES)
+        for (int tries = 0; tries < 100 && !make_one(m, made, (xfc_opcode)code, random_dtype(m)); tries++) {}
+}
+
+/* The graph of a seed, with its outputs. */
+static bool make_seed(maker *m, uint64_t seed) {
+    made_ops made = {.n = 0};
+    maker_new(m, seed, seed % 3 != 0);
+    m->reuse = 75;
+    m->finite = maker_chance(m, 80);
+    make_owed(m, &made, seed);
+    uint32_t wanted = made.n + 3 + maker_below(m, 10);
+    for (uint32_t tries = 0; made.n < wanted && tries < 10 * wanted; tries++) {
+        make_one(m, &made, random_code(m), random_dtype(m));
+        bool branch = seed % 4 == 1 && made.n > 2 && maker_chance(m, 30);
+        if (branch) branch_from(m, &made, maker_below(m, made.n), false);
+        if (seed % 4 == 3 && made.n > 1 && maker_chance(m, 30)) loop_from(m, &made, maker_below(m, made.n));
+    }
+    if (seed % 4 == 3 && made.n) loop_from(m, &made, maker_below(m, made.n));
+    bool around = seed % 4 == 1 || (seed % 4 == 3 && maker_chance(m, 50));
+    if (around && made.n) branch_from(m, &made, maker_below(m, made.n), true);
+    choose_outputs(m, made.value, made.n);
+    return maker_end(m);
+}
+
 static bool run_seed(uint64_t seed, bool print, diff_counts *counts) {
     maker m;
-    made_ops made = {.n = 0};
     char what[48];
-    maker_new(&m, seed, seed % 3 != 0);
-    m.reuse = 75;
-    m.finite = maker_chance(&m, 80);
-    uint32_t wanted = 3 + maker_below(&m, 10);
-    for (uint32_t tries = 0; made.n < wanted && tries < 10 * wanted; tries++) {
-        made.before[made.n] = m.graph->tail;
-        made.value[made.n] = maker_op(&m, random_code(&m), random_dtype(&m));
-        if (made.value[made.n]) made.n++;
-        bool branch = seed % 4 == 1 && made.n > 2 && maker_chance(&m, 30);
-        if (branch) branch_from(&m, &made, maker_below(&m, made.n), false);
-        if (seed % 4 == 3 && made.n > 1 && maker_chance(&m, 30)) loop_from(&m, &made, maker_below(&m, made.n));
-    }
-    if (seed % 4 == 3 && made.n) loop_from(&m, &made, maker_below(&m, made.n));
-    bool around = seed % 4 == 1 || (seed % 4 == 3 && maker_chance(&m, 50));
-    if (around && made.n) branch_from(&m, &made, maker_below(&m, made.n), true);
-    choose_outputs(&m, made.value, made.n);
     snprintf(what, sizeof what, "fuzz %llu", (unsigned long long)seed);
     const diff_how hows[] = {{.level = 0, .isas = 1u << seed % 3},
                              {.level = 2, .isas = 6, .checked = true},
                              {.level = 2, .reparse = true, .roundtrip = seed % 2, .clone = !(seed % 2), .isas = 7}};
-    bool ok = maker_end(&m);
+    bool ok = make_seed(&m, seed);
     if (print) diff_print(&m, what, 0, "as built");
     ok = ok && diff_case(&m, hows, XFC_COUNT(hows), what, counts);
     maker_free(&m);
     return ok;
 }
 
+/* Passes alone make kernels, and ops whose results have sizes that data decides, definitions. */
+static bool is_made_by_passes(unsigned code) { return code == XFC_OP_KERNEL || code == XFC_OP_DEFINE; }
+
+static void check_reach(uint64_t first, uint64_t count) {
+    unsigned graphs[XFC_OP_COUNT] = {0};
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        maker m;
+        bool seen[XFC_OP_COUNT] = {false};
+        test_check(make_seed(&m, seed), __FILE__, __LINE__, "the graph verifies");
+        xfc_foreach_op_deep(op, m.graph) seen[op->code] = true;
+        for (unsigned code = 0; code < XFC_OP_COUNT; code++) graphs[code] += seen[code];
+        maker_free(&m);
+    }
+    for (unsigned code = 0; code < XFC_OP_COUNT; code++) {
+        if (is_made_by_passes(code)) continue;
+        printf("%-24s %u\n", xfc_ops[code].name, graphs[code]);
+        test_check(graphs[code] > 0, __FILE__, __LINE__, xfc_ops[code].name);
+    }
+}
+
 static bool run_apart(void *seed, diff_counts *counts) { return run_seed(*(const uint64_t *)seed, false, counts); }
 
 int main(int argc, char **argv) {
+    bool reach = argc > 1 && strcmp(argv[1], "reach") == 0;
+    argc -= reach, argv += reach;
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    if (reach) {
+        check_reach(first, count);
+        return test_end();
+    }
     bool print = argc > 3;
     diff_counts counts = {0};
     for (uint64_t seed = first; seed < first + count; seed++) {
