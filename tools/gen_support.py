@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""gen_support.py - writes docs/support.md, and the options of passes in docs/cli.md, from the compiler's own tables.
+"""gen_support.py - writes docs/support.md, the options of passes in docs/cli.md, and how many operators and cases of ONNX's
+suite README.md says there are, from the compiler's own tables.
 
     tools/gen_support.py            prints the first
-    tools/gen_support.py --write    writes both
+    tools/gen_support.py --write    writes all
     tools/gen_support.py --check    exit code 1 if they are not what --write would write
 
-Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops/ops.def and ir/ops/scalar.def (what they become), and
-passes/options.def. Only the standard library is used.
+Read are frontend/onnx/onnx_ops.def (ONNX operators), ir/ops/ops.def and ir/ops/scalar.def (what they become),
+passes/options.def, and tests/conformance/expected.txt (cases that do not pass). Only the standard library is used.
 """
 
 import os
@@ -177,8 +178,19 @@ def command_line():
     return before + first + "\n".join(option_table()) + "\n" + last + rest.split(last, 1)[1]
 
 
+def counts():
+    """README.md with the numbers as they should be. How many cases the suite has stands there alone."""
+    names = {(args[0], args[1]) for args, _ in calls(read("frontend/onnx/onnx_ops.def"), "X") if args}
+    of = {domain: sum(d == domain for d, _ in names) for domain in ("ONNX", "MS")}
+    failing = len(re.findall(r"^[^#\n]", read("tests/conformance/expected.txt"), re.M))
+    text = re.sub(r"\d+ of ONNX and \d+ of onnxruntime's", f"{of['ONNX']} of ONNX and {of['MS']} of onnxruntime's", read("README.md"))
+    cases = re.search(r"the ([\d,]+) cases of ONNX's own suite\s+([\d,]+) pass", text)
+    passing = int(cases[1].replace(",", "")) - failing
+    return text[:cases.start(2)] + f"{passing:,}" + text[cases.end(2):]
+
+
 def main():
-    pages = {"docs/support.md": page(), "docs/cli.md": command_line()}
+    pages = {"docs/support.md": page(), "docs/cli.md": command_line(), "README.md": counts()}
     if sys.argv[1:] == ["--write"]:
         for path, text in pages.items():
             with open(os.path.join(ROOT, path), "w", encoding="utf-8") as f:

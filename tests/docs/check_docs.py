@@ -2,7 +2,7 @@
 """check_docs.py ROOT BIN - what the documentation says about files and options is so.
 
 Relative links of every page lead somewhere; docs/cli.md names every option that the tools' --help prints, and no other;
-docs/support.md is what
+docs/support.md and the counts in README.md are what
 tools/gen_support.py writes; no table cell is over 120 characters.
 """
 
@@ -74,7 +74,9 @@ def main():
     if subprocess.run(
         [sys.executable, os.path.join(ROOT, "tools", "gen_support.py"), "--check"], stdout=subprocess.DEVNULL
     ).returncode:
-        failures.append("docs/support.md or the options in docs/cli.md are not current: run tools/gen_support.py --write")
+        failures.append(
+            "docs/support.md, the options in docs/cli.md or the counts in README.md are not current: run tools/gen_support.py --write"
+        )
     print("\n".join(failures) or "links, options and tables are right")
     return bool(failures)
 
