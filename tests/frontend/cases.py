@@ -13,7 +13,7 @@ except ImportError:
     print("SKIP: the onnx package is not installed")
     sys.exit(77)
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models"))
-from common import load_xf  # noqa: E402, F401, for tests that go on in sessions of xf.py
+from common import ONE_ISA, load_xf  # noqa: E402, F401, for tests that go on in sessions of xf.py
 
 FAILED = []  # names of cases, and what else was not as it should be
 
@@ -84,7 +84,7 @@ def run_calls(tools, folder, model, calls, arguments=(), rtol=1e-4, atol=1e-5):
     path, so, problems = write_model(folder, model), os.path.join(folder, "model.so"), []
     compiled = len(tools) == 3
     if compiled:
-        problems.append(outcome([tools[1], path, "-o", so, *arguments], None))
+        problems.append(outcome([tools[1], ONE_ISA, path, "-o", so, *arguments], None))
         compiled = not problems[0]
     for i, (inputs, outputs) in enumerate(calls):
         want = outputs if isinstance(outputs, str) else None

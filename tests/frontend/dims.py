@@ -15,7 +15,7 @@ try:
     from onnx import helper as h
     from onnx import numpy_helper
 
-    from cases import run_calls, write_model
+    from cases import ONE_ISA, run_calls, write_model
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -294,7 +294,7 @@ def demanded_where_dims_agree(xfc):
              NODE("Add", ["h", "m"], ["t"]), NODE("LayerNormalization", ["t", "g2", "b2"], ["n2"]), NODE("MatMul", ["n2", "w2"], ["z"])]
     model = model_of(nodes, [value("x", "i", "j", 8), value("m", "k", "l", 1)], [value("y", "i", "j", 8), value("z", None, None, 8)], weights)
     with tempfile.TemporaryDirectory() as folder:
-        command = [xfc, write_model(folder, model), "-o", folder + "/m.so", "--explain"]
+        command = [xfc, ONE_ISA, write_model(folder, model), "-o", folder + "/m.so", "--explain"]
         for choice, kept in (("auto", False), ("force", True)):
             done = subprocess.run([*command, "--pre-rmsnorm=" + choice], capture_output=True, text=True, timeout=120)
             if done.returncode or kept != ("run a program of their own" in done.stderr) or kept != ("2 norms of 8 channels converted" in done.stderr):

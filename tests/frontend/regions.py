@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 
-from cases import check, end, load_xf, run, write_model
+from cases import ONE_ISA, check, end, load_xf, run, write_model
 import onnx
 from onnx import TensorProto as T
 from onnx import helper as h
@@ -279,7 +279,7 @@ def endless(m, inputs):
     """A loop that never ends is cancelled between two of its steps."""
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
-        subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
+        subprocess.run([sys.argv[2], ONE_ISA, write_model(folder, m), "-o", so], check=True, timeout=120)
         xf = load_xf(sys.argv[4])
         feed = {n: a for n, a, _ in inputs} | {"k": np.int64(10**6)}
         with xf.InferenceSession(so) as s:
@@ -302,7 +302,7 @@ def session(m, calls, want):
     xf = load_xf(sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
-        subprocess.run([sys.argv[2], write_model(folder, m), "-o", so], check=True, timeout=120)
+        subprocess.run([sys.argv[2], ONE_ISA, write_model(folder, m), "-o", so], check=True, timeout=120)
         with xf.InferenceSession(so) as s:
             for x, p, c in calls:
                 feed = dict(x=x, p=p, c=c)

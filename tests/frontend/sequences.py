@@ -10,7 +10,7 @@ import tempfile
 
 import numpy as np
 
-from cases import Optional, check, end, load_xf, run, write_model
+from cases import ONE_ISA, Optional, check, end, load_xf, run, write_model
 from onnx import TensorProto as T
 from onnx import helper as h
 
@@ -188,7 +188,7 @@ def python(xfc, xf):
               [h.make_tensor_value_info("y", T.FLOAT, None), tensors("r"), optional("p", None, True)])
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
-        subprocess.run([xfc, "-q", write_model(folder, m), "-o", so], check=True)
+        subprocess.run([xfc, "-q", ONE_ISA, write_model(folder, m), "-o", so], check=True)
         with xf.InferenceSession(so) as session:
             check([n.name for n in session.get_inputs()] == ["s", "at", "o"], "xf: names of inputs")
             check([n.type for n in session.get_inputs()] == ["seq(tensor(float))", "tensor(int64)", "optional(seq(tensor(float)))"], "xf: types of inputs")

@@ -15,7 +15,7 @@ except ImportError:
     print("SKIP: the package ml_dtypes is not installed")
     sys.exit(77)
 import cases
-from cases import end, fail, load_xf, write_model
+from cases import ONE_ISA, end, fail, load_xf, write_model
 import onnx
 from onnx import helper as h
 
@@ -114,7 +114,7 @@ def said(so, *arguments):
 def session(xf, name, folder):
     so, x = os.path.join(folder, "model.so"), numbers(name, 5, 3)
     m = model([h.make_node("Identity", ["x"], ["y"]), h.make_node("Transpose", ["x"], ["z"])], {"x": x}, {"y": x, "z": x})
-    subprocess.run([TOOLS[1], "-q", write_model(folder, m), "-o", so], check=True, timeout=120)
+    subprocess.run([TOOLS[1], "-q", ONE_ISA, write_model(folder, m), "-o", so], check=True, timeout=120)
     with xf.InferenceSession(so) as s:
         y, z = s.run(None, {"x": x})
         expect(f"xf.py: {name}", y.dtype == x.dtype and np.array_equal(y, x) and np.array_equal(z, x.T))

@@ -12,7 +12,7 @@ import tempfile
 
 import numpy as np
 
-from cases import check, end, load_xf, run, write_model
+from cases import ONE_ISA, check, end, load_xf, run, write_model
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx.reference import ReferenceEvaluator
@@ -192,7 +192,7 @@ def python(xfc, xf):
     m = model([NODE("StringConcat", ["x", "y"], ["z"]), NODE("Shape", ["x"], ["s"])], [strings("x", ("n", 2)), strings("y", (2,))], [strings("z", ("n", 2)), value("s", T.INT64, (2,))])
     with tempfile.TemporaryDirectory() as folder:
         so = os.path.join(folder, "m.so")
-        subprocess.run([xfc, "-q", write_model(folder, m), "-o", so], check=True)
+        subprocess.run([xfc, "-q", ONE_ISA, write_model(folder, m), "-o", so], check=True)
         with xf.InferenceSession(so) as session:
             one = session.get_inputs()[0]
             check((one.name, one.type, one.shape) == ("x", "tensor(string)", ["n", 2]), f"xf: input {one}")

@@ -19,7 +19,7 @@ try:
     from onnx import helper as h
     from onnx import numpy_helper
 
-    from cases import write_case
+    from cases import ONE_ISA, write_case
 except ImportError:
     print("SKIP: the onnx package (onnx==1.22.0) is not installed")
     sys.exit(77)
@@ -252,7 +252,7 @@ def check(tools, what, model, feeds, want, tolerance):
         ok = run(what, [tools[0], "--verify", *limits, path, data])
         if ok and len(tools) == 3:
             so = os.path.join(folder, "model.so")
-            ok = run(what, [tools[1], path, "-o", so])
+            ok = run(what, [tools[1], ONE_ISA, path, "-o", so])
             ok = ok and run(what, [tools[2], so, "--test-data=" + data, f"--rtol={tolerance}", f"--atol={tolerance}"])
     return ok
 

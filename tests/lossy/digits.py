@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "trained"), str(HERE.parent / "models")]
-from common import SKIP, load_xf, run  # noqa: E402
+from common import ONE_ISA, SKIP, load_xf, run  # noqa: E402
 
 try:
     import samples
@@ -34,7 +34,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for word in ("r=0", "r=4", "r=4,by=transform"):
             so = Path(folder) / f"{len(scores)}.so"
-            done = run(xfc, "-q", samples.model_of("digits"), f"--lossy=token-merge:{word}", "-o", so)
+            done = run(xfc, "-q", ONE_ISA, samples.model_of("digits"), f"--lossy=token-merge:{word}", "-o", so)
             assert done.returncode == 0, done.stderr
             session = xf.InferenceSession(str(so), threads=1)
             if word == "r=4":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "trained"), str(HERE.parent / "models")]
-from common import SKIP, load_xf, run  # noqa: E402
+from common import ONE_ISA, SKIP, load_xf, run  # noqa: E402
 
 try:
     import samples
@@ -35,7 +35,7 @@ class Case:
 
     def compiled(self, *words):
         so = self.folder / ("factors.so" if words else "exact.so")
-        done = run(self.tools["xfc"], "-q", self.model, "-march=native", *words, "-o", so, timeout=3600)
+        done = run(self.tools["xfc"], "-q", self.model, ONE_ISA, *words, "-o", so, timeout=3600)
         assert done.returncode == 0, done.stderr
         return self.tools["xf"].InferenceSession(str(so))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "models"))
-from common import SKIP, load_xf, run  # noqa: E402
+from common import ONE_ISA, SKIP, load_xf, run  # noqa: E402
 
 try:
     import numpy as np
@@ -62,7 +62,7 @@ def main():
         session = {}
         for keep in (KEEP, 0.25, 1000):
             so = Path(folder) / f"{keep}.so"
-            done = run(xfc, "-q", path, f"--lossy=hard-attention:keep={keep}", "-o", so)
+            done = run(xfc, "-q", ONE_ISA, path, f"--lossy=hard-attention:keep={keep}", "-o", so)
             assert done.returncode == 0, done.stderr
             session[keep] = xf.InferenceSession(str(so), threads=2)
         for lengths, padded in (([1], 1), ([4, 2], 5), ([6], 6), ([9, 30, 1], 33), ([100, 7], 130)):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "bench"), str(HERE.parent / "models")]
-from common import SKIP, load_xf, run  # noqa: E402
+from common import ONE_ISA, SKIP, load_xf, run  # noqa: E402
 
 try:
     import make_bert
@@ -157,7 +157,7 @@ def check_search(case):
     for i in range(12):
         np.savez(samples / f"{i}.npz", **case.feed(np.arange(24) < np.array([[24], [5 + i]]), seed=i))
     so = case.folder / "found.so"
-    done = run(case.tools["xfc"], "-q", case.path, "--lossy=token-merge", f"--calib={samples}", "--max-error=cos:0.9", "-o", so)
+    done = run(case.tools["xfc"], "-q", ONE_ISA, case.path, "--lossy=token-merge", f"--calib={samples}", "--max-error=cos:0.9", "-o", so)
     assert done.returncode == 0, done.stderr
     session = case.tools["xf"].InferenceSession(str(so), threads=1)
     assert '"level"' in session.metadata("lossy"), session.metadata("lossy")

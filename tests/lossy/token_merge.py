@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "bench"), str(HERE.parent / "models")]
-from common import SKIP, load_xf, run  # noqa: E402
+from common import ONE_ISA, SKIP, load_xf, run  # noqa: E402
 
 try:
     import make_vit
@@ -187,7 +187,7 @@ class Case:
 
     def compiled(self, *words):
         so = self.folder / f"{len(list(self.folder.glob('*.so')))}.so"
-        done = run(self.tools["xfc"], "-q", self.path, *words, "-o", so)
+        done = run(self.tools["xfc"], "-q", ONE_ISA, self.path, *words, "-o", so)
         assert done.returncode == 0, done.stderr
         return self.tools["xf"].InferenceSession(str(so), threads=1)
 

@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
-from common import SKIP, load_xf, run
+from common import ONE_ISA, SKIP, load_xf, run
 
 try:
     import numpy as np
@@ -159,14 +159,14 @@ class Prune(unittest.TestCase):
 
     def test_nothing_gone_is_the_same_bits(self):
         for name in samples.NAMES:
-            compile_to(self.path / "exact.so", samples.model_of(name), "-q")
-            compile_to(self.path / "none.so", samples.model_of(name), "-q", "--lossy=prune:heads=0")
+            compile_to(self.path / "exact.so", samples.model_of(name), "-q", ONE_ISA)
+            compile_to(self.path / "none.so", samples.model_of(name), "-q", ONE_ISA, "--lossy=prune:heads=0")
             for want, got in zip(outputs(self.path / "exact.so", name), outputs(self.path / "none.so", name), strict=True):
                 self.assertEqual(want.tobytes(), got.tobytes(), name)
 
     def test_with_samples(self):
         samples.write_npz("topics", "calib", self.path / "calib", n=16)
-        said = compile_to(self.path / "less.so", samples.model_of("topics"), "--lossy=prune",
+        said = compile_to(self.path / "less.so", samples.model_of("topics"), ONE_ISA, "--lossy=prune",
                           f"--calib={self.path / 'calib'}")
         self.assertIn("8 of 8 places changed", said)
         self.assertIn("output 'logits': cos 0.", said)
@@ -182,7 +182,7 @@ class Prune(unittest.TestCase):
         """Chosen and judged on one set, measured again on another, of which a part may be a little beyond."""
         samples.write_npz("topics", "calib", self.path / "calib", n=128, batch=4)
         so = self.path / "less.so"
-        compile_to(so, samples.model_of("topics"), "-q", "--lossy=prune", f"--calib={self.path / 'calib'}",
+        compile_to(so, samples.model_of("topics"), "-q", ONE_ISA, "--lossy=prune", f"--calib={self.path / 'calib'}",
                    "--max-error=rel:0.1")
         record = self.record(so)
         self.assertLessEqual(record["used"], 1)
@@ -196,7 +196,7 @@ class Prune(unittest.TestCase):
         """Accuracy on 256 definitions may fall by 2 points, and is what the command said."""
         so = self.path / "less.so"
         command = shlex.join([sys.executable, str(samples.HERE / "samples.py"), "score"]) + " {so} topics calib --n=256"
-        compile_to(so, samples.model_of("topics"), "-q", "--lossy=prune", f"--eval={command}", "--max-error=metric:2")
+        compile_to(so, samples.model_of("topics"), "-q", ONE_ISA, "--lossy=prune", f"--eval={command}", "--max-error=metric:2")
         record = self.record(so)
         with xf.InferenceSession(so) as session:
             got = samples.score("topics", lambda feed: session.run(None, feed)[0], "calib", n=256)

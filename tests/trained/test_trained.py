@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
-from common import SKIP, load_xf, run
+from common import ONE_ISA, SKIP, load_xf, run
 
 try:
     import numpy as np
@@ -70,7 +70,7 @@ class Scores(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for name in samples.NAMES:
                 so = Path(folder) / f"{name}.so"
-                done = run(XFC, samples.model_of(name), "-o", so)
+                done = run(XFC, ONE_ISA, samples.model_of(name), "-o", so)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 with xf.InferenceSession(so) as session:
                     for part, want in zip(("calib", "eval"), SCORES[name]):
