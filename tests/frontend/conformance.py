@@ -2,11 +2,11 @@
 """Runs ONNX's own conformance suite (the data of the onnx wheel), in the interpreter or compiled.
 
 conformance.py EVAL_ONNX EXPECTED [--only REGEX] [--update] [-j N]
-conformance.py EVAL_ONNX EXPECTED --compiled XFC XF_RUN [--open OPEN] ...
+conformance.py EVAL_ONNX EXPECTED --compiled XFC_MANY XF_RUN [--open OPEN] ...
 
 EXPECTED lists the cases that the importer or the interpreter does not pass, one a line: "NAME: reason". The list may only
 shrink: a case that is not listed must pass, a listed case that passes must be taken off, and the reason must be what the
-tool says. --compiled takes the other cases through xfc and xf-run. With --open their inputs have no fixed dims: each
+tool says. --compiled takes the other cases through xfc (xfc_many.c) and xf-run. With --open their inputs have no fixed dims: each
 dim gets a name of its own; then OPEN lists those that are refused, in the same way. A wrong result is never expected.
 --update rewrites the list. Exit code 0 or 1; 77 (skipped) without the suite.
 """
@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 
 
 SUITES = ("node", "simple", "pytorch-converted", "pytorch-operator")  # of cases with names of their own
@@ -37,17 +38,21 @@ def find_cases(data):
     return {n: os.path.join(data, s, n) for s in SUITES for n in os.listdir(os.path.join(data, s))}
 
 
-def call(command, folder):
+def outcome(code, said, folder):
     """None, or (exit code, first line of what was said)."""
+    if code == 0:
+        return None
+    text = said.decode("utf-8", "replace").strip().splitlines()
+    first = text[0].replace(os.path.join(folder, ""), "") if text else "no message"
+    return code, re.sub(r"^\S+: error: ", "", first)
+
+
+def call(command, folder):
     try:
         done = subprocess.run(command, capture_output=True, timeout=120)
     except subprocess.TimeoutExpired:
         return 1, "timeout"
-    if done.returncode == 0:
-        return None
-    text = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
-    first = text[0].replace(os.path.join(folder, ""), "") if text else "no message"
-    return done.returncode, re.sub(r"^\S+: error: ", "", first)
+    return outcome(done.returncode, done.stdout + done.stderr, folder)
 
 
 def reason(said):
@@ -84,6 +89,9 @@ class Interpreted:
     def __init__(self, tool):
         self.tool = tool
 
+    def close(self):
+        pass
+
     def run(self, folder):
         """None when the case passes, else why not."""
         said = call([self.tool, "--verify", os.path.join(folder, "model.onnx"), *sets_of(folder)], folder)
@@ -91,15 +99,31 @@ class Interpreted:
 
 
 class Compiled:
-    def __init__(self, xfc, xf_run, is_open):
-        self.xfc, self.xf_run, self.is_open = xfc, xf_run, is_open
+    def __init__(self, xfc_many, xf_run, is_open):
+        self.xfc_many, self.xf_run, self.is_open = xfc_many, xf_run, is_open
+        self.of_thread, self.servers = threading.local(), []
+
+    def xfc(self, *words, said, folder):
+        """A call of the process of this thread."""
+        if not hasattr(self.of_thread, "server"):
+            self.of_thread.server = subprocess.Popen([self.xfc_many], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.servers.append(self.of_thread.server)
+        server = self.of_thread.server
+        print(said, *words, sep="\t", file=server.stdin, flush=True)
+        code = int(server.stdout.readline() or 70)
+        with open(said, "rb") as f:
+            return outcome(code, f.read(), folder)
+
+    def close(self):
+        for server in self.servers:
+            server.communicate()
 
     def run(self, folder):
         with tempfile.TemporaryDirectory() as made:
             model, so = os.path.join(folder, "model.onnx"), os.path.join(made, "model.so")
             if self.is_open:
                 model = open_dims(model, os.path.join(made, "model.onnx"))
-            said = call([self.xfc, "-q", "-march=native", model, "-o", so], os.path.dirname(model))
+            said = self.xfc("-q", "-march=native", model, "-o", so, said=os.path.join(made, "said"), folder=os.path.dirname(model))
             if said:
                 return reason(said)
             for data in sets_of(folder):
@@ -167,6 +191,7 @@ def main():
         path, way = args.open, Compiled(*args.compiled, bool(args.open))
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
         results = dict(zip(names, pool.map(lambda n: way.run(folders[n]), names)))
+    way.close()
     failures = {n: why for n, why in results.items() if why is not None}
     print(f"{len(names) - len(failures)} of {len(names)} cases pass")
     if args.update and path:
