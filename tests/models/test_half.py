@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import ONE_ISA, SKIP, cpu_isas, run
+from common import SKIP, cpu_isas, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 try:
@@ -37,7 +37,7 @@ def main():
         for kind in ("f32", "f16"):
             model = make_bert.narrowed(make_bert.make(make_bert.options(["-"], **SIZES)), kind)
             onnx.save(model, folder / f"{kind}.onnx")
-            must(run(xfc, "-q", ONE_ISA, folder / f"{kind}.onnx", "--weights=sidecar", "-o", folder / f"{kind}.so"))
+            must(run(xfc, "-q", folder / f"{kind}.onnx", "--weights=sidecar", "-o", folder / f"{kind}.so"))
             bytes_of[kind] = (folder / f"{kind}.so.weights").stat().st_size
         assert bytes_of["f16"] < 0.6 * bytes_of["f32"], bytes_of
         outputs = ("last_hidden_state", "pooled")
