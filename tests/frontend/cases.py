@@ -75,7 +75,7 @@ def outcome(command, want):
 
 def is_code(value):
     """Of a type that has few values, which no tolerance may mix up."""
-    return not isinstance(value, (list, Optional)) and re.match("float[4-8]", np.asarray(value).dtype.name)
+    return not isinstance(value, (list, Optional)) and re.match("float[4-8]_", np.asarray(value).dtype.name)
 
 
 def run_calls(tools, folder, model, calls, arguments=(), rtol=1e-4, atol=1e-5):
