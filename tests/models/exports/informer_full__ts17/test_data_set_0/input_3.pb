@@ -1,0 +1,1 @@
+Bfuture_valuesJÿ<Ê”U½[Kn? Í¾6ã™¿qI?
