@@ -89,9 +89,28 @@ static LLVMValueRef emit_linear(xfc_emit *e, const xfc_access *a) {
     return at;
 }
 
+/* The terms of a sum that use a symbol; NONE: that isn't one. */
+static xfc_int terms_with(xfc_ctx *c, xfc_int sum, xfc_int symbol) {
+    const xfc_int_info info = *xfc_int_look(c, sum);
+    xfc_int with = xfc_int_const(c, 0);
+    if (!xfc_int_known(symbol) || info.kind != XFC_INT_SUM) return XFC_INT_NONE;
+    for (uint32_t i = 0; i < info.n_terms; i++) {
+        xfc_int term = xfc_int_const(c, info.term[i].coeff);
+        for (uint32_t k = 0; k < info.term[i].n; k++) term = xfc_int_mul(c, term, info.term[i].atom[k]);
+        if (xfc_int_uses(c, term, symbol)) with = xfc_int_add(c, with, term);
+    }
+    return with;
+}
+
+/* What the innermost loop moves is added last, to an address that stays while it runs: so places that it walks alike
+ * share one register that counts, and nothing is left of addresses for a pass over loops to reduce. */
 LLVMValueRef xfc_emit_address(xfc_emit *e, const xfc_access *a) {
-    xfc_dtype t = e->kernel->buffers[a->buffer].type.dtype;
-    return xfc_emit_offset(e, e->buffer[a->buffer], xfc_emit_mem_type(e, t), emit_linear(e, a));
+    LLVMTypeRef t = xfc_emit_mem_type(e, e->kernel->buffers[a->buffer].type.dtype);
+    const xfc_int linear = xfc_access_linear(e->ctx, e->kernel, a);
+    const xfc_int moves = xfc_int_known(linear) ? terms_with(e->ctx, linear, e->inner) : XFC_INT_NONE;
+    if (!xfc_int_known(moves)) return xfc_emit_offset(e, e->buffer[a->buffer], t, emit_linear(e, a));
+    LLVMValueRef stays = xfc_emit_int(e, xfc_int_sub(e->ctx, linear, moves));
+    return xfc_emit_offset(e, xfc_emit_offset(e, e->buffer[a->buffer], t, stays), t, xfc_emit_int(e, moves));
 }
 
 xfc_place_value xfc_emit_place(xfc_emit *e, xfc_lane_kind kind, const xfc_access *a, LLVMValueRef address,

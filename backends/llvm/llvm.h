@@ -51,6 +51,7 @@ typedef struct xfc_emit {
     LLVMValueRef frame, values, scratch, room; /* room: behind the temporaries, for tiles (tile.c) */
     LLVMValueRef *buffer;                      /* address of each buffer of the kernel */
     LLVMValueRef range_flag;                   /* alloca i1: some LET was out of range */
+    xfc_int inner;                             /* symbol of the innermost loop of the nest, or NONE */
     xfc_map empty_let;                         /* symbol of a LET whose range may be empty -> i1: it isn't */
 } xfc_emit;
 

@@ -26,6 +26,16 @@ static void diagnostic(LLVMDiagnosticInfoRef info, void *user) {
     LLVMDisposeMessage(text);
 }
 
+/* Of all of LLVM in this process: they may be given once. Loops are written as they should run (xfc_emit_address), so that
+ * strength reduction finds nothing better: it took a quarter of the time of code generation, and spilled accumulators of
+ * tiles that fetch a line a step. */
+static void give_cpu_options(void) {
+    static const char *const option[] = {"xfc", "-disable-lsr"};
+    static bool given;
+    if (!given) LLVMParseCommandLineOptions(XFC_COUNT(option), option, NULL);
+    given = true;
+}
+
 static void initialize_targets(void) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -69,6 +79,7 @@ xfc_status xfc_emit_begin(xfc_emit *e, xfc_ctx *ctx, const xfc_target *target, i
     e->symbols = e->tiles = e->empty_let = (xfc_map){.arena = e->arena};
     e->lanes = target->vector_bytes ? target->vector_bytes / 4 : 1;
     e->gpu = strcmp(target->backend, "cuda") == 0;
+    if (!e->gpu) give_cpu_options();
     e->native_half = e->gpu || (target->features & XFC_HAS_FMA); /* F16C came with FMA in x86-64-v3 */
     e->llvm = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(e->llvm, diagnostic, e);
@@ -96,13 +107,13 @@ void xfc_emit_end(xfc_emit *e) {
     *e = (xfc_emit){0};
 }
 
-/* Constants fold while emitting, so what is left is small; LICM needs the promoted allocas and the merged addresses. */
+/* Constants fold while emitting, so what is left is small; LICM needs the promoted allocas and the merged addresses. Loops
+ * get their preheaders back at the end: what a loop starts from would be set in the body of the loop before. */
 static const char *pipeline(int opt_level) {
     if (opt_level <= 0) return "function(sroa)";
     if (opt_level == 1) return "function(sroa,early-cse,simplifycfg)";
     return "globaldce,function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse,"
-           "instcombine<"
-           "no-verify-fixpoint>,simplifycfg)";
+           "instcombine<no-verify-fixpoint>,simplifycfg,loop-simplify)";
 }
 
 static xfc_status optimise(xfc_emit *e) {

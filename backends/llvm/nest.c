@@ -474,7 +474,9 @@ xfc_status xfc_emit_nest_rows(xfc_emit *e, const xfc_nest *nest, LLVMValueRef fi
     for (uint32_t i = 0; i < nest->n_stores; i++) n.is_stored[nest->stores[i].to.buffer] = true;
     e->empty_let = (xfc_map){.arena = e->arena};
     xfc_loops_plan(&n);
+    e->inner = n.n_loops ? xfc_loop_axis(&n, n.n_loops - 1)->symbol : XFC_INT_NONE;
     emit_level(&n, 0);
+    e->inner = XFC_INT_NONE;
     return e->status;
 }
 
