@@ -15,11 +15,8 @@
 /* --- arguments and checks --- */
 
 static uint32_t add_arg(xfc_blob_writer *b, const char *name, const xfc_type *t) {
-    xf_arg a = {.name = xfc_blob_text(b, name),
-                .dtype = xfc_dtype_dlpack(t->dtype),
-                .first_dim = b->n_dims,
-                .n_dims = t->rank,
-                .alias = -1};
+    xf_arg a = {
+        .name = xfc_blob_text(b, name), .dtype = xfc_dtype_dlpack(t->dtype), .first_dim = b->n_dims, .n_dims = t->rank};
     for (uint32_t d = 0; d < t->rank; d++) {
         const xfc_int_info *info = xfc_int_look(b->ctx, t->dim[d]);
         xf_dim dim = {.value = xfc_blob_value(b, t->dim[d]),
@@ -32,10 +29,31 @@ static uint32_t add_arg(xfc_blob_writer *b, const char *name, const xfc_type *t)
     return b->n_args - 1;
 }
 
+/* Output i with its past. What callers are told of its dims has no room. */
+static void add_cache(xfc_blob_writer *b, uint32_t i) {
+    const xfc_graph *g = b->g;
+    const xfc_op *op = g->last->in[i].value->def;
+    const uint32_t past = op->in[0].value->out, axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
+    const xfc_int room = g->in[b->rooms[i]]->type.dim[0], zero = xfc_int_const(b->ctx, 0);
+    xfc_type type = op->out[0].type;
+    type.dim[axis] = xfc_int_substitute(b->ctx, type.dim[axis], &room, &zero, 1);
+    const uint32_t number = add_arg(b, g->out_name[i], &type);
+    xf_arg *out = &b->args[number], *in = &b->args[past];
+    out->twin = past + 1;
+    in->twin = i + 1;
+    in->axis = out->axis = axis;
+    in->room = out->room = xfc_blob_value(b, room);
+}
+
 static void add_signature(xfc_blob_writer *b) {
     const xfc_graph *g = b->g;
-    for (uint32_t i = 0; i < g->n_in; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
-    for (uint32_t i = 0; i < g->n_out; i++) add_arg(b, g->out_name[i], &g->last->in[i].value->type);
+    for (uint32_t i = 0; i < b->own_inputs; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
+    for (uint32_t i = 0; i < g->n_out; i++) {
+        if (b->rooms[i] < g->n_in)
+            add_cache(b, i);
+        else
+            add_arg(b, g->out_name[i], &g->last->in[i].value->type);
+    }
 }
 
 /* Of what is known behind this op of g, or when g begins (see xfc_constraint_known), by `step`. */
@@ -326,7 +344,7 @@ static void lay_out(xfc_blob_writer *b, xfc_buf *out) {
     h->weight_bytes = b->g->plan->weight_bytes;
     h->n_symbols = b->n_symbols, h->n_instrs = b->n_instrs, h->n_dims = b->n_dims, h->n_args = b->n_args,
     h->n_checks = b->n_checks;
-    h->n_inputs = b->g->n_in, h->n_outputs = b->g->n_out, h->n_operands = b->n_operands, h->n_steps = b->n_steps;
+    h->n_inputs = b->own_inputs, h->n_outputs = b->g->n_out, h->n_operands = b->n_operands, h->n_steps = b->n_steps;
     h->n_numbers = b->n_numbers, h->n_nodes = b->n_nodes, h->n_ranges = b->n_ranges, h->n_meta = b->n_meta / 2,
     h->string_bytes = (uint32_t)b->text.n;
     xfc_buf_bytes(out, h, sizeof *h);
@@ -366,6 +384,8 @@ static void identify(xfc_blob_writer *b, const xfc_blob *with, uint32_t n_with, 
 static xfc_status finish(xfc_blob_writer *b, const xfc_blob *with, uint32_t n_with, xfc_blob *out) {
     xfc_buf bytes = {.arena = b->arena};
     XFC_TRY(b->status);
+    for (uint32_t i = b->own_inputs; i < b->g->n_in; i++) /* the workspace is there before anyone looks at strides */
+        xfc_assert(!xfc_int_uses(b->ctx, b->g->plan->work_bytes, b->g->in[i]->type.dim[0]));
     if (!xfc_int_known(b->g->plan->work_bytes))
         return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source},
                         "a size of this model does not fit into 64 bits; bound its dimensions with --dim NAME=LO..HI");
@@ -399,6 +419,8 @@ static xfc_status make(const xfc_kernel_set *set, uint32_t at, const char *const
                          .text = {.arena = arena}};
     b.defined = xfc_defined_of(g, arena);
     xfc_buf_bytes(&b.text, "", 1); /* offset 0: the empty string */
+    b.rooms = xfc_new_array(arena, uint32_t, g->n_out);
+    b.own_inputs = xfc_graph_caches(g, b.rooms);
     xfc_blob_symbols(&b);
     if (b.status == XFC_OK) {
         add_signature(&b);

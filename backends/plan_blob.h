@@ -12,6 +12,7 @@ typedef struct {
     xfc_status status;
     const xfc_kernel_step *kernel_step; /* of its next kernel op */
     xfc_map values;                     /* xfc_int id -> value + 1 */
+    uint32_t own_inputs, *rooms;        /* xfc_graph_caches */
     xfc_defined defined;
     xfc_map strings; /* interned text -> offset */
     xfc_buf text;

@@ -149,6 +149,10 @@ void xfc_blob_symbols(xfc_blob_writer *b) {
                              "dimension '%s' is the dim of no input, so no run could know it; fix it with --dim %s=N",
                              info->name, info->name);
     }
+    for (uint32_t i = b->own_inputs; i < b->g->n_in; i++) {
+        xf_symbol *room = &b->symbols[xfc_map_get(&b->values, b->g->in[i]->type.dim[0].id) - 1];
+        *room = (xf_symbol){.hi = -1, .name = room->name, .defined = XF_SYMBOL_ROOM};
+    }
     add_bounds(b);
     add_defined(b);
 }

@@ -353,3 +353,32 @@ xfc_op *xfc_graph_append(xfc_graph *to, const xfc_graph *from, xfc_value *const 
     xfc_arena_free(scratch);
     return first;
 }
+
+/* --- caches --- */
+
+/* The input that stands for the room of output i; n_in: there is none. */
+static uint32_t find_room(const xfc_graph *g, uint32_t i) {
+    const xfc_op *op = g->last->in[i].value->def;
+    if (!op || op->code != XFC_OP_APPEND || op->in[0].value->def) return g->n_in;
+    const xfc_int size = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
+    for (uint32_t k = 0; k < g->n_in; k++) {
+        const xfc_type *t = &g->in[k]->type;
+        bool sizes = t->dtype == XFC_U8 && t->rank == 2 && xfc_int_is(g->ctx, t->dim[1], 0) && !g->in[k]->uses;
+        bool symbol = sizes && xfc_int_look(g->ctx, t->dim[0])->kind == XFC_INT_SYMBOL;
+        if (symbol && xfc_int_uses(g->ctx, size, t->dim[0])) return k;
+    }
+    return g->n_in;
+}
+
+uint32_t xfc_graph_caches(const xfc_graph *g, uint32_t *rooms) {
+    uint32_t own = g->n_in;
+    for (uint32_t i = 0; i < g->n_out; i++) rooms[i] = find_room(g, i);
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t i = 0; i < g->n_out && own > 0; i++) more = more || rooms[i] == own - 1;
+        own -= more;
+    }
+    for (uint32_t i = 0; i < g->n_out; i++)
+        if (rooms[i] < own) rooms[i] = g->n_in;
+    return own;
+}

@@ -33,15 +33,16 @@ const xfc_pass_info xfc_passes[XFC_PASS_COUNT] = {
  * operand and its Add is gone; raise sees one spelling of each power and one copy of each common subexpression; sparse
  * and merge want linears; pre-rmsnorm wants norms, linears and constant weights, and streams as the model has them; unpad wants
  * attention whole and every constant folded; lossy passes stand behind exact ones, which need the model as it is,
- * and before unpad, which doubles it (token-merge is last, since it may have to run unpad itself); what merge and legalize built is folded, merged and shared again. layout
+ * and before unpad, which doubles it (token-merge is last, since it may have to run unpad itself); cache hides what is
+ * joined to an input; what merge and legalize built is folded, merged and shared again. layout
  * leaves pack ops on weights: shared, then folded; a table among them is dead by then. */
 #define RAISING                                                                                                        \
     "factors,fold,cse,simplify,views,fold,simplify,cse,dce,raise,views,sparse,merge,fold,cse,dce,"                     \
-    "pre-crmsnorm,pre-rmsnorm,prune,dsformer,hard-attention,token-merge,unpad,"
+    "pre-crmsnorm,pre-rmsnorm,prune,dsformer,hard-attention,token-merge,unpad,cache,"
 #define LOWERING                                                                                                       \
     "legalize,simplify,views,cse,fold,dce,layout,share,dce,cse,fold,dce,kernels,fuse,dce,schedule,seams,plan"
 const char *const xfc_pipeline_default[4] = {
-    "fold,dce,legalize,layout,fold,dce,kernels,schedule,plan",
+    "fold,dce,cache,legalize,layout,fold,dce,kernels,schedule,plan",
     RAISING LOWERING,
     RAISING LOWERING,
     RAISING LOWERING,

@@ -48,7 +48,7 @@ static const char *check_defined(const xf_plan *p) {
 static const char *check_symbols(const xf_plan *p) {
     for (uint32_t i = 0; i < p->head->n_symbols; i++)
         if (!string_ok(p, p->symbols[i].name) || !string_ok(p, p->symbols[i].why) || p->symbols[i].lo < 0 ||
-            p->symbols[i].defined > XF_SYMBOL_DEFINED)
+            p->symbols[i].defined > XF_SYMBOL_ROOM)
             return "a symbol is damaged";
     return check_defined(p);
 }
@@ -90,6 +90,19 @@ static bool dtype_ok(uint32_t dtype) {
     }
 }
 
+/* Both say so of each other. */
+static bool cache_ok(const xf_plan *p, uint32_t i) {
+    const xf_plan_header *h = p->head;
+    const xf_arg *a = &p->args[i];
+    if (!a->twin || i >= h->n_inputs + h->n_outputs) return a->twin == 0;
+    bool input = i < h->n_inputs;
+    if (a->twin > (input ? h->n_outputs : h->n_inputs)) return false;
+    const xf_arg *twin = &p->args[input ? h->n_inputs + a->twin - 1 : a->twin - 1];
+    return twin->twin == (input ? i : i - h->n_inputs) + 1 && twin->axis == a->axis && twin->room == a->room &&
+           twin->n_dims == a->n_dims && twin->dtype == a->dtype && a->axis < a->n_dims && a->room < h->n_symbols &&
+           p->symbols[a->room].defined == XF_SYMBOL_ROOM;
+}
+
 static const char *check_args(const xf_plan *p) {
     const xf_plan_header *h = p->head;
     if ((uint64_t)h->n_inputs + h->n_outputs > h->n_args) return "the argument table is too short";
@@ -98,6 +111,7 @@ static const char *check_args(const xf_plan *p) {
         if (!string_ok(p, a->name) || !range_ok(a->first_dim, a->n_dims, h->n_dims)) return "an argument is damaged";
         if (a->n_dims > XF_MAX_RANK) return "an argument has too many dims";
         if (!dtype_ok(a->dtype)) return "an argument has an unknown element type";
+        if (!cache_ok(p, i)) return "an argument is no cache of the one that it says";
     }
     return NULL;
 }

@@ -26,14 +26,58 @@ static bool is_ours(const xf_ctx *c, size_t i, const xf_tensor *out) {
     return !out->data || (out->data == c->given[i] && out->shape == c->out_dims[i]);
 }
 
+/* Does it lie in the memory of its past? */
+static bool is_over_past(const xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
+    const xf_arg *a = xf_plan_output(c->plan, i);
+    size_t bytes = 0;
+    if (!a->twin || c->ours[i]) return false;
+    xf_tensor_span(&in[a->twin - 1], xf_arg_bits(a), &bytes);
+    return bytes && xf_tensor_start(&in[a->twin - 1]) == xf_tensor_start(&out[i]);
+}
+
+/* Of a cache: room behind its rows is looked up in the strides of what the caller gave. Memory that holds the past, too,
+ * must have the same. */
+static xf_status check_room(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
+    const xf_arg *a = xf_plan_output(c->plan, i);
+    const xf_tensor *past = &in[a->twin - 1];
+    const char *name = xf_plan_str(c->plan, a->name), *of = xf_plan_str(c->plan, c->plan->args[a->twin - 1].name);
+    bool over = is_over_past(c, i, in, out);
+    int64_t before, room = 0, outer = 1;
+    xf_tensor_room(past, a->axis, &before);
+    if (!c->ours[i]) xf_tensor_room(&out[i], a->axis, &room);
+    for (uint32_t d = 0; d < a->axis; d++) outer = past->shape[d] == 1 ? outer : 2;
+    if (before && !over)
+        return xf_fail(&c->error, XF_E_SHAPE,
+                       "input %u '%s' has room behind its rows, but output %zu '%s' does not begin where it does; pass "
+                       "both in one memory, or the input dense",
+                       a->twin - 1, of, i, name);
+    if (over && outer > 1 && past->shape[a->axis] + before != out[i].shape[a->axis] + room)
+        return xf_fail(
+            &c->error, XF_E_SHAPE,
+            "output %zu '%s' begins where input %u '%s' does, but has room for %lld rows along dim %u, and the "
+            "input for %lld; they must have the same strides",
+            i, name, a->twin - 1, of, (long long)(out[i].shape[a->axis] + room), a->axis,
+            (long long)(past->shape[a->axis] + before));
+    if ((room || over) && !c->model->device->is_host)
+        return xf_fail(&c->error, XF_E_DEVICE,
+                       "output %zu '%s': the device has memory of its own; pass it dense, in memory "
+                       "of its own",
+                       i, name);
+    c->values[a->room] = room;
+    return XF_OK;
+}
+
 static xf_status check_overlap(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
     const xf_plan *p = c->plan;
     const char *start = xf_tensor_start(&out[i]), *name = xf_plan_str(p, xf_plan_output(p, i)->name);
-    size_t bytes = c->room[i];
-    for (uint32_t k = 0; k < p->head->n_inputs; k++)
-        if (overlap(start, bytes, xf_tensor_start(&in[k]), bytes_of(c, xf_plan_input(p, k))))
-            return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps input %u '%s'", i, name, k,
-                           xf_plan_str(p, p->args[k].name));
+    size_t bytes = c->room[i], other = 0;
+    for (uint32_t k = 0; k < p->head->n_inputs; k++) {
+        xf_tensor_span(&in[k], xf_arg_bits(xf_plan_input(p, k)), &other);
+        if (!overlap(start, bytes, xf_tensor_start(&in[k]), other)) continue;
+        if (k + 1 == xf_plan_output(p, i)->twin && is_over_past(c, i, in, out)) continue;
+        return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps input %u '%s'", i, name, k,
+                       xf_plan_str(p, p->args[k].name));
+    }
     for (uint32_t k = 0; k < i; k++)
         if (!c->ours[k] && overlap(start, bytes, xf_tensor_start(&out[k]), c->room[k]))
             return xf_fail(&c->error, XF_E_ARG, "output %zu '%s' overlaps output %u '%s'", i, name, k,
@@ -48,18 +92,18 @@ static xf_status check_output(xf_ctx *c, size_t i, const xf_tensor *in, const xf
     c->ours[i] = is_ours(c, i, &out[i]);
     if (!xf_arg_size(p, a, c->values, &bytes))
         return xf_fail(&c->error, XF_E_SHAPE, "output %zu '%s': its size overflows", i, xf_plan_str(p, a->name));
-    if (c->ours[i]) return XF_OK;
+    if (c->ours[i]) return a->twin ? check_room(c, i, in, out) : XF_OK;
     XF_TRY(xf_check_tensor(p, "output", i, a, &out[i], &c->error));
     int64_t dims[XF_MAX_RANK];
     xf_arg_most(p, a, c->values, dims);
-    c->room[i] = xf_arg_bits(a);
-    for (uint32_t d = 0; d < a->n_dims; d++) c->room[i] *= (size_t)out[i].shape[d]; /* fits: it was checked */
-    c->room[i] = (c->room[i] + 7) / 8;
+    if (!xf_tensor_span(&out[i], xf_arg_bits(a), &c->room[i]))
+        return xf_fail(&c->error, XF_E_SHAPE, "output %zu '%s': its size overflows", i, xf_plan_str(p, a->name));
     for (uint32_t d = 0; d < a->n_dims; d++)
         if (dims[d] >= 0 && out[i].shape[d] != dims[d])
             return xf_fail(&c->error, XF_E_SHAPE,
                            "output %zu '%s': dim %u is %lld, but this run makes it %lld (see infer_shapes)", i,
                            xf_plan_str(p, a->name), d, (long long)out[i].shape[d], (long long)dims[d]);
+    if (a->twin) XF_TRY(check_room(c, i, in, out));
     return check_overlap(c, i, in, out);
 }
 
@@ -84,7 +128,13 @@ static void *place_input(xf_ctx *c, size_t i, const xf_tensor *in, char **next) 
 /* Checks outputs, gets the memory, and fixes every address of the run. */
 static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
     const xf_plan *p = c->plan;
-    for (uint32_t i = 0; i < p->head->n_outputs; i++) XF_TRY(check_output(c, i, in, out));
+    bool rooms = false;
+    for (uint32_t i = 0; i < p->head->n_outputs; i++) {
+        XF_TRY(check_output(c, i, in, out));
+        rooms = rooms || (xf_plan_output(p, i)->twin && c->values[xf_plan_output(p, i)->room]);
+    }
+    if (rooms && !xf_plan_eval_again(p, c->values))
+        return xf_fail(&c->error, XF_E_SHAPE, "sizes inside the model overflow for the strides of its outputs");
     xf_layout layout;
     XF_TRY(xf_layout_make(p, c->model->device, c->values, c->threads, c->ours, &layout, &c->error));
     XF_TRY(xf_arena_reserve(c, layout.total, &c->work));
@@ -135,24 +185,36 @@ static bool finite_at(const unsigned char *data, uint32_t bytes, uint64_t expone
     return (bits & exponent) != exponent;
 }
 
+static xf_status check_finite_part(xf_ctx *c, uint32_t i, size_t from, size_t bytes, size_t first) {
+    const xf_arg *a = xf_plan_output(c->plan, i);
+    uint32_t code = a->dtype & 0xffu, size = xf_arg_bytes(a);
+    uint64_t exponent = code == 4 ? 0x7f80u : size == 2 ? 0x7c00u : size == 4 ? 0x7f800000u : 0x7ff0000000000000u;
+    unsigned char part[4096];
+    for (size_t at = 0; at < bytes; at += size) {
+        size_t in_part = at % sizeof part, left = bytes - at;
+        if (in_part == 0)
+            c->model->device->copy(part, (const char *)c->out_data[i] + from + at,
+                                   left < sizeof part ? left : sizeof part);
+        if (!finite_at(part + in_part, size, exponent))
+            return xf_fail(&c->error, XF_E_RANGE, "output %u '%s': element %zu is not finite", i,
+                           xf_plan_str(c->plan, a->name), first + at / size);
+    }
+    return XF_OK;
+}
+
 static xf_status check_finite(xf_ctx *c) {
     const xf_plan *p = c->plan;
     for (uint32_t i = 0; i < p->head->n_outputs; i++) {
         const xf_arg *a = xf_plan_output(p, i);
         uint32_t code = a->dtype & 0xffu, size = xf_arg_bytes(a);
         if (code != 2 && code != 4) continue;
-        uint64_t exponent = code == 4 ? 0x7f80u : size == 2 ? 0x7c00u : size == 4 ? 0x7f800000u : 0x7ff0000000000000u;
-        size_t bytes = written(c, a);
-        unsigned char part[4096];
-        for (size_t at = 0; at < bytes; at += size) {
-            size_t from = at % sizeof part, left = bytes - at;
-            if (from == 0)
-                c->model->device->copy(part, (const char *)c->out_data[i] + at,
-                                       left < sizeof part ? left : sizeof part);
-            if (!finite_at(part + from, size, exponent))
-                return xf_fail(&c->error, XF_E_RANGE, "output %u '%s': element %zu is not finite", i,
-                               xf_plan_str(p, a->name), at / size);
-        }
+        int64_t dims[XF_MAX_RANK];
+        size_t bytes = written(c, a), parts = 1, apart = bytes;
+        xf_arg_shape(p, a, c->values, dims);
+        for (uint32_t d = 0; a->twin && d < a->axis; d++) parts *= (size_t)dims[d]; /* room may be behind each */
+        if (parts > 1) apart = bytes / parts, bytes = apart;
+        if (bytes && parts > 1) apart += apart / (size_t)dims[a->axis] * (size_t)c->values[a->room];
+        for (size_t k = 0; k < parts && bytes; k++) XF_TRY(check_finite_part(c, i, k * apart, bytes, k * bytes / size));
     }
     return XF_OK;
 }

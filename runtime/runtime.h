@@ -166,10 +166,15 @@ bool xf_arg_from_data(const xf_plan *, const xf_arg *); /* has it such dims? */
 bool xf_arg_grows(const xf_plan *, const xf_arg *);     /* and one of which only data knows how large it is? */
 /* Bytes that a dense argument takes at most, 0 for one that grows; false: a negative dim or overflow. */
 bool xf_arg_size(const xf_plan *, const xf_arg *, const int64_t *values, size_t *bytes);
-/* What does not depend on symbols: dtype, rank, dims >= 0, strides, device, pointer, alignment. what: "input" or
- * "output". */
+/* What does not depend on symbols: dtype, rank, dims >= 0, strides (which may leave a cache room), device, pointer,
+ * alignment. what: "input" or "output". */
 xf_status xf_check_tensor(const xf_plan *, const char *what, size_t index, const xf_arg *, const xf_tensor *,
                           xf_error *);
+/* How many rows memory has behind those of a tensor along axis, as strides that are dense otherwise tell; 0 where they need
+ * not tell (xf_arg.twin). False: they are others. */
+bool xf_tensor_room(const xf_tensor *, uint32_t axis, int64_t *room);
+/* Bytes from the first element to behind the last, for elements of so many bits. False: overflow. */
+bool xf_tensor_span(const xf_tensor *, size_t bits, size_t *bytes);
 static inline xf_dtype xf_arg_dtype(const xf_arg *a) {
     return (xf_dtype){(uint8_t)a->dtype, (uint8_t)(a->dtype >> 8), (uint16_t)(a->dtype >> 16)};
 }

@@ -18,6 +18,44 @@ static bool is_dense(const xf_tensor *t) {
     return true;
 }
 
+/* Room shows in the distance of what lies outside of the axis: of the innermost such dim that has more than one index. */
+bool xf_tensor_room(const xf_tensor *t, uint32_t axis, int64_t *room) {
+    int64_t expected = 1, row = 1;
+    bool known = false;
+    *room = 0;
+    if (is_dense(t)) return true;
+    for (int32_t d = t->ndim; d-- > 0;) {
+        if (d == (int32_t)axis) row = expected;
+        if (d < (int32_t)axis && t->shape[d] != 1 && !known) {
+            if (t->strides[d] < expected || (t->strides[d] - expected) % row != 0) return false;
+            *room = (t->strides[d] - expected) / row;
+            expected = t->strides[d];
+            known = true;
+        }
+        if (t->shape[d] != 1 && t->strides[d] != expected) return false;
+        if (__builtin_mul_overflow(expected, t->shape[d], &expected)) return false;
+    }
+    return true;
+}
+
+bool xf_tensor_span(const xf_tensor *t, size_t bits, size_t *bytes) {
+    int64_t last = 0, stride = 1, at;
+    *bytes = 0;
+    for (int32_t d = 0; d < t->ndim; d++)
+        if (t->shape[d] == 0) return true;
+    for (int32_t d = t->ndim; d-- > 0;) {
+        int64_t distance = t->strides && t->shape[d] != 1 ? t->strides[d] : stride;
+        if (__builtin_mul_overflow(t->shape[d] - 1, distance, &at) || __builtin_add_overflow(last, at, &last) ||
+            __builtin_mul_overflow(stride, t->shape[d], &stride))
+            return false;
+    }
+    if (last < 0 || last == INT64_MAX || __builtin_mul_overflow((size_t)last + 1, bits, bytes) ||
+        *bytes > PTRDIFF_MAX - 7)
+        return false;
+    *bytes = (*bytes + 7) / 8;
+    return true;
+}
+
 /* Rank and dims >= 0; enough to bind symbols. */
 static xf_status check_shape(const xf_plan *p, const char *what, size_t i, const xf_arg *a, const xf_tensor *t,
                              xf_error *error) {
@@ -59,6 +97,7 @@ xf_status xf_check_tensor(const xf_plan *p, const char *what, size_t i, const xf
                           xf_error *error) {
     const char *name = xf_plan_str(p, a->name);
     uint32_t dtype = t->dtype.code | (uint32_t)t->dtype.bits << 8 | (uint32_t)t->dtype.lanes << 16;
+    int64_t room;
     if (dtype != a->dtype) {
         char got[24], want[24];
         return xf_fail(error, XF_E_DTYPE, "%s %zu '%s' is %s, expected %s", what, i, name, xf_dtype_name(dtype, got),
@@ -68,8 +107,9 @@ xf_status xf_check_tensor(const xf_plan *p, const char *what, size_t i, const xf
         return xf_fail(error, XF_E_DEVICE, "%s %zu '%s' is on device type %d, expected memory of the CPU (1)", what, i,
                        name, (int)t->device.device_type);
     XF_TRY(check_shape(p, what, i, a, t, error));
-    if (!is_dense(t))
-        return xf_fail(error, XF_E_SHAPE, "%s %zu '%s': strides are not dense row-major; copy it first", what, i, name);
+    if (!is_dense(t) && !(a->twin && xf_tensor_room(t, a->axis, &room)))
+        return xf_fail(error, XF_E_SHAPE, "%s %zu '%s': strides are not dense row-major%s; copy it first", what, i,
+                       name, a->twin ? ", even with room behind its rows" : "");
     return check_data(p, what, i, a, t, error);
 }
 

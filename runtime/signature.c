@@ -66,6 +66,14 @@ static void write_padding(xf_text *t, const xf_plan *p, const char *name) {
     xf_text_json(t, mask);
 }
 
+/* An output that may lie where an input does. */
+static void write_cache(xf_text *t, const xf_plan *p, const xf_arg *a) {
+    if (!a->twin) return;
+    xf_text_printf(t, ", \"appends_to\": ");
+    xf_text_json(t, xf_plan_str(p, p->args[a->twin - 1].name));
+    xf_text_printf(t, ", \"axis\": %u", a->axis);
+}
+
 static void write_infos(xf_text *t, const xf_plan *p, const xf_io_info *info, size_t first, size_t n) {
     for (size_t i = first; i < first + n; i++) {
         char dtype[24];
@@ -77,7 +85,10 @@ static void write_infos(xf_text *t, const xf_plan *p, const xf_io_info *info, si
             write_dim(t, &info[i], d);
         }
         xf_text_printf(t, "]");
-        if (first >= p->head->n_inputs) write_padding(t, p, info[i].name);
+        if (first >= p->head->n_inputs) {
+            write_padding(t, p, info[i].name);
+            write_cache(t, p, &p->args[i]);
+        }
         xf_text_printf(t, "}");
     }
 }

@@ -169,7 +169,8 @@ class Node:
     """A declared input or output, as onnxruntime describes it.
 
     type: "tensor(int64)", "seq(tensor(float))", ...; shape: an int, a name, or None (decided at run time, no name) for each
-    dim; ranges: (least, most or None) for each.
+    dim; ranges: (least, most or None) for each. past: of an output, the name of the input whose memory it may continue
+    (compiled with --cache=inplace), else None.
     """
 
     def __init__(self, info):
@@ -183,6 +184,7 @@ class Node:
         self.shape = [info.dim[d] if info.dim[d] >= 0 else names[d] for d in dims]
         self.ranges = [(info.dim_min[d], info.dim_max[d] if info.dim_max[d] >= 0 else None) for d in dims]
         self._dtype = (info.dtype.code, info.dtype.bits, info.dtype.lanes)
+        self.past = None
         self._parts = []  # of a sequence or an optional: the nodes of all its tensors, this one first
 
     @property
@@ -321,6 +323,10 @@ class InferenceSession:
         self._entry = _Entry(_nodes(api.input_info, model, api.num_inputs(model)),
                              _nodes(api.output_info, model, count), api.infer_shapes, api.workspace_size, api.run)
         self._index = {n.name: i for i, n in enumerate(self._entry.outputs)}
+        self._present = {}
+        for node in self._entry.outputs:
+            node.past = self.metadata("cache:" + node.name)
+            self._present[node.past] = node.name
         for nodes in self._entry[:2]:
             for i, node in enumerate(nodes):
                 node._kind_of_parts = self.metadata("type:" + node.name)
@@ -391,7 +397,8 @@ class InferenceSession:
     def run(self, output_names, feed, out=None):
         """Runs the model. output_names: one name or several, in any order (None: all). feed: {input name: array}. out:
         {output name: array} writes these in place; each must be C-contiguous and of the exact dtype and shape. Returns
-        a list of arrays.
+        a list of arrays. An output with a past may be rows [.., :p + s, ..] of a larger array of which the past in feed is
+        rows [.., :p, ..]: then no row of the past is copied.
         """
         return self._call(self._entry, output_names, feed, out)
 
@@ -488,7 +495,7 @@ class InferenceSession:
             raise Error("the session runs in this thread already: this call comes from a tap, or while it is closed")
         try:
             self._open()
-            keep, tensors = self._bind(entry, feed)
+            keep, tensors = self._bind(entry, feed, out or {})
             arrays, results = self._allocate(entry, tensors, len(keep), out or {}, *starts)
             status = entry.run(context.handle, tensors, len(keep), *starts, results, len(arrays))
             _check(self._api, status, context.handle)
@@ -501,7 +508,7 @@ class InferenceSession:
         finally:
             context.lock.release()
 
-    def _bind(self, entry, feed):
+    def _bind(self, entry, feed, out=()):
         """The input tensors, and the arrays that must stay alive as long as they."""
         feed = dict(feed)
         for node in _whole(entry.inputs):
@@ -512,7 +519,9 @@ class InferenceSession:
             if node.name not in feed:
                 raise Error(f"input {node.name!r} is missing")
             array = np.asarray(feed.pop(node.name))
-            if not array.flags.c_contiguous or not array.flags.aligned or not array.dtype.isnative:
+            present = self._present.get(node.name)
+            together = present in out and out[present].ctypes.data == array.ctypes.data
+            if not (array.flags.c_contiguous or together) or not array.flags.aligned or not array.dtype.isnative:
                 array = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
             if node._dtype[1] < 8:
                 array, shape = _pack(array, node), array.shape
@@ -550,7 +559,7 @@ class InferenceSession:
                 continue
             if array is None:
                 array = np.empty(tuple(shape[:len(node.shape)]), node.dtype)
-            elif not array.flags.c_contiguous or not array.flags.writeable:
+            elif not (array.flags.c_contiguous or node.past) or not array.flags.writeable:
                 raise Error(f"output {node.name!r}: the array must be C-contiguous and writeable")
             _describe(t, array, node)
             arrays.append(array)
@@ -616,7 +625,8 @@ def _describe(tensor, array, node):
         kind = node._dtype[0]
     tensor.data, tensor.device = array.ctypes.data, _Device(1, 0)
     tensor.dtype = _Dtype(kind, array.dtype.itemsize * 8, 1)
-    tensor.ndim, tensor.strides, tensor.byte_offset = array.ndim, None, 0
+    strides = None if array.flags.c_contiguous else (C.c_int64 * array.ndim)(*(s // array.itemsize for s in array.strides))
+    tensor.ndim, tensor.strides, tensor.byte_offset = array.ndim, strides, 0
     tensor.shape = array.ctypes.shape_as(C.c_int64) if array.ndim else None
 
 

@@ -24,9 +24,10 @@ xfc_value *xfc_n_repeat_heads(xfc_node *, xfc_value *, xfc_int heads);
 /* base, but where 0 <= from[batch, i] < size: there row i along axis is row from[batch, i] of `rows`, which has at least
  * one. */
 xfc_value *xfc_n_placed(xfc_node *, xfc_value *base, xfc_value *rows, xfc_value *from, uint32_t axis);
-/* Of each sequence the rows of the past, at most `keys`, in front of first[batch], then the new rows, of which there is
- * at least one, then zeros; keep: or what the past has there. */
-xfc_value *xfc_n_append(xfc_node *, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep);
+/* A cache of `keys` rows along axis: the past with the new rows from first[batch] on. used: behind them are zeros, where the
+ * past lies in the same memory up to that row; NULL: what the past has there. */
+xfc_value *xfc_n_append(xfc_node *, xfc_value *past, xfc_value *rows, xfc_value *first, uint32_t axis, xfc_int keys,
+                        const xfc_int *used);
 /* A mask, or bias, with `fill` for the keys that it does not cover. */
 xfc_value *xfc_n_pad_keys(xfc_node *, xfc_value *, xfc_int keys, double fill);
 /* start, start + 1, ... broadcast over [batch, heads, rows, keys]: axis 2 numbers rows, axis 3 keys. */

@@ -1,6 +1,6 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), texts (find_texts, split_texts, match_texts), regions of images (roi_align), determinants and inverses, bits as
- * another type, and numbers of fewer bits than a byte as files and callers hold them.
+ * better one (nms), texts (find_texts, split_texts, match_texts), regions of images (roi_align), determinants and
+ * inverses, bits as another type, numbers of fewer bits than a byte as files and callers hold them, and caches that grow.
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
  */
@@ -151,4 +151,28 @@ xfc_status infer_roi_align(xfc_infer *inf) {
         XFC_TRY(xfc_infer_at_most(inf, xfc_int_const(c, 1), size->u.dims[i], "1 and a size of roi_align"));
     inf->out[0] = xfc_type_make(x->dtype, 4, (xfc_int[]){image->dim[0], x->dim[1], size->u.dims[0], size->u.dims[1]});
     return XFC_OK;
+}
+
+xfc_status infer_append(xfc_infer *inf) {
+    const xfc_type *past = xfc_op_in(inf->op, 0), *rows = xfc_op_in(inf->op, 1), *first = xfc_op_in(inf->op, 2);
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    uint32_t axis;
+    if (past->dtype != rows->dtype || past->rank != rows->rank || xfc_dtype_is_packed(past->dtype) ||
+        !is(first, XFC_I64, 1) || size->n != 3)
+        return refuse(inf, "two tensors of one type, of at least a byte, and of one rank, i64 [n], and three sizes");
+    XFC_TRY(xfc_infer_axis(inf, xfc_op_int(inf->op, XFC_K_AXIS, 0), past->rank, &axis));
+    if (!xfc_int_is(inf->ctx, first->dim[0], 1)) {
+        if (axis == 0) return refuse(inf, "one place where the axis is the first dim");
+        XFC_TRY(xfc_infer_equal(inf, first->dim[0], past->dim[0], "the places and the first dim of append"));
+    }
+    inf->out[0] = *past;
+    for (uint32_t d = 0; d < past->rank; d++)
+        if (d != axis) XFC_TRY(xfc_infer_equal(inf, past->dim[d], rows->dim[d], "dims other than the axis"));
+    inf->out[0].dim[axis] = size->u.dims[0];
+    XFC_TRY(check_count(inf, xfc_type_count(inf->ctx, &inf->out[0])));
+    XFC_TRY(xfc_infer_at_most(inf, past->dim[axis], size->u.dims[0], "the rows of the past and of the result"));
+    XFC_TRY(xfc_infer_at_most(inf, rows->dim[axis], size->u.dims[0], "the new rows and those of the result"));
+    XFC_TRY(xfc_infer_at_most(inf, size->u.dims[1], size->u.dims[0],
+                              "the rows up to which it is 0 and those of the result"));
+    return xfc_infer_at_most(inf, size->u.dims[2], size->u.dims[0], "the rows in use and those of the result");
 }

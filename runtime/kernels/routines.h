@@ -64,7 +64,7 @@ typedef union { /* an attribute of the op */
 } xk_number;
 
 typedef struct {
-    const xk_array *array;   /* operands, then results; without data while work is asked for */
+    const xk_array *array;   /* operands, then results; work may be asked for without data */
     const xk_number *number; /* attributes in the order of the row's keys; 0 for an absent one */
 } xk_call;
 

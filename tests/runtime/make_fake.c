@@ -75,8 +75,7 @@ static xf_val number(builder *b, int64_t value) { return op(b, XF_I_CONST, 0, 0,
 
 static uint32_t arg(builder *b, const char *name, uint32_t dtype, uint32_t n, const xf_val *dim,
                     const char *const *dim_name) {
-    b->args[b->h.n_args] =
-        (xf_arg){.name = str(b, name), .dtype = dtype, .first_dim = b->h.n_dims, .n_dims = n, .alias = -1};
+    b->args[b->h.n_args] = (xf_arg){.name = str(b, name), .dtype = dtype, .first_dim = b->h.n_dims, .n_dims = n};
     for (uint32_t i = 0; i < n; i++)
         b->dims[b->h.n_dims++] = (xf_dim){dim[i], dim_name ? str(b, dim_name[i]) : 0, dim[i]};
     return b->h.n_args++;

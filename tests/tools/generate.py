@@ -111,15 +111,15 @@ def tool(so, *more):
     return subprocess.run([XF_RUN, so, "--generate", *more], capture_output=True, text=True, check=False)
 
 
-def compiled(folder, name, model):
+def compiled(folder, name, model, *options):
     path, so = (os.path.join(folder, f"{name}.{end}") for end in ("onnx", "so"))
     onnx.save(model, path)
-    subprocess.run([XFC, path, "-o", so, "-march=native"], check=True)
+    subprocess.run([XFC, path, "-o", so, "-march=native", *options], check=True)
     return path, so
 
 
-def same(folder, name, model, given=None, more=(), one_by_one=False):
-    path, so = compiled(folder, name, model)
+def same(folder, name, model, given=None, more=(), one_by_one=False, options=()):
+    path, so = compiled(folder, name, model, *options)
     for key, value in (given or {}).items():
         np.save(os.path.join(folder, f"{key}.npy"), value)
         more = [*more, f"--input={key}=@{folder}/{key}.npy"]
@@ -183,10 +183,13 @@ def main():
         test_refusals(folder, so)
         past = {f"past.{i}.{part}": RANDOM.standard_normal((1, 2, 5, 16), dtype=np.float32) for i in range(2) for part in ("key", "value")}
         same(folder, "given", decoder("gpt2"), past)
+        same(folder, "in_place", decoder("gpt2"), options=["--cache=inplace"])
+        same(folder, "given_in_place", decoder("gpt2"), past, options=["--cache=inplace"])
         same(folder, "optimum", renamed(decoder("gpt2"), lambda n: n.startswith("past."), lambda n: n.replace("past", "past_key_values")))
         same(folder, "single", fixed(decoder("gpt2"), batch=1, sequence=1), one_by_one=True)
         cross = {f"cross.{i}.{part}": RANDOM.standard_normal((1, 2, 6, 16), dtype=np.float32) for i in range(2) for part in ("key", "value")}
         same(folder, "whisper", decoder("whisper"), cross)
+        same(folder, "whisper_in_place", decoder("whisper"), cross, options=["--cache=inplace"])
         same(folder, "t5", decoder("t5"), {**cross, "encoder_attention_mask": np.array([[1, 1, 1, 1, 0, 0]])})
         same(folder, "merged", merged(), {"encoder_hidden_states": RANDOM.standard_normal((1, 6, 12), dtype=np.float32)})
     return 0

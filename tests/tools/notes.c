@@ -94,14 +94,15 @@ static void words(void) {
     xfc_pass_opts o = {.unpad = XFC_FORCE};
     xf_pass_words_read(&(xf_pass_words){0}, &o); /* not given: as it was */
     CHECK_INT(o.unpad, XFC_FORCE);
-    const xf_pass_words all = {"off", "force", "off", "on", "bf16"}, others = {"require", "off", "on", "off", "off"},
-                        first = {"auto", "auto", NULL, NULL, NULL};
+    const xf_pass_words all = {"off", "force", "off", "on", "bf16", "inplace"},
+                        others = {"require", "off", "on", "off", "off", "off"},
+                        first = {"auto", "auto", NULL, NULL, NULL, NULL};
     xf_pass_words_read(&all, &o);
     CHECK(o.unpad == XFC_OFF && o.pre_rmsnorm == XFC_FORCE && o.fold_ln_affine == XFC_OFF &&
-          o.pre_crmsnorm == XFC_FORCE && o.compute == XFC_FORCE);
+          o.pre_crmsnorm == XFC_FORCE && o.compute == XFC_FORCE && o.cache == XFC_FORCE);
     xf_pass_words_read(&others, &o);
     CHECK(o.unpad == XFC_FORCE && o.pre_rmsnorm == XFC_OFF && o.fold_ln_affine != XFC_OFF &&
-          o.pre_crmsnorm == XFC_OFF && o.compute == XFC_OFF);
+          o.pre_crmsnorm == XFC_OFF && o.compute == XFC_OFF && o.cache == XFC_OFF);
     xf_pass_words_read(&first, &o);
     CHECK(o.unpad == XFC_AUTO && o.pre_rmsnorm == XFC_AUTO);
     CHECK(xf_pass_names_check("test", &(xf_pass_names){.option = "-p"}));

@@ -6,7 +6,8 @@
  * run and stays. What is left over is given with --input or --shape, as for any run. Nothing is guessed: a model that
  * this does not fit is refused, with the input that does not.
  *
- * Every cache has two buffers with room for the last step; each step reads one and writes the other.
+ * Every cache has two buffers with room for the last step; each step reads one and writes the other. A model that writes
+ * its cache where it lies (metadata cache:present.N.key) has it in one from the first step on, with room behind its rows.
  */
 #include "tools/run/run.h"
 #include <stdio.h>
@@ -41,11 +42,13 @@ typedef struct {
     int64_t dim[XFC_MAX_RANK];
     void *data;
     /* of a cache */
-    int output;     /* -1: none */
-    uint32_t grows; /* the dim */
-    bool kept;      /* as the first run made it */
-    void *next;     /* the other buffer */
-    int64_t room;   /* bytes of each */
+    int output;                   /* -1: none */
+    uint32_t grows;               /* the dim */
+    bool kept;                    /* as the first run made it */
+    void *next;                   /* the other buffer */
+    int64_t room;                 /* bytes of each */
+    bool in_place;                /* may be written where it lies; from the second run on it is */
+    int64_t stride[XFC_MAX_RANK]; /* then: those of the whole buffer */
 } input;
 
 typedef struct {
@@ -122,6 +125,8 @@ static xfc_status take_input(generation *g, uint32_t i) {
     if (out->ndim != x->info->ndim || memcmp(&out->dtype, &x->info->dtype, sizeof out->dtype) != 0)
         return refuse(g, "another type or rank has what comes out of the cache", x->info->name);
     x->role = ROLE_CACHE;
+    const char *past = g->r->api->metadata(g->r->model, xfc_sprintf(g->r->ctx->arena, "cache:%s", out->name));
+    x->in_place = past && !strcmp(past, x->info->name);
     return XFC_OK;
 }
 
@@ -220,6 +225,9 @@ static xfc_status start_cache(generation *g, input *x, const xfc_tensor *given, 
         }
     if (given) memcpy(x->dim, given->dim, sizeof x->dim);
     XFC_TRY(reserve(g, x, x->kept ? x->dim[x->grows] : room));
+    int64_t stride = 1;
+    for (int32_t d = x->info->ndim; d-- > 0; stride *= (uint32_t)d == x->grows ? room : x->dim[d])
+        x->stride[d] = stride;
     memset(x->data, 0, (size_t)bytes_of(x, x->dim));
     if (given && given->bytes) memcpy(x->data, given->data, given->bytes);
     return XFC_OK;
@@ -277,12 +285,14 @@ static xfc_status place_outputs(generation *g) {
     xf_status status = g->r->api->infer_shapes(g->r->model, g->tin, g->r->n_in, g->tout, g->r->n_out);
     if (status != XF_OK) return xf_runner_failed(g->r, NULL, status);
     for (uint32_t i = 0; i < g->r->n_in; i++) {
-        const input *x = &g->in[i];
+        input *x = &g->in[i];
         if (!makes(g, x)) continue;
         int64_t bytes = bytes_of(x, g->shape[x->output]);
         bool known = bytes >= 0;
         for (int32_t d = 0; d < x->info->ndim; d++) known = known && g->shape[x->output][d] >= 0;
-        if (known && bytes <= x->room) g->tout[x->output].data = x->next;
+        if (!known || bytes > x->room) continue;
+        g->tout[x->output].data = x->next;
+        if (x->in_place) g->tout[x->output].strides = x->stride;
     }
     return XFC_OK;
 }
@@ -300,7 +310,7 @@ static xfc_status turn_caches(generation *g) {
         memcpy(x->dim, out->shape, (size_t)x->info->ndim * sizeof *x->dim);
         void *used = x->data;
         x->data = x->next;
-        x->next = used;
+        x->next = x->in_place ? x->data : used;
     }
     return XFC_OK;
 }
@@ -332,6 +342,7 @@ static xfc_status step(generation *g, int64_t first, int64_t n, double *seconds)
         const xfc_tensor t = {.dtype = x->dtype, .rank = (uint32_t)x->info->ndim, .data = x->data};
         g->tin[i] = xf_tensor_view(&t);
         g->tin[i].shape = x->dim;
+        if (x->in_place && x->data == x->next) g->tin[i].strides = x->stride;
     }
     double start = xf_seconds();
     XFC_TRY(place_outputs(g));

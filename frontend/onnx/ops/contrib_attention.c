@@ -123,8 +123,8 @@ static bool take_past(query *g, xfc_value *k, xfc_value *v, xfc_value *used) {
             return false;
         used = xfc_b_expand(n->b, xfc_b_reshape(n->b, xfc_b_cast(n->b, used, XFC_I64), &one, 1), &batch, 1);
         g->first = xfc_n_within(n, used, xfc_int_sub(n->ctx, t->dim[2], rows));
-        g->a.k = xfc_n_append(n, k, g->a.k, g->first, t->dim[2], true);
-        g->a.v = xfc_n_append(n, v, g->a.v, g->first, t->dim[2], true);
+        g->a.k = xfc_n_append(n, k, g->a.k, g->first, 2, t->dim[2], NULL);
+        g->a.v = xfc_n_append(n, v, g->a.v, g->first, 2, t->dim[2], NULL);
     } else {
         g->past = t->dim[2];
         g->a.k = xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){k, g->a.k}, 2, &axis, 1);

@@ -5,7 +5,8 @@
  * caches of different lengths, whose rows beyond are not read. Row i sees keys up to first[b] + i, the last
  * local_window_size of them where it is given. first is looked up in
  * a table of its possible values, so that a run ends where seqlens_k is none of them. The present has as many rows as
- * the longer of the past and total_sequence_length: a past that is a buffer with room stays as long as it is.
+ * the longer of the past and total_sequence_length: a past that is a buffer with room stays as long as it is, and rows
+ * beyond total_sequence_length are not looked at.
  */
 #include "frontend/onnx/attention.h"
 #include "ir/ops/ops.h"
@@ -199,7 +200,7 @@ static bool read_masks(query *g) {
                              "local_window_size is %lld; it must be at least 1, and -1 (none) without causal",
                              (long long)window),
                false;
-    xfc_value *key = xfc_n_numbers(n, g->keys, zero, 3), *row = xfc_n_numbers(n, g->rows, zero, 2);
+    xfc_value *key = xfc_n_numbers(n, g->total, zero, 3), *row = xfc_n_numbers(n, g->rows, zero, 2);
     if (g->first) row = xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 4));
     if (causal)
         xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_LE, key, row));
@@ -212,8 +213,8 @@ static bool read_masks(query *g) {
         return xfc_node_fail(n, XFC_ERR_INPUT, "attention_bias has rank %u but must have 4", bias->type.rank), false;
     if (!xfc_n_equal(n, bias->type.dim[3], g->total, "total_sequence_length and the columns of attention_bias"))
         return false;
-    g->a.add = xfc_n_pad_keys(n, bias, g->keys, 0);
-    return g->a.add || fail(g);
+    g->a.add = bias;
+    return true;
 }
 
 /* A score of no key: one of each head, or 0. */
@@ -237,7 +238,7 @@ static xfc_value *scores_of(query *g, const xfc_stages *stages) {
     int64_t which = xfc_node_int(n, "qk_output", 0);
     xfc_value *v = stages->score[which == 1 ? 2 : 3];
     if (which == 1) v = xfc_n_select(n, g->a.keep, v, xfc_nf(n, v, 0));
-    if (v && (which == 1 || which == 2)) return xfc_b_slice_axis(n->b, v, 3, xfc_int_const(n->ctx, 0), g->total, 1);
+    if (v && (which == 1 || which == 2)) return v;
     return xfc_node_fail(n, XFC_ERR_INPUT, "has scores as an output, but qk_output is %lld and not 1 or 2",
                          (long long)which),
            NULL;
@@ -253,12 +254,12 @@ void xfc_import_group_query_attention(xfc_node *n) {
     if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !turn(&g)) return;
     xfc_value *k = g.a.k, *v = g.a.v;
     if (g.first) {
-        k = xfc_n_append(n, n->in[PAST_K], k, g.first, g.keys, false);
-        v = xfc_n_append(n, n->in[PAST_V], v, g.first, g.keys, false);
+        k = xfc_n_append(n, n->in[PAST_K], k, g.first, 2, g.keys, &g.total);
+        v = xfc_n_append(n, n->in[PAST_V], v, g.first, 2, g.keys, &g.total);
     }
-    xfc_int heads = xfc_int_const(n->ctx, g.heads);
-    g.a.k = xfc_n_repeat_heads(n, k, heads);
-    g.a.v = xfc_n_repeat_heads(n, v, heads);
+    xfc_int heads = xfc_int_const(n->ctx, g.heads), zero = xfc_int_const(n->ctx, 0);
+    g.a.k = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, k, 2, zero, g.total, 1), heads);
+    g.a.v = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, v, 2, zero, g.total, 1), heads);
     if (!g.a.k || !g.a.v || !read_masks(&g) || !read_sink(&g)) return;
     double scale = xfc_node_float(n, "scale", 0);
     g.a.softcap = xfc_node_float(n, "softcap", 0);

@@ -74,21 +74,12 @@ xfc_value *xfc_n_placed(xfc_node *n, xfc_value *base, xfc_value *rows, xfc_value
     return xfc_n_select(n, inside, rows, base);
 }
 
-xfc_value *xfc_n_append(xfc_node *n, xfc_value *past, xfc_value *rows, xfc_value *first, xfc_int keys, bool keep) {
-    if (!past || !rows || !first) return NULL;
-    xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
-    const xfc_int before[4] = {zero, zero, zero, zero}, each[4] = {rows->type.dim[0], one, keys, one};
-    const xfc_int after[4] = {zero, zero, xfc_int_sub(n->ctx, keys, past->type.dim[2]), zero};
-    xfc_attr pad[] = {xfc_attr_dims(XFC_K_BEFORE, before, 4), xfc_attr_dims(XFC_K_AFTER, after, 4),
-                      xfc_attr_float(XFC_K_FILL, 0)};
-    xfc_value *from = xfc_n_along(n, xfc_n_iota(n, keys, zero, 1, XFC_I64), 1, 2);
-    from = xfc_n2(n, XFC_OP_SUB, from, xfc_n_along(n, first, 0, 2)); /* [batch, keys]: which new row is this? */
-    xfc_value *base = xfc_build(n->b, XFC_OP_PAD, &past, 1, pad, XFC_COUNT(pad));
-    if (!keep && from) {
-        xfc_value *old = xfc_n2(n, XFC_OP_LT, xfc_b_reshape(n->b, from, each, 4), xfc_ni(n, 0));
-        base = xfc_n_select(n, old, base, xfc_nf(n, rows, 0));
-    }
-    return xfc_n_placed(n, base, rows, from, 2);
+xfc_value *xfc_n_append(xfc_node *n, xfc_value *past, xfc_value *rows, xfc_value *first, uint32_t axis, xfc_int keys,
+                        const xfc_int *used) {
+    const xfc_int zero = xfc_int_const(n->ctx, 0), size[3] = {keys, used ? keys : zero, used ? *used : zero};
+    const xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_dims(XFC_K_SIZE, size, 3)};
+    return past && rows && first ? xfc_build(n->b, XFC_OP_APPEND, (xfc_value *[]){past, rows, first}, 3, attr, 2)
+                                 : NULL;
 }
 
 void xfc_n_only_if(xfc_node *n, xfc_heads *a, xfc_value *condition) {

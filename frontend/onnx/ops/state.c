@@ -40,10 +40,14 @@ void xfc_import_tensor_scatter(xfc_node *n) {
     } else {
         start = xfc_b_expand(n->b, xfc_b_ints(n->b, &(int64_t){0}, 1), all, 1);
     }
-    if (!circular) start = xfc_n_within(n, start, xfc_int_sub(c, all[axis], dim[axis]));
+    if (!circular) {
+        start = xfc_n_within(n, start, xfc_int_sub(c, all[axis], dim[axis]));
+        n->out[0] = xfc_n_append(n, past, update, start, axis, all[axis], NULL);
+        return;
+    }
     xfc_value *row = xfc_n_along(n, xfc_n_iota(n, all[axis], zero, 1, XFC_I64), 1, 2);
     xfc_value *from = xfc_n2(n, XFC_OP_SUB, row, xfc_n_along(n, start, 0, 2));
-    if (circular) from = xfc_n2(n, XFC_OP_MOD, from, xfc_b_dims(n->b, all + axis, -1));
+    from = xfc_n2(n, XFC_OP_MOD, from, xfc_b_dims(n->b, all + axis, -1));
     n->out[0] = xfc_n_placed(n, past, update, from, axis);
 }
 

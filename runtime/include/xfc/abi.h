@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 19u
+#define XF_CODE_ABI 20u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
@@ -57,7 +57,9 @@ typedef uint32_t xf_val;
 #define XF_VAL_NONE 0xffffffffu
 
 /* values[0 .. n_symbols) are the symbols. Most come from input shapes: such a one is the plain value of at least one
- * dim of an input, which binds it; input dims of any other value are compared with what that evaluates to. A `defined`
+ * dim of an input, which binds it; input dims of any other value are compared with what that evaluates to. A ROOM comes
+ * from the strides of an output (see xf_arg), and is 0 until they were looked at: no place and no other dim of inputs
+ * and outputs depends on it. A `defined`
  * one comes from data: DEFINED sets symbol `value` to its upper bound a (0: it has none) when a run begins, and a step of
  * kind DEFINE to the true number, after which all instructions run again (DEFINED then changes nothing). Value n_symbols + i is
  * computed by instruction i from earlier values. Overflow makes the call fail with XF_E_SHAPE. Floordiv and mod are
@@ -76,7 +78,7 @@ typedef struct {
     uint32_t name, defined; /* XF_SYMBOL_*; lo and hi are 0 and -1 unless it is a DIM */
     uint32_t why, pad;      /* string: the node that bounds it, 0 for the model itself */
 } xf_symbol;                /* inclusive range; hi -1: none */
-enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED };
+enum { XF_SYMBOL_DIM, XF_SYMBOL_DEFINED, XF_SYMBOL_ROOM };
 typedef struct {
     xf_val value;
     uint32_t name; /* dim_param or 0 */
@@ -86,8 +88,12 @@ typedef struct {
 typedef struct {          /* a graph input or output */
     uint32_t name, dtype; /* dtype: code | bits << 8 | lanes << 16, as xf_dtype of xf.h */
     uint32_t first_dim, n_dims;
-    int32_t alias; /* output: reserved, -1 */
-    uint32_t flags;
+    /* A cache: an output that has the elements of an input, its past, and more behind them along axis. It may lie where
+     * the past does; then only what is new is written. Both may have room behind them along the axis. */
+    uint32_t twin; /* number + 1 of the past, of the past that of the output; 0: none */
+    uint32_t axis;
+    xf_val room; /* symbol: rows behind the output */
+    uint32_t pad;
 } xf_arg;
 typedef struct {
     xf_val a, b;

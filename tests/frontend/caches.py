@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""--cache=inplace: outputs that lie in the memory of the inputs that they continue.
+
+caches.py XFC XF_RUN XF_PY: caches in many layouts and types, step by step in memory with room, beside it, and in the context's
+own, against NumPy; what does not fit is refused. Memory holds NaN behind the rows, which must stay, and pages of a past cannot
+be written while it runs. Exit code 0, 1, or 77 (skipped) without onnx.
+"""
+import ctypes
+import mmap
+import subprocess
+import sys
+import tempfile
+
+from cases import check, end, load_xf, outcome, write_model, write_set
+
+import numpy as np
+from onnx import TensorProto as T
+from onnx import helper as h
+
+XFC, XF_RUN = sys.argv[1:3]
+xf = load_xf(sys.argv[3])
+R = np.random.default_rng(7)
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def model_of(axis, dims, kind=T.FLOAT, joined=1):
+    """present = past with `joined` times the new rows, sum = sums over the axis of all of them."""
+    def value(name, rows):
+        return h.make_tensor_value_info(name, kind, [rows if d == axis else n for d, n in enumerate(dims)])
+
+    nodes = [h.make_node("Concat", ["past"] + ["new"] * joined, ["present"], axis=axis),
+             h.make_node("Cast", ["present"], ["wide"], to=T.FLOAT),
+             h.make_node("ReduceSum", ["wide", "axes"], ["sum"], keepdims=0)]
+    graph = h.make_graph(nodes, "g", [value("past", "p"), value("new", "s")],
+                         [value("present", None), h.make_tensor_value_info("sum", T.FLOAT, None)],
+                         [h.make_tensor("axes", T.INT64, [1], [axis])])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+def compiled(folder, model, *options):
+    path = write_model(folder, model)
+    done = subprocess.run([XFC, path, "-v", "-march=native", "-o", folder + "/m.so", *options], capture_output=True, text=True, timeout=120)
+    return (xf.InferenceSession(folder + "/m.so", threads=2) if done.returncode == 0 else None), done.stdout + done.stderr
+
+
+def noise(shape, dtype):
+    return (10 * R.standard_normal(shape)).astype(dtype)
+
+
+def rows(array, axis, n, first=0):
+    return array[tuple(slice(first, n) if d == axis else slice(None) for d in range(array.ndim))]
+
+
+def steps(session, axis, shape, dtype, name, joined=1):
+    """A prompt and steps in one memory."""
+    capacity = 23
+    memory = np.full([capacity if d == axis else n for d, n in enumerate(shape)], np.nan if dtype != np.int8 else 99, dtype)
+    behind, past = memory.copy(), 0
+    want = rows(memory, axis, 0)
+    for n in (5, 1, 0, 1, 3):
+        new = noise([n if d == axis else k for d, k in enumerate(shape)], dtype)
+        want = np.concatenate([want] + [new] * joined, axis)
+        n *= joined
+        for out in ({"present": rows(memory, axis, past + n)}, None, {"present": np.empty_like(want, order="C")}):
+            given = rows(memory, axis, past) if out and out["present"].base is not None else rows(want, axis, past)
+            got = session.run(["present", "sum"], {"past": given, "new": new}, out)
+            same = got[0].tobytes() == want.tobytes() and np.allclose(got[1], want.astype(np.float32).sum(axis), 1e-3, 1e-2)
+            check(same, f"{name}: step of {n} behind {past} {'' if out else 'in memory of the context'}")
+        past += n
+        left = rows(memory, axis, capacity, past)
+        check(left.tobytes() == rows(behind, axis, capacity, past).tobytes(), f"{name}: what is behind {past} rows stays")
+
+
+def layouts():
+    for axis, dims, shape in ((2, ["b", 3, None, 8], (2, 3, 0, 8)), (1, ["b", None, 3, 8], (2, 0, 3, 8)), (0, [None, "b", 5], (0, 2, 5)),
+                              (3, ["b", 2, 8, None], (2, 2, 8, 0)), (1, ["b", None], (3, 0)), (2, ["b", 1, None, 8], (1, 1, 0, 8))):
+        for kind, joined in ((T.FLOAT, 1), (T.FLOAT16, 2), (T.INT8, 1)) if axis == 2 else ((T.FLOAT, 1),):
+            dtype, name = h.tensor_dtype_to_np_dtype(kind), f"axis {axis} of {dims} {kind}"
+            model = model_of(axis, dims, kind, joined)
+            with tempfile.TemporaryDirectory() as folder:
+                session, said = compiled(folder, model, "--cache=inplace")
+                check(session and "1 outputs continue inputs" in said, f"{name}: compiles: {said}")
+                if session:
+                    steps(session, axis, shape, dtype, name, joined)
+                past, new = noise([4 if d == axis else n for d, n in enumerate(shape)], dtype), noise([2 if d == axis else n for d, n in enumerate(shape)], dtype)
+                want = np.concatenate([past] + [new] * joined, axis)
+                data = write_set(folder, "set", [past, new], [want, want.astype(np.float32).sum(axis)])
+                problem = outcome([XF_RUN, folder + "/m.so", "--test-data=" + data, "--rtol=1e-3", "--atol=1e-2"], None)
+                check(not problem, f"{name}: {problem}")
+
+
+def untouched():
+    """No byte of the past is written, nor read by anyone but who reads the cache."""
+    page = mmap.PAGESIZE // 4
+    with tempfile.TemporaryDirectory() as folder:
+        session, _ = compiled(folder, model_of(1, ["b", None, page]), "--cache=inplace")
+        block = mmap.mmap(-1, 8 * mmap.PAGESIZE)
+        memory = np.frombuffer(block, np.float32).reshape(1, 8, page)
+        memory[:] = noise(memory.shape, np.float32)
+        past, new = memory[:, :6].copy(), noise((1, 1, page), np.float32)
+        start = ctypes.c_void_p(memory.ctypes.data)
+        libc.mprotect(start, ctypes.c_size_t(6 * mmap.PAGESIZE), 1)
+        got = session.run(["present", "sum"], {"past": memory[:, :6], "new": new}, {"present": memory[:, :7]})
+        libc.mprotect(start, ctypes.c_size_t(6 * mmap.PAGESIZE), 3)
+        want = np.concatenate([past, new], 1)
+        check(np.array_equal(got[0], want) and np.allclose(got[1], want.sum(1), atol=1e-3), "the past is not written")
+        session.close()
+        del memory, got
+
+
+def operator(op, domain, version, ins, outs, **attributes):
+    """ins: name, element type and dims of each."""
+    graph = h.make_graph([h.make_node(op, [i[0] for i in ins], outs, name="node", domain=domain, **attributes)], "g",
+                         [h.make_tensor_value_info(*i) for i in ins if i[0]], [h.make_tensor_value_info(o, T.FLOAT, None) for o in outs])
+    domains = [h.make_opsetid("", 24)] + ([h.make_opsetid(domain, version)] if domain else [])
+    return h.make_model(graph, opset_imports=domains, ir_version=10)
+
+
+def both(folder, model):
+    """Compiled without the option and with it."""
+    with tempfile.TemporaryDirectory() as other:
+        return [compiled(f, model, *o)[0] for f, o in ((other, ()), (folder, ("--cache=inplace",)))]
+
+
+def group_query():
+    """As onnxruntime-genai does it: one buffer of a fixed size is past and present; NaN beyond what is in use. And rows appended
+    to sequences of different lengths, with zeros behind the shorter ones."""
+    for growing in (False, True):
+        held, total = ("p" if growing else "c"), "t"
+        ins = [("q", T.FLOAT, ["b", "s", 64]), ("k", T.FLOAT, ["b", "s", 32]), ("v", T.FLOAT, ["b", "s", 32]),
+               ("pk", T.FLOAT, ["b", 2, held, 16]), ("pv", T.FLOAT, ["b", 2, held, 16]), ("lengths", T.INT32, ["b"])]
+        model = operator("GroupQueryAttention", "com.microsoft", 1, ins + [("total", T.INT32, [])], ["y", "ok", "ov"], num_heads=4, kv_num_heads=2)
+        model.graph.input.pop()  # total_sequence_length is a size, as genai has it
+        model.graph.input.append(h.make_tensor_value_info("mask", T.INT64, ["b", total]))
+        model.graph.node.insert(0, h.make_node("Shape", ["mask"], ["size"], start=1, end=2))
+        model.graph.node.insert(1, h.make_node("Cast", ["size"], ["total_"], to=T.INT32))
+        model.graph.node.insert(2, h.make_node("Squeeze", ["total_"], ["total"]))
+        with tempfile.TemporaryDirectory() as folder:
+            plain, inplace = both(folder, model)
+            room = 12
+            buffers = {n: np.full((2, 2, room, 16), np.nan, np.float32) for n in ("pk", "pv")}
+            state, past, lengths = {n: np.empty((2, 2, 0, 16), np.float32) for n in buffers}, 0, np.int32([0, 0])
+            for n in (3, 1, 1):
+                feed = {"q": noise((2, n, 64), np.float32) / 10, "k": noise((2, n, 32), np.float32) / 10, "v": noise((2, n, 32), np.float32)}
+                lengths = lengths + n - (past > 0) * np.int32([0, n])  # the second sequence stays behind
+                lengths[1] += past > 0
+                feed |= {"lengths": lengths - 1, "mask": np.ones((2, past + n), np.int64)}
+                want = plain.run(None, feed | state)
+                given = {k: rows(b, 2, past) if growing else b for k, b in buffers.items()}
+                out = {o: rows(b, 2, past + n) if growing else b for o, b in zip(("ok", "ov"), buffers.values())}
+                got = inplace.run(None, feed | given, out)
+                past += n
+                check(np.allclose(got[0], want[0], 1e-4, 1e-5), f"GroupQueryAttention, growing {growing}, {past} rows")
+                for a, w in zip(got[1:], want[1:]):
+                    check(np.array_equal(rows(a, 2, past), rows(w, 2, past)), f"GroupQueryAttention, growing {growing}, cache of {past}")
+                    check(growing or np.isnan(rows(a, 2, room, past)).all(), "GroupQueryAttention: rows beyond stay")
+                state = dict(zip(buffers, want[1:]))
+
+
+def tensor_scatter():
+    ins = [("past", T.FLOAT, ["b", 2, "c", 4]), ("new", T.FLOAT, ["b", 2, "s", 4]), ("at", T.INT64, ["b"])]
+    with tempfile.TemporaryDirectory() as folder:
+        plain, inplace = both(folder, operator("TensorScatter", "", 24, ins, ["y"]))
+        feed = {"past": noise((3, 2, 9, 4), np.float32), "new": noise((3, 2, 2, 4), np.float32), "at": np.int64([7, 0, 3])}
+        want = plain.run(None, feed)[0]
+        check(np.array_equal(inplace.run(None, feed)[0], want), "TensorScatter")
+        got = inplace.run(None, feed, {"y": feed["past"]})[0]
+        check(got is feed["past"] and np.array_equal(got, want), "TensorScatter in place")
+        refused(inplace, "out of range", *(feed | {"at": np.int64([8, 0, 3])}).values(), 8, "at")
+
+
+def refused(session, what, past, new, present, status, third=None):
+    """present: an output, or the third input."""
+    try:
+        more = {third: present} if third else {}
+        session.run(None, {"past": past, "new": new} | more, {} if third else {"present": present})
+        check(False, f"is not refused: {what}")
+    except xf.Error as e:
+        check(what in str(e) and e.status == status, f"/{what}/ {status}: {e.status} {e}")
+
+
+def wrong():
+    with tempfile.TemporaryDirectory() as folder:
+        session, _ = compiled(folder, model_of(2, ["b", 3, None, 8]), "--cache=inplace")
+        new, memory = noise((2, 3, 1, 8), np.float32), noise((2, 3, 10, 8), np.float32)
+        flat = memory.ravel()
+        check(session.signature["outputs"][0]["appends_to"] == "past" and session.signature["outputs"][0]["axis"] == 2, "signature")
+        check(session.metadata("cache:present") == "past" and session.get_outputs()[0].past == "past", "metadata")
+        refused(session, "must have the same strides", flat[:96].reshape(2, 3, 2, 8), new, memory[:, :, :3], 3)
+        refused(session, "overlaps input 0 'past'", flat[8:152].reshape(2, 3, 3, 8), new, memory[:, :, :4], 1)
+        refused(session, "strides are not dense row-major, even with room", memory[:, :, :2], new, memory[:, :, :6:2], 3)
+        refused(session, "strides are not dense row-major, even with room", noise((2, 3, 2, 8), np.float32), new, noise((4, 3, 3, 8), np.float32)[::2], 3)
+        refused(session, "strides are not dense row-major, even with room", noise((2, 3, 2, 8), np.float32), new, noise((2, 3, 3, 16), np.float32)[..., :8], 3)
+        refused(session, "dim 2 is 4, but this run makes it 3", memory[:, :, :2], new, memory[:, :, :4], 3)
+        got = session.run(["present"], {"past": memory[:, :, :2], "new": new}, {"present": memory[:, :, :3]})[0]
+        check(np.array_equal(got[:, :, 2:], new), "a run behind refused ones")
+        finite = xf.InferenceSession(folder + "/m.so", check_finite=True)
+        memory[:, :, 3:] = np.nan
+        finite.run(None, {"past": memory[:, :, :2], "new": new}, {"present": memory[:, :, :3]})
+        new[1, 2, 0, 3] = np.inf
+        try:
+            finite.run(None, {"past": memory[:, :, :2], "new": new}, {"present": memory[:, :, :3]})
+            check(False, "infinity is found")
+        except xf.Error as e:
+            check(e.status == 8 and "element 139 is not finite" in str(e), f"infinity is found: {e}")
+    with tempfile.TemporaryDirectory() as folder:
+        session, _ = compiled(folder, model_of(2, ["b", 3, None, 8]))
+        check(session.get_outputs()[0].past is None and "appends_to" not in session.signature["outputs"][0], "without the option")
+        none = model_of(2, ["b", 3, None, 8])
+        none.graph.node[0].output[:] = ["joined"]
+        none.graph.node.insert(1, h.make_node("Neg", ["joined"], ["present"]))
+        _, said = compiled(folder, none, "--cache=inplace")
+        check("no output is an input with rows appended" in said, f"nothing to do: {said}")
+
+
+layouts()
+untouched()
+group_query()
+tensor_scatter()
+wrong()
+end()
