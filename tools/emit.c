@@ -13,7 +13,9 @@
 #include "tools/child.h"
 #include "tools/cli.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +64,7 @@ xfc_status xf_emit_isa(const xf_emission *e, const char *isa, const char *what, 
 
 /* Kernels of a part: few, so that parts end together; not too few, since a part costs LLVM some milliseconds. What is in
  * which part depends on the model alone, and so does what comes out. */
-enum { KERNELS_OF_PART = 12 };
+enum { KERNELS_OF_PART = 8 };
 
 typedef struct {
     xf_emission emission; /* of the part's set */
@@ -83,20 +85,18 @@ static void work(const void *arg, int to) {
     _exit(!(done && xf_send(to, &h, sizeof h) && xf_send(to, object.data, object.n)));
 }
 
-/* False: no object came. */
-static bool finish(part *p, const xf_child *c, xfc_blob *out) {
+/* Without data: no object came. */
+static void finish(part *p, const xf_child *c, xfc_blob *out) {
     head h;
-    if (!c->pid) return false;
     bool came = xf_receive(c->from, &h, sizeof h) && (out->data = malloc(h.n + 1)) != NULL &&
                 xf_receive(c->from, out->data, h.n);
     if (xf_child_end(c) == 0 && came) {
         out->n = h.n;
         p->seconds = h.seconds;
-        return true;
+        return;
     }
     free(out->data);
     *out = (xfc_blob){0};
-    return false;
 }
 
 uint32_t xf_n_cpus(void) {
@@ -137,17 +137,41 @@ static void tell_parts(const xf_emission *e, const part *p, const xfc_blob *obje
     }
 }
 
-static xfc_status emit_parts(const xf_library *l, part *p, uint32_t n, xfc_blob *out) {
-    xfc_status s = XFC_OK;
-    xf_child *children = xfc_new_array(l->emission->ctx->arena, xf_child, n);
-    const uint32_t jobs = n == 1 ? 0 : l->jobs ? l->jobs : xf_n_cpus();
-    for (uint32_t i = 0, started = 0; i < n; i++) {
-        for (; started < n && started < i + jobs; started++) xf_child_start(&children[started], work, &p[started]);
-        bool came = finish(&p[i], &children[i], &out[i]);
-        if (!came && s == XFC_OK) s = emit(&p[i].emission, p[i].isa, "obj", &out[i], &p[i].seconds);
+/* A child that has something to say; its part. */
+static uint32_t next_ready(struct pollfd *wait, uint32_t n) {
+    while (poll(wait, n, -1) < 0 && errno == EINTR) {}
+    for (uint32_t i = 0; i < n; i++)
+        if (wait[i].fd >= 0 && wait[i].revents) return i;
+    xfc_bug(__FILE__, __LINE__, "no part of the code ends");
+}
+
+/* What children make, at most `jobs` of them at once. */
+static void emit_in_children(const xf_library *l, part *p, uint32_t n, xfc_blob *out) {
+    xfc_arena *arena = l->emission->ctx->arena;
+    const uint32_t jobs = l->jobs ? l->jobs : xf_n_cpus();
+    xf_child *child = xfc_new_array(arena, xf_child, n);
+    struct pollfd *wait = xfc_new_array(arena, struct pollfd, n);
+    for (uint32_t started = 0, running = 0; started < n || running;) {
+        if (started < n && running < jobs) {
+            bool runs = xf_child_start(&child[started], work, &p[started]);
+            wait[started] = (struct pollfd){.fd = runs ? child[started].from : -1, .events = POLLIN};
+            running += runs;
+            started++;
+            continue;
+        }
+        const uint32_t i = next_ready(wait, started);
+        finish(&p[i], &child[i], &out[i]);
+        wait[i].fd = -1;
+        running--;
     }
+}
+
+static xfc_status emit_parts(const xf_library *l, part *p, uint32_t n, xfc_blob *out) {
+    if (n > 1) emit_in_children(l, p, n, out);
+    for (uint32_t i = 0; i < n; i++)
+        if (!out[i].data) XFC_TRY(emit(&p[i].emission, p[i].isa, "obj", &out[i], &p[i].seconds));
     tell_parts(l->emission, p, out, n);
-    return s;
+    return XFC_OK;
 }
 
 /* --- a library --- */
