@@ -445,6 +445,22 @@ static bool is_plain(const xfc_graph *g) {
     return true;
 }
 
+/* Rows of all samples are fewer than twice the inputs of a layer: what is fitted to them is more chance than knowledge. */
+static bool has_few_rows(const fitting *f) {
+    for (uint32_t i = 0; i < f->n; i++) {
+        const layer y = layer_of(f->l, f->linear[i].op);
+        if (f->l->oracle->fit->n * y.tokens < 2 * (double)y.t.rows) return true;
+    }
+    return false;
+}
+
+static const char *why_exact(const fitting *f, bool told) {
+    if (!is_plain(f->l->graph)) return "as it has branches, loops or sizes that data decides";
+    if (!told && has_few_rows(f))
+        return "as samples have fewer rows than twice a layer's inputs; inputs=factorised does not mind";
+    return NULL;
+}
+
 /* Answers in how many steps the network is factorised: each sees what those before left, beside the exact network. In a
  * search, where all behind a place that changes would be fitted anew, only if that is asked for. */
 static uint32_t follow(fitting *f) {
@@ -452,9 +468,9 @@ static uint32_t follow(fitting *f) {
     const char *word = xfc_lossy_word_of(l, "inputs");
     bool wanted = word ? !strcmp(word, "factorised") : !l->request->site;
     if (!wanted || !l->oracle) return 1;
-    if (!is_plain(l->graph)) {
-        xfc_graph_note(l->graph, "dsformer", (xfc_loc){0},
-                       "inputs are those of the exact network, as it has branches, loops or sizes that data decides");
+    const char *why = why_exact(f, word != NULL);
+    if (why) {
+        xfc_graph_note(l->graph, "dsformer", (xfc_loc){0}, "inputs are those of the exact network, %s", why);
         return 1;
     }
     f->exact = xfc_graph_clone(l->graph);

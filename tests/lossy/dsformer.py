@@ -5,7 +5,8 @@ For the small decoder of tests/trained (perplexity) and, where its file is given
 (Spearman's correlation of its rankings with the exact model's, and how often both name the same nearest sentence), a table in
 Markdown: weights in the best factors and in a singular value decomposition alone, fitted with samples and without; with
 samples also the best factors where each layer is fitted to inputs of the exact network. What is measured shares nothing with
-the samples. Fails where the best factors lose to one of the others by more than a little noise.
+the samples. Fails where the best factors lose to one of the others by more than a little noise,
+or where a network is fitted to its own losses by a handful of samples.
 """
 import argparse
 import os
@@ -54,6 +55,16 @@ class Case:
             return *self.score(session), self.bytes - (self.folder / "factors.so").stat().st_size
 
 
+def check_few(tools, folder):
+    """Of two samples to fit by, which are 128 rows, layers of up to 512 inputs learn nothing of those in front of them."""
+    for n, few in ((4, True), (64, False)):
+        samples.write_npz("letters", "calib", folder / str(n), n=n)
+        done = run(tools["xfc"], "--explain", samples.model_of("letters"), "-march=native", "--lossy=dsformer:ratio=1.5,factors=svd",
+                   f"--calib={folder / str(n)}", "-o", folder / "few.so", timeout=3600)
+        assert done.returncode == 0, done.stderr
+        assert ("fewer rows than twice" in done.stderr) == few, done.stderr
+
+
 def table(case, ratios, more):
     """Prints it; answers whether the best factors are as good as the SVD everywhere."""
     print(f"{case.name}: {case.score(case.exact)[1]} exactly\n\n| ratio | samples | svd | exact inputs | best | bytes fewer |\n| --- | --- | --- | --- | --- | --- |")
@@ -79,6 +90,8 @@ def main():
     p.add_argument("--only", default="letters,sentences")
     a = p.parse_args()
     tools, good = {"xfc": a.xfc, "xf": load_xf(a.xf)}, True
+    with tempfile.TemporaryDirectory() as folder:
+        check_few(tools, Path(folder))
     models = {"letters": samples.model_of("letters"), "sentences": a.minilm}
     for name, model in models.items():
         if not model or name not in a.only.split(",") or not os.path.exists(model):
