@@ -8,6 +8,12 @@ static xfc_value *join(xfc_node *n, xfc_value *a, xfc_value *b) {
     return a && b ? xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &axis, 1) : NULL;
 }
 
+xfc_value *xfc_texts_flat(xfc_node *n, xfc_value *v) {
+    xfc_int all = v ? xfc_type_count(n->ctx, &v->type) : XFC_INT_NONE;
+    if (!v || xfc_int_known(all)) return xfc_b_reshape(n->b, v, &all, 1);
+    return xfc_node_fail(n, XFC_ERR_LIMIT, "of more than 2^63 elements is not supported"), NULL;
+}
+
 xfc_value *xfc_texts_gather(xfc_node *n, xfc_value *list, xfc_value *numbers) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
     return list && numbers ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){list, numbers}, 2, &axis, 1) : NULL;

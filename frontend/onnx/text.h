@@ -32,6 +32,10 @@ const xfc_texts *xfc_texts_take(xfc_node *, const xfc_texts *, xfc_value *number
 /* For each text of the second table the number of the first that equals it in the first one, or -1: i64[n]. */
 xfc_value *xfc_texts_find(xfc_node *, const xfc_texts *in, const xfc_texts *what);
 xfc_value *xfc_texts_gather(xfc_node *, xfc_value *list, xfc_value *numbers); /* list[numbers] */
+xfc_value *xfc_texts_flat(xfc_node *, xfc_value *);                           /* [n] */
+/* Elements of a tensor of strings as numbers; a run ends where one is none. And the other way round. */
+xfc_value *xfc_texts_read(xfc_node *, const xfc_texts *, xfc_value *numbers, xfc_dtype);
+xfc_result xfc_texts_write(xfc_node *, xfc_value *);
 /* What the operand is where it must be texts; NULL: it is not, and the node has failed. */
 const xfc_texts *xfc_node_texts(xfc_node *, uint32_t in);
 /* Makes the texts of operands in `mask` those of one table: *table, NULL where there are none. False: failed. */

@@ -1,6 +1,7 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), texts (find_texts, split_texts, match_texts), regions of images (roi_align), determinants and
- * inverses, bits as another type, numbers of fewer bits than a byte as files and callers hold them, and caches that grow.
+ * better one (nms), texts (find_texts, split_texts, match_texts, read_numbers, write_numbers), regions of images
+ * (roi_align), determinants and inverses, bits as another type, numbers of fewer bits than a byte as files and callers
+ * hold them, and caches that grow.
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
  */
@@ -88,6 +89,30 @@ xfc_status infer_match_texts(xfc_infer *inf) {
     XFC_TRY(xfc_infer_equal(inf, xfc_op_in(inf->op, 1)->dim[0], xfc_op_in(inf->op, 2)->dim[0],
                             "the starts and the lengths of texts"));
     inf->out[0] = xfc_type_make(XFC_BOOL, 1, xfc_op_in(inf->op, 1)->dim);
+    return XFC_OK;
+}
+
+xfc_status infer_read_numbers(xfc_infer *inf) {
+    xfc_dtype to = xfc_op_attr(inf->op, XFC_K_TO)->u.dtype;
+    const xfc_int n = xfc_op_in(inf->op, 1)->dim[0];
+    if (!is_table(inf, 0)) return refuse(inf, table_of_texts);
+    if (xfc_dtype_is_stored(to)) return refuse(inf, "a type of floats, integers of whole bytes or bools");
+    XFC_TRY(xfc_infer_equal(inf, n, xfc_op_in(inf->op, 2)->dim[0], "the starts and the lengths of texts"));
+    inf->out[0] = xfc_type_make(to, 1, &n);
+    inf->out[1] = xfc_type_make(XFC_BOOL, 1, &n);
+    return XFC_OK;
+}
+
+enum { NUMBER_TEXT = 24 }; /* bytes of the longest one */
+
+xfc_status infer_write_numbers(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    if (x->rank != 1 || (!xfc_dtype_is_float(x->dtype) && x->dtype != XFC_I64 && x->dtype != XFC_U64))
+        return refuse(inf, "floats, i64 or u64 [n]");
+    xfc_int bytes = xfc_int_mul(inf->ctx, x->dim[0], xfc_int_const(inf->ctx, NUMBER_TEXT));
+    XFC_TRY(check_count(inf, bytes));
+    inf->out[0] = xfc_type_make(XFC_U8, 1, &bytes);
+    inf->out[1] = inf->out[2] = xfc_type_make(XFC_I64, 1, x->dim);
     return XFC_OK;
 }
 

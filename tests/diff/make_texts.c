@@ -49,3 +49,28 @@ xfc_value *make_match_texts(maker *m, xfc_opcode code, xfc_dtype t) {
         if (!in[i]) return NULL;
     return maker_build(m, code, in, 5, NULL, 0);
 }
+
+/* Digits, points, signs: some are numbers. */
+xfc_value *make_read_numbers(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_value *in[3];
+    table(m, in);
+    xfc_int size = maker_dim(m, 0, NULL, FEW);
+    xfc_value *few = maker_fresh(m, XFC_I64, 1, &size, DIFF_INDEX, maker_constant(m, '9' - '-'));
+    few =
+        few ? xfc_b_binary(&m->b, XFC_OP_ADD, xfc_b_unary(&m->b, XFC_OP_ABS, few), xfc_b_scalar_i(&m->b, XFC_I64, '-'))
+            : NULL;
+    in[0] = few ? xfc_b_cast(&m->b, few, XFC_U8) : NULL;
+    for (int i = 0; i < 3; i++)
+        if (!in[i]) return NULL;
+    xfc_attr to = xfc_attr_dtype(XFC_K_TO, t);
+    return maker_build(m, code, in, 3, &to, 1);
+}
+
+xfc_value *make_write_numbers(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_int n = maker_dim(m, 0, NULL, FEW);
+    xfc_dtype of = (xfc_dtype)maker_below(m, XFC_COMPUTED_COUNT);
+    if ((t != XFC_U8 && t != XFC_I64) || (!xfc_dtype_is_float(of) && of != XFC_I64 && of != XFC_U64)) return NULL;
+    xfc_value *x = maker_pick_exact(m, of, 1, &n);
+    xfc_value *v = maker_build(m, code, &x, 1, NULL, 0);
+    return v ? &v->def->out[t == XFC_I64 ? 1 + maker_below(m, 2) : 0] : NULL;
+}

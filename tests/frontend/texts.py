@@ -13,6 +13,7 @@ import tempfile
 import numpy as np
 
 from cases import ONE_ISA, check, end, load_xf, run, write_model
+import ml_dtypes
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx.reference import ReferenceEvaluator
@@ -143,6 +144,47 @@ def matched():
     run("matched otherwise", m, [([texts(*some, *none) for _, some, none in others], [np.array([True, True, False, False])] * len(others))])
 
 
+def casts():
+    """To strings and back: each type once in one model, so that little is compiled."""
+    kinds = {T.FLOAT: np.float32, T.DOUBLE: np.float64, T.FLOAT16: np.float16, T.INT8: np.int8, T.INT16: np.int16, T.INT32: np.int32, T.INT64: np.int64,
+             T.UINT8: np.uint8, T.UINT16: np.uint16, T.UINT32: np.uint32, T.UINT64: np.uint64, T.BOOL: np.bool_}
+    def numbers(dtype):
+        if dtype == np.bool_:
+            return np.array([[True, False, True], [False, True, True]])
+        if np.issubdtype(dtype, np.integer):
+            i = np.iinfo(dtype)
+            return np.array([[i.min, i.max, 0], [1, 100, i.max // 3]], dtype)
+        f = np.finfo(dtype)
+        most = 999 if dtype == np.float16 else f.max  # beyond, numpy is not plain
+        return np.array([[0.1, -2.5, most], [f.smallest_subnormal, 1e-3, -234.5]], dtype)
+    nodes, inputs, outputs, x, want = [], [], [], [], []
+    for t, dtype in kinds.items():
+        nodes += [NODE("Cast", [f"x{t}"], [f"s{t}"], to=T.STRING), NODE("Cast", [f"s{t}"], [f"y{t}"], to=t)]
+        inputs.append(value(f"x{t}", t, ("n", 3)))
+        outputs += [strings(f"s{t}", ("n", 3)), value(f"y{t}", t, ("n", 3))]
+        x.append(numbers(dtype))
+        want += [np.array([[str(e) for e in row] for row in x[-1]], object), x[-1]]
+    run("casts to strings and back", model(nodes, inputs, outputs), [(x, want), ([a[:0] for a in x], [a[:0] for a in want])])
+    s = texts("3.14", "1000", "1e-5", "1E8", "+INF", "-inf", "NaN", "-0", ".5", "1e400", "100.5")
+    like = constant("like", T.FLOAT16, [], [0])
+    m = model([NODE("Cast", ["s"], ["a"], to=T.FLOAT), NODE("Cast", ["s"], ["b"], to=T.DOUBLE), NODE("CastLike", ["s", "like"], ["c"]), NODE("Cast", ["s"], ["d"], to=T.BFLOAT16), NODE("Cast", ["d"], ["e"], to=T.FLOAT), NODE("Cast", ["s"], ["f"], to=T.STRING),
+               NODE("CastLike", ["a", "s"], ["g"]), NODE("Cast", ["e"], ["d2"], to=T.BFLOAT16), NODE("Cast", ["d2"], ["h"], to=T.STRING)], [strings("s", ("n",))],
+              [value("a", T.FLOAT, ("n",)), value("b", T.DOUBLE, ("n",)), value("c", T.FLOAT16, ("n",)), value("e", T.FLOAT, ("n",)), strings("f", ("n",)), strings("g", ("n",)), strings("h", ("n",))], [like])
+    floats = np.array([float(t) for t in s])
+    with np.errstate(over="ignore"):
+        near = floats.astype(np.float32)
+        names = ["3.14", "1000.0", "1e-05", "100000000.0", "INF", "-INF", "NaN", "-0.0", "0.5", "INF", "100.5"]
+        short = floats.astype(ml_dtypes.bfloat16).astype(np.float32)
+        run("numbers of all looks", m, [([s], [near, floats, floats.astype(np.float16), short, s, texts(*names), texts(*names)])])
+    bad = "Cast"
+    two = constant("two", T.INT64, [1], [2])
+    few = [NODE("Cast", ["s"], ["i"], to=T.INT4), NODE("Cast", ["i"], ["y"], to=T.INT32)]
+    run("integers of 4 bits", model(few, [strings("s", ("n",))], [value("y", T.INT32, ("n",))]), [([texts("7", "-8", "1.9")], [np.int32([7, -8, 1])]), ([texts("8")], bad), ([texts()], [np.int32([])])])
+    m = model([NODE("Slice", ["s", "zero", "two"], ["t"]), NODE("Cast", ["t"], ["y"], to=T.INT8, name="count")], [strings("s", ("n",))], [value("y", T.INT8, (None,))],
+              [two, constant("zero", T.INT64, [1], [0])])
+    run("only what is cast counts", m, [([texts("1", "-128", "no")], [np.int8([1, -128])]), ([texts("1", "no")], bad), ([texts("128")], bad), ([texts("")], bad), ([texts("5")], [np.int8([5])])])
+
+
 def encoded():
     words, ints, floats = ["a", "", "的", "a"], [5, -1, 7, 5], [0.5, float("nan"), -2.0, 0.5]
     kinds = {"strings": (T.STRING, words, object), "int64s": (T.INT64, ints, np.int64), "floats": (T.FLOAT, floats, np.float32)}
@@ -210,7 +252,7 @@ def python(xfc, xf):
 
 
 if __name__ == "__main__":
-    for part in (moves, pairs, splits, normalised, matched, encoded, counted):
+    for part in (moves, pairs, splits, normalised, matched, casts, encoded, counted):
         part()
     if len(sys.argv) > 4:
         python(sys.argv[2], load_xf(sys.argv[4]))

@@ -1,5 +1,5 @@
 /* logic.c - types, selection and predicates. */
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/text.h"
 #include <string.h>
 
 void xfc_import_where(xfc_node *n) { n->out[0] = xfc_b_select(n->b, n->in[0], n->in[1], n->in[2]); }
@@ -80,16 +80,39 @@ static xfc_value *cast(xfc_node *n, xfc_value *x, xfc_dtype to) {
     return x ? xfc_b_cast(n->b, x, to) : NULL;
 }
 
+/* To strings. */
+static void cast_to_texts(xfc_node *n) {
+    xfc_result r = {.value = n->in[0], .texts = n->in_texts[0]};
+    if (!r.texts) r = xfc_texts_write(n, n->in[0]);
+    n->out[0] = r.value, n->out_texts[0] = r.texts;
+}
+
+static void cast_operand(xfc_node *n, xfc_dtype to) {
+    if (n->in_texts[0])
+        n->out[0] = xfc_texts_read(n, n->in_texts[0], n->in[0], to);
+    else
+        n->out[0] = cast(n, n->in[0], to);
+}
+
 void xfc_import_cast(xfc_node *n) {
     int64_t to = xfc_node_int(n, "to", 0);
     xfc_dtype dtype;
+    if (to == XFC_ONNX_STRING) {
+        cast_to_texts(n);
+        return;
+    }
     if (!xfc_dtype_from_onnx(to, &dtype)) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "casts to element type %s (%lld), which is not supported",
                       xfc_onnx_dtype_name(to), (long long)to);
         return;
     }
-    n->out[0] = cast(n, n->in[0], dtype);
+    cast_operand(n, dtype);
     xfc_node_track(n, n->out[0]);
 }
 
-void xfc_import_cast_like(xfc_node *n) { n->out[0] = cast(n, n->in[0], n->in[1]->type.dtype); }
+void xfc_import_cast_like(xfc_node *n) {
+    if (n->in_texts[1])
+        cast_to_texts(n);
+    else
+        cast_operand(n, n->in[1]->type.dtype);
+}

@@ -3,12 +3,6 @@
 #include "frontend/onnx/regex.h"
 #include <string.h>
 
-static xfc_value *flat(xfc_node *n, xfc_value *v) {
-    xfc_int all = v ? xfc_type_count(n->ctx, &v->type) : XFC_INT_NONE;
-    if (!v || xfc_int_known(all)) return xfc_b_reshape(n->b, v, &all, 1);
-    return xfc_node_fail(n, XFC_ERR_LIMIT, "of more than 2^63 elements is not supported"), NULL;
-}
-
 /* Texts are equal where the first ones that are equal to them are the same. */
 void xfc_import_equal(xfc_node *n) {
     const xfc_texts *table;
@@ -55,9 +49,9 @@ void xfc_import_string_concat(xfc_node *n) {
     if (!a || !b) return;
     const xfc_type t = a->type;
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
-    a = xfc_n_along(n, flat(n, a), 0, 2), b = xfc_n_along(n, flat(n, b), 0, 2);
+    a = xfc_n_along(n, xfc_texts_flat(n, a), 0, 2), b = xfc_n_along(n, xfc_texts_flat(n, b), 0, 2);
     xfc_value *pair = a && b ? xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &axis, 1) : NULL;
-    const xfc_texts *both = pair ? xfc_texts_take(n, table, flat(n, pair)) : NULL;
+    const xfc_texts *both = pair ? xfc_texts_take(n, table, xfc_texts_flat(n, pair)) : NULL;
     if (!both) return;
     const int64_t axes[1] = {1};
     xfc_value *lengths = xfc_b_reshape(n->b, both->lengths, pair->type.dim, 2);
@@ -83,7 +77,7 @@ void xfc_import_string_split(xfc_node *n) {
     const int64_t axes[1] = {0};
     if (type.rank == XFC_MAX_RANK)
         xfc_node_fail(n, XFC_ERR_LIMIT, "makes rank %u; the limit is %d", type.rank + 1, XFC_MAX_RANK);
-    t = n->status == XFC_OK ? xfc_texts_take(n, t, flat(n, n->in[0])) : NULL;
+    t = n->status == XFC_OK ? xfc_texts_take(n, t, xfc_texts_flat(n, n->in[0])) : NULL;
     if (!t) return;
     xfc_value *in[] = {t->bytes, t->starts, t->lengths, delimiter_of(n)};
     xfc_attr keep = xfc_attr_int(XFC_K_KEEP, most < 0 || most > XFC_DIM_MAX ? 0 : most + 1);
@@ -165,7 +159,7 @@ void xfc_import_string_normalizer(xfc_node *n) {
         if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "takes strings [n] or [1, n]; export the model again");
         return;
     }
-    xfc_value *numbers = flat(n, n->in[0]), *offset;
+    xfc_value *numbers = xfc_texts_flat(n, n->in[0]), *offset;
     if (words && words->n_strings && numbers) {
         bool exact = xfc_node_flag(n, "is_case_sensitive", false);
         const xfc_texts *stop = xfc_texts_of(n, words->strings, words->n_strings);
