@@ -189,6 +189,33 @@ def scans():
         refused(f"Scan: {name}", m, (start, x), message)
 
 
+def batched_scans():
+    """Of opset 8: every element of a batch by itself."""
+    x, z, start = (RNG.standard_normal(shape).astype(np.float32) for shape in ((2, 4, 3), (2, 4, 1), (2, 3)))
+    b = body([NODE("Add", ["s", "x1"], ["s2"]), NODE("Mul", ["s2", "z1"], ["r"])], ["s", "x1", "z1"], ["s2", "r"])
+
+    def want(start, x, z, turn):
+        s, rows = start, np.zeros_like(x)
+        for i in range(x.shape[1]):
+            s = s + x[:, i]
+            rows[:, i] = s * z[:, ::-1 if turn else 1][:, i]
+        return [s, rows]
+    sized = [("start", start, ["b", 3]), ("x", x, ["b", "n", 3]), ("z", z, ["b", "n", 1])]
+    for turn in (0, 1):
+        m = model([NODE("Scan", ["", "start", "x", "z"], ["s", "r"], body=b, num_scan_inputs=2, directions=[0, turn])], sized, ["s", "r"], opset=8)
+        run(f"Scan of a batch {turn}", m, [((start[:k], x[:k, :n], z[:k, :n]), want(start[:k], x[:k, :n], z[:k, :n], turn)) for k, n in ((2, 4), (1, 1), (2, 0), (0, 4))])
+    lengths = np.int64([4, 2])
+    bad = lambda inputs, operands, **attrs: model([NODE("Scan", operands, ["s", "r"], name="scan", body=b, **{"num_scan_inputs": 2, **attrs})], inputs, ["s", "r"], opset=8)
+    names = ["", "start", "x", "z"]
+    for name, m, given, message in (
+            ("lengths", bad([*sized, ("l", lengths, ["b"])], ["l", *names[1:]]), (start, x, z, lengths), "'scan'.*has sequences of several lengths"),
+            ("no batch", bad([sized[0], ("x", x[0, 0], [3]), sized[2]], names), (start, x[0, 0], z), "operand 'x' has no batch"),
+            ("batches", bad([sized[0], ("x", x, [3, "n", 3]), ("z", z, [2, "n", 1])], names), (start, x, z), "batches of states and of what is scanned do not agree"),
+            ("a direction", bad(sized, names, directions=[0, 2]), (start, x, z), "'directions' holds 2, not 0 or 1"),
+            ("too many", bad(sized, names, num_scan_inputs=4), (start, x, z), "with 3 operands, 4 of them scanned")):
+        refused(f"Scan of a batch: {name}", m, given, message)
+
+
 def lists():
     """Of a loop whose number of steps is a constant or a size, whether or not it may end before."""
     x = RNG.standard_normal((3, 4)).astype(np.float32)
@@ -227,5 +254,6 @@ def lists():
 cells()
 bad_cells()
 scans()
+batched_scans()
 lists()
 end()

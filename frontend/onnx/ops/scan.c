@@ -1,14 +1,17 @@
-/* scan.c - Scan from opset 9 on: a loop over as many steps as its inputs have slices, which is a size (steps.h).
+/* scan.c - Scan: a loop over as many steps as its inputs have slices, which is a size (steps.h).
  *
  * The slice of a step is a gather by the step's number, which the kernels that read it compute with; what each step
- * gives becomes a list, whose rows are turned and moved to their axis behind the loop.
+ * gives becomes a list, whose rows are turned and moved to their axis behind the loop. In opset 8 all has a batch in
+ * front, which is a loop around this one.
  */
 #include "frontend/onnx/steps.h"
 
 typedef struct {
     xfc_node *n;
     const Onnx__GraphProto *g;
-    uint32_t n_states, n_scanned, n_lists;
+    xfc_value *const *in; /* states, then what is scanned */
+    const char *directions;
+    uint32_t n_in, n_states, n_scanned, n_lists;
     xfc_int count; /* of steps */
     xfc_steps steps;
 } scan;
@@ -35,27 +38,33 @@ static uint32_t axis_of(scan *s, uint32_t i, const xfc_value *v) {
     return xfc_node_axis(s->n, entry(s, "scan_input_axes", i, s->n_scanned), v->type.rank);
 }
 
-static bool read_operands(scan *s) {
+static bool read_body(scan *s) {
     xfc_node *n = s->n;
     s->g = xfc_node_graph(n, "body");
     int64_t scanned = xfc_node_int(n, "num_scan_inputs", 0);
     if (n->status != XFC_OK) return false;
-    if (scanned < 1 || scanned > n->n_in || s->g->n_input != n->n_in || s->g->n_output != n->n_out ||
-        n->n_out < n->n_in - (uint32_t)scanned)
+    if (scanned < 1 || scanned > s->n_in || s->g->n_input != s->n_in || s->g->n_output != n->n_out ||
+        n->n_out < s->n_in - (uint32_t)scanned)
         return xfc_node_fail(n, XFC_ERR_INPUT,
                              "with %u operands, %lld of them scanned, and %u outputs has a body of %zu inputs and %zu "
                              "outputs; export the model again",
-                             n->n_in, (long long)scanned, n->n_out, s->g->n_input, s->g->n_output),
+                             s->n_in, (long long)scanned, n->n_out, s->g->n_input, s->g->n_output),
                false;
     s->n_scanned = (uint32_t)scanned;
-    s->n_states = n->n_in - s->n_scanned;
+    s->n_states = s->n_in - s->n_scanned;
     s->n_lists = n->n_out - s->n_states;
-    for (uint32_t i = 0; i < n->n_in; i++)
-        if (!n->in[i])
-            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand %u is missing or no tensor; give it a value", i),
+    for (uint32_t i = 0; i < s->n_in; i++)
+        if (!s->in[i])
+            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "operand %u is missing or no tensor; give it a value",
+                                 i + n->n_in - s->n_in),
                    false;
+    return true;
+}
+
+static bool count_steps(scan *s) {
+    xfc_node *n = s->n;
     for (uint32_t i = 0; i < s->n_scanned; i++) {
-        const xfc_value *v = n->in[s->n_states + i];
+        const xfc_value *v = s->in[s->n_states + i];
         uint32_t axis = axis_of(s, i, v);
         if (n->status != XFC_OK) return false;
         if (i == 0) s->count = v->type.dim[axis];
@@ -67,20 +76,20 @@ static bool read_operands(scan *s) {
 /* What the body gets: states, then the slices of this step. */
 static xfc_result *inputs(scan *s) {
     xfc_node *n = s->n;
-    xfc_result *in = xfc_new_array(n->im->arena, xfc_result, n->n_in + 1);
+    xfc_result *in = xfc_new_array(n->im->arena, xfc_result, s->n_in + 1);
     for (uint32_t i = 0; i < s->n_states; i++) {
         s->steps.in[i].name = xfc_str(n->ctx, s->g->input[i]->name);
         in[i].value = &s->steps.in[i];
     }
     for (uint32_t i = 0; i < s->n_scanned; i++) {
-        xfc_value *v = n->in[s->n_states + i];
+        xfc_value *v = s->in[s->n_states + i];
         xfc_int last = xfc_int_addc(n->ctx, s->count, -1);
         xfc_value *number = s->steps.number;
-        if (flag(s, "scan_input_directions", i, s->n_scanned))
+        if (flag(s, s->directions, i, s->n_scanned))
             number = xfc_n2(n, XFC_OP_SUB, xfc_b_dims(n->b, &last, -1), number);
         in[s->n_states + i].value = xfc_n_row(n, v, number, axis_of(s, i, v));
     }
-    for (uint32_t i = 0; i < n->n_in; i++)
+    for (uint32_t i = 0; i < s->n_in; i++)
         if (!in[i].value || n->status != XFC_OK) return NULL;
     return in;
 }
@@ -110,15 +119,59 @@ static xfc_value *placed(scan *s, uint32_t i, xfc_value *list) {
     return list ? xfc_b_transpose(n->b, list, perm) : NULL;
 }
 
-void xfc_import_scan(xfc_node *n) {
-    scan s = {.n = n};
-    if (!read_operands(&s)) return;
-    xfc_value *trip = xfc_b_dims(n->b, &s.count, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
-    xfc_steps_begin(&s.steps, n, n->in, s.n_states);
-    s.steps.stays = true;
-    const xfc_result *in = inputs(&s);
-    xfc_value **out = results(&s, in ? xfc_import_inner(n, s.g, "body", in) : NULL);
-    xfc_op *op = xfc_steps_end(&s.steps, trip, cond, out, s.n_lists, s.count);
+/* The loop; its outputs in the node's. */
+static void run(scan *s) {
+    xfc_node *n = s->n;
+    if (!count_steps(s)) return;
+    xfc_value *trip = xfc_b_dims(n->b, &s->count, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
+    xfc_steps_begin(&s->steps, n, s->in, s->n_states);
+    s->steps.stays = true;
+    const xfc_result *in = inputs(s);
+    xfc_value **out = results(s, in ? xfc_import_inner(n, s->g, "body", in) : NULL);
+    xfc_op *op = xfc_steps_end(&s->steps, trip, cond, out, s->n_lists, s->count);
     for (uint32_t i = 0; op && i < n->n_out; i++)
-        n->out[i] = i < s.n_states ? &op->out[i] : placed(&s, i - s.n_states, &op->out[i]);
+        n->out[i] = i < s->n_states ? &op->out[i] : placed(s, i - s->n_states, &op->out[i]);
+}
+
+void xfc_import_scan(xfc_node *n) {
+    scan s = {.n = n, .in = n->in, .n_in = n->n_in, .directions = "scan_input_directions"};
+    if (read_body(&s)) run(&s);
+}
+
+/* Their first dim, which all have and is the same. */
+static bool batch_of(const scan *s, xfc_int *out) {
+    for (uint32_t i = 0; i < s->n_in; i++) {
+        const xfc_type *t = &s->in[i]->type;
+        if (t->rank < (i < s->n_states ? 1 : 2))
+            return xfc_node_fail(s->n, XFC_ERR_INPUT, "operand '%s' has no batch; export the model again",
+                                 xfc_node_in_name(s->n, i + 1)),
+                   false;
+        if (i == 0) *out = t->dim[0];
+        if (!xfc_n_equal(s->n, t->dim[0], *out, "batches of states and of what is scanned")) return false;
+    }
+    return true;
+}
+
+/* Every element of the batch by itself. */
+void xfc_import_scan_8(xfc_node *n) {
+    xfc_value **row = xfc_new_array(n->im->arena, xfc_value *, n->n_in + 1),
+              **out = xfc_new_array(n->im->arena, xfc_value *, n->n_out + 1);
+    scan s = {.n = n, .in = n->in + 1, .n_in = n->n_in - 1, .directions = "directions"};
+    xfc_int batch = XFC_INT_NONE;
+    xfc_steps batches;
+    if (xfc_node_has(n, 0))
+        xfc_node_fail(
+            n, XFC_ERR_UNSUPPORTED,
+            "has sequences of several lengths (operand 0); leave it out, or convert the model to a newer opset");
+    if (n->status != XFC_OK || !read_body(&s) || !batch_of(&s, &batch)) return;
+    xfc_value *trip = xfc_b_dims(n->b, &batch, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
+    xfc_steps_begin(&batches, n, NULL, 0);
+    for (uint32_t i = 0; i < s.n_in; i++)
+        if (!(row[i] = xfc_n_row(n, s.in[i], batches.number, 0)) && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
+    s.in = row;
+    if (n->status == XFC_OK) run(&s);
+    out[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
+    for (uint32_t i = 0; i < n->n_out; i++) out[i + 1] = n->out[i];
+    xfc_op *op = xfc_steps_end(&batches, trip, cond, out, n->n_out, batch);
+    for (uint32_t i = 0; i < n->n_out; i++) n->out[i] = op ? &op->out[i] : NULL;
 }
