@@ -12,7 +12,8 @@ order, a measurement repeats the step for --slice seconds and gives the median. 
 one build. fenced: no memory is mapped around the inputs and outputs, as behind a fresh allocation. touched: they lie in
 the middle of memory that was written to. The two should be equal: no code looks outside of a tensor. Tables show
 medians over the rounds, and median and range of the ratios within a round: the time of the faster peer through xfc's
-(fenced), and fenced through touched. What the programs compute is compared before anything is printed. --cpu-time measures what
+(fenced), and fenced through touched. in place: the model compiled with --cache=inplace, its caches in fenced memory with room for
+more rows, and the time of the faster peer through that. What the programs compute is compared before anything is printed. --cpu-time measures what
 a step takes of all its threads' CPUs instead of what passes until it is done, which says more on a machine that others use.
 """
 import argparse
@@ -34,6 +35,8 @@ from peer import Peer
 from session import PEERS, open_session
 
 GAP = 1 << 20
+PLACES = ("fenced", "touched", "in place")
+ROOM = 64  # rows that fit behind a cache that is written in place
 ENCODER = {"whisper": 1500, "t5": 128}
 SMALL = {"layers": 2, "width": 96, "heads": 3, "inner": 128, "vocab": 300}
 TOLERANCE = 1e-3  # of the largest value of an output
@@ -97,16 +100,37 @@ def make_inputs(model, family, past, batch, place):
     return out
 
 
+def in_memory_of_past(session, inputs, place):
+    """Moves caches to memory with room; answers where their outputs are."""
+    out = {}
+    for node in session.signature["outputs"]:
+        past, axis = inputs.get(node.get("appends_to")), node.get("axis")
+        if past is None:
+            continue
+        shape, front = list(past.shape), [slice(None)] * past.ndim
+        shape[axis] += ROOM
+        memory, front[axis] = place.array(shape, past.dtype), slice(past.shape[axis])
+        memory[...] = np.nan
+        memory[tuple(front)] = past
+        inputs[node["appends_to"]] = memory[tuple(front)]
+        front[axis] = slice(past.shape[axis] + 1)
+        out[node["name"]] = memory[tuple(front)]
+    return out
+
+
 def worker(kind, folder, threads, family, past, batch, clock):
     """Writes the outputs to the file in the first line; then each line is seconds, answered by the median in ms."""
     clock = getattr(time, clock)
-    place = {"fenced": Fenced, "touched": Touched}.get(kind, lambda: None)()
+    place = {"fenced": Fenced, "touched": Touched, "in place": Fenced}.get(kind, lambda: None)()
     model = os.path.join(folder, f"{family}.onnx")
-    session = open_session(kind, model, threads) if kind in PEERS else open_session("xf", model[:-4] + "so", threads)
+    so = model[:-4] + ("in_place.so" if kind == "in place" else "so")
+    session = open_session(kind, model, threads) if kind in PEERS else open_session("xf", so, threads)
     inputs = make_inputs(model, family, past, batch, place)
     first, more = session.run(None, inputs), {}
     if place:
-        more["out"] = {node.name: place.array(x.shape, x.dtype) for node, x in zip(session.get_outputs(), first)}
+        more["out"] = in_memory_of_past(session, inputs, place) if kind == "in place" else {}
+        for node, x in zip(session.get_outputs(), first):
+            more["out"].setdefault(node.name, place.array(x.shape, x.dtype))
         first = session.run(None, inputs, **more)
     np.savez(sys.stdin.readline().strip(), *first)
     print("ready", flush=True)
@@ -141,7 +165,7 @@ def check(peers):
 
 
 def run_case(a, folder, family, past, batch, threads):
-    kinds = [p for p, package in PEERS.items() if importlib.util.find_spec(package.lower())] + ["fenced", "touched"]
+    kinds = [p for p, package in PEERS.items() if importlib.util.find_spec(package.lower())] + list(PLACES)
     results = os.path.join(folder, "results.npz")
     how = threads, family, past, batch, "process_time" if a.cpu_time else "perf_counter"
     peers = {kind: Measured(kind, folder, results, *how) for kind in kinds}
@@ -158,7 +182,8 @@ def build(a, folder, family):
     if not os.path.exists(model):
         more = {"family": family, **(SMALL if a.small else {})}
         make_decoder.onnx.save(make_decoder.make(make_decoder.options([model], **more)), model)
-    subprocess.run([a.xfc, model, "-o", os.path.join(folder, f"{family}.so"), *a.flags.split()], check=True)
+    for so, more in (("so", []), ("in_place.so", ["--cache=inplace"])):
+        subprocess.run([a.xfc, model, "-o", os.path.join(folder, f"{family}.{so}"), *a.flags.split(), *more], check=True)
 
 
 # --- tables ----------------------------------------------------------------------------------------
@@ -174,8 +199,9 @@ def spread(rounds, over, under):
 
 def row(case, threads, rounds):
     middle = [f"{statistics.median(r[k] for r in rounds):.2f}" if k in rounds[0] else "-"
-              for k in (*PEERS, "fenced", "touched")]
-    return [case, str(threads), *middle, *spread(rounds, PEERS, "fenced"), *spread(rounds, ["fenced"], "touched")]
+              for k in (*PEERS, *PLACES)]
+    return [case, str(threads), *middle, *spread(rounds, PEERS, "fenced"), *spread(rounds, ["fenced"], "touched"),
+            *spread(rounds, PEERS, "in place")]
 
 
 def options():
@@ -203,8 +229,9 @@ def main():
         cases = [(case, *f"{case}:1".split(":")[:3]) for case in a.cases.split(",")]
         for family in sorted({family for _, family, _, _ in cases}):
             build(a, folder, family)
-        print(f"| case | threads | {' | '.join(f'{name} ms' for name in PEERS.values())} | fenced ms | touched ms | faster peer / fenced | "
-              "range | fenced / touched | range |\n|---|--:|--:|--:|--:|--:|--:|---|--:|---|")
+        print(f"| case | threads | {' | '.join(f'{name} ms' for name in PEERS.values())} | fenced ms | touched ms | in place ms | "
+              "faster peer / fenced | range | fenced / touched | range | faster peer / in place | range |\n"
+              "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|---|--:|---|")
         for threads in map(int, a.threads.split(",")):
             for case, family, past, batch in cases:
                 rounds = everything[f"{case} {threads}"] = run_case(a, folder, family, int(past), int(batch), threads)

@@ -110,6 +110,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_MATCH_TEXTS] = make_match_texts,
     [XFC_OP_READ_NUMBERS] = make_read_numbers,
     [XFC_OP_WRITE_NUMBERS] = make_write_numbers,
+    [XFC_OP_APPEND] = make_append,
     [XFC_OP_BITCAST] = make_bitcast,
     [XFC_OP_UNPACK_BITS] = make_bits,
     [XFC_OP_PACK_BITS] = make_bits,

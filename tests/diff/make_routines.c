@@ -19,6 +19,23 @@ xfc_value *make_bitcast(maker *m, xfc_opcode code, xfc_dtype t) {
     return maker_build(m, code, &x, 1, &attr, 1);
 }
 
+/* No row is left that nobody speaks of. */
+xfc_value *make_append(maker *m, xfc_opcode code, xfc_dtype t) {
+    xfc_value *past = maker_pick(m, t, 1, 4);
+    if (!past || xfc_dtype_is_packed(t)) return NULL;
+    xfc_int dim[XFC_MAX_RANK], one = maker_constant(m, 1);
+    uint32_t axis = (uint32_t)maker_below(m, past->type.rank);
+    memcpy(dim, past->type.dim, sizeof dim);
+    dim[axis] = maker_dim(m, axis, dim, FEW);
+    bool each = axis > 0 && maker_chance(m, 50);
+    xfc_int all = xfc_int_add(m->b.graph->ctx, past->type.dim[axis], dim[axis]),
+            size[3] = {all, all, maker_constant(m, 0)};
+    xfc_value *in[3] = {past, maker_fresh(m, t, past->type.rank, dim, DIFF_ANY, XFC_INT_NONE),
+                        maker_fresh(m, XFC_I64, 1, each ? dim : &one, DIFF_INDEX, maker_constant(m, 12))};
+    const xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_dims(XFC_K_SIZE, size, 3)};
+    return maker_build(m, code, in, 3, attr, 2);
+}
+
 xfc_value *make_square(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int dim[3] = {maker_dim(m, 0, NULL, FEW), maker_constant(m, 3), maker_constant(m, 3)};
     if (t != XFC_F32 && t != XFC_F64) return NULL;

@@ -101,6 +101,20 @@ static void dump_padding(xf_dump *d, const xf_plan *p) {
     if (t.n) xf_table_end(&t);
 }
 
+/* Outputs that may lie where an input does. */
+static void dump_caches(xf_dump *d, const xf_plan *p) {
+    static const char *const head[] = {"output", "continues", "#axis"};
+    xf_table t = xf_table_begin(d, "caches", head, 3);
+    for (uint32_t i = 0; i < p->head->n_outputs; i++) {
+        const xf_arg *a = xf_plan_output(p, i);
+        if (!a->twin) continue;
+        xf_cell(&t, "%s", xf_plan_str(p, a->name));
+        xf_cell(&t, "%s", xf_plan_str(p, p->args[a->twin - 1].name));
+        xf_cell(&t, "%" PRIu32, a->axis);
+    }
+    if (t.n) xf_table_end(&t);
+}
+
 void xf_dump_signature(xf_dump *d, const xf_plan *p) {
     static const char *const head[] = {"kind", "name", "type"}, *const dims[] = {"dimension", "#min", "max"};
     xf_table t = xf_table_begin(d, "signature", head, 3);
@@ -122,6 +136,7 @@ void xf_dump_signature(xf_dump *d, const xf_plan *p) {
     }
     xf_table_end(&t);
     dump_padding(d, p);
+    dump_caches(d, p);
 }
 
 static const char *operand_text(xf_dump *d, const xf_plan *p, const xf_operand *o) {
