@@ -20,8 +20,9 @@ static int call(char *line) {
     int n = 1;
     char *said = strtok(line, "\t\n");
     while (n < MAX_WORDS && (word[n] = strtok(NULL, "\t\n"))) n++;
-    int file = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (file < 0) return 127;
+    int file = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600), nothing = open("/dev/null", O_RDONLY);
+    if (file < 0 || nothing < 0) return 127;
+    dup2(nothing, STDIN_FILENO); /* which exit would set back to where this process has read, also for its parent */
     dup2(file, STDOUT_FILENO);
     dup2(file, STDERR_FILENO);
     alarm(SECONDS);
