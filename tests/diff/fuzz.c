@@ -153,6 +153,7 @@ static void loop_from(maker *m, made_ops *made, uint32_t first) {
 }
 
 static bool make_one(maker *m, made_ops *made, xfc_opcode code, xfc_dtype t) {
+    if (made->n == MAX_MADE) return false;
     made->before[made->n] = m->graph->tail;
     made->value[made->n] = maker_op(m, code, t);
     return made->value[made->n] && ++made->n;

@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,14 +33,15 @@ static int call(char *line) {
 int main(void) {
     char *line = NULL;
     size_t room = 0;
-    while (getline(&line, &room, stdin) > 0) {
+    bool ok = true;
+    while (ok && getline(&line, &room, stdin) > 0) {
         int status = 0;
         pid_t child = fork();
         if (child == 0) exit(call(line));
-        if (child < 0 || waitpid(child, &status, 0) != child) return 1;
-        printf("%d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        ok = child > 0 && waitpid(child, &status, 0) == child;
+        printf("%d\n", !ok ? 1 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
         fflush(stdout);
     }
     free(line);
-    return 0;
+    return ok ? 0 : 1;
 }
