@@ -46,18 +46,18 @@ static xf_status check_room(xf_ctx *c, size_t i, const xf_tensor *in, const xf_t
     xf_tensor_room(past, a->axis, &before);
     if (!c->ours[i]) xf_tensor_room(&out[i], a->axis, &room);
     for (uint32_t d = 0; d < a->axis; d++) outer = past->shape[d] == 1 ? outer : 2;
+    const int64_t held = past->shape[a->axis] + before, holds = over ? out[i].shape[a->axis] + room : 0;
     if (before && !over)
         return xf_fail(&c->error, XF_E_SHAPE,
                        "input %u '%s' has room behind its rows, but output %zu '%s' does not begin where it does; pass "
                        "both in one memory, or the input dense",
                        a->twin - 1, of, i, name);
-    if (over && outer > 1 && past->shape[a->axis] + before != out[i].shape[a->axis] + room)
+    if (over && outer > 1 && held != holds)
         return xf_fail(
             &c->error, XF_E_SHAPE,
             "output %zu '%s' begins where input %u '%s' does, but has room for %lld rows along dim %u, and the "
             "input for %lld; they must have the same strides",
-            i, name, a->twin - 1, of, (long long)(out[i].shape[a->axis] + room), a->axis,
-            (long long)(past->shape[a->axis] + before));
+            i, name, a->twin - 1, of, (long long)holds, a->axis, (long long)held);
     if ((room || over) && !c->model->device->is_host)
         return xf_fail(&c->error, XF_E_DEVICE,
                        "output %zu '%s': the device has memory of its own; pass it dense, in memory "

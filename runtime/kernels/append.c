@@ -24,7 +24,7 @@ static sizes sizes_of(const xk_call *c) {
     sizes s = {.outer = 1, .row = (past->dtype >> 8 & 0xffu) / 8};
     for (xk_u32 d = 0; d < axis; d++) s.outer *= past->dim[d];
     for (xk_u32 d = axis + 1; d < past->rank; d++) s.row *= past->dim[d];
-    s.each = first->dim[0] > 0 ? s.outer / first->dim[0] : 0;
+    s.each = first->dim[0] > 1 ? s.outer / first->dim[0] : s.outer;
     s.past = past->dim[axis], s.rows = rows->dim[axis], s.n = to->dim[axis];
     s.first = first->data, s.from = past->data, s.new = rows->data, s.to = to->data;
     s.in_place = s.to && s.from == s.to;
@@ -53,7 +53,7 @@ void xk_append(const xk_call *c, xk_i64 begin, xk_i64 end, void *scratch) {
     (void)scratch;
     for (xk_i64 i = begin; i < end; i++) {
         char *to = s.to + i * s.n * s.row;
-        xk_i64 first = s.first[i / s.each], last = s.n - s.rows;
+        xk_i64 first = s.first[s.each > 0 ? i / s.each : 0], last = s.n - s.rows;
         first = first < 0 ? 0 : first > last ? last : first;
         if (!s.in_place) copy(to, s.from + i * s.past * s.row, s.past * s.row);
         clear(&s, to, s.past, first);
