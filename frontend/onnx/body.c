@@ -4,7 +4,7 @@
  * file's choice) marks what is needed and orders it; the order of the file is kept where it was valid. Nodes that
  * nothing needs are only checked for names. Every name has one producer.
  */
-#include "frontend/onnx/text.h"
+#include "frontend/onnx/text/text.h"
 #include <stdlib.h>
 #include <string.h>
 

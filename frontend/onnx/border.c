@@ -3,8 +3,8 @@
  *
  * Metadata of the model says which they are, as nothing else of the graph does.
  */
-#include "frontend/onnx/sequence.h"
-#include "frontend/onnx/text.h"
+#include "frontend/onnx/sequence/sequence.h"
+#include "frontend/onnx/text/text.h"
 #include <string.h>
 
 static const char *const kinds[] = {

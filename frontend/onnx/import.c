@@ -4,7 +4,7 @@
  * of a node are recorded and the rest goes on, so that one run reports all of them. The graph is given away only when
  * there was none.
  */
-#include "frontend/onnx/sequence.h"
+#include "frontend/onnx/sequence/sequence.h"
 #include <string.h>
 
 enum { MAX_OPSETS = 256 };

@@ -7,8 +7,8 @@
  * the model is that expression, so no second unknown comes up for it. Dims that the model needs to be equal are one
  * symbol (unify.c).
  */
-#include "frontend/onnx/sequence.h"
-#include "frontend/onnx/text.h"
+#include "frontend/onnx/sequence/sequence.h"
+#include "frontend/onnx/text/text.h"
 #include "ir/base/nearest.h"
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* logic.c - types, selection and predicates. */
-#include "frontend/onnx/text.h"
+#include "frontend/onnx/text/text.h"
 #include <string.h>
 
 void xfc_import_where(xfc_node *n) { n->out[0] = xfc_b_select(n->b, n->in[0], n->in[1], n->in[2]); }

@@ -1,5 +1,5 @@
 /* tensor.c - constants, copies, and values made of shapes. */
-#include "frontend/onnx/text.h"
+#include "frontend/onnx/text/text.h"
 #include "ir/ops/ops.h"
 #include <string.h>
 

@@ -1,0 +1,273 @@
+/* group_query.c - GroupQueryAttention of com.microsoft: attention whose cache of keys and values is inside.
+ *
+ * Sequence b of the batch has first[b] rows in the cache, then come its new rows: none where the call is a prompt (as
+ * many new rows as total_sequence_length says), else what seqlens_k[b] + 1 leaves. So sequences of one batch may have
+ * caches of different lengths, whose rows beyond are not read. Row i sees keys up to first[b] + i, the last
+ * local_window_size of them where it is given. first is looked up in
+ * a table of its possible values, so that a run ends where seqlens_k is none of them. The present has as many rows as
+ * the longer of the past and total_sequence_length: a past that is a buffer with room stays as long as it is, and rows
+ * beyond total_sequence_length are not looked at.
+ */
+#include "frontend/onnx/attention/attention.h"
+#include "ir/ops/ops.h"
+#include <math.h>
+
+enum { Q, K, V, PAST_K, PAST_V, SEQLENS, TOTAL, COS, SIN, POSITIONS, BIAS, SINK, N_OPERANDS };
+
+typedef struct {
+    xfc_node *n;
+    xfc_heads a;
+    int64_t heads, groups;
+    xfc_int batch, rows, width, keys; /* keys: rows of the present */
+    xfc_int total;                    /* total_sequence_length */
+    xfc_value *length;                /* i64[batch]: seqlens_k + 1 */
+    xfc_value *first;                 /* i64[batch], or NULL where it is 0 */
+    xfc_value *prompt;                /* is it one? NULL: yes */
+} query;
+
+static bool fail(const query *g) { return g->n->status = g->n->status == XFC_OK ? XFC_ERR_INPUT : g->n->status, false; }
+
+static bool read_counts(query *g) {
+    xfc_node *n = g->n;
+    g->heads = xfc_node_int(n, "num_heads", 0);
+    g->groups = xfc_node_int(n, "kv_num_heads", 0);
+    for (uint32_t i = N_OPERANDS; i < n->n_in; i++)
+        if (n->in[i])
+            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                                 "operand %u, '%s', is not supported: scales of a quantized cache and weights of norms "
+                                 "are not; export without",
+                                 i, xfc_node_in_name(n, i)),
+                   false;
+    if (xfc_node_flag(n, "sliding_window_cache", false))
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                             "a cache that is as short as the window is not supported; export "
+                             "without sliding_window_cache"),
+               false;
+    if (n->status == XFC_OK && (g->groups <= 0 || g->heads <= 0 || g->heads % g->groups != 0))
+        xfc_node_fail(n, XFC_ERR_INPUT,
+                      "num_heads is %lld and kv_num_heads %lld; the first must be a multiple of the second",
+                      (long long)g->heads, (long long)g->groups);
+    return n->status == XFC_OK;
+}
+
+/* The width of a head where `heads` of them stand side by side. */
+static bool set_width(query *g, xfc_int all, int64_t heads) {
+    int64_t size;
+    xfc_int count = xfc_int_const(g->n->ctx, heads);
+    if (xfc_int_value(g->n->ctx, all, &size) && size % heads != 0)
+        return xfc_node_fail(g->n, XFC_ERR_INPUT, "%lld heads do not divide a width of %lld; correct num_heads",
+                             (long long)heads, (long long)size),
+               false;
+    g->width = xfc_dims_divide(g->n->ctx, &all, 1, &count, 1);
+    return true;
+}
+
+static xfc_value *part(const query *g, xfc_int *at, int64_t heads) {
+    xfc_value *all = g->n->in[Q];
+    xfc_int size = xfc_int_mulc(g->n->ctx, g->width, heads);
+    xfc_value *v = xfc_b_slice_axis(g->n->b, all, 2, *at, size, 1);
+    *at = xfc_int_add(g->n->ctx, *at, size);
+    return v;
+}
+
+static bool read_parts(query *g) {
+    xfc_node *n = g->n;
+    xfc_value *v[3] = {n->in[Q], xfc_node_in(n, K), xfc_node_in(n, V)};
+    bool packed = !v[K] && !v[V];
+    if (!packed && (!v[K] || !v[V]))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has one of key and value; both or none are allowed"), false;
+    for (uint32_t i = Q; i <= V && (i == Q || !packed); i++)
+        if (v[i]->type.rank != 3)
+            return xfc_node_fail(n, XFC_ERR_INPUT, "operand '%s' has rank %u but must have 3: [batch, rows, width]",
+                                 xfc_node_in_name(n, i), v[i]->type.rank),
+                   false;
+    const xfc_int *dim = v[Q]->type.dim;
+    g->batch = dim[0], g->rows = dim[1];
+    if (!set_width(g, dim[2], packed ? g->heads + 2 * g->groups : g->heads)) return false;
+    xfc_int at = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
+    for (uint32_t i = Q; i <= V && packed; i++) v[i] = part(g, &at, i == Q ? g->heads : g->groups);
+    if (!v[Q] || !v[K] || !v[V]) return fail(g);
+    for (uint32_t i = K; i <= V; i++) {
+        const xfc_int *d = v[i]->type.dim;
+        if (!xfc_n_equal(n, d[0], g->batch, "the batches of query and of key or value") ||
+            !xfc_n_equal(n, d[1], g->rows, "the rows of query and of key or value") ||
+            !xfc_n_equal(n, d[2], xfc_int_mulc(n->ctx, g->width, g->groups),
+                         "kv_num_heads, the width of a head and the width of key or value"))
+            return false;
+    }
+    g->a.q = xfc_n_split_heads(n, v[Q], g->heads);
+    g->a.k = xfc_n_split_heads(n, v[K], g->groups);
+    g->a.v = xfc_n_split_heads(n, v[V], g->groups);
+    return (g->a.q && g->a.k && g->a.v && xfc_n_at_most(n, one, g->rows, "1 and the rows of query")) || fail(g);
+}
+
+/* past_key and past_value are [batch, groups, rows, width], or both absent. */
+static bool check_past(query *g) {
+    xfc_node *n = g->n;
+    if (xfc_node_has(n, PAST_K) != xfc_node_has(n, PAST_V))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has one of past_key and past_value; both or none are allowed"), false;
+    for (uint32_t i = PAST_K; i <= PAST_V && xfc_node_has(n, i); i++) {
+        const xfc_type *t = &n->in[i]->type;
+        if (t->rank != 4 || t->dtype != g->a.q->type.dtype)
+            return xfc_node_fail(
+                       n, XFC_ERR_UNSUPPORTED,
+                       "operand '%s' is %s; only [batch, heads, rows, width] of the type of query is supported",
+                       xfc_node_in_name(n, i), xfc_type_text(n->ctx, t)),
+                   false;
+        if (!xfc_n_equal(n, t->dim[0], g->batch, "the batches of query and past") ||
+            !xfc_n_equal(n, t->dim[1], xfc_int_const(n->ctx, g->groups), "kv_num_heads and the heads of the past") ||
+            !xfc_n_equal(n, t->dim[2], n->in[PAST_K]->type.dim[2], "the rows of past_key and past_value") ||
+            !xfc_n_equal(n, t->dim[3], g->width, "the widths of a head and of the past"))
+            return false;
+    }
+    return true;
+}
+
+/* total_sequence_length, and the rows that each sequence has in the cache. */
+static bool read_lengths(query *g) {
+    xfc_node *n = g->n;
+    xfc_ctx *c = n->ctx;
+    uint32_t count;
+    if (!check_past(g)) return false;
+    xfc_int past = xfc_node_has(n, PAST_K) ? n->in[PAST_K]->type.dim[2] : xfc_int_const(c, 0);
+    xfc_int most = xfc_int_add(c, past, g->rows);
+    const xfc_int *total = xfc_node_entries(n, TOTAL, &count);
+    if (!total) return fail(g);
+    if (count != 1)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "total_sequence_length has %u entries but must be one number", count),
+               false;
+    g->total = *total;
+    if (!xfc_int_known(g->total) && !xfc_n_define(n, xfc_node_list(n, TOTAL), &g->total, 1, &most)) return false;
+    xfc_value *last = xfc_b_cast(n->b, n->in[SEQLENS], XFC_I64);
+    if (!last || !xfc_n_equal(n, xfc_type_count(c, &last->type), g->batch, "the batch and the entries of seqlens_k"))
+        return fail(g);
+    g->length = xfc_n2(n, XFC_OP_ADD, xfc_b_reshape(n->b, last, &g->batch, 1), xfc_ni(n, 1));
+    g->keys = g->rows;
+    if (!xfc_node_has(n, PAST_K))
+        return xfc_n_equal(n, g->total, g->rows, "without a past total_sequence_length and the rows of query");
+    if (!xfc_n_at_most(n, g->rows, g->total, "the rows of query and total_sequence_length") ||
+        !xfc_n_at_most(n, g->total, most, "total_sequence_length and the rows of past and query"))
+        return false;
+    g->keys = xfc_int_max(c, g->total, past);
+    g->prompt = xfc_n2(n, XFC_OP_EQ, xfc_b_dims(n->b, &g->rows, -1), xfc_b_dims(n->b, &g->total, -1));
+    g->first = xfc_n2(n, XFC_OP_SUB, g->length, xfc_b_dims(n->b, &g->rows, -1));
+    g->first = xfc_n_within(n, xfc_n_select(n, g->prompt, xfc_ni(n, 0), g->first),
+                            xfc_int_min(c, past, xfc_int_sub(c, g->keys, g->rows)));
+    return g->first || fail(g);
+}
+
+/* i64[batch or 1, rows]: a prompt takes the first of the given ones and counts on. */
+static xfc_value *positions(query *g) {
+    xfc_node *n = g->n;
+    xfc_value *given = xfc_node_in(n, POSITIONS);
+    xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
+    xfc_value *row = xfc_n_along(n, xfc_n_iota(n, g->rows, zero, 1, XFC_I64), 1, 2);
+    if (!given) return g->first ? xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 2)) : row;
+    if (given->type.rank != 2 ||
+        !xfc_n_equal(n, given->type.dim[0], g->batch, "the batches of query and position_ids") ||
+        !xfc_n_equal(n, given->type.dim[1], g->rows, "the rows of query and position_ids"))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "position_ids must be [batch, rows]; export the model again"), NULL;
+    given = xfc_b_cast(n->b, given, XFC_I64);
+    xfc_value *start = xfc_b_slice_axis(n->b, given, 0, zero, one, 1);
+    start = start ? xfc_b_slice_axis(n->b, start, 1, zero, one, 1) : NULL;
+    row = xfc_n2(n, XFC_OP_ADD, row, start);
+    return g->prompt ? xfc_n_select(n, g->prompt, row, given) : row;
+}
+
+static bool turn(query *g) {
+    xfc_node *n = g->n;
+    if (!xfc_node_flag(n, "do_rotary", false)) return n->status == XFC_OK;
+    if (!xfc_node_has(n, COS) || !xfc_node_has(n, SIN) || n->in[COS]->type.rank != 2 || n->in[SIN]->type.rank != 2)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "do_rotary needs cos_cache and sin_cache, of two dims each"), false;
+    bool neighbours = xfc_node_flag(n, "rotary_interleaved", false);
+    xfc_int width = xfc_int_mulc(n->ctx, n->in[COS]->type.dim[1], 2);
+    if (!xfc_n_at_most(n, width, g->width, "twice the width of cos_cache and the width of a head")) return false;
+    xfc_value *at = positions(g);
+    if (!at) return fail(g);
+    xfc_value *cos = xfc_n_angles(n, n->in[COS], at), *sin = xfc_n_angles(n, n->in[SIN], at);
+    g->a.q = xfc_n_turn(n, g->a.q, cos, sin, width, neighbours, 1);
+    g->a.k = xfc_n_turn(n, g->a.k, cos, sin, width, neighbours, 1);
+    return (g->a.q && g->a.k) || fail(g);
+}
+
+static bool read_masks(query *g) {
+    xfc_node *n = g->n;
+    xfc_int zero = xfc_int_const(n->ctx, 0);
+    bool causal = xfc_node_flag(n, "causal", true);
+    int64_t window = xfc_node_int(n, "local_window_size", -1);
+    if (window == 0 || window < -1 || (!causal && window != -1))
+        return xfc_node_fail(n, XFC_ERR_INPUT,
+                             "local_window_size is %lld; it must be at least 1, and -1 (none) without causal",
+                             (long long)window),
+               false;
+    xfc_value *key = xfc_n_numbers(n, g->total, zero, 3), *row = xfc_n_numbers(n, g->rows, zero, 2);
+    if (g->first) row = xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 4));
+    if (causal)
+        xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_LE, key, row));
+    else
+        xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_LT, key, xfc_n_along(n, g->length, 0, 4)));
+    if (window >= 0) xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_GT, xfc_n2(n, XFC_OP_ADD, key, xfc_ni(n, window)), row));
+    xfc_value *bias = xfc_node_in(n, BIAS);
+    if (!bias) return n->status == XFC_OK;
+    if (bias->type.rank != 4)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "attention_bias has rank %u but must have 4", bias->type.rank), false;
+    if (!xfc_n_equal(n, bias->type.dim[3], g->total, "total_sequence_length and the columns of attention_bias"))
+        return false;
+    g->a.add = bias;
+    return true;
+}
+
+/* A score of no key: one of each head, or 0. */
+static bool read_sink(query *g) {
+    xfc_node *n = g->n;
+    xfc_int one = xfc_int_const(n->ctx, 1), dim[4] = {one, xfc_int_const(n->ctx, g->heads), one, one};
+    xfc_value *sink = xfc_node_in(n, SINK);
+    if (!sink) {
+        if (xfc_node_flag(n, "smooth_softmax", false)) g->a.sink = xfc_nf(n, g->a.q, 0);
+        return n->status == XFC_OK;
+    }
+    if (!xfc_n_equal(n, xfc_type_count(n->ctx, &sink->type), dim[1], "num_heads and the entries of head_sink"))
+        return false;
+    g->a.sink = xfc_b_reshape(n->b, sink, dim, 4);
+    return g->a.sink || fail(g);
+}
+
+/* Of the keys up to total_sequence_length: before softmax, with 0 for keys that are not seen, or behind it. */
+static xfc_value *scores_of(query *g, const xfc_stages *stages) {
+    xfc_node *n = g->n;
+    int64_t which = xfc_node_int(n, "qk_output", 0);
+    xfc_value *v = stages->score[which == 1 ? 2 : 3];
+    if (which == 1) v = xfc_n_select(n, g->a.keep, v, xfc_nf(n, v, 0));
+    if (v && (which == 1 || which == 2)) return v;
+    return xfc_node_fail(n, XFC_ERR_INPUT, "has scores as an output, but qk_output is %lld and not 1 or 2",
+                         (long long)which),
+           NULL;
+}
+
+void xfc_import_group_query_attention(xfc_node *n) {
+    query g = {.n = n};
+    xfc_stages stages;
+    if (!xfc_node_has(n, SEQLENS) || !xfc_node_has(n, TOTAL)) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs seqlens_k and total_sequence_length; export the model again");
+        return;
+    }
+    if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !turn(&g)) return;
+    xfc_value *k = g.a.k, *v = g.a.v;
+    if (g.first) {
+        k = xfc_n_append(n, n->in[PAST_K], k, g.first, 2, g.keys, &g.total);
+        v = xfc_n_append(n, n->in[PAST_V], v, g.first, 2, g.keys, &g.total);
+    }
+    xfc_int heads = xfc_int_const(n->ctx, g.heads), zero = xfc_int_const(n->ctx, 0);
+    g.a.k = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, k, 2, zero, g.total, 1), heads);
+    g.a.v = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, v, 2, zero, g.total, 1), heads);
+    if (!g.a.k || !g.a.v || !read_masks(&g) || !read_sink(&g)) return;
+    double scale = xfc_node_float(n, "scale", 0);
+    g.a.softcap = xfc_node_float(n, "softcap", 0);
+    g.a.products = g.a.softmax = xfc_dtype_wide(g.a.q->type.dtype);
+    xfc_n_set_scale(n, &g.a, scale != 0 ? scale : (double)NAN);
+    bool scores = xfc_node_wants(n, 3);
+    n->out[0] = xfc_n_join_heads(n, xfc_n_attend(n, &g.a, scores ? &stages : NULL));
+    if (xfc_node_wants(n, 1)) n->out[1] = k;
+    if (xfc_node_wants(n, 2)) n->out[2] = v;
+    if (scores && n->out[0]) n->out[3] = scores_of(&g, &stages);
+}

@@ -1,0 +1,118 @@
+/* rotary.c - RotaryEmbedding of ONNX and of com.microsoft, and the turning of heads by angles that attention with
+ * rotary positions inside shares (attention.h).
+ *
+ * The first elements of a head are pairs (a, b), turned to (a cos - b sin, a sin + b cos); pairs are halves apart or
+ * neighbours.
+ */
+#include "frontend/onnx/attention/attention.h"
+
+static xfc_value *slice_last(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size, int64_t by) {
+    return v ? xfc_b_slice_axis(n->b, v, v->type.rank - 1, start, size, by) : NULL;
+}
+
+static xfc_value *concat(xfc_node *n, xfc_value *a, xfc_value *b, int64_t axis) {
+    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
+    return xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &attr, 1);
+}
+
+xfc_value *xfc_n_angles(xfc_node *n, xfc_value *table, xfc_value *positions) {
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    if (positions) table = xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, positions}, 2, &axis, 1);
+    if (!table || table->type.rank == 3) return table;
+    return xfc_node_fail(n, XFC_ERR_INPUT,
+                         "the tables of angles must have rank 3 for each position; export the model again"),
+           NULL;
+}
+
+/* Angles [batch, rows, ..] as [batch, rows, 1, half] or [batch, 1, rows, half]. */
+static xfc_value *beside_heads(xfc_node *n, xfc_value *angles, xfc_int batch, uint32_t head_axis, xfc_int half) {
+    if (!angles || !xfc_n_at_most(n, half, angles->type.dim[2], "the width of a head and the tables of angles"))
+        return NULL;
+    angles = slice_last(n, angles, xfc_int_const(n->ctx, 0), half, 1);
+    xfc_int one = xfc_int_const(n->ctx, 1), rows = angles ? angles->type.dim[1] : one;
+    if (angles) batch = angles->type.dim[0];
+    xfc_int with_heads[4] = {batch, head_axis == 1 ? one : rows, head_axis == 1 ? rows : one, half};
+    return angles ? xfc_b_reshape(n->b, angles, with_heads, 4) : NULL;
+}
+
+static xfc_value *turned(xfc_node *n, xfc_value *x, xfc_value *cos, xfc_value *sin, xfc_int width, bool neighbours,
+                         uint32_t head_axis) {
+    xfc_ctx *c = n->ctx;
+    if (!x) return NULL;
+    xfc_int two = xfc_int_const(c, 2), half = xfc_dims_divide(c, &width, 1, &two, 1), zero = xfc_int_const(c, 0),
+            one = xfc_int_const(c, 1);
+    cos = beside_heads(n, cos, x->type.dim[0], head_axis, half);
+    sin = beside_heads(n, sin, x->type.dim[0], head_axis, half);
+    xfc_value *a = slice_last(n, x, zero, half, neighbours ? 2 : 1),
+              *b = slice_last(n, x, neighbours ? one : half, half, neighbours ? 2 : 1);
+    xfc_value *real = xfc_n2(n, XFC_OP_SUB, xfc_n2(n, XFC_OP_MUL, cos, a), xfc_n2(n, XFC_OP_MUL, sin, b));
+    xfc_value *imag = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, sin, a), xfc_n2(n, XFC_OP_MUL, cos, b));
+    if (!real || !imag || !neighbours) return concat(n, real, imag, 3);
+    const xfc_int *d = real->type.dim;
+    xfc_int pair[5] = {d[0], d[1], d[2], half, one}, joined[4] = {d[0], d[1], d[2], width};
+    return xfc_b_reshape(n->b, concat(n, xfc_b_reshape(n->b, real, pair, 5), xfc_b_reshape(n->b, imag, pair, 5), 4),
+                         joined, 4);
+}
+
+xfc_value *xfc_n_turn(xfc_node *n, xfc_value *x, xfc_value *cos, xfc_value *sin, xfc_int width, bool neighbours,
+                      uint32_t head_axis) {
+    if (!x) return NULL;
+    xfc_int all = x->type.dim[3];
+    if (xfc_int_same(all, width)) return turned(n, x, cos, sin, width, neighbours, head_axis);
+    xfc_value *first = slice_last(n, x, xfc_int_const(n->ctx, 0), width, 1);
+    return concat(n, turned(n, first, cos, sin, width, neighbours, head_axis),
+                  slice_last(n, x, width, xfc_int_sub(n->ctx, all, width), 1), 3);
+}
+
+void xfc_import_rotary_embedding(xfc_node *n) {
+    xfc_ctx *c = n->ctx;
+    xfc_value *x = n->in[0];
+    xfc_type t = x->type;
+    int64_t heads = xfc_node_int(n, "num_heads", 0), partial = xfc_node_int(n, "rotary_embedding_dim", 0);
+    if ((t.rank != 4 && (t.rank != 3 || heads <= 0)) || partial < 0) {
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "needs an operand of rank 4, or of rank 3 with num_heads; export the model again");
+        return;
+    }
+    uint32_t head_axis = t.rank == 4 ? 1 : 2;
+    if (t.rank == 3) {
+        xfc_int h = xfc_int_const(c, heads), dim[4] = {t.dim[0], t.dim[1], h, xfc_dims_divide(c, t.dim + 2, 1, &h, 1)};
+        x = xfc_b_reshape(n->b, x, dim, 4);
+    }
+    if (!x) return;
+    xfc_value *cos = xfc_n_angles(n, n->in[1], xfc_node_in(n, 3)), *sin = xfc_n_angles(n, n->in[2], xfc_node_in(n, 3));
+    xfc_int width = partial ? xfc_int_const(c, partial) : x->type.dim[3];
+    xfc_value *y = xfc_n_turn(n, x, cos, sin, width, xfc_node_flag(n, "interleaved", false), head_axis);
+    n->out[0] = y ? xfc_b_reshape(n->b, y, t.dim, t.rank) : NULL;
+}
+
+/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. Of its
+ * attributes, scale and is_packed_batching say nothing about results. */
+void xfc_import_ms_rotary_embedding(xfc_node *n) {
+    xfc_ctx *c = n->ctx;
+    xfc_value *x = n->in[0], *position = n->in[1];
+    uint32_t rank = x->type.rank;
+    int64_t heads = xfc_node_int(n, "num_heads", 0), partial = xfc_node_int(n, "rotary_embedding_dim", 0);
+    if ((rank != 3 && rank != 4) || n->in[2]->type.rank != 2 || heads < 0 || partial < 0 || (partial && !heads)) {
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "needs an operand of rank 3 or 4, tables of rank 2, and with rotary_embedding_dim num_heads; "
+                          "export the model again");
+        return;
+    }
+    if (position->type.rank < 2) {
+        xfc_int one = xfc_int_const(c, 1);
+        position = xfc_n2(n, XFC_OP_ADD,
+                          xfc_n_along(n, xfc_n_iota(n, x->type.dim[rank - 2], xfc_int_const(c, 0), 1, XFC_I64), 1, 2),
+                          xfc_b_cast(n->b, xfc_b_reshape(n->b, position, &one, 1), XFC_I64));
+    }
+    xfc_int width = partial ? xfc_int_const(c, partial) : xfc_int_mulc(c, n->in[2]->type.dim[1], 2);
+    xfc_int hidden = x->type.dim[2], count = xfc_int_const(c, heads);
+    xfc_int head = heads ? xfc_dims_divide(c, &hidden, 1, &count, 1) : width;
+    xfc_int dim[4] = {x->type.dim[0], x->type.dim[1], heads ? count : xfc_dims_divide(c, &hidden, 1, &head, 1), head};
+    xfc_value *split = rank == 4 ? x : xfc_b_reshape(n->b, x, dim, 4);
+    xfc_value *cos = xfc_n_angles(n, n->in[2], position), *sin = xfc_n_angles(n, n->in[3], position);
+    xfc_value *y = xfc_n_turn(n, split, cos, sin, width, xfc_node_flag(n, "interleaved", false), rank == 4 ? 1 : 2);
+    n->out[0] = y ? xfc_b_reshape(n->b, y, x->type.dim, rank) : NULL;
+}
