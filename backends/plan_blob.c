@@ -29,17 +29,32 @@ static uint32_t add_arg(xfc_blob_writer *b, const char *name, const xfc_type *t)
     return b->n_args - 1;
 }
 
-/* Output i with its past. What callers are told of its dims has no room. */
-static void add_cache(xfc_blob_writer *b, uint32_t i) {
+/* Sizes that are told, or that memory is taken by, are known before anyone looks at strides. */
+static xfc_status without_room(const xfc_blob_writer *b, xfc_int size, const char *what) {
+    for (uint32_t i = b->own_inputs; i < b->g->n_in; i++) {
+        if (!xfc_int_uses(b->ctx, size, b->g->in[i]->type.dim[0])) continue;
+        return xfc_fail(b->ctx, XFC_ERR_UNSUPPORTED, (xfc_loc){.file = b->g->source},
+                        "the size of %s has the room of a cache, '%s', in it: slice what append gives", what,
+                        b->g->in[i]->name);
+    }
+    return XFC_OK;
+}
+
+/* A cache with its past. What callers are told of its dims has no room. */
+static void add_output(xfc_blob_writer *b, uint32_t i) {
     const xfc_graph *g = b->g;
-    const xfc_op *op = g->last->in[i].value->def;
-    const uint32_t past = op->in[0].value->out, axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
-    const xfc_int room = g->in[b->rooms[i]]->type.dim[0], zero = xfc_int_const(b->ctx, 0);
-    xfc_type type = op->out[0].type;
-    type.dim[axis] = xfc_int_substitute(b->ctx, type.dim[axis], &room, &zero, 1);
+    const xfc_value *v = g->last->in[i].value;
+    const bool cache = b->rooms[i] < g->n_in;
+    const uint32_t axis = cache ? (uint32_t)xfc_op_int(v->def, XFC_K_AXIS, 0) : 0;
+    const xfc_int room = cache ? g->in[b->rooms[i]]->type.dim[0] : XFC_INT_NONE, zero = xfc_int_const(b->ctx, 0);
+    xfc_type type = v->type;
+    if (cache) type.dim[axis] = xfc_int_substitute(b->ctx, type.dim[axis], &room, &zero, 1);
+    for (uint32_t d = 0; d < type.rank && b->status == XFC_OK; d++)
+        b->status = without_room(b, type.dim[d], g->out_name[i]);
     const uint32_t number = add_arg(b, g->out_name[i], &type);
-    xf_arg *out = &b->args[number], *in = &b->args[past];
-    out->twin = past + 1;
+    if (!cache) return;
+    xf_arg *out = &b->args[number], *in = &b->args[v->def->in[0].value->out];
+    out->twin = v->def->in[0].value->out + 1u;
     in->twin = i + 1;
     in->axis = out->axis = axis;
     in->room = out->room = xfc_blob_value(b, room);
@@ -48,12 +63,7 @@ static void add_cache(xfc_blob_writer *b, uint32_t i) {
 static void add_signature(xfc_blob_writer *b) {
     const xfc_graph *g = b->g;
     for (uint32_t i = 0; i < b->own_inputs; i++) add_arg(b, g->in[i]->name, &g->in[i]->type);
-    for (uint32_t i = 0; i < g->n_out; i++) {
-        if (b->rooms[i] < g->n_in)
-            add_cache(b, i);
-        else
-            add_arg(b, g->out_name[i], &g->last->in[i].value->type);
-    }
+    for (uint32_t i = 0; i < g->n_out; i++) add_output(b, i);
 }
 
 /* Of what is known behind this op of g, or when g begins (see xfc_constraint_known), by `step`. */
@@ -384,8 +394,7 @@ static void identify(xfc_blob_writer *b, const xfc_blob *with, uint32_t n_with, 
 static xfc_status finish(xfc_blob_writer *b, const xfc_blob *with, uint32_t n_with, xfc_blob *out) {
     xfc_buf bytes = {.arena = b->arena};
     XFC_TRY(b->status);
-    for (uint32_t i = b->own_inputs; i < b->g->n_in; i++) /* the workspace is there before anyone looks at strides */
-        xfc_assert(!xfc_int_uses(b->ctx, b->g->plan->work_bytes, b->g->in[i]->type.dim[0]));
+    XFC_TRY(without_room(b, b->g->plan->work_bytes, "the workspace"));
     if (!xfc_int_known(b->g->plan->work_bytes))
         return xfc_fail(b->ctx, XFC_ERR_LIMIT, (xfc_loc){.file = b->g->source},
                         "a size of this model does not fit into 64 bits; bound its dimensions with --dim NAME=LO..HI");

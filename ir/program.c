@@ -356,16 +356,24 @@ xfc_op *xfc_graph_append(xfc_graph *to, const xfc_graph *from, xfc_value *const 
 
 /* --- caches --- */
 
+/* How many dims of inputs use the symbol. */
+static uint32_t dims_with(const xfc_graph *g, xfc_int symbol) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_in; i++)
+        for (uint32_t d = 0; d < g->in[i]->type.rank; d++) n += xfc_int_uses(g->ctx, g->in[i]->type.dim[d], symbol);
+    return n;
+}
+
 /* The input that stands for the room of output i; n_in: there is none. */
 static uint32_t find_room(const xfc_graph *g, uint32_t i) {
     const xfc_op *op = g->last->in[i].value->def;
-    if (!op || op->code != XFC_OP_APPEND || op->in[0].value->def) return g->n_in;
+    if (!op || op->code != XFC_OP_APPEND || op->in[0].value->def || op->in[0].value->uses->next) return g->n_in;
     const xfc_int size = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
     for (uint32_t k = 0; k < g->n_in; k++) {
         const xfc_type *t = &g->in[k]->type;
         bool sizes = t->dtype == XFC_U8 && t->rank == 2 && xfc_int_is(g->ctx, t->dim[1], 0) && !g->in[k]->uses;
         bool symbol = sizes && xfc_int_look(g->ctx, t->dim[0])->kind == XFC_INT_SYMBOL;
-        if (symbol && xfc_int_uses(g->ctx, size, t->dim[0])) return k;
+        if (symbol && xfc_int_uses(g->ctx, size, t->dim[0]) && dims_with(g, t->dim[0]) == 1) return k;
     }
     return g->n_in;
 }

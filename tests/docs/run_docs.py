@@ -31,8 +31,10 @@ ln -s build/models/minilm.onnx model.onnx
 build/bin/xfc -q model.onnx --packed-entry -o model.so
 build/bin/xf-opt tests/models/bert/model.onnx --data=inline -o model.xf
 """
-# What single pages take for given besides: small trained models, samples for them, a command that judges.
-OF_PAGE = {"docs/lossy.md": """
+# What single pages take for given besides: small trained models, samples for them, a command that judges; a decoder.
+OF_PAGE = {"docs/c-api.md": """
+build/bin/xfc -q tests/models/exports/gpt2past__optimum_int8dyn/model.onnx --cache=inplace -o decoder.so
+""", "docs/lossy.md": """
 ln -s tests/trained/topics/model.onnx bert.onnx
 ln -s tests/trained/digits/model.onnx vit.onnx
 ln -s tests/trained/letters/model.onnx lm.onnx
