@@ -54,27 +54,23 @@ static int digits_of(const char *s) {
     return n - zeros;
 }
 
-static void both_f64(double x) {
+static double f64_of(const char *text) { return strtod(text, NULL); }
+static double f32_of(const char *text) { return (double)strtof(text, NULL); }
+
+/* As text and back: the same bits, read by libc as the same, and by one digit less as another. */
+static void both(xk_u32 dtype, const void *x, double value, double (*parsed)(const char *)) {
     char text[ROOM + 1], fewer[64];
     double back = 0;
-    write_as(F64, &x, text);
-    CHECK(read_as(F64, text, strlen(text), &back));
-    CHECK(memcmp(&x, &back, sizeof x) == 0);
-    CHECK(strtod(text, NULL) == x);
-    snprintf(fewer, sizeof fewer, "%.*e", digits_of(text) > 1 ? digits_of(text) - 2 : 0, x);
-    CHECK(x == 0 || digits_of(text) == 1 || strtod(fewer, NULL) != x);
+    write_as(dtype, x, text);
+    CHECK(read_as(dtype, text, strlen(text), &back));
+    CHECK(memcmp(x, &back, (dtype >> 8 & 0xffu) / 8) == 0);
+    CHECK(parsed(text) == value);
+    snprintf(fewer, sizeof fewer, "%.*e", digits_of(text) > 1 ? digits_of(text) - 2 : 0, value);
+    CHECK(value == 0 || digits_of(text) == 1 || parsed(fewer) != value);
 }
 
-static void both_f32(float x) {
-    char text[ROOM + 1], fewer[64];
-    float back = 0;
-    write_as(F32, &x, text);
-    CHECK(read_as(F32, text, strlen(text), &back));
-    CHECK(memcmp(&x, &back, sizeof x) == 0);
-    CHECK(strtof(text, NULL) == x);
-    snprintf(fewer, sizeof fewer, "%.*e", digits_of(text) > 1 ? digits_of(text) - 2 : 0, (double)x);
-    CHECK(x == 0 || digits_of(text) == 1 || strtof(fewer, NULL) != x);
-}
+static void both_f64(double x) { both(F64, &x, x, f64_of); }
+static void both_f32(float x) { both(F32, &x, (double)x, f32_of); }
 
 static void as_libc(const char *text) {
     double d = 0, want = strtod(text, NULL);
