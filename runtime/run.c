@@ -125,10 +125,27 @@ static void *place_input(xf_ctx *c, size_t i, const xf_tensor *in, char **next) 
     return at;
 }
 
+/* What the last run answered there is not kept while this one writes. */
+static xf_status check_input_apart(xf_ctx *c, uint32_t i, const xf_tensor *in) {
+    const char *start = xf_tensor_start(in);
+    size_t bytes = 0;
+    xf_tensor_span(in, xf_arg_bits(xf_plan_input(c->plan, i)), &bytes);
+    bool inside = overlap(start, bytes, c->arena, c->arena_bytes);
+    for (uint32_t k = 0; k < c->model->n_slots; k++)
+        inside = inside || overlap(start, bytes, c->slots[k].data, c->slots[k].bytes);
+    if (!inside) return XF_OK;
+    return xf_fail(
+        &c->error, XF_E_ARG,
+        "input %u '%s' lies in memory of this context, which a run writes: copy it, or give the output that it "
+        "was memory of your own",
+        i, xf_plan_str(c->plan, xf_plan_input(c->plan, i)->name));
+}
+
 /* Checks outputs, gets the memory, and fixes every address of the run. */
 static xf_status prepare(xf_ctx *c, const xf_tensor *in, const xf_tensor *out) {
     const xf_plan *p = c->plan;
     bool rooms = false;
+    for (uint32_t i = 0; i < p->head->n_inputs; i++) XF_TRY(check_input_apart(c, i, &in[i]));
     for (uint32_t i = 0; i < p->head->n_outputs; i++) {
         XF_TRY(check_output(c, i, in, out));
         rooms = rooms || (xf_plan_output(p, i)->twin && c->values[xf_plan_output(p, i)->room]);

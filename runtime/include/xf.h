@@ -185,7 +185,8 @@ typedef struct xf_api {
      *                 same strides, which may leave room behind the rows;
      *   data == NULL: the rest of the struct is ignored and filled on success: data and shape point into the context and
      *                 stay valid until its next run or its end (or, of a caller's arena, until the arena is reused). The
-     *                 struct may be passed to that next run as it is, which fills it anew.
+     *                 struct may be passed to that next run as it is, which fills it anew; as an input it is XF_E_ARG,
+     *                 as is whatever lies in the arena.
      * Allocates nothing when the context has an arena, or ran before with dims (and sizes from data) that needed as
      * much. */
     xf_status (*run)(xf_ctx *, const xf_tensor *in, size_t n_in, xf_tensor *out, size_t n_out);

@@ -95,6 +95,11 @@ static void test_own_outputs(const xf_api *xf, xf_ctx *ctx) {
     EXPECT(xf->run(ctx, c.in, 4, out, 2), XF_E_DTYPE, ctx, "output 0 'y' is int32, expected float32");
     EXPECT(xf->run(ctx, c.in, 4, out, 1), XF_E_ARG, ctx, "1 outputs|2");
     CHECK(run_right(xf, ctx, &c));
+    void *alpha = c.in[3].data;
+    c.in[3].data = c.out[0].data; /* which the context provides */
+    EXPECT(xf->run(ctx, c.in, 4, c.out, 2), XF_E_ARG, ctx, "input 3 'alpha' lies in memory of this context|copy it");
+    c.in[3].data = alpha;
+    CHECK(run_right(xf, ctx, &c));
     call_free(&c);
 }
 
