@@ -356,8 +356,7 @@ xfc_op *xfc_graph_append(xfc_graph *to, const xfc_graph *from, xfc_value *const 
 
 /* --- caches --- */
 
-/* How many dims of inputs use the symbol. */
-static uint32_t dims_with(const xfc_graph *g, xfc_int symbol) {
+uint32_t xfc_graph_dims_with(const xfc_graph *g, xfc_int symbol) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < g->n_in; i++)
         for (uint32_t d = 0; d < g->in[i]->type.rank; d++) n += xfc_int_uses(g->ctx, g->in[i]->type.dim[d], symbol);
@@ -373,7 +372,7 @@ static uint32_t find_room(const xfc_graph *g, uint32_t i) {
         const xfc_type *t = &g->in[k]->type;
         bool sizes = t->dtype == XFC_U8 && t->rank == 2 && xfc_int_is(g->ctx, t->dim[1], 0) && !g->in[k]->uses;
         bool symbol = sizes && xfc_int_look(g->ctx, t->dim[0])->kind == XFC_INT_SYMBOL;
-        if (symbol && xfc_int_uses(g->ctx, size, t->dim[0]) && dims_with(g, t->dim[0]) == 1) return k;
+        if (symbol && xfc_int_uses(g->ctx, size, t->dim[0]) && xfc_graph_dims_with(g, t->dim[0]) == 1) return k;
     }
     return g->n_in;
 }

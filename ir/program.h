@@ -42,6 +42,7 @@ bool xfc_loop_sizes(const xfc_op *, bool next, xfc_int *size);
  * heap. Answers where the body's own workspace does. place: n_out + 1 of them, or NULL. */
 xfc_int xfc_loop_layout(const xfc_op *, xfc_int *place);
 
+uint32_t xfc_graph_dims_with(const xfc_graph *, xfc_int symbol); /* how many dims of inputs use it */
 /* Caches: outputs that `append` makes of an input that nothing else reads, their past, with room behind the rows. An input
  * u8[room, 0] stands for how many rows that are; such inputs are the last ones, and no op reads them. Answers how many the
  * others are, those of the model. rooms: by output the number of its room, or n_in: it is no cache. */

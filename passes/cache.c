@@ -17,23 +17,16 @@
  */
 #include "passes/pass.h"
 
-#include "ir/build.h"
+#include "ir/program.h"
 
 #include <string.h>
-
-static bool is_dim(const xfc_graph *g, xfc_int symbol) {
-    for (uint32_t i = 0; i < g->n_in; i++)
-        for (uint32_t d = 0; d < g->in[i]->type.rank; d++)
-            if (xfc_int_uses(g->ctx, g->in[i]->type.dim[d], symbol)) return true;
-    return false;
-}
 
 /* A dim that the program has not, for output i. */
 static xfc_int new_room(const xfc_pass *p, uint32_t i) {
     xfc_ctx *c = p->graph->ctx;
     const char *name = xfc_sprintf(p->scratch, "room%u", i);
     xfc_int room = xfc_int_symbol(c, name, 0, XFC_DIM_MAX);
-    while (is_dim(p->graph, room)) {
+    while (xfc_graph_dims_with(p->graph, room)) {
         name = xfc_sprintf(p->scratch, "%s_", name);
         room = xfc_int_symbol(c, name, 0, XFC_DIM_MAX);
     }

@@ -21,9 +21,6 @@ xfc_value *xfc_n_split_heads(xfc_node *, xfc_value *, int64_t heads);
 xfc_value *xfc_n_join_heads(xfc_node *, xfc_value *);
 /* Keys and values of a group are shared by several query heads: [b, g, t, d] to [b, g * r, t, d], each head r times. */
 xfc_value *xfc_n_repeat_heads(xfc_node *, xfc_value *, xfc_int heads);
-/* base, but where 0 <= from[batch, i] < size: there row i along axis is row from[batch, i] of `rows`, which has at least
- * one. */
-xfc_value *xfc_n_placed(xfc_node *, xfc_value *base, xfc_value *rows, xfc_value *from, uint32_t axis);
 /* A cache of `keys` rows along axis: the past with the new rows from first[batch] on. used: behind them are zeros, where the
  * past lies in the same memory up to that row; NULL: what the past has there. */
 xfc_value *xfc_n_append(xfc_node *, xfc_value *past, xfc_value *rows, xfc_value *first, uint32_t axis, xfc_int keys,

@@ -11,6 +11,34 @@
 
 /* --- TensorScatter --- */
 
+/* Axes 1 and `axis` change places. */
+static xfc_value *axis_to_front(xfc_node *n, xfc_value *v, uint32_t axis) {
+    int64_t perm[XFC_MAX_RANK];
+    if (!v || axis == 1) return v;
+    for (uint32_t d = 0; d < v->type.rank; d++) perm[d] = d == 1 ? axis : d == axis ? 1 : d;
+    return xfc_b_transpose(n->b, v, perm);
+}
+
+/* base, but where 0 <= from[batch, i] < size: there row i along axis is row from[batch, i] of `rows`, which has at least
+ * one. */
+static xfc_value *placed(xfc_node *n, xfc_value *base, xfc_value *rows, xfc_value *from, uint32_t axis) {
+    if (!base || !rows || !from) return NULL;
+    const xfc_int *d = base->type.dim, last = xfc_int_addc(n->ctx, rows->type.dim[axis], -1);
+    xfc_int one = xfc_int_const(n->ctx, 1), tuple[3] = {d[0], d[axis], one}, each[XFC_MAX_RANK];
+    for (uint32_t i = 0; i < base->type.rank; i++) each[i] = i == 0 || i == axis ? d[i] : one;
+    xfc_attr batch = xfc_attr_int(XFC_K_BATCH_DIMS, 1);
+    xfc_value *count = xfc_b_dims(n->b, rows->type.dim + axis, -1);
+    xfc_value *at = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, from, xfc_ni(n, 0)), xfc_b_dims(n->b, &last, -1));
+    at = at ? xfc_b_reshape(n->b, at, tuple, 3) : NULL;
+    rows = axis_to_front(n, rows, axis);
+    if (!at || !rows) return NULL;
+    rows = axis_to_front(n, xfc_build(n->b, XFC_OP_GATHER_ND, (xfc_value *[]){rows, at}, 2, &batch, 1), axis);
+    from = xfc_b_reshape(n->b, from, each, base->type.rank);
+    xfc_value *inside =
+        xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_GE, from, xfc_ni(n, 0)), xfc_n2(n, XFC_OP_LT, from, count));
+    return xfc_n_select(n, inside, rows, base);
+}
+
 /* past_cache with update at rows write_indices[batch] + i along axis, wrapped around in mode "circular". */
 void xfc_import_tensor_scatter(xfc_node *n) {
     xfc_value *past = n->in[0], *update = n->in[1], *start = xfc_node_in(n, 2);
@@ -48,7 +76,7 @@ void xfc_import_tensor_scatter(xfc_node *n) {
     xfc_value *row = xfc_n_along(n, xfc_n_iota(n, all[axis], zero, 1, XFC_I64), 1, 2);
     xfc_value *from = xfc_n2(n, XFC_OP_SUB, row, xfc_n_along(n, start, 0, 2));
     from = xfc_n2(n, XFC_OP_MOD, from, xfc_b_dims(n->b, all + axis, -1));
-    n->out[0] = xfc_n_placed(n, past, update, from, axis);
+    n->out[0] = placed(n, past, update, from, axis);
 }
 
 /* --- CausalConvWithState --- */
