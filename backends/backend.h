@@ -36,15 +36,20 @@ const char *const *xfc_kernel_set_digests(const xfc_kernel_set *, xfc_arena *);
 /* Is there a tile in it that the target computes by what no level of a CPU brings? */
 bool xfc_kernel_set_gains(const xfc_kernel_set *, const xfc_target *);
 
+/* Seconds of processor time that parts of an emission took. */
+typedef struct {
+    double write, optimise, code; /* LLVM's IR is made; its passes run; it becomes machine code */
+} xfc_emit_times;
+
 typedef struct {
     const char *name;
     const char *const *isas;   /* NULL-terminated, worst first */
     const xfc_target *generic; /* of all of them: passes up to plan run once with it */
     xfc_status (*configure)(xfc_ctx *, xfc_target *, const char *isa); /* names, features, vector width */
     /* One relocatable object (what == "obj"), assembly ("asm"), LLVM IR ("llvm") or PTX ("ptx") holding every kernel of
-     * the set for one ISA, by number. */
+     * the set for one ISA, by number. times may be NULL. */
     xfc_status (*emit)(xfc_ctx *, const xfc_target *, const xfc_kernel_set *, const char *what, int opt_level,
-                       xfc_blob *out);
+                       xfc_blob *out, xfc_emit_times *times);
 } xfc_backend;
 
 extern const xfc_backend xfc_backend_cpu, xfc_backend_cuda;

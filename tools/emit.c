@@ -26,21 +26,20 @@
 #endif
 
 typedef struct { /* what a child sends before the bytes */
-    double seconds;
+    xfc_emit_times times;
     uint64_t n;
 } head;
 
-static void tell_time(const xf_emission *e, const char *isa, double seconds, size_t n) {
-    if (e->time) fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes\n", isa, seconds * 1e3, n);
+static void tell_time(const xf_emission *e, const char *isa, const xfc_emit_times *t, size_t n) {
+    if (e->time)
+        fprintf(stderr, "  emit %-12s %9.1f ms %9zu bytes: IR %.1f, optimised %.1f, code %.1f\n", isa,
+                (t->write + t->optimise + t->code) * 1e3, n, t->write * 1e3, t->optimise * 1e3, t->code * 1e3);
 }
 
-static xfc_status emit(const xf_emission *e, const char *isa, const char *what, xfc_blob *out, double *seconds) {
+static xfc_status emit(const xf_emission *e, const char *isa, const char *what, xfc_blob *out, xfc_emit_times *times) {
     xfc_target target;
-    double start = xf_seconds();
     XFC_TRY(e->backend->configure(e->ctx, &target, isa));
-    XFC_TRY(e->backend->emit(e->ctx, &target, e->set, what, e->opt_level, out));
-    *seconds = xf_seconds() - start;
-    return XFC_OK;
+    return e->backend->emit(e->ctx, &target, e->set, what, e->opt_level, out, times);
 }
 
 const char *xf_native_isa(xfc_ctx *ctx, const xfc_backend *backend) {
@@ -54,9 +53,9 @@ const char *xf_native_isa(xfc_ctx *ctx, const xfc_backend *backend) {
 }
 
 xfc_status xf_emit_isa(const xf_emission *e, const char *isa, const char *what, xfc_blob *out) {
-    double seconds;
-    XFC_TRY(emit(e, isa, what, out, &seconds));
-    tell_time(e, isa, seconds, out->n);
+    xfc_emit_times times;
+    XFC_TRY(emit(e, isa, what, out, &times));
+    tell_time(e, isa, &times, out->n);
     return XFC_OK;
 }
 
@@ -70,7 +69,7 @@ typedef struct {
     xf_emission emission; /* of the part's set */
     xfc_kernel_set set;
     const char *isa;
-    double seconds;
+    xfc_emit_times times;
 } part;
 
 /* Says nothing: what went wrong goes wrong again in the parent. */
@@ -80,7 +79,7 @@ static void work(const void *arg, int to) {
     head h = {0};
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nowhere < 0 || dup2(nowhere, STDERR_FILENO) < 0) _exit(1);
-    bool done = emit(&p->emission, p->isa, "obj", &object, &h.seconds) == XFC_OK;
+    bool done = emit(&p->emission, p->isa, "obj", &object, &h.times) == XFC_OK;
     h.n = object.n;
     _exit(!(done && xf_send(to, &h, sizeof h) && xf_send(to, object.data, object.n)));
 }
@@ -92,7 +91,7 @@ static void finish(part *p, const xf_child *c, xfc_blob *out) {
                 xf_receive(c->from, out->data, h.n);
     if (xf_child_end(c) == 0 && came) {
         out->n = h.n;
-        p->seconds = h.seconds;
+        p->times = h.times;
         return;
     }
     free(out->data);
@@ -126,14 +125,15 @@ static uint32_t parts_of(const xf_library *l, const char *const *const *name, pa
 }
 
 static void tell_parts(const xf_emission *e, const part *p, const xfc_blob *object, uint32_t n) {
-    double seconds = 0;
+    xfc_emit_times sum = {0};
     size_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
-        seconds += p[i].seconds;
+        const xfc_emit_times *t = &p[i].times;
+        sum = (xfc_emit_times){sum.write + t->write, sum.optimise + t->optimise, sum.code + t->code};
         bytes += object[i].n;
         if (i + 1 < n && p[i + 1].isa == p[i].isa) continue;
-        tell_time(e, p[i].isa, seconds, bytes);
-        seconds = 0, bytes = 0;
+        tell_time(e, p[i].isa, &sum, bytes);
+        sum = (xfc_emit_times){0}, bytes = 0;
     }
 }
 
@@ -169,7 +169,7 @@ static void emit_in_children(const xf_library *l, part *p, uint32_t n, xfc_blob 
 static xfc_status emit_parts(const xf_library *l, part *p, uint32_t n, xfc_blob *out) {
     if (n > 1) emit_in_children(l, p, n, out);
     for (uint32_t i = 0; i < n; i++)
-        if (!out[i].data) XFC_TRY(emit(&p[i].emission, p[i].isa, "obj", &out[i], &p[i].seconds));
+        if (!out[i].data) XFC_TRY(emit(&p[i].emission, p[i].isa, "obj", &out[i], &p[i].times));
     tell_parts(l->emission, p, out, n);
     return XFC_OK;
 }
@@ -207,7 +207,10 @@ static xfc_status link_library(const xf_library *l, xfc_graph *g, const char *co
                               .n_kernels = l->emission->set->n_kernels,
                               .other = l->other,
                               .n_others = l->n_others};
-    return xfc_link(ctx, &job);
+    const double start = xf_seconds();
+    XFC_TRY(xfc_link(ctx, &job));
+    if (l->emission->time) fprintf(stderr, "  link                %9.1f ms\n", (xf_seconds() - start) * 1e3);
+    return XFC_OK;
 }
 
 xfc_status xf_link_library(const xf_library *l, xfc_graph *g, const char *const *const *name, const xfc_blob *objects,

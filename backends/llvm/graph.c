@@ -36,7 +36,7 @@ static xfc_status emit_all(xfc_emit *e, const xfc_kernel_set *set, bool table) {
 }
 
 xfc_status xfc_emit_set(xfc_ctx *ctx, const xfc_target *target, const xfc_kernel_set *set, const char *what,
-                        int opt_level, bool table, xfc_blob *out) {
+                        int opt_level, bool table, xfc_blob *out, xfc_emit_times *times) {
     xfc_emit e;
     const char *name = set->graph[0]->name;
     *out = (xfc_blob){0};
@@ -44,6 +44,7 @@ xfc_status xfc_emit_set(xfc_ctx *ctx, const xfc_target *target, const xfc_kernel
     e.linked = set->name && opt_level >= 2; /* tiles of other levels are not there */
     if (s == XFC_OK) s = emit_all(&e, set, table);
     if (s == XFC_OK) s = xfc_emit_finish(&e, what, out);
+    if (times) *times = e.times;
     xfc_emit_end(&e);
     return s;
 }

@@ -22,6 +22,7 @@
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <time.h>
 
 typedef struct xfc_emit {
     xfc_ctx *ctx;
@@ -38,6 +39,8 @@ typedef struct xfc_emit {
     xfc_map tiles;     /* micro-kernels made so far (tile.c) */
     void *wide;        /* the module of scalar math (widen.c) */
     xfc_status status; /* first failure that was recorded while emitting: values after it mean nothing */
+    xfc_emit_times times;
+    clock_t since; /* of what is timed */
 
     uint32_t lanes;        /* elements of a vector: vector_bytes / 4; 1 on targets without */
     bool linked;           /* tiles come with the link (xfc_emit_tiles) */
@@ -172,7 +175,7 @@ xfc_place_value xfc_emit_place(xfc_emit *, xfc_lane_kind, const xfc_access *, LL
 LLVMValueRef xfc_emit_table(xfc_emit *, const char *isa, LLVMValueRef *fn, uint32_t n);
 /* All kernels of a set; table: with their array. */
 xfc_status xfc_emit_set(xfc_ctx *, const xfc_target *, const xfc_kernel_set *, const char *what, int opt_level,
-                        bool table, xfc_blob *out);
+                        bool table, xfc_blob *out, xfc_emit_times *times);
 
 /* tile.c: the parameterised contraction generator. All counts are i64 in elements; constants are recognised and
  * specialised. c[i, j] = sum_k a[i, k] * b[k, j]; see xfc_tile in ir/nest.h for panels. b is 64-byte aligned. */

@@ -12,6 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What has passed since the last lap, to the part that it was for. */
+static void lap(xfc_emit *e, double *part) {
+    const clock_t now = clock();
+    *part += (double)(now - e->since) / CLOCKS_PER_SEC;
+    e->since = now;
+}
+
 static void fatal_error(const char *reason) {
     fprintf(stderr, "xfc: internal error in LLVM: %s\n", reason);
     exit(70);
@@ -74,8 +81,8 @@ static xfc_status make_machine(xfc_emit *e) {
 }
 
 xfc_status xfc_emit_begin(xfc_emit *e, xfc_ctx *ctx, const xfc_target *target, int opt_level, const char *name) {
+    *e = (xfc_emit){.ctx = ctx, .arena = xfc_arena_new(), .target = target, .opt_level = opt_level, .since = clock()};
     initialize_targets();
-    *e = (xfc_emit){.ctx = ctx, .arena = xfc_arena_new(), .target = target, .opt_level = opt_level};
     e->symbols = e->tiles = e->empty_let = (xfc_map){.arena = e->arena};
     e->lanes = target->vector_bytes ? target->vector_bytes / 4 : 1;
     e->gpu = strcmp(target->backend, "cuda") == 0;
@@ -148,7 +155,9 @@ xfc_status xfc_emit_finish(xfc_emit *e, const char *what, xfc_blob *out) {
     if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message))
         xfc_bug(__FILE__, __LINE__, "emitted code is malformed: %s", message);
     LLVMDisposeMessage(message);
+    lap(e, &e->times.write);
     XFC_TRY(optimise(e));
+    lap(e, &e->times.optimise);
     if (strcmp(what, "llvm") == 0) return print_module(e, out);
     bool object = strcmp(what, "obj") == 0;
     if (!object && strcmp(what, "asm") != 0 && !(e->gpu && strcmp(what, "ptx") == 0))
@@ -162,6 +171,7 @@ xfc_status xfc_emit_finish(xfc_emit *e, const char *what, xfc_blob *out) {
         LLVMDisposeMessage(message);
         return s;
     }
+    lap(e, &e->times.code);
     xfc_status s = e->status;
     if (s == XFC_OK) s = copy_out(e, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer), out);
     LLVMDisposeMemoryBuffer(buffer);

@@ -57,7 +57,7 @@ static xfc_status emit_all(compiled *c, xfc_ctx *ctx, diff_how how, xfc_link_job
         XFC_TRY(cpu->configure(ctx, &target, c->isa[i]));
         target.checked = how.checked;
         set.name = name[i] = xfc_kernel_set_names(&set, c->isa[i], c->planned->arena);
-        XFC_TRY(cpu->emit(ctx, &target, &set, "obj", how.level, &objects[i]));
+        XFC_TRY(cpu->emit(ctx, &target, &set, "obj", how.level, &objects[i], NULL));
     }
     job->name = name;
     job->n_kernels = set.n_kernels;

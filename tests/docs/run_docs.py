@@ -45,6 +45,7 @@ echo 'python3 tests/trained/samples.py score "$1" topics calib --n=128' > accura
 chmod +x accuracy.sh
 """}
 SHORT = {
+    "tests/bench/compile_time.py": "--rounds=1 --models=add --isas=1",
     "tests/bench/compare_ort.py": "--rounds=1 --cases=1x16 --threads=1 --slice=0.02",
     "tests/bench/products.py": "--rounds=1 --batch=1 --length=16 --slice=0.02",
     "tests/bench/unpad.py": "--rounds=1 --cases=sentences:sorted --slice=0.02",

@@ -30,7 +30,7 @@ static xfc_status compile(xfc_ctx *ctx, xfc_graph **g, xfc_blob *out) {
                            &(xfc_run_opts){.verify = true, .bisect_limit = -1}));
     XFC_TRY(cuda->configure(ctx, &target, "sm_80"));
     const xfc_kernel_set set = xfc_kernel_set_of((const xfc_graph *[]){*g}, 1, (*g)->arena);
-    return cuda->emit(ctx, &target, &set, "ptx", 2, out);
+    return cuda->emit(ctx, &target, &set, "ptx", 2, out, NULL);
 }
 
 /* Step i runs kernel number[i]: there must be exactly one entry of that name, and no entry that no step runs. */

@@ -126,7 +126,7 @@ static xfc_status dump_assembly(xf_dump *d, const char *path, const xfc_kernel_s
     xfc_target target;
     xfc_blob blob;
     XFC_TRY(cpu->configure(d->ctx, &target, *what->march ? what->march : "x86-64-v4"));
-    XFC_TRY(cpu->emit(d->ctx, &target, set, "asm", 2, &blob));
+    XFC_TRY(cpu->emit(d->ctx, &target, set, "asm", 2, &blob, NULL));
     char *copy = xfc_alloc(d->arena, blob.n + 1, 1);
     memcpy(copy, blob.data, blob.n);
     const char *text = copy;

@@ -45,8 +45,8 @@ static xfc_status configure(xfc_ctx *ctx, xfc_target *t, const char *isa) {
 }
 
 static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_kernel_set *set, const char *what, int opt_level,
-                       xfc_blob *out) {
-    return xfc_emit_set(ctx, t, set, what, opt_level, !set->name, out);
+                       xfc_blob *out, xfc_emit_times *times) {
+    return xfc_emit_set(ctx, t, set, what, opt_level, !set->name, out, times);
 }
 
 const xfc_backend xfc_backend_cpu = {"cpu", isas, &xfc_target_cpu_generic, configure, emit};

@@ -15,8 +15,8 @@ static xfc_status configure(xfc_ctx *ctx, xfc_target *t, const char *isa) {
 }
 
 static xfc_status emit(xfc_ctx *ctx, const xfc_target *t, const xfc_kernel_set *set, const char *what, int opt_level,
-                       xfc_blob *out) {
-    return xfc_emit_set(ctx, t, set, what, opt_level, false, out);
+                       xfc_blob *out, xfc_emit_times *times) {
+    return xfc_emit_set(ctx, t, set, what, opt_level, false, out, times);
 }
 
 const xfc_backend xfc_backend_cuda = {"cuda", (const char *const[]){"sm_80", NULL}, &xfc_target_cuda_generic, configure,
