@@ -269,6 +269,8 @@ xfc_value *xfc_n_per_channel(xfc_node *, xfc_value *v, xfc_int size, uint32_t ra
 xfc_value *xfc_n_iota(xfc_node *, xfc_int size, xfc_int start, int64_t step, xfc_dtype);
 /* nonzero.c: where the `all` elements of x are not 0, as [T] in row-major order, T a symbol of the graph. */
 xfc_value *xfc_n_places(xfc_node *, xfc_value *x, xfc_int all);
+/* index.c: the first (or last) index along axis of the extreme element, which REDUCE_MAX or REDUCE_MIN finds. */
+xfc_value *xfc_n_arg_extreme(xfc_node *, xfc_value *, xfc_opcode extreme, uint32_t axis, bool last, bool keepdims);
 /* The first `size` of v along axis 0. */
 xfc_value *xfc_n_first(xfc_node *, xfc_value *v, xfc_int size);
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);

@@ -376,6 +376,68 @@ def grams_of_one_column(_):
     return model_of([node], inputs=[value("i", T.INT64, (4,))])
 
 
+def forest(opset=5, **change):
+    """Two nodes, three leaves, or what `change` makes of them."""
+    floats = lambda *v: numpy_helper.from_array(np.float32(v), "v")  # noqa: E731
+    attrs = {"n_targets": 1, "tree_roots": [0], "nodes_featureids": [0, 1], "nodes_splits": floats(0, 1), "nodes_modes": numpy_helper.from_array(np.uint8([0, 0]), "m"),
+             "nodes_truenodeids": [1, 0], "nodes_trueleafs": [0, 1], "nodes_falsenodeids": [2, 1], "nodes_falseleafs": [1, 1],
+             "leaf_targetids": [0, 0, 0], "leaf_weights": floats(1, 2, 3), **change}
+    node = h.make_node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", name="forest", **{k: v for k, v in attrs.items() if v is not None})
+    model = model_of([node], inputs=[value("x", T.FLOAT, (4, 2))])
+    model.opset_import.append(h.make_opsetid("ai.onnx.ml", opset))
+    return model
+
+
+@case(1, r"node 'forest'.*attribute 'nodes_truenodeids' leads from a node back to it")
+def trees_in_a_circle(_):
+    return forest(nodes_truenodeids=[1, 0], nodes_trueleafs=[0, 0])
+
+
+@case(1, r"node 'forest'.*attribute 'nodes_falsenodeids' names a leaf that there is not")
+def trees_without_a_leaf(_):
+    return forest(nodes_falsenodeids=[3, 1])
+
+
+@case(1, r"node 'forest'.*attribute 'nodes_truenodeids' names a node that there is not")
+def trees_without_a_node(_):
+    return forest(nodes_truenodeids=[2, 0])
+
+
+@case(1, r"node 'forest'.*attribute 'nodes_falsenodeids' has the entry -1, which is none of 0 to")
+def trees_with_a_negative_node(_):
+    return forest(nodes_falsenodeids=[-1, 1])
+
+
+@case(1, r"node 'forest'.*attribute 'nodes_featureids' has not as many entries as the others")
+def trees_of_uneven_lists(_):
+    return forest(nodes_featureids=[0])
+
+
+@case(1, r"node 'forest'.*attribute 'tree_roots' has the entry 2, which is none of 0 to 1")
+def trees_without_a_root(_):
+    return forest(tree_roots=[2])
+
+
+@case(1, r"node 'forest'.*attribute 'leaf_targetids' has the entry 1, which is none of 0 to 0")
+def trees_without_a_target(_):
+    return forest(leaf_targetids=[0, 1, 0])
+
+
+@case(1, r"node 'forest'.*the features that nodes compare and those of a row do not agree")
+def trees_of_more_features(_):
+    return forest(nodes_featureids=[0, 2])
+
+
+@case(1, r"node 'forest'.*attribute 'membership_values' has fewer sets")
+def trees_of_fewer_sets(_):
+    return forest(nodes_modes=numpy_helper.from_array(np.uint8([6, 6]), "m"), membership_values=numpy_helper.from_array(np.float32([1, np.nan, 2]), "v"))
+
+
+@case(1, r"node 'forest'.*attribute 'nodes_modes' holds none of the modes 0 to 6")
+def trees_of_other_modes(_):
+    return forest(nodes_modes=numpy_helper.from_array(np.uint8([0, 7]), "m"))
+
+
 @case(3, r"Loop.*output 1 is a tensor of strings, which is not supported here")
 def strings_out_of_a_loop(_):
     body = h.make_graph([h.make_node("Identity", ["c"], ["go"]), h.make_node("Identity", ["s"], ["t"])], "b",

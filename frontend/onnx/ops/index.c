@@ -80,7 +80,7 @@ void xfc_import_reverse_sequence(xfc_node *n) {
 
 /* The first (or last) index whose element equals the extreme one; the extreme of a row with a NaN is NaN, whose
  * first index counts, as in numpy. A row of no elements gives its extent, which is 0. */
-static xfc_value *arg_extreme(xfc_node *n, xfc_value *x, xfc_opcode extreme, uint32_t axis, bool last, bool keepdims) {
+xfc_value *xfc_n_arg_extreme(xfc_node *n, xfc_value *x, xfc_opcode extreme, uint32_t axis, bool last, bool keepdims) {
     xfc_type t = x->type;
     int64_t axes[1] = {axis};
     xfc_value *best = xfc_b_reduce(n->b, extreme, x, axes, 1, true), *hit = xfc_n2(n, XFC_OP_EQ, x, best);
@@ -93,7 +93,7 @@ static xfc_value *arg_extreme(xfc_node *n, xfc_value *x, xfc_opcode extreme, uin
 void xfc_import_arg_extreme(xfc_node *n) {
     uint32_t axis = xfc_node_axis(n, xfc_node_int(n, "axis", 0), n->in[0]->type.rank);
     bool last = xfc_node_flag(n, "select_last_index", false), keepdims = xfc_node_flag(n, "keepdims", true);
-    if (n->status == XFC_OK) n->out[0] = arg_extreme(n, n->in[0], n->row->code, axis, last, keepdims);
+    if (n->status == XFC_OK) n->out[0] = xfc_n_arg_extreme(n, n->in[0], n->row->code, axis, last, keepdims);
 }
 
 /* Below opset 13 the axes from `axis` on are one. */
@@ -109,7 +109,7 @@ void xfc_import_hardmax(xfc_node *n) {
         at = 1;
     }
     if (!x) return;
-    xfc_value *index = arg_extreme(n, x, XFC_OP_REDUCE_MAX, at, false, true);
+    xfc_value *index = xfc_n_arg_extreme(n, x, XFC_OP_REDUCE_MAX, at, false, true);
     xfc_value *hit = xfc_n2(n, XFC_OP_EQ, index, index_along(n, x->type.dim[at], at, rank));
     n->out[0] = xfc_b_reshape(n->b, hit ? xfc_b_cast(n->b, hit, t.dtype) : NULL, t.dim, t.rank);
 }

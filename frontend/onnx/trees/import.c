@@ -1,0 +1,81 @@
+/* import.c - TreeEnsemble, TreeEnsembleRegressor and TreeEnsembleClassifier: votes of trees (trees.h), made scores. */
+#include "frontend/onnx/text/text.h"
+#include "frontend/onnx/trees/trees.h"
+
+void xfc_import_tree_ensemble(xfc_node *n) {
+    xfc_trees t = {.n = n, .ne_is_nan = true};
+    xfc_value *v = xfc_trees_read(&t) ? xfc_trees_finish(&t, xfc_trees_walk(&t)) : NULL;
+    n->out[0] = v ? xfc_b_cast(n->b, v, n->in[0]->type.dtype) : NULL;
+}
+
+void xfc_import_tree_regressor(xfc_node *n) {
+    xfc_trees t = {.n = n, .n_targets = xfc_node_int(n, "n_targets", 1)};
+    if (t.n_targets < 1 || t.n_targets >= XFC_DIM_MAX) {
+        (void)xfc_trees_refuse(&t, "n_targets", "must be at least 1");
+        return;
+    }
+    xfc_value *v = xfc_trees_read_old(&t, "target") ? xfc_trees_finish(&t, xfc_trees_walk(&t)) : NULL;
+    n->out[0] = v ? xfc_b_cast(n->b, v, XFC_F32) : NULL;
+}
+
+/* --- classes --- */
+
+typedef struct {
+    const xfc_texts *texts; /* or */
+    xfc_value *numbers;     /* i64[n] */
+} labels;
+
+static bool read_labels(xfc_trees *t, labels *l) {
+    xfc_node *n = t->n;
+    const Onnx__AttributeProto *words = xfc_node_attr(n, "classlabels_strings");
+    const int64_t *number;
+    uint32_t count;
+    bool counted = xfc_node_ints(n, "classlabels_int64s", &number, &count) && count;
+    if (words && words->n_strings && !counted) {
+        t->n_targets = (int64_t)words->n_strings;
+        l->texts = xfc_texts_of(n, words->strings, words->n_strings);
+    } else if (counted) {
+        t->n_targets = count;
+        l->numbers = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_I64, 1, &t->n_targets, number, NULL));
+    }
+    if (t->n_targets < 2)
+        return xfc_trees_refuse(t, counted ? "classlabels_int64s" : "classlabels_strings",
+                                "must list two classes or more");
+    return l->texts || l->numbers;
+}
+
+/* Two classes of which only the first has votes: they are for the second one. What runtimes make of them depends on the
+ * weights' signs and on the transform; where onnxruntime and ONNX's own implementation differ, the node is refused. */
+static xfc_value *two_of_one(xfc_trees *t) {
+    xfc_node *n = t->n;
+    bool positive = true;
+    for (uint32_t i = 0; i < t->n_votes; i++) positive = positive && t->vote[i].weight >= 0;
+    if (t->vote[0].target != 0 || t->base.n > 1 || t->post != (positive ? XFC_TREES_NONE : XFC_TREES_LOGISTIC)) {
+        xfc_node_fail(
+            n, XFC_ERR_UNSUPPORTED,
+            "has votes for one of its two classes, %s, which has a meaning only for class 0 with %s; give each "
+            "class its votes",
+            positive ? "none negative" : "some negative", positive ? "NONE" : "LOGISTIC");
+        return NULL;
+    }
+    t->n_targets = 1;
+    xfc_value *v = xfc_trees_walk(t), *one = xfc_nf(n, v, 1);
+    xfc_value *both[2] = {positive ? xfc_n2(n, XFC_OP_SUB, one, v) : v ? xfc_n1(n, XFC_OP_NEG, v) : NULL, v};
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
+    return both[0] ? xfc_build(n->b, XFC_OP_CONCAT, both, 2, &axis, 1) : NULL;
+}
+
+void xfc_import_tree_classifier(xfc_node *n) {
+    xfc_trees t = {.n = n};
+    labels l = {0};
+    bool one = true;
+    if (!read_labels(&t, &l) || !xfc_trees_read_old(&t, "class")) return;
+    for (uint32_t i = 1; i < t.n_votes; i++) one = one && t.vote[i].target == t.vote[0].target;
+    xfc_value *v = t.n_targets == 2 && t.n_votes && one ? two_of_one(&t) : xfc_trees_walk(&t);
+    if (!v) return;
+    xfc_value *best = xfc_n_arg_extreme(n, v, XFC_OP_REDUCE_MAX, 1, false, false);
+    v = xfc_trees_finish(&t, v);
+    n->out[0] = l.texts ? best : xfc_texts_gather(n, l.numbers, best);
+    n->out_texts[0] = l.texts;
+    if (xfc_node_wants(n, 1)) n->out[1] = v ? xfc_b_cast(n->b, v, XFC_F32) : NULL;
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Ensembles of trees: random ones of every mode, aggregate and transform, as TreeEnsemble and as the two older operators, in
+the interpreter and compiled, against a walk in Python that follows the definition; also onnxruntime where that is installed.
+
+trees.py EVAL_ONNX XFC XF_RUN; exit code 77 without the onnx package."""
+import math
+
+import numpy as np
+
+from cases import end, fail, run
+from onnx import TensorProto as T
+from onnx import helper as h
+from onnx import numpy_helper
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
+
+RNG = np.random.default_rng(5)
+MODES = ["LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "MEMBER"]
+LEAST = 1  # members of a set; onnxruntime takes no empty ones
+HOLDS = [lambda x, v: x <= v, lambda x, v: x < v, lambda x, v: x >= v, lambda x, v: x > v, lambda x, v: x == v, lambda x, v: x != v, lambda x, v: x in v]
+
+
+class Node:
+    """leaf: {target: weight}; else (yes, no), which ask whether the feature holds."""
+
+    def __init__(self, leaf=None, feature=0, mode=0, value=0.0, missing=False, yes=None, no=None):
+        self.leaf, self.feature, self.mode, self.value, self.missing, self.yes, self.no = leaf, feature, mode, value, missing, yes, no
+
+    def reach(self, x, ne_is_nan):
+        at = self
+        while at.leaf is None:
+            v = float(x[at.feature])
+            holds = at.missing or (ne_is_nan and at.mode == 5) if math.isnan(v) else HOLDS[at.mode](v, at.value)
+            at = at.yes if holds else at.no
+        return at.leaf
+
+
+def made(depth, features, modes, leaf, chain=False):
+    if depth == 0:
+        return Node(leaf())
+    mode = int(RNG.choice(modes))
+    value = frozenset(float(v) for v in RNG.integers(-2, 4, RNG.integers(LEAST, 9))) if mode == 6 else float(RNG.integers(-2, 3))
+    no = 0 if chain else RNG.integers(0, depth)
+    return Node(None, int(RNG.integers(features)), mode, value, bool(RNG.integers(2)), made(depth - 1, features, modes, leaf, chain), made(no, features, modes, leaf, chain))
+
+
+def walk(trees, x, targets, aggregate, ne_is_nan):
+    """Scores in f64, [rows, targets]."""
+    out = np.zeros((len(x), targets))
+    for i, row in enumerate(x):
+        votes = [tree.reach(row, ne_is_nan) for tree in trees]
+        for k in range(targets):
+            given = [v[k] for v in votes if k in v]
+            if given:
+                out[i, k] = {"SUM": sum(given), "AVERAGE": sum(given) / len(trees), "MIN": min(given), "MAX": max(given)}[aggregate]
+    return out
+
+
+def softmax(v):
+    e = np.exp(v - v.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def softmax_zero(v):
+    e = np.where(np.abs(v) > 1e-7, np.exp(v - v.max(1, keepdims=True)), 0)
+    s = e.sum(1, keepdims=True)
+    return np.where(s == 0, 0.5, e / np.where(s == 0, 1, s))
+
+
+def probit(v):
+    x = 2 * v - 1
+    log = np.log((1 - x) * (1 + x))
+    a = 2 / (math.pi * 0.147) + log / 2
+    return math.sqrt(2) * np.where(x < 0, -1, 1) * np.sqrt(np.sqrt(a * a - log / 0.147) - a)
+
+
+POSTS = {"NONE": lambda v: v, "SOFTMAX": softmax, "LOGISTIC": lambda v: 1 / (1 + np.exp(-v)), "SOFTMAX_ZERO": softmax_zero, "PROBIT": probit}
+
+
+def model(op, version, attrs, dtype, outputs, features, rows="n"):
+    node = h.make_node(op, ["x"], [o[0] for o in outputs], domain="ai.onnx.ml", name="forest", **attrs)
+    graph = h.make_graph([node], "g", [h.make_tensor_value_info("x", dtype, [rows, features])],
+                         [h.make_tensor_value_info(name, t, dims) for name, t, dims in outputs])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17), h.make_opsetid("ai.onnx.ml", version)], ir_version=10)
+
+
+def new_attrs(trees, targets, aggregate, post, dtype):
+    """TreeEnsemble: inner nodes and leaves in lists of their own, leaves with one vote each."""
+    nodes, leaves, members, roots = [], [], [], []
+
+    def add(node):
+        if node.leaf is not None:
+            leaves.append(next(iter(node.leaf.items())))
+            return len(leaves) - 1, 1
+        at = len(nodes)
+        nodes.append(None)
+        yes, no = add(node.yes), add(node.no)
+        nodes[at] = (node, yes, no)
+        return at, 0
+
+    for tree in trees:
+        at, leaf = add(tree)
+        if leaf:  # a tree of one leaf is a node whose branches are the same
+            nodes.append((Node(), (at, 1), (at, 1)))
+        roots.append(len(nodes) - 1 if leaf else at)
+    for node, _, _ in nodes:
+        if node.mode == 6:
+            members += [*node.value, math.nan]
+    tensor = lambda name, values, t=dtype: numpy_helper.from_array(np.array(values, t), name)  # noqa: E731
+    attrs = {"n_targets": targets, "aggregate_function": ["AVERAGE", "SUM", "MIN", "MAX"].index(aggregate), "post_transform": list(POSTS).index(post), "tree_roots": roots,
+             "nodes_splits": tensor("s", [0 if n.mode == 6 else n.value for n, _, _ in nodes]), "nodes_modes": tensor("m", [n.mode for n, _, _ in nodes], np.uint8),
+             "nodes_featureids": [n.feature for n, _, _ in nodes], "nodes_missing_value_tracks_true": [int(n.missing) for n, _, _ in nodes],
+             "nodes_truenodeids": [y[0] for _, y, _ in nodes], "nodes_trueleafs": [y[1] for _, y, _ in nodes],
+             "nodes_falsenodeids": [n[0] for _, _, n in nodes], "nodes_falseleafs": [n[1] for _, _, n in nodes],
+             "leaf_targetids": [v[0] for v in leaves], "leaf_weights": tensor("w", [v[1] for v in leaves])}
+    if members:
+        attrs["membership_values"] = tensor("v", members)
+    return attrs
+
+
+def old_attrs(trees, prefix, wide):
+    """The older operators: leaves are nodes, with any number of votes."""
+    rows, votes = [], []
+    for number, tree in enumerate(trees):
+        order, stack = {}, [tree]
+        while stack:
+            node = stack.pop()
+            order[node] = len(order)
+            stack += [node.no, node.yes] if node.leaf is None else []
+        for node, at in order.items():
+            leaf = node.leaf is not None
+            rows.append((number + 3, at, 0 if leaf else node.feature, "LEAF" if leaf else "BRANCH_" + MODES[node.mode], 0.0 if leaf else node.value,
+                         int(node.missing), 0 if leaf else order[node.yes], 0 if leaf else order[node.no]))
+            votes += [(number + 3, at, k, w) for k, w in (node.leaf or {}).items()]
+    names = ["treeids", "nodeids", "featureids", "modes", "values", "missing_value_tracks_true", "truenodeids", "falsenodeids"]
+    attrs = {f"nodes_{name}": list(column) for name, column in zip(names, zip(*rows))}
+    attrs.update({f"{prefix}_{name}": list(column) for name, column in zip(["treeids", "nodeids", "ids", "weights"], zip(*votes))})
+    for name in ("nodes_values", f"{prefix}_weights") if wide else ():
+        attrs[name + "_as_tensor"] = numpy_helper.from_array(np.array(attrs.pop(name)), name)
+    return attrs
+
+
+def rows_of(count, features, dtype, nan=True):
+    x = RNG.integers(-3, 5, (count, features)).astype(dtype)
+    if nan and np.issubdtype(dtype, np.floating):
+        x[RNG.random(x.shape) < 0.15] = np.nan
+    return x
+
+
+def peer(name, m, x, want):
+    """What onnxruntime says, where it has the operator for these types."""
+    if onnxruntime is None:
+        return
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    got = onnxruntime.InferenceSession(m.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    for g, w in zip(got, want):
+        if not (np.array_equal(g, w) if w.dtype == object or w.dtype == np.int64 else np.allclose(g, w, 1e-4, 1e-4, equal_nan=True)):
+            fail(name, f"onnxruntime says otherwise: {g} and not {w}")
+
+
+def vote(targets, most=None):
+    """A leaf's: one target, or several."""
+    if most is None:
+        return lambda: {int(RNG.integers(targets)): float(RNG.integers(-20, 20)) / 8}
+    return lambda: {int(k): float(RNG.integers(-20, 20)) / 8 for k in RNG.permutation(targets)[:RNG.integers(0, most + 1)]}
+
+
+def ensembles():
+    for depth in (0, 1, 2, 5, 12):
+        for dtype, t in ((np.float32, T.FLOAT), (np.float64, T.DOUBLE)):
+            trees = [made(depth, 6, range(7), vote(4), chain=depth > 5) for _ in range(1 + 2 * depth)]
+            for aggregate in ("SUM", "AVERAGE", "MIN", "MAX"):
+                m = model("TreeEnsemble", 5, new_attrs(trees, 4, aggregate, "NONE", dtype), t, [("y", t, ["n", 4])], 6)
+                calls = [([x], [walk(trees, x, 4, aggregate, True).astype(dtype)]) for x in (rows_of(c, 6, dtype) for c in (17, 1, 0))]
+                run(f"ensemble of depth {depth}, {aggregate}, {np.dtype(dtype)}", m, calls)
+                if aggregate == "SUM" and depth:  # of others it has 0 for no vote, too, but one target is special
+                    peer(f"ensemble of depth {depth}", m, *calls[0][0], calls[0][1])
+    for post, behind in POSTS.items():
+        for targets in (3, 1):
+            trees = [made(3, 4, range(7), lambda k=targets: {int(RNG.integers(k)): float(RNG.random() / 4)}) for _ in range(4)]
+            x = rows_of(30, 4, np.float32)
+            m = model("TreeEnsemble", 5, new_attrs(trees, targets, "SUM", post, np.float32), T.FLOAT, [("y", T.FLOAT, ["n", targets])], 4)
+            with np.errstate(all="ignore"):
+                run(f"ensemble behind {post}, {targets}", m, [([x], [behind(walk(trees, x, targets, "SUM", True)).astype(np.float32)])])
+    global LEAST
+    LEAST = 0
+    trees = [made(4, 4, range(7), vote(2)) for _ in range(3)] + [Node(None, 1, 6, frozenset(), True, Node({0: 3.0}), Node({1: 5.0}))]
+    LEAST = 1
+    x = rows_of(9, 4, np.float16)
+    run("ensemble of f16", model("TreeEnsemble", 5, new_attrs(trees, 2, "SUM", "NONE", np.float16), T.FLOAT16, [("y", T.FLOAT16, ["n", 2])], 4),
+        [([x], [walk(trees, x, 2, "SUM", True).astype(np.float16)])])
+
+
+def regressors():
+    for aggregate in ("SUM", "AVERAGE", "MIN", "MAX"):
+        for dtype, t in ((np.float32, T.FLOAT), (np.float64, T.DOUBLE), (np.int64, T.INT64), (np.int32, T.INT32)):
+            trees = [made(int(RNG.integers(0, 7)), 5, range(6), vote(3, 3)) for _ in range(7)]
+            base = [0.5, -1.0, 2.0]
+            m = model("TreeEnsembleRegressor", 3, {**old_attrs(trees, "target", dtype == np.float64), "n_targets": 3, "aggregate_function": aggregate, "base_values": base},
+                      t, [("y", T.FLOAT, ["n", 3])], 5)
+            run(f"regressor {aggregate} {np.dtype(dtype)}", m, [([x], [(walk(trees, x, 3, aggregate, False) + base).astype(np.float32)]) for x in (rows_of(11, 5, dtype), rows_of(0, 5, dtype))])
+    trees = [made(5, 5, [0], vote(1)) for _ in range(20)]
+    x = rows_of(40, 5, np.float32, nan=False)
+    want = [walk(trees, x, 1, "AVERAGE", False).astype(np.float32)]
+    m = model("TreeEnsembleRegressor", 1, {**old_attrs(trees, "target", False), "n_targets": 1, "aggregate_function": "AVERAGE"}, T.FLOAT, [("y", T.FLOAT, ["n", 1])], 5)
+    run("regressor of one target", m, [([x], want)])
+    peer("regressor of one target", m, x, want)
+    fixed = model("TreeEnsembleRegressor", 1, {**old_attrs(trees, "target", False), "n_targets": 1}, T.FLOAT, [("y", T.FLOAT, [40, 1])], 5, 40)
+    run("regressor of fixed size", fixed, [([x], [walk(trees, x, 1, "SUM", False).astype(np.float32)])])
+
+
+def classifiers():
+    numbers, words = {"classlabels_int64s": [7, -2, 30]}, {"classlabels_strings": ["ab", "", "näh"]}
+    for post, behind in POSTS.items():
+        for labels, t in ((numbers, T.INT64), (words, T.STRING)):
+            trees = [made(4, 5, range(6), lambda: {k: float(RNG.random() / 9) for k in range(3)}) for _ in range(6)]
+            names = np.array(next(iter(labels.values())), np.int64 if t == T.INT64 else object)
+            x = rows_of(21, 5, np.float32)
+            scores = walk(trees, x, 3, "SUM", False)
+            with np.errstate(all="ignore"):
+                want = [names[scores.argmax(1)], behind(scores).astype(np.float32)]
+            m = model("TreeEnsembleClassifier", 3, {**old_attrs(trees, "class", False), **labels, "post_transform": post}, T.FLOAT, [("y", t, ["n"]), ("z", T.FLOAT, ["n", 3])], 5)
+            run(f"classifier {post}", m, [([x], want), ([x[:0]], [w[:0] for w in want])])
+            clean = rows_of(21, 5, np.float32, nan=False)
+            scores = walk(trees, clean, 3, "SUM", False)
+            peer(f"classifier {post}", m, clean, [names[scores.argmax(1)], behind(scores).astype(np.float32)])
+    for post, sign in (("NONE", 1), ("LOGISTIC", -1)):
+        for base in ([], [0.125]):
+            trees = [made(3, 5, range(6), lambda s=sign: {0: float(RNG.random() - (s < 0) / 2) / 5}) for _ in range(6)]
+            x = rows_of(33, 5, np.float32, nan=False)
+            s = walk(trees, x, 1, "SUM", False) + sum(base)
+            other = 1 - s if sign > 0 else -s
+            want = [np.array([4, 9])[(s > other).astype(int)[:, 0]], POSTS[post](np.concatenate([other, s], 1)).astype(np.float32)]
+            m = model("TreeEnsembleClassifier", 3, {**old_attrs(trees, "class", False), "classlabels_int64s": [4, 9], "post_transform": post, **({"base_values": base} if base else {})},
+                      T.FLOAT, [("y", T.INT64, ["n"]), ("z", T.FLOAT, ["n", 2])], 5)
+            run(f"two classes by one, {post} {base}", m, [([x], want)])
+            peer(f"two classes by one, {post} {base}", m, x, want)
+
+
+ensembles()
+regressors()
+classifiers()
+end()
