@@ -61,7 +61,7 @@ def keys_without_values(_):
     return group_query(["v"])
 
 
-@case(1, GQA + r"needs seqlens_k and total_sequence_length")
+@case(1, GQA + r"needs the lengths of sequences and total_sequence_length")
 def no_lengths(_):
     return group_query(["lengths"])
 

@@ -165,6 +165,63 @@ def group_query_negative():
     check("GroupQueryAttention of a negative scale", model_of("GroupQueryAttention", fields, ["y", "ok", "ov"], num_heads=4, kv_num_heads=2, scale=-0.3, softcap=2.0), [f])
 
 
+# ---- SparseAttention ----
+
+def layouts_of(n, blocks):
+    """Which blocks each row of blocks sees, the one of itself among them, as lists with padding behind."""
+    seen = [np.tril(R.random((blocks, blocks)) < 0.5) | np.eye(blocks, dtype=bool) for _ in range(n)]
+    most = max(s.sum() for s in seen) + 1
+    rows = np.int32([[0, *np.cumsum(s.sum(1))] for s in seen])
+    return rows, np.int32([np.pad(np.nonzero(s)[1], (0, most - s.sum()), constant_values=-1) for s in seen])
+
+
+def run_shared(s, f):
+    """onnxruntime takes this operator only where a present is its past's memory; sequences of several lengths, of which it mixes
+    up the weights, one by one."""
+    lengths = f["lengths"]
+    if len(set(lengths)) > 1:
+        each = [{k: v if k in ("rows", "columns") else lengths[i] if k == "total" else v[i:i + 1] for k, v in f.items()} for i in range(len(lengths))]
+        return [np.concatenate(o) for o in zip(*(run_shared(s, e) for e in each))]
+    binding = s.io_binding()
+    held = {i.name: ort.OrtValue.ortvalue_from_numpy(np.array(f[i.name])) for i in s.get_inputs()}
+    for name, value in held.items():
+        binding.bind_ortvalue_input(name, value)
+    binding.bind_output("y")
+    binding.bind_ortvalue_output("ok", held["pk"])
+    binding.bind_ortvalue_output("ov", held["pv"])
+    s.run_with_iobinding(binding)
+    return [np.array(v) for v in (binding.copy_outputs_to_cpu()[0], held["pk"].numpy(), held["pv"].numpy())]
+
+
+def sparse_attention(i):
+    groups, repeat, rotary, packed = int(R.integers(1, 3)), int(R.choice([2, 4])), i % 2 == 1, R.random() < 0.5
+    heads, width, fixed = groups * repeat, 16 if rotary else 8, i % 3 != 2
+    attributes = {"num_heads": heads, "kv_num_heads": groups, "sparse_block_size": 16} | ({"scale": 0.3} if R.random() < 0.3 else {})
+    rows, columns = layouts_of(int(R.choice([1, 2])), 4)
+    consts = {"rows": rows, "columns": columns} if fixed else {}
+    if rotary:
+        attributes |= {"do_rotary": 1, "rotary_interleaved": int(R.integers(2))}
+        angles = noise(64, width // 2)
+        consts |= {"cos": np.cos(angles), "sin": np.sin(angles)}
+
+    def feed(batch, new, past, lengths=None):
+        size, held = width * (heads + 2 * groups if packed else heads), 64 if new + past == 64 else past + new + 3
+        f = {"q": noise(batch, new, size)} | ({} if packed else {"k": noise(batch, new, width * groups), "v": noise(batch, new, width * groups)})
+        f |= {"pk": noise(batch, groups, held, width), "pv": noise(batch, groups, held, width), "total": np.array(past + new, np.int32)}
+        f |= {} if fixed else {"rows": rows, "columns": columns}
+        return f | {"lengths": np.full(batch, past + new, np.int32) if lengths is None else np.int32(lengths)}
+
+    feeds = [feed(1, 40, 0), feed(2, 1, 35), feed(3, 1, 50, [51, 20, 33]), feed(1, 64, 0), feed(2, 3, 30)]
+    order = ["q", "k", "v", "pk", "pv", "rows", "columns", "total", "lengths", "cos", "sin"]
+    model = model_of("SparseAttention", [(k, consts.get(k, feeds[0].get(k))) for k in order], ["y", "ok", "ov"], consts, **attributes)
+    names, reference = [v.name for v in model.graph.input], session(model)
+    calls = [([f[k] for k in names], run_shared(reference, f)) for f in feeds]
+    bad = [(feed(1, 1, 64), "tokens of a layout|takes 0 to|must be at most|64"), (feeds[1] | {"lengths": np.int32([36, 90])}, "out of range|outside")]
+    if not fixed:
+        bad.append((feeds[0] | {"columns": np.where(columns == 0, 4, columns)}, "out of range"))
+    compare(f"SparseAttention {i} {attributes} {fixed}", model, calls + [([f[k] for k in names], e) for f, e in bad], compiled=i < N_COMPILED)
+
+
 # ---- MultiHeadAttention, Attention, DecoderMaskedMultiHeadAttention ----
 
 def mask_of(batch, rows, keys):
@@ -426,6 +483,8 @@ def main():
     for form in ((4, 0, False), (4, 0, True), (8, 0, False), (8, 0, True), (4, 16, False), (4, 16, True)):
         quantized_mixture(*form)
     group_query_negative()
+    for i in range(12):
+        sparse_attention(i)
     print(f"{ran - len(set(FAILED))} of {ran} forms agree with onnxruntime")
     return 1 if FAILED else 0
 

@@ -34,6 +34,11 @@ void xfc_n_only_if(xfc_node *, xfc_heads *, xfc_value *condition); /* one more *
  * the run knows it. */
 void xfc_n_set_scale(xfc_node *, xfc_heads *, double given);
 
+/* blocks.c: bool[batch, heads, rows, keys], which of the keys a row at position i64[batch or 1, rows] sees by the layouts of
+ * operands rows_in and columns_in; NULL: the node has failed. */
+xfc_value *xfc_n_block_mask(xfc_node *, uint32_t rows_in, uint32_t columns_in, int64_t heads, xfc_value *position,
+                            xfc_int keys);
+
 /* The scores at the stages of their way: products, capped, masked, and as weights. */
 typedef struct {
     xfc_value *score[4];

@@ -1,4 +1,4 @@
-/* group_query.c - GroupQueryAttention of com.microsoft: attention whose cache of keys and values is inside.
+/* group_query.c - GroupQueryAttention and SparseAttention of com.microsoft: attention whose cache is inside.
  *
  * Sequence b of the batch has first[b] rows in the cache, then come its new rows: none where the call is a prompt (as
  * many new rows as total_sequence_length says), else what seqlens_k[b] + 1 leaves. So sequences of one batch may have
@@ -6,21 +6,28 @@
  * local_window_size of them where it is given. first is looked up in
  * a table of its possible values, so that a run ends where seqlens_k is none of them. The present has as many rows as
  * the longer of the past and total_sequence_length: a past that is a buffer with room stays as long as it is, and rows
- * beyond total_sequence_length are not looked at.
+ * beyond total_sequence_length are not looked at. SparseAttention sees keys by blocks as well (blocks.c), has lengths that
+ * count the new rows, and always a past that is a buffer.
  */
 #include "frontend/onnx/attention/attention.h"
 #include "ir/ops/ops.h"
 #include <math.h>
 
-enum { Q, K, V, PAST_K, PAST_V, SEQLENS, TOTAL, COS, SIN, POSITIONS, BIAS, SINK, N_OPERANDS };
+enum { Q, K, V, PAST_K, PAST_V, ROWS, COLUMNS }; /* operands; the last two are SparseAttention's */
+
+typedef struct {
+    uint32_t lengths, total, cos, sin, positions, bias, sink, n;
+} places; /* of the other operands; those that an operator has not are n or more */
+static const places of_group_query = {5, 6, 7, 8, 9, 10, 11, 12}, of_sparse = {8, 7, 9, 10, 11, 11, 11, 11};
 
 typedef struct {
     xfc_node *n;
+    const places *at;
     xfc_heads a;
     int64_t heads, groups;
     xfc_int batch, rows, width, keys; /* keys: rows of the present */
     xfc_int total;                    /* total_sequence_length */
-    xfc_value *length;                /* i64[batch]: seqlens_k + 1 */
+    xfc_value *length;                /* i64[batch]: rows of each sequence, old and new */
     xfc_value *first;                 /* i64[batch], or NULL where it is 0 */
     xfc_value *prompt;                /* is it one? NULL: yes */
 } query;
@@ -31,7 +38,7 @@ static bool read_counts(query *g) {
     xfc_node *n = g->n;
     g->heads = xfc_node_int(n, "num_heads", 0);
     g->groups = xfc_node_int(n, "kv_num_heads", 0);
-    for (uint32_t i = N_OPERANDS; i < n->n_in; i++)
+    for (uint32_t i = g->at->n; i < n->n_in; i++)
         if (n->in[i])
             return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
                                  "operand %u, '%s', is not supported: scales of a quantized cache and weights of norms "
@@ -130,25 +137,27 @@ static bool read_lengths(query *g) {
     uint32_t count;
     if (!check_past(g)) return false;
     xfc_int past = xfc_node_has(n, PAST_K) ? n->in[PAST_K]->type.dim[2] : xfc_int_const(c, 0);
-    xfc_int most = xfc_int_add(c, past, g->rows);
-    const xfc_int *total = xfc_node_entries(n, TOTAL, &count);
+    const bool sparse = g->at == &of_sparse;
+    xfc_int most = sparse ? past : xfc_int_add(c, past, g->rows);
+    const xfc_int *total = xfc_node_entries(n, g->at->total, &count);
     if (!total) return fail(g);
     if (count != 1)
         return xfc_node_fail(n, XFC_ERR_INPUT, "total_sequence_length has %u entries but must be one number", count),
                false;
     g->total = *total;
-    if (!xfc_int_known(g->total) && !xfc_n_define(n, xfc_node_list(n, TOTAL), &g->total, 1, &most)) return false;
-    xfc_value *last = xfc_b_cast(n->b, n->in[SEQLENS], XFC_I64);
-    if (!last || !xfc_n_equal(n, xfc_type_count(c, &last->type), g->batch, "the batch and the entries of seqlens_k"))
+    if (!xfc_int_known(g->total) && !xfc_n_define(n, xfc_node_list(n, g->at->total), &g->total, 1, &most)) return false;
+    xfc_value *last = xfc_b_cast(n->b, n->in[g->at->lengths], XFC_I64);
+    if (!last ||
+        !xfc_n_equal(n, xfc_type_count(c, &last->type), g->batch, "the batch and the lengths of its sequences"))
         return fail(g);
-    g->length = xfc_n2(n, XFC_OP_ADD, xfc_b_reshape(n->b, last, &g->batch, 1), xfc_ni(n, 1));
+    g->length = xfc_n2(n, XFC_OP_ADD, xfc_b_reshape(n->b, last, &g->batch, 1), xfc_ni(n, sparse ? 0 : 1));
     g->keys = g->rows;
     if (!xfc_node_has(n, PAST_K))
         return xfc_n_equal(n, g->total, g->rows, "without a past total_sequence_length and the rows of query");
     if (!xfc_n_at_most(n, g->rows, g->total, "the rows of query and total_sequence_length") ||
-        !xfc_n_at_most(n, g->total, most, "total_sequence_length and the rows of past and query"))
+        !xfc_n_at_most(n, g->total, most, "total_sequence_length and the rows there are for it"))
         return false;
-    g->keys = xfc_int_max(c, g->total, past);
+    g->keys = sparse ? past : xfc_int_max(c, g->total, past);
     g->prompt = xfc_n2(n, XFC_OP_EQ, xfc_b_dims(n->b, &g->rows, -1), xfc_b_dims(n->b, &g->total, -1));
     g->first = xfc_n2(n, XFC_OP_SUB, g->length, xfc_b_dims(n->b, &g->rows, -1));
     g->first = xfc_n_within(n, xfc_n_select(n, g->prompt, xfc_ni(n, 0), g->first),
@@ -159,7 +168,7 @@ static bool read_lengths(query *g) {
 /* i64[batch or 1, rows]: a prompt takes the first of the given ones and counts on. */
 static xfc_value *positions(query *g) {
     xfc_node *n = g->n;
-    xfc_value *given = xfc_node_in(n, POSITIONS);
+    xfc_value *given = xfc_node_in(n, g->at->positions);
     xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
     xfc_value *row = xfc_n_along(n, xfc_n_iota(n, g->rows, zero, 1, XFC_I64), 1, 2);
     if (!given) return g->first ? xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 2)) : row;
@@ -177,14 +186,15 @@ static xfc_value *positions(query *g) {
 static bool turn(query *g) {
     xfc_node *n = g->n;
     if (!xfc_node_flag(n, "do_rotary", false)) return n->status == XFC_OK;
-    if (!xfc_node_has(n, COS) || !xfc_node_has(n, SIN) || n->in[COS]->type.rank != 2 || n->in[SIN]->type.rank != 2)
+    if (!xfc_node_has(n, g->at->cos) || !xfc_node_has(n, g->at->sin) || n->in[g->at->cos]->type.rank != 2 ||
+        n->in[g->at->sin]->type.rank != 2)
         return xfc_node_fail(n, XFC_ERR_INPUT, "do_rotary needs cos_cache and sin_cache, of two dims each"), false;
     bool neighbours = xfc_node_flag(n, "rotary_interleaved", false);
-    xfc_int width = xfc_int_mulc(n->ctx, n->in[COS]->type.dim[1], 2);
+    xfc_int width = xfc_int_mulc(n->ctx, n->in[g->at->cos]->type.dim[1], 2);
     if (!xfc_n_at_most(n, width, g->width, "twice the width of cos_cache and the width of a head")) return false;
     xfc_value *at = positions(g);
     if (!at) return fail(g);
-    xfc_value *cos = xfc_n_angles(n, n->in[COS], at), *sin = xfc_n_angles(n, n->in[SIN], at);
+    xfc_value *cos = xfc_n_angles(n, n->in[g->at->cos], at), *sin = xfc_n_angles(n, n->in[g->at->sin], at);
     g->a.q = xfc_n_turn(n, g->a.q, cos, sin, width, neighbours, 1);
     g->a.k = xfc_n_turn(n, g->a.k, cos, sin, width, neighbours, 1);
     return (g->a.q && g->a.k) || fail(g);
@@ -207,7 +217,9 @@ static bool read_masks(query *g) {
     else
         xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_LT, key, xfc_n_along(n, g->length, 0, 4)));
     if (window >= 0) xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_GT, xfc_n2(n, XFC_OP_ADD, key, xfc_ni(n, window)), row));
-    xfc_value *bias = xfc_node_in(n, BIAS);
+    if (g->at == &of_sparse)
+        xfc_n_only_if(n, &g->a, xfc_n_block_mask(n, ROWS, COLUMNS, g->heads, positions(g), g->total));
+    xfc_value *bias = xfc_node_in(n, g->at->bias);
     if (!bias) return n->status == XFC_OK;
     if (bias->type.rank != 4)
         return xfc_node_fail(n, XFC_ERR_INPUT, "attention_bias has rank %u but must have 4", bias->type.rank), false;
@@ -221,7 +233,7 @@ static bool read_masks(query *g) {
 static bool read_sink(query *g) {
     xfc_node *n = g->n;
     xfc_int one = xfc_int_const(n->ctx, 1), dim[4] = {one, xfc_int_const(n->ctx, g->heads), one, one};
-    xfc_value *sink = xfc_node_in(n, SINK);
+    xfc_value *sink = xfc_node_in(n, g->at->sink);
     if (!sink) {
         if (xfc_node_flag(n, "smooth_softmax", false)) g->a.sink = xfc_nf(n, g->a.q, 0);
         return n->status == XFC_OK;
@@ -244,18 +256,20 @@ static xfc_value *scores_of(query *g, const xfc_stages *stages) {
            NULL;
 }
 
-void xfc_import_group_query_attention(xfc_node *n) {
-    query g = {.n = n};
+static void import(xfc_node *n, const places *at) {
+    query g = {.n = n, .at = at};
     xfc_stages stages;
-    if (!xfc_node_has(n, SEQLENS) || !xfc_node_has(n, TOTAL)) {
-        xfc_node_fail(n, XFC_ERR_INPUT, "needs seqlens_k and total_sequence_length; export the model again");
+    if (!xfc_node_has(n, at->lengths) || !xfc_node_has(n, at->total)) {
+        xfc_node_fail(n, XFC_ERR_INPUT,
+                      "needs the lengths of sequences and total_sequence_length; export the model again");
         return;
     }
     if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !turn(&g)) return;
     xfc_value *k = g.a.k, *v = g.a.v;
     if (g.first) {
-        k = xfc_n_append(n, n->in[PAST_K], k, g.first, 2, g.keys, &g.total);
-        v = xfc_n_append(n, n->in[PAST_V], v, g.first, 2, g.keys, &g.total);
+        const xfc_int *used = at == &of_sparse ? NULL : &g.total;
+        k = xfc_n_append(n, n->in[PAST_K], k, g.first, 2, g.keys, used);
+        v = xfc_n_append(n, n->in[PAST_V], v, g.first, 2, g.keys, used);
     }
     xfc_int heads = xfc_int_const(n->ctx, g.heads), zero = xfc_int_const(n->ctx, 0);
     g.a.k = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, k, 2, zero, g.total, 1), heads);
@@ -270,4 +284,13 @@ void xfc_import_group_query_attention(xfc_node *n) {
     if (xfc_node_wants(n, 1)) n->out[1] = k;
     if (xfc_node_wants(n, 2)) n->out[2] = v;
     if (scores && n->out[0]) n->out[3] = scores_of(&g, &stages);
+}
+
+void xfc_import_group_query_attention(xfc_node *n) { import(n, &of_group_query); }
+
+void xfc_import_sparse_attention(xfc_node *n) {
+    if (xfc_node_has(n, PAST_K) && xfc_node_has(n, PAST_V) && xfc_node_has(n, ROWS) && xfc_node_has(n, COLUMNS))
+        import(n, &of_sparse);
+    else
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs a past and the indices of blocks; export the model again");
 }
