@@ -76,6 +76,27 @@ static xfc_int youngest_atom(const xfc_ctx *ctx, xfc_int e) {
     return best;
 }
 
+/* An extremum of which both arms are to be proven. Which arm of another one serves may differ between them, so that it
+ * is taken apart first. */
+static xfc_int both_arms(const xfc_ctx *ctx, xfc_int e) {
+    const xfc_int_info *i = xfc_int_look(ctx, e);
+    for (uint32_t k = 0; i->kind == XFC_INT_SUM && k < i->n_terms; k++) {
+        if (i->term[k].n != 1) continue;
+        const xfc_int atom = i->term[k].atom[0];
+        if (xfc_int_look(ctx, atom)->kind == (i->term[k].coeff > 0 ? XFC_INT_MIN : XFC_INT_MAX)) return atom;
+    }
+    return XFC_INT_NONE;
+}
+
+/* The atom of e that a proof takes apart next; NONE: there is none. */
+static xfc_int next_atom(const xfc_ctx *ctx, xfc_int e) {
+    const xfc_int youngest = youngest_atom(ctx, e);
+    if (!xfc_int_known(youngest)) return youngest;
+    const xfc_int_kind kind = xfc_int_look(ctx, youngest)->kind;
+    const xfc_int first = kind == XFC_INT_MIN || kind == XFC_INT_MAX ? both_arms(ctx, e) : XFC_INT_NONE;
+    return xfc_int_known(first) ? first : youngest;
+}
+
 /* e = coeff * atom + rest with atom not a direct atom of either. */
 static bool linear_in_atom(xfc_ctx *ctx, xfc_int e, xfc_int atom, xfc_int *coeff, xfc_int *rest) {
     *coeff = xfc_int_const(ctx, 0);
@@ -135,7 +156,7 @@ static bool prove_quotient(xfc_ctx *ctx, xfc_int e, int fuel) {
 static bool search(xfc_ctx *ctx, xfc_int e, int fuel) {
     int64_t lo, hi, clo, chi;
     if (prove_quotient(ctx, e, fuel)) return true;
-    xfc_int atom = youngest_atom(ctx, e), coeff, rest;
+    xfc_int atom = next_atom(ctx, e), coeff, rest;
     if (!xfc_int_known(atom) || !linear_in_atom(ctx, e, atom, &coeff, &rest)) return false;
     xfc_int_range(ctx, coeff, &clo, &chi);
     if (clo < 0 && chi > 0) return false;

@@ -304,6 +304,11 @@ static void canonical(void) {
     SAME(xfc_int_min(c, j, xfc_int_addc(c, s, -1)), j);
     SAME(xfc_int_max(c, s, xfc_int_const(c, 1)), s);
     SAME(xfc_int_min(c, s, past), xfc_int_min(c, past, s));
+    xfc_int smaller = xfc_int_max(c, s, few),
+            larger = xfc_int_max(c, xfc_int_add(c, s, past), few); /* made in either order */
+    xfc_int most = xfc_int_min(c, xfc_int_add(c, s, past), y), least = xfc_int_min(c, s, y);
+    CHECK_INT(xfc_int_le(c, smaller, larger), 1);
+    CHECK_INT(xfc_int_le(c, least, most), 1);
     SAME(xfc_int_ceildiv(c, xfc_int_mulc(c, s, 48), xfc_int_const(c, 48)), s);
     CHECK_INT(xfc_int_lt(c, j, s), 1);
     CHECK_INT(xfc_int_lt(c, xfc_int_const(c, INT64_MIN), xfc_int_const(c, 1)), 1); /* whose difference is no number */
