@@ -7,7 +7,6 @@
  */
 #include "backends/plan_blob.h"
 #include "ir/eval/eval.h"
-#include "ir/program.h"
 #include "runtime/include/xfc/check.h"
 #include <stdlib.h>
 #include <string.h>
@@ -43,20 +42,19 @@ static xfc_status without_room(const xfc_blob_writer *b, xfc_int size, const cha
 /* A cache with its past. What callers are told of its dims has no room. */
 static void add_output(xfc_blob_writer *b, uint32_t i) {
     const xfc_graph *g = b->g;
-    const xfc_value *v = g->last->in[i].value;
-    const bool cache = b->rooms[i] < g->n_in;
-    const uint32_t axis = cache ? (uint32_t)xfc_op_int(v->def, XFC_K_AXIS, 0) : 0;
-    const xfc_int room = cache ? g->in[b->rooms[i]]->type.dim[0] : XFC_INT_NONE, zero = xfc_int_const(b->ctx, 0);
-    xfc_type type = v->type;
-    if (cache) type.dim[axis] = xfc_int_substitute(b->ctx, type.dim[axis], &room, &zero, 1);
+    const xfc_cached *cache = &b->caches[i];
+    const bool is_cache = cache->room < g->n_in;
+    const xfc_int room = is_cache ? g->in[cache->room]->type.dim[0] : XFC_INT_NONE, zero = xfc_int_const(b->ctx, 0);
+    xfc_type type = g->last->in[i].value->type;
+    if (is_cache) type.dim[cache->axis] = xfc_int_substitute(b->ctx, type.dim[cache->axis], &room, &zero, 1);
     for (uint32_t d = 0; d < type.rank && b->status == XFC_OK; d++)
         b->status = without_room(b, type.dim[d], g->out_name[i]);
     const uint32_t number = add_arg(b, g->out_name[i], &type);
-    if (!cache) return;
-    xf_arg *out = &b->args[number], *in = &b->args[v->def->in[0].value->out];
-    out->twin = v->def->in[0].value->out + 1u;
+    if (!is_cache) return;
+    xf_arg *out = &b->args[number], *in = &b->args[cache->past];
+    out->twin = cache->past + 1u;
     in->twin = i + 1;
-    in->axis = out->axis = axis;
+    in->axis = out->axis = cache->axis;
     in->room = out->room = xfc_blob_value(b, room);
 }
 
@@ -428,8 +426,8 @@ static xfc_status make(const xfc_kernel_set *set, uint32_t at, const char *const
                          .text = {.arena = arena}};
     b.defined = xfc_defined_of(g, arena);
     xfc_buf_bytes(&b.text, "", 1); /* offset 0: the empty string */
-    b.rooms = xfc_new_array(arena, uint32_t, g->n_out);
-    b.own_inputs = xfc_graph_caches(g, b.rooms);
+    b.caches = xfc_new_array(arena, xfc_cached, g->n_out);
+    b.own_inputs = xfc_graph_caches(g, b.caches);
     xfc_blob_symbols(&b);
     if (b.status == XFC_OK) {
         add_signature(&b);

@@ -3,6 +3,7 @@
 #define XFC_PLAN_BLOB_H
 #include "backends/artefact.h"
 #include "ir/defined.h"
+#include "ir/program.h"
 #include "runtime/include/xfc/abi.h"
 
 typedef struct {
@@ -12,7 +13,8 @@ typedef struct {
     xfc_status status;
     const xfc_kernel_step *kernel_step; /* of its next kernel op */
     xfc_map values;                     /* xfc_int id -> value + 1 */
-    uint32_t own_inputs, *rooms;        /* xfc_graph_caches */
+    uint32_t own_inputs;                /* xfc_graph_caches */
+    xfc_cached *caches;
     xfc_defined defined;
     xfc_map strings; /* interned text -> offset */
     xfc_buf text;

@@ -363,29 +363,67 @@ uint32_t xfc_graph_dims_with(const xfc_graph *g, xfc_int symbol) {
     return n;
 }
 
-/* The input that stands for the room of output i; n_in: there is none. */
-static uint32_t find_room(const xfc_graph *g, uint32_t i) {
-    const xfc_op *op = g->last->in[i].value->def;
-    if (!op || op->code != XFC_OP_APPEND || op->in[0].value->def || op->in[0].value->uses->next) return g->n_in;
+/* Do only appends read the past v, and write over it? */
+static bool only_appended(const xfc_value *v) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    for (const xfc_use *u = v->uses; u; u = u->next) {
+        const uint32_t at = (uint32_t)(u - u->user->in);
+        if (u->user->code == XFC_OP_APPEND && at == 0) continue;
+        if (u->user->code != XFC_OP_BRANCH || at == 0) return false;
+        for (uint32_t i = xfc_op_bodies(u->user, body); i-- > 0;)
+            if (!only_appended(body[i]->in[at - 1])) return false;
+    }
+    return true;
+}
+
+/* The append that makes result i of g, of an input of the entry, which *past becomes. */
+static const xfc_op *append_of(const xfc_graph *g, uint32_t i, const xfc_value **past) {
+    xfc_graph *body[XFC_MAX_BODIES];
+    const xfc_value *v = g->last->in[i].value;
+    if (!v->def) return NULL;
+    if (v->def->code == XFC_OP_BRANCH) {
+        const xfc_op *found = NULL;
+        for (uint32_t k = 0, n = xfc_op_bodies(v->def, body); k < n && !found; k++)
+            found = append_of(body[k], v->out, past);
+        return found;
+    }
+    if (v->def->code != XFC_OP_APPEND) return NULL;
+    for (*past = v->def->in[0].value; !(*past)->def && g->user && g->user->code == XFC_OP_BRANCH; g = g->user->graph)
+        *past = g->user->in[(*past)->out + 1].value;
+    return (*past)->def || g->user ? NULL : v->def;
+}
+
+static bool at_least(const xfc_ctx *c, xfc_int size, xfc_int room) {
+    const xfc_int_info *i = xfc_int_look(c, size);
+    return xfc_int_same(size, room) ||
+           (i->kind == XFC_INT_MAX && (xfc_int_same(i->a, room) || xfc_int_same(i->b, room)));
+}
+
+static xfc_cached find_cache(const xfc_graph *g, uint32_t i) {
+    const xfc_value *past;
+    const xfc_op *op = append_of(g, i, &past);
+    const xfc_cached none = {.room = g->n_in};
+    if (!op || !only_appended(past)) return none;
     const xfc_int size = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
     for (uint32_t k = 0; k < g->n_in; k++) {
         const xfc_type *t = &g->in[k]->type;
         bool sizes = t->dtype == XFC_U8 && t->rank == 2 && xfc_int_is(g->ctx, t->dim[1], 0) && !g->in[k]->uses;
         bool symbol = sizes && xfc_int_look(g->ctx, t->dim[0])->kind == XFC_INT_SYMBOL;
-        if (symbol && xfc_int_uses(g->ctx, size, t->dim[0]) && xfc_graph_dims_with(g, t->dim[0]) == 1) return k;
+        if (symbol && at_least(g->ctx, size, t->dim[0]) && xfc_graph_dims_with(g, t->dim[0]) == 1)
+            return (xfc_cached){k, past->out, (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0)};
     }
-    return g->n_in;
+    return none;
 }
 
-uint32_t xfc_graph_caches(const xfc_graph *g, uint32_t *rooms) {
+uint32_t xfc_graph_caches(const xfc_graph *g, xfc_cached *cache) {
     uint32_t own = g->n_in;
-    for (uint32_t i = 0; i < g->n_out; i++) rooms[i] = find_room(g, i);
+    for (uint32_t i = 0; i < g->n_out; i++) cache[i] = find_cache(g, i);
     for (bool more = true; more;) {
         more = false;
-        for (uint32_t i = 0; i < g->n_out && own > 0; i++) more = more || rooms[i] == own - 1;
+        for (uint32_t i = 0; i < g->n_out && own > 0; i++) more = more || cache[i].room == own - 1;
         own -= more;
     }
     for (uint32_t i = 0; i < g->n_out; i++)
-        if (rooms[i] < own) rooms[i] = g->n_in;
+        if (cache[i].room < own) cache[i].room = g->n_in;
     return own;
 }

@@ -43,10 +43,14 @@ bool xfc_loop_sizes(const xfc_op *, bool next, xfc_int *size);
 xfc_int xfc_loop_layout(const xfc_op *, xfc_int *place);
 
 uint32_t xfc_graph_dims_with(const xfc_graph *, xfc_int symbol); /* how many dims of inputs use it */
-/* Caches: outputs that `append` makes of an input that nothing else reads, their past, with room behind the rows. An input
- * u8[room, 0] stands for how many rows that are; such inputs are the last ones, and no op reads them. Answers how many the
- * others are, those of the model. rooms: by output the number of its room, or n_in: it is no cache. */
-uint32_t xfc_graph_caches(const xfc_graph *, uint32_t *rooms);
+/* Caches: outputs that `append` makes of an input that nothing else reads, their past; in all bodies, if a branch answers
+ * them. Their size along the axis is at least that of an input u8[room, 0], which stands for it: 0, or as many rows as its
+ * memory has room for. Such inputs are the last ones, and no op reads them. Answers how many the others are, those of the
+ * model. */
+typedef struct {
+    uint32_t room, past, axis; /* room and past: numbers of inputs; room n_in: it is no cache */
+} xfc_cached;
+uint32_t xfc_graph_caches(const xfc_graph *, xfc_cached *); /* by output */
 
 /* Every op of g and of the bodies in it, in the order in which they stand in a plan: an op, then those of its
  * bodies. */

@@ -35,18 +35,18 @@ static bool is_over_past(const xf_ctx *c, size_t i, const xf_tensor *in, const x
     return bytes && xf_tensor_start(&in[a->twin - 1]) == xf_tensor_start(&out[i]);
 }
 
-/* Of a cache: room behind its rows is looked up in the strides of what the caller gave. Memory that holds the past, too,
- * must have the same. */
+/* Of a cache: how many rows there is room for is looked up in the strides of what the caller gave. Memory that holds the
+ * past, too, must have room for as many. */
 static xf_status check_room(xf_ctx *c, size_t i, const xf_tensor *in, const xf_tensor *out) {
     const xf_arg *a = xf_plan_output(c->plan, i);
     const xf_tensor *past = &in[a->twin - 1];
     const char *name = xf_plan_str(c->plan, a->name), *of = xf_plan_str(c->plan, c->plan->args[a->twin - 1].name);
     bool over = is_over_past(c, i, in, out);
-    int64_t before, room = 0, outer = 1;
+    int64_t before, behind = 0, outer = 1;
     xf_tensor_room(past, a->axis, &before);
-    if (!c->ours[i]) xf_tensor_room(&out[i], a->axis, &room);
+    if (!c->ours[i]) xf_tensor_room(&out[i], a->axis, &behind);
     for (uint32_t d = 0; d < a->axis; d++) outer = past->shape[d] == 1 ? outer : 2;
-    const int64_t held = past->shape[a->axis] + before, holds = over ? out[i].shape[a->axis] + room : 0;
+    const int64_t held = past->shape[a->axis] + before, holds = over || behind ? out[i].shape[a->axis] + behind : 0;
     if (before && !over)
         return xf_fail(&c->error, XF_E_SHAPE,
                        "input %u '%s' has room behind its rows, but output %zu '%s' does not begin where it does; pass "
@@ -58,12 +58,12 @@ static xf_status check_room(xf_ctx *c, size_t i, const xf_tensor *in, const xf_t
             "output %zu '%s' begins where input %u '%s' does, but has room for %lld rows along dim %u, and the "
             "input for %lld; they must have the same strides",
             i, name, a->twin - 1, of, (long long)holds, a->axis, (long long)held);
-    if ((room || over) && !c->model->device->is_host)
+    if (holds && !c->model->device->is_host)
         return xf_fail(&c->error, XF_E_DEVICE,
                        "output %zu '%s': the device has memory of its own; pass it dense, in memory "
                        "of its own",
                        i, name);
-    c->values[a->room] = room;
+    c->values[a->room] = holds;
     return XF_OK;
 }
 
@@ -230,7 +230,8 @@ static xf_status check_finite(xf_ctx *c) {
         xf_arg_shape(p, a, c->values, dims);
         for (uint32_t d = 0; a->twin && d < a->axis; d++) parts *= (size_t)dims[d]; /* room may be behind each */
         if (parts > 1) apart = bytes / parts, bytes = apart;
-        if (bytes && parts > 1) apart += apart / (size_t)dims[a->axis] * (size_t)c->values[a->room];
+        if (bytes && parts > 1 && c->values[a->room] > dims[a->axis])
+            apart = apart / (size_t)dims[a->axis] * (size_t)c->values[a->room];
         for (size_t k = 0; k < parts && bytes; k++) XF_TRY(check_finite_part(c, i, k * apart, bytes, k * bytes / size));
     }
     return XF_OK;

@@ -503,7 +503,8 @@ class InferenceSession:
                 if node._dtype[1] < 8 and out and node.name in out:
                     arrays[i] = out[node.name]
                     arrays[i][...] = _copy(results[i]).view(node.dtype)
-            made = [_written(*one, node.dtype) for *one, node in zip(arrays, results, entry.outputs)]
+            pasts = {t.data for t in tensors}
+            made = [_written(*one, node.dtype, pasts) for *one, node in zip(arrays, results, entry.outputs)]
             return [_together(entry.outputs[i], made[i:]) for i in map(self._index.get, names)]
         finally:
             context.lock.release()
@@ -661,12 +662,17 @@ def _unpack(data, shape, code, bits):
     return (numbers ^ sign).view(np.int8) - np.int8(sign) if code == 0 else numbers
 
 
-def _written(array, tensor, dtype):
-    """The array, or its front where data decided that the output is smaller; None: a copy of the context's."""
+def _written(array, tensor, dtype, pasts):
+    """The array, or its front where data decided that the output is smaller; None: a copy of the context's. With room
+    behind its rows, or in the memory of its past, it has as many rows as before for each head."""
     if array is None:
         return _copy(tensor).view(dtype)
     shape = tuple(tensor.shape[d] for d in range(tensor.ndim))
-    return array if shape == array.shape else array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
+    if shape == array.shape:
+        return array
+    if not array.flags.c_contiguous or tensor.data in pasts:
+        return array[tuple(map(slice, shape))]
+    return array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
 
 
 def _copy(t):

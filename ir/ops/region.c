@@ -5,7 +5,8 @@
  *
  * The operands behind the condition are the inputs of both bodies, whose results are the op's. Where a dim of a result
  * is one size in one body and another in the other, the op has a symbol for it, one for each pair of sizes, in the
- * order in which results and their dims first have the pair. The last result is then an i64[n], which each body makes
+ * order in which results and their dims first have the pair; where it is the larger of either and a size that both know,
+ * it is the larger of the symbol and that. The last result is then an i64[n], which each body makes
  * of its own sizes: what the symbols are when the body has run. Only the body that is chosen runs, and what it requires
  * of sizes must hold when it does.
  *
@@ -55,15 +56,30 @@ static uint32_t place_of(pairs *p, xfc_arena *arena, xfc_int a, xfc_int b) {
 
 static const xfc_type *result(const xfc_graph *body, uint32_t i) { return &body->last->in[i].value->type; }
 
+/* What both are the larger of, with something; NONE: nothing. The two are that something then. */
+static xfc_int larger_of(const xfc_ctx *c, xfc_int *a, xfc_int *b) {
+    const xfc_int_info *x = xfc_int_look(c, *a), *y = xfc_int_look(c, *b);
+    if (x->kind != XFC_INT_MAX || y->kind != XFC_INT_MAX) return XFC_INT_NONE;
+    const bool second = xfc_int_same(x->b, y->a) || xfc_int_same(x->b, y->b);
+    const xfc_int both = second ? x->b : x->a;
+    if (!xfc_int_same(both, y->a) && !xfc_int_same(both, y->b)) return XFC_INT_NONE;
+    *a = second ? x->a : x->b;
+    *b = xfc_int_same(both, y->a) ? y->b : y->a;
+    return both;
+}
+
 /* False: dtype or rank differ. symbols NULL: the pairs are collected; else dims of `out` that differ are they. */
-static bool join(xfc_arena *arena, pairs *p, const xfc_type *a, const xfc_type *b, const xfc_attr *symbols,
+static bool join(xfc_ctx *c, xfc_arena *arena, pairs *p, const xfc_type *a, const xfc_type *b, const xfc_attr *symbols,
                  xfc_type *out) {
     if (a->dtype != b->dtype || a->rank != b->rank) return false;
     *out = *a;
     for (uint32_t d = 0; d < a->rank; d++) {
         if (xfc_int_same(a->dim[d], b->dim[d])) continue;
-        uint32_t at = place_of(p, arena, a->dim[d], b->dim[d]);
-        if (symbols && at < symbols->n) out->dim[d] = symbols->u.dims[at];
+        xfc_int in_a = a->dim[d], in_b = b->dim[d], both = larger_of(c, &in_a, &in_b);
+        uint32_t at = place_of(p, arena, in_a, in_b);
+        if (!symbols || at >= symbols->n) continue;
+        out->dim[d] = symbols->u.dims[at];
+        if (xfc_int_known(both)) out->dim[d] = xfc_int_max(c, out->dim[d], both);
     }
     return true;
 }
@@ -138,7 +154,7 @@ xfc_status infer_branch(xfc_infer *inf) {
     pairs differ = {.place = {.arena = scratch}};
     xfc_status s = XFC_OK;
     for (uint32_t i = 0; i < op->n_out && s == XFC_OK; i++)
-        if (!join(scratch, &differ, result(yes, i), result(no, i), symbols, &inf->out[i]))
+        if (!join(inf->ctx, scratch, &differ, result(yes, i), result(no, i), symbols, &inf->out[i]))
             s = xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc, "result %u of branch is %s in one body and %s in the other",
                          i, xfc_type_text(inf->ctx, result(yes, i)), xfc_type_text(inf->ctx, result(no, i)));
     if (s == XFC_OK) s = check_symbols(inf, symbols, differ.n);
@@ -274,7 +290,7 @@ xfc_op *xfc_b_branch(xfc_builder *b, xfc_value *cond, const xfc_captures *around
     xfc_body_capture(yes, 0, around);
     xfc_body_capture(no, 0, around);
     for (uint32_t i = 0; i < yes->n_out && i < no->n_out; i++)
-        (void)join(scratch, &differ, result(yes, i), result(no, i), NULL, &ignored);
+        (void)join(c, scratch, &differ, result(yes, i), result(no, i), NULL, &ignored);
     xfc_int *symbol = xfc_new_array(scratch, xfc_int, differ.n), zero = xfc_int_const(c, 0);
     for (uint32_t i = 0; i < differ.n; i++) symbol[i] = xfc_int_let(c, "size", zero, most_of(c, &differ.pair[i]));
     bool ok = differ.n == 0 || (add_sizes(yes, &differ, false, b->loc) && add_sizes(no, &differ, true, b->loc));

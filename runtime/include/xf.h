@@ -177,12 +177,13 @@ typedef struct xf_api {
     void (*ctx_destroy)(xf_ctx *); /* NULL is allowed; not while it runs */
     /* Runs the model. in: every input in order, checked completely before anything is written. out: every output in
      * order; each
-     *   data != NULL: written in place. dtype, ndim and shape must be exactly the output's (see infer_shapes; of one with
-     *                 a dim that data decides, run writes the dims that it has into shape, and its elements stand at the
-     *                 front; a dim that is -1 there may be any, as long as the bytes suffice), data aligned to the element
-     *                 and not overlapping any input or other output. A cache (metadata "cache:NAME", of models compiled
-     *                 with --cache=inplace) may begin where its past does: then only new rows are written. Both have the
-     *                 same strides, which may leave room behind the rows;
+     *   data != NULL: written in place. dtype, ndim and shape must be exactly the output's (see infer_shapes; of one
+     *                 with a dim that data decides, run writes the dims that it has into shape, and its elements stand
+     *                 at the front, or, of a cache with room, where its strides say; a dim that is -1 there may be any,
+     *                 as long as the bytes suffice), data aligned to the element and not overlapping any input or other
+     *                 output. A cache (metadata "cache:NAME", of models compiled with --cache=inplace) may begin where
+     *                 its past does: then only new rows are written. Both have the same strides, which may leave room
+     *                 behind the rows;
      *   data == NULL: the rest of the struct is ignored and filled on success: data and shape point into the context and
      *                 stay valid until its next run or its end (or, of a caller's arena, until the arena is reused). The
      *                 struct may be passed to that next run as it is, which fills it anew; as an input it is XF_E_ARG,

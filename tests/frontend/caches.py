@@ -108,6 +108,90 @@ def untouched():
         del memory, got
 
 
+def merged_model(first, nested=False):
+    """As exporters merge a decoder with its first run: an If whose branches append to the past and hand on what is made of the
+    encoder, or make both. first: the branch without a past stands first."""
+    def value(name, shape, kind=T.FLOAT):
+        return h.make_tensor_value_info(name, kind, shape)
+
+    def body(name, nodes):
+        return h.make_graph(nodes, name, [], [value(f"{name}_rows", None), value(f"{name}_kept", None)])
+
+    old = body("old", [h.make_node("Concat", ["past", "new"], ["old_rows"], axis=2), h.make_node("Identity", ["cross"], ["old_kept"])])
+    made = body("made", [h.make_node("Neg", ["new"], ["made_rows"]), h.make_node("Neg", ["encoder"], ["made_kept"])])
+    if nested:
+        old = body("outer", [h.make_node("If", ["yes"], ["outer_rows", "outer_kept"], then_branch=old, else_branch=body("made2", [
+            h.make_node("Abs", ["new"], ["made2_rows"]), h.make_node("Abs", ["encoder"], ["made2_kept"])]))])
+    choose = h.make_node("If", ["no" if first else "cached"], ["present", "kept"], then_branch=made if first else old, else_branch=old if first else made)
+    nodes = [h.make_node("Not", ["cached"], ["no"])] * first + [choose]
+    for name, out in (("present", "sum"), ("kept", "total")):
+        nodes.append(h.make_node("ReduceSum", [name, "axes"], [out], keepdims=0))
+    graph = h.make_graph(nodes, "g", [value("past", ["b", 3, "p", 8]), value("cross", ["b", 3, "e", 8]), value("new", ["b", 3, "s", 8]),
+                                      value("encoder", ["b", 3, "e", 8]), value("cached", [1], T.BOOL)] + [value("yes", [1], T.BOOL)] * nested,
+                         [value(n, None) for n in ("present", "kept", "sum", "total")], [h.make_tensor("axes", T.INT64, [1], [2])])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+def merged():
+    """Caches that a branch answers: a step after a prompt, beside memory with NaN; a prompt where a past lies already."""
+    for first, nested, batch in ((False, False, 2), (True, False, 1), (False, True, 2)):
+        name, capacity = f"merged, first {first}, nested {nested}", 23
+        with tempfile.TemporaryDirectory() as folder:
+            session, said = compiled(folder, merged_model(first, nested), "--cache=inplace")
+            check(session and "2 outputs continue inputs" in said, f"{name}: compiles: {said}")
+            if not session:
+                continue
+            memory, kept = np.full((batch, 3, capacity, 8), np.nan, np.float32), np.full((batch, 3, 4, 8), np.nan, np.float32)
+            want, cross, past = rows(memory, 2, 0), None, 0
+            for n, cached in ((0, True), (5, False), (1, True), (3, True), (0, True), (4, False), (1, True)):
+                new, encoder = noise((batch, 3, n, 8), np.float32), noise((batch, 3, 4, 8), np.float32)
+                cross = cross if cached and past else -encoder
+                if not past:
+                    kept[:] = cross
+                before, held = want, past
+                want = np.concatenate([before, new], 2) if cached else -new
+                feed = {"new": new, "encoder": encoder, "cached": np.array([cached])} | ({"yes": np.array([True])} if nested else {})
+                wide, past = held + n, want.shape[2]
+                outs = [None, {"present": np.full((batch, 3, wide, 8), np.nan, np.float32)}]
+                if past == wide:  # else a slice has fewer rows than the run may make
+                    outs.append({"present": np.full((batch, 3, capacity, 8), np.nan, np.float32)[:, :, :wide]})
+                outs.append({"present": memory[:, :, :wide], "kept": kept})
+                for out in outs:
+                    here = out is outs[-1]
+                    given = {"past": memory[:, :, :held] if here else before, "cross": kept if here else kept.copy()}
+                    got = session.run(None, feed | given, out)
+                    same = got[0].tobytes() == want.tobytes() and got[1].tobytes() == cross.tobytes()
+                    sums = all(np.allclose(g, w.sum(2), 1e-3, 1e-2) for g, w in zip(got[2:], (want, cross)))
+                    check(same and sums, f"{name}: {n} rows, cached {cached}, behind {held}, {list(out or [])} {here}: {got[0].shape}")
+                check(np.isnan(memory[:, :, max(wide, past):]).all(), f"{name}: what is behind {past} rows stays")
+                memory[:, :, past:] = np.nan
+            session.close()
+
+
+def untouched_merged():
+    """Neither what is appended to nor what is handed on is written."""
+    page = mmap.PAGESIZE // 4
+    with tempfile.TemporaryDirectory() as folder:
+        model = merged_model(False)
+        for value in list(model.graph.input)[:4]:
+            dims = value.type.tensor_type.shape.dim
+            dims[1].dim_value, dims[3].dim_value = 1, page
+        session, _ = compiled(folder, model, "--cache=inplace")
+        block = mmap.mmap(-1, 12 * mmap.PAGESIZE)
+        memory = np.frombuffer(block, np.float32).reshape(1, 1, 12, page)
+        memory[:] = noise(memory.shape, np.float32)
+        past, cross, new = memory[:, :, 4:10], memory[:, :, :4], noise((1, 1, 1, page), np.float32)
+        want = [np.concatenate([past, new], 2), cross.copy()]
+        start = ctypes.c_void_p(memory.ctypes.data)
+        libc.mprotect(start, ctypes.c_size_t(10 * mmap.PAGESIZE), 1)
+        got = session.run(None, {"past": past, "cross": cross, "new": new, "encoder": noise(cross.shape, np.float32), "cached": np.array([True])},
+                          {"present": memory[:, :, 4:11], "kept": cross})
+        libc.mprotect(start, ctypes.c_size_t(10 * mmap.PAGESIZE), 3)
+        check(all(np.array_equal(g, w) for g, w in zip(got, want)) and got[1].ctypes.data == memory.ctypes.data, "a branch writes no past")
+        session.close()
+        del memory, past, cross, got
+
+
 def operator(op, domain, version, ins, outs, **attributes):
     """ins: name, element type and dims of each."""
     graph = h.make_graph([h.make_node(op, [i[0] for i in ins], outs, name="node", domain=domain, **attributes)], "g",
@@ -215,6 +299,8 @@ def wrong():
 
 layouts()
 untouched()
+merged()
+untouched_merged()
 group_query()
 tensor_scatter()
 wrong()

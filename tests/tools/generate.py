@@ -191,7 +191,9 @@ def main():
         same(folder, "whisper", decoder("whisper"), cross)
         same(folder, "whisper_in_place", decoder("whisper"), cross, options=["--cache=inplace"])
         same(folder, "t5", decoder("t5"), {**cross, "encoder_attention_mask": np.array([[1, 1, 1, 1, 0, 0]])})
-        same(folder, "merged", merged(), {"encoder_hidden_states": RANDOM.standard_normal((1, 6, 12), dtype=np.float32)})
+        encoder = {"encoder_hidden_states": RANDOM.standard_normal((1, 6, 12), dtype=np.float32)}
+        same(folder, "merged", merged(), encoder)
+        same(folder, "merged_in_place", merged(), encoder, options=["--cache=inplace"])
     return 0
 
 

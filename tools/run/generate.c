@@ -226,7 +226,7 @@ static xfc_status start_cache(generation *g, input *x, const xfc_tensor *given, 
     if (given) memcpy(x->dim, given->dim, sizeof x->dim);
     XFC_TRY(reserve(g, x, x->kept ? x->dim[x->grows] : room));
     int64_t stride = 1;
-    for (int32_t d = x->info->ndim; d-- > 0; stride *= (uint32_t)d == x->grows ? room : x->dim[d])
+    for (int32_t d = x->info->ndim; d-- > 0; stride *= (uint32_t)d == x->grows && !x->kept ? room : x->dim[d])
         x->stride[d] = stride;
     memset(x->data, 0, (size_t)bytes_of(x, x->dim));
     if (given && given->bytes) memcpy(x->data, given->data, given->bytes);
@@ -276,8 +276,10 @@ static xfc_status start(generation *g, const xf_cli_list *shapes, const xf_rando
 
 /* --- steps --- */
 
-/* Does this run make the cache? */
-static bool makes(const generation *g, const input *x) { return x->role == ROLE_CACHE && !(x->kept && g->past > 0); }
+/* Does this run make the cache, or hand it on where it lies? */
+static bool makes(const generation *g, const input *x) {
+    return x->role == ROLE_CACHE && (x->in_place || !x->kept || g->past == 0);
+}
 
 /* Each cache's output in its other buffer, if its size is known. */
 static xfc_status place_outputs(generation *g) {

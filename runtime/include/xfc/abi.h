@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 21u
+#define XF_CODE_ABI 22u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
@@ -89,10 +89,11 @@ typedef struct {          /* a graph input or output */
     uint32_t name, dtype; /* dtype: code | bits << 8 | lanes << 16, as xf_dtype of xf.h */
     uint32_t first_dim, n_dims;
     /* A cache: an output that has the elements of an input, its past, and more behind them along axis. It may lie where
-     * the past does; then only what is new is written. Both may have room behind them along the axis. */
+     * the past does; then only what is new is written. Both may have room behind them along the axis. A branch may make
+     * the output of nothing, too, over the past. */
     uint32_t twin; /* number + 1 of the past, of the past that of the output; 0: none */
     uint32_t axis;
-    xf_val room; /* symbol: rows behind the output */
+    xf_val room; /* symbol: rows that the memory of the output has; 0: as many as the output */
     uint32_t pad;
 } xf_arg;
 typedef struct {
