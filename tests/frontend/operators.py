@@ -99,6 +99,12 @@ def legacy():
     check("Gemm", [NODE("Gemm", ["a", "b", "c"], ["y0"], broadcast=1, transB=1)], {"a": x[0], "b": x[1], "c": channel}, [x[0] @ x[1].T + channel], **old)
     image = normal(2, 3, 4, 4)
     check("Upsample by two scales", [NODE("Upsample", ["x"], ["y0"], height_scale=2.0, width_scale=1.0)], {"x": image}, [image.repeat(2, 2)], **old)
+    far, most = np.float32([[-np.inf, -1, np.nan], [np.inf, 3, 0]]), np.finfo(np.float32).max
+    check("Clip without limits", [NODE("Clip", ["x"], ["y0"])], {"x": far}, [np.clip(far, -most, most)], **old)
+    check("Clip without the upper limit", [NODE("Clip", ["x"], ["y0"], min=0.0)], {"x": far}, [np.clip(far, 0, most)], **old)
+    whole = np.arange(-4, 5, dtype=np.int32)
+    for kind in (np.int8, np.int32, np.int64, np.uint8):
+        check(f"Shrink of {np.dtype(kind)}", [NODE("Shrink", ["x"], ["y0"], lambd=0.5, bias=1.5)], {"x": np.abs(whole).astype(kind) if kind == np.uint8 else whole.astype(kind)}, None, opset=9)
     check("Dropout of a test", [NODE("Dropout", ["x"], ["y0"], is_test=1)], {"x": x}, [x], **old)
     check("Dropout of nothing", [NODE("Dropout", ["x"], ["y0"], ratio=0.0)], {"x": x}, [x], **old)
     p = {"s": channel, "b": channel, "m": channel, "v": np.abs(channel)}

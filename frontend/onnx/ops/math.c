@@ -4,6 +4,7 @@
  * on a comparison pass NaN through the branch that keeps it.
  */
 #include "frontend/onnx/import.h"
+#include <float.h>
 #include <math.h>
 
 void xfc_import_unary(xfc_node *n) { n->out[0] = xfc_n1(n, n->row->code, n->in[0]); }
@@ -44,10 +45,12 @@ static xfc_value *clamp(xfc_node *n, xfc_value *x, xfc_value *lo, xfc_value *hi)
 
 void xfc_import_clip(xfc_node *n) { n->out[0] = clamp(n, n->in[0], xfc_node_in(n, 1), xfc_node_in(n, 2)); }
 
+/* From opset 6 on an absent limit is that of f32. */
 void xfc_import_clip_attrs(xfc_node *n) {
     xfc_value *x = n->in[0], *lo = NULL, *hi = NULL;
-    if (xfc_node_attr(n, "min")) lo = xfc_nf(n, x, xfc_node_float(n, "min", 0));
-    if (xfc_node_attr(n, "max")) hi = xfc_nf(n, x, xfc_node_float(n, "max", 0));
+    bool both = n->opset >= 6;
+    if (both || xfc_node_attr(n, "min")) lo = xfc_nf(n, x, xfc_node_float(n, "min", -(double)FLT_MAX));
+    if (both || xfc_node_attr(n, "max")) hi = xfc_nf(n, x, xfc_node_float(n, "max", (double)FLT_MAX));
     n->out[0] = clamp(n, x, lo, hi);
 }
 
@@ -81,12 +84,16 @@ void xfc_import_thresholded_relu(xfc_node *n) {
 }
 
 /* Towards 0 by bias, and 0 between -lambd and lambd. */
+/* Limit and bias are floats, also where x is not: 3 - 0.5 is 2. */
 void xfc_import_shrink(xfc_node *n) {
-    xfc_value *x = n->in[0], *bias = xfc_nf(n, x, xfc_node_float(n, "bias", 0));
+    xfc_dtype type = n->in[0]->type.dtype;
+    xfc_value *x = xfc_b_cast(n->b, n->in[0], xfc_dtype_is_float(type) ? type : XFC_F64);
+    xfc_value *bias = xfc_nf(n, x, xfc_node_float(n, "bias", 0));
     double lambd = xfc_node_float(n, "lambd", 0.5);
     xfc_value *low = xfc_n2(n, XFC_OP_ADD, x, bias), *high = xfc_n2(n, XFC_OP_SUB, x, bias);
     xfc_value *inner = select_value(n, compare(n, XFC_OP_GT, x, lambd), high, xfc_nf(n, x, 0));
-    n->out[0] = select_value(n, compare(n, XFC_OP_LT, x, -lambd), low, inner);
+    xfc_value *v = select_value(n, compare(n, XFC_OP_LT, x, -lambd), low, inner);
+    n->out[0] = v ? xfc_b_cast(n->b, v, type) : NULL;
 }
 
 static xfc_value *expm1_times(xfc_node *n, xfc_value *x, double alpha) {
