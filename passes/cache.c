@@ -13,6 +13,8 @@
  *   %k = slice %all ..p + s
  *   return %all
  *
+ * What a model computes in fewer bits than its border has is appended wide, and narrowed where it is read.
+ *
  * An input that is handed on as it is gets no rows. Where a branch answers the cache, both bodies answer it so; one that
  * makes it of nothing, as a merged decoder does of its prompt, appends to a past without rows.
  *
@@ -22,6 +24,7 @@
 #include "passes/pass.h"
 
 #include "ir/program.h"
+#include "passes/rewrite/rewrite.h"
 
 #include <string.h>
 
@@ -51,12 +54,28 @@ static result in_body(const result *r, const xfc_op *branch, xfc_graph *body) {
     return in;
 }
 
+static const xfc_op *cast_of(const xfc_value *v) { return v->def && v->def->code == XFC_OP_CAST ? v->def : NULL; }
+
+/* The op that joins rows to a past and makes v, or what v is widened from: the past was narrowed for it then. */
+static xfc_op *join_of(const xfc_value *v, xfc_value **past) {
+    const xfc_op *wide = cast_of(v);
+    if (wide && !xfc_dtype_embeds(wide->in[0].value->type.dtype, v->type.dtype)) return NULL;
+    xfc_op *op = wide ? wide->in[0].value->def : v->def;
+    if (!op || (op->code != XFC_OP_CONCAT && op->code != XFC_OP_APPEND)) return NULL;
+    *past = op->in[0].value;
+    if (!wide) return op;
+    const xfc_op *narrow = cast_of(*past);
+    if (!narrow || narrow->in[0].value->type.dtype != v->type.dtype) return NULL;
+    *past = narrow->in[0].value;
+    return op;
+}
+
 static way way_of(const result *r) {
     const xfc_op *op = value_of(r)->def;
+    xfc_value *past;
     if (value_of(r) == r->past) return HANDED_ON;
     if (op && op->code == XFC_OP_BRANCH) return CHOSEN;
-    const bool joins = op && (op->code == XFC_OP_CONCAT || op->code == XFC_OP_APPEND);
-    return joins && r->past && op->in[0].value == r->past ? JOINED : ANEW;
+    return r->past && join_of(value_of(r), &past) && past == r->past ? JOINED : ANEW;
 }
 
 /* The input that result `at` continues, or else is; NULL: none. */
@@ -64,7 +83,7 @@ static xfc_value *find_past(const xfc_graph *g, uint32_t at, bool is) {
     xfc_graph *body[XFC_MAX_BODIES];
     xfc_value *v = g->last->in[at].value, *past = NULL;
     if (!v->def) return is ? v : NULL;
-    if (v->def->code == XFC_OP_CONCAT || v->def->code == XFC_OP_APPEND) past = v->def->in[0].value;
+    if (!join_of(v, &past)) past = NULL;
     const uint32_t n = bodies_of(v, body);
     xfc_assert(n <= XFC_MAX_BODIES);
     for (uint32_t i = 0; i < n && !past; i++) {
@@ -80,7 +99,8 @@ static uint32_t axis_of(const result *r) {
     const xfc_op *op = value_of(r)->def;
     const xfc_type *t = &value_of(r)->type;
     uint32_t axis = 0;
-    if (way_of(r) == JOINED) return (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
+    xfc_value *past;
+    if (way_of(r) == JOINED) return (uint32_t)xfc_op_int(join_of(value_of(r), &past), XFC_K_AXIS, 0);
     for (uint32_t i = bodies_of(value_of(r), body); i-- > 0;) {
         const result in = in_body(r, op, body[i]);
         if (in.past && (way_of(&in) == JOINED || way_of(&in) == CHOSEN)) return axis_of(&in);
@@ -90,6 +110,16 @@ static uint32_t axis_of(const result *r) {
     return axis;
 }
 
+/* Does anything read the results of branches that result `at` of a body becomes, but the outputs that they are? */
+static bool is_read_outside(const xfc_graph *g, uint32_t at) {
+    for (; g->user; g = g->user->graph) {
+        const xfc_use *use = g->user->out[at].uses;
+        if (!use || use->next) return true;
+        at = (uint32_t)(use - use->user->in);
+    }
+    return false;
+}
+
 /* NULL, or why the result cannot be written along the axis where its past lies. */
 static const char *why_not(const xfc_pass *p, const result *r, uint32_t axis) {
     xfc_graph *body[XFC_MAX_BODIES];
@@ -97,13 +127,17 @@ static const char *why_not(const xfc_pass *p, const result *r, uint32_t axis) {
     const xfc_type *t = &value_of(r)->type;
     const way w = way_of(r);
     const char *why = NULL;
+    xfc_value *past;
+    const xfc_op *join = w == JOINED ? join_of(value_of(r), &past) : NULL;
     if (xfc_dtype_is_packed(t->dtype)) return "its elements have less than a byte";
     for (uint32_t d = 0; d < t->rank; d++)
         if ((d != axis || w != CHOSEN) && xfc_defined_in(p->defined, t->dim[d]))
             return d == axis ? "only data says how many rows it has" : "only data says how large its rows are";
-    if (w == JOINED && xfc_op_int(op, XFC_K_AXIS, 0) != axis) return "branches append to it along different dims";
-    if (r->past && r->past->uses && w != HANDED_ON && (w == ANEW || r->past->uses->next))
+    if (join && xfc_op_int(join, XFC_K_AXIS, 0) != axis) return "branches append to it along different dims";
+    if (r->past && r->past->uses && w != HANDED_ON &&
+        (w == ANEW || r->past->uses->next || (join && join->in[0].value->uses->next)))
         return "what is in the cache before the run is read by itself, too";
+    if (join && join != op && is_read_outside(r->g, r->at)) return "a branch narrows it, and it is read behind that";
     for (uint32_t i = bodies_of(value_of(r), body); i-- > 0 && !why;) {
         const result in = in_body(r, op, body[i]);
         why = why_not(p, &in, axis);
@@ -145,18 +179,19 @@ static xfc_value *with_room(xfc_builder *b, const result *r, uint32_t axis, xfc_
     xfc_value *v = value_of(r), *in[3] = {0};
     const xfc_op *op = v->def;
     const way w = way_of(r);
-    const xfc_int n = v->type.dim[axis], first = w == ANEW ? xfc_int_const(c, 0) : r->past->type.dim[axis];
+    const xfc_int n = v->type.dim[axis];
     xfc_int size[3] = {xfc_int_max(c, n, room), n, n};
     in[0] = w == ANEW ? no_rows(b, &v->type, axis) : w == HANDED_ON ? v : op->in[0].value;
+    if (!in[0]) return NULL;
     if (w == JOINED && op->code == XFC_OP_APPEND) {
         in[1] = op->in[1].value, in[2] = op->in[2].value;
         memcpy(size + 1, xfc_op_attr(op, XFC_K_SIZE)->u.dims + 1, 2 * sizeof *size);
     } else {
         in[1] = w == ANEW ? v : w == HANDED_ON ? no_rows(b, &v->type, axis) : new_rows(b, op);
-        in[2] = xfc_b_dims(b, &first, 1);
+        in[2] = xfc_b_dims(b, &in[0]->type.dim[axis], 1);
     }
     const xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_dims(XFC_K_SIZE, size, 3)};
-    return in[0] && in[1] && in[2] ? xfc_build(b, XFC_OP_APPEND, in, 3, attr, 2) : NULL;
+    return in[1] && in[2] ? xfc_build(b, XFC_OP_APPEND, in, 3, attr, 2) : NULL;
 }
 
 /* The graph answers `all`, of which others than that read so many rows in the place of v. */
@@ -171,11 +206,36 @@ static bool answer(xfc_builder *b, const result *r, xfc_value *all, uint32_t axi
     return true;
 }
 
+/* Rows are widened as they are joined, and what else reads the join reads it narrowed: the same numbers. Those of the past in
+ * the result are as they were given. */
+static bool join_wide(const result *r) {
+    xfc_value *past, *v = value_of(r), *in[3];
+    xfc_op *join = join_of(v, &past), *narrow = join->in[0].value->def, *wide = v->def;
+    xfc_builder b = {.graph = r->g, .before = join, .loc = join->loc};
+    if (join == wide) return true;
+    const bool append = join->code == XFC_OP_APPEND;
+    in[0] = past;
+    in[1] = append ? join->in[1].value : new_rows(&b, join);
+    in[2] = append ? join->in[2].value : NULL;
+    in[1] = in[1] ? xfc_b_cast(&b, in[1], v->type.dtype) : NULL;
+    xfc_value *joined = in[1] ? xfc_build(&b, join->code, in, append ? 3 : 2, join->attr, join->n_attr) : NULL;
+    xfc_value *seen = joined ? xfc_b_cast(&b, joined, join->out[0].type.dtype) : NULL;
+    if (!seen) return false;
+    xfc_op_set_in(r->g->last, r->at, joined);
+    xfc_op_set_in(wide, 0, seen); /* what reads it by itself */
+    if (!v->uses) xfc_op_remove(wide);
+    xfc_value_replace(&join->out[0], seen);
+    xfc_op_remove(join);
+    xfc_op_remove(narrow);
+    return true;
+}
+
 static bool rewrite(const result *r, uint32_t axis, xfc_int room) {
     xfc_graph *body[XFC_MAX_BODIES];
+    const way w = way_of(r);
+    if (w == JOINED && !join_wide(r)) return false;
     xfc_value *v = value_of(r);
     xfc_op *op = v->def;
-    const way w = way_of(r);
     xfc_builder b = {.graph = r->g, .before = w == HANDED_ON ? r->g->first : r->g->last, .loc = r->g->last->loc};
     const xfc_int rows = v->type.dim[axis];
     if (w == CHOSEN) {

@@ -86,8 +86,7 @@ static bool guard_pow2(const xfc_match *m, xfc_value *const *v) {
 
 static int significand(xfc_dtype t) { return t == XFC_F64 ? 53 : t == XFC_F32 ? 24 : t == XFC_F16 ? 11 : 8; }
 
-/* Every value of `from` is a value of `to`, so a cast through `to` loses nothing. */
-static bool embeds(xfc_dtype from, xfc_dtype to) {
+bool xfc_dtype_embeds(xfc_dtype from, xfc_dtype to) {
     if (from == to) return true;
     if (xfc_dtype_is_code(from) || xfc_dtype_is_code(to)) return false;
     if (from == XFC_BOOL) return true;
@@ -107,7 +106,7 @@ static bool embeds(xfc_dtype from, xfc_dtype to) {
 /* lossless(?m, ?x): casting ?x to the type of ?m loses nothing. */
 static bool guard_lossless(const xfc_match *m, xfc_value *const *v) {
     (void)m;
-    return embeds(v[1]->type.dtype, v[0]->type.dtype);
+    return xfc_dtype_embeds(v[1]->type.dtype, v[0]->type.dtype);
 }
 
 static const struct {

@@ -107,6 +107,8 @@ xfc_value *xfc_pattern_build(xfc_pattern_builder *, const xfc_pattern *);
  * empty. */
 bool xfc_splat_value(const xfc_value *, double *out);
 bool xfc_is_near(xfc_dtype, double value, double wanted);
+/* guard.c: every value of `from` is a value of `to`, so a cast through `to` loses nothing. */
+bool xfc_dtype_embeds(xfc_dtype from, xfc_dtype to);
 /* From LEGAL on every graph output is a value of its own: computed by an op, and returned once (legalize saw to it).
  * False if replacing `old` by `with` would break that. */
 bool xfc_can_replace(const xfc_value *old, const xfc_value *with);

@@ -108,6 +108,37 @@ def untouched():
         del memory, got
 
 
+def narrow_inside():
+    """A cache that is wide at the border and narrow inside: what is read of it has the same bits, its old rows are left as
+    they were given, and nothing is written there."""
+    for kind, n in ((T.FLOAT16, 24), (T.BFLOAT16, 24), (T.FLOAT16, mmap.PAGESIZE // 4)):
+        model = model_of(1, ["b", None, n], joined=2)
+        joined = model.graph.node[0]
+        model.graph.node[1].input[0] = joined.output[0] = "whole"
+        joined.input[:] = ["narrow", "row", "row"]
+        for name, to, out in (("whole", T.FLOAT, "present"), ("new", kind, "row"), ("past", kind, "narrow")):
+            model.graph.node.insert(name == "whole", h.make_node("Cast", [name], [out], to=to))
+        with tempfile.TemporaryDirectory() as folder:
+            plain, inplace = both(folder, model)
+            block = mmap.mmap(-1, 9 * mmap.PAGESIZE)
+            memory = np.frombuffer(block, np.float32)[:9 * n].reshape(1, 9, n)
+            memory[:] = np.nan
+            memory[:, :6] = noise((1, 6, n), np.float32)
+            feed = {"past": memory[:, :6].copy(), "new": noise((1, 1, n), np.float32)}
+            want, total = plain.run(["present", "sum"], feed)
+            start = ctypes.c_void_p(memory.ctypes.data)
+            libc.mprotect(start, ctypes.c_size_t(6 * n * 4 // mmap.PAGESIZE * mmap.PAGESIZE), 1)
+            got, seen = inplace.run(["present", "sum"], feed | {"past": memory[:, :6]}, {"present": memory[:, :8]})
+            libc.mprotect(start, ctypes.c_size_t(9 * mmap.PAGESIZE), 3)
+            beside = inplace.run(["present", "sum"], feed)
+            for out, sums in ((got, seen), beside):
+                check(np.array_equal(out[:, :6], feed["past"]) and np.array_equal(out[:, 6:], want[:, 6:]), f"narrow inside {kind} {n}: the cache")
+                check(sums.tobytes() == total.tobytes(), f"narrow inside {kind} {n}: what reads it")
+            check(not np.array_equal(want[:, :6], feed["past"]) and np.isnan(memory[:, 8:]).all(), f"narrow inside {kind} {n}: without the option it is rounded")
+            inplace.close()
+            del memory, got, out
+
+
 def merged_model(first, nested=False):
     """As exporters merge a decoder with its first run: an If whose branches append to the past and hand on what is made of the
     encoder, or make both. first: the branch without a past stands first."""
@@ -299,6 +330,7 @@ def wrong():
 
 layouts()
 untouched()
+narrow_inside()
 merged()
 untouched_merged()
 group_query()
