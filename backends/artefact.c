@@ -37,8 +37,14 @@ typedef struct {
 
 static uint64_t n_blocks(uint64_t bytes) { return bytes / XF_WEIGHTS_BLOCK + (bytes % XF_WEIGHTS_BLOCK != 0); }
 
-static uint64_t weights_section_bytes(const xfc_plan *plan) {
-    return PAGE + plan->weight_bytes + n_blocks(plan->weight_bytes) * sizeof(uint32_t);
+/* Of what stands before the data. */
+static size_t head_bytes(const xfc_stored *s) {
+    return (sizeof(xf_weights_header) + s->n_rows * sizeof(xf_made) + PAGE - 1) / PAGE * PAGE;
+}
+
+static uint64_t weights_section_bytes(const xfc_graph *g, xfc_arena *arena) {
+    const xfc_stored s = xfc_stored_weights(g, arena);
+    return head_bytes(&s) + s.bytes + n_blocks(s.bytes) * sizeof(uint32_t);
 }
 
 static xfc_status put_weights(weight_stream *w, const void *data, size_t n) {
@@ -61,34 +67,52 @@ static xfc_status pad_weights(weight_stream *w, uint64_t to) {
     return XFC_OK;
 }
 
-static xfc_status write_head(weight_stream *w, const xfc_link_job *job) {
-    union {
-        xf_weights_header h;
-        char page[PAGE];
-    } head = {.h = {.magic = XF_WEIGHTS_MAGIC,
-                    .abi = XF_CODE_ABI,
-                    .data_offset = PAGE,
-                    .bytes = job->graph->plan->weight_bytes,
-                    .block = XF_WEIGHTS_BLOCK}};
-    memcpy(head.h.build_id, ((const xf_plan_header *)job->plan->data)->build_id, sizeof head.h.build_id);
-    head.h.check = xf_weights_check(&head, sizeof head);
-    return xfc_write_all(w->ctx, w->path, w->fd, &head, sizeof head);
+static xfc_status write_head(weight_stream *w, const xfc_link_job *job, const xfc_stored *s, xfc_arena *arena) {
+    const size_t n = head_bytes(s);
+    char *head = xfc_alloc(arena, n, _Alignof(xf_weights_header));
+    xf_weights_header h = {.magic = XF_WEIGHTS_MAGIC,
+                           .abi = XF_CODE_ABI,
+                           .data_offset = (uint32_t)n,
+                           .bytes = s->bytes,
+                           .block = XF_WEIGHTS_BLOCK,
+                           .sources = s->bytes - s->kept,
+                           .n_made = s->n_rows};
+    memcpy(h.build_id, ((const xf_plan_header *)job->plan->data)->build_id, sizeof h.build_id);
+    memcpy(head, &h, sizeof h);
+    if (s->n_rows) memcpy(head + sizeof h, s->row, s->n_rows * sizeof *s->row);
+    h.check = xf_weights_check(head, n);
+    memcpy(head, &h, sizeof h);
+    return xfc_write_all(w->ctx, w->path, w->fd, head, n);
+}
+
+static xfc_status put_tensors(weight_stream *w, const xfc_tensor *const *t, const uint64_t *offset, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        XFC_TRY(pad_weights(w, offset[i]));
+        XFC_TRY(put_weights(w, t[i]->data, t[i]->bytes));
+        xfc_storage_rest(t[i]->storage);
+    }
+    return XFC_OK;
+}
+
+static xfc_status write_data(weight_stream *w, const xfc_link_job *job, xfc_arena *arena) {
+    const xfc_plan *plan = job->graph->plan;
+    const xfc_stored s = xfc_stored_weights(job->graph, arena);
+    const uint64_t blocks = n_blocks(s.bytes);
+    w->sum = xfc_new_array(arena, uint32_t, blocks);
+    XFC_TRY(write_head(w, job, &s, arena));
+    XFC_TRY(put_tensors(w, plan->weight, plan->weight_offset, s.n_kept));
+    XFC_TRY(put_tensors(w, s.source, s.source_offset, s.n_sources));
+    XFC_TRY(pad_weights(w, s.bytes));
+    return xfc_write_all(w->ctx, w->path, w->fd, w->sum, blocks * sizeof *w->sum);
 }
 
 static xfc_status write_weights(xfc_ctx *ctx, int fd, const void *user) {
     const xfc_link_job *job = user;
-    const xfc_plan *plan = job->graph->plan;
-    uint64_t blocks = n_blocks(plan->weight_bytes);
-    weight_stream w = {.ctx = ctx, .path = job->output, .fd = fd, .sum = xfc_new_array(ctx->arena, uint32_t, blocks)};
-    XFC_TRY(write_head(&w, job));
-    for (uint32_t i = 0; i < plan->n_weights; i++) {
-        const xfc_tensor *t = plan->weight[i];
-        XFC_TRY(pad_weights(&w, plan->weight_offset[i]));
-        XFC_TRY(put_weights(&w, t->data, t->bytes));
-        xfc_storage_rest(t->storage);
-    }
-    XFC_TRY(pad_weights(&w, plan->weight_bytes));
-    return xfc_write_all(ctx, job->output, fd, w.sum, blocks * sizeof *w.sum);
+    weight_stream w = {.ctx = ctx, .path = job->output, .fd = fd};
+    xfc_arena *arena = xfc_arena_new();
+    xfc_status s = write_data(&w, job, arena);
+    xfc_arena_free(arena);
+    return s;
 }
 
 /* 8 bytes of length, then the deflate stream. */
@@ -128,8 +152,8 @@ static xfc_status write_object(xfc_ctx *ctx, int fd, const content *c) {
     text_section text = {.path = job->output};
     uint32_t k = 0;
     if (job->graph && !job->sidecar)
-        section[k++] =
-            (xfc_elf_section){XF_SECTION_WEIGHTS, weights_section_bytes(job->graph->plan), PAGE, write_weights, job};
+        section[k++] = (xfc_elf_section){XF_SECTION_WEIGHTS, weights_section_bytes(job->graph, c->arena), PAGE,
+                                         write_weights, job};
     if (job->ir_text) {
         XFC_TRY(compress_text(ctx, c->arena, job, &text.blob));
         section[k++] = (xfc_elf_section){XF_SECTION_IR, text.blob.n, 8, write_text, &text};

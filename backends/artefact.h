@@ -2,6 +2,7 @@
 #ifndef XFC_ARTEFACT_H
 #define XFC_ARTEFACT_H
 #include "backends/backend.h"
+#include "runtime/include/xfc/abi.h"
 
 /* sha256.c: FIPS 180-4, streaming. */
 typedef struct {
@@ -20,6 +21,17 @@ uint32_t xfc_heap_slots(const xfc_graph *entry); /* of the whole program */
 /* flops.c: multiply-adds * 2 of all tiles of a kernel over all its tasks, over graph symbols. NONE: it has no tile,
  * or the sum has no closed form. */
 xfc_int xfc_kernel_flops(xfc_ctx *, const xfc_kernel *);
+
+/* made.c: the weights of a planned graph, or of all that share them, as they are stored. */
+typedef struct {
+    uint32_t n_kept; /* of the plan's weights the first ones, which steps read as they lie there */
+    uint64_t kept;   /* bytes of them */
+    const xfc_tensor **source;
+    uint64_t *source_offset, bytes; /* bytes: all that is stored */
+    xf_made *row;                   /* of the other weights */
+    uint32_t n_sources, n_rows;
+} xfc_stored;
+xfc_stored xfc_stored_weights(const xfc_graph *, xfc_arena *);
 
 /* llvm/base.c: the object that holds xf_plans and xf_variants (runtime/include/xfc/abi.h). */
 xfc_status xfc_emit_base(xfc_ctx *, const xfc_link_job *, xfc_blob *out);

@@ -2,9 +2,11 @@
  *
  * Each was planned on its own, with its weights from offset 0. Most weights are the same tensors, folded and
  * packed in the same way; what only another has is added behind those of the first. At the end all plans speak of one
- * list, also those whose weights were added before others'.
+ * list, also those whose weights were added before others'. What is made when the model is opened (ir/made.h) comes last,
+ * so that all in front of it lies in the file as the plans have it.
  */
 #include "backends/backend.h"
+#include "ir/made.h"
 #include "ir/program.h"
 #include <string.h>
 
@@ -48,6 +50,12 @@ static void move_places(xfc_ctx *c, xfc_plan *p, const xfc_map *moved) {
     }
 }
 
+static void move_tree(weights *w, xfc_graph *g, const xfc_map *moved) {
+    uint32_t n;
+    xfc_graph **tree = xfc_graph_tree(g, w->arena, &n);
+    for (uint32_t i = 0; i < n; i++) move_places(g->ctx, tree[i]->plan, moved);
+}
+
 /* The weights of g go behind those that p has, unless it has them. */
 static void add_weights(weights *w, xfc_plan *p, xfc_graph *g) {
     xfc_map moved = {.arena = w->arena}; /* offset in g's plan -> offset in p, + 1 */
@@ -59,9 +67,7 @@ static void add_weights(weights *w, xfc_plan *p, xfc_graph *g) {
         if (!have) xfc_map_set(&w->index, key, p->n_weights);
         xfc_map_set(&moved, q->weight_offset[i], at + 1);
     }
-    uint32_t n;
-    xfc_graph **tree = xfc_graph_tree(g, w->arena, &n);
-    for (uint32_t i = 0; i < n; i++) move_places(g->ctx, tree[i]->plan, &moved);
+    move_tree(w, g, &moved);
 }
 
 /* What the first has, with room for n weights. */
@@ -80,6 +86,29 @@ static xfc_plan begin(weights *w, const xfc_graph *first, uint32_t n) {
     return all;
 }
 
+static void append_those(xfc_ctx *c, xfc_plan *to, const xfc_plan *from, bool made, xfc_map *moved) {
+    for (uint32_t i = 0; i < from->n_weights; i++) {
+        if ((xfc_tensor_made(c, from->weight[i]) != NULL) != made) continue;
+        xfc_map_set(moved, from->weight_offset[i], append(to, from->weight[i]) + 1);
+    }
+}
+
+/* The same weights, those last that are made, for all graphs that have them. */
+static void put_made_last(weights *w, xfc_plan *all, xfc_graph *const *graph, uint32_t n) {
+    xfc_map moved = {.arena = w->arena};
+    const xfc_plan before = *all;
+    xfc_ctx *c = graph[0]->ctx;
+    uint32_t n_made = 0;
+    for (uint32_t i = 0; i < before.n_weights; i++) n_made += xfc_tensor_made(c, before.weight[i]) != NULL;
+    if (n_made == 0) return;
+    *all = (xfc_plan){.weight = xfc_new_array(graph[0]->arena, const xfc_tensor *, before.n_weights),
+                      .weight_offset = xfc_new_array(graph[0]->arena, uint64_t, before.n_weights)};
+    append_those(c, all, &before, false, &moved);
+    append_those(c, all, &before, true, &moved);
+    for (uint32_t i = 0; i < n; i++)
+        if (graph[i]) move_tree(w, graph[i], &moved);
+}
+
 void xfc_share_weights(xfc_graph *const *graph, uint32_t n) {
     xfc_arena *scratch = xfc_arena_new();
     weights w = {.arena = scratch, .index = {.arena = scratch}};
@@ -88,6 +117,7 @@ void xfc_share_weights(xfc_graph *const *graph, uint32_t n) {
     xfc_plan all = begin(&w, graph[0], most);
     for (uint32_t i = 1; i < n; i++)
         if (graph[i]) add_weights(&w, &all, graph[i]);
+    put_made_last(&w, &all, graph, n);
     for (uint32_t i = 0; i < n; i++) {
         if (!graph[i]) continue;
         xfc_plan *p = graph[i]->plan;

@@ -6,6 +6,7 @@
  * integers: compilers call helper libraries on older ISAs.
  */
 #include "ir/tensor.h"
+#include "ir/made.h"
 
 #include <math.h>
 #include <string.h>
@@ -302,11 +303,12 @@ struct xfc_tensors {
     uint32_t n, cap, cap_hash, cap_next;
     xfc_map shared; /* hash -> id + 1 of the newest small tensor */
     xfc_map unique; /* the same of large ones, by xfc_tensor_unique */
+    xfc_map made;   /* id + 1 -> how it is made */
 };
 
 xfc_tensors *xfc_tensors_new(xfc_ctx *c) {
     xfc_tensors *pool = xfc_new(c->arena, xfc_tensors);
-    pool->shared.arena = pool->unique.arena = c->arena;
+    pool->shared.arena = pool->unique.arena = pool->made.arena = c->arena;
     return pool;
 }
 
@@ -434,6 +436,14 @@ const xfc_tensor *xfc_tensor_unique(xfc_ctx *c, const xfc_tensor *t) {
     xfc_storage_let_go(t->storage);
     xfc_storage_release(c, t->storage);
     return other;
+}
+
+const xfc_made *xfc_tensor_made(const xfc_ctx *c, const xfc_tensor *t) {
+    return (const xfc_made *)(uintptr_t)xfc_map_get(&c->tensors->made, t->id + UINT64_C(1));
+}
+
+void xfc_tensor_mark(xfc_ctx *c, const xfc_tensor *t, const xfc_made *made) {
+    if (made && !xfc_tensor_made(c, t)) xfc_map_set(&c->tensors->made, t->id + UINT64_C(1), (uintptr_t)made);
 }
 
 void *xfc_tensor_alloc(xfc_ctx *c, xfc_dtype dtype, uint32_t rank, const int64_t *dim) {

@@ -19,6 +19,7 @@
  *   %3 = sqrt %2                                               |
  */
 #include "ir/eval/eval.h"
+#include "ir/made.h"
 #include "ir/program.h"
 #include "passes/rewrite/rewrite.h"
 
@@ -181,6 +182,17 @@ static bool constant_attrs(const xfc_ctx *ctx, const xfc_op *op) {
     return true;
 }
 
+static const xfc_made *made_of(const xfc_value *v) {
+    const xfc_tensor *t;
+    return xfc_value_is_const(v, &t) ? xfc_tensor_made(v->def->graph->ctx, t) : NULL;
+}
+
+/* The elements of a matrix in panels: what makes it makes these as well. */
+static bool only_packs(const xfc_op *op) {
+    return op->code == XFC_OP_PACK && op->in[0].value->type.rank == 2 && xfc_op_int(op, XFC_K_GROUP, 1) == 1 &&
+           op->out[0].type.dtype == op->in[0].value->type.dtype;
+}
+
 static bool fold_constants(folder *f, xfc_op *op) {
     xfc_ctx *ctx = f->pass->graph->ctx;
     const xfc_type *type = &op->out[0].type;
@@ -201,7 +213,9 @@ static bool fold_constants(folder *f, xfc_op *op) {
     xfc_builder b = {.graph = f->pass->graph, .before = op, .loc = op->loc};
     const xfc_tensor *made =
         (large ? xfc_tensor_new : xfc_tensor_copy)(ctx, type->dtype, type->rank, dim, out.data, NULL);
-    replace_whole(f, op, xfc_b_const(&b, xfc_tensor_unique(ctx, made)));
+    const xfc_tensor *folded = xfc_tensor_unique(ctx, made);
+    if (only_packs(op)) xfc_tensor_mark(ctx, folded, made_of(op->in[0].value));
+    replace_whole(f, op, xfc_b_const(&b, folded));
     return true;
 }
 

@@ -355,7 +355,39 @@ const char *xf_plan_padding(const xf_plan *p, const char *output) {
 
 /* --- weights --- */
 
+enum { WEIGHT_ALIGN = 64 };
+
 static uint64_t n_blocks(const xf_weights_header *h) { return h->bytes / h->block + (h->bytes % h->block != 0); }
+
+xf_made xf_made_row(const unsigned char *section, uint32_t i) {
+    xf_made row;
+    memcpy(&row, section + sizeof(xf_weights_header) + i * sizeof row, sizeof row);
+    return row;
+}
+
+/* Does it lie in [from, to)? */
+static bool lies_inside(const xf_made_array *a, uint64_t from, uint64_t to) {
+    const uint32_t bits = a->dtype >> 8 & 0xffu;
+    uint64_t bytes = bits / 8;
+    if (bits == 0 || bits % 8 != 0 || a->rank > XF_MADE_RANK || a->offset % WEIGHT_ALIGN != 0) return false;
+    for (uint32_t d = 0; d < a->rank; d++)
+        if (a->dim[d] > INT32_MAX || __builtin_mul_overflow(bytes, a->dim[d], &bytes)) return false;
+    return a->offset >= from && a->offset <= to && bytes <= to - a->offset;
+}
+
+static bool made_ok(const xf_plan_header *plan, const unsigned char *section, const xf_weights_header *h) {
+    const uint64_t stored = h->bytes - h->sources;
+    if (h->sources > h->bytes || stored > plan->weight_bytes || stored % WEIGHT_ALIGN != 0) return false;
+    if (h->n_made > (h->data_offset - sizeof *h) / sizeof(xf_made)) return false;
+    for (uint32_t i = 0; i < h->n_made; i++) {
+        const xf_made row = xf_made_row(section, i);
+        if (row.n_operands > XF_MADE_OPERANDS) return false;
+        for (uint32_t k = 0; k < row.n_operands; k++)
+            if (!lies_inside(&row.array[k], stored, h->bytes)) return false;
+        if (!lies_inside(&row.array[row.n_operands], stored, plan->weight_bytes)) return false;
+    }
+    return true;
+}
 
 const char *xf_weights_look(const xf_plan_header *plan, const unsigned char *section, size_t n, xf_weights_header *h) {
     static const char cut_off[] = "the weights are cut off";
@@ -368,9 +400,10 @@ const char *xf_weights_look(const xf_plan_header *plan, const unsigned char *sec
         return "the file is damaged in the header of the weights";
     if (memcmp(h->build_id, plan->build_id, sizeof h->build_id) != 0)
         return "the weights belong to another build of the model (was the file replaced since it was loaded?)";
-    if (h->bytes != plan->weight_bytes || h->bytes > n - h->data_offset ||
-        n_blocks(h) > (n - h->data_offset - h->bytes) / sizeof(uint32_t))
+    if (h->bytes > n - h->data_offset || n_blocks(h) > (n - h->data_offset - h->bytes) / sizeof(uint32_t))
         return cut_off;
+    if (h->n_made == 0 && (h->bytes != plan->weight_bytes || h->sources)) return cut_off;
+    if (h->n_made && !made_ok(plan, section, h)) return "the table of weights that are made is damaged";
     return NULL;
 }
 

@@ -53,6 +53,8 @@ const char *xf_plan_padding(const xf_plan *, const char *output);
 /* Looks at a section of weights of n bytes, which any address may hold, and fills the header. NULL, or a constant text
  * of why they cannot be used with this plan. */
 const char *xf_weights_look(const xf_plan_header *, const unsigned char *section, size_t n, xf_weights_header *);
+/* After that: row i of the table of weights that are made, i < n_made. */
+xf_made xf_made_row(const unsigned char *section, uint32_t i);
 /* After that: reads all weights. True: bytes *from to *to of the section hold something that xfc did not write. */
 bool xf_weights_damage(const unsigned char *section, const xf_weights_header *, size_t *from, size_t *to);
 

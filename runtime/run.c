@@ -243,7 +243,7 @@ static void *operand_address(const xf_ctx *c, const xf_operand *o) {
     switch (o->space) {
     case XF_SPACE_INPUT: return c->in_data[o->index];
     case XF_SPACE_OUTPUT: return c->out_data[o->index];
-    case XF_SPACE_WEIGHT: return (char *)(uintptr_t)c->model->placed + o->offset; /* kernels only read it */
+    case XF_SPACE_WEIGHT: return xf_weight_address(c->model, o->offset);
     case XF_SPACE_HEAP: {
         char *data = c->slots[xf_slot_of_scratch(c) + 1 + o->index].data;
         return data ? data : c->work; /* no elements: any address will do */

@@ -6,7 +6,7 @@
  *   cpuid.c      picks a code variant                       observe.c taps and profile
  *   pool.c       the default parallel_for                   threads.c how many threads by default
  *   step.c       steps that are no kernel                   packed.c  the packed entry: cu_seqlens
- *   heap.c       values whose size only data knows
+ *   heap.c       values whose size only data knows          made.c    makes the weights that are not stored
  *   plan.c, file.c  the blob and the sections (plan.h)      text.c    bounded text and JSON
  *   check.c      checksums                                  blame.c   which index was out of range
  *   device_cpu.c, devices.c  whose memory, who runs steps (device.h)
@@ -56,8 +56,11 @@ struct xf_model {
     xf_file file;                 /* mapping behind them, */
     void *copy;                   /* or an aligned copy */
     const xf_dev *device;
-    const char *placed; /* the weights in memory of the device */
-    bool verify;        /* read them all when opened */
+    void *made;              /* weights that `open` made; NULL: all are stored */
+    uint64_t stored;         /* bytes of the others */
+    const char *placed;      /* the weights in memory of the device */
+    const char *placed_made; /* those that were made */
+    bool verify;             /* read them all when opened */
     char *signature;
     uint32_t n_steps, max_values;       /* of all plans; of one plan */
     uint32_t n_slots;                   /* of a context: heap.c */
@@ -65,6 +68,11 @@ struct xf_model {
 };
 
 static inline const xf_plan *xf_model_plan(const xf_model *m) { return &m->entry[XF_PLAN_RUN].plan; }
+/* As kernels read it; they do not write there. */
+static inline void *xf_weight_address(const xf_model *m, uint64_t offset) {
+    const char *at = offset < m->stored ? m->placed + offset : m->placed_made + (offset - m->stored);
+    return (void *)(uintptr_t)at;
+}
 static inline const xf_entry *xf_model_packed(const xf_model *m) {
     return m && m->entry[XF_PLAN_PACKED].plan.head ? &m->entry[XF_PLAN_PACKED] : NULL;
 }
@@ -124,10 +132,15 @@ xf_error *xf_thread_error(void);
 /* Copies an options struct of the caller (or zeros for NULL), whose struct_size may be smaller or larger than ours. */
 xf_status xf_read_opts(void *to, size_t size, const void *from, const char *type, xf_error *);
 
+/* made.c: after xf_weights_look, when m->weights stand. from: for messages. */
+xf_status xf_made_open(xf_model *, const unsigned char *section, const xf_weights_header *, const char *from,
+                       xf_error *);
+
 /* weights.c */
 xf_status xf_weights_open(xf_model *, const xf_open_opts *, xf_error *);
 xf_status xf_weights_place(xf_model *, xf_error *); /* where steps of the device read them */
 void xf_weights_close(xf_model *);
+void *xf_weights_room(uint64_t bytes, xf_error *); /* aligned, for free; NULL: said so */
 
 /* signature.c */
 xf_status xf_signature_make(xf_model *, xf_error *);

@@ -75,6 +75,20 @@ static bool maps_path(char path[static PATH_BYTES]) {
 
 /* --- the bytes --- */
 
+void *xf_weights_room(uint64_t bytes, xf_error *error) {
+    void *room = NULL;
+    if (bytes <= SIZE_MAX - XF_ALIGN) room = aligned_alloc(XF_ALIGN, (bytes + XF_ALIGN - 1) / XF_ALIGN * XF_ALIGN);
+    if (!room) xf_fail(error, XF_E_NOMEM, "out of memory for the weights (%llu bytes)", (unsigned long long)bytes);
+    return room;
+}
+
+static xf_status copy(xf_model *m, uint64_t bytes, xf_error *error) {
+    m->copy = xf_weights_room(bytes, error);
+    if (!m->copy) return XF_E_NOMEM;
+    m->weights = memcpy(m->copy, m->weights, (size_t)bytes);
+    return XF_OK;
+}
+
 /* data, n: the header and what follows it. Sets m->weights, copying if the data is not aligned. */
 static xf_status use(xf_model *m, const unsigned char *data, size_t n, const char *from, xf_error *error) {
     xf_weights_header h = {0};
@@ -87,13 +101,9 @@ static xf_status use(xf_model *m, const unsigned char *data, size_t n, const cha
                        "%s: the file is damaged: the weights in bytes %zu to %zu are not what xfc wrote", from,
                        base + start, base + end);
     m->weights = data + h.data_offset;
-    if ((uintptr_t)m->weights % XF_ALIGN == 0) return XF_OK;
-    if (h.bytes > SIZE_MAX - XF_ALIGN) return xf_fail(error, XF_E_NOMEM, "out of memory for the weights");
-    m->copy = aligned_alloc(XF_ALIGN, (size_t)(h.bytes + XF_ALIGN - 1) / XF_ALIGN * XF_ALIGN);
-    if (!m->copy)
-        return xf_fail(error, XF_E_NOMEM, "out of memory for the weights (%llu bytes)", (unsigned long long)h.bytes);
-    m->weights = memcpy(m->copy, m->weights, (size_t)h.bytes);
-    return XF_OK;
+    m->stored = h.bytes - h.sources;
+    if ((uintptr_t)m->weights % XF_ALIGN != 0) XF_TRY(copy(m, h.bytes, error));
+    return h.n_made ? xf_made_open(m, data, &h, from, error) : XF_OK;
 }
 
 static xf_status cannot_read(const char *path, int number, xf_error *error) {
@@ -145,20 +155,25 @@ xf_status xf_weights_open(xf_model *m, const xf_open_opts *o, xf_error *error) {
 xf_status xf_weights_place(xf_model *m, xf_error *error) {
     size_t bytes = (size_t)xf_model_plan(m)->head->weight_bytes;
     m->placed = (const char *)m->weights;
+    m->placed_made = m->made ? m->made : m->placed + m->stored;
     if (!m->weights || m->device->is_host) return XF_OK;
-    void *to = m->device->alloc(bytes);
+    char *to = m->device->alloc(bytes);
     m->placed = to;
     if (!to) return xf_fail(error, XF_E_NOMEM, "out of memory for the weights (%zu bytes)", bytes);
-    m->device->copy(to, m->weights, bytes);
+    m->placed_made = to + m->stored;
+    m->device->copy(to, m->weights, (size_t)m->stored);
+    if (m->made) m->device->copy(to + m->stored, m->made, bytes - (size_t)m->stored);
     return XF_OK;
 }
 
 void xf_weights_close(xf_model *m) {
     if (m->placed && !m->device->is_host)
         m->device->release((void *)(uintptr_t)m->placed, (size_t)xf_model_plan(m)->head->weight_bytes);
-    m->placed = NULL;
+    m->placed = m->placed_made = NULL;
+    free(m->made);
     free(m->copy);
     xf_file_unmap(&m->file);
-    m->copy = NULL;
+    m->made = m->copy = NULL;
     m->weights = NULL;
+    m->stored = 0;
 }

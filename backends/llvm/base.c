@@ -77,16 +77,19 @@ static bool calls(const xfc_blob *plan, uint32_t routine) {
     return false;
 }
 
-/* By number, NULL where no plan calls it, up to the last one that is: the linker takes those that are named here. */
-static LLVMValueRef routines(xfc_emit *e, const xfc_blob *plan, uint32_t *n) {
+/* By number, NULL where neither a plan calls it nor `open`, up to the last one that is: the linker takes those that are
+ * named here. */
+static LLVMValueRef routines(xfc_emit *e, const xfc_link_job *job, uint32_t *n) {
     const char *name;
+    const xfc_stored stored = job->graph ? xfc_stored_weights(job->graph, e->arena) : (xfc_stored){0};
     LLVMValueRef *row = NULL;
     uint32_t made = 0, cap = 0;
     *n = 0;
     for (uint32_t i = 0; (name = xfc_routine_name(i)); i++) {
         bool called = false;
         LLVMValueRef value = LLVMConstNull(e->ptr);
-        for (uint32_t p = 0; p < XF_N_PLANS; p++) called = called || calls(&plan[p], i);
+        for (uint32_t p = 0; p < XF_N_PLANS; p++) called = called || calls(&job->plan[p], i);
+        for (uint32_t k = 0; k < stored.n_rows; k++) called = called || stored.row[k].routine == i;
         if (called) {
             value = LLVMAddGlobal(e->module, e->ptr, xfc_sprintf(e->arena, "xk_row_%s", name + strlen("xk_")));
             LLVMSetVisibility(value, LLVMHiddenVisibility);
@@ -100,7 +103,7 @@ static LLVMValueRef routines(xfc_emit *e, const xfc_blob *plan, uint32_t *n) {
 static void emit(xfc_emit *e, const xfc_link_job *job) {
     LLVMSetVisibility(constant(e, "xf_plans", plans(e, job->plan)), LLVMHiddenVisibility);
     uint32_t n;
-    LLVMSetVisibility(constant(e, "xk_routines", routines(e, job->plan, &n)), LLVMHiddenVisibility);
+    LLVMSetVisibility(constant(e, "xk_routines", routines(e, job, &n)), LLVMHiddenVisibility);
     LLVMSetVisibility(constant(e, "xk_n_routines", LLVMConstInt(e->i32, n, false)), LLVMHiddenVisibility);
     LLVMSetVisibility(constant(e, "xf_variants", variants(e, job)), LLVMHiddenVisibility);
 }

@@ -40,6 +40,7 @@ void xfc_eval_content(xfc_op *);
  * it is given, at most XFC_ROUTINE_NUMBERS; answers how many. */
 enum { XFC_ROUTINE_NUMBERS = 16 };
 const char *xfc_routine_name(uint32_t number); /* "xk_top_k"; NULL: there are not so many */
+uint32_t xfc_routine_number(const char *name); /* the other way round */
 bool xfc_op_routine(const xfc_op *, uint32_t *number);
 uint32_t xfc_routine_numbers(const xfc_op *, xfc_int *out);
 

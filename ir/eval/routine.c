@@ -17,6 +17,7 @@ static uint32_t find(const char *name) {
     return i;
 }
 
+uint32_t xfc_routine_number(const char *name) { return find(name); }
 const char *xfc_routine_name(uint32_t number) { return number < xk_n_routines ? xk_routines[number]->name : NULL; }
 
 bool xfc_op_routine(const xfc_op *op, uint32_t *number) {

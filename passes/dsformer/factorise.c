@@ -309,10 +309,10 @@ int64_t xfc_factor_whole(const xfc_factor_task *t, int64_t value_bytes) {
 }
 
 int64_t xfc_factor_bytes(const xfc_factor_task *t, xfc_factor_shape s) {
-    int64_t index = s.blocks * s.atoms <= 256 ? 1 : 2, value = t->value_bytes;
-    int64_t second = s.entries == s.atoms ? value * s.blocks * s.atoms * padded(t->columns)
+    int64_t index = (t->bare ? 1 : s.blocks) * s.atoms <= 256 ? 1 : 2, value = t->value_bytes;
+    int64_t second = s.entries == s.atoms ? value * s.blocks * s.atoms * (t->bare ? t->columns : padded(t->columns))
                                           : (value + index) * s.blocks * s.entries * t->columns;
-    return value * t->rows * padded(s.atoms) + second;
+    return value * t->rows * (t->bare ? s.atoms : padded(s.atoms)) + second;
 }
 
 xfc_factor_shape xfc_factor_fit(const xfc_factor_task *t, int64_t blocks, int64_t per, int64_t bytes) {

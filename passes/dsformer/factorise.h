@@ -23,8 +23,9 @@ typedef struct {
     int64_t rows, columns;
     const float *w;
     int64_t value_bytes; /* of what is stored: 4 or 2 */
-    int64_t blocks;      /* of gram */
-    const double *gram;  /* x^T x of the inputs x of the layer, block by block [rows / blocks, rows / blocks]; NULL: the
+    bool bare;          /* factors are only stored, not multiplied by: neither in panels nor with blocks side by side */
+    int64_t blocks;     /* of gram */
+    const double *gram; /* x^T x of the inputs x of the layer, block by block [rows / blocks, rows / blocks]; NULL: the
                          * identity. Factors are then cut into as many blocks. */
 } xfc_factor_task;
 

@@ -7,6 +7,9 @@
  * is taken which has the least error: of the layer's outputs on the samples, or without samples of the weight. Shapes
  * whose product would be slower than the dense one are not tried. With samples the bias takes up the mean of the error.
  *
+ * With materialise=on factors are what is stored, and their product is what is multiplied (multiplied.c): then only bytes
+ * count, and what is left out is a smaller file.
+ *
  * Values of two bytes: the factors are rounded to them, and where the weight itself in such values is small enough, that is
  * what is stored.
  *
@@ -44,6 +47,11 @@ static xfc_dtype values_of(const xfc_lossy *l) {
     return type;
 }
 
+static bool is_materialised(const xfc_lossy *l) {
+    const char *word = xfc_lossy_word_of(l, "materialise");
+    return word && !strcmp(word, "on");
+}
+
 /* A linear with a constant weight. */
 typedef struct {
     const xfc_lossy *l;
@@ -58,7 +66,8 @@ static layer layer_of(xfc_lossy *l, const xfc_op *op) {
     y.t = (xfc_factor_task){.rows = y.w->dim[0],
                             .columns = y.w->dim[1],
                             .w = y.w->data,
-                            .value_bytes = (int64_t)xfc_dtype_bytes(values_of(l))};
+                            .value_bytes = (int64_t)xfc_dtype_bytes(values_of(l)),
+                            .bare = is_materialised(l)};
     y.tokens = xfc_lossy_products(l, op) / ((double)y.t.rows * (double)y.t.columns);
     return y;
 }
@@ -74,8 +83,9 @@ static double work(const layer *y, xfc_factor_shape s, bool as_time) {
     return dense + sparse + (double)s.blocks * STEP / fmax(FEW_TOKENS, y->tokens);
 }
 
-/* There are factors of this shape, and multiplying by them is no slower than by the weight. */
+/* There are factors of this shape, and multiplying by them is no slower than by the weight, if it is done. */
 static bool is_fit(const layer *y, xfc_factor_shape s) {
+    if (is_materialised(y->l)) return s.atoms > 0;
     return s.atoms > 0 && work(y, s, true) < (double)y->t.rows * (double)y->t.columns;
 }
 
@@ -111,6 +121,7 @@ static double saved(const layer *y, double ratio) {
     xfc_factor_shape s[16];
     if (whole_fits(y, bytes_at(y, ratio))) return 0;
     if (blocks_of(y->t.rows) == 0 || !shapes(y, bytes_at(y, ratio), s)) return -1;
+    if (is_materialised(y->l)) return 0;
     return (double)y->t.rows * (double)y->t.columns - work(y, s[0], false);
 }
 
@@ -178,7 +189,8 @@ static void add_site(xfc_lossy *l, xfc_op *op) {
         saves[i] = fmax(less * y.tokens, saves[i - 1]);
         says[i] = whole_fits(&y, bytes_at(&y, ratio[i]))
                       ? xfc_sprintf(l->arena, "stored as %s", xfc_dtype_name(values_of(l)))
-                      : xfc_sprintf(l->arena, "factors of %.3g times fewer bytes", ratio[i]);
+                      : xfc_sprintf(l->arena, "factors of %.3g times fewer bytes%s", ratio[i],
+                                    is_materialised(l) ? ", multiplied when the model is opened" : "");
         site->levels = i;
     }
     site->saves = saves;
@@ -357,6 +369,7 @@ static xfc_status fit_some(fitting *f, uint32_t from, uint32_t to) {
 typedef struct {
     xfc_builder b;
     xfc_dtype type; /* of what is stored */
+    bool materialised;
 } rewriting;
 
 static xfc_value *constant(rewriting *r, const float *data, int64_t rows, int64_t columns) {
@@ -392,25 +405,34 @@ static xfc_value *by_second(rewriting *r, xfc_value *t, const xfc_factor_pair *f
     return xfc_b_sparse(&r->b, t, data, r->type);
 }
 
+static xfc_value *bias_of(rewriting *r, const xfc_op *op, const fitted *fit) {
+    xfc_value *bias = op->n_in > 2 ? op->in[2].value : NULL;
+    if (!fit->shift) return bias;
+    const xfc_tensor *t = xfc_tensor_copy(op->graph->ctx, XFC_F32, 1, &fit->w->dim[1], fit->shift, NULL);
+    xfc_value *shift = xfc_b_const(&r->b, t);
+    return bias ? xfc_b_binary(&r->b, XFC_OP_ADD, bias, shift) : shift;
+}
+
 static xfc_value *replacement(rewriting *r, const xfc_op *op, const fitted *fit) {
     const xfc_tensor *w = fit->w;
     const xfc_factor_pair *f = &fit->factors;
-    xfc_value *x = op->in[0].value, *bias = op->n_in > 2 ? op->in[2].value : NULL;
-    if (f->shape.atoms == 0) {
-        xfc_value *in[3] = {x, constant(r, w->data, w->dim[0], w->dim[1]), bias};
-        return xfc_build(&r->b, XFC_OP_LINEAR, in, bias ? 3 : 2, NULL, 0);
+    xfc_value *in[3] = {op->in[0].value};
+    if (f->shape.atoms > 0 && !r->materialised) {
+        xfc_value *y = by_second(r, by_dense(r, in[0], f, w->dim[0]), f, w->dim[1]), *bias = bias_of(r, op, fit);
+        return bias ? xfc_b_binary(&r->b, XFC_OP_ADD, y, bias) : y;
     }
-    xfc_value *y = by_second(r, by_dense(r, x, f, w->dim[0]), f, w->dim[1]);
-    if (fit->shift) {
-        const xfc_tensor *t = xfc_tensor_copy(op->graph->ctx, XFC_F32, 1, &w->dim[1], fit->shift, NULL);
-        xfc_value *shift = xfc_b_const(&r->b, t);
-        bias = bias ? xfc_b_binary(&r->b, XFC_OP_ADD, bias, shift) : shift;
-    }
-    return bias ? xfc_b_binary(&r->b, XFC_OP_ADD, y, bias) : y;
+    if (f->shape.atoms > 0)
+        in[1] = xfc_b_const(&r->b, xfc_factors_multiplied(r->b.graph->ctx, f, w->dim[0], w->dim[1], r->type));
+    else
+        in[1] = constant(r, w->data, w->dim[0], w->dim[1]);
+    in[2] = bias_of(r, op, fit);
+    return xfc_build(&r->b, XFC_OP_LINEAR, in, in[2] ? 3 : 2, NULL, 0);
 }
 
 static void apply_one(const xfc_lossy *l, xfc_op *op, const fitted *fit) {
-    rewriting r = {.b = {.graph = op->graph, .before = op, .loc = op->loc}, .type = values_of(l)};
+    rewriting r = {.b = {.graph = op->graph, .before = op, .loc = op->loc},
+                   .type = values_of(l),
+                   .materialised = is_materialised(l)};
     const xfc_factor_pair *f = &fit->factors;
     xfc_value *y = replacement(&r, op, fit);
     if (!y) return;

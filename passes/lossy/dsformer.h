@@ -1,4 +1,4 @@
-/* dsformer.h - between dsformer.c and inputs.c: what is known of the inputs of layers. */
+/* dsformer.h - between dsformer.c, inputs.c and multiplied.c: what is known of the inputs of layers; products of factors. */
 #ifndef XFC_DSFORMER_H
 #define XFC_DSFORMER_H
 #include "passes/dsformer/factorise.h"
@@ -24,6 +24,9 @@ xfc_status xfc_inputs_see(xfc_oracle *, xfc_graph *g, const xfc_graph *exact, xf
 const float *xfc_factor_aim(xfc_arena *, const xfc_tensor *w, const xfc_inputs *);
 /* What the factors lose of the mean output: exact_mean w - mean d s. */
 float *xfc_factor_shift(xfc_arena *, const xfc_tensor *w, const xfc_factor_pair *, const xfc_inputs *);
+/* d s of a weight [rows, columns], which is stored as the factors, their values in this type. */
+const xfc_tensor *xfc_factors_multiplied(xfc_ctx *, const xfc_factor_pair *, int64_t rows, int64_t columns,
+                                         xfc_dtype values);
 /* The op of twin, a copy of g, that stands for op. */
 xfc_op *xfc_twin_op(const xfc_graph *g, xfc_op *twin_first, const xfc_op *op);
 

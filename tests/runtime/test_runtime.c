@@ -231,6 +231,7 @@ int main(int argc, char **argv) {
     CHECK(dlclose(so) == 0);
     test_threads();
     test_files();
+    test_made();
     test_host();
     test_packed();
     test_device();

@@ -53,6 +53,7 @@ void test_run(const xf_api *xf);    /* test_run.c */
 void test_misuse(const xf_api *xf); /* test_misuse.c */
 void test_threads(void);            /* test_threads.c */
 void test_files(void);              /* test_files.c */
+void test_made(void);               /* test_made.c */
 void test_host(void);               /* test_host.c */
 void test_packed(void);             /* test_packed.c */
 void test_device(void);             /* test_device.c */

@@ -1,5 +1,6 @@
 /* so.c - what is in a compiled model, read from the file alone: nothing is loaded, nothing in it is trusted. */
 #include "ir/base/map.h"
+#include "ir/eval/eval.h"
 #include "runtime/include/xfc/abi.h"
 #include "tools/dump/dump.h"
 #include <inttypes.h>
@@ -72,6 +73,38 @@ static void weight_line(xf_table *t, const char *line, size_t n) {
     xf_cell(t, "%.*s", (int)(stop - type + (stop < end)), type);
 }
 
+static const char *dims_text(xf_dump *d, const xf_made_array *a) {
+    xfc_buf text = {.arena = d->arena};
+    for (uint32_t i = 0; i < a->rank; i++) xfc_buf_printf(&text, "%s%" PRIu64, i ? ", " : "", a->dim[i]);
+    return xfc_sprintf(d->arena, "[%s]", text.n ? text.text : "");
+}
+
+static uint64_t bytes_of(const xf_made_array *a) {
+    uint64_t bytes = (a->dtype >> 8 & 0xffu) / 8;
+    for (uint32_t i = 0; i < a->rank; i++) bytes *= a->dim[i];
+    return bytes;
+}
+
+/* Of a section of n bytes. Nothing where all weights are stored. */
+static void dump_made(xf_dump *d, const xf_plan *p, const unsigned char *section, size_t n) {
+    static const char *const head[] = {"weight", "#bytes", "made by", "#of bytes"};
+    xf_weights_header h;
+    if (xf_weights_look(p->head, section, n, &h) || h.n_made == 0) return;
+    xf_table t = xf_table_begin(d, "weights made when the model is opened", head, 4);
+    for (uint32_t i = 0; i < h.n_made; i++) {
+        const xf_made row = xf_made_row(section, i);
+        const xf_made_array *made = &row.array[row.n_operands];
+        const char *name = xfc_routine_name(row.routine);
+        uint64_t of = 0;
+        for (uint32_t k = 0; k < row.n_operands; k++) of += bytes_of(&row.array[k]);
+        xf_cell(&t, "%s", dims_text(d, made));
+        xf_cell(&t, "%" PRIu64, bytes_of(made));
+        xf_cell(&t, "%s", name ? name + strlen("xk_") : "?");
+        xf_cell(&t, "%" PRIu64, of);
+    }
+    xf_table_end(&t);
+}
+
 static xfc_status dump_weights(xf_dump *d, const char *path, const xf_file *f, const xf_plan *p) {
     static const char *const head[] = {"value", "name", "type"}, *const total[] = {"section", "#file offset", "#bytes",
                                                                                    "#data bytes"};
@@ -93,6 +126,7 @@ static xfc_status dump_weights(xf_dump *d, const char *path, const xf_file *f, c
     xf_cell(&t, "%zu", bytes);
     xf_cell(&t, "%" PRIu64, p->head->weight_bytes);
     xf_table_end(&t);
+    if (here) dump_made(d, p, f->data + at, bytes);
     return XFC_OK;
 }
 

@@ -150,9 +150,9 @@ typedef struct {
 
 typedef struct {
     uint64_t magic;
-    uint32_t abi, size;   /* size of the blob in bytes */
-    uint8_t build_id[32]; /* also at the start of the weights; equal for equal inputs */
-    uint64_t weight_bytes;
+    uint32_t abi, size;    /* size of the blob in bytes */
+    uint8_t build_id[32];  /* also at the start of the weights; equal for equal inputs */
+    uint64_t weight_bytes; /* in memory */
     uint32_t n_symbols, n_instrs, n_dims, n_inputs, n_outputs;
     uint32_t n_args; /* all: inputs, outputs, then those of taps */
     uint32_t n_checks, n_operands, n_steps, n_numbers, n_nodes, n_ranges;
@@ -168,7 +168,7 @@ typedef struct {
 } xf_plan_header;
 
 /* --- sections of the .so that the dynamic loader does not map --- */
-#define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, weight_bytes, sums */
+#define XF_SECTION_WEIGHTS ".xf.weights" /* page-aligned: xf_weights_header, padding to 4096, data, sums */
 #define XF_SECTION_IR ".xf.ir"           /* zlib: 8 bytes little-endian length of the text, then the deflate stream */
 /* A section a plan, by what it is for; loaded. Tools find them by the section table. */
 #define XF_SECTION_PLAN ".xf.plan"
@@ -184,7 +184,27 @@ typedef struct {
     uint8_t build_id[32];
     uint32_t block; /* bytes; the last may be shorter */
     uint32_t check; /* of all bytes before the data (check.h) */
+    /* Weights that are made when the model is opened: the last ones of the plan, which lie behind all that is stored for
+     * it. What they are made of stands behind that in the file. */
+    uint64_t sources; /* bytes of `bytes`, at their end, that no plan reads */
+    uint32_t n_made;  /* xf_made, behind this header */
+    uint32_t pad;
 } xf_weights_header;
 #define XF_WEIGHTS_BLOCK (1u << 20)
+
+/* A weight that a routine makes: its arrays are operands, which lie in the sources, and the weight. */
+enum { XF_MADE_OPERANDS = 3, XF_MADE_RANK = 4 };
+typedef struct {
+    uint64_t offset; /* a source: from the first byte of the data; the weight: as the plan has it */
+    uint32_t dtype, rank;
+    uint64_t dim[XF_MADE_RANK];
+} xf_made_array;
+typedef struct {
+    uint32_t routine, n_operands;
+    int64_t number; /* the only one that the routine is told */
+    uint32_t sum;   /* CRC-32C of the weight; compared on demand, too */
+    uint32_t pad;
+    xf_made_array array[XF_MADE_OPERANDS + 1];
+} xf_made;
 
 #endif

@@ -7,7 +7,7 @@ import sys
 
 def weights(path):
     run = subprocess.run([sys.argv[1], "--weights", "--json", path], stdout=subprocess.PIPE, check=True)
-    return json.loads(run.stdout)["weights section"][0]["data bytes"]
+    return json.loads(run.stdout)["weights section"][0]["bytes"]
 
 
 less = weights(sys.argv[2]) - weights(sys.argv[3])
