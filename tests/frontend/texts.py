@@ -190,12 +190,12 @@ def encoded():
     kinds = {"strings": (T.STRING, words, object), "int64s": (T.INT64, ints, np.int64), "floats": (T.FLOAT, floats, np.float32)}
     for k, (key_type, keys, key_dtype) in kinds.items():
         for v, (value_type, values, value_dtype) in kinds.items():
-            keys3, values4 = keys[:3], values[:3]
-            x = np.array([keys3[2], keys3[0], {"strings": "no", "int64s": 9, "floats": 9.0}[k], keys3[1]], key_dtype).reshape(2, 2)
+            values4 = [*values[:3], {"strings": "last", "int64s": -9, "floats": 8.5}[v]]  # of the key that is there twice
+            x = np.array([keys[2], keys[0], {"strings": "no", "int64s": 9, "floats": 9.0}[k], keys[1]], key_dtype).reshape(2, 2)
             other = {"strings": "none", "int64s": 42, "floats": 4.5}[v]
-            table = [*zip(keys3, values4)]
+            table = [*zip(keys, values4)][::-1]
             find = lambda e: next((b for a, b in table if a == e or (a != a and e != e)), other)
-            attrs = {f"keys_{k}": keys3, f"values_{v}": values4, {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}[v]: other}
+            attrs = {f"keys_{k}": keys, f"values_{v}": values4, {"strings": "default_string", "int64s": "default_int64", "floats": "default_float"}[v]: other}
             m = model([NODE("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", **attrs)], [value("x", key_type, ("n", 2))], [value("y", value_type, (None, 2))])
             run(f"labels {k} to {v}", m, [([x], [np.array([find(e) for e in x.ravel()], value_dtype).reshape(x.shape)])])
     cats = dict(cats_strings=["a", "b"], cats_int64s=[3, 4], domain="ai.onnx.ml")

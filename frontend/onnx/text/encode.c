@@ -1,4 +1,5 @@
 /* encode.c - LabelEncoder and CategoryMapper: tables of keys and values, each of strings, integers or floats. */
+#include "frontend/onnx/control/steps.h"
 #include "frontend/onnx/text/text.h"
 #include <string.h>
 
@@ -114,9 +115,19 @@ static void encode(xfc_node *n, const list *keys, const list *values) {
     n->out[0] = xfc_texts_gather(n, all, at);
 }
 
+static void turn(xfc_node *n, list *l) {
+    const xfc_texts *t = l->texts;
+    l->numbers = xfc_n_reverse(n, l->numbers, 0);
+    if (t)
+        l->texts = xfc_texts_new(n, t->bytes, xfc_n_reverse(n, t->starts, 0), xfc_n_reverse(n, t->lengths, 0), false);
+}
+
+/* From opset 4 on the last of equal keys counts: then lists are turned around, since a look-up finds the first. */
 void xfc_import_label_encoder(xfc_node *n) {
     list keys = {0}, values = {0};
-    if (read_list(n, "keys", &keys) && read_list(n, "values", &values)) encode(n, &keys, &values);
+    if (!read_list(n, "keys", &keys) || !read_list(n, "values", &values)) return;
+    if (n->opset >= 4) turn(n, &keys), turn(n, &values);
+    encode(n, &keys, &values);
 }
 
 static list counted(xfc_node *n, int64_t count) {
