@@ -1,7 +1,8 @@
 /* fuse.c - fewer passes over memory: three moves.
  *
  * Inline: a producer that computes each element once moves into the loads of its consumer, when it only moves elements,
- * or when that consumer is its only user and reads every element once, or fewer than there are.
+ * or converts those of a cache, or when that consumer is its only user and reads every element once, or fewer than there
+ * are.
  * Epilogue: an element-wise consumer of a product or of attention moves into the nest that stores the result.
  * Rows (fuse_rows.c): kernels over the same rows share their outer axes, and what passes between them becomes a
  * temporary.
@@ -55,6 +56,14 @@ static bool reads_part(xfc_ctx *ctx, const xfc_kernel *k, const xfc_nest *n, con
     return k->n_axes == 0 && xfc_int_exact(ctx, all, runs, &factor);
 }
 
+/* Does the map only convert what a cache holds? Each reader does so by itself: a step would write all of it anew. */
+static bool converts_cache(const xfc_op *producer, const xfc_nest *map) {
+    const xfc_op *cache = producer->n_in == 1 ? producer->in[0].value->def : NULL;
+    uint32_t casts = 0;
+    for (uint32_t i = 0; i < map->n_body; i++) casts += map->body[i].op == XFC_S_CAST;
+    return cache && cache->code == XFC_OP_APPEND && xfc_nest_work(map) == casts;
+}
+
 static const xfc_nest *worth_inlining(xfc_op *op, const xfc_nest *into, const xfc_access *a) {
     xfc_op *producer = a->buffer < op->kernel->n_in ? op->in[a->buffer].value->def : NULL;
     const xfc_nest *map = xfc_simple_nest(producer);
@@ -62,7 +71,7 @@ static const xfc_nest *worth_inlining(xfc_op *op, const xfc_nest *into, const xf
     if (!map || !xfc_nest_is_map(op->graph->ctx, map, axis_of)) return NULL;
     if (into->n_body + map->n_body > MAX_BODY || op->kernel->n_buffers + producer->kernel->n_in > MAX_BUFFERS)
         return NULL;
-    if (xfc_nest_is_view(map)) return map;
+    if (xfc_nest_is_view(map) || converts_cache(producer, map)) return map;
     if (xfc_only_user(&producer->out[0]) != op) return NULL;
     bool once = covers_axes(op->graph->ctx, op->kernel, into, a) ||
                 reads_part(op->graph->ctx, op->kernel, into, &producer->out[0].type);
