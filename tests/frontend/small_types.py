@@ -97,6 +97,10 @@ x, scale = np.array([[1, 300, 1000, -1e5, 448, 464.1], [1, 2, 3000, np.inf, np.n
 for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"):
     run(f"to {name} and beyond", [h.make_node("QuantizeLinear", ["x", "s", "z"], ["y"], axis=0, saturate=0)], {"x": x},
         {"y": (x / scale[:, None]).astype(small(name))}, {"s": scale, "z": np.zeros(2, small(name))})
+    for block in (4, 3, 6):
+        each = (RNG.random((2, -(-6 // block))) + 0.5).astype(F)
+        run(f"to {name} and beyond, in blocks of {block}", [h.make_node("QuantizeLinear", ["x", "s", "z"], ["y"], axis=1, block_size=block, saturate=0)],
+            {"x": x, "s": each}, {"y": (x / each.repeat(block, 1)[:, :6]).astype(small(name))}, {"z": np.zeros(each.shape, small(name))})
 
 
 # ---- what hosts see ----

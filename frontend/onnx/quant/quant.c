@@ -124,6 +124,13 @@ static bool read_type(xfc_node *n, const char *name, xfc_dtype absent, xfc_dtype
     return false;
 }
 
+/* Scales of blocks as a scale of each element: of a one, dequantized, that is what is left. */
+static xfc_value *scale_of_each(xfc_node *n, const xfc_quant *q, const xfc_type *x) {
+    xfc_value *one = xfc_b_scalar_i(n->b, XFC_I8, 1);
+    one = one ? xfc_b_expand(n->b, one, x->dim, x->rank) : NULL;
+    return q->scale ? xfc_n_dequantize(n, one, q, q->scale->type.dtype) : NULL;
+}
+
 void xfc_import_quantize(xfc_node *n) {
     xfc_value *x = n->in[0], *zero = xfc_node_in(n, 2);
     xfc_dtype to, precision;
@@ -133,16 +140,12 @@ void xfc_import_quantize(xfc_node *n) {
                    &precision))
         return;
     bool beyond = xfc_dtype_is_code(to) && !xfc_minifloat_of(to)->finite && !xfc_node_flag(n, "saturate", true);
-    if (beyond && xfc_node_int(n, "block_size", 0)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "quantizes blocks to %s without saturation; only with it is supported",
-                      xfc_dtype_name(to));
-        return;
-    }
     if (!xfc_quant_read(n, &x->type, to, 1, 2, xfc_node_int(n, "axis", 1), xfc_node_int(n, "block_size", 0), true, &q))
         return;
     q.scale = xfc_b_cast(n->b, q.scale, precision);
     if (beyond) {
-        xfc_value *v = xfc_n2(n, XFC_OP_DIV, xfc_b_cast(n->b, x, precision), q.scale);
+        xfc_value *scale = q.block ? scale_of_each(n, &q, &x->type) : q.scale;
+        xfc_value *v = xfc_n2(n, XFC_OP_DIV, xfc_b_cast(n->b, x, precision), scale);
         n->out[0] = v ? xfc_n_cast_beyond(n, v, to) : NULL;
         return;
     }
