@@ -68,7 +68,7 @@ static const xfc_nest *worth_inlining(xfc_op *op, const xfc_nest *into, const xf
     xfc_op *producer = a->buffer < op->kernel->n_in ? op->in[a->buffer].value->def : NULL;
     const xfc_nest *map = xfc_simple_nest(producer);
     uint32_t axis_of[XFC_MAX_RANK];
-    if (!map || !xfc_nest_is_map(op->graph->ctx, map, axis_of)) return NULL;
+    if (!producer || !map || !xfc_nest_is_map(op->graph->ctx, map, axis_of)) return NULL;
     if (into->n_body + map->n_body > MAX_BODY || op->kernel->n_buffers + producer->kernel->n_in > MAX_BUFFERS)
         return NULL;
     if (xfc_nest_is_view(map) || converts_cache(producer, map)) return map;
