@@ -206,8 +206,8 @@ static bool answer(xfc_builder *b, const result *r, xfc_value *all, uint32_t axi
     return true;
 }
 
-/* Rows are widened as they are joined, and what else reads the join reads it narrowed: the same numbers. Those of the past in
- * the result are as they were given. */
+/* Rows are widened as they are joined, and what else reads the join reads it narrowed: the same numbers. In the result,
+ * those of the past are as they were given. */
 static bool join_wide(const result *r) {
     xfc_value *past, *v = value_of(r), *in[3];
     xfc_op *join = join_of(v, &past), *narrow = join->in[0].value->def, *wide = v->def;
