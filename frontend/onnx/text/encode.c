@@ -96,7 +96,10 @@ static xfc_value *look_up(xfc_node *n, const list *keys) {
     return xfc_n2(n, XFC_OP_MIN, at, miss); /* the least of no keys is no number of one */
 }
 
+static bool is_there(const list *l) { return l->texts || l->numbers; } /* else making it failed */
+
 static void encode(xfc_node *n, const list *keys, const list *values) {
+    if (!is_there(keys) || !is_there(values)) return;
     if (keys->n != values->n) (void)refuse(n, "has another number of keys than of values");
     list other = n->status == XFC_OK ? default_of(n, values) : (list){0};
     xfc_value *at = n->status == XFC_OK ? look_up(n, keys) : NULL, *offset;

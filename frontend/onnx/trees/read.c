@@ -93,8 +93,8 @@ static bool read_choices(xfc_trees *t, bool words) {
 
 /* --- nodes --- */
 
-static void set_node(xfc_trees *t, int64_t i, xfc_tree_mode mode, bool missing, int32_t yes, int32_t no) {
-    static const uint8_t holds[] = {
+static void set_node(xfc_trees *t, int64_t i, int64_t mode, bool missing, int32_t yes, int32_t no) {
+    static const uint8_t holds[XFC_TREE_N_MODES] = {
         [XFC_TREE_LEQ] = 3, [XFC_TREE_LT] = 1, [XFC_TREE_GTE] = 6, /* bits: below, equal, above */
         [XFC_TREE_GT] = 4,  [XFC_TREE_EQ] = 2, [XFC_TREE_NEQ] = 5};
     for (uint32_t r = 0; r < 3; r++) t->next[i].at[r] = holds[mode] >> r & 1 ? yes : no;
@@ -175,7 +175,7 @@ static bool read_nodes(xfc_trees *t, int64_t count, const xfc_tensor *modes, con
         if (mode < 0 || mode > XFC_TREE_MEMBER)
             return xfc_trees_refuse(t, "nodes_modes", "holds none of the modes 0 to 6");
         if (mode == XFC_TREE_MEMBER && !read_member(t, i, member, members->n, &at, missing[i], yes, no)) return false;
-        if (mode != XFC_TREE_MEMBER) set_node(t, i, (xfc_tree_mode)mode, missing[i], yes, no);
+        if (mode != XFC_TREE_MEMBER) set_node(t, i, mode, missing[i], yes, no);
     }
     return at == members->n || xfc_trees_refuse(t, "membership_values", "has more sets than there are nodes with one");
 }
@@ -315,7 +315,7 @@ static bool read_branches(xfc_trees *t, const ids *k, const int64_t *tree, const
             return false;
         t->feature[at] = (int32_t)feature[i];
         t->split[at] = xfc_tree_number(splits, i);
-        set_node(t, at, (xfc_tree_mode)mode[i], missing[i] != 0, yes, no);
+        set_node(t, at, mode[i], missing[i] != 0, yes, no);
     }
     return true;
 }

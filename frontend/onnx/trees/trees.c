@@ -209,7 +209,7 @@ static xfc_value *aggregate(xfc_trees *t, const tables *k, xfc_value *leaf) {
 
 xfc_value *xfc_trees_walk(xfc_trees *t) {
     xfc_node *n = t->n;
-    tables k;
+    tables k = {0};
     xfc_value *v = aggregate(t, &k, go_down(t, &k));
     if (!v || !t->base.n) return v;
     if (t->base.n != t->n_targets)

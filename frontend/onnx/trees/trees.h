@@ -9,16 +9,17 @@
 #define XFC_ONNX_TREES_H
 #include "frontend/onnx/import.h"
 
-typedef enum {
-    XFC_TREE_LEQ,
-    XFC_TREE_LT,
-    XFC_TREE_GTE,
-    XFC_TREE_GT,
-    XFC_TREE_EQ,
-    XFC_TREE_NEQ,
-    XFC_TREE_MEMBER
-} xfc_tree_mode;
-enum { XFC_TREE_LEAF = XFC_TREE_MEMBER + 1, XFC_TREE_N_MODES };
+enum { /* how a feature is compared with a node's number; of the older operators also that there is nothing to compare */
+       XFC_TREE_LEQ,
+       XFC_TREE_LT,
+       XFC_TREE_GTE,
+       XFC_TREE_GT,
+       XFC_TREE_EQ,
+       XFC_TREE_NEQ,
+       XFC_TREE_MEMBER,
+       XFC_TREE_LEAF,
+       XFC_TREE_N_MODES
+};
 typedef enum { XFC_TREES_AVERAGE, XFC_TREES_SUM, XFC_TREES_MIN, XFC_TREES_MAX } xfc_trees_aggregate;
 typedef enum {
     XFC_TREES_NONE,
