@@ -8,7 +8,10 @@
 #define XFC_CONTRACT_H
 #include "ir/target.h"
 
-enum { XFC_PANEL = 48 }; /* columns of a panel, on every CPU: panels are laid out once for all */
+enum {
+    XFC_PANEL = 48,  /* columns of a panel, on every CPU: panels are laid out once for all */
+    XFC_QUERIES = 64 /* rows of a task of attention */
+};
 
 typedef struct {
     xfc_dtype a, b, sum; /* left operand; right operand; accumulators, which are the result */

@@ -7,6 +7,7 @@
  * + eps), as ONNX's function bodies do: exact where a reciprocal square root would not be; backends may fold the
  * division into one multiplication a row. linear is matmul and add, each rounded, as the two ONNX nodes it stands for.
  */
+#include "ir/contract.h"
 #include "ir/ops/ops.h"
 
 bool xfc_op_is_narrow(const xfc_op *op) { return xfc_dtype_wide(op->out[0].type.dtype) != op->out[0].type.dtype; }
@@ -18,10 +19,10 @@ static xfc_status need_float(xfc_infer *inf) {
                     xfc_ops[inf->op->code].name, xfc_dtype_name(t));
 }
 
-/* Every operand that is there has the type of the first. */
-static xfc_status need_one_type(xfc_infer *inf) {
+/* Of the first n operands those that are there have the type of the first. */
+static xfc_status need_type_of_first(xfc_infer *inf, uint32_t n) {
     const xfc_op *op = inf->op;
-    for (uint32_t i = 1; i < op->n_in; i++) {
+    for (uint32_t i = 1; i < op->n_in && i < n; i++) {
         if (!xfc_op_has_in(op, i) || xfc_op_in(op, i)->dtype == xfc_op_in(op, 0)->dtype) continue;
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
                         "operands of %s are %s and %s but must have one type: cast one of them", xfc_ops[op->code].name,
@@ -29,6 +30,8 @@ static xfc_status need_one_type(xfc_infer *inf) {
     }
     return XFC_OK;
 }
+
+static xfc_status need_one_type(xfc_infer *inf) { return need_type_of_first(inf, inf->op->n_in); }
 
 /* Operand i, if it is there, broadcasts to `out` without changing it. */
 static xfc_status need_broadcast(xfc_infer *inf, uint32_t i, const xfc_type *out, const char *what) {
@@ -222,7 +225,7 @@ xfc_status decompose_gelu(xfc_builder *b, const xfc_op *op, xfc_value **result) 
 xfc_status infer_attention(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     XFC_TRY(need_float(inf));
-    XFC_TRY(need_one_type(inf));
+    XFC_TRY(need_type_of_first(inf, 4));
     if (xfc_op_int(inf->op, XFC_K_KEEP, 1) < 1)
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "attention keeps %lld scores of a row but must keep at least 1",
@@ -241,11 +244,28 @@ xfc_status infer_attention(xfc_infer *inf) {
     xfc_type scores = *q;
     scores.dim[3] = k->dim[2];
     XFC_TRY(need_broadcast(inf, 3, &scores, "the bias"));
+    XFC_TRY(xfc_infer_reach_of(inf, 4));
     inf->out[0] = *q;
     inf->out[0].dim[3] = v->dim[3];
     return XFC_OK;
 }
 
+xfc_status xfc_infer_reach_of(xfc_infer *inf, uint32_t i) {
+    if (!xfc_op_has_in(inf->op, i)) return XFC_OK;
+    const xfc_type *t = xfc_op_in(inf->op, i), *q = xfc_op_in(inf->op, 0);
+    const xfc_int rows = xfc_int_const(inf->ctx, XFC_QUERIES);
+    xfc_type all = xfc_type_make(XFC_I32, 4, q->dim);
+    all.dim[2] = xfc_int_ceildiv(inf->ctx, q->dim[2], rows);
+    all.dim[3] = xfc_int_const(inf->ctx, 2);
+    if (t->dtype != XFC_I32 || t->rank != 4 || !xfc_op_has_in(inf->op, 3))
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
+                        "the reach of attention is %s: it is what `reach` makes of its bias",
+                        xfc_type_text(inf->ctx, t));
+    XFC_TRY(xfc_infer_equal(inf, t->dim[3], all.dim[3], "the numbers of a reach and 2"));
+    return xfc_infer_fits(inf, t, &all, "the reach");
+}
+
+/* Without the reach: what lies outside has no weight. */
 xfc_status decompose_attention(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     static const int64_t swap[] = {0, 1, 3, 2};
     if (xfc_op_is_narrow(op)) return xfc_decompose_wide(b, op, result);

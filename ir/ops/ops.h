@@ -32,6 +32,9 @@
 bool xfc_op_is_narrow(const xfc_op *);
 xfc_status xfc_decompose_wide(xfc_builder *, const xfc_op *, xfc_value **);
 
+/* Operand i of attention, if it is there: the reach of its bias, operand 3. */
+xfc_status xfc_infer_reach_of(xfc_infer *, uint32_t i);
+
 /* .push: where an input element lands. */
 void push_reshape(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);
 void push_transpose(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);

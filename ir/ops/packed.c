@@ -101,7 +101,7 @@ static xfc_status check_at_rest(xfc_infer *inf, xfc_int *n) {
 
 /* attention_packed: q [b, h, s, d], k packed [n, h, panels, d / group, panel * group], v packed [n, h, panels, ceil(t /
  * group), panel * group], f32 bias, k [b, h, t, d] and v [b, h, t, e] of any float type; size = [t, e]. Without the last
- * two n is b; else batches from n on read those. */
+ * two n is b; else batches from n on read those. Behind them, or their places, the reach of the bias. */
 xfc_status infer_attention_packed(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
@@ -131,7 +131,8 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
     xfc_type scores = *q;
     scores.dtype = XFC_F32;
     scores.dim[3] = size->u.dims[0];
-    return xfc_op_has_in(inf->op, 3) ? xfc_infer_fits(inf, xfc_op_in(inf->op, 3), &scores, "the bias") : XFC_OK;
+    if (xfc_op_has_in(inf->op, 3)) XFC_TRY(xfc_infer_fits(inf, xfc_op_in(inf->op, 3), &scores, "the bias"));
+    return xfc_infer_reach_of(inf, 6);
 }
 
 static xfc_value *product(xfc_builder *b, const xfc_op *op, xfc_value *left, xfc_value *right, uint32_t size) {
@@ -177,10 +178,10 @@ static xfc_value *packed_part(xfc_builder *b, const xfc_op *op, xfc_value *q, xf
     return product(b, op, as_operand(b, p, v, xfc_op_int(op, XFC_K_GROUP, 1)), v, 1);
 }
 
-/* The batches that are packed, then attention of the others. */
+/* The batches that are packed, then attention of the others; without the reach: what lies outside has no weight. */
 xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     xfc_value *q = op->in[0].value, *bias = xfc_op_has_in(op, 3) ? op->in[3].value : NULL;
-    if (op->n_in <= 4) {
+    if (!xfc_op_has_in(op, 4)) {
         result[0] = packed_part(b, op, q, bias);
         return result[0] ? XFC_OK : XFC_ERR_INPUT;
     }

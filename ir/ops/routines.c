@@ -1,7 +1,7 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
  * better one (nms), texts (find_texts, split_texts, match_texts, read_numbers, write_numbers), regions of images
  * (roi_align), determinants and inverses, bits as another type, numbers of fewer bits than a byte as files and callers
- * hold them, and caches that grow.
+ * hold them, caches that grow, and which keys a mask leaves (reach).
  *
  * Results whose number data decides have room for the most; a result of their own says how many there are.
  */
@@ -175,6 +175,23 @@ xfc_status infer_roi_align(xfc_infer *inf) {
     for (uint32_t i = 0; i < 2; i++)
         XFC_TRY(xfc_infer_at_most(inf, xfc_int_const(c, 1), size->u.dims[i], "1 and a size of roi_align"));
     inf->out[0] = xfc_type_make(x->dtype, 4, (xfc_int[]){image->dim[0], x->dim[1], size->u.dims[0], size->u.dims[1]});
+    return XFC_OK;
+}
+
+/* [1, h, s, t] for [h, s, t]. */
+xfc_status infer_reach(xfc_infer *inf) {
+    const xfc_type *bias = xfc_op_in(inf->op, 0);
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    int64_t n;
+    if (bias->dtype != XFC_F32 || bias->rank < 2 || bias->rank > 4 || size->n != 2)
+        return refuse(inf, "f32 of two to four dims, and two sizes");
+    for (uint32_t i = 0; i < 2; i++)
+        if (!xfc_int_value(inf->ctx, size->u.dims[i], &n) || n < 1) return refuse(inf, "two numbers of at least 1");
+    const xfc_int one = xfc_int_const(inf->ctx, 1);
+    xfc_int dim[4] = {one, one, xfc_int_ceildiv(inf->ctx, bias->dim[bias->rank - 2], size->u.dims[0]),
+                      xfc_int_const(inf->ctx, 2)};
+    for (uint32_t d = 0; d + 2 < bias->rank; d++) dim[d + 4 - bias->rank] = bias->dim[d];
+    inf->out[0] = xfc_type_make(XFC_I32, 4, dim);
     return XFC_OK;
 }
 

@@ -19,9 +19,13 @@
  */
 #include "ir/build.h"
 #include "ir/contract.h"
+#include "ir/probe.h"
 #include "passes/pass.h"
 
-enum { FEW = 8 }; /* rows of attention that read keys and values where they lie */
+enum {
+    FEW = 8,      /* rows of attention that read keys and values where they lie */
+    HIDDEN = 9000 /* a key may have no weight if its bias is so far below another (runtime/kernels/reach.c) */
+};
 
 /* v as the right operand of c: what both forms of packing are told. */
 static uint32_t panels_of(const xfc_contract *c, const xfc_value *v, xfc_attr attr[3]) {
@@ -125,22 +129,66 @@ static xfc_value *first_batches(xfc_builder *b, xfc_value *v, xfc_int n) {
     return xfc_b_cast(b, first, v->type.dtype);
 }
 
+/* Does a mask possibly hide keys, of more than one panel? What it may hold at an index tells. */
+static bool may_hide_keys(xfc_pass *p, const xfc_op *op) {
+    const xfc_value *bias = op->n_in > 3 ? op->in[3].value : NULL;
+    const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type;
+    xfc_ctx *c = p->graph->ctx;
+    xfc_int index[4];
+    double lo, hi;
+    int64_t keys;
+    if (!bias || bias->type.dtype != XFC_F32 || bias->type.rank < 2) return false;
+    const xfc_int *dim = &bias->type.dim[bias->type.rank - 2];
+    if (!xfc_int_same(dim[1], k->dim[2]) || (!xfc_int_same(dim[0], q->dim[2]) && !xfc_int_is(c, dim[0], 1)))
+        return false;
+    if (xfc_int_value(c, dim[1], &keys) && keys <= XFC_PANEL) return false;
+    for (uint32_t d = 0; d < bias->type.rank; d++) index[d] = xfc_int_axis(c, "i", bias->type.dim[d]);
+    xfc_probe probe = xfc_probe_new(p->graph, p->scratch);
+    xfc_fact fact = xfc_probe_at(&probe, bias, index);
+    if (fact.kind == XFC_FACT_NONE) return true;
+    xfc_fact_bounds(c, fact, &lo, &hi);
+    return !(hi - lo < HIDDEN);
+}
+
+/* What attention must look at, of its bias, or NULL. */
+static xfc_value *reach_of(xfc_pass *p, xfc_op *op) {
+    xfc_ctx *c = p->graph->ctx;
+    if (!may_hide_keys(p, op)) return NULL;
+    xfc_builder b = {op->graph, op, op->loc};
+    const xfc_int size[2] = {xfc_int_const(c, XFC_QUERIES), xfc_int_const(c, XFC_PANEL)};
+    const xfc_attr attr = xfc_attr_dims(XFC_K_SIZE, size, 2);
+    return xfc_build(&b, XFC_OP_REACH, &op->in[3].value, 1, &attr, 1);
+}
+
+/* Attention that reads k and v where they lie. */
+static bool bound_attention(xfc_op *op, xfc_value *reach) {
+    if (!reach) return false;
+    xfc_builder b = {op->graph, op, op->loc};
+    xfc_value *in[5] = {op->in[0].value, op->in[1].value, op->in[2].value, op->in[3].value, reach};
+    replace(op, xfc_build(&b, XFC_OP_ATTENTION, in, 5, op->attr, op->n_attr));
+    return true;
+}
+
 static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
     const xfc_contract c = contract_of_attention(p, op);
     const xfc_int n = packed_batches(op, &c);
-    if (!xfc_tile_for(p->target, &c) || xfc_int_is(op->graph->ctx, n, 0)) return false;
+    if (!xfc_tile_for(p->target, &c) || op->n_in > 4) return false;
+    xfc_value *reach = reach_of(p, op);
+    if (xfc_int_is(op->graph->ctx, n, 0)) return bound_attention(op, reach);
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
     bool all = xfc_int_same(n, q->type.dim[0]);
-    xfc_value *in[6] = {xfc_b_cast(&b, q, c.a),
+    xfc_value *in[7] = {xfc_b_cast(&b, q, c.a),
                         pack(&b, xfc_b_swap_last(&b, first_batches(&b, k, n)), &c),
                         pack(&b, first_batches(&b, v, n), &c),
                         op->n_in > 3 ? op->in[3].value : NULL,
-                        at_rest(k),
-                        at_rest(v)};
+                        all ? NULL : at_rest(k),
+                        all ? NULL : at_rest(v),
+                        reach};
     xfc_attr attr[4];
-    uint32_t n_attr = attention_attrs(op, &c, size, attr), n_in = !all ? 6 : in[3] ? 4 : 3;
+    uint32_t n_attr = attention_attrs(op, &c, size, attr), n_in = XFC_COUNT(in);
+    while (!in[n_in - 1]) n_in--;
     replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, n_in, attr, n_attr));
     return true;
 }

@@ -11,6 +11,9 @@
  * a cache would cost more than the products. Where only the call knows how many rows there are, one kernel has the steps
  * of both ways; those of one of them have no rows, and what is packed for it is empty.
  *
+ * Where the bias hides keys, a block looks at those that its reach names only (runtime/kernels/reach.c): panels that no row
+ * sees are neither multiplied nor read, be it for causality, a window, padding, or a cache with rows that are not used yet.
+ *
  * Ragged: a row's keys are those of its sequence, so the order of its sums depends on the sequence's length alone: the
  * bits are the same alone and in any batch. What the biases of one key are is looked up once a task (`keys_bias`),
  * where they are the same for all rows.
@@ -19,7 +22,7 @@
 #include "passes/lower/make_kernels.h"
 #include <string.h>
 
-enum { RB = 64 };
+enum { RB = XFC_QUERIES };
 
 typedef struct {
     xfc_draft d;
@@ -30,7 +33,9 @@ typedef struct {
     xfc_int b, h;        /* b: batch, or sequence */
     xfc_int first, rows; /* the block's first row in q and in the result; rows that steps are for */
     xfc_int start;       /* ragged: the sequence's first row */
-    xfc_int keys, values, key_row, value_row;  /* *_row: row distance of the temporaries */
+    xfc_int block;       /* dense: its number */
+    xfc_int all, from;   /* keys; the first that the block looks at, which begins a panel */
+    xfc_int keys, values, key_row, value_row;  /* keys: that it looks at; *_row: row distance of the temporaries */
     uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
     uint32_t weights;                          /* the exponents: scores, or a temporary of the products' type */
     int64_t group;                             /* steps of both depths that stand together */
@@ -65,7 +70,8 @@ static void set_dense(attention *t) {
     xfc_int block = xfc_int_const(ctx, RB);
     t->b = outer(t, "b", q->dim[0]);
     t->h = outer(t, "h", q->dim[1]);
-    t->first = xfc_int_mul(ctx, outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block)), block);
+    t->block = outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block));
+    t->first = xfc_int_mul(ctx, t->block, block);
     t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->first));
 }
 
@@ -87,17 +93,39 @@ static void set_ragged(attention *t) {
     t->rows = xfc_draft_let(&t->d, "rows", xfc_int_min(ctx, block, left), xfc_int_const(ctx, 1), block);
 }
 
+/* The keys that the reach of the bias leaves the block. */
+static void set_reach(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *reach = t->ragged ? NULL : operand(t, t->op->code == XFC_OP_ATTENTION ? 4 : 6);
+    if (!reach) return;
+    const xfc_type *q = &t->op->in[0].value->type;
+    const xfc_int zero = xfc_int_const(ctx, 0), panel = xfc_int_const(ctx, XFC_PANEL),
+                  panels = xfc_int_ceildiv(ctx, t->all, panel), full[3] = {t->b, t->h, t->block},
+                  out[3] = {q->dim[0], q->dim[1], xfc_int_ceildiv(ctx, q->dim[2], xfc_int_const(ctx, RB))};
+    xfc_int index[4], bound[2];
+    for (uint32_t d = 0; d < 3; d++) index[d] = xfc_broadcast_index(ctx, full[d], reach->type.dim[d], out[d]);
+    for (uint32_t i = 0; i < 2; i++) {
+        index[3] = xfc_int_const(ctx, i);
+        bound[i] = xfc_draft_let_of(&t->d, i ? "end" : "begin", reach, index, zero, panels);
+        bound[i] = xfc_int_min(ctx, xfc_int_mul(ctx, bound[i], panel), t->all);
+    }
+    t->from = xfc_draft_let(&t->d, "from", bound[0], zero, t->all);
+    t->keys = xfc_draft_let(&t->d, "keys", xfc_int_max(ctx, xfc_int_sub(ctx, bound[1], t->from), zero), zero, t->all);
+}
+
 static void set_up(attention *t) {
     xfc_int block = xfc_int_const(t->ctx, RB), size[2];
     if (t->at_rest == 1)
         size[0] = t->op->in[1].value->type.dim[2], size[1] = t->op->in[2].value->type.dim[3];
     else
         memcpy(size, xfc_op_attr(t->op, XFC_K_SIZE)->u.dims, sizeof size);
-    t->keys = size[0];
+    t->keys = t->all = size[0];
+    t->from = xfc_int_const(t->ctx, 0);
     if (t->ragged)
         set_ragged(t);
     else
         set_dense(t);
+    set_reach(t);
     t->values = size[1];
     t->key_row = rounded(t->ctx, size[0], XFC_PANEL); /* the columns of whole panels */
     t->value_row = rounded(t->ctx, size[1], XFC_PANEL);
@@ -136,8 +164,9 @@ static void add_scores(attention *t) {
     index_of(t, row, kk, index);
     xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->first);
     uint32_t panel = xfc_op_contract(t->op, 1).panel;
-    xfc_int first = zero; /* as pack_ragged places them */
-    if (t->ragged) first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
+    xfc_int first = xfc_int_floordiv(ctx, t->from, xfc_int_const(ctx, panel));
+    if (t->ragged) /* as pack_ragged places them */
+        first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
     xfc_tile s = {.a_row = r.stride,
                   .c_row = t->key_row,
                   .rows = t->rows,
@@ -204,8 +233,8 @@ static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
     if (t->keys_bias != XFC_NO_ARG) return xfc_nb_load(nb, XFC_F32, t->keys_bias, &j, 1);
     if (t->ragged) return load_ragged_bias(t, nb, i, j);
     const xfc_type *q = &t->op->in[0].value->type;
-    const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->first, i), j};
-    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], t->keys};
+    const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->first, i), xfc_int_add(ctx, t->from, j)};
+    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], t->all};
     xfc_int index[XFC_MAX_RANK];
     uint32_t skip = 4 - bias->type.rank;
     for (uint32_t d = 0; d < bias->type.rank; d++)
@@ -273,11 +302,10 @@ static void fill_group(attention *t, xfc_int depth) {
     xfc_draft_nest(&t->d, nb.nest);
 }
 
-/* Where the sequence's values begin in their panels: at a row, or as pack_ragged places groups. */
+/* Where the block's values begin in their panels: at a row, or a group of them; of a sequence as pack_ragged places groups. */
 static xfc_int first_value(const attention *t) {
-    if (!t->ragged) return xfc_int_const(t->ctx, 0);
-    if (t->group == 1) return t->start;
-    return xfc_int_add(t->ctx, xfc_int_floordiv(t->ctx, t->start, xfc_int_const(t->ctx, t->group)), t->b);
+    xfc_int first = xfc_int_floordiv(t->ctx, t->ragged ? t->start : t->from, xfc_int_const(t->ctx, t->group));
+    return t->ragged && t->group > 1 ? xfc_int_add(t->ctx, first, t->b) : first;
 }
 
 static void add_mix(attention *t) {
@@ -294,7 +322,7 @@ static void add_mix(attention *t) {
                   .rows = t->rows,
                   .depth = depth,
                   .columns = t->values,
-                  .apart = t->ragged ? xfc_int_mul(ctx, dim[0], dim[1]) : XFC_INT_NONE,
+                  .apart = xfc_int_same(t->keys, t->all) ? XFC_INT_NONE : xfc_int_mul(ctx, dim[0], dim[1]),
                   .panel = xfc_op_contract(t->op, 2).panel,
                   .group = (uint32_t)t->group};
     xfc_draft_tile(&t->d, s);
@@ -302,9 +330,9 @@ static void add_mix(attention *t) {
 
 /* --- k and v where they lie --- */
 
-/* Element of one of them, in f32. */
-static uint32_t load_at_rest(attention *t, xfc_nestb *nb, uint32_t which, xfc_int row, xfc_int column) {
-    xfc_int index[XFC_MAX_RANK] = {t->b, t->h, row, column};
+/* Element of one of them, in f32; j counts the keys that the block looks at. */
+static uint32_t load_at_rest(attention *t, xfc_nestb *nb, uint32_t which, xfc_int j, xfc_int column) {
+    xfc_int index[XFC_MAX_RANK] = {t->b, t->h, xfc_int_add(t->ctx, t->from, j), column};
     xfc_value *x = xfc_resolve_view(t->ctx, operand(t, t->at_rest + which), index);
     uint32_t v =
         xfc_nb_load(nb, x->type.dtype, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, x, x->type), index, x->type.rank);
@@ -386,7 +414,7 @@ static void split_rows(attention *t, xfc_int rows[2]) {
 
 static uint32_t at_rest(const xfc_op *op) {
     if (op->code == XFC_OP_ATTENTION) return 1;
-    return op->code == XFC_OP_ATTENTION_PACKED && op->n_in > 4 ? 4 : XFC_NO_ARG;
+    return op->code == XFC_OP_ATTENTION_PACKED && op->n_in > 4 && op->in[4].value ? 4 : XFC_NO_ARG;
 }
 
 xfc_op *xfc_kernel_attention(xfc_pass *p, xfc_op *op) {

@@ -1,4 +1,5 @@
 /* make_composite.c - makers of contractions and composites, plain and on packed operands. */
+#include "ir/contract.h"
 #include "tests/diff/make.h"
 
 /* A number of columns: few enough for the budget of multiplications. */
@@ -85,6 +86,16 @@ static xfc_value *heads(maker *m, xfc_dtype t, const xfc_int *dim) {
     return xfc_b_transpose(&m->b, maker_pick_exact(m, t, 4, moved), perm);
 }
 
+/* Of a bias with a dim of keys, in which some are hidden. */
+static xfc_value *reach(maker *m, xfc_value **bias) {
+    const xfc_int size[2] = {maker_constant(m, XFC_QUERIES), maker_constant(m, XFC_PANEL)};
+    const xfc_attr attr = xfc_attr_dims(XFC_K_SIZE, size, 2);
+    if (!*bias || (*bias)->type.dtype != XFC_F32) return NULL;
+    xfc_value *fill = xfc_b_scalar_f(&m->b, XFC_F32, -1e35), *bound = xfc_b_scalar_f(&m->b, XFC_F32, -0.5);
+    *bias = xfc_b_select(&m->b, xfc_b_binary(&m->b, XFC_OP_LT, *bias, bound), fill, *bias);
+    return *bias ? maker_build(m, XFC_OP_REACH, bias, 1, &attr, 1) : NULL;
+}
+
 xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     static const int64_t widths[] = {1, 2, 3, 7, 8, 16, 17, 32, 33, 64};
     xfc_int b = maker_dim(m, 0, NULL, 3), h = maker_constant(m, 1 + maker_below(m, 3)),
@@ -94,7 +105,7 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     q[2] = maker_dim(m, 2, q, 150);
     k[2] = v[2] = maker_chance(m, 50) ? q[2] : maker_dim(m, 2, k, 300);
     bool packed = code == XFC_OP_ATTENTION_PACKED, some = packed && t == XFC_F32 && maker_chance(m, 50);
-    xfc_value *in[6] = {heads(m, t, q)};
+    xfc_value *in[7] = {heads(m, t, q)};
     if (some) /* half of the batches are packed */
         in[4] = heads(m, t, k), in[5] = heads(m, t, v),
         k[0] = v[0] = xfc_int_floordiv(m->b.graph->ctx, b, maker_constant(m, 2));
@@ -108,7 +119,8 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25),
                        xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50)),
                        xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
-    uint32_t n_in = some ? 6 : maker_chance(m, 60) ? 4 : 3;
+    uint32_t n_in = some ? 6 : maker_chance(m, 60) ? 4 : 3, last = packed ? 6 : 4;
     if (some && maker_chance(m, 50)) in[3] = NULL;
+    if (n_in > 3 && maker_chance(m, 40) && (in[last] = reach(m, &in[3]))) n_in = last + 1;
     return maker_build(m, code, in, n_in, attr, packed ? 3 : 2);
 }

@@ -282,6 +282,14 @@ xfc_value *make_top_k(maker *m, xfc_opcode code, xfc_dtype t) {
     return v ? &v->def->out[maker_below(m, 2)] : NULL;
 }
 
+xfc_value *make_reach(maker *m, xfc_opcode code, xfc_dtype t) {
+    if (t != XFC_F32) return NULL;
+    xfc_value *x = maker_pick(m, t, 2, 4);
+    const xfc_int size[2] = {maker_constant(m, 1 + maker_below(m, 70)), maker_constant(m, 1 + maker_below(m, 50))};
+    const xfc_attr attr = xfc_attr_dims(XFC_K_SIZE, size, 2);
+    return x ? maker_build(m, code, &x, 1, &attr, 1) : NULL;
+}
+
 xfc_value *make_keep_largest(maker *m, xfc_opcode code, xfc_dtype t) {
     if (t != XFC_F32 && t != XFC_F64) return NULL;
     xfc_value *x = maker_pick(m, t, 1, 4);
