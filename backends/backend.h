@@ -1,6 +1,7 @@
 /* backend.h - what a backend is: a target's numbers, and emission of a planned graph. */
 #ifndef XFC_BACKEND_H
 #define XFC_BACKEND_H
+#include "ir/code.h"
 #include "ir/target.h"
 
 typedef struct {
@@ -12,16 +13,16 @@ typedef struct {
  * the first may be NULL). Made once; emission for each ISA and the plans all read it. */
 typedef struct {
     const xfc_op *op;
-    uint32_t number;    /* of its kernel: equal code, equal number */
-    uint32_t n_symbols; /* what the step hands to the kernel in frame->values (xfc_kernel_symbols) */
-    xfc_int *symbol;
+    uint32_t number;   /* of its kernel: equal code, equal number */
+    uint32_t n_values; /* what the step hands to the kernel in frame->values */
+    const xfc_int *value;
 } xfc_kernel_step;
 typedef struct {
     const xfc_graph *const *graph;
     uint32_t n_graphs, n_steps, n_kernels;
     uint32_t *first;       /* by graph: its first step */
     xfc_kernel_step *step; /* of every kernel op, by graph and by order in it */
-    uint32_t *kernel;      /* by number: the first step that runs it */
+    xfc_code *code;        /* by number */
     /* By number, for a link: objects hold code only, find each other's by these names, and share one set of tiles. NULL:
      * an object is complete. */
     const char *const *name;

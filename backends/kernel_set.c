@@ -1,9 +1,9 @@
 /* kernel_set.c - facts about planned graphs that the emitter and the plans must agree on, found once: which kernels are
- * distinct, and which symbols each step hands to its kernel.
+ * distinct, and which sizes each step hands to its kernel.
  *
- * Kernels are equal iff their canonical texts are (xfc_print_kernel): same code, other operands and other symbols. So
- * code is made once for all that differ in the dims they run over, within a graph and between the graphs. Numbers go by
- * first appearance, so they depend on the graphs alone.
+ * Kernels are equal iff the canonical texts (xfc_print_kernel) of what decides their code are (ir/code.h): other operands
+ * and other sizes. So code is made once for all that differ in the dims they run over, within a graph and between the
+ * graphs. Numbers go by first appearance, so they depend on the graphs alone.
  */
 #include "backends/artefact.h"
 #include "ir/contract.h"
@@ -20,9 +20,10 @@ typedef struct {
 } canonical;
 
 typedef struct {
-    xfc_arena *arena, *scratch;
+    xfc_arena *arena, *scratch, *step; /* step: emptied behind each */
     xfc_kernel_set set;
     xfc_map index; /* hash of a text -> number + 1; texts whose hashes collide take the next free key */
+    xfc_coder coder;
     canonical *texts;
 } maker;
 
@@ -41,17 +42,22 @@ static uint32_t number_of(maker *m, canonical t, bool *is_new) {
     return m->set.n_kernels++;
 }
 
+static xfc_int *kept(const maker *m, const xfc_int *x, uint32_t n) { return xfc_dup_array(m->arena, xfc_int, x, n); }
+
 static void add_step(maker *m, const xfc_op *op) {
-    xfc_ctx *ctx = op->graph->ctx;
-    xfc_kernel_step step = {.op = op};
-    bool is_new;
-    step.n_symbols = xfc_kernel_symbols(ctx, op->kernel, m->scratch, &step.symbol);
-    step.symbol = xfc_memdup(m->arena, step.symbol, step.n_symbols * sizeof *step.symbol, _Alignof(xfc_int));
+    m->coder.ctx = op->graph->ctx;
+    const xfc_code code = xfc_code_of(&m->coder, op->kernel, m->step);
     xfc_buf text = {.arena = m->scratch};
-    xfc_print_kernel(ctx, &text, op->kernel, step.symbol, step.n_symbols);
-    step.number = number_of(m, (canonical){text.text, text.n}, &is_new);
-    if (is_new) m->set.kernel[step.number] = m->set.n_steps;
-    m->set.step[m->set.n_steps++] = step;
+    bool is_new;
+    xfc_print_kernel(op->graph->ctx, &text, code.kernel, code.symbol, code.n_symbols);
+    const uint32_t number = number_of(m, (canonical){text.text, text.n}, &is_new);
+    if (is_new)
+        m->set.code[number] = (xfc_code){.kernel = xfc_kernel_clone(m->arena, code.kernel),
+                                         .n_symbols = code.n_symbols,
+                                         .symbol = kept(m, code.symbol, code.n_symbols)};
+    m->set.step[m->set.n_steps++] = (xfc_kernel_step){
+        .op = op, .number = number, .n_values = code.n_symbols, .value = kept(m, code.value, code.n_symbols)};
+    xfc_arena_reset(m->step);
 }
 
 static void add_steps(maker *m, const xfc_graph *g) {
@@ -68,18 +74,20 @@ static uint32_t count_kernels(const xfc_graph *g) {
 xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graphs, xfc_arena *arena) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_graphs; i++) n += graph[i] ? count_kernels(graph[i]) : 0;
-    maker m = {.arena = arena, .scratch = xfc_arena_new()};
+    maker m = {.arena = arena, .scratch = xfc_arena_new(), .step = xfc_arena_new()};
+    m.coder.known.arena = m.scratch;
     m.index.arena = m.scratch;
     m.texts = xfc_new_array(m.scratch, canonical, n);
     m.set = (xfc_kernel_set){.graph = xfc_memdup(arena, graph, n_graphs * sizeof(*graph), _Alignof(xfc_graph *)),
                              .n_graphs = n_graphs,
                              .first = xfc_new_array(arena, uint32_t, n_graphs),
                              .step = xfc_new_array(arena, xfc_kernel_step, n),
-                             .kernel = xfc_new_array(arena, uint32_t, n)};
+                             .code = xfc_new_array(arena, xfc_code, n)};
     for (uint32_t i = 0; i < n_graphs; i++) {
         m.set.first[i] = m.set.n_steps;
         if (graph[i]) add_steps(&m, graph[i]);
     }
+    xfc_arena_free(m.step);
     xfc_arena_free(m.scratch);
     return m.set;
 }
@@ -87,11 +95,11 @@ xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graph
 xfc_kernel_set xfc_kernel_set_some(const xfc_kernel_set *set, const uint32_t *number, uint32_t n, xfc_arena *arena) {
     xfc_kernel_set some = *set;
     const char **name = xfc_new_array(arena, const char *, n);
-    some.kernel = xfc_new_array(arena, uint32_t, n);
+    some.code = xfc_new_array(arena, xfc_code, n);
     some.n_kernels = n;
     some.name = name;
     for (uint32_t i = 0; i < n; i++) {
-        some.kernel[i] = set->kernel[number[i]];
+        some.code[i] = set->code[number[i]];
         name[i] = set->name[number[i]];
     }
     return some;
@@ -112,11 +120,11 @@ const char *const *xfc_kernel_set_digests(const xfc_kernel_set *set, xfc_arena *
     enum { DIGITS = 32 };
     const char **name = xfc_new_array(arena, const char *, set->n_kernels);
     for (uint32_t i = 0; i < set->n_kernels; i++) {
-        const xfc_kernel_step *step = &set->step[set->kernel[i]];
+        const xfc_code *code = &set->code[i];
         xfc_buf text = {.arena = arena}, hex = {.arena = arena};
         xfc_sha256 s;
         uint8_t digest[32];
-        xfc_print_kernel(step->op->graph->ctx, &text, step->op->kernel, step->symbol, step->n_symbols);
+        xfc_print_kernel(set->graph[0]->ctx, &text, code->kernel, code->symbol, code->n_symbols);
         xfc_sha256_init(&s);
         xfc_sha256_add(&s, text.text, text.n);
         xfc_sha256_end(&s, digest);
@@ -184,7 +192,7 @@ uint32_t xfc_graph_symbols(const xfc_graph *g, xfc_arena *arena, xfc_int **out) 
 
 bool xfc_kernel_set_gains(const xfc_kernel_set *set, const xfc_target *t) {
     for (uint32_t i = 0; i < set->n_kernels; i++) {
-        const xfc_kernel *k = set->step[set->kernel[i]].op->kernel;
+        const xfc_kernel *k = set->code[i].kernel;
         for (uint32_t s = 0; s < k->n_steps; s++) {
             if (k->steps[s].kind != XFC_STEP_TILE) continue;
             const xfc_contract c = xfc_tile_contract(k, k->steps[s].u.tile);

@@ -193,8 +193,8 @@ static void add_step(xfc_blob_writer *b, const xfc_kernel_step *from) {
                       .n_in = op->n_in,
                       .n_out = op->n_out,
                       .first_number = b->n_numbers,
-                      .n_numbers = from->n_symbols};
-    for (uint32_t i = 0; i < from->n_symbols; i++) add_number(b, xfc_blob_value(b, from->symbol[i]));
+                      .n_numbers = from->n_values};
+    for (uint32_t i = 0; i < from->n_values; i++) add_number(b, xfc_blob_value(b, from->value[i]));
     for (uint32_t i = 0; i < op->n_in; i++) add_operand(b, op->graph, op->in[i].value, false);
     for (uint32_t i = 0; i < op->n_out; i++) add_operand(b, op->graph, &op->out[i], true);
     xfc_int tasks = xfc_int_const(b->ctx, 1), flops = xfc_kernel_flops(b->ctx, k);

@@ -169,69 +169,6 @@ void xfc_op_ints(const xfc_op *op, xfc_int_visit *visit, void *user) {
     for (uint32_t i = 0, n = xfc_op_bodies(op, body); i < n; i++) body_ints(body[i], visit, user);
 }
 
-/* --- symbols of a kernel --- */
-
-typedef struct {
-    xfc_ctx *ctx;
-    xfc_arena *arena;
-    xfc_map seen; /* expression id -> 1; the kernel's own symbols from the start */
-    xfc_int *symbol;
-    uint32_t n, cap;
-} mentioned;
-
-/* Calls visit with the symbols that a kernel makes. */
-static void own_symbols(const xfc_kernel *k, xfc_int_visit *visit, mentioned *m) {
-    for (uint32_t i = 0; i < k->n_axes; i++) visit(m, k->axes[i].symbol);
-    for (uint32_t i = 0; i < k->n_lets; i++) visit(m, k->lets[i].symbol);
-    for (uint32_t i = 0; i < k->n_steps; i++) {
-        const xfc_nest *n = k->steps[i].kind == XFC_STEP_NEST ? k->steps[i].u.nest : NULL;
-        for (uint32_t j = 0; n && j < n->n_axes; j++) visit(m, n->axes[j].symbol);
-        for (uint32_t j = 0; n && j < n->n_body; j++)
-            if (n->body[j].op == XFC_S_LET) visit(m, n->body[j].u.index);
-    }
-}
-
-static void leave_out(void *user, xfc_int symbol) {
-    mentioned *m = user;
-    if (xfc_int_look(m->ctx, symbol)->kind == XFC_INT_SYMBOL) xfc_map_set(&m->seen, symbol.id, 1);
-}
-
-static void mention(void *user, xfc_int e) {
-    mentioned *m = user;
-    if (!xfc_int_known(e) || xfc_map_find(&m->seen, e.id, NULL)) return;
-    xfc_map_set(&m->seen, e.id, 1);
-    const xfc_int_info i = *xfc_int_look(m->ctx, e);
-    for (uint32_t k = 0; k < i.n_terms && i.kind == XFC_INT_SUM; k++)
-        for (uint32_t j = 0; j < i.term[k].n; j++) mention(m, i.term[k].atom[j]);
-    if (i.kind == XFC_INT_CONST || i.kind == XFC_INT_SUM) return;
-    if (i.kind == XFC_INT_SYMBOL) {
-        xfc_push(m->arena, m->symbol, m->n, m->cap) = e;
-        mention(m, i.lo);
-        mention(m, i.hi);
-        return;
-    }
-    mention(m, i.a);
-    mention(m, i.b);
-}
-
-static void mention_range(void *user, xfc_int symbol) {
-    mentioned *m = user;
-    const xfc_int_info i = *xfc_int_look(m->ctx, symbol);
-    mention(m, i.lo);
-    mention(m, i.hi);
-}
-
-uint32_t xfc_kernel_symbols(xfc_ctx *ctx, const xfc_kernel *k, xfc_arena *arena, xfc_int **out) {
-    mentioned m = {.ctx = ctx, .arena = arena, .seen = {.arena = arena}};
-    xfc_kernel code = *k;
-    code.grain = XFC_INT_NONE; /* for who starts it */
-    own_symbols(k, leave_out, &m);
-    xfc_kernel_ints(&code, mention, &m);
-    own_symbols(k, mention_range, &m);
-    *out = m.symbol;
-    return m.n;
-}
-
 /* --- questions --- */
 
 typedef struct {

@@ -54,10 +54,6 @@ const xfc_op *xfc_constraint_known(const xfc_defined *, const xfc_graph *g, cons
 typedef void xfc_int_visit(void *user, xfc_int);
 void xfc_op_ints(const xfc_op *, xfc_int_visit *, void *user);
 void xfc_kernel_ints(const xfc_kernel *, xfc_int_visit *, void *user);
-/* What a kernel reads of the graph's sizes: the symbols in it that it does not make itself (its axes and lets), in the
- * order in which it first mentions them. Sizes count as symbols; those in the range of one that data defines count as
- * mentioned. */
-uint32_t xfc_kernel_symbols(xfc_ctx *, const xfc_kernel *, xfc_arena *, xfc_int **out);
 /* Calls visit with every symbol inside e, each time it occurs. */
 void xfc_int_symbols(const xfc_ctx *, xfc_int e, xfc_int_visit *, void *user);
 

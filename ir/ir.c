@@ -409,9 +409,11 @@ void xfc_type_index(xfc_ctx *c, const xfc_type *t, xfc_int *index) {
 }
 
 void xfc_type_delinear(xfc_ctx *c, const xfc_type *t, xfc_int linear, xfc_int *index) {
-    for (uint32_t d = t->rank; d-- > 1;) {
+    uint32_t first = 0; /* of the dims that have more than one element: what is left in front of it is within it */
+    while (first < t->rank && xfc_int_is(c, t->dim[first], 1)) index[first++] = xfc_int_const(c, 0);
+    for (uint32_t d = t->rank; d-- > first + 1;) {
         index[d] = xfc_int_mod(c, linear, t->dim[d]);
         linear = xfc_int_floordiv(c, linear, t->dim[d]);
     }
-    if (t->rank) index[0] = linear;
+    if (first < t->rank) index[first] = linear;
 }

@@ -20,10 +20,10 @@ LLVMValueRef xfc_emit_table(xfc_emit *e, const char *isa, LLVMValueRef *fn, uint
 }
 
 static xfc_status emit_kernel(xfc_emit *e, const xfc_kernel_set *set, uint32_t i, LLVMValueRef *fn) {
-    const xfc_kernel_step *step = &set->step[set->kernel[i]];
+    const xfc_code *code = &set->code[i];
     const char *name = set->name ? set->name[i] : xfc_sprintf(e->arena, "xf_kernel_%u", (unsigned)i);
-    xfc_emit_symbols(e, step->symbol, step->n_symbols);
-    XFC_TRY(xfc_emit_kernel(e, step->op->kernel, name, fn));
+    xfc_emit_symbols(e, code->symbol, code->n_symbols);
+    XFC_TRY(xfc_emit_kernel(e, code->kernel, name, fn));
     if (set->name) xfc_emit_share(*fn);
     return XFC_OK;
 }

@@ -119,12 +119,15 @@ xfc_int xfc_int_new_symbol(xfc_ctx *ctx, const char *name, xfc_int lo, xfc_int h
     return intern(ctx, &i);
 }
 
+xfc_int xfc_int_unnamed(xfc_ctx *ctx, const char *name, int64_t lo, int64_t hi) {
+    return xfc_int_new_symbol(ctx, name, xfc_int_const(ctx, lo), xfc_int_const(ctx, hi), XFC_SYM_DIM, XFC_INT_NONE);
+}
+
 xfc_int xfc_int_symbol(xfc_ctx *ctx, const char *name, int64_t lo, int64_t hi) {
     name = xfc_str(ctx, name);
     uint64_t id = xfc_map_get(&ctx->ints->symbols, (uint64_t)(uintptr_t)name);
     if (id) return (xfc_int){(uint32_t)id};
-    xfc_int s =
-        xfc_int_new_symbol(ctx, name, xfc_int_const(ctx, lo), xfc_int_const(ctx, hi), XFC_SYM_DIM, XFC_INT_NONE);
+    xfc_int s = xfc_int_unnamed(ctx, name, lo, hi);
     xfc_map_set(&ctx->ints->symbols, (uint64_t)(uintptr_t)name, s.id);
     return s;
 }

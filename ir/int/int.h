@@ -24,7 +24,9 @@ xfc_int xfc_int_const(xfc_ctx *, int64_t);
 xfc_int xfc_int_symbol(xfc_ctx *, const char *name, int64_t lo, int64_t hi);
 /* A dimension whose name and upper bound are those of dim, and whose least value is lo. It takes the name over. */
 xfc_int xfc_int_symbol_from(xfc_ctx *, xfc_int dim, int64_t lo);
-/* A fresh symbol in [0, extent - 1] for a loop axis, or in [lo, hi] for a let. name is a hint, never NULL. */
+/* A fresh one that no name finds. name is a hint, never NULL. */
+xfc_int xfc_int_unnamed(xfc_ctx *, const char *name, int64_t lo, int64_t hi);
+/* A fresh symbol in [0, extent - 1] for a loop axis, or in [lo, hi] for a let. */
 xfc_int xfc_int_axis(xfc_ctx *, const char *name, xfc_int extent);
 xfc_int xfc_int_let(xfc_ctx *, const char *name, xfc_int lo, xfc_int hi);
 

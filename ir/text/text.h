@@ -27,8 +27,8 @@ typedef struct {
 void xfc_print_graph(xfc_buf *, const xfc_graph *, const xfc_print_opts *); /* opts NULL: all false */
 void xfc_print_op(xfc_buf *, const xfc_op *);                               /* one op, for messages */
 void xfc_print_type(xfc_ctx *, xfc_buf *, const xfc_type *);
-/* Canonical text of a kernel: operands and axes are numbered by position, its symbols (xfc_kernel_symbols) by their
- * order, and what the algebra knows of each stands beside it. Equal text = same code, whatever the symbols are. */
+/* Canonical text of a kernel: operands and axes are numbered by position, what it is given (ir/code.h) by its order, and
+ * what the algebra knows of each stands beside it. Equal text = same code, whatever the symbols are. */
 void xfc_print_kernel(xfc_ctx *, xfc_buf *, const xfc_kernel *, const xfc_int *symbol, uint32_t n);
 
 /* Hostile input: bounded nesting, every error with its line; NULL after the first error, recorded in ctx. Types given

@@ -93,15 +93,44 @@ static void test_shared_kernels(xfc_ctx *ctx) {
     const uint32_t number[] = {0, 1, 1, 2};
     CHECK_INT(set.n_kernels, 3);
     for (uint32_t i = 0; i < 4; i++) CHECK_INT(set.step[i].number, number[i]);
-    CHECK_INT(set.step[1].n_symbols, 2);
-    CHECK_STR(xfc_int_look(ctx, set.step[0].symbol[0])->name, "b");
+    CHECK_INT(set.step[1].n_values, 2);
+    CHECK_STR(xfc_int_look(ctx, set.step[0].value[0])->name, "b");
     xfc_graph *other = parse(
         ctx, "graph @h[w](%x: f32[w]) -> (f32[w] \"o\") stage scheduled {\n" NEGATE("0", "x", "w") "  return %0\n}\n");
     if (!CHECK(other != NULL)) return;
     const xfc_kernel_set both = xfc_kernel_set_of((const xfc_graph *[]){g, other}, 2, g->arena);
     CHECK_INT(both.n_kernels, 3);
     CHECK_INT(both.step[both.first[1]].number, 0); /* as the first of the other graph */
-    CHECK_STR(xfc_int_look(ctx, both.step[both.first[1]].symbol[0])->name, "w");
+    CHECK_STR(xfc_int_look(ctx, both.step[both.first[1]].value[0])->name, "w");
+}
+
+/* Rows of two dims and rows of one are the same code, on the number of rows, unless one of the two counts by itself; so
+ * are operands of other shapes that lie alike. */
+static void test_rows(xfc_ctx *ctx) {
+#define ROWS(out, in, dims, axes, row, index)                                                                          \
+    "  %" out " = kernel \"map\" %" in " : f32[" dims ", 4] {\n" axes                                                  \
+    "    grain 1\n    nest c in 4 {\n      a = load f32 %" in "[" row ", c]\n      i = index " index                   \
+    "\n      k = cast f32 i\n      m = add f32 a, k\n      store %" out "[" row ", c] = m\n    }\n  }\n"
+#define TWO(out, in, index) ROWS(out, in, "da, db", "    axis i in da\n    axis j in db\n", "i, j", index)
+    xfc_graph *g = parse(ctx,
+                         "graph @g[da in 0..8, db in 0..8, dc in 0..64](%x: f32[da, db, 4], %y: f32[1, dc, 4]) -> "
+                         "(f32[da, db, 4] \"o\", "
+                         "f32[1, dc, 4] \"p\", f32[da, db, 4] \"q\", f32[da, db, 4] \"r\") stage scheduled {\n" //
+                         TWO("0", "x", "c")                                                                     //
+                         ROWS("1", "y", "1, dc", "    axis j in dc\n", "0, j", "c")                             //
+                         TWO("2", "x", "c + j") TWO("3", "x", "c + db")                                         //
+                         "  return %0, %1, %2, %3\n}\n");
+    if (!CHECK(g != NULL)) return;
+    const xfc_kernel_set set = set_of(g);
+    const uint32_t number[] = {0, 0, 1, 2}, n_values[] = {1, 1, 2, 2};
+    CHECK_INT(set.n_kernels, 3);
+    for (uint32_t i = 0; i < 4; i++) CHECK_INT(set.step[i].number, number[i]);
+    for (uint32_t i = 0; i < 4; i++) CHECK_INT(set.step[i].n_values, n_values[i]);
+    const xfc_int product = xfc_int_mul(ctx, g->in[0]->type.dim[0], g->in[0]->type.dim[1]);
+    CHECK(xfc_int_same(set.step[0].value[0], product));
+    CHECK_STR(xfc_int_look(ctx, set.step[1].value[0])->name, "dc");
+#undef TWO
+#undef ROWS
 }
 
 /* --- the blob --- */
@@ -294,6 +323,7 @@ int main(void) {
     test_sha256();
     test_kernels(ctx);
     test_shared_kernels(ctx);
+    test_rows(ctx);
     test_contents(ctx);
     test_bytes(ctx);
     test_shared_weights(ctx);
