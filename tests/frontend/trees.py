@@ -209,6 +209,9 @@ def regressors():
     m = model("TreeEnsembleRegressor", 1, {**old_attrs(trees, "target", False), "n_targets": 1, "aggregate_function": "AVERAGE"}, T.FLOAT, [("y", T.FLOAT, ["n", 1])], 5)
     run("regressor of one target", m, [([x], want)])
     peer("regressor of one target", m, x, want)
+    lone = {"nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0], "nodes_modes": ["LEAF", "BRANCH_LT", "LEAF"], "nodes_values": [0.0] * 3,
+            "nodes_truenodeids": [0, 2, 0], "nodes_falsenodeids": [0, 2, 0], "target_treeids": [0, 0], "target_nodeids": [2, 0], "target_ids": [0, 0], "target_weights": [7.0, 2.5]}
+    run("a root that is a leaf, and a node that nobody reaches", model("TreeEnsembleRegressor", 3, lone, T.FLOAT, [("y", T.FLOAT, ["n", 1])], 5), [([x], [np.full((40, 1), 2.5, np.float32)])])
     fixed = model("TreeEnsembleRegressor", 1, {**old_attrs(trees, "target", False), "n_targets": 1}, T.FLOAT, [("y", T.FLOAT, [40, 1])], 5, 40)
     run("regressor of fixed size", fixed, [([x], [walk(trees, x, 1, "SUM", False).astype(np.float32)])])
 

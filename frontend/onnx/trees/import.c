@@ -9,11 +9,7 @@ void xfc_import_tree_ensemble(xfc_node *n) {
 }
 
 void xfc_import_tree_regressor(xfc_node *n) {
-    xfc_trees t = {.n = n, .n_targets = xfc_node_int(n, "n_targets", 1)};
-    if (t.n_targets < 1 || t.n_targets >= XFC_DIM_MAX) {
-        (void)xfc_trees_refuse(&t, "n_targets", "must be at least 1");
-        return;
-    }
+    xfc_trees t = {.n = n};
     xfc_value *v = xfc_trees_read_old(&t, "target") ? xfc_trees_finish(&t, xfc_trees_walk(&t)) : NULL;
     n->out[0] = v ? xfc_b_cast(n->b, v, XFC_F32) : NULL;
 }

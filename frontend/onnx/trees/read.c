@@ -326,7 +326,7 @@ bool xfc_trees_read_old(xfc_trees *t, const char *prefix) {
     xfc_tree_numbers splits = numbers(t, "nodes_values", "_as_tensor");
     t->base = numbers(t, "base_values", "_as_tensor");
     k.count = splits.n;
-    if (!read_choices(t, true)) return false;
+    if (!read_choices(t, true) || (!t->n_targets && !read_targets(t, 1))) return false;
     if (!k.count || k.count > MOST) return xfc_trees_refuse(t, "nodes_values", "must have entries, 2^28 at most");
     const int64_t *tree = entries(t, "nodes_treeids", k.count, false),
                   *node = whole(t, "nodes_nodeids", k.count, UINT32_MAX, false);

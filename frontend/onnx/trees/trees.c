@@ -136,12 +136,14 @@ static xfc_value *go_down(xfc_trees *t, tables *k) {
     xfc_int dim[2] = {k->x->type.dim[0], xfc_int_const(n->ctx, t->n_roots)};
     xfc_value *at = xfc_b_expand(n->b, k->root, dim, 2), *out[2];
     xfc_value *trip = xfc_ni(n, depth), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
-    if (!at || !depth) return at;
-    xfc_steps s;
-    xfc_steps_begin(&s, n, &at, 1);
-    out[0] = cond, out[1] = below(n, k, &s.in[0]);
-    xfc_op *op = xfc_steps_end(&s, trip, cond, out, 0, xfc_int_const(n->ctx, depth));
-    return op ? xfc_n2(n, XFC_OP_SUB, &op->out[0], xfc_b_scalar_i(n->b, XFC_I32, t->n_inner)) : NULL;
+    if (at && depth) {
+        xfc_steps s;
+        xfc_steps_begin(&s, n, &at, 1);
+        out[0] = cond, out[1] = below(n, k, &s.in[0]);
+        xfc_op *op = xfc_steps_end(&s, trip, cond, out, 0, xfc_int_const(n->ctx, depth));
+        at = op ? &op->out[0] : NULL;
+    }
+    return xfc_n2(n, XFC_OP_SUB, at, xfc_b_scalar_i(n->b, XFC_I32, t->n_inner));
 }
 
 /* --- votes --- */

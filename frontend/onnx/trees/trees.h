@@ -63,8 +63,9 @@ typedef struct {
 } xfc_trees;
 
 /* read.c: attributes. False: the node has failed. */
-bool xfc_trees_read(xfc_trees *);                         /* of TreeEnsemble */
-bool xfc_trees_read_old(xfc_trees *, const char *prefix); /* of the others: "target" or "class" */
+bool xfc_trees_read(xfc_trees *); /* of TreeEnsemble */
+bool xfc_trees_read_old(xfc_trees *,
+                        const char *prefix); /* of the others: "target" or "class"; n_targets: 0, or known */
 bool xfc_trees_refuse(xfc_trees *, const char *attr, const char *what);
 double xfc_tree_number(const xfc_tree_numbers *, int64_t i);
 /* The room is the numbers of nodes and members together. */
