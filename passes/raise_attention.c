@@ -2,7 +2,8 @@
  *
  * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one);
  * scores are peeled, outermost first, of added and subtracted biases, of selects of a fill, of scaling by a constant,
- * and of reshapes that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of
+ * of one soft cap below those, c * tanh(s / c), and of reshapes that only regroup batch and heads ([b, h, s, t] and
+ * [b * h, s, t]); what remains is q @ kt. Scales of
  * q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges
  * into the transpose that made kt.
  *
@@ -43,7 +44,7 @@ typedef struct {
     xfc_int lead[2];             /* batch and heads, once a layer of rank 4 was met */
     bias_layer bias[MAX_BIASES]; /* outermost first */
     uint32_t n_biases;
-    double scale;
+    double scale, cap; /* cap: 0, or what the product's tanh is multiplied by */
     bool nan_to_zero;
     bool casts; /* some were peeled: compute in f32 */
 } finder;
@@ -92,6 +93,17 @@ static bool peel_cast(finder *f, xfc_value **v, bool widening) {
     return true;
 }
 
+/* c * tanh(s): what is above is c, and s is s / c of a soft cap. Biases are added behind it. */
+static bool peel_cap(finder *f, xfc_value **v) {
+    if (!is_op(*v, XFC_OP_TANH) || f->cap != 0 || !(f->scale > 0) || !isfinite(f->scale)) return false;
+    for (uint32_t i = 0; i < f->n_biases; i++)
+        if (f->bias[i].scale != 1) return false;
+    f->cap = f->scale;
+    f->scale = 1;
+    *v = (*v)->def->in[0].value;
+    return true;
+}
+
 /* Is it the scores, under more layers? Decides which operand of an add is the bias. */
 static bool leads_to_product(const xfc_value *v) {
     for (uint32_t i = 0; i < MAX_PEELS && v->def; i++) {
@@ -99,7 +111,7 @@ static bool leads_to_product(const xfc_value *v) {
         if (op->code == XFC_OP_MATMUL) return true;
         double c;
         const xfc_value *next = NULL;
-        if (op->code == XFC_OP_RESHAPE || widens(v)) {
+        if (op->code == XFC_OP_RESHAPE || op->code == XFC_OP_TANH || widens(v)) {
             v = op->in[0].value;
             continue;
         }
@@ -143,7 +155,7 @@ static bool fill_absorbs(xfc_dtype dtype, double fill) {
 /* add(s, bias), sub(s, bias), select(mask, fill, s), select(mask, s, fill) */
 static bool peel_bias(finder *f, xfc_value **v) {
     const xfc_op *op = (*v)->def;
-    if (!op || f->n_biases == MAX_BIASES) return false;
+    if (!op || f->n_biases == MAX_BIASES || f->cap != 0) return false;
     bool sub = op->code == XFC_OP_SUB, add = sub || op->code == XFC_OP_ADD;
     uint32_t first = add ? 0 : 1, end = sub ? 1 : first + 2;
     double fill;
@@ -187,7 +199,7 @@ static bool find_product(finder *f, xfc_value *scores) {
         if (!used_once(scores)) return false;
         if (is_op(scores, XFC_OP_MATMUL)) break;
         if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores) &&
-            !peel_cast(f, &scores, true))
+            !peel_cast(f, &scores, true) && !peel_cap(f, &scores))
             return false;
     }
     if (!is_op(scores, XFC_OP_MATMUL)) return false;
@@ -312,8 +324,11 @@ static bool build(finder *f) {
         if (f->casts) in[i] = xfc_b_cast(&b, in[i], XFC_F32);
         if (!in[i]) return false;
     }
-    xfc_attr attr[2] = {xfc_attr_float(XFC_K_SCALE, f->scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, 1)};
-    xfc_value *out = xfc_build(&b, XFC_OP_ATTENTION, in, n, attr, f->nan_to_zero ? 2 : 1);
+    xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, f->cap > 0 ? f->scale * f->cap : f->scale)};
+    uint32_t n_attr = 1;
+    if (f->nan_to_zero) attr[n_attr++] = xfc_attr_int(XFC_K_NAN_TO_ZERO, 1);
+    if (f->cap > 0) attr[n_attr++] = xfc_attr_float(XFC_K_SOFTCAP, f->cap);
+    xfc_value *out = xfc_build(&b, XFC_OP_ATTENTION, in, n, attr, n_attr);
     const xfc_type *type = &root->out[0].type;
     if (out) out = xfc_b_cast(&b, xfc_b_reshape(&b, out, type->dim, type->rank), type->dtype);
     if (!out) return false;

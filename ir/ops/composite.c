@@ -10,6 +10,8 @@
 #include "ir/contract.h"
 #include "ir/ops/ops.h"
 
+#include <math.h>
+
 bool xfc_op_is_narrow(const xfc_op *op) { return xfc_dtype_wide(op->out[0].type.dtype) != op->out[0].type.dtype; }
 
 static xfc_status need_float(xfc_infer *inf) {
@@ -244,18 +246,16 @@ xfc_status infer_attention(xfc_infer *inf) {
     xfc_type scores = *q;
     scores.dim[3] = k->dim[2];
     XFC_TRY(need_broadcast(inf, 3, &scores, "the bias"));
-    XFC_TRY(xfc_infer_reach_of(inf, 4));
+    XFC_TRY(xfc_infer_reach_and_sink(inf, 4));
     inf->out[0] = *q;
     inf->out[0].dim[3] = v->dim[3];
     return XFC_OK;
 }
 
-xfc_status xfc_infer_reach_of(xfc_infer *inf, uint32_t i) {
-    if (!xfc_op_has_in(inf->op, i)) return XFC_OK;
+static xfc_status check_reach(xfc_infer *inf, uint32_t i) {
     const xfc_type *t = xfc_op_in(inf->op, i), *q = xfc_op_in(inf->op, 0);
-    const xfc_int rows = xfc_int_const(inf->ctx, XFC_QUERIES);
     xfc_type all = xfc_type_make(XFC_I32, 4, q->dim);
-    all.dim[2] = xfc_int_ceildiv(inf->ctx, q->dim[2], rows);
+    all.dim[2] = xfc_int_ceildiv(inf->ctx, q->dim[2], xfc_int_const(inf->ctx, XFC_QUERIES));
     all.dim[3] = xfc_int_const(inf->ctx, 2);
     if (t->dtype != XFC_I32 || t->rank != 4 || !xfc_op_has_in(inf->op, 3))
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
@@ -265,18 +265,63 @@ xfc_status xfc_infer_reach_of(xfc_infer *inf, uint32_t i) {
     return xfc_infer_fits(inf, t, &all, "the reach");
 }
 
+xfc_status xfc_infer_reach_and_sink(xfc_infer *inf, uint32_t i) {
+    const xfc_attr *cap = xfc_op_attr(inf->op, XFC_K_SOFTCAP);
+    if (cap && !(cap->u.f > 0 && isfinite(cap->u.f)))
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "softcap of attention is %g but must be above 0",
+                        cap->u.f);
+    if (xfc_op_has_in(inf->op, i)) XFC_TRY(check_reach(inf, i));
+    if (!xfc_op_has_in(inf->op, i + 1)) return XFC_OK;
+    const xfc_type *q = xfc_op_in(inf->op, 0), *sink = xfc_op_in(inf->op, i + 1);
+    xfc_type row = *q;
+    row.dim[3] = xfc_int_const(inf->ctx, 1);
+    if (sink->dtype != q->dtype && sink->dtype != xfc_dtype_wide(q->dtype))
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc, "the sink of attention of %s is %s: cast it",
+                        xfc_dtype_name(q->dtype), xfc_dtype_name(sink->dtype));
+    return xfc_infer_fits(inf, sink, &row, "the sink");
+}
+
+bool xfc_attention_is_plain(const xfc_op *op) {
+    return !xfc_op_attr(op, XFC_K_KEEP) && !xfc_op_attr(op, XFC_K_SOFTCAP) && !xfc_op_has_in(op, 5);
+}
+
+/* c * tanh(s / c) */
+static xfc_value *capped(xfc_builder *b, xfc_value *s, double cap) {
+    s = xfc_b_binary(b, XFC_OP_DIV, s, scalar_like(b, s, cap));
+    return s ? xfc_b_binary(b, XFC_OP_MUL, xfc_b_unary(b, XFC_OP_TANH, s), scalar_like(b, s, cap)) : NULL;
+}
+
+/* Softmax over the keys and one score more, which gets no weight of the result. */
+static xfc_value *softmax_beside(xfc_builder *b, xfc_value *s, xfc_value *sink) {
+    static const int64_t axis = 3;
+    if (!sink) return softmax_of(b, s, axis);
+    xfc_value *max = xfc_b_binary(b, XFC_OP_MAX, xfc_b_reduce(b, XFC_OP_REDUCE_MAX, s, &axis, 1, true), sink);
+    xfc_value *e = xfc_b_unary(b, XFC_OP_EXP, xfc_b_binary(b, XFC_OP_SUB, s, max));
+    xfc_value *sum = xfc_b_reduce(b, XFC_OP_REDUCE_SUM, e, &axis, 1, true);
+    sum = xfc_b_binary(b, XFC_OP_ADD, sum, xfc_b_unary(b, XFC_OP_EXP, xfc_b_binary(b, XFC_OP_SUB, sink, max)));
+    return xfc_b_binary(b, XFC_OP_DIV, e, sum);
+}
+
+xfc_value *xfc_attention_weights(xfc_builder *b, const xfc_op *op, xfc_value *s, xfc_value *bias, xfc_value *sink) {
+    const double cap = xfc_op_float(op, XFC_K_SOFTCAP, 0);
+    const xfc_attr *keep = xfc_op_attr(op, XFC_K_KEEP);
+    s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_like(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
+    if (cap > 0) s = capped(b, s, cap);
+    if (bias) s = xfc_b_binary(b, XFC_OP_ADD, s, bias);
+    if (keep && s) s = xfc_build(b, XFC_OP_KEEP_LARGEST, &s, 1, keep, 1);
+    xfc_value *p = softmax_beside(b, s, sink);
+    if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
+        p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_like(b, p, 0), p);
+    return p;
+}
+
 /* Without the reach: what lies outside has no weight. */
 xfc_status decompose_attention(xfc_builder *b, const xfc_op *op, xfc_value **result) {
     static const int64_t swap[] = {0, 1, 3, 2};
     if (xfc_op_is_narrow(op)) return xfc_decompose_wide(b, op, result);
     xfc_value *q = operand(b, op, 0), *k = operand(b, op, 1), *v = operand(b, op, 2);
-    xfc_value *kt = xfc_b_transpose(b, k, swap);
-    xfc_value *s = xfc_b_matmul(b, q, kt);
-    s = xfc_b_binary(b, XFC_OP_MUL, s, scalar_like(b, s, xfc_op_float(op, XFC_K_SCALE, 1)));
-    if (xfc_op_has_in(op, 3)) s = xfc_b_binary(b, XFC_OP_ADD, s, operand(b, op, 3));
-    if (xfc_op_attr(op, XFC_K_KEEP) && s) s = xfc_build(b, XFC_OP_KEEP_LARGEST, &s, 1, xfc_op_attr(op, XFC_K_KEEP), 1);
-    xfc_value *p = softmax_of(b, s, 3);
-    if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))
-        p = xfc_b_select(b, xfc_b_unary(b, XFC_OP_ISNAN, p), scalar_like(b, p, 0), p);
+    xfc_value *bias = xfc_op_has_in(op, 3) ? operand(b, op, 3) : NULL,
+              *sink = xfc_op_has_in(op, 5) ? operand(b, op, 5) : NULL;
+    xfc_value *p = xfc_attention_weights(b, op, xfc_b_matmul(b, q, xfc_b_transpose(b, k, swap)), bias, sink);
     return finish(b, op, xfc_b_matmul(b, p, v), result);
 }

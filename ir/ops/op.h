@@ -51,6 +51,8 @@ typedef struct {
 extern const xfc_op_info xfc_ops[XFC_OP_COUNT];
 bool xfc_opcode_from_name(const char *, xfc_opcode *out);
 static inline bool xfc_op_has(const xfc_op *op, uint32_t trait) { return (xfc_ops[op->code].traits & trait) != 0; }
+/* Attention, before layout, whose scores count as they are, but for scale and bias: all of them, not capped, beside no sink. */
+bool xfc_attention_is_plain(const xfc_op *);
 
 /* The op's nest, with 0 for the axes of one step, whose symbols would hide what indices are; NULL: it has none. */
 xfc_nest *xfc_nest_of(const xfc_op *, xfc_arena *);

@@ -32,8 +32,11 @@
 bool xfc_op_is_narrow(const xfc_op *);
 xfc_status xfc_decompose_wide(xfc_builder *, const xfc_op *, xfc_value **);
 
-/* Operand i of attention, if it is there: the reach of its bias, operand 3. */
-xfc_status xfc_infer_reach_of(xfc_infer *, uint32_t i);
+/* Operands i and i + 1 of attention, if they are there: the reach of its bias, operand 3, and a sink; and its cap. */
+xfc_status xfc_infer_reach_and_sink(xfc_infer *, uint32_t i);
+/* What attention makes of products of rows and keys, all in one type: they are scaled, capped, get a bias and become weights.
+ * bias, sink: or NULL. */
+xfc_value *xfc_attention_weights(xfc_builder *, const xfc_op *, xfc_value *products, xfc_value *bias, xfc_value *sink);
 
 /* .push: where an input element lands. */
 void push_reshape(xfc_ctx *, const xfc_op *, const xfc_int *in_index, xfc_int *out_index);

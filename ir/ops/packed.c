@@ -101,7 +101,7 @@ static xfc_status check_at_rest(xfc_infer *inf, xfc_int *n) {
 
 /* attention_packed: q [b, h, s, d], k packed [n, h, panels, d / group, panel * group], v packed [n, h, panels, ceil(t /
  * group), panel * group], f32 bias, k [b, h, t, d] and v [b, h, t, e] of any float type; size = [t, e]. Without the last
- * two n is b; else batches from n on read those. Behind them, or their places, the reach of the bias. */
+ * two n is b; else batches from n on read those. Behind them, or their places, the reach of the bias and a sink. */
 xfc_status infer_attention_packed(xfc_infer *inf) {
     const xfc_type *q = xfc_op_in(inf->op, 0), *k = xfc_op_in(inf->op, 1), *v = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
@@ -132,7 +132,7 @@ xfc_status infer_attention_packed(xfc_infer *inf) {
     scores.dtype = XFC_F32;
     scores.dim[3] = size->u.dims[0];
     if (xfc_op_has_in(inf->op, 3)) XFC_TRY(xfc_infer_fits(inf, xfc_op_in(inf->op, 3), &scores, "the bias"));
-    return xfc_infer_reach_of(inf, 6);
+    return xfc_infer_reach_and_sink(inf, 6);
 }
 
 static xfc_value *product(xfc_builder *b, const xfc_op *op, xfc_value *left, xfc_value *right, uint32_t size) {
@@ -162,41 +162,38 @@ static xfc_value *batches(xfc_builder *b, xfc_value *v, xfc_int all, xfc_int fir
     return xfc_b_slice_axis(b, v, 0, first, n, 1);
 }
 
-/* softmax((q @ k) * scale + bias) @ v of the batches that are packed, with probabilities of fully masked rows set to 0 on
- * request; only products take other types than f32. */
-static xfc_value *packed_part(xfc_builder *b, const xfc_op *op, xfc_value *q, xfc_value *bias) {
+/* Attention of the batches that are packed; only products take other types than f32. */
+static xfc_value *packed_part(xfc_builder *b, const xfc_op *op, xfc_value *q, xfc_value *bias, xfc_value *sink) {
     xfc_value *v = op->in[2].value;
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 3);
-    xfc_value *s = product(b, op, q, op->in[1].value, 0);
-    s = xfc_b_binary(b, XFC_OP_MUL, s, xfc_b_scalar_f(b, XFC_F32, xfc_op_float(op, XFC_K_SCALE, 1)));
-    if (bias) s = xfc_b_binary(b, XFC_OP_ADD, s, bias);
-    xfc_value *p = xfc_build(b, XFC_OP_SOFTMAX, &s, 1, &axis, 1);
-    if (xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)) {
-        xfc_value *nan = xfc_b_unary(b, XFC_OP_ISNAN, p);
-        p = xfc_b_select(b, nan, xfc_b_scalar_f(b, XFC_F32, 0), p);
-    }
+    xfc_value *p = xfc_attention_weights(b, op, product(b, op, q, op->in[1].value, 0), bias, sink);
     return product(b, op, as_operand(b, p, v, xfc_op_int(op, XFC_K_GROUP, 1)), v, 1);
 }
 
 /* The batches that are packed, then attention of the others; without the reach: what lies outside has no weight. */
 xfc_status decompose_attention_packed(xfc_builder *b, const xfc_op *op, xfc_value **result) {
-    xfc_value *q = op->in[0].value, *bias = xfc_op_has_in(op, 3) ? op->in[3].value : NULL;
+    xfc_value *q = op->in[0].value, *bias = xfc_op_has_in(op, 3) ? op->in[3].value : NULL,
+              *sink = xfc_op_has_in(op, 7) ? op->in[7].value : NULL;
     if (!xfc_op_has_in(op, 4)) {
-        result[0] = packed_part(b, op, q, bias);
+        result[0] = packed_part(b, op, q, bias, sink);
         return result[0] ? XFC_OK : XFC_ERR_INPUT;
     }
     xfc_ctx *ctx = b->graph->ctx;
     const xfc_int zero = xfc_int_const(ctx, 0), n = op->in[1].value->type.dim[0], all = q->type.dim[0],
                   left = xfc_int_sub(ctx, all, n);
-    xfc_value *part[2] = {packed_part(b, op, batches(b, q, all, zero, n), batches(b, bias, all, zero, n)), NULL},
-              *in[4];
+    xfc_value *part[2] = {packed_part(b, op, batches(b, q, all, zero, n), batches(b, bias, all, zero, n),
+                                      batches(b, sink, all, zero, n)),
+                          NULL},
+              *in[6] = {NULL};
     for (uint32_t i = 0; i < 3; i++)
         in[i] = xfc_b_cast(b, batches(b, i ? op->in[3 + i].value : q, all, n, left), XFC_F32);
     in[3] = batches(b, bias, all, n, left);
-    const xfc_attr attr[2] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
-                              xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0))};
+    in[5] = batches(b, sink, all, n, left);
+    const double cap = xfc_op_float(op, XFC_K_SOFTCAP, 0);
+    const xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1)),
+                              xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0)),
+                              xfc_attr_float(XFC_K_SOFTCAP, cap)};
     const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
-    part[1] = xfc_build_opt(b, XFC_OP_ATTENTION, in, bias ? 4 : 3, attr, 2);
+    part[1] = xfc_build_opt(b, XFC_OP_ATTENTION, in, sink ? 6 : bias ? 4 : 3, attr, cap > 0 ? 3 : 2);
     result[0] = part[0] && part[1] ? xfc_build(b, XFC_OP_CONCAT, part, 2, &axis, 1) : NULL;
     return result[0] ? XFC_OK : XFC_ERR_INPUT;
 }

@@ -40,6 +40,10 @@ static void add_site(xfc_lossy *l, xfc_op *op) {
     h->op = op;
     s->data = h;
     s->what = known ? xfc_sprintf(l->arena, "attention over %lld keys", (long long)n) : "attention";
+    if (!xfc_attention_is_plain(op)) {
+        s->why = "its scores are capped, or stand beside a sink";
+        return;
+    }
     if (levels == 0 || (known && h->keep[1] >= n)) {
         s->why = "a row has no more scores than would count";
         return;

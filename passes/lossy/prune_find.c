@@ -44,7 +44,7 @@ static bool walk_region(const finder *f, region *r, const xfc_value *stream, con
         r->weights |= has_weights(op);
         r->block |= xfc_map_get_ptr(&f->joins, op) != NULL;
         r->attention |= op->code == XFC_OP_ATTENTION || op->code == XFC_OP_SOFTMAX;
-        if (op->code == XFC_OP_ATTENTION) r->heads = &op->out[0].type;
+        if (op->code == XFC_OP_ATTENTION && xfc_attention_is_plain(op)) r->heads = &op->out[0].type;
         for (uint32_t k = 0; k < op->n_in; k++) {
             const xfc_value *x = op->in[k].value;
             r->reaches |= x == stream;

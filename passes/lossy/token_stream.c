@@ -144,6 +144,8 @@ static const char *why_not(xfc_streams *s, const xfc_op *op, const xfc_op *join,
     const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type;
     const xfc_value *bias = bias_of(op);
     bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
+    if (!ragged && !xfc_attention_is_plain(op))
+        return "its scores are capped, or stand beside a sink, or only the largest of them count";
     if (bias && (ragged || !is_one(c, &bias->type, 1) || !is_one(c, &bias->type, 2)))
         return "its scores get a bias by position: a mask, or a table that would have to be merged as well";
     if (!ragged && !xfc_int_same(q->dim[2], k->dim[2])) return "its keys are other tokens than its queries";

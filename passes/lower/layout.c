@@ -95,12 +95,13 @@ static xfc_contract contract_of_attention(const xfc_pass *p, const xfc_op *op) {
     return c;
 }
 
-static uint32_t attention_attrs(const xfc_op *op, const xfc_contract *c, const xfc_int size[2], xfc_attr attr[4]) {
+static uint32_t attention_attrs(const xfc_op *op, const xfc_contract *c, const xfc_int size[2], xfc_attr attr[5]) {
     uint32_t n = 0;
     attr[n++] = xfc_attr_float(XFC_K_SCALE, xfc_op_float(op, XFC_K_SCALE, 1));
     attr[n++] = xfc_attr_int(XFC_K_NAN_TO_ZERO, xfc_op_int(op, XFC_K_NAN_TO_ZERO, 0));
     attr[n++] = xfc_attr_dims(XFC_K_SIZE, size, 2);
     if (c->group > 1) attr[n++] = xfc_attr_int(XFC_K_GROUP, c->group);
+    if (xfc_op_attr(op, XFC_K_SOFTCAP)) attr[n++] = *xfc_op_attr(op, XFC_K_SOFTCAP);
     return n;
 }
 
@@ -160,12 +161,14 @@ static xfc_value *reach_of(xfc_pass *p, xfc_op *op) {
     return xfc_build(&b, XFC_OP_REACH, &op->in[3].value, 1, &attr, 1);
 }
 
+static xfc_value *sink_of(const xfc_op *op) { return op->n_in > 5 ? op->in[5].value : NULL; }
+
 /* Attention that reads k and v where they lie. */
 static bool bound_attention(xfc_op *op, xfc_value *reach) {
     if (!reach) return false;
     xfc_builder b = {op->graph, op, op->loc};
-    xfc_value *in[5] = {op->in[0].value, op->in[1].value, op->in[2].value, op->in[3].value, reach};
-    replace(op, xfc_build(&b, XFC_OP_ATTENTION, in, 5, op->attr, op->n_attr));
+    xfc_value *in[6] = {op->in[0].value, op->in[1].value, op->in[2].value, op->in[3].value, reach, sink_of(op)};
+    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION, in, in[5] ? 6 : 5, op->attr, op->n_attr));
     return true;
 }
 
@@ -173,20 +176,21 @@ static bool pack_attention(xfc_pass *p, xfc_op *op) {
     xfc_value *q = op->in[0].value, *k = op->in[1].value, *v = op->in[2].value;
     const xfc_contract c = contract_of_attention(p, op);
     const xfc_int n = packed_batches(op, &c);
-    if (!xfc_tile_for(p->target, &c) || op->n_in > 4) return false;
+    if (!xfc_tile_for(p->target, &c) || (op->n_in > 4 && op->in[4].value)) return false;
     xfc_value *reach = reach_of(p, op);
     if (xfc_int_is(op->graph->ctx, n, 0)) return bound_attention(op, reach);
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {k->type.dim[2], v->type.dim[3]};
     bool all = xfc_int_same(n, q->type.dim[0]);
-    xfc_value *in[7] = {xfc_b_cast(&b, q, c.a),
+    xfc_value *in[8] = {xfc_b_cast(&b, q, c.a),
                         pack(&b, xfc_b_swap_last(&b, first_batches(&b, k, n)), &c),
                         pack(&b, first_batches(&b, v, n), &c),
                         op->n_in > 3 ? op->in[3].value : NULL,
                         all ? NULL : at_rest(k),
                         all ? NULL : at_rest(v),
-                        reach};
-    xfc_attr attr[4];
+                        reach,
+                        sink_of(op)};
+    xfc_attr attr[5];
     uint32_t n_attr = attention_attrs(op, &c, size, attr), n_in = XFC_COUNT(in);
     while (!in[n_in - 1]) n_in--;
     replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_PACKED, in, n_in, attr, n_attr));
@@ -215,7 +219,7 @@ static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
     in[0] = xfc_b_cast(&b, in[0], c.a);
     in[1] = pack_rows(&b, op, 1, &c);
     in[2] = pack_rows(&b, op, 2, &c);
-    xfc_attr attr[4];
+    xfc_attr attr[5];
     uint32_t n_attr = attention_attrs(op, &c, size, attr);
     replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED_PACKED, in, op->n_in, attr, n_attr));
     return true;

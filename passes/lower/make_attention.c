@@ -4,7 +4,7 @@
  * list. A task holds the scores of its rows in a temporary (RB x keys floats), takes a full softmax of each row there,
  * and multiplies by v; neither scores nor probabilities ever reach memory that another task sees. k^T and v were packed
  * once per (batch or sequence, head) by kernels of their own. Division by the row's sum is applied to the result.
- * softmax((q k^T) * scale + bias): the exponent is taken of score - row maximum, as in softmax's own decomposition.
+ * softmax((q k^T) * scale + bias), the products capped and beside a sink where there are such: the exponent is taken of score - row maximum, as in softmax's own decomposition.
  * Products of bf16 have f32 scores and sums too; the exponents are rounded on their way into a temporary of their own.
  *
  * Few rows against keys that are not their own read k and v where they lie, as plain nests: to pack
@@ -43,8 +43,12 @@ typedef struct {
 
 static xfc_value *operand(const attention *t, uint32_t i) { return i < t->op->n_in ? t->op->in[i].value : NULL; }
 static xfc_value *bias_of(const attention *t) { return operand(t, t->ragged ? 6 : 3); }
-static xfc_value *row_bias(const attention *t) { return operand(t, 7); }
-static xfc_value *column_bias(const attention *t) { return operand(t, 8); }
+static xfc_value *row_bias(const attention *t) { return t->ragged ? operand(t, 7) : NULL; }
+static xfc_value *column_bias(const attention *t) { return t->ragged ? operand(t, 8) : NULL; }
+static xfc_value *sink_of(const attention *t) {
+    return t->ragged ? NULL : operand(t, t->op->code == XFC_OP_ATTENTION ? 5 : 7);
+}
+static double cap_of(const attention *t) { return xfc_op_float(t->op, XFC_K_SOFTCAP, 0); }
 
 static xfc_int rounded(xfc_ctx *ctx, xfc_int n, int64_t multiple) {
     return xfc_int_mulc(ctx, xfc_int_ceildiv(ctx, n, xfc_int_const(ctx, multiple)), multiple);
@@ -227,33 +231,63 @@ static uint32_t load_content_bias(attention *t, xfc_nestb *nb, uint32_t from, xf
     return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type), index, 4);
 }
 
-static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
-    xfc_ctx *ctx = t->ctx;
-    xfc_value *bias = bias_of(t);
-    if (t->keys_bias != XFC_NO_ARG) return xfc_nb_load(nb, XFC_F32, t->keys_bias, &j, 1);
-    if (t->ragged) return load_ragged_bias(t, nb, i, j);
+/* Of a value that broadcasts to rows and `columns`, for row i of the block. */
+static uint32_t load_beside(attention *t, xfc_nestb *nb, xfc_value *v, xfc_int i, xfc_int column, xfc_int columns) {
     const xfc_type *q = &t->op->in[0].value->type;
-    const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->first, i), xfc_int_add(ctx, t->from, j)};
-    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], t->all};
+    const xfc_int full[4] = {t->b, t->h, xfc_int_add(t->ctx, t->first, i), column};
+    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], columns};
     xfc_int index[XFC_MAX_RANK];
-    uint32_t skip = 4 - bias->type.rank;
-    for (uint32_t d = 0; d < bias->type.rank; d++)
-        index[d] = xfc_broadcast_index(ctx, full[d + skip], bias->type.dim[d], out[d + skip]);
-    uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type);
-    return xfc_nb_load(nb, XFC_F32, buffer, index, bias->type.rank);
+    uint32_t skip = 4 - v->type.rank;
+    for (uint32_t d = 0; d < v->type.rank; d++)
+        index[d] = xfc_broadcast_index(t->ctx, full[d + skip], v->type.dim[d], out[d + skip]);
+    uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type);
+    return xfc_nb_load(nb, XFC_F32, buffer, index, v->type.rank);
 }
 
-/* With a positive scale and no bias, the largest score is that of the largest product: the scale waits for the exponent
+static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
+    if (t->keys_bias != XFC_NO_ARG) return xfc_nb_load(nb, XFC_F32, t->keys_bias, &j, 1);
+    if (t->ragged) return load_ragged_bias(t, nb, i, j);
+    return load_beside(t, nb, bias_of(t), i, xfc_int_add(t->ctx, t->from, j), t->all);
+}
+
+/* With a positive scale and nothing else, the largest score is that of the largest product: the scale waits for the exponent
  * and the first pass writes nothing back. */
 static bool scales_late(const attention *t) {
-    return !bias_of(t) && !row_bias(t) && !column_bias(t) && xfc_op_float(t->op, XFC_K_SCALE, 1) > 0;
+    bool plain = !bias_of(t) && !row_bias(t) && !column_bias(t) && !sink_of(t) && cap_of(t) == 0;
+    return plain && xfc_op_float(t->op, XFC_K_SCALE, 1) > 0;
 }
 
 static uint32_t plus(xfc_nestb *nb, uint32_t a, uint32_t b) {
     return xfc_nb_op(nb, XFC_S_ADD, XFC_F32, a, b, XFC_NO_ARG);
 }
 
-/* scores = scores * scale + bias, unless that waits; top = their maximum. */
+/* c * tanh(v / c) */
+static uint32_t capped(const attention *t, xfc_nestb *nb, uint32_t v) {
+    uint32_t cap = xfc_nb_const_f(nb, XFC_F32, cap_of(t));
+    v = xfc_nb_op(nb, XFC_S_DIV, XFC_F32, v, cap, XFC_NO_ARG);
+    v = xfc_nb_op(nb, XFC_S_TANH, XFC_F32, v, XFC_NO_ARG, XFC_NO_ARG);
+    return xfc_nb_op(nb, XFC_S_MUL, XFC_F32, v, cap, XFC_NO_ARG);
+}
+
+/* The sink is one score more of each row. sum: once there are exponents; else of the largest scores. */
+static void add_sink(attention *t, bool sum) {
+    if (!sink_of(t)) return;
+    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), zero = xfc_int_const(t->ctx, 0);
+    uint32_t sink = load_beside(t, &nb, sink_of(t), i, zero, xfc_int_const(t->ctx, 1)),
+             top = xfc_nb_load(&nb, XFC_F32, t->top, &i, 1), v;
+    if (sum) {
+        v = xfc_nb_op(&nb, XFC_S_SUB, XFC_F32, sink, top, XFC_NO_ARG);
+        v = xfc_nb_op(&nb, XFC_S_EXP, XFC_F32, v, XFC_NO_ARG, XFC_NO_ARG);
+        v = plus(&nb, xfc_nb_load(&nb, XFC_F32, t->sum, &i, 1), v);
+    } else {
+        v = xfc_nb_op(&nb, XFC_S_MAX, XFC_F32, top, sink, XFC_NO_ARG);
+    }
+    xfc_nb_store(&nb, v, sum ? t->sum : t->top, &i, 1, XFC_S_COUNT);
+    xfc_draft_nest(&t->d, nb.nest);
+}
+
+/* scores = scores * scale, capped, + bias, unless that waits; top = their maximum. */
 static void add_maximum(attention *t) {
     xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), j = xfc_nb_axis(&nb, "j", t->keys, XFC_AXIS_REDUCE);
@@ -261,6 +295,7 @@ static void add_maximum(attention *t) {
     if (!scales_late(t)) {
         uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
         v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
+        if (cap_of(t) > 0) v = capped(t, &nb, v);
         if (bias_of(t)) v = plus(&nb, v, load_bias(t, &nb, i, j));
         if (row_bias(t)) v = plus(&nb, v, load_content_bias(t, &nb, 7, i, j));
         if (column_bias(t)) v = plus(&nb, v, load_content_bias(t, &nb, 8, i, j));
@@ -396,7 +431,9 @@ static void add_products(attention *t, bool at_rest) {
     else
         add_scores(t);
     add_maximum(t);
+    add_sink(t, false);
     add_exponent(t);
+    add_sink(t, true);
     if (at_rest)
         add_mix_at_rest(t);
     else

@@ -45,11 +45,11 @@ static bool bias_fits(xfc_unpad *u, const xfc_op *op, const xfc_token *q) {
 }
 
 /* Attention over sequences of different lengths has one implementation: f32, or narrower types in f32, with heads of
- * known widths, where all scores count. */
+ * known widths, where all scores count as they are. */
 static bool has_kernel(const xfc_unpad *u, const xfc_op *op) {
     const xfc_type *q = &op->in[0].value->type, *v = &op->in[2].value->type;
     return q->dtype != XFC_F64 && xfc_int_value(u->ctx, q->dim[3], NULL) && xfc_int_value(u->ctx, v->dim[3], NULL) &&
-           !xfc_op_attr(op, XFC_K_KEEP);
+           xfc_attention_is_plain(op);
 }
 
 static bool attention_tokens(xfc_unpad *u, const xfc_op *op, xfc_token *q) {
@@ -86,10 +86,12 @@ static void visit_attention(xfc_unpad *u, const xfc_op *op) {
     }
     bool tainted = any_tainted(u, op) && !u->whole;
     if (tainted && !reads_keys_only(u, op))
-        xfc_unpad_refuse(u, op,
-                         xfc_op_attr(op, XFC_K_KEEP)
-                             ? "attention of which only the largest scores count has no kernel without padding"
-                             : "this attention reads padded positions: its mask is not the padding mask alone");
+        xfc_unpad_refuse(
+            u, op,
+            !xfc_attention_is_plain(op)
+                ? "attention whose scores are capped, have a sink, or of which only the largest count has no kernel "
+                  "without padding"
+                : "this attention reads padded positions: its mask is not the padding mask alone");
     u->nonempty |= tainted; /* where no key counts, a finite bias makes all count, padding too */
     set_source(u, &op->out[0]);
 }

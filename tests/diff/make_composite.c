@@ -96,6 +96,11 @@ static xfc_value *reach(maker *m, xfc_value **bias) {
     return *bias ? maker_build(m, XFC_OP_REACH, bias, 1, &attr, 1) : NULL;
 }
 
+static xfc_value *sink(maker *m, xfc_dtype t, const xfc_int *q) {
+    const xfc_int one = maker_constant(m, 1), dim[4] = {maker_chance(m, 30) ? q[0] : one, q[1], one, one};
+    return maker_pick_exact(m, t, 4, dim);
+}
+
 xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     static const int64_t widths[] = {1, 2, 3, 7, 8, 16, 17, 32, 33, 64};
     xfc_int b = maker_dim(m, 0, NULL, 3), h = maker_constant(m, 1 + maker_below(m, 3)),
@@ -105,7 +110,7 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     q[2] = maker_dim(m, 2, q, 150);
     k[2] = v[2] = maker_chance(m, 50) ? q[2] : maker_dim(m, 2, k, 300);
     bool packed = code == XFC_OP_ATTENTION_PACKED, some = packed && t == XFC_F32 && maker_chance(m, 50);
-    xfc_value *in[7] = {heads(m, t, q)};
+    xfc_value *in[8] = {heads(m, t, q)};
     if (some) /* half of the batches are packed */
         in[4] = heads(m, t, k), in[5] = heads(m, t, v),
         k[0] = v[0] = xfc_int_floordiv(m->b.graph->ctx, b, maker_constant(m, 2));
@@ -116,11 +121,18 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     bias[2] = maker_chance(m, 50) ? q[2] : maker_constant(m, 1),
     bias[3] = maker_chance(m, 80) ? k[2] : maker_constant(m, 1);
     in[3] = maker_pick_exact(m, t, 4, bias);
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25),
-                       xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50)),
-                       xfc_attr_dims(XFC_K_SIZE, (xfc_int[]){k[2], e}, 2)};
+    xfc_attr attr[4] = {xfc_attr_float(XFC_K_SCALE, 0.25),
+                        xfc_attr_int(XFC_K_NAN_TO_ZERO, m->finite && maker_chance(m, 50))};
+    uint32_t n_attr = 2;
+    const xfc_int size[2] = {k[2], e};
+    if (packed) attr[n_attr++] = xfc_attr_dims(XFC_K_SIZE, size, 2);
+    if (maker_chance(m, 30)) attr[n_attr++] = xfc_attr_float(XFC_K_SOFTCAP, 2);
     uint32_t n_in = some ? 6 : maker_chance(m, 60) ? 4 : 3, last = packed ? 6 : 4;
-    if (some && maker_chance(m, 50)) in[3] = NULL;
-    if (n_in > 3 && maker_chance(m, 40) && (in[last] = reach(m, &in[3]))) n_in = last + 1;
-    return maker_build(m, code, in, n_in, attr, packed ? 3 : 2);
+    if (n_in == 3 || (some && maker_chance(m, 50))) in[3] = NULL;
+    bool hides = n_in > 3 && in[3] && xfc_int_same(bias[3], k[2]) && maker_chance(m, 50);
+    if (hides && (in[last] = reach(m, &in[3]))) n_in = last + 1;
+    if (maker_chance(m, 30)) in[last + 1] = sink(m, t, q), n_in = last + 2;
+    for (uint32_t i = 0; i < (some ? 6 : 3); i++)
+        if (i != 3 && !in[i]) return NULL;
+    return xfc_build_opt(&m->b, code, in, n_in, attr, n_attr);
 }

@@ -143,6 +143,8 @@ typedef struct {
     double scale;
     bool nan_to_zero;
     int64_t keep; /* 0: all scores count */
+    double cap;   /* 0: scores are not capped */
+    bool sink;    /* the last operand */
 } asked;
 
 static int falling(const void *a, const void *b) {
@@ -163,17 +165,20 @@ static bool keep_largest(double *p, int64_t n, int64_t keep) {
 
 /* One row of probabilities of attention, in double. False: it cannot be told. */
 static bool probabilities(const table *t, int64_t head, int64_t row, const asked *how, double *p) {
-    const xfc_array *q = &t->in[0], *k = &t->in[1], *bias = t->n_in > 3 ? &t->in[3] : NULL;
+    const xfc_array *q = &t->in[0], *k = &t->in[1], *bias = t->n_in > 3 ? &t->in[3] : NULL,
+                    *sink = how->sink ? &t->in[5] : NULL;
     int64_t s = q->dim[2], keys = k->dim[2], d = q->dim[3], batch = head / q->dim[1];
     double max = -(double)INFINITY, sum = 0;
     for (int64_t j = 0; j < keys; j++) {
         p[j] = 0;
         for (int64_t c = 0; c < d; c++)
             p[j] += table_f(q, (head * s + row) * d + c) * table_f(k, (head * keys + j) * d + c) * how->scale;
+        if (how->cap > 0) p[j] = how->cap * tanh(p[j] / how->cap);
         if (bias) p[j] += table_f(bias, batch * keys + j); /* [b, 1, 1, t] */
         max = fmax(max, p[j]);
     }
     if (how->keep && !keep_largest(p, keys, how->keep)) return false;
+    if (sink) max = fmax(max, table_f(sink, head % q->dim[1])), sum = exp(table_f(sink, head % q->dim[1]) - max);
     for (int64_t j = 0; j < keys; j++) sum += exp(p[j] - max);
     for (int64_t j = 0; j < keys; j++) p[j] = exp(p[j] - max) / sum;
     for (int64_t j = 0; j < keys; j++) p[j] = how->nan_to_zero && isnan(p[j]) ? 0 : p[j];
@@ -194,14 +199,15 @@ static void check_attention(table *t, const asked *how) {
     }
 }
 
-static void attention(table *t, xfc_dtype dtype, bool hard) {
+/* also: a cap and a sink, behind a bias and its reach, which does not change what attention means. */
+static void attention(table *t, xfc_dtype dtype, bool hard, bool also) {
     int64_t b = test_between(&t->seed, 1, 3), h = test_between(&t->seed, 1, 3), s = table_extent(t) % 11,
             keys = 1 + table_extent(t) % 40;
     int64_t d = 1 + table_extent(t) % 9, e = table_extent(t) % 9;
-    bool bias = test_between(&t->seed, 0, 1), zero = test_between(&t->seed, 0, 1);
-    const asked how = {0.25, zero, hard ? test_between(&t->seed, 1, 40) : 0};
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, how.scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, zero),
-                       xfc_attr_int(XFC_K_KEEP, how.keep)};
+    bool bias = also || test_between(&t->seed, 0, 1), zero = test_between(&t->seed, 0, 1);
+    const asked how = {0.25, zero, hard ? test_between(&t->seed, 1, 40) : 0, also ? 1.5 : 0, also};
+    const xfc_attr last = hard ? xfc_attr_int(XFC_K_KEEP, how.keep) : xfc_attr_float(XFC_K_SOFTCAP, how.cap);
+    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, how.scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, zero), last};
     table_next(t, "attention");
     table_operand(t, dtype, 4, (int64_t[]){b, h, s, d}, false);
     table_operand(t, dtype, 4, (int64_t[]){b, h, keys, d}, false);
@@ -211,7 +217,11 @@ static void attention(table *t, xfc_dtype dtype, bool hard) {
         for (int64_t j = 0; zero && j < keys; j++)
             table_set(mask, j, -(double)INFINITY, 0); /* the first sequence is masked whole */
     }
-    if (CHECK(table_run(t, XFC_OP_ATTENTION, attr, hard ? 3 : 2)) && table_shape(t, 4, (int64_t[]){b, h, s, e}))
+    if (also) {
+        table_operand(t, XFC_I32, 4, (int64_t[]){1, 1, s > 0, 2}, false);
+        table_operand(t, dtype, 4, (int64_t[]){1, h, 1, 1}, false);
+    }
+    if (CHECK(table_run(t, XFC_OP_ATTENTION, attr, hard || also ? 3 : 2)) && table_shape(t, 4, (int64_t[]){b, h, s, e}))
         check_attention(t, &how);
 }
 
@@ -233,6 +243,8 @@ static void refusals(table *t) {
     for (int i = 0; i < 3; i++) table_operand(t, XFC_F32, 4, (int64_t[]){1, 1, 2, 3}, false);
     xfc_attr keep[] = {xfc_attr_float(XFC_K_SCALE, 1), xfc_attr_int(XFC_K_KEEP, 0)};
     CHECK(!table_run(t, XFC_OP_ATTENTION, keep, 2)); /* no score is kept */
+    keep[1] = xfc_attr_float(XFC_K_SOFTCAP, -1);
+    CHECK(!table_run(t, XFC_OP_ATTENTION, keep, 2)); /* a cap below 0 */
     table_next(t, "refusals of composites");
     table_operand(t, XFC_I32, 2, (int64_t[]){2, 3}, false);
     CHECK(!table_run(t, XFC_OP_GELU, NULL, 0)); /* integers */
@@ -254,11 +266,11 @@ int main(void) {
                 gelu(&t, floats[i], times % 2);
                 linear(&t, floats[i], floats[i]);
                 linear(&t, XFC_F32, times % 2 ? XFC_F16 : XFC_BF16);
-                attention(&t, floats[i], false);
+                attention(&t, floats[i], false, times % 2);
             }
         }
         softmax_far(&t);
-        for (int times = 0; times < 24; times++) attention(&t, floats[times % 4], true);
+        for (int times = 0; times < 24; times++) attention(&t, floats[times % 4], true, false);
         xfc_diags_print(t.ctx, stderr, false);
         refusals(&t);
         table_free(&t);

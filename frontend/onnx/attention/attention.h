@@ -43,7 +43,7 @@ xfc_value *xfc_n_block_mask(xfc_node *, uint32_t rows_in, uint32_t columns_in, i
 typedef struct {
     xfc_value *score[4];
 } xfc_stages;
-/* [batch, heads, rows, width]. stages: filled, or NULL; with it, a cap or a sink the product is spelled out. */
+/* [batch, heads, rows, width]. stages: filled, and the product is spelled out; or NULL. */
 xfc_value *xfc_n_attend(xfc_node *, xfc_heads *, xfc_stages *stages);
 
 /* Rows of a table of angles [n, half] at positions i64[batch, rows], or the table [batch, rows, half] itself. */

@@ -1,6 +1,6 @@
 /* heads.c - what the attention operators of both domains share (attention.h).
  *
- * The plain case is the IR's attention. Soft caps, a sink and scores that are outputs spell it out: in the type of the
+ * It is the IR's attention, with its cap and sink. Scores that are outputs spell it out: in the type of the
  * operands, where q and k are scaled by the root of the scale each, so that f16 does not overflow.
  */
 #include "frontend/onnx/attention/attention.h"
@@ -121,11 +121,14 @@ static xfc_value *spelled_out(xfc_node *n, const xfc_heads *a, xfc_value *bias, 
 }
 
 xfc_value *xfc_n_attend(xfc_node *n, xfc_heads *a, xfc_stages *stages) {
-    xfc_stages unused;
     xfc_value *bias = bias_of(n, a);
     if (n->status != XFC_OK || !a->q || !a->k || !a->v || ((a->keep || a->add) && !bias)) return NULL;
-    if (stages || a->softcap > 0 || a->sink) return spelled_out(n, a, bias, stages ? stages : &unused);
-    xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, a->scale), xfc_attr_int(XFC_K_NAN_TO_ZERO, a->may_be_empty)};
-    return xfc_build_opt(n->b, XFC_OP_ATTENTION, (xfc_value *[]){a->q, a->k, a->v, bias}, bias ? 4 : 3, attr,
-                         a->may_be_empty ? 2 : 1);
+    if (stages) return spelled_out(n, a, bias, stages);
+    xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, a->scale)};
+    xfc_value *in[6] = {a->q, a->k, a->v, bias, NULL, a->sink ? xfc_b_cast(n->b, a->sink, a->q->type.dtype) : NULL};
+    uint32_t n_attr = 1, n_in = XFC_COUNT(in);
+    if (a->may_be_empty) attr[n_attr++] = xfc_attr_int(XFC_K_NAN_TO_ZERO, 1);
+    if (a->softcap > 0) attr[n_attr++] = xfc_attr_float(XFC_K_SOFTCAP, a->softcap);
+    while (!in[n_in - 1]) n_in--;
+    return xfc_build_opt(n->b, XFC_OP_ATTENTION, in, n_in, attr, n_attr);
 }
