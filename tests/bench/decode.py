@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""decode.py - one step of decoding with a cache: compiled models beside onnxruntime and OpenVINO, those that are installed.
+"""decode.py - one step of decoding with a cache, or a prompt: compiled models beside onnxruntime and OpenVINO, those that are installed.
 
-    tests/bench/decode.py XFC [--cases gpt2:896,whisper:200,whisper:200:8] [--threads 1] [--rounds 11] [--slice 0.5]
+    tests/bench/decode.py XFC [--cases gpt2:896,whisper:200:8,gpt2:0:1:1024] [--threads 1] [--rounds 11] [--slice 0.5]
                           [--folder DIR] [--small] [--flags=...] [--cpu-time] [--json FILE]
 
-The models are make_decoder.py's, at full size unless --small; a case is a family, how many tokens the cache holds, and the
-batch if it is not 1. The step has one new token.
+The models are make_decoder.py's, at full size unless --small; a case is a family, how many tokens the cache holds, the batch
+and how many tokens are new, if either is not 1: a step has one, a prompt many.
 
 Method. As compare_ort.py: every program measured is a process of its own, never two at once, rounds alternate their
 order, a measurement repeats the step for --slice seconds and gives the median. What is compiled is measured twice, on
@@ -80,15 +80,15 @@ class Touched:
 
 # --- what is measured ------------------------------------------------------------------------------
 
-def make_inputs(model, family, past, batch, place):
-    """One new token behind `past` ones; the same numbers wherever they lie."""
-    sizes = {"batch": batch, "sequence": 1, "past": past, "encoder": ENCODER.get(family, 0), "past + sequence": past + 1}
+def make_inputs(model, family, past, batch, new, place):
+    """New tokens behind `past` ones; the same numbers wherever they lie."""
+    sizes = {"batch": batch, "sequence": new, "past": past, "encoder": ENCODER.get(family, 0), "past + sequence": past + new}
     random, out = np.random.default_rng(0), {}
     for node in make_decoder.onnx.load(model).graph.input:
         dims = node.type.tensor_type.shape.dim
         shape = [sizes[d.dim_param] if d.dim_param else d.dim_value for d in dims]
         if node.name == "position_ids":
-            values = np.full(shape, past, np.int64)
+            values = np.broadcast_to(past + np.arange(new), shape)
         elif "mask" in node.name:
             values = np.ones(shape, np.int64)
         elif node.name == "input_ids":
@@ -100,7 +100,7 @@ def make_inputs(model, family, past, batch, place):
     return out
 
 
-def in_memory_of_past(session, inputs, place):
+def in_memory_of_past(session, inputs, new, place):
     """Moves caches to memory with room; answers where their outputs are."""
     out = {}
     for node in session.signature["outputs"]:
@@ -108,27 +108,27 @@ def in_memory_of_past(session, inputs, place):
         if past is None:
             continue
         shape, front = list(past.shape), [slice(None)] * past.ndim
-        shape[axis] += ROOM
+        shape[axis] += max(ROOM, new)
         memory, front[axis] = place.array(shape, past.dtype), slice(past.shape[axis])
         memory[...] = np.nan
         memory[tuple(front)] = past
         inputs[node["appends_to"]] = memory[tuple(front)]
-        front[axis] = slice(past.shape[axis] + 1)
+        front[axis] = slice(past.shape[axis] + new)
         out[node["name"]] = memory[tuple(front)]
     return out
 
 
-def worker(kind, folder, threads, family, past, batch, clock):
+def worker(kind, folder, threads, family, past, batch, new, clock):
     """Writes the outputs to the file in the first line; then each line is seconds, answered by the median in ms."""
     clock = getattr(time, clock)
     place = {"fenced": Fenced, "touched": Touched, "in place": Fenced}.get(kind, lambda: None)()
     model = os.path.join(folder, f"{family}.onnx")
     so = model[:-4] + ("in_place.so" if kind == "in place" else "so")
     session = open_session(kind, model, threads) if kind in PEERS else open_session("xf", so, threads)
-    inputs = make_inputs(model, family, past, batch, place)
+    inputs = make_inputs(model, family, past, batch, new, place)
     first, more = session.run(None, inputs), {}
     if place:
-        more["out"] = in_memory_of_past(session, inputs, place) if kind == "in place" else {}
+        more["out"] = in_memory_of_past(session, inputs, new, place) if kind == "in place" else {}
         for node, x in zip(session.get_outputs(), first):
             more["out"].setdefault(node.name, place.array(x.shape, x.dtype))
         first = session.run(None, inputs, **more)
@@ -164,10 +164,10 @@ def check(peers):
         sys.exit("decode: results depend on where the tensors lie")
 
 
-def run_case(a, folder, family, past, batch, threads):
+def run_case(a, folder, family, past, batch, new, threads):
     kinds = [p for p, package in PEERS.items() if importlib.util.find_spec(package.lower())] + list(PLACES)
     results = os.path.join(folder, "results.npz")
-    how = threads, family, past, batch, "process_time" if a.cpu_time else "perf_counter"
+    how = threads, family, past, batch, new, "process_time" if a.cpu_time else "perf_counter"
     peers = {kind: Measured(kind, folder, results, *how) for kind in kinds}
     check(peers)
     rounds = [{kind: float(peers[kind].ask(a.slice)) for kind in (kinds if i % 2 else kinds[::-1])}
@@ -207,7 +207,7 @@ def row(case, threads, rounds):
 def options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("xfc")
-    p.add_argument("--cases", default="gpt2:896,whisper:200,t5:200", help="family:past or family:past:batch")
+    p.add_argument("--cases", default="gpt2:896,whisper:200,t5:200", help="family:past[:batch[:new]]")
     p.add_argument("--threads", default="1")
     p.add_argument("--rounds", type=int, default=11)
     p.add_argument("--slice", type=float, default=0.5)
@@ -221,20 +221,20 @@ def options():
 
 def main():
     if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        kind, folder, threads, family, past, batch, clock = sys.argv[2:]
-        return worker(kind, folder, int(threads), family, int(past), int(batch), clock)
+        kind, folder, threads, family, past, batch, new, clock = sys.argv[2:]
+        return worker(kind, folder, int(threads), family, int(past), int(batch), int(new), clock)
     a = options()
     with tempfile.TemporaryDirectory() as own:
         folder, everything = a.folder or own, {}
-        cases = [(case, *f"{case}:1".split(":")[:3]) for case in a.cases.split(",")]
-        for family in sorted({family for _, family, _, _ in cases}):
+        cases = [(case, *f"{case}:1:1".split(":")[:4]) for case in a.cases.split(",")]
+        for family in sorted({case[1] for case in cases}):
             build(a, folder, family)
         print(f"| case | threads | {' | '.join(f'{name} ms' for name in PEERS.values())} | fenced ms | touched ms | in place ms | "
               "faster peer / fenced | range | fenced / touched | range | faster peer / in place | range |\n"
               "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|---|--:|---|")
         for threads in map(int, a.threads.split(",")):
-            for case, family, past, batch in cases:
-                rounds = everything[f"{case} {threads}"] = run_case(a, folder, family, int(past), int(batch), threads)
+            for case, family, past, batch, new in cases:
+                rounds = everything[f"{case} {threads}"] = run_case(a, folder, family, int(past), int(batch), int(new), threads)
                 print(f"| {' | '.join(row(case, threads, rounds))} |", flush=True)
     if a.json:
         with open(a.json, "w", encoding="utf-8") as f:
