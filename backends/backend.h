@@ -23,6 +23,7 @@ typedef struct {
     uint32_t *first;       /* by graph: its first step */
     xfc_kernel_step *step; /* of every kernel op, by graph and by order in it */
     xfc_code *code;        /* by number */
+    uint32_t *length;      /* by number: of its text, which tells how much code it becomes, about */
     /* By number, for a link: objects hold code only, find each other's by these names, and share one set of tiles. NULL:
      * an object is complete. */
     const char *const *name;

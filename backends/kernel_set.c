@@ -51,10 +51,12 @@ static void add_step(maker *m, const xfc_op *op) {
     bool is_new;
     xfc_print_kernel(op->graph->ctx, &text, code.kernel, code.symbol, code.n_symbols);
     const uint32_t number = number_of(m, (canonical){text.text, text.n}, &is_new);
-    if (is_new)
+    if (is_new) {
         m->set.code[number] = (xfc_code){.kernel = xfc_kernel_clone(m->arena, code.kernel),
                                          .n_symbols = code.n_symbols,
                                          .symbol = kept(m, code.symbol, code.n_symbols)};
+        m->set.length[number] = (uint32_t)text.n;
+    }
     m->set.step[m->set.n_steps++] = (xfc_kernel_step){
         .op = op, .number = number, .n_values = code.n_symbols, .value = kept(m, code.value, code.n_symbols)};
     xfc_arena_reset(m->step);
@@ -82,7 +84,8 @@ xfc_kernel_set xfc_kernel_set_of(const xfc_graph *const *graph, uint32_t n_graph
                              .n_graphs = n_graphs,
                              .first = xfc_new_array(arena, uint32_t, n_graphs),
                              .step = xfc_new_array(arena, xfc_kernel_step, n),
-                             .code = xfc_new_array(arena, xfc_code, n)};
+                             .code = xfc_new_array(arena, xfc_code, n),
+                             .length = xfc_new_array(arena, uint32_t, n)};
     for (uint32_t i = 0; i < n_graphs; i++) {
         m.set.first[i] = m.set.n_steps;
         if (graph[i]) add_steps(&m, graph[i]);

@@ -103,19 +103,42 @@ uint32_t xf_n_cpus(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
 }
 
-/* Some of the kernels of each ISA. */
+typedef struct {
+    uint32_t number, length;
+} weighed;
+
+static int longest_first(const void *a, const void *b) {
+    const weighed *x = a, *y = b;
+    if (x->length != y->length) return x->length < y->length ? 1 : -1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static weighed *by_length(const xfc_kernel_set *set, xfc_arena *arena) {
+    weighed *all = xfc_new_array(arena, weighed, set->n_kernels);
+    for (uint32_t i = 0; i < set->n_kernels; i++) all[i] = (weighed){i, set->length[i]};
+    qsort(all, set->n_kernels, sizeof *all, longest_first);
+    return all;
+}
+
+/* Some of the kernels of each ISA. The longest ones go to a part each, the next ones in the other order, and so on, so that parts
+ * take about as long; there is an even number of them, as of CPUs. */
 static uint32_t parts_of(const xf_library *l, const char *const *const *name, part **out) {
     const xf_emission *e = l->emission;
     xfc_arena *arena = e->ctx->arena;
-    const uint32_t n = e->set->n_kernels ? (e->set->n_kernels - 1) / KERNELS_OF_PART + 1 : 0;
-    uint32_t *number = xfc_new_array(arena, uint32_t, e->set->n_kernels), made = 0;
+    const uint32_t all = e->set->n_kernels, least = (all + KERNELS_OF_PART - 1) / KERNELS_OF_PART,
+                   n = least > 1 ? least + least % 2 : least;
+    const weighed *kernel = by_length(e->set, arena);
+    uint32_t *number = xfc_new_array(arena, uint32_t, KERNELS_OF_PART), made = 0;
     *out = xfc_new_array(arena, part, (size_t)n * l->n_isas);
     for (uint32_t i = 0; i < l->n_isas; i++) {
         xfc_kernel_set named = *e->set;
         named.name = name[i];
-        for (uint32_t first = 0; first < n; first++) {
+        for (uint32_t at = 0; at < n; at++) {
             uint32_t k = 0;
-            for (uint32_t at = first; at < e->set->n_kernels; at += n) number[k++] = at;
+            for (uint32_t round = 0; round * n < all; round++) {
+                const uint32_t j = round * n + (round % 2 ? n - 1 - at : at);
+                if (j < all) number[k++] = kernel[j].number;
+            }
             part *p = &(*out)[made++];
             *p = (part){.emission = *e, .set = xfc_kernel_set_some(&named, number, k, arena), .isa = l->isas[i]};
             p->emission.set = &p->set;
