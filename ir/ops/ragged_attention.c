@@ -15,7 +15,7 @@
 #include "ir/ops/ops.h"
 #include <math.h>
 
-enum { Q, K, V, CU, TASKS, POS, BIAS, ROW_BIAS, COLUMN_BIAS, N_OPERANDS };
+enum { Q, K, V, CU, TASKS, POS, BIAS, ROW_BIAS, COLUMN_BIAS, N_OPERANDS, REACH = N_OPERANDS };
 
 static bool is_list(const xfc_type *t, uint32_t rank) { return t->dtype == XFC_I32 && t->rank == rank; }
 
@@ -275,6 +275,21 @@ static xfc_status check_panels(xfc_infer *inf, const xfc_type *q, const xfc_type
     return xfc_infer_equal(inf, depth, v->dim[2], "the rows of q and v");
 }
 
+/* Of the only bias; the meaning of the op is the same without. */
+static xfc_status check_reach(xfc_infer *inf) {
+    const xfc_op *op = inf->op;
+    if (!xfc_op_has_in(op, REACH)) return XFC_OK;
+    const xfc_type *reach = xfc_op_in(op, REACH), *tasks = xfc_op_in(op, TASKS);
+    bool alone = xfc_op_has_in(op, BIAS) && !xfc_op_has_in(op, ROW_BIAS) && !xfc_op_has_in(op, COLUMN_BIAS);
+    if (!alone || !is_list(reach, 2))
+        return xfc_fail(inf->ctx, XFC_ERR_INPUT, op->loc,
+                        "the reach of ragged attention is %s: it is what `reach_ragged` makes of the only bias",
+                        xfc_type_text(inf->ctx, reach));
+    for (uint32_t d = 0; d < 2; d++)
+        XFC_TRY(xfc_infer_equal(inf, reach->dim[d], tasks->dim[d], "the reach and the tasks of ragged attention"));
+    return XFC_OK;
+}
+
 xfc_status infer_attention_ragged_packed(xfc_infer *inf) {
     const xfc_op *op = inf->op;
     const xfc_type *q = xfc_op_in(op, Q), *k = xfc_op_in(op, K), *v = xfc_op_in(op, V);
@@ -289,6 +304,7 @@ xfc_status infer_attention_ragged_packed(xfc_infer *inf) {
                         xfc_type_text(inf->ctx, q), xfc_type_text(inf->ctx, k), xfc_type_text(inf->ctx, v));
     XFC_TRY(check_lists(inf));
     XFC_TRY(check_panels(inf, q, k, v, group));
+    XFC_TRY(check_reach(inf));
     *inf->out = *q;
     inf->out->dtype = XFC_F32;
     inf->out->dim[2] = size->u.dims[1];

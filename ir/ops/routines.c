@@ -195,6 +195,27 @@ xfc_status infer_reach(xfc_infer *inf) {
     return XFC_OK;
 }
 
+xfc_status infer_reach_ragged(xfc_infer *inf) {
+    const xfc_type *bias = xfc_op_in(inf->op, 0), *cu = xfc_op_in(inf->op, 1), *tasks = xfc_op_in(inf->op, 2);
+    const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
+    const xfc_int two = xfc_int_const(inf->ctx, 2), one = xfc_int_const(inf->ctx, 1);
+    int64_t n;
+    if (!is(bias, XFC_F32, 4) || !is(cu, XFC_I32, 1) || !is(tasks, XFC_I32, 2) ||
+        !is(xfc_op_in(inf->op, 3), XFC_I32, 1) || !xfc_int_is(inf->ctx, bias->dim[1], 1) ||
+        xfc_int_is(inf->ctx, cu->dim[0], 0) || size->n != 2)
+        return refuse(inf, "f32 [1 or n, 1, 1 or s, s], i32 [n + 1], i32 [m, 2], i32 [t], and two sizes");
+    for (uint32_t i = 0; i < 2; i++)
+        if (!xfc_int_value(inf->ctx, size->u.dims[i], &n) || n < 1) return refuse(inf, "two numbers of at least 1");
+    const xfc_int all[2] = {xfc_int_addc(inf->ctx, cu->dim[0], -1), bias->dim[3]};
+    for (uint32_t i = 0; i < 2; i++)
+        if (!xfc_int_same(bias->dim[2 * i], one))
+            XFC_TRY(xfc_infer_equal(inf, bias->dim[2 * i], all[i], "a bias and the sequences or positions"));
+    XFC_TRY(xfc_infer_equal(inf, tasks->dim[1], two, "the numbers of a task and 2"));
+    inf->out[0] = xfc_type_make(XFC_I32, 2, tasks->dim);
+    inf->out[0].dim[1] = two;
+    return XFC_OK;
+}
+
 xfc_status infer_append(xfc_infer *inf) {
     const xfc_type *past = xfc_op_in(inf->op, 0), *rows = xfc_op_in(inf->op, 1), *first = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);

@@ -130,19 +130,16 @@ static xfc_value *first_batches(xfc_builder *b, xfc_value *v, xfc_int n) {
     return xfc_b_cast(b, first, v->type.dtype);
 }
 
-/* Does a mask possibly hide keys, of more than one panel? What it may hold at an index tells. */
-static bool may_hide_keys(xfc_pass *p, const xfc_op *op) {
-    const xfc_value *bias = op->n_in > 3 ? op->in[3].value : NULL;
-    const xfc_type *q = &op->in[0].value->type, *k = &op->in[1].value->type;
+/* May a bias hide keys, of more than one panel? What it may hold at an index tells. */
+static bool may_hide_keys(xfc_pass *p, const xfc_value *bias, xfc_int rows, xfc_int keys) {
     xfc_ctx *c = p->graph->ctx;
     xfc_int index[4];
     double lo, hi;
-    int64_t keys;
+    int64_t n;
     if (!bias || bias->type.dtype != XFC_F32 || bias->type.rank < 2) return false;
     const xfc_int *dim = &bias->type.dim[bias->type.rank - 2];
-    if (!xfc_int_same(dim[1], k->dim[2]) || (!xfc_int_same(dim[0], q->dim[2]) && !xfc_int_is(c, dim[0], 1)))
-        return false;
-    if (xfc_int_value(c, dim[1], &keys) && keys <= XFC_PANEL) return false;
+    if (!xfc_int_same(dim[1], keys) || (!xfc_int_same(dim[0], rows) && !xfc_int_is(c, dim[0], 1))) return false;
+    if (xfc_int_value(c, keys, &n) && n <= XFC_PANEL) return false;
     for (uint32_t d = 0; d < bias->type.rank; d++) index[d] = xfc_int_axis(c, "i", bias->type.dim[d]);
     xfc_probe probe = xfc_probe_new(p->graph, p->scratch);
     xfc_fact fact = xfc_probe_at(&probe, bias, index);
@@ -154,11 +151,24 @@ static bool may_hide_keys(xfc_pass *p, const xfc_op *op) {
 /* What attention must look at, of its bias, or NULL. */
 static xfc_value *reach_of(xfc_pass *p, xfc_op *op) {
     xfc_ctx *c = p->graph->ctx;
-    if (!may_hide_keys(p, op)) return NULL;
+    bool ragged = op->code == XFC_OP_ATTENTION_RAGGED;
+    const uint32_t at = ragged ? 6 : 3;
+    xfc_value *bias = op->n_in > at ? op->in[at].value : NULL;
+    xfc_int rows = op->in[0].value->type.dim[2], keys = op->in[1].value->type.dim[2];
+    if (ragged) {
+        rows = keys = xfc_op_attr(op, XFC_K_SIZE)->u.dims[0];
+        for (uint32_t i = 7; i < op->n_in; i++)
+            if (op->in[i].value) return NULL;
+        /* A block is a task of the list for all heads. What is the same for all rows is padding, and that is gone. */
+        if (bias && (!xfc_int_is(c, bias->type.dim[1], 1) || xfc_int_is(c, bias->type.dim[2], 1))) return NULL;
+    }
+    if (!may_hide_keys(p, bias, rows, keys)) return NULL;
     xfc_builder b = {op->graph, op, op->loc};
     const xfc_int size[2] = {xfc_int_const(c, XFC_QUERIES), xfc_int_const(c, XFC_PANEL)};
     const xfc_attr attr = xfc_attr_dims(XFC_K_SIZE, size, 2);
-    return xfc_build(&b, XFC_OP_REACH, &op->in[3].value, 1, &attr, 1);
+    if (!ragged) return xfc_build(&b, XFC_OP_REACH, &bias, 1, &attr, 1);
+    xfc_value *in[4] = {bias, op->in[3].value, op->in[4].value, op->in[5].value};
+    return xfc_build(&b, XFC_OP_REACH_RAGGED, in, 4, &attr, 1);
 }
 
 static xfc_value *sink_of(const xfc_op *op) { return op->n_in > 5 ? op->in[5].value : NULL; }
@@ -210,7 +220,7 @@ static xfc_value *pack_rows(xfc_builder *b, const xfc_op *op, uint32_t operand, 
 }
 
 static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
-    xfc_value *in[9] = {NULL};
+    xfc_value *in[10] = {NULL};
     const xfc_contract c = contract_of_attention(p, op);
     if (!xfc_tile_for(p->target, &c)) return false;
     xfc_builder b = {op->graph, op, op->loc};
@@ -219,9 +229,10 @@ static bool pack_attention_ragged(xfc_pass *p, xfc_op *op) {
     in[0] = xfc_b_cast(&b, in[0], c.a);
     in[1] = pack_rows(&b, op, 1, &c);
     in[2] = pack_rows(&b, op, 2, &c);
+    in[9] = reach_of(p, op);
     xfc_attr attr[5];
-    uint32_t n_attr = attention_attrs(op, &c, size, attr);
-    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED_PACKED, in, op->n_in, attr, n_attr));
+    uint32_t n_attr = attention_attrs(op, &c, size, attr), n_in = in[9] ? 10 : op->n_in;
+    replace(op, xfc_build_opt(&b, XFC_OP_ATTENTION_RAGGED_PACKED, in, n_in, attr, n_attr));
     return true;
 }
 

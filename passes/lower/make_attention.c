@@ -33,7 +33,7 @@ typedef struct {
     xfc_int b, h;        /* b: batch, or sequence */
     xfc_int first, rows; /* the block's first row in q and in the result; rows that steps are for */
     xfc_int start;       /* ragged: the sequence's first row */
-    xfc_int block;       /* dense: its number */
+    xfc_int block;       /* its number */
     xfc_int all, from;   /* keys; the first that the block looks at, which begins a panel */
     xfc_int keys, values, key_row, value_row;  /* keys: that it looks at; *_row: row distance of the temporaries */
     uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
@@ -83,7 +83,7 @@ static void set_ragged(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *cu = operand(t, 3), *tasks = operand(t, 4);
     const xfc_type *q = &t->op->in[0].value->type;
-    xfc_int zero = xfc_int_const(ctx, 0), task = outer(t, "task", tasks->type.dim[0]);
+    xfc_int zero = xfc_int_const(ctx, 0), task = t->block = outer(t, "task", tasks->type.dim[0]);
     t->h = outer(t, "h", q->dim[0]);
     const xfc_int sequence[2] = {task, zero}, row[2] = {task, xfc_int_const(ctx, 1)};
     t->b = xfc_draft_let_of(&t->d, "sequence", tasks, sequence, zero, xfc_int_addc(ctx, cu->type.dim[0], -2));
@@ -97,24 +97,32 @@ static void set_ragged(attention *t) {
     t->rows = xfc_draft_let(&t->d, "rows", xfc_int_min(ctx, block, left), xfc_int_const(ctx, 1), block);
 }
 
-/* The keys that the reach of the bias leaves the block. */
-static void set_reach(attention *t) {
-    xfc_ctx *ctx = t->ctx;
-    xfc_value *reach = t->ragged ? NULL : operand(t, t->op->code == XFC_OP_ATTENTION ? 4 : 6);
-    if (!reach) return;
+/* Where the block's entry of the reach is, but for the last index. */
+static uint32_t reach_index(const attention *t, const xfc_type *reach, xfc_int *index) {
     const xfc_type *q = &t->op->in[0].value->type;
+    if (t->ragged) return index[0] = t->block, 1;
+    const xfc_int full[3] = {t->b, t->h, t->block},
+                  out[3] = {q->dim[0], q->dim[1], xfc_int_ceildiv(t->ctx, q->dim[2], xfc_int_const(t->ctx, RB))};
+    for (uint32_t d = 0; d < 3; d++) index[d] = xfc_broadcast_index(t->ctx, full[d], reach->dim[d], out[d]);
+    return 3;
+}
+
+/* Of the keys that there are those that the reach of the bias leaves the block; most: how many there may be. */
+static void set_reach(attention *t, xfc_int most) {
+    xfc_ctx *ctx = t->ctx;
+    xfc_value *reach = operand(t, t->ragged ? 9 : t->op->code == XFC_OP_ATTENTION ? 4 : 6);
+    if (!reach) return;
     const xfc_int zero = xfc_int_const(ctx, 0), panel = xfc_int_const(ctx, XFC_PANEL),
-                  panels = xfc_int_ceildiv(ctx, t->all, panel), full[3] = {t->b, t->h, t->block},
-                  out[3] = {q->dim[0], q->dim[1], xfc_int_ceildiv(ctx, q->dim[2], xfc_int_const(ctx, RB))};
+                  panels = xfc_int_ceildiv(ctx, most, panel);
     xfc_int index[4], bound[2];
-    for (uint32_t d = 0; d < 3; d++) index[d] = xfc_broadcast_index(ctx, full[d], reach->type.dim[d], out[d]);
+    uint32_t last = reach_index(t, &reach->type, index);
     for (uint32_t i = 0; i < 2; i++) {
-        index[3] = xfc_int_const(ctx, i);
+        index[last] = xfc_int_const(ctx, i);
         bound[i] = xfc_draft_let_of(&t->d, i ? "end" : "begin", reach, index, zero, panels);
-        bound[i] = xfc_int_min(ctx, xfc_int_mul(ctx, bound[i], panel), t->all);
+        bound[i] = xfc_int_min(ctx, xfc_int_mul(ctx, bound[i], panel), t->keys);
     }
-    t->from = xfc_draft_let(&t->d, "from", bound[0], zero, t->all);
-    t->keys = xfc_draft_let(&t->d, "keys", xfc_int_max(ctx, xfc_int_sub(ctx, bound[1], t->from), zero), zero, t->all);
+    t->from = xfc_draft_let(&t->d, "from", bound[0], zero, most);
+    t->keys = xfc_draft_let(&t->d, "keys", xfc_int_max(ctx, xfc_int_sub(ctx, bound[1], t->from), zero), zero, most);
 }
 
 static void set_up(attention *t) {
@@ -129,7 +137,7 @@ static void set_up(attention *t) {
         set_ragged(t);
     else
         set_dense(t);
-    set_reach(t);
+    set_reach(t, size[0]);
     t->values = size[1];
     t->key_row = rounded(t->ctx, size[0], XFC_PANEL); /* the columns of whole panels */
     t->value_row = rounded(t->ctx, size[1], XFC_PANEL);
@@ -160,6 +168,14 @@ static xfc_access packed_access(attention *t, xfc_value *v, xfc_int panel, xfc_i
     return a;
 }
 
+/* In units of so many keys, where the block's first one is: of a sequence as pack_ragged places units. */
+static xfc_int first_unit(const attention *t, int64_t unit) {
+    const xfc_int n = xfc_int_const(t->ctx, unit);
+    xfc_int first = xfc_int_floordiv(t->ctx, t->from, n);
+    if (!t->ragged) return first;
+    return xfc_int_add(t->ctx, first, xfc_int_add(t->ctx, xfc_int_floordiv(t->ctx, t->start, n), t->b));
+}
+
 static void add_scores(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *q = t->op->in[0].value, *k = t->op->in[1].value;
@@ -168,9 +184,7 @@ static void add_scores(attention *t) {
     index_of(t, row, kk, index);
     xfc_rows r = xfc_tile_rows(ctx, q, index, row, kk, t->first);
     uint32_t panel = xfc_op_contract(t->op, 1).panel;
-    xfc_int first = xfc_int_floordiv(ctx, t->from, xfc_int_const(ctx, panel));
-    if (t->ragged) /* as pack_ragged places them */
-        first = xfc_int_add(ctx, xfc_int_floordiv(ctx, t->start, xfc_int_const(ctx, panel)), t->b);
+    xfc_int first = first_unit(t, panel);
     xfc_tile s = {.a_row = r.stride,
                   .c_row = t->key_row,
                   .rows = t->rows,
@@ -194,6 +208,11 @@ static xfc_int position(attention *t, xfc_nestb *nb, xfc_int at) {
     return xfc_nb_let(nb, "position", v, xfc_int_const(t->ctx, 0), xfc_int_addc(t->ctx, size, -1), false);
 }
 
+/* Of all rows, key j of those that the block looks at. */
+static xfc_int key_row(const attention *t, xfc_int j) {
+    return xfc_int_add(t->ctx, xfc_int_add(t->ctx, t->start, t->from), j);
+}
+
 /* Ragged bias of (row i of the block, key j); a dim of 1 has one index and asks for no position. */
 static uint32_t load_ragged_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {
     xfc_ctx *ctx = t->ctx;
@@ -202,7 +221,7 @@ static uint32_t load_ragged_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int
     for (uint32_t d = 0; d < 2; d++)
         if (xfc_int_is(ctx, bias->type.dim[d], 1)) index[d] = zero;
     if (!xfc_int_is(ctx, bias->type.dim[2], 1)) index[2] = position(t, nb, xfc_int_add(ctx, t->first, i));
-    if (!xfc_int_is(ctx, bias->type.dim[3], 1)) index[3] = position(t, nb, xfc_int_add(ctx, t->start, j));
+    if (!xfc_int_is(ctx, bias->type.dim[3], 1)) index[3] = position(t, nb, key_row(t, j));
     return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, bias, bias->type), index, 4);
 }
 
@@ -223,7 +242,7 @@ static void add_keys_bias(attention *t) {
 static uint32_t load_content_bias(attention *t, xfc_nestb *nb, uint32_t from, xfc_int i, xfc_int j) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *bias = operand(t, from);
-    xfc_int zero = xfc_int_const(ctx, 0), row = xfc_int_add(ctx, t->first, i), key = xfc_int_add(ctx, t->start, j);
+    xfc_int zero = xfc_int_const(ctx, 0), row = xfc_int_add(ctx, t->first, i), key = key_row(t, j);
     xfc_int index[4] = {zero, xfc_int_is(ctx, bias->type.dim[1], 1) ? zero : t->h, row, key};
     uint32_t by_position = from == 7 ? 3 : 2;
     bool varies = !xfc_int_is(ctx, bias->type.dim[by_position], 1);
@@ -337,29 +356,25 @@ static void fill_group(attention *t, xfc_int depth) {
     xfc_draft_nest(&t->d, nb.nest);
 }
 
-/* Where the block's values begin in their panels: at a row, or a group of them; of a sequence as pack_ragged places groups. */
-static xfc_int first_value(const attention *t) {
-    xfc_int first = xfc_int_floordiv(t->ctx, t->ragged ? t->start : t->from, xfc_int_const(t->ctx, t->group));
-    return t->ragged && t->group > 1 ? xfc_int_add(t->ctx, first, t->b) : first;
-}
-
 static void add_mix(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *v = t->op->in[2].value;
     const xfc_int *dim = &v->type.dim[v->type.rank - 2];
     xfc_int zero = xfc_int_const(ctx, 0), depth = rounded(ctx, t->keys, t->group);
     fill_group(t, depth);
-    xfc_tile s = {.a = {.buffer = t->weights, .rank = 2, .index = {zero, zero}},
-                  .b = packed_access(t, v, zero, first_value(t)),
-                  .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}},
-                  .a_row = t->key_row,
-                  .c_row = t->value_row,
-                  .rows = t->rows,
-                  .depth = depth,
-                  .columns = t->values,
-                  .apart = xfc_int_same(t->keys, t->all) ? XFC_INT_NONE : xfc_int_mul(ctx, dim[0], dim[1]),
-                  .panel = xfc_op_contract(t->op, 2).panel,
-                  .group = (uint32_t)t->group};
+    xfc_tile s = {
+        .a = {.buffer = t->weights, .rank = 2, .index = {zero, zero}},
+        .b = packed_access(t, v, zero,
+                           t->ragged && t->group == 1 ? xfc_int_add(ctx, t->start, t->from) : first_unit(t, t->group)),
+        .c = {.buffer = t->mix, .rank = 2, .index = {zero, zero}},
+        .a_row = t->key_row,
+        .c_row = t->value_row,
+        .rows = t->rows,
+        .depth = depth,
+        .columns = t->values,
+        .apart = xfc_int_same(t->keys, t->all) ? XFC_INT_NONE : xfc_int_mul(ctx, dim[0], dim[1]),
+        .panel = xfc_op_contract(t->op, 2).panel,
+        .group = (uint32_t)t->group};
     xfc_draft_tile(&t->d, s);
 }
 

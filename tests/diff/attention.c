@@ -19,22 +19,25 @@ typedef struct {
     int d, e;
     const char *bias; /* its dims, or NULL */
     bool fused, nan_to_zero;
+    bool window; /* the bias hides keys behind a row, and those that are far in front of it */
 } shape;
 
 static const shape shapes[] = {
-    {"plain", 32, 32, NULL, false, false},
-    {"fused", 32, 32, NULL, true, false},
-    {"wide, fused", 64, 64, NULL, true, false},
-    {"odd widths", 40, 50, NULL, false, false},
-    {"narrow", 3, 1, NULL, false, false},
-    {"bias 1", 16, 80, "1, 1, 1, 1", false, false},
-    {"bias of heads", 16, 16, "1, 3, 1, 1", false, false},
-    {"bias of keys", 32, 32, "1, 1, 1, s", true, false},
-    {"mask", 32, 32, "n, 1, 1, s", true, true},
-    {"mask of heads", 16, 100, "n, 3, 1, s", false, true},
-    {"bias of rows", 8, 8, "1, 1, s, 1", false, false},
-    {"relative", 32, 32, "1, 3, s, s", true, false},
-    {"full", 17, 33, "n, 3, s, s", false, true},
+    {"plain", 32, 32, NULL, false, false, false},
+    {"fused", 32, 32, NULL, true, false, false},
+    {"wide, fused", 64, 64, NULL, true, false, false},
+    {"odd widths", 40, 50, NULL, false, false, false},
+    {"narrow", 3, 1, NULL, false, false, false},
+    {"bias 1", 16, 80, "1, 1, 1, 1", false, false, false},
+    {"bias of heads", 16, 16, "1, 3, 1, 1", false, false, false},
+    {"bias of keys", 32, 32, "1, 1, 1, s", true, false, false},
+    {"mask", 32, 32, "n, 1, 1, s", true, true, false},
+    {"mask of heads", 16, 100, "n, 3, 1, s", false, true, false},
+    {"bias of rows", 8, 8, "1, 1, s, 1", false, false, false},
+    {"relative", 32, 32, "1, 3, s, s", true, false, false},
+    {"full", 17, 33, "n, 3, s, s", false, true, false},
+    {"window", 32, 70, "1, 1, s, s", false, false, true},
+    {"windows", 16, 32, "n, 1, s, s", true, false, true},
 };
 
 typedef struct {
@@ -133,6 +136,10 @@ static xfc_array bias_of(xfc_arena *arena, const shape *s, const batch *b, xfc_d
     fill(&a, 5, 0);
     for (int64_t i = 0; s->nan_to_zero && i < a.count; i++)
         if (i % 7 < 3) xfc_element_set_f(t, a.data, i, i % 2 ? -HUGE_VAL : -3.0e4);
+    for (int64_t i = 0; s->window && i < a.count; i++) {
+        const int64_t row = i / b->size % b->size, key = i % b->size;
+        if (key > row || key + 20 < row) xfc_element_set_f(t, a.data, i, i % 2 ? -HUGE_VAL : -3.0e4);
+    }
     return a;
 }
 
@@ -291,7 +298,7 @@ static void check_wrong(void) {
         int32_t value;
     } wrong[] = {{1, 1, -1},  {1, 2, 1000}, {1, 3, 20},   {2, 0, 3},         {2, 0, -1},
                  {2, 1, 128}, {2, 1, -64},  {2, 1, 1000}, {3, 5, INT32_MAX}, {3, 5, -1}};
-    const shape s = {"wrong lists", 32, 32, "n, 1, 1, s", true, false};
+    const shape s = {"wrong lists", 32, 32, "n, 1, 1, s", true, false, false};
     const batch b = {3, 130, {128, 5, 7}, false};
     xfc_graph *g = graph_of(&s, "f32");
     compiled c;

@@ -105,6 +105,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_TOP_K] = make_top_k,
     [XFC_OP_KEEP_LARGEST] = make_keep_largest,
     [XFC_OP_REACH] = make_reach,
+    [XFC_OP_REACH_RAGGED] = make_reach_ragged,
     [XFC_OP_UNIQUE] = make_unique,
     [XFC_OP_FIND_TEXTS] = make_find_texts,
     [XFC_OP_SPLIT_TEXTS] = make_split_texts,

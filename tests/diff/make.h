@@ -37,9 +37,12 @@ make_fn make_match_tokens, make_match_scores, make_match_ragged, make_merge_toke
 make_fn make_quantize, make_dequantize, make_matmul_integer, make_split_bits, make_bits; /* make_quantize.c */
 make_fn make_find_texts, make_split_texts, make_match_texts, make_read_numbers, make_write_numbers; /* make_texts.c */
 make_fn make_unique, make_append, make_bitcast, make_square, make_nms, make_roi_align; /* make_routines.c */
-make_fn make_sparse, make_windows, make_seq_offsets, make_pad_ragged, make_top_k, make_keep_largest, make_reach;
+make_fn make_sparse, make_windows, make_seq_offsets, make_pad_ragged, make_top_k, make_keep_largest, make_reach,
+    make_reach_ragged;
 make_fn make_scalar, make_cast, make_copy, make_dims, make_iota, make_splat, make_reshape, make_transpose, make_expand,
     make_slice, make_concat, make_pad, make_pack, make_gather, make_gather_elements, make_gather_nd, make_reduce,
     make_cumsum, make_matmul, make_matmul_packed, make_linear, make_along, make_crmsnorm, make_gelu, make_attention;
+/* A bias of attention in which some keys are hidden. */
+xfc_value *maker_hidden(maker *, xfc_value *bias);
 
 #endif

@@ -1,4 +1,5 @@
 /* make_attention_ragged.c - random ragged attention, with lists that fit: they are constants, so dims are numbers. */
+#include "ir/contract.h"
 #include "tests/diff/make.h"
 
 typedef struct {
@@ -56,6 +57,26 @@ static xfc_value *finite(maker *m, xfc_dtype t, const xfc_int *dim) {
     return maker_build(m, XFC_OP_SUB, (xfc_value *[]){x, y}, 2, NULL, 0);
 }
 
+static xfc_value *reach(maker *m, xfc_value *bias, xfc_value *const *where, int64_t rows, int64_t keys) {
+    const xfc_int size[2] = {maker_constant(m, rows), maker_constant(m, keys)};
+    const xfc_attr attr = xfc_attr_dims(XFC_K_SIZE, size, 2);
+    xfc_value *in[4] = {bias, where[0], where[1], where[2]};
+    return maker_build(m, XFC_OP_REACH_RAGGED, in, 4, &attr, 1);
+}
+
+xfc_value *make_reach_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
+    (void)code;
+    if (t != XFC_F32) return NULL;
+    lists l = make_lists(m);
+    const xfc_int one = maker_constant(m, 1), size = maker_constant(m, l.size);
+    const xfc_int dim[4] = {maker_chance(m, 50) ? one : maker_constant(m, l.n), one, maker_chance(m, 30) ? one : size,
+                            size};
+    xfc_value *in[3] = {list(m, 1, (int64_t[]){l.n + 1}, l.cu), list(m, 2, (int64_t[]){l.n_tasks, 2}, l.tasks),
+                        list(m, 1, &l.rows, l.pos)};
+    return reach(m, maker_hidden(m, maker_pick_exact(m, t, 4, dim)), in, 1 + maker_below(m, 70),
+                 1 + maker_below(m, 50));
+}
+
 xfc_value *make_attention_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
     static const int64_t widths[] = {1, 3, 8, 16, 17, 32, 50, 64};
     lists l = make_lists(m);
@@ -67,7 +88,7 @@ xfc_value *make_attention_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_int bias[4] = {maker_constant(m, l.n), h, size[0], size[0]};
     for (uint32_t d = 0; d < 4; d++)
         if (maker_chance(m, 50)) bias[d] = one;
-    xfc_value *in[9] = {finite(m, t, q), finite(m, t, q), finite(m, t, v)};
+    xfc_value *in[10] = {finite(m, t, q), finite(m, t, q), finite(m, t, v)};
     in[3] = list(m, 1, (int64_t[]){l.n + 1}, l.cu);
     in[4] = list(m, 2, (int64_t[]){l.n_tasks, 2}, l.tasks);
     in[5] = list(m, 1, &l.rows, l.pos);
@@ -80,11 +101,15 @@ xfc_value *make_attention_ragged(maker *m, xfc_opcode code, xfc_dtype t) {
         in[i] = maker_pick_exact(m, t, 4, dim);
         n = i + 1;
     }
+    bool hides = is_packed && n == 7 && in[6] && t == XFC_F32 && xfc_int_same(bias[1], one) &&
+                 xfc_int_same(bias[3], size[0]) && maker_chance(m, 60);
+    if (hides) in[6] = maker_hidden(m, in[6]), in[9] = reach(m, in[6], &in[3], XFC_QUERIES, XFC_PANEL), n = 10;
     if (is_packed) in[1] = packed_keys(m, in[1], in[3], size[0]);
     if (is_packed) in[2] = packed_values(m, in[2]);
     const xfc_attr attr[] = {xfc_attr_float(XFC_K_SCALE, 0.25), xfc_attr_int(XFC_K_NAN_TO_ZERO, maker_chance(m, 30)),
                              xfc_attr_dims(XFC_K_SIZE, size, is_packed ? 2 : 1)};
     for (uint32_t i = 0; i < 6; i++)
         if (!in[i]) return NULL;
+    if (hides && !in[9]) return NULL;
     return xfc_build_opt(&m->b, code, in, n, attr, XFC_COUNT(attr));
 }

@@ -86,14 +86,18 @@ static xfc_value *heads(maker *m, xfc_dtype t, const xfc_int *dim) {
     return xfc_b_transpose(&m->b, maker_pick_exact(m, t, 4, moved), perm);
 }
 
-/* Of a bias with a dim of keys, in which some are hidden. */
-static xfc_value *reach(maker *m, xfc_value **bias) {
+xfc_value *maker_hidden(maker *m, xfc_value *bias) {
+    if (!bias) return NULL;
+    xfc_value *fill = xfc_b_scalar_f(&m->b, bias->type.dtype, -1e35),
+              *bound = xfc_b_scalar_f(&m->b, bias->type.dtype, -0.5);
+    return xfc_b_select(&m->b, xfc_b_binary(&m->b, XFC_OP_LT, bias, bound), fill, bias);
+}
+
+/* Of a bias with a dim of keys. */
+static xfc_value *reach(maker *m, xfc_value *bias) {
     const xfc_int size[2] = {maker_constant(m, XFC_QUERIES), maker_constant(m, XFC_PANEL)};
     const xfc_attr attr = xfc_attr_dims(XFC_K_SIZE, size, 2);
-    if (!*bias || (*bias)->type.dtype != XFC_F32) return NULL;
-    xfc_value *fill = xfc_b_scalar_f(&m->b, XFC_F32, -1e35), *bound = xfc_b_scalar_f(&m->b, XFC_F32, -0.5);
-    *bias = xfc_b_select(&m->b, xfc_b_binary(&m->b, XFC_OP_LT, *bias, bound), fill, *bias);
-    return *bias ? maker_build(m, XFC_OP_REACH, bias, 1, &attr, 1) : NULL;
+    return bias ? maker_build(m, XFC_OP_REACH, &bias, 1, &attr, 1) : NULL;
 }
 
 static xfc_value *sink(maker *m, xfc_dtype t, const xfc_int *q) {
@@ -129,8 +133,8 @@ xfc_value *make_attention(maker *m, xfc_opcode code, xfc_dtype t) {
     if (maker_chance(m, 30)) attr[n_attr++] = xfc_attr_float(XFC_K_SOFTCAP, 2);
     uint32_t n_in = some ? 6 : maker_chance(m, 60) ? 4 : 3, last = packed ? 6 : 4;
     if (n_in == 3 || (some && maker_chance(m, 50))) in[3] = NULL;
-    bool hides = n_in > 3 && in[3] && xfc_int_same(bias[3], k[2]) && maker_chance(m, 50);
-    if (hides && (in[last] = reach(m, &in[3]))) n_in = last + 1;
+    bool hides = n_in > 3 && in[3] && t == XFC_F32 && xfc_int_same(bias[3], k[2]) && maker_chance(m, 50);
+    if (hides) in[3] = maker_hidden(m, in[3]), in[last] = reach(m, in[3]), n_in = last + 1;
     if (maker_chance(m, 30)) in[last + 1] = sink(m, t, q), n_in = last + 2;
     for (uint32_t i = 0; i < (some ? 6 : 3); i++)
         if (i != 3 && !in[i]) return NULL;
