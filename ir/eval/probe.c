@@ -408,6 +408,7 @@ static xfc_fact in_cases_from(xfc_probe *p, const xfc_value *v, const xfc_int *i
     xfc_probe_forget(p);
     xfc_fact yes = xfc_probe_at(p, v, index), no;
     if (p->n_assumed == n) return yes;
+    xfc_assert(n < XFC_COUNT(p->assumed));
     p->n_assumed = n + 1;
     yes = in_cases_from(p, v, index, n + 1);
     p->n_assumed = n + 1;

@@ -145,7 +145,7 @@ static bool may_hide_keys(xfc_pass *p, const xfc_value *bias, xfc_int rows, xfc_
     xfc_fact fact = xfc_probe_at(&probe, bias, index);
     if (fact.kind == XFC_FACT_NONE) return true;
     xfc_fact_bounds(c, fact, &lo, &hi);
-    return !(hi - lo < HIDDEN);
+    return !(hi - lo < (double)HIDDEN);
 }
 
 /* What attention must look at, of its bias, or NULL. */
