@@ -334,6 +334,9 @@ static xfc_int given(sharing *s, xfc_int value) {
     return known_symbol(s->all, s->position++, &like);
 }
 
+/* Each pair is looked for in all of the kernel: of many sizes, as those of all parts of a concat, none is. */
+enum { MOST_PAIRED = 8 };
+
 /* What the kernel is given: products of sizes that are only multiplied, and the other sizes. */
 static void share_sizes(sharing *s, xfc_code *code) {
     coder *c = s->c;
@@ -343,7 +346,7 @@ static void share_sizes(sharing *s, xfc_code *code) {
     for (uint32_t i = 0; i < w.n; i++) {
         if (!xfc_int_known(w.symbol[i])) continue; /* it is in a product */
         xfc_int value = w.symbol[i];
-        for (uint32_t j = i + 1; j < w.n; j++) {
+        for (uint32_t j = i + 1; j < w.n && w.n <= MOST_PAIRED; j++) {
             if (!xfc_int_known(w.symbol[j]) || !multiplied(c, w.symbol[i], w.symbol[j])) continue;
             value = xfc_int_mul(c->ctx, value, w.symbol[j]);
             put(c, w.symbol[j], xfc_int_const(c->ctx, 1));
