@@ -23,15 +23,18 @@ static LLVMValueRef load_graph_symbol(xfc_emit *e, xfc_int symbol) {
     const xfc_int_info info = *xfc_int_look(e->ctx, symbol);
     if (!position && !xfc_int_known(info.formula)) xfc_bug(__FILE__, __LINE__, "symbol %s is not in scope", info.name);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
-    LLVMPositionBuilderBefore(e->b, LLVMGetBasicBlockTerminator(e->entry));
-    LLVMValueRef v;
+    LLVMValueRef end = LLVMGetBasicBlockTerminator(e->entry), v;
+    LLVMPositionBuilderBefore(e->b, end);
     if (position) {
         LLVMValueRef at = xfc_emit_offset(e, e->values, e->i64, xfc_emit_const(e, (int64_t)position - 1));
         v = LLVMBuildLoad2(e->b, e->i64, at, info.name);
     } else {
         v = xfc_emit_int(e, info.formula);
     }
-    LLVMPositionBuilderAtEnd(e->b, here);
+    if (here == e->entry) /* for a formula that stands there */
+        LLVMPositionBuilderBefore(e->b, end);
+    else
+        LLVMPositionBuilderAtEnd(e->b, here);
     xfc_emit_bind(e, symbol, v);
     return v;
 }
