@@ -178,15 +178,20 @@ xfc_status infer_roi_align(xfc_infer *inf) {
     return XFC_OK;
 }
 
+/* Rows and keys of a block: two numbers that are known. */
+static bool is_block(const xfc_ctx *c, const xfc_attr *size) {
+    int64_t n;
+    bool ok = size->n == 2;
+    for (uint32_t i = 0; ok && i < 2; i++) ok = xfc_int_value(c, size->u.dims[i], &n) && n >= 1;
+    return ok;
+}
+
 /* [1, h, s, t] for [h, s, t]. */
 xfc_status infer_reach(xfc_infer *inf) {
     const xfc_type *bias = xfc_op_in(inf->op, 0);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
-    int64_t n;
-    if (bias->dtype != XFC_F32 || bias->rank < 2 || bias->rank > 4 || size->n != 2)
-        return refuse(inf, "f32 of two to four dims, and two sizes");
-    for (uint32_t i = 0; i < 2; i++)
-        if (!xfc_int_value(inf->ctx, size->u.dims[i], &n) || n < 1) return refuse(inf, "two numbers of at least 1");
+    if (bias->dtype != XFC_F32 || bias->rank < 2 || bias->rank > 4 || !is_block(inf->ctx, size))
+        return refuse(inf, "f32 of two to four dims, and two sizes, numbers of at least 1");
     const xfc_int one = xfc_int_const(inf->ctx, 1);
     xfc_int dim[4] = {one, one, xfc_int_ceildiv(inf->ctx, bias->dim[bias->rank - 2], size->u.dims[0]),
                       xfc_int_const(inf->ctx, 2)};
@@ -199,13 +204,11 @@ xfc_status infer_reach_ragged(xfc_infer *inf) {
     const xfc_type *bias = xfc_op_in(inf->op, 0), *cu = xfc_op_in(inf->op, 1), *tasks = xfc_op_in(inf->op, 2);
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
     const xfc_int two = xfc_int_const(inf->ctx, 2), one = xfc_int_const(inf->ctx, 1);
-    int64_t n;
     if (!is(bias, XFC_F32, 4) || !is(cu, XFC_I32, 1) || !is(tasks, XFC_I32, 2) ||
         !is(xfc_op_in(inf->op, 3), XFC_I32, 1) || !xfc_int_is(inf->ctx, bias->dim[1], 1) ||
-        xfc_int_is(inf->ctx, cu->dim[0], 0) || size->n != 2)
-        return refuse(inf, "f32 [1 or n, 1, 1 or s, s], i32 [n + 1], i32 [m, 2], i32 [t], and two sizes");
-    for (uint32_t i = 0; i < 2; i++)
-        if (!xfc_int_value(inf->ctx, size->u.dims[i], &n) || n < 1) return refuse(inf, "two numbers of at least 1");
+        xfc_int_is(inf->ctx, cu->dim[0], 0) || !is_block(inf->ctx, size))
+        return refuse(
+            inf, "f32 [1 or n, 1, 1 or s, s], i32 [n + 1], i32 [m, 2], i32 [t], and two sizes, numbers of at least 1");
     const xfc_int all[2] = {xfc_int_addc(inf->ctx, cu->dim[0], -1), bias->dim[3]};
     for (uint32_t i = 0; i < 2; i++)
         if (!xfc_int_same(bias->dim[2 * i], one))
