@@ -23,8 +23,8 @@
 #include "passes/pass.h"
 
 enum {
-    FEW = 8,      /* rows of attention that read keys and values where they lie */
-    HIDDEN = 9000 /* a key may have no weight if its bias is so far below another (runtime/kernels/reach.c) */
+    FEW = 8,       /* rows of attention that read keys and values where they lie */
+    HIDDEN = 60000 /* a key may have no weight if its bias is so far below another (runtime/kernels/reach.c) */
 };
 
 /* v as the right operand of c: what both forms of packing are told. */

@@ -1,15 +1,16 @@
 /* reach.h - which keys of a row its biases leave any weight: what reach and reach_ragged share.
  *
  * A key whose bias is more than HIDDEN below the largest of its row has a weight of exactly 0, since exp gives 0 below -104: as
- * long as its score does not exceed that of the best key by 8900, as padding removal takes it too (passes/unpad/mask.c). So a
- * row whose keys are all filled with one number sees all of them. One of minus infinity alone has no weights; a block of
+ * long as its score does not exceed that of the best key by 59,800. HIDDEN is below the least number of fp16, a common fill;
+ * a fill of -10000 hides nothing, since a score may be as large. So a row whose keys are all filled with one number sees all
+ * of them. One of minus infinity alone has no weights; a block of
  * such asks for one panel, which says so. NaN hides nothing.
  */
 #ifndef XK_REACH_H
 #define XK_REACH_H
 #include "runtime/kernels/routines.h"
 
-#define HIDDEN 9000.0f
+#define HIDDEN 60000.0f
 #define LEAST (-3.4028235e38f)
 
 static float largest(const float *x, xk_i64 n) {

@@ -80,7 +80,7 @@ def blind(bias, shape):
     """Keys [b, 2, t] in panels before the first and behind the last that any row of the batch and head sees."""
     bias = np.broadcast_to(bias, shape)
     with np.errstate(all="ignore"):
-        none = ~(bias >= bias.max(-1, keepdims=True, initial=-np.inf) - np.float32(9000)).any(2)
+        none = ~(bias >= bias.max(-1, keepdims=True, initial=-np.inf) - np.float32(60000)).any(2)
     out = np.zeros_like(none)
     for index in np.ndindex(none.shape[:2]):
         seen = np.flatnonzero(~none[index])
@@ -100,6 +100,16 @@ def one(session, s, t, name, bias, zero, poison):
     return left.sum()
 
 
+def large_score(session, s, t, name, shape, zero):
+    """The key that is filled with -10000 has the larger score: the file says that it is seen."""
+    q, k, v = (R.standard_normal((2, 2, n, w)).astype(np.float32) for n, w in ((s, 16), (t, 16), (t, 70)))
+    bias = bias_of(np.broadcast_to(np.arange(t) >= PANEL, shape + (s, t)), -1e4)
+    q[...], k[:, :, :PANEL] = abs(q) + 1, 1e4
+    want = expected(q, k, v, bias, zero)
+    got = session.run(["y"], {"q": q, "k": k, "v": v, "bias": bias})[0]
+    check(same(got, want, bias), f"{name}: a large score below a fill: {s} rows, {t} keys")
+
+
 def all_masks(session, lead, sizes, zero, name):
     left, shape = 0, tuple(n if n != "b" else 2 for n in lead)
     for s, t in sizes:
@@ -113,8 +123,9 @@ def all_masks(session, lead, sizes, zero, name):
         if odd.size:
             odd[..., -1] = np.nan
             one(session, s, t, f"{name}: NaN", odd, zero, poison=False)
-            odd[..., -1], odd[..., :-1] = 3, -1e4
+            odd[..., -1], odd[..., :-1] = 3, -65504
             one(session, s, t, f"{name}: one that is large", odd, zero, poison=True)
+            large_score(session, s, t, name, shape, zero)
     check(left > 1000, f"{name}: {left} keys were left alone")
 
 

@@ -16,8 +16,8 @@ static xk_i64 below(xk_i64 n) {
 
 /* Mostly hidden, or mostly seen, or odd. */
 static float bias_of(xk_i64 kind) {
-    static const float odd[] = {-1e30f, -1e4f, -8999, -9001, -3.4e38f, -INFINITY, 1e30f, 0, 3};
-    if (kind == 3) return odd[below(9)];
+    static const float odd[] = {-1e30f, -1e4f, -59999, -60001, -65504, -3.4e38f, -INFINITY, 1e30f, 0, 3};
+    if (kind == 3) return odd[below(10)];
     return kind && below(8) ? 0.5f : kind == 2 ? -3.4e38f : -INFINITY;
 }
 
@@ -36,7 +36,7 @@ static int is_hidden(const float *bias, xk_i64 rows, xk_i64 n, xk_i64 panel) {
         float top = -INFINITY;
         for (xk_i64 j = 0; j < n; j++) top = fmaxf(top, bias[r * n + j]);
         for (xk_i64 j = panel * PANEL; j < n && j < (panel + 1) * PANEL; j++)
-            if (isfinite(bias[r * n + j]) && bias[r * n + j] >= top - 9000) return 0;
+            if (isfinite(bias[r * n + j]) && bias[r * n + j] >= top - 60000) return 0;
     }
     return 1;
 }
