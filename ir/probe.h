@@ -53,6 +53,8 @@ struct xfc_probe {
     xfc_fact (*at)(xfc_probe *, const xfc_value *, const xfc_int *index);
     /* Is d <= 0, where the algebra does not say? 1, 0, -1. */
     int (*decide)(xfc_probe *, xfc_int d);
+    /* Are these equal, where the algebra does not say? 1, 0, -1. */
+    int (*equal)(xfc_probe *, xfc_int a, xfc_int b);
     /* A nest that reduces, bound to one element of its result: a fact, or NONE. Asked before its terms are. */
     xfc_fact (*reduce)(xfc_probe *, xfc_frame *);
     /* private */

@@ -283,8 +283,8 @@ static xfc_value *inside(copier *c, xfc_captures *around, xfc_arena *arena, xfc_
     return copy_of(c, v);
 }
 
-void xfc_graph_cut(xfc_graph *g, const xfc_op *after) {
-    for (xfc_op *op = g->tail, *prev; op != after; op = prev) {
+void xfc_cut(const xfc_op *after, xfc_op *last) {
+    for (xfc_op *op = last, *prev; op != after; op = prev) {
         prev = op->prev;
         if (op->code != XFC_OP_CONST) xfc_op_remove(op);
     }
@@ -308,7 +308,7 @@ xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, const xfc_op *formals, xfc_v
         out_name[i] = out[i]->name ? out[i]->name : xfc_sprintf(scratch, "result%u", (unsigned)i);
     }
     xfc_graph_set_outputs(c.to, out, out_name, n);
-    xfc_graph_cut(g, after);
+    xfc_cut(after, g->tail);
     xfc_arena_free(scratch);
     return c.to;
 }

@@ -67,8 +67,8 @@ typedef struct xfc_captures {
  * repeated inside. formals: NULL, or an op behind `after` whose results stand for the first inputs. */
 xfc_graph *xfc_outline(xfc_graph *g, xfc_op *after, const xfc_op *formals, xfc_value *const *result, uint32_t n,
                        const char *name, xfc_captures *);
-/* Drops all ops behind `after` (NULL: all) but constants; nothing before it uses them. */
-void xfc_graph_cut(xfc_graph *, const xfc_op *after);
+/* Drops all ops behind `after` (NULL: the first, too) and up to `last` but constants; no other op uses them. */
+void xfc_cut(const xfc_op *after, xfc_op *last);
 /* Inputs for all captures, also of bodies made later; input `first` is the first one. */
 void xfc_body_capture(xfc_graph *body, uint32_t first, const xfc_captures *);
 /* The body's ops take the op's place; `in`: by input of the body. */

@@ -182,11 +182,13 @@ static int less(xfc_probe *p, xfc_int a, xfc_int b) {
     return known >= 0 ? known : xfc_probe_decide(p, xfc_int_addc(c, xfc_int_sub(c, a, b), 1));
 }
 
-static int equal(const xfc_probe *p, xfc_int a, xfc_int b) {
+static int equal(xfc_probe *p, xfc_int a, xfc_int b) {
     xfc_ctx *c = p->graph->ctx;
     if (xfc_int_same(a, b)) return 1;
     if (less_by_range(p, a, b) == 1 || less_by_range(p, b, a) == 1) return 0;
-    return tame(c, a) && tame(c, b) ? xfc_int_eq(c, a, b) : -1;
+    if (!tame(c, a) || !tame(c, b)) return -1;
+    const int known = xfc_int_eq(c, a, b);
+    return known < 0 && p->equal ? p->equal(p, a, b) : known;
 }
 
 static xfc_int extremum(xfc_probe *p, xfc_int a, xfc_int b, bool larger) {

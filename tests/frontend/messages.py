@@ -110,7 +110,7 @@ def squeezed_if_one(condition, inputs, initializers=()):
 
 def by_size():
     x = h.make_tensor_value_info("x", T.FLOAT, ["n", "t"])
-    return squeezed_if_one([h.make_node("Shape", ["x"], ["s"], start=1), h.make_node("Equal", ["s", "one"], ["c"])], [x])
+    return squeezed_if_one([h.make_node("Shape", ["x"], ["s"], start=1), h.make_node("Greater", ["s", "one"], ["c"])], [x])
 
 
 def by_data():

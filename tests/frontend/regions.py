@@ -73,6 +73,20 @@ def ifs():
     refused("a type for each branch", model([If(minus, double)], xs, [("y", T.FLOAT)]), (x, YES), "'choose'.*output 0 is f32\\[n, m\\] in one branch and f64")
 
 
+def ranks_by_size():
+    """Ranks that differ where a size is 1, as exporters write squeeze: it is taken to be none, and a run checks it."""
+    x, column = RNG.standard_normal((3, 4)).astype(np.float32), RNG.standard_normal((3, 1)).astype(np.float32)
+    one, axis = constant("one", np.int64([1])), constant("axis", np.int64([1]))
+    squeeze = body("squeeze", [NODE("Squeeze", ["x", "axis"], ["s"])], ["s"])
+    keep = body("keep", [NODE("Neg", ["x"], ["k"])], ["k"])
+    size = [NODE("Shape", ["x"], ["size"], start=1), NODE("Equal", ["size", "one"], ["is_one"]), NODE("Not", ["is_one"], ["not_one"])]
+    for condition, arms in (("is_one", (squeeze, keep)), ("not_one", (keep, squeeze))):
+        m = model([*size, If(*arms, condition=condition)], [("x", x, ("n", "m"))], [("y", T.FLOAT)], [one, axis])
+        run(f"ranks by {condition}", m, [((x,), [-x]), ((column,), "m is 1|any size but that|1 != 1|not 1"), ((x[:0],), [-x[:0]]), ((x[:, :0],), [-x[:, :0]])])
+        fixed = model([*size, If(*arms, condition=condition)], [("x", column, ("n", 1))], [("y", T.FLOAT)], [one, axis])
+        run(f"ranks by {condition}, of 1", fixed, [((column,), [column[:, 0]])])
+
+
 def required_in_a_branch():
     """That a size is none below 0, which only one branch requires, proves nothing behind it."""
     x = RNG.standard_normal(10).astype(np.float32)
@@ -328,6 +342,7 @@ def session(m, calls, want):
 
 def main():
     ifs()
+    ranks_by_size()
     required_in_a_branch()
     entries()
     growing()

@@ -2,7 +2,9 @@
  *
  * A condition that shape arithmetic decides has one branch; the other one is not looked at. Where it is known at run
  * time only, the two become bodies (ir/program.h), of which one runs: what the other requires of sizes and indices need
- * not hold. Their results must agree in element type and rank; sizes may differ, and lengths of sequences.
+ * not hold. Their results must agree in element type and rank; sizes may differ, and lengths of sequences. If they do
+ * not, and what decides is whether a size is some number, it is taken to be another one, which a run checks: exporters
+ * write such a branch for each size that might be 1.
  */
 #include "frontend/onnx/sequence/sequence.h"
 #include "frontend/onnx/text/text.h"
@@ -32,9 +34,11 @@ static int decided(const xfc_node *n, const xfc_value *cond) {
     return xfc_int_known(e) && xfc_int_value(n->ctx, e, &v) ? v != 0 : -1;
 }
 
+static bool joins(const xfc_type *yes, const xfc_type *no) { return yes->dtype == no->dtype && yes->rank == no->rank; }
+
 /* False, with a message: the two results are no values of one type. */
 static bool may_join(xfc_node *n, uint32_t i, const xfc_type *yes, const xfc_type *no) {
-    if (yes->dtype == no->dtype && yes->rank == no->rank) return true;
+    if (joins(yes, no)) return true;
     xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "output %u is %s in one branch and %s in the other, and its condition is %s",
                   i, xfc_type_text(n->ctx, yes), xfc_type_text(n->ctx, no),
                   xfc_remedy(n, n->in[0], "known at run time only; export with the condition fixed"));
@@ -156,6 +160,68 @@ static uint32_t take_tensor(xfc_node *n, uint32_t i, bool texts, xfc_value **val
     return texts ? 4 : 1;
 }
 
+/* --- a size that is taken to be another one --- */
+
+typedef struct {
+    xfc_probe probe; /* first: its hook finds the rest */
+    struct {
+        xfc_int a, b;
+    } pair[4];
+    uint32_t n;
+} unlike;
+
+static int differ(xfc_probe *p, xfc_int a, xfc_int b) {
+    unlike *u = (unlike *)p;
+    if (u->n == XFC_COUNT(u->pair)) return -1;
+    u->pair[u->n].a = a;
+    u->pair[u->n++].b = b;
+    return 0;
+}
+
+/* 1 or 0 where the condition is known as soon as sizes are not what it compares them with, which is required then; -1
+ * otherwise. */
+static int assumed(xfc_node *n, const xfc_value *cond) {
+    xfc_graph *g = n->im->graph;
+    xfc_int zero[XFC_MAX_RANK];
+    unlike u = {.probe = xfc_element_probe(n->im)};
+    int64_t v;
+    u.probe.equal = differ;
+    for (uint32_t d = 0; d < cond->type.rank; d++) zero[d] = xfc_int_const(n->ctx, 0);
+    const xfc_int e = xfc_fact_formula(xfc_probe_at(&u.probe, cond, zero));
+    if (!xfc_int_known(e) || !xfc_int_value(n->ctx, e, &v)) return -1;
+    for (uint32_t i = 0; i < u.n; i++)
+        if (!xfc_graph_require(g, u.pair[i].a, u.pair[i].b, XFC_UNEQUAL, n->loc)) return -1;
+    return v != 0;
+}
+
+static bool all_join(const xfc_node *n, const arm *yes, const arm *no) {
+    bool all = true;
+    for (uint32_t i = 0; i < n->n_out && all; i++) {
+        const xfc_result *a = &yes->out[i], *b = &no->out[i];
+        all = !a->value || !b->value || joins(&a->value->type, &b->value->type);
+    }
+    return all;
+}
+
+static void take(xfc_node *n, const xfc_result *out) {
+    for (uint32_t i = 0; i < n->n_out; i++)
+        n->out[i] = out[i].value, n->out_sequence[i] = out[i].sequence, n->out_texts[i] = out[i].texts;
+}
+
+/* The arm that other sizes take, as if it were no branch. */
+static void take_assumed(xfc_node *n, bool first, const arm *yes, const arm *no) {
+    const arm *a = first ? yes : no;
+    if (first)
+        xfc_cut(no->after, n->im->graph->tail);
+    else
+        xfc_cut(yes->after, no->after);
+    xfc_graph_note(n->im->graph, "import", n->loc,
+                   "its branches have results of different ranks; the one for sizes that are not what its condition "
+                   "names was taken, which each run checks (--dim fixes a size)");
+    xfc_graph_require_all(n->im->graph, a->required.constraint, a->required.n);
+    take(n, a->out);
+}
+
 /* --- both --- */
 
 /* The values that the two have in common; false: there are none, and the node has failed, or a branch has. */
@@ -215,7 +281,13 @@ static void import_both(xfc_node *n, xfc_value *cond) {
     if (n->status != XFC_OK) return;
     arm no = import_arm(n, "else_branch");
     uint32_t next = 0;
-    if (n->status != XFC_OK || !yes.out || !no.out || !match(n, &yes, &no)) return;
+    if (n->status != XFC_OK || !yes.out || !no.out) return;
+    const int other = all_join(n, &yes, &no) ? -1 : assumed(n, cond);
+    if (other >= 0) {
+        take_assumed(n, other, &yes, &no);
+        return;
+    }
+    if (!match(n, &yes, &no)) return;
     xfc_value **out = select_or_choose(n, cond, &yes, &no);
     for (uint32_t i = 0; out && i < n->n_out; i++)
         if (yes.out[i].sequence)
@@ -238,6 +310,5 @@ void xfc_import_if(xfc_node *n) {
         return;
     }
     const xfc_result *out = import_branch(n, taken ? "then_branch" : "else_branch");
-    for (uint32_t i = 0; i < n->n_out && n->status == XFC_OK; i++)
-        n->out[i] = out[i].value, n->out_sequence[i] = out[i].sequence, n->out_texts[i] = out[i].texts;
+    if (n->status == XFC_OK) take(n, out);
 }

@@ -33,7 +33,7 @@ void xfc_steps_drop(xfc_steps *s) {
     xfc_graph *g = s->n->im->graph;
     (void)xfc_graph_swap_requirements(g, s->around);
     xfc_probe_forget(&s->n->im->probe);
-    xfc_graph_cut(g, s->after);
+    xfc_cut(s->after, g->tail);
 }
 
 /* One number for dims that were one symbol and are the same now, or were not but are the same, at first and now. */
