@@ -410,6 +410,14 @@ def last_rows_by_negative_length(_):
     return dims_model(("n", "m"), None, nodes, initializers=consts), [X], [X + table[:, -3:]], []
 
 
+@case
+def permutation_that_counts_from_the_end(_):
+    """Mamba 2 as TorchScript writes it; onnxruntime refuses it, NumPy and the reference implementation do not."""
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    return (model_of([NODE("Transpose", ["x"], ["y"], perm=[0, -1, -2])], [value("x", (2, 3, 4))], [value("y", (2, 4, 3))]), [x],
+            [x.transpose(0, 2, 1)], [])
+
+
 def expand_by_shape_of(name, rank):
     """y = name + ones expanded to name's shape, as torch writes expand: -1 would mean a dim as it is."""
     return [

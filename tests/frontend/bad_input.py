@@ -485,6 +485,16 @@ def bad_permutation(_):
     return model_of([h.make_node("Transpose", ["x"], ["y"], perm=[0, 0])])
 
 
+@case(1, r"'perm' is not a permutation of the 2 axes")
+def bad_permutation_from_the_end(_):
+    return model_of([h.make_node("Transpose", ["x"], ["y"], perm=[1, -1])])
+
+
+@case(1, r"'perm' is not a permutation of the 2 axes")
+def permutation_before_the_first_axis(_):
+    return model_of([h.make_node("Transpose", ["x"], ["y"], perm=[0, -(2**63)])])
+
+
 @case(3, r"attribute 'spin' is not known for this operator")
 def unknown_attribute(_):
     return model_of([h.make_node("Relu", ["x"], ["y"], spin=1)])

@@ -151,6 +151,7 @@ void xfc_import_transpose(xfc_node *n) {
     bool ok = !has || n_perm == rank;
     for (uint32_t i = 0; i < rank && ok; i++) {
         perm[i] = has ? given[i] : (int64_t)rank - 1 - i;
+        if (perm[i] < 0) perm[i] += rank; /* PyTorch writes permute(0, -1, 1) as it is */
         ok = perm[i] >= 0 && perm[i] < (int64_t)rank && !seen[perm[i]];
         if (ok) seen[perm[i]] = true;
     }
