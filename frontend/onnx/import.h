@@ -187,6 +187,8 @@ bool xfc_node_wants(const xfc_node *, uint32_t out); /* the output has a name */
 /* Entries of a small integer operand (rank 0 or 1), symbolic where need be. NULL after a failure: not known at
  * compile time. */
 const xfc_int *xfc_node_dims(xfc_node *, uint32_t in, uint32_t *count);
+/* The same of numbers that are no sizes, and may be negative. */
+const xfc_int *xfc_node_amounts(xfc_node *, uint32_t in, uint32_t *count);
 const int64_t *xfc_node_const_ints(xfc_node *, uint32_t in, uint32_t *count); /* all constant */
 xfc_int xfc_node_dim(xfc_node *, uint32_t in);                                /* exactly one entry */
 

@@ -83,7 +83,7 @@ static const xfc_int *entries_of_tensor(xfc_node *n, const xfc_tensor *t, uint32
     return out;
 }
 
-const xfc_int *xfc_node_dims(xfc_node *n, uint32_t in, uint32_t *count) {
+static const xfc_int *entries_of(xfc_node *n, uint32_t in, bool sizes, uint32_t *count) {
     *count = 0;
     xfc_value *v = xfc_node_in(n, in);
     if (!v) return NULL;
@@ -100,11 +100,14 @@ const xfc_int *xfc_node_dims(xfc_node *n, uint32_t in, uint32_t *count) {
     for (int64_t i = 0; i < size; i++) {
         xfc_int at = xfc_int_const(n->ctx, i), e = xfc_element(n->im, v, &at);
         if (!xfc_int_known(e)) return unknown_entries(n, in);
-        out[i] = xfc_dim_settle(n->im->graph, e, n->loc);
+        out[i] = sizes ? xfc_dim_settle(n->im->graph, e, n->loc) : e;
     }
     *count = (uint32_t)size;
     return out;
 }
+
+const xfc_int *xfc_node_dims(xfc_node *n, uint32_t in, uint32_t *count) { return entries_of(n, in, true, count); }
+const xfc_int *xfc_node_amounts(xfc_node *n, uint32_t in, uint32_t *count) { return entries_of(n, in, false, count); }
 
 const int64_t *xfc_node_const_ints(xfc_node *n, uint32_t in, uint32_t *count) {
     const xfc_int *entry = xfc_node_dims(n, in, count);

@@ -76,12 +76,16 @@ const xfc_int *xfc_node_entries(xfc_node *n, uint32_t in, uint32_t *count) {
 }
 
 bool xfc_node_at_run_time(xfc_node *n, uint32_t in) {
-    const xfc_value *v = xfc_node_in(n, in);
-    uint32_t known;
+    xfc_value *v = xfc_node_in(n, in);
+    uint32_t size;
     if (!v || xfc_value_is_const(v, NULL) || !xfc_dtype_is_int(v->type.dtype) || v->type.rank > 1) return false;
     if (!xfc_type_static(n->ctx, &v->type, NULL, &(int64_t){0})) return true;
-    const xfc_int *entry = xfc_node_entries(n, in, &known);
-    return entry && !xfc_all_known(entry, known);
+    if (!xfc_node_length(n, in, &size)) return false;
+    for (uint32_t i = 0; i < size; i++) { /* nothing is settled by being asked */
+        xfc_int at = xfc_int_const(n->ctx, i);
+        if (!xfc_int_known(xfc_element(n->im, v, &at))) return true;
+    }
+    return false;
 }
 
 bool xfc_all_known(const xfc_int *entry, uint32_t count) {

@@ -124,6 +124,27 @@ def groups_of_frames():
 
 
 @case()
+def a_border_of_either_sign():
+    """Half of what is missing to 9 on each side, as torch writes it: of a longer axis that much is cut off."""
+    nodes = [
+        NODE("Shape", ["x"], ["s"]),
+        NODE("Sub", ["nine", "s"], ["more"]),
+        NODE("Div", ["more", "two"], ["before"]),
+        NODE("Sub", ["more", "before"], ["after"]),
+        NODE("Concat", ["before", "after"], ["pads"], axis=0),
+        NODE("Pad", ["x", "pads"], ["y"]),
+    ]
+    model = model_of(nodes, [value("x", "n")], [value("y", 9)], [const("nine", [9]), const("two", [2])])
+    calls = []
+    for n in (4, 9, 12, 31):
+        x, more = noise(n), 9 - n
+        before = int(more / 2)
+        y = np.pad(x, (max(before, 0), max(more - before, 0)))
+        calls.append(([x], [y[max(-before, 0):][:9]]))
+    return model, calls
+
+
+@case()
 def windows_of_a_padded_image():
     """Swin's partition: both sides are padded to a multiple of the window with zeros, joined again and cut back."""
     window = 3

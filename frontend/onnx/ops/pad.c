@@ -14,7 +14,7 @@ static bool read_borders(xfc_node *n, borders *out) {
     const xfc_int *pads = NULL;
     for (uint32_t i = 0; i < rank; i++) out->before[i] = out->after[i] = xfc_int_const(n->ctx, 0);
     if (n->opset >= 11)
-        pads = xfc_node_dims(n, 1, &n_pads);
+        pads = xfc_node_amounts(n, 1, &n_pads);
     else
         xfc_node_ints(n, n->opset < 2 ? "paddings" : "pads", &fixed, &n_pads);
     if (xfc_node_has(n, 3)) axes = xfc_node_const_ints(n, 3, &n_axes);
