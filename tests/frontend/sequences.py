@@ -107,6 +107,20 @@ def splits():
             run(f"split to rows along {axis}, keepdims {keep}", split, [([a], [rows])])
 
 
+def repeats():
+    """repeat_interleave as torch's TorchScript exporter writes it: split by ones, a loop that expands each part by its own number."""
+    nodes = [NODE("Shape", ["r"], ["n"]), NODE("ConstantOfShape", ["n"], ["ones"], value=h.make_tensor("v", T.INT64, [1], [1])), NODE("SequenceEmpty", [], ["e"]),
+             NODE("SplitToSequence", ["r", "ones"], ["rs"], axis=0), NODE("SplitToSequence", ["x", "ones"], ["xs"], axis=0)]
+    step = [NODE("SequenceAt", ["rs", "i"], ["k"]), NODE("SequenceAt", ["xs", "i"], ["row"]), NODE("Unsqueeze", ["row", "one"], ["tall"]), NODE("Concat", ["one", "k", "two"], ["shape"], axis=0),
+            NODE("Expand", ["tall", "shape"], ["more"]), NODE("Reshape", ["more", "rows"], ["part"]), NODE("SequenceInsert", ["t", "part"], ["u"]), NODE("Identity", ["g"], ["h"])]
+    body = h.make_graph(step, "step", [number("i"), number("g", T.BOOL), tensors("t")], [number("h", T.BOOL), tensors("u")])
+    nodes += [NODE("Loop", ["n", "", "e"], ["all"], name="rep", body=body), NODE("ConcatFromSequence", ["all"], ["y"], axis=0)]
+    m = model(nodes, [h.make_tensor_value_info("x", T.FLOAT, ("n", 2)), number("r", shape=("n",))], [h.make_tensor_value_info("y", T.FLOAT, ("m", 2))],
+              [h.make_tensor("one", T.INT64, [1], [1]), h.make_tensor("two", T.INT64, [1], [2]), h.make_tensor("rows", T.INT64, [2], [-1, 2])])
+    x = f(4, 2)
+    run("repeats", m, [([x, np.int64(r)], [np.repeat(x, r, 0)]) for r in ([1, 1, 1, 1], [3, 0, 2, 1])] + [([x[:1], np.int64([5])], [np.repeat(x[:1], 5, 0)])])
+
+
 def optionals():
     o, y, has = optional("o", (2, "n")), h.make_tensor_value_info("y", T.FLOAT, None), number("has", T.BOOL)
     run("an optional tensor", model([NODE("OptionalHasElement", ["o"], ["has"])], [o], [has]), [([Optional(A)], [np.True_]), ([Optional(None)], [np.False_])])
@@ -219,7 +233,7 @@ def python(xfc, xf):
 
 
 if __name__ == "__main__":
-    for part in (positions, wholes, splits, optionals, branches, loops):
+    for part in (positions, wholes, splits, repeats, optionals, branches, loops):
         part()
     if len(sys.argv) > 4:
         python(sys.argv[2], load_xf(sys.argv[4]))

@@ -327,6 +327,12 @@ static xfc_value *elements_of_parts(xfc_node *n, xfc_value *x, uint32_t axis, xf
     return gather(n, x, xfc_n2(n, XFC_OP_ADD, from, xfc_n2(n, XFC_OP_MOD, at, row)));
 }
 
+/* The size of all parts, if they have one that is known: repeat_interleave of torch splits a length that is open by ones. */
+static xfc_int common_size(xfc_node *n, const xfc_value *sizes) {
+    xfc_int any = xfc_int_axis(n->ctx, "part", sizes->type.dim[0]), size = xfc_element(n->im, sizes, &any);
+    return xfc_int_known(size) && xfc_int_value(n->ctx, size, &(int64_t){0}) ? size : XFC_INT_NONE;
+}
+
 const xfc_sequence *xfc_flat_split(xfc_node *n, xfc_value *x, uint32_t axis, xfc_value *sizes, bool keep) {
     const xfc_type *t = &x->type;
     if (!sizes) return NULL;
@@ -335,6 +341,6 @@ const xfc_sequence *xfc_flat_split(xfc_node *n, xfc_value *x, uint32_t axis, xfc
     if (!f) return NULL;
     f->known = xfc_new_array(n->im->arena, xfc_int, t->rank + 1u);
     for (uint32_t d = 0, k = 0; d < t->rank; d++)
-        if (keep || d != axis) f->known[k++] = d == axis ? XFC_INT_NONE : t->dim[d];
+        if (keep || d != axis) f->known[k++] = d == axis ? common_size(n, sizes) : t->dim[d];
     return f;
 }

@@ -39,7 +39,8 @@ static const xfc_int *known_sizes(xfc_node *n, xfc_int dim, uint32_t *count) {
 static xfc_value *sizes(xfc_node *n, xfc_int dim) {
     xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1), parts = XFC_INT_NONE;
     const int64_t axes[1] = {0};
-    xfc_value *extent = xfc_b_dims(n->b, &dim, -1), *list = xfc_node_has(n, 1) ? xfc_node_list(n, 1) : NULL;
+    if (!xfc_node_has(n, 1)) return xfc_b_expand(n->b, xfc_ni(n, 1), &dim, 1);
+    xfc_value *extent = xfc_b_dims(n->b, &dim, -1), *list = xfc_node_list(n, 1);
     if (list && n->in[1]->type.rank == 1) { /* their sum is the extent, or -1 where one is negative */
         xfc_value *least = xfc_b_reduce(n->b, XFC_OP_REDUCE_MIN, list, axes, 1, true);
         xfc_value *sum = xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, list, axes, 1, true);
@@ -47,11 +48,9 @@ static xfc_value *sizes(xfc_node *n, xfc_int dim) {
         if (!sum || !xfc_n_define(n, sum, &parts, 1, NULL)) return NULL;
         return xfc_n_equal(n, parts, dim, "the sum of the parts and the axis") ? list : NULL;
     }
-    xfc_value *chunk = list ? xfc_b_reshape(n->b, list, NULL, 0) : xfc_ni(n, 1),
-              *whole = xfc_n2(n, XFC_OP_MAX, chunk, xfc_ni(n, 1));
+    xfc_value *chunk = xfc_b_reshape(n->b, list, NULL, 0), *whole = xfc_n2(n, XFC_OP_MAX, chunk, xfc_ni(n, 1));
     xfc_value *number = xfc_n2(n, XFC_OP_ADD, extent, xfc_n2(n, XFC_OP_SUB, whole, xfc_ni(n, 1)));
     number = xfc_n_sizes_if(n, xfc_n2(n, XFC_OP_GE, chunk, xfc_ni(n, 1)), xfc_n2(n, XFC_OP_DIV, number, whole));
-    if (!list) parts = dim;
     if (!number || !xfc_n_define(n, xfc_b_reshape(n->b, number, &one, 1), &parts, 1, &dim)) return NULL;
     xfc_value *start = xfc_n2(n, XFC_OP_MUL, xfc_n_iota(n, parts, zero, 1, XFC_I64), whole);
     return xfc_n2(n, XFC_OP_MIN, whole, xfc_n2(n, XFC_OP_SUB, extent, start));
