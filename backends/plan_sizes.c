@@ -77,6 +77,8 @@ uint32_t xfc_blob_asker(xfc_blob_writer *b, const xfc_constraint *c) {
     if (c->ones == XFC_UNEQUAL) {
         xfc_buf_str(&what, ": ");
         xfc_int_print(b->ctx, &what, c->a, NULL, NULL);
+    } else if (c->loc.what) {
+        xfc_buf_printf(&what, "%s%s", what.n ? ": " : "", c->loc.what);
     }
     return xfc_blob_text(b, what.text);
 }

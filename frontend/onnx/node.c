@@ -177,7 +177,7 @@ xfc_value *xfc_n_along(xfc_node *n, xfc_value *v, uint32_t axis, uint32_t rank) 
 }
 
 bool xfc_n_equal(xfc_node *n, xfc_int a, xfc_int b, const char *what) {
-    if (xfc_graph_require(n->im->graph, a, b, 0, n->loc)) return true;
+    if (xfc_graph_require(n->im->graph, a, b, 0, xfc_loc_of(n->ctx, n->loc, what))) return true;
     return xfc_node_fail(n, XFC_ERR_INPUT, "%s do not agree; export the model again", what), false;
 }
 

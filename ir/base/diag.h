@@ -16,6 +16,7 @@ typedef struct { /* where in the model; any field may be NULL / 0. Strings are i
     const char *node;     /* ONNX node name; "#17" when it has none */
     const char *op;       /* "MatMul", "com.microsoft::Attention" */
     uint32_t opset, line; /* line: in a .xf file */
+    const char *what;     /* of a requirement: what must agree, "the inner dims of matmul" */
 } xfc_loc;
 
 typedef struct {
@@ -55,5 +56,11 @@ void xfc_diags_print(const xfc_ctx *, void *stdio_file, bool json);
 int xfc_exit_code(xfc_status); /* 0 ok, 1 model, 3 unsupported, 4 I/O, 5 verification, 1 limit, 1 tool */
 
 static inline const char *xfc_str(xfc_ctx *c, const char *s) { return xfc_intern_z(c->strings, s); }
+
+/* Of a requirement there, and what it compares. */
+static inline xfc_loc xfc_loc_of(xfc_ctx *c, xfc_loc at, const char *what) {
+    at.what = xfc_str(c, what);
+    return at;
+}
 
 #endif

@@ -193,8 +193,8 @@ static xfc_status check_constraints(const graph_run *r, const xfc_eval_env *env,
                             "%s is %lld, and the graph is made for any size but that: fix it with --dim",
                             xfc_dim_text(g->ctx, k->a), (long long)a);
         return xfc_fail(g->ctx, XFC_ERR_INPUT, k->loc,
-                        "sizes that must be equal are %lld and %lld: correct the shapes of the inputs", (long long)a,
-                        (long long)b);
+                        "%s are %lld and %lld but must be equal: correct the shapes of the inputs",
+                        k->loc.what ? k->loc.what : "sizes", (long long)a, (long long)b);
     }
     return XFC_OK;
 }

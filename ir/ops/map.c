@@ -35,7 +35,7 @@ const char *xfc_dim_text(xfc_ctx *ctx, xfc_int dim) {
 /* --- sizes that must agree --- */
 
 xfc_status xfc_infer_meet(xfc_infer *inf, xfc_int a, xfc_int b, unsigned ones, const char *what) {
-    if (xfc_graph_require(inf->graph, a, b, ones, inf->op->loc)) return XFC_OK;
+    if (xfc_graph_require(inf->graph, a, b, ones, xfc_loc_of(inf->ctx, inf->op->loc, what))) return XFC_OK;
     return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                     "%s are %s and %s but must be equal: correct the shapes of its operands", what,
                     xfc_dim_text(inf->ctx, a), xfc_dim_text(inf->ctx, b));
@@ -47,7 +47,8 @@ xfc_status xfc_infer_at_most(xfc_infer *inf, xfc_int a, xfc_int b, const char *w
         return xfc_fail(inf->ctx, XFC_ERR_INPUT, inf->op->loc,
                         "%s are %s and %s, but the first must not be larger: correct the shapes of its operands", what,
                         xfc_dim_text(inf->ctx, a), xfc_dim_text(inf->ctx, b));
-    if (holds < 0) xfc_graph_require_equal(inf->graph, xfc_int_min(inf->ctx, a, b), a, inf->op->loc);
+    const xfc_loc loc = xfc_loc_of(inf->ctx, inf->op->loc, what);
+    if (holds < 0) xfc_graph_require_equal(inf->graph, xfc_int_min(inf->ctx, a, b), a, loc);
     return XFC_OK;
 }
 

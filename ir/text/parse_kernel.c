@@ -21,7 +21,8 @@ bool xfc_ps_location(xfc_parser *p, xfc_loc *loc) {
     *loc = (xfc_loc){.file = p->source ? p->source : p->file};
     if (!xfc_ps_take_word(p, "_") && !xfc_ps_string(p, &loc->node)) return false;
     if (!xfc_ps_take_word(p, "_") && !xfc_ps_string(p, &loc->op)) return false;
-    return xfc_ps_u32(p, "an opset number", &loc->opset);
+    if (!xfc_ps_u32(p, "an opset number", &loc->opset)) return false;
+    return p->tok.kind != XFC_TOK_STRING || xfc_ps_string(p, &loc->what);
 }
 
 /* --- buffers and accesses --- */

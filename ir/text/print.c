@@ -196,6 +196,9 @@ static void print_location(xfc_printer *p, const xfc_loc *loc) {
     print_name_or_none(p->out, loc->node);
     print_name_or_none(p->out, loc->op);
     xfc_buf_printf(p->out, " %u", (unsigned)loc->opset);
+    if (!loc->what) return;
+    xfc_buf_char(p->out, ' ');
+    xfc_buf_quoted(p->out, loc->what);
 }
 
 /* --- ops --- */

@@ -173,7 +173,7 @@ def ifs():
     picky = model_of([NODE("If", ["c"], ["y0"], then_branch=square, else_branch=negative)],
                      [tensor("x", x, ("n", "m")), h.make_tensor_value_info("c", T.BOOL, ())], 1)
     run("if of shapes that fit only when taken", picky, [x, np.array(False)], [-x])
-    run("if of shapes that do not fit", picky, [x, np.array(True)], [x], code=1, data=True, message="sizes that must be equal are")
+    run("if of shapes that do not fit", picky, [x, np.array(True)], [x], code=1, data=True, message="the inner dims of matmul are .* but must be equal")
     # Other sizes in each branch; what stands behind works on either.
     flat = branch("f", [NODE("Flatten", ["x"], ["f0"], axis=0)], ["f0"])
     for c in (True, False):
@@ -229,7 +229,7 @@ def clash(name, nodes, inputs, sizes, opset=18):
     two dims to be one, they have become one, and the input does."""
     infos = [tensor(k, v, [f"{k}_{i}" for i in range(v.ndim)]) for k, v in inputs.items()]
     run(f"clash: {name}", model_of(nodes, infos, 1, opset=opset), list(inputs.values()), [], code=1, data=True,
-        message="|".join(rf"{nodes[-1].op_type}.*must be equal are {a} and {b}:|of input .* is {a} but must be {b}:" for a, b in (sizes, sizes[::-1])))
+        message="|".join(rf"{nodes[-1].op_type}.* are {a} and {b} but must be equal:|of input .* is {a} but must be {b}:" for a, b in (sizes, sizes[::-1])))
 
 
 def clashes():
@@ -286,7 +286,7 @@ def places():
     rows = model_of([NODE("NonZero", ["k"], ["i"]), NODE("Squeeze", ["i", "zero"], ["j"]), NODE("Gather", ["x", "j"], ["r"]), NODE("Transpose", ["x"], ["t"]),
         NODE("MatMul", ["t", "r"], ["y0"])], [tensor("x", x, ("n", 2)), h.make_tensor_value_info("k", T.BOOL, ("n",))], 1, [const("zero", np.int64([0]))])
     run("as many as there are rows", rows, [x, np.array([True] * 3)], [x.T @ x])
-    run("fewer than there are rows", rows, [x, np.array([True, False, True])], [], code=1, data=True, message="MatMul.*must be equal are 3 and 2")
+    run("fewer than there are rows", rows, [x, np.array([True, False, True])], [], code=1, data=True, message="MatMul.*the inner dims of matmul are 3 and 2 but must be equal")
     both("nonzero of a constant", [NODE("NonZero", ["w"], ["a"]), NODE("Gather", ["a", "one"], ["i"]), NODE("Gather", ["x", "i"], ["y0"], axis=1)],
          {"x": x}, [x[:, [1, 0]]], [const("w", np.float32([[0, 2], [3, 0]])), const("one", np.int64(1))])
     both("a range spelled as nonzero", [NODE("Shape", ["x"], ["s"]), NODE("ConstantOfShape", ["s"], ["o"], value=const("", np.int64([1]))),
