@@ -13,7 +13,8 @@
  *   %k = slice %all ..p + s
  *   return %all
  *
- * What a model computes in fewer bits than its border has is appended wide, and narrowed where it is read.
+ * What a model computes in fewer bits than its border has is appended wide, and narrowed where it is read. Scatters that
+ * write rows are appends, too (cache_rows.c).
  *
  * An input that is handed on as it is gets no rows. Where a branch answers the cache, both bodies answer it so; one that
  * makes it of nothing, as a merged decoder does of its prompt, appends to a past without rows.
@@ -24,6 +25,7 @@
 #include "passes/pass.h"
 
 #include "ir/program.h"
+#include "passes/cache_rows.h"
 #include "passes/rewrite/rewrite.h"
 
 #include <string.h>
@@ -282,7 +284,12 @@ bool xfc_cache(xfc_pass *p) {
     xfc_graph *g = p->graph;
     uint32_t found = 0;
     if (p->opts->cache != XFC_FORCE || g->user) return false;
-    for (uint32_t i = 0; i < g->n_out && p->status == XFC_OK; i++) found += make_cache(p, i);
+    for (uint32_t i = 0; i < g->n_out && p->status == XFC_OK; i++) {
+        if (xfc_cache_rows(g, i))
+            found += make_cache(p, i);
+        else
+            p->status = XFC_ERR_UNSUPPORTED;
+    }
     if (!found && p->status == XFC_OK)
         p->status =
             xfc_fail(g->ctx, XFC_ERR_INPUT, (xfc_loc){.file = g->source},

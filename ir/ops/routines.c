@@ -224,13 +224,15 @@ xfc_status infer_append(xfc_infer *inf) {
     const xfc_attr *size = xfc_op_attr(inf->op, XFC_K_SIZE);
     uint32_t axis;
     if (past->dtype != rows->dtype || past->rank != rows->rank || xfc_dtype_is_packed(past->dtype) ||
-        !is(first, XFC_I64, 1) || size->n != 3)
-        return refuse(inf, "two tensors of one type, of at least a byte, and of one rank, i64 [n], and three sizes");
+        (!is(first, XFC_I64, 1) && !is(first, XFC_I64, 2)) || size->n != 3)
+        return refuse(
+            inf, "two tensors of one type, of at least a byte, and of one rank, i64 [n] or [n, s], and three sizes");
     XFC_TRY(xfc_infer_axis(inf, xfc_op_int(inf->op, XFC_K_AXIS, 0), past->rank, &axis));
     if (!xfc_int_is(inf->ctx, first->dim[0], 1)) {
         if (axis == 0) return refuse(inf, "one place where the axis is the first dim");
         XFC_TRY(xfc_infer_equal(inf, first->dim[0], past->dim[0], "the places and the first dim of append"));
     }
+    if (first->rank == 2) XFC_TRY(xfc_infer_equal(inf, first->dim[1], rows->dim[axis], "the places and the new rows"));
     inf->out[0] = *past;
     for (uint32_t d = 0; d < past->rank; d++)
         if (d != axis) XFC_TRY(xfc_infer_equal(inf, past->dim[d], rows->dim[d], "dims other than the axis"));

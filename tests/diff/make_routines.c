@@ -27,11 +27,12 @@ xfc_value *make_append(maker *m, xfc_opcode code, xfc_dtype t) {
     uint32_t axis = (uint32_t)maker_below(m, past->type.rank);
     memcpy(dim, past->type.dim, sizeof dim);
     dim[axis] = maker_dim(m, axis, dim, FEW);
-    bool each = axis > 0 && maker_chance(m, 50);
+    bool each = axis > 0 && maker_chance(m, 50), places = maker_chance(m, 50);
+    const xfc_int first[2] = {each ? dim[0] : one, dim[axis]};
     xfc_int all = xfc_int_add(m->b.graph->ctx, past->type.dim[axis], dim[axis]),
             size[3] = {all, all, maker_constant(m, 0)};
     xfc_value *in[3] = {past, maker_fresh(m, t, past->type.rank, dim, DIFF_ANY, XFC_INT_NONE),
-                        maker_fresh(m, XFC_I64, 1, each ? dim : &one, DIFF_INDEX, maker_constant(m, 12))};
+                        maker_fresh(m, XFC_I64, places ? 2 : 1, first, DIFF_INDEX, maker_constant(m, 12))};
     const xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, axis), xfc_attr_dims(XFC_K_SIZE, size, 3)};
     return maker_build(m, code, in, 3, attr, 2);
 }

@@ -286,6 +286,79 @@ def tensor_scatter():
         refused(inplace, "out of range", *(feed | {"at": np.int64([8, 0, 3])}).values(), 8, "at")
 
 
+def placed_model(kind):
+    """A cache of a fixed length whose rows are written at positions, as exporters spell index_copy: `elements` and `each` by
+    ScatterElements, with places for all sequences or for each; `front` by ScatterND between transposes; `first` without."""
+    def value(name, dims, what=T.FLOAT):
+        return h.make_tensor_value_info(name, what, dims)
+
+    ends, elements = ([], ["b", 4]) if kind == "first" else (["b", 2], [4]), kind in ("elements", "each")
+    perm, back = ([2, 0, 1, 3], [1, 2, 0, 3]) if kind == "front" else (None, None)
+    past, new = (["turned", "rows"] if perm else ["past", "new"])
+    nodes = [h.make_node("Transpose", [i], [o], perm=perm) for i, o in (("past", past), ("new", new)) if perm]
+    nodes += [h.make_node("Unsqueeze", ["at", "ones"], ["column"])]
+    nodes += [h.make_node("Shape", ["new"], ["size"]), h.make_node("Expand", ["column", "size"], ["index"])] if elements else []
+    nodes += [h.make_node("ScatterElements", [past, "index", new], ["present"], axis=2) if elements else
+              h.make_node("ScatterND", [past, "column", new], ["updated" if perm else "present"])]
+    nodes += [h.make_node("Transpose", ["updated"], ["present"], perm=back)] if perm else []
+    nodes += [h.make_node("ReduceSum", ["present", "axes"], ["sum"], keepdims=0)]
+    ones = {"elements": [0, 1, 3], "each": [1, 3]}.get(kind, [1])
+    graph = h.make_graph(nodes, "g", [value("past", ends[0] + ["c"] + ends[1]), value("new", ends[0] + ["s"] + ends[1]),
+                                      value("at", ["b", "s"] if kind == "each" else ["s"], T.INT64)], [value("present", None), value("sum", None)],
+                         [h.make_tensor("ones", T.INT64, [len(ones)], ones), h.make_tensor("axes", T.INT64, [1], [len(ends[0])])])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=8)
+
+
+def placed():
+    for kind, b in (("elements", 2), ("each", 3), ("front", 2), ("first", 3)):
+        axis, name = (0 if kind == "first" else 2), f"placed, {kind}"
+        with tempfile.TemporaryDirectory() as folder:
+            session, said = compiled(folder, placed_model(kind), "--cache=inplace")
+            check(session and "1 outputs continue inputs" in said, f"{name}: compiles: {said}")
+            if not session:
+                continue
+            memory = noise((9, b, 4) if axis == 0 else (b, 2, 9, 4), np.float32)
+            want = memory.copy()
+            for places in ([0, 1, 2, 3, 4], [5], [], [-1], [3, 7, 3], [8, -9]):
+                at = np.int64(places)
+                at = np.stack([np.roll(at, i) for i in range(b)]) if kind == "each" else at
+                new = noise([len(places) if d == axis else n for d, n in enumerate(memory.shape)], np.float32)
+                before = want.copy()
+                for i in np.ndindex(at.shape):
+                    where = (i[0], slice(None)) if kind == "each" else (slice(None),) * axis
+                    want[where + (at[i],)] = new[where + (i[-1],)]
+                for out in (None, {"present": memory}):
+                    got = session.run(["present", "sum"], {"past": memory if out else before, "new": new, "at": at}, out)
+                    check(np.array_equal(got[0], want) and np.allclose(got[1], want.sum(axis), 1e-4, 1e-4), f"{name}: {places} {bool(out)}")
+            at[..., 0] = 9
+            refused(session, "index", memory, new, at, 8, "at")
+            got = session.run(["present"], {"past": want, "new": new, "at": at * 0})[0]
+            check(np.isfinite(got).all(), f"{name}: a run behind a refused one")
+
+
+def untouched_placed():
+    """Only pages of rows that are written are."""
+    page = mmap.PAGESIZE // 8
+    with tempfile.TemporaryDirectory() as folder:
+        model = placed_model("elements")
+        for value in list(model.graph.input)[:2]:
+            dims = value.type.tensor_type.shape.dim
+            dims[1].dim_value, dims[3].dim_value = 2, page
+        session, _ = compiled(folder, model, "--cache=inplace")
+        block = mmap.mmap(-1, 8 * mmap.PAGESIZE)
+        memory = np.frombuffer(block, np.float32).reshape(1, 2, 8, page)
+        memory[:] = noise(memory.shape, np.float32)
+        want, new = memory.copy(), noise((1, 2, 1, page), np.float32)
+        want[:, :, 4:5] = new
+        start = ctypes.c_void_p(memory.ctypes.data)
+        libc.mprotect(start, ctypes.c_size_t(2 * mmap.PAGESIZE), 1)
+        got = session.run(["present"], {"past": memory, "new": new, "at": np.int64([4])}, {"present": memory})
+        libc.mprotect(start, ctypes.c_size_t(2 * mmap.PAGESIZE), 3)
+        check(np.array_equal(got[0], want), "only rows that are placed are written")
+        session.close()
+        del memory, got
+
+
 def refused(session, what, past, new, present, status, third=None):
     """present: an output, or the third input."""
     try:
@@ -337,5 +410,7 @@ merged()
 untouched_merged()
 group_query()
 tensor_scatter()
+placed()
+untouched_placed()
 wrong()
 end()

@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 24u
+#define XF_CODE_ABI 25u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
@@ -98,7 +98,7 @@ typedef struct {          /* a graph input or output */
 } xf_arg;
 typedef struct {
     xf_val a, b;
-    uint32_t what; /* node, for messages */
+    uint32_t what; /* node, and what of it must agree, for messages */
     uint32_t ones; /* bit 0: or a is 1; bit 1: or b is 1; or XF_CHECK_UNEQUAL */
     uint32_t step; /* 0: checked at entry; else behind step - 1, which defines symbols or begins a body */
     uint32_t pad;
