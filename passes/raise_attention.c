@@ -5,7 +5,8 @@
  * of one soft cap below those, c * tanh(s / c), and of reshapes that only regroup batch and heads ([b, h, s, t] and
  * [b * h, s, t]); what remains is q @ kt. Scales of
  * q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges
- * into the transpose that made kt.
+ * into the transpose that made kt. A softmax over one column more than there are keys, of which the weights of the keys
+ * are cut, has a sink: slice(softmax(x - max(x))) of x = concat(scores, sink), as GPT-OSS is written.
  *
  * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
  * rounding only; a bias that was scaled along with the product is scaled by itself. Biases are added to each other
@@ -40,6 +41,7 @@ typedef struct {
     xfc_pass *pass;
     xfc_op *root;
     xfc_value *q, *kt, *v;
+    xfc_value *sink; /* NULL, or what broadcasts to a column of scores */
     bool has_lead;
     xfc_int lead[2];             /* batch and heads, once a layer of rank 4 was met */
     bias_layer bias[MAX_BIASES]; /* outermost first */
@@ -172,12 +174,64 @@ static bool peel_bias(finder *f, xfc_value **v) {
     return false;
 }
 
+static xfc_value *strip_expand(xfc_value *v) {
+    while (is_op(v, XFC_OP_EXPAND)) v = v->def->in[0].value;
+    return v;
+}
+
+static bool is_softmax(const xfc_value *v) {
+    return is_op(v, XFC_OP_SOFTMAX) && xfc_op_int(v->def, XFC_K_AXIS, 0) == (int64_t)v->type.rank - 1;
+}
+
+/* All but the last column. */
+static bool leaves_last(const xfc_value *v) {
+    if (!is_op(v, XFC_OP_SLICE) || v->type.rank != 4) return false;
+    xfc_ctx *c = v->def->graph->ctx;
+    const xfc_type *t = &v->def->in[0].value->type;
+    for (uint32_t d = 0; d < 4; d++)
+        if (!xfc_int_is(c, xfc_op_attr(v->def, XFC_K_START)->u.dims[d], 0) ||
+            xfc_op_attr(v->def, XFC_K_STEP)->u.ints[d] != 1 ||
+            !xfc_int_same(xfc_int_addc(c, v->type.dim[d], d == 3), t->dim[d]))
+            return false;
+    return true;
+}
+
+/* x - max(x) of each row: x; else v itself. NULL: others use it, too. */
+static xfc_value *below_shift(xfc_value *v) {
+    const xfc_op *op = v->def;
+    if (!used_once(v)) return NULL;
+    if (!op || op->code != XFC_OP_SUB || !is_op(op->in[1].value, XFC_OP_REDUCE_MAX)) return v;
+    xfc_value *x = op->in[0].value, *max = op->in[1].value;
+    const xfc_attr *axes = xfc_op_attr(max->def, XFC_K_AXES);
+    const bool rows = axes && axes->n == 1 && axes->u.ints[0] == (int64_t)x->type.rank - 1;
+    const bool same = max->def->in[0].value == x && max->type.rank == x->type.rank;
+    return rows && same && used_once(max) && xfc_value_n_uses(x) == 2 ? x : NULL;
+}
+
+/* The weights of keys beside a sink: the scores without it. */
+static bool peel_sink(finder *f, xfc_value **p) {
+    xfc_value *soft = (*p)->def->in[0].value, *all;
+    if (!leaves_last(*p) || !used_once(soft) || !is_softmax(soft)) return false;
+    all = below_shift(soft->def->in[0].value);
+    if (!all || !is_op(all, XFC_OP_CONCAT) || all->def->n_in != 2) return false;
+    if (xfc_op_int(all->def, XFC_K_AXIS, 0) != 3) return false;
+    xfc_value *sink = all->def->in[1].value;
+    if (!xfc_int_is(f->pass->graph->ctx, sink->type.dim[3], 1)) return false;
+    f->sink = strip_expand(sink);
+    *p = all->def->in[0].value;
+    return true;
+}
+
 static bool find_probabilities(finder *f, xfc_value **v) {
     xfc_value *p = *v;
     double zero;
     if (p->type.rank == 4 && !meet_lead(f, &p->type)) return false;
     while (used_once(p) && (peel_regroup(f, &p) || peel_cast(f, &p, false))) {}
     if (!used_once(p)) return false;
+    if (is_op(p, XFC_OP_SLICE)) {
+        *v = p;
+        return peel_sink(f, v);
+    }
     if (is_op(p, XFC_OP_SELECT)) {
         const xfc_op *op = p->def;
         xfc_value *soft = op->in[2].value;
@@ -188,7 +242,7 @@ static bool find_probabilities(finder *f, xfc_value **v) {
         f->nan_to_zero = true;
         p = soft;
     }
-    if (!is_op(p, XFC_OP_SOFTMAX) || xfc_op_int(p->def, XFC_K_AXIS, 0) != (int64_t)p->type.rank - 1) return false;
+    if (!is_softmax(p)) return false;
     *v = p->def->in[0].value;
     return true;
 }
@@ -283,11 +337,6 @@ static xfc_value *fill_bias(const finder *f, xfc_builder *b, const bias_layer *l
     return mask ? xfc_b_select(b, mask, filled_first ? value : other, filled_first ? other : value) : NULL;
 }
 
-static xfc_value *strip_expand(xfc_value *v) {
-    while (is_op(v, XFC_OP_EXPAND)) v = v->def->in[0].value;
-    return v;
-}
-
 static xfc_value *added_bias(const finder *f, xfc_builder *b, const bias_layer *l) {
     xfc_value *v = strip_expand(l->value);
     if (f->casts) v = xfc_b_cast(b, v, XFC_F32);
@@ -317,18 +366,19 @@ static xfc_value *build_bias(const finder *f, xfc_builder *b) {
 static bool build(finder *f) {
     xfc_op *root = f->root;
     xfc_builder b = {.graph = f->pass->graph, .before = root, .loc = root->loc};
-    uint32_t n = f->n_biases > 0 ? 4 : 3;
-    xfc_value *in[4] = {with_lead(f, &b, f->q), with_heads(f, &b, transposed(&b, f->kt)), with_heads(f, &b, f->v),
+    const bool is[6] = {true, true, true, f->n_biases > 0, false, f->sink != NULL};
+    xfc_value *in[6] = {with_lead(f, &b, f->q), with_heads(f, &b, transposed(&b, f->kt)), with_heads(f, &b, f->v),
                         build_bias(f, &b)};
-    for (uint32_t i = 0; i < n; i++) {
-        if (f->casts) in[i] = xfc_b_cast(&b, in[i], XFC_F32);
-        if (!in[i]) return false;
+    in[5] = f->sink;
+    for (uint32_t i = 0; i < XFC_COUNT(in); i++) {
+        if (is[i] && f->casts) in[i] = xfc_b_cast(&b, in[i], XFC_F32);
+        if (is[i] && !in[i]) return false;
     }
     xfc_attr attr[3] = {xfc_attr_float(XFC_K_SCALE, f->cap > 0 ? f->scale * f->cap : f->scale)};
     uint32_t n_attr = 1;
     if (f->nan_to_zero) attr[n_attr++] = xfc_attr_int(XFC_K_NAN_TO_ZERO, 1);
     if (f->cap > 0) attr[n_attr++] = xfc_attr_float(XFC_K_SOFTCAP, f->cap);
-    xfc_value *out = xfc_build(&b, XFC_OP_ATTENTION, in, n, attr, n_attr);
+    xfc_value *out = xfc_build_opt(&b, XFC_OP_ATTENTION, in, f->sink ? 6 : f->n_biases ? 4 : 3, attr, n_attr);
     const xfc_type *type = &root->out[0].type;
     if (out) out = xfc_b_cast(&b, xfc_b_reshape(&b, out, type->dim, type->rank), type->dtype);
     if (!out) return false;
