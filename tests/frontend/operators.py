@@ -270,6 +270,10 @@ def normalised():
     p = {"s": normal(5), "b": normal(5), "m": normal(5), "v": np.abs(normal(5))}
     check("BatchNormalization in training", [NODE("BatchNormalization", ["x", "s", "b", "m", "v"], ["y0", "y1", "y2"], training_mode=1, momentum=0.7)],
           {"x": x}, None, p)
+    mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3))
+    y = (x - mean[:, None, None]) / np.sqrt(var[:, None, None] + 1e-5) * p["s"][:, None, None] + p["b"][:, None, None]
+    check("BatchNormalization in training, told by its outputs", [NODE("BatchNormalization", ["x", "s", "b", "m", "v"], [f"y{i}" for i in range(5)], momentum=0.7)],
+          {"x": x}, [y, p["m"] * 0.7 + mean * 0.3, p["v"] * 0.7 + var * 0.3, mean, var], p, opset=13)
     for t in (np.float32, np.float64):
         m = RNG.standard_normal((3, 6, 6)).astype(t)
         m[1, :, 2] = 0

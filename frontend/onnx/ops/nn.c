@@ -154,7 +154,7 @@ void xfc_import_square(xfc_node *n) {
     n->out[0] = y ? xfc_b_cast(n->b, y, t) : NULL;
 }
 
-/* The mean and variance of each channel in place of p[2] and p[3]; outputs 1 and 2 are the running ones. */
+/* The mean and variance of each channel in place of p[2] and p[3]; outputs 1 and 2 are the running ones, 3 and 4 these. */
 static void train(xfc_node *n, xfc_value *p[4]) {
     xfc_value *x = n->in[0];
     uint32_t rank = x->type.rank, count = 0;
@@ -169,15 +169,21 @@ static void train(xfc_node *n, xfc_value *p[4]) {
         xfc_value *kept = scaled(n, p[2 + i], momentum), *added = scaled(n, now[i], 1 - momentum);
         xfc_value *running = xfc_n2(n, XFC_OP_ADD, kept, added);
         if (xfc_node_wants(n, 1 + i) && running) n->out[1 + i] = xfc_b_reshape(n->b, running, &x->type.dim[1], 1);
+        if (xfc_node_wants(n, 3 + i)) n->out[3 + i] = xfc_b_reshape(n->b, now[i], &x->type.dim[1], 1);
         p[2 + i] = now[i];
     }
 }
 
-/* (x - mean) / sqrt(var + eps) * scale + bias, all per channel (axis 1). Below opset 14 training is told by outputs that
- * only it has, and is refused. */
+/* (x - mean) / sqrt(var + eps) * scale + bias, all per channel (axis 1). Opsets 7 to 13 tell training by outputs that only
+ * it has: torch standardises weights so (BiT). onnxruntime computes inference there. */
 void xfc_import_batch_norm(xfc_node *n) {
-    bool trains = n->opset < 7 ? !xfc_node_flag(n, "is_test", false) : xfc_node_flag(n, "training_mode", false);
-    if ((trains && n->opset < 14) || !xfc_node_flag(n, "spatial", true) || (!trains && xfc_node_wants(n, 1))) {
+    bool old = n->opset < 7, more = false, trains;
+    for (uint32_t i = 1; i < 5; i++) more = more || xfc_node_wants(n, i);
+    if (n->opset < 14)
+        trains = old ? !xfc_node_flag(n, "is_test", false) : more;
+    else
+        trains = xfc_node_flag(n, "training_mode", false);
+    if ((trains && old) || !xfc_node_flag(n, "spatial", true) || (!trains && more)) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "training mode is not supported; export the model for inference");
         return;
     }
