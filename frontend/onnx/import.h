@@ -251,6 +251,7 @@ static inline xfc_value *xfc_n2(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_
 }
 /* To a float of 8 bits: what rounds beyond the largest is infinity, or NaN where there is none. */
 xfc_value *xfc_n_cast_beyond(xfc_node *, xfc_value *, xfc_dtype to);
+xfc_value *xfc_n_softplus(xfc_node *, xfc_value *);           /* math.c */
 xfc_value *xfc_nf(xfc_node *, xfc_value *like, double value); /* a scalar of like's type; NULL if like is */
 /* A product by numpy's rules, also of vectors, out of one of matrices. */
 xfc_value *xfc_n_product(xfc_node *, xfc_value *a, xfc_value *b,

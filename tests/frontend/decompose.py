@@ -435,11 +435,122 @@ def contrib():
         run(f"contrib: {name}", model_of([node], info, 1, w + [const("g", g)]), [], [], code=code, message=message)
 
 
+def rms(x, eps=1e-5):
+    return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + eps)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gates():
+    """What stands between the products of newer decoders."""
+    x, y, z, g = (RNG.standard_normal(s).astype(np.float32) for s in ((2, 3, 8), (2, 3, 8), (2, 3, 1), (8,)))
+
+    def gate(op, inputs, outputs, names, label="", **attrs):
+        node = NODE(op, list(inputs), [f"y{i}" for i in range(len(outputs))], domain="com.microsoft", **attrs)
+        both(op + label, [node], inputs, outputs, names=names)
+
+    rows = ["b", "s", 8]
+    names = {"x": rows, "y": rows, "z": ["b", "s", 1], "g": [8], "h": [4]}
+    gate("GatedAdd", {"x": x, "y": y, "z": z}, [x + y * z], names)
+    gate("ScaledSiLU", {"x": x}, [1.5 * x * sigmoid(1.5 * x)], names, alpha=1.5)
+    gate("ScaledSiLU", {"x": x, "a": np.float32(0.5)}, [x / 2 * sigmoid(x / 2)], names, " by an operand", alpha=1.5)
+    parts = (rms(x.reshape(2, 3, 2, 4), 1e-2) * g[:4]).reshape(x.shape)
+    gate("GatedRMSNorm", {"x": x, "h": g[:4], "y": y}, [parts * y * sigmoid(y)], names, epsilon=1e-2)
+    gate("GatedRMSNorm", {"x": x, "g": g, "y": y}, [rms(x) * g * sigmoid(y)], names, " and sigmoid", activation="sigmoid")
+    gate("LinearAttentionGate", {"x": x, "g": g, "h": -g, "y": y}, [-g * np.log1p(np.exp(x + g)), sigmoid(y)], names | {"h": [8]})
+    streams, flat = RNG.standard_normal((2, 3, 4, 8)).astype(np.float32), ["b", "s", 32]
+    names |= {"c": ["b", "s", 4, 8], "f": flat, "m": ["b", "s", 4], "w": ["b", "s", 4, 4], "o": rows, "i": rows, "k": [4, 8]}
+    f, m, w, k = streams.reshape(2, 3, 32), streams[..., 1], streams[..., :4], streams[0, 0]
+    gate("BranchwiseRMSNorm", {"c": streams, "g": g}, [rms(streams) * g], names)
+    gate("BranchwiseRMSNorm", {"f": f, "k": k}, [(rms(streams) * k).reshape(f.shape)], names, ", flat", num_branches=4)
+    gate("HyperConnectionPreMix", {"c": streams, "m": m}, [(streams * m[..., None]).sum(2) / 2], names, reduction_scale=0.5)
+    gate("HyperConnectionPreMix", {"f": f, "n": f}, [(streams ** 2).sum(2)], names | {"n": flat}, ", flat", num_branches=4)
+    gate("HyperConnectionPostMix", {"c": streams, "o": x, "m": m, "w": w},
+         [w.transpose(0, 1, 3, 2) @ streams + m[..., None] * x[:, :, None]], names)
+    gate("HyperConnectionPostMix", {"f": f, "o": x, "c": streams}, [(streams + streams * x[:, :, None]).reshape(f.shape)], names, ", flat", num_branches=4)
+    q = streams[::-1].copy()
+    dot = (rms(streams) * k * rms(q) * k).sum(-1, keepdims=True) / np.float32(np.sqrt(8))
+    v = sigmoid(np.sign(dot) * np.sqrt(np.maximum(np.abs(dot), 1e-6))) * x[:, :, None]
+    gate("EngramGate", {"c": streams, "q": q, "x": x, "k": k, "l": k, "n": k}, [v, rms(v) * k], names | {"q": names["c"], "l": [4, 8], "n": [4, 8]})
+    infos = [tensor("x", x, rows), tensor("c", streams, names["c"])]
+    for label, node, message in (("activation", NODE("GatedRMSNorm", ["x", "g", "x"], ["y0"], domain="com.microsoft", activation="Frob"), "'Frob'"),
+                                 ("parts", NODE("GatedRMSNorm", ["x", "p", "x"], ["y0"], domain="com.microsoft"), "parts it divides into"),
+                                 ("branches", NODE("BranchwiseRMSNorm", ["x"], ["y0"], domain="com.microsoft", num_branches=3), "num_branches"),
+                                 ("its operand", NODE("LinearAttentionGate", ["x", "g", "g"], ["y0", "y1"], domain="com.microsoft"), "no operand b")):
+        run(f"gates: {label}", model_of([node], infos, 1, [const("g", g), const("p", g[:3])]), [], [], code=3 if label == "activation" else 1, message=message)
+
+
+def multimodal_rotary():
+    """Each pair of a head takes its angle from one of three positions."""
+    x, cos, sin = (RNG.standard_normal(s).astype(np.float32) for s in ((2, 3, 32), (9, 6), (9, 6)))
+    at = RNG.integers(0, 9, (3, 2, 3))
+    info = {"x": ["b", "s", 32], "p": [3, "b", "s"]}
+    for layout, stream in ((0, [0, 0, 1, 1, 1, 2]), (1, [0, 1, 2, 0, 1, 0])):
+        section = [2, 3, 1] if layout == 0 else [3, 2, 1]
+        for neighbours in (0, 1):
+            c, s = (np.stack([t[at[stream[i]], i] for i in range(6)], -1)[:, :, None] for t in (cos, sin))
+            head = x.reshape(2, 3, 2, 16)
+            a, b = (head[..., 0:12:2], head[..., 1:12:2]) if neighbours else (head[..., :6], head[..., 6:12])
+            turned = [a * c - b * s, a * s + b * c]
+            turned = np.stack(turned, -1).reshape(2, 3, 2, 12) if neighbours else np.concatenate(turned, -1)
+            node = NODE("MRotaryEmbedding", ["x", "p", "c", "s"], ["y0"], domain="com.microsoft", mrope_section=section, mrope_layout=layout,
+                        interleaved=neighbours, num_heads=2, rotary_embedding_dim=12)
+            both(f"MRotaryEmbedding, layout {layout}, neighbours {neighbours}", [node], {"x": x, "p": at},
+                 [np.concatenate([turned, head[..., 12:]], -1).reshape(x.shape)], [const("c", cos), const("s", sin)], names=info)
+    wrong = NODE("MRotaryEmbedding", ["x", "p", "c", "s"], ["y0"], domain="com.microsoft", mrope_section=[2, 2, 1], num_heads=2)
+    run("MRotaryEmbedding: sections", model_of([wrong], [tensor("x", x, info["x"]), tensor("p", at, info["p"])], 1, [const("c", cos), const("s", sin)]),
+        [], [], code=1, message="sections and the tables of angles")
+
+
+def images():
+    """Channels behind, and what is made of diffusion models."""
+    x, w = (RNG.standard_normal(s).astype(np.float32) for s in ((2, 5, 5, 4), (6, 2, 2, 4)))
+    g, b, d = (RNG.standard_normal(s).astype(np.float32) for s in (4, 4, (2, 4)))
+    ms, info = {"domain": "com.microsoft"}, {"x": ["b", "h", "w", 4], "d": ["b", 4]}
+
+    def conv(x):
+        return sum(x[:, i:4 + i, j:4 + j] @ w[:, i, j].T for i in range(2) for j in range(2))
+
+    both("NhwcConv", [NODE("NhwcConv", ["x", "w"], ["y0"], kernel_shape=[2, 2], **ms)], {"x": x}, [conv(x)], [const("w", w)], names=info)
+    both("NhwcFusedConv", [NODE("NhwcFusedConv", ["x", "v", "", "z"], ["y0"], activation="Relu", **ms)], {"x": x, "z": np.float32(conv(x) - 1)},
+         [np.maximum(2 * conv(x) - 1, 0)], [const("v", w.transpose(0, 3, 1, 2).copy())], names=info | {"z": ["b", "i", "j", 6]})
+    code = RNG.integers(0, 255, (1, 4, 4, 3)).astype(np.uint8)
+    both("NhwcMaxPool", [NODE("NhwcMaxPool", ["x"], ["y0"], kernel_shape=[2, 2], strides=[2, 2], **ms)], {"x": code},
+         [code.reshape(1, 2, 2, 2, 2, 3).max((2, 4))], names={"x": ["b", "h", "w", 3]})
+    scales = [const("s", np.float32(1)), const("z", np.uint8(0)), const("v", np.uint8([[[[1]], [[2]], [[0]]]]))]
+    both("QLinearConv", [NODE("QLinearConv", ["x", "s", "z", "v", "s", "z", "s", "z"], ["y0"], channels_last=1, **ms)], {"x": code // 4},
+         [(code // 4) @ np.uint8([[1], [2], [0]])], scales, names={"x": ["b", "h", "w", 3]})
+
+    def norm(v):
+        r = v.reshape(2, 25, 2, 2)
+        r = (r - r.mean((1, 3), keepdims=True)) / np.sqrt(r.var((1, 3), keepdims=True) + 1e-5)
+        return r.reshape(v.shape) * g + b
+
+    weights = [const("g", g), const("c", b)]
+    both("GroupNorm", [NODE("GroupNorm", ["x", "g", "c"], ["y0"], groups=2, activation=1, **ms)], {"x": x}, [norm(x) * sigmoid(norm(x))], weights, names=info)
+    both("GroupNorm, channels second", [NODE("GroupNorm", ["x", "g", "c"], ["y0"], groups=2, activation=0, channels_last=0, **ms)],
+         {"x": x.transpose(0, 3, 1, 2).copy()}, [norm(x).transpose(0, 3, 1, 2)], weights, names={"x": ["b", 4, "h", "w"]})
+    s = x + d[:, None, None] + b
+    both("SkipGroupNorm", [NODE("SkipGroupNorm", ["x", "g", "c", "d", "c"], ["y0", "y1"], groups=2, activation=0, **ms)], {"x": x, "d": d}, [norm(s), s],
+         weights, names=info)
+    row = x.reshape(2, 25, 4)
+    info = {"x": ["b", "s", 4]}
+    both("BiasSplitGelu", [NODE("BiasSplitGelu", ["x", "c"], ["y0"], **ms)], {"x": row}, [(row + b)[..., :2] * gelu((row + b)[..., 2:])], weights, names=info)
+    both("BiasAdd", [NODE("BiasAdd", ["x", "c", "x"], ["y0"], **ms)], {"x": row}, [2 * row + b], weights, names=info)
+    t = row @ w[:4, 0, 0] + b
+    both("GemmFastGelu", [NODE("GemmFastGelu", ["x", "w", "c"], ["y0"], **ms)], {"x": row},
+         [t / 2 * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (t + 0.044715 * t ** 3)))], [const("w", w[:4, 0, 0].copy()), const("c", b)], names=info)
+    run("GroupNorm: groups", model_of([NODE("GroupNorm", ["x", "g", "c"], ["y0"], groups=3, activation=0, **ms)], [tensor("x", x, x.shape)], 1, weights),
+        [], [], code=1, message="groups that divide them")
+
+
 def main():
     if not TOOL:
         print(__doc__)
         return 2
-    for group in (einsums, ifs, sequences, places, assignments, sizes, equal_dims, clashes, contrib):
+    for group in (einsums, ifs, sequences, places, assignments, sizes, equal_dims, clashes, contrib, gates, multimodal_rotary, images):
         group()
     print(f"{ran - failed} of {ran} models are taken apart rightly")
     return 1 if failed else 0

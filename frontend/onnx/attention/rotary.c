@@ -87,32 +87,100 @@ void xfc_import_rotary_embedding(xfc_node *n) {
     n->out[0] = y ? xfc_b_reshape(n->b, y, t.dim, t.rank) : NULL;
 }
 
-/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. Of its
- * attributes, scale and is_packed_batching say nothing about results. */
-void xfc_import_ms_rotary_embedding(xfc_node *n) {
+/* Of the attributes of com.microsoft, scale and is_packed_batching say nothing about results. */
+static bool read_ms(xfc_node *n) {
+    uint32_t rank = n->in[0]->type.rank;
+    int64_t heads = xfc_node_int(n, "num_heads", 0), partial = xfc_node_int(n, "rotary_embedding_dim", 0);
+    if ((rank == 3 || rank == 4) && n->in[2]->type.rank == 2 && n->in[3]->type.rank == 2 && heads >= 0 &&
+        partial >= 0 && (!partial || heads))
+        return n->status == XFC_OK;
+    if (n->status == XFC_OK)
+        xfc_node_fail(n, XFC_ERR_INPUT,
+                      "needs an operand of rank 3 or 4, tables of rank 2, and with rotary_embedding_dim num_heads; "
+                      "export the model again");
+    return false;
+}
+
+/* Operand 0, turned; operand 2 is a table as wide as half of what is turned of a head. */
+static void turn_all(xfc_node *n, xfc_value *cos, xfc_value *sin) {
     xfc_ctx *c = n->ctx;
-    xfc_value *x = n->in[0], *position = n->in[1];
+    xfc_value *x = n->in[0];
     uint32_t rank = x->type.rank;
     int64_t heads = xfc_node_int(n, "num_heads", 0), partial = xfc_node_int(n, "rotary_embedding_dim", 0);
-    if ((rank != 3 && rank != 4) || n->in[2]->type.rank != 2 || heads < 0 || partial < 0 || (partial && !heads)) {
-        if (n->status == XFC_OK)
-            xfc_node_fail(n, XFC_ERR_INPUT,
-                          "needs an operand of rank 3 or 4, tables of rank 2, and with rotary_embedding_dim num_heads; "
-                          "export the model again");
-        return;
-    }
-    if (position->type.rank < 2) {
-        xfc_int one = xfc_int_const(c, 1);
-        position = xfc_n2(n, XFC_OP_ADD,
-                          xfc_n_along(n, xfc_n_iota(n, x->type.dim[rank - 2], xfc_int_const(c, 0), 1, XFC_I64), 1, 2),
-                          xfc_b_cast(n->b, xfc_b_reshape(n->b, position, &one, 1), XFC_I64));
-    }
     xfc_int width = partial ? xfc_int_const(c, partial) : xfc_int_mulc(c, n->in[2]->type.dim[1], 2);
     xfc_int hidden = x->type.dim[2], count = xfc_int_const(c, heads);
     xfc_int head = heads ? xfc_dims_divide(c, &hidden, 1, &count, 1) : width;
     xfc_int dim[4] = {x->type.dim[0], x->type.dim[1], heads ? count : xfc_dims_divide(c, &hidden, 1, &head, 1), head};
     xfc_value *split = rank == 4 ? x : xfc_b_reshape(n->b, x, dim, 4);
-    xfc_value *cos = xfc_n_angles(n, n->in[2], position), *sin = xfc_n_angles(n, n->in[3], position);
     xfc_value *y = xfc_n_turn(n, split, cos, sin, width, xfc_node_flag(n, "interleaved", false), rank == 4 ? 1 : 2);
     n->out[0] = y ? xfc_b_reshape(n->b, y, x->type.dim, rank) : NULL;
+}
+
+/* As ONNX's, with the positions in front: a table of them, or one number that the first row has. */
+void xfc_import_ms_rotary_embedding(xfc_node *n) {
+    xfc_ctx *c = n->ctx;
+    xfc_value *x = n->in[0], *position = n->in[1];
+    if (!read_ms(n)) return;
+    if (position->type.rank < 2) {
+        xfc_int one = xfc_int_const(c, 1), rows = x->type.dim[x->type.rank - 2];
+        position = xfc_n2(n, XFC_OP_ADD, xfc_n_along(n, xfc_n_iota(n, rows, xfc_int_const(c, 0), 1, XFC_I64), 1, 2),
+                          xfc_b_cast(n->b, xfc_b_reshape(n->b, position, &one, 1), XFC_I64));
+    }
+    turn_all(n, xfc_n_angles(n, n->in[2], position), xfc_n_angles(n, n->in[3], position));
+}
+
+/* --- three positions for each token: of time, height and width --- */
+
+enum { MOST_PAIRS = 1 << 16 }; /* a number for each is written down */
+typedef struct {
+    int64_t section[3]; /* of the pairs of a head */
+    bool interleaved;   /* else one section behind the other */
+} sections;
+
+/* Of which stream pair i takes its angle. */
+static int64_t stream_of(const sections *s, int64_t i) {
+    if (s->interleaved) return i % 3 && i < 3 * s->section[i % 3] ? i % 3 : 0;
+    return i < s->section[0] ? 0 : i < s->section[0] + s->section[1] ? 1 : 2;
+}
+
+static bool read_sections(xfc_node *n, sections *s) {
+    const int64_t *given;
+    uint32_t count = 0;
+    int64_t layout = xfc_node_int(n, "mrope_layout", 0), all = 0;
+    bool fine = xfc_node_ints(n, "mrope_section", &given, &count) && count == 3 && (layout == 0 || layout == 1);
+    for (uint32_t i = 0; fine && i < 3; i++) {
+        fine = given[i] >= 0 && given[i] <= XFC_DIM_MAX;
+        s->section[i] = given[i], all += given[i];
+    }
+    s->interleaved = layout == 1;
+    if (n->status != XFC_OK) return false;
+    if (!fine || all > MOST_PAIRS || n->in[1]->type.rank != 3)
+        return xfc_node_fail(
+                   n, XFC_ERR_INPUT,
+                   "needs position_ids [3, batch, rows], three sections and mrope_layout 0 or 1; export again"),
+               false;
+    return xfc_n_equal(n, xfc_int_const(n->ctx, all), n->in[2]->type.dim[1], "the sections and the tables of angles") &&
+           xfc_n_equal(n, n->in[1]->type.dim[0], xfc_int_const(n->ctx, 3), "the streams of position_ids and 3");
+}
+
+/* The angles of a token, [batch, rows, half]: of each pair those of its stream. */
+static xfc_value *mixed(xfc_node *n, const sections *s, xfc_value *table) {
+    xfc_value *y = NULL;
+    int64_t half = s->section[0] + s->section[1] + s->section[2];
+    for (int64_t stream = 0; stream < 3; stream++) {
+        xfc_int one = xfc_int_const(n->ctx, 1), *d = n->in[1]->type.dim;
+        xfc_value *at = xfc_b_slice_axis(n->b, n->in[1], 0, xfc_int_const(n->ctx, stream), one, 1);
+        xfc_value *angles = at ? xfc_n_angles(n, table, xfc_b_reshape(n->b, at, (xfc_int[]){d[1], d[2]}, 2)) : NULL;
+        uint8_t *mine = xfc_tensor_alloc(n->ctx, XFC_BOOL, 1, &half);
+        for (int64_t i = 0; i < half; i++) mine[i] = stream_of(s, i) == stream;
+        xfc_value *chosen = xfc_b_const(n->b, xfc_tensor_new(n->ctx, XFC_BOOL, 1, &half, mine, NULL));
+        if (!angles || !chosen) return NULL;
+        y = y ? xfc_n_select(n, chosen, angles, y) : angles;
+    }
+    return y;
+}
+
+void xfc_import_multimodal_rotary(xfc_node *n) {
+    sections s;
+    if (read_ms(n) && read_sections(n, &s)) turn_all(n, mixed(n, &s, n->in[2]), mixed(n, &s, n->in[3]));
 }

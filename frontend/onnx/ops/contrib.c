@@ -137,3 +137,22 @@ void xfc_import_fused_conv(xfc_node *n) {
     if (xfc_node_has(n, 3)) n->out[0] = add(n, n->out[0], n->in[3]);
     activate(n, a && a->n_floats > 0 ? (double)a->floats[0] : 0, a && a->n_floats > 1 ? (double)a->floats[1] : 0);
 }
+
+void xfc_import_gemm_fast_gelu(xfc_node *n) {
+    xfc_import_matmul(n);
+    if (n->out[0] && xfc_node_has(n, 2)) n->out[0] = add(n, n->out[0], n->in[2]);
+    n->out[0] = gelu(n, n->out[0], true);
+}
+
+void xfc_import_bias_add(xfc_node *n) { n->out[0] = add(n, add(n, n->in[0], n->in[1]), n->in[2]); }
+
+/* Of x + bias the first half, times gelu of the second. */
+void xfc_import_bias_split_gelu(xfc_node *n) {
+    xfc_value *x = add(n, n->in[0], n->in[1]);
+    if (!x || !x->type.rank) return;
+    const uint32_t last = x->type.rank - 1;
+    const xfc_int two = xfc_int_const(n->ctx, 2), half = xfc_dims_divide(n->ctx, &x->type.dim[last], 1, &two, 1);
+    if (!xfc_n_equal(n, xfc_int_mulc(n->ctx, half, 2), x->type.dim[last], "a row and its two halves")) return;
+    xfc_value *value = xfc_b_slice_axis(n->b, x, last, xfc_int_const(n->ctx, 0), half, 1);
+    n->out[0] = xfc_n2(n, XFC_OP_MUL, value, gelu(n, xfc_b_slice_axis(n->b, x, last, half, half, 1), false));
+}

@@ -120,14 +120,14 @@ void xfc_import_celu(xfc_node *n) {
 }
 
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)): never overflows. */
-static xfc_value *softplus(xfc_node *n, xfc_value *x) {
+xfc_value *xfc_n_softplus(xfc_node *n, xfc_value *x) {
     xfc_value *e = xfc_n1(n, XFC_OP_EXP, xfc_n1(n, XFC_OP_NEG, xfc_n1(n, XFC_OP_ABS, x)));
     return xfc_n2(n, XFC_OP_ADD, compare(n, XFC_OP_MAX, x, 0), xfc_n1(n, XFC_OP_LOG, plus(n, e, 1)));
 }
 
-void xfc_import_softplus(xfc_node *n) { n->out[0] = softplus(n, n->in[0]); }
+void xfc_import_softplus(xfc_node *n) { n->out[0] = xfc_n_softplus(n, n->in[0]); }
 void xfc_import_mish(xfc_node *n) {
-    n->out[0] = xfc_n2(n, XFC_OP_MUL, n->in[0], xfc_n1(n, XFC_OP_TANH, softplus(n, n->in[0])));
+    n->out[0] = xfc_n2(n, XFC_OP_MUL, n->in[0], xfc_n1(n, XFC_OP_TANH, xfc_n_softplus(n, n->in[0])));
 }
 
 void xfc_import_softsign(xfc_node *n) {

@@ -1,0 +1,175 @@
+/* gates.c - the small operators of com.microsoft between the products of newer decoders: gates, norms that a gate follows,
+ * and the streams of hyper-connections. Each is taken apart; what lies inside is computed in f32 and rounded where the
+ * operator says that it is.
+ */
+#include "frontend/onnx/import.h"
+#include <string.h>
+
+static xfc_value *op(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_n2(n, code, a, b); }
+static xfc_value *with(xfc_node *n, xfc_opcode code, xfc_value *a, double b) { return op(n, code, a, xfc_nf(n, a, b)); }
+static xfc_value *as(xfc_node *n, xfc_value *v, xfc_dtype t) { return v ? xfc_b_cast(n->b, v, t) : NULL; }
+static xfc_value *wide(xfc_node *n, xfc_value *v) { return as(n, v, XFC_F32); }
+static xfc_value *reshape(xfc_node *n, xfc_value *v, const xfc_int *dim, uint32_t rank) {
+    return v ? xfc_b_reshape(n->b, v, dim, rank) : NULL;
+}
+static xfc_value *fit(xfc_node *n, xfc_value *v, const xfc_value *onto, const char *what) {
+    return onto ? xfc_n_fitting(n, v, onto, what) : NULL;
+}
+
+static xfc_value *sum(xfc_node *n, xfc_value *v, int64_t axis, bool keep) {
+    return v ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, v, &axis, 1, keep) : NULL;
+}
+
+/* v / sqrt(mean(v^2) + epsilon) over the last dim */
+static xfc_value *rms(xfc_node *n, xfc_value *v) {
+    if (!v) return NULL;
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, v->type.rank - 1),
+                       xfc_attr_float(XFC_K_EPS, xfc_node_float(n, "epsilon", (double)1e-5f))};
+    return xfc_build_opt(n->b, XFC_OP_RMSNORM, &v, 1, attr, XFC_COUNT(attr));
+}
+
+/* The last dim of v as [that / inner, inner]. */
+static xfc_value *rows_of(xfc_node *n, xfc_value *v, xfc_int inner) {
+    xfc_int dim[XFC_MAX_RANK];
+    if (!v || !v->type.rank || v->type.rank == XFC_MAX_RANK)
+        return xfc_node_fail(n, XFC_ERR_LIMIT, "takes a tensor of rank 1 to %d", XFC_MAX_RANK - 1), NULL;
+    const uint32_t last = v->type.rank - 1;
+    memcpy(dim, v->type.dim, last * sizeof *dim);
+    dim[last] = xfc_dims_divide(n->ctx, &v->type.dim[last], 1, &inner, 1);
+    dim[last + 1] = inner;
+    if (!xfc_n_equal(n, v->type.dim[last], xfc_int_mul(n->ctx, dim[last], inner),
+                     "a row and the parts it divides into"))
+        return NULL;
+    return reshape(n, v, dim, last + 2);
+}
+
+/* --- gates --- */
+
+void xfc_import_gated_add(xfc_node *n) {
+    xfc_value *x = n->in[0];
+    n->out[0] = op(n, XFC_OP_ADD, x, fit(n, op(n, XFC_OP_MUL, n->in[1], n->in[2]), x, "the gated operand"));
+}
+
+void xfc_import_scaled_silu(xfc_node *n) {
+    xfc_value *x = n->in[0], *scale = wide(n, xfc_node_in(n, 1)), *z = wide(n, x);
+    const xfc_dtype t = x->type.dtype;
+    if (scale) scale = reshape(n, scale, NULL, 0);
+    z = as(n, scale ? op(n, XFC_OP_MUL, z, scale) : with(n, XFC_OP_MUL, z, xfc_node_float(n, "alpha", 1)), t);
+    n->out[0] = op(n, XFC_OP_MUL, z, as(n, xfc_n1(n, XFC_OP_SIGMOID, wide(n, z)), t));
+}
+
+void xfc_import_gated_rms_norm(xfc_node *n) {
+    xfc_value *x = n->in[0], *scale = n->in[1], *gate = wide(n, n->in[2]);
+    const char *name = xfc_node_str(n, "activation", "silu");
+    const bool sigmoid = !strcmp(name, "sigmoid");
+    if (!sigmoid && strcmp(name, "silu") != 0 && strcmp(name, "swish") != 0) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "activation '%.80s' is not supported", name);
+        return;
+    }
+    if (scale->type.rank != 1) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "the scale must be a list; export the model again");
+        return;
+    }
+    xfc_value *v = op(n, XFC_OP_MUL, rms(n, rows_of(n, wide(n, x), scale->type.dim[0])), wide(n, scale));
+    v = reshape(n, v, x->type.dim, x->type.rank);
+    xfc_value *open = xfc_n1(n, XFC_OP_SIGMOID, gate);
+    if (!sigmoid) open = op(n, XFC_OP_MUL, gate, open);
+    n->out[0] = as(n, op(n, XFC_OP_MUL, v, fit(n, open, v, "the gate")), x->type.dtype);
+}
+
+/* decay_scale * softplus(a + dt_bias), and sigmoid(b) */
+void xfc_import_linear_attention_gate(xfc_node *n) {
+    xfc_value *a = n->in[0], *b = xfc_node_in(n, 3);
+    const xfc_dtype t = a->type.dtype;
+    xfc_value *v = wide(n, a);
+    v = op(n, XFC_OP_ADD, v, fit(n, n->in[1], v, "dt_bias"));
+    v = op(n, XFC_OP_MUL, fit(n, n->in[2], v, "decay_scale"), xfc_n_softplus(n, v));
+    n->out[0] = as(n, v, t);
+    if (!xfc_node_wants(n, 1)) return;
+    if (!b)
+        xfc_node_fail(n, XFC_ERR_INPUT, "has no operand b, of which its second result is made; export the model again");
+    n->out[1] = as(n, xfc_n1(n, XFC_OP_SIGMOID, wide(n, b)), t);
+}
+
+/* key and query [batch, rows, streams, width], value [batch, rows, width], norms [streams, width]. */
+void xfc_import_engram_gate(xfc_node *n) {
+    xfc_value *key = n->in[0], *value = wide(n, n->in[2]), *norm[3];
+    const xfc_type t = key->type;
+    if (t.rank != 4 || n->in[2]->type.rank != 3) {
+        xfc_node_fail(n, XFC_ERR_INPUT,
+                      "needs key and query [batch, rows, streams, width] and value [batch, rows, width]");
+        return;
+    }
+    const xfc_int one = xfc_int_const(n->ctx, 1), beside[4] = {t.dim[0], t.dim[1], one, t.dim[3]};
+    for (uint32_t i = 0; i < 3; i++) norm[i] = fit(n, wide(n, xfc_node_in(n, 3 + i)), key, "a scale");
+    xfc_value *k = op(n, XFC_OP_MUL, rms(n, wide(n, key)), norm[0]),
+              *q = op(n, XFC_OP_MUL, rms(n, fit(n, wide(n, n->in[1]), key, "the query")), norm[1]),
+              *dot = sum(n, op(n, XFC_OP_MUL, k, q), 3, true);
+    xfc_value *width = as(n, xfc_b_dims(n->b, &t.dim[3], -1), XFC_F32);
+    dot = op(n, XFC_OP_DIV, dot, xfc_n1(n, XFC_OP_SQRT, width));
+    xfc_value *root = xfc_n1(n, XFC_OP_SQRT, with(n, XFC_OP_MAX, xfc_n1(n, XFC_OP_ABS, dot), (double)1e-6f));
+    xfc_value *gate = xfc_n1(n, XFC_OP_SIGMOID, op(n, XFC_OP_MUL, xfc_n1(n, XFC_OP_SIGN, dot), root));
+    xfc_value *v = op(n, XFC_OP_MUL, gate, fit(n, reshape(n, value, beside, 4), key, "the value"));
+    n->out[0] = as(n, v, t.dtype);
+    if (xfc_node_wants(n, 1)) n->out[1] = as(n, op(n, XFC_OP_MUL, rms(n, v), norm[2]), t.dtype);
+}
+
+/* --- streams: [.., C, H], or [.., C * H] and num_branches --- */
+
+/* In f32, with the last two dims apart. */
+static xfc_value *streams(xfc_node *n) {
+    xfc_value *x = n->in[0];
+    const int64_t branches = xfc_node_int(n, "num_branches", 0);
+    if (n->status != XFC_OK) return NULL;
+    if (branches < 0 || branches > XFC_DIM_MAX || x->type.rank < (branches ? 1u : 2u))
+        return xfc_node_fail(n, XFC_ERR_INPUT,
+                             "needs streams [.., branches, width], or num_branches; export the model again"),
+               NULL;
+    if (!branches) return wide(n, x);
+    const xfc_int c = xfc_int_const(n->ctx, branches), last = x->type.dim[x->type.rank - 1];
+    xfc_value *v = rows_of(n, wide(n, x), xfc_dims_divide(n->ctx, &last, 1, &c, 1));
+    return v && xfc_n_equal(n, v->type.dim[v->type.rank - 2], c, "the parts of a row and num_branches") ? v : NULL;
+}
+
+/* Numbers for streams: one for each branch, [.., C] or [.., C, 1], or for each element, [.., C, H] or [.., C * H]. */
+static xfc_value *for_streams(xfc_node *n, xfc_value *v, const xfc_value *of, const char *what) {
+    if (!v || !of) return NULL;
+    const uint32_t last = of->type.rank - 2; /* of v, where it has no dim of its own for H */
+    if (v->type.rank == last + 1) {
+        const xfc_int each = xfc_int_mul(n->ctx, of->type.dim[last], of->type.dim[last + 1]);
+        v = rows_of(n, v, xfc_int_same(v->type.dim[last], each) ? of->type.dim[last + 1] : xfc_int_const(n->ctx, 1));
+    }
+    return v ? fit(n, wide(n, v), of, what) : NULL;
+}
+
+void xfc_import_branchwise_rms_norm(xfc_node *n) {
+    xfc_value *x = streams(n), *scale = wide(n, xfc_node_in(n, 1)), *v = rms(n, x);
+    if (!v) return;
+    const uint32_t rank = x->type.rank;
+    if (scale && scale->type.rank == 1 && !xfc_int_same(scale->type.dim[0], x->type.dim[rank - 1]))
+        scale = rows_of(n, scale, x->type.dim[rank - 1]);
+    if (xfc_node_has(n, 1)) v = op(n, XFC_OP_MUL, v, fit(n, scale, v, "the scale"));
+    n->out[0] = as(n, reshape(n, v, n->in[0]->type.dim, n->in[0]->type.rank), n->in[0]->type.dtype);
+}
+
+void xfc_import_hyper_connection_pre_mix(xfc_node *n) {
+    xfc_value *x = streams(n), *mix = for_streams(n, n->in[1], x, "pre_mix");
+    if (!x || !mix) return;
+    xfc_value *v = sum(n, op(n, XFC_OP_MUL, x, mix), x->type.rank - 2, false);
+    n->out[0] = as(n, with(n, XFC_OP_MUL, v, xfc_node_float(n, "reduction_scale", 1)), n->in[0]->type.dtype);
+}
+
+void xfc_import_hyper_connection_post_mix(xfc_node *n) {
+    xfc_value *x = streams(n), *post = for_streams(n, n->in[2], x, "post_mix"), *mix = wide(n, xfc_node_in(n, 3));
+    const uint32_t lead = x ? x->type.rank - 2 : 0;
+    if (!x || !post) return;
+    if (n->in[1]->type.rank != lead + 1 || (mix && mix->type.rank != lead + 2)) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs block_output [.., width] and stream_mix [.., branches, branches]");
+        return;
+    }
+    xfc_value *block = rows_of(n, wide(n, n->in[1]), n->in[1]->type.dim[lead]);
+    xfc_value *added = op(n, XFC_OP_MUL, post, fit(n, block, x, "block_output"));
+    if (mix) x = xfc_b_matmul(n->b, xfc_b_swap_last(n->b, mix), x);
+    xfc_value *v = op(n, XFC_OP_ADD, x, added);
+    n->out[0] = as(n, reshape(n, v, n->in[0]->type.dim, n->in[0]->type.rank), n->in[0]->type.dtype);
+}
