@@ -15,6 +15,7 @@
  */
 #include "frontend/onnx/import.h"
 #include "ir/defined.h"
+#include "ir/ops/ops.h"
 
 xfc_int xfc_unified(const xfc_importer *im, xfc_int symbol) {
     uint64_t id = xfc_map_get(&im->alias, symbol.id);
@@ -89,6 +90,20 @@ static bool try_replace(xfc_importer *im, xfc_int symbol, xfc_int e) {
     return true;
 }
 
+/* One of their dims is what the other side and the rest of its own leave for it. */
+static bool try_solve(xfc_importer *im, xfc_int a, xfc_int b) {
+    xfc_ctx *c = im->ctx;
+    const xfc_int d = xfc_int_sub(c, a, b);
+    const xfc_int_info *i = xfc_int_look(c, d);
+    for (uint32_t t = 0; i->kind == XFC_INT_SUM && t < i->n_terms; t++) {
+        const xfc_int_term *term = &i->term[t];
+        if (term->n != 1 || (term->coeff != 1 && term->coeff != -1)) continue;
+        const xfc_int dim = term->atom[0], rest = xfc_int_sub(c, d, xfc_int_mulc(c, dim, term->coeff));
+        if (try_replace(im, dim, xfc_int_mulc(c, rest, -term->coeff))) return true;
+    }
+    return false;
+}
+
 /* --- least values --- */
 
 enum { MAX_LEAST = 64 }; /* values tried for each dim of a constraint */
@@ -148,7 +163,28 @@ static bool unify_constraints(xfc_importer *im) {
 
 enum { MAX_NOTES = 8 };
 
+/* What must agree for the two sides to: of x and min(x, y), x and y. A mask that is cut to the keys there are, and dims of
+ * caches that are named for each layer, leave such. False: these are no sums of dims. */
+static bool meeting(const xfc_importer *im, xfc_int *a, xfc_int *b) {
+    xfc_int *side[2] = {a, b};
+    for (uint32_t i = 0; i < 2; i++) {
+        const xfc_int_info *least = xfc_int_look(im->ctx, *side[i]);
+        const xfc_int other = *side[1 - i];
+        if (least->kind != XFC_INT_MIN) continue;
+        if (xfc_int_same(least->a, other) || xfc_int_same(least->b, other))
+            *side[i] = xfc_int_same(least->a, other) ? least->b : least->a;
+    }
+    return is_plain(im->ctx, *a) && is_plain(im->ctx, *b);
+}
+
 static void note_pair(xfc_importer *im, xfc_int a, xfc_int b, xfc_loc loc) {
+    if (!is_dim(im->ctx, a) || !is_dim(im->ctx, b)) {
+        xfc_graph_note(im->graph, "import", loc,
+                       "sizes %s and %s meet in broadcasting and may differ; if they never do, --dim same makes better "
+                       "code",
+                       xfc_dim_text(im->ctx, a), xfc_dim_text(im->ctx, b));
+        return;
+    }
     const char *name = xfc_int_look(im->ctx, a.id < b.id ? a : b)->name;
     const char *other = xfc_int_look(im->ctx, a.id < b.id ? b : a)->name;
     xfc_graph_note(im->graph, "import", loc,
@@ -162,12 +198,12 @@ static bool meet_pairs(xfc_importer *im, bool unify) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < im->graph->n_constraints; i++) {
         const xfc_constraint *k = &im->graph->constraint[i];
-        if (!k->ones || !is_dim(im->ctx, k->a) || !is_dim(im->ctx, k->b)) continue;
+        if (!k->ones || k->ones == XFC_UNEQUAL) continue;
         xfc_int a = unify ? settled(im, k->a) : k->a, b = unify ? settled(im, k->b) : k->b;
-        if (xfc_int_same(a, b)) continue;
+        if (!meeting(im, &a, &b) || xfc_int_same(a, b)) continue;
         xfc_int old = a.id < b.id ? a : b, young = a.id < b.id ? b : a;
         if (unify)
-            n += try_replace(im, young, old) || try_replace(im, old, young);
+            n += try_replace(im, young, old) || try_replace(im, old, young) || try_solve(im, a, b);
         else if (n++ < MAX_NOTES)
             note_pair(im, a, b, k->loc);
     }
