@@ -2,8 +2,8 @@
  *
  * Walks up from the last product: probabilities are a softmax over the last axis (or select(isnan(p), 0, p) of one);
  * scores are peeled, outermost first, of added and subtracted biases, of selects of a fill, of scaling by a constant,
- * of one soft cap below those, c * tanh(s / c), and of reshapes that only regroup batch and heads ([b, h, s, t] and
- * [b * h, s, t]); what remains is q @ kt. Scales of
+ * of one soft cap below those, c * tanh(s / c), of the largest of a row taken off it, which changes no weight, and of
+ * reshapes that only regroup batch and heads ([b, h, s, t] and [b * h, s, t]); what remains is q @ kt. Scales of
  * q and of kt by constants join the scale; k is kt with its last two dims swapped back, which the views pass merges
  * into the transpose that made kt. A softmax over one column more than there are keys, of which the weights of the keys
  * are cut, has a sink: slice(softmax(x - max(x))) of x = concat(scores, sink), as GPT-OSS is written.
@@ -196,16 +196,26 @@ static bool leaves_last(const xfc_value *v) {
     return true;
 }
 
+/* Is it the largest of each row of x, with a last dim of 1, and for nothing else? */
+static bool is_largest_of_rows(const xfc_value *v, const xfc_value *x) {
+    const uint32_t last = x->type.rank - 1;
+    const xfc_value *max = is_op(v, XFC_OP_RESHAPE) && used_once(v) ? v->def->in[0].value : v;
+    if (!used_once(max) || !is_op(max, XFC_OP_REDUCE_MAX) || max->def->in[0].value != x) return false;
+    if (v->type.rank != x->type.rank || !xfc_int_is(v->def->graph->ctx, v->type.dim[last], 1)) return false;
+    for (uint32_t d = 0; d < last; d++)
+        if (!xfc_int_same(v->type.dim[d], x->type.dim[d])) return false;
+    const xfc_attr *axes = xfc_op_attr(max->def, XFC_K_AXES);
+    return axes && axes->n == 1 && axes->u.ints[0] == (int64_t)last;
+}
+
 /* x - max(x) of each row: x; else v itself. NULL: others use it, too. */
 static xfc_value *below_shift(xfc_value *v) {
     const xfc_op *op = v->def;
     if (!used_once(v)) return NULL;
-    if (!op || op->code != XFC_OP_SUB || !is_op(op->in[1].value, XFC_OP_REDUCE_MAX)) return v;
-    xfc_value *x = op->in[0].value, *max = op->in[1].value;
-    const xfc_attr *axes = xfc_op_attr(max->def, XFC_K_AXES);
-    const bool rows = axes && axes->n == 1 && axes->u.ints[0] == (int64_t)x->type.rank - 1;
-    const bool same = max->def->in[0].value == x && max->type.rank == x->type.rank;
-    return rows && same && used_once(max) && xfc_value_n_uses(x) == 2 ? x : NULL;
+    if (!op || op->code != XFC_OP_SUB || !op->in[0].value->type.rank) return v;
+    xfc_value *x = op->in[0].value;
+    if (!is_largest_of_rows(op->in[1].value, x)) return v;
+    return xfc_value_n_uses(x) == 2 ? x : NULL;
 }
 
 /* The weights of keys beside a sink: the scores without it. */
@@ -248,12 +258,17 @@ static bool find_probabilities(finder *f, xfc_value **v) {
 }
 
 static bool find_product(finder *f, xfc_value *scores) {
+    bool shifted = false; /* the largest is of it, too */
     f->scale = 1;
     for (uint32_t i = 0; i < MAX_PEELS; i++) {
-        if (!used_once(scores)) return false;
+        if (!shifted && !used_once(scores)) return false;
         if (is_op(scores, XFC_OP_MATMUL)) break;
-        if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores) &&
-            !peel_cast(f, &scores, true) && !peel_cap(f, &scores))
+        xfc_value *x = f->cap == 0 ? below_shift(scores) : NULL;
+        shifted = x && x != scores;
+        if (shifted)
+            scores = x;
+        else if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores) &&
+                 !peel_cast(f, &scores, true) && !peel_cap(f, &scores))
             return false;
     }
     if (!is_op(scores, XFC_OP_MATMUL)) return false;
