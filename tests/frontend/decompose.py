@@ -504,6 +504,21 @@ def multimodal_rotary():
         [], [], code=1, message="sections and the tables of angles")
 
 
+def distances():
+    """T5's bias: the formula as its authors wrote it, in numpy."""
+    table = RNG.standard_normal((32, 2)).astype(np.float32)
+    for way in (0, 1):
+        d = np.arange(40)[None] - np.arange(40)[:, None]
+        side = 16 if way else 32
+        away = np.abs(d) if way else -np.minimum(d, 0)
+        far = side // 2 + (np.log(np.float32(np.maximum(away, 1)) / (side // 2)) / np.log(128 / (side // 2)) * (side - side // 2)).astype(int)
+        bucket = np.where(away < side // 2, away, np.minimum(far, side - 1)) + (d > 0) * side * way
+        node = NODE("RelativePositionBias", ["t", "n", "n"], ["y0"], domain="com.microsoft", max_distance=128, is_bidirectional=way)
+        size = [NODE("Shape", ["x"], ["n"], start=1, end=2), node]
+        both(f"RelativePositionBias {way}", size, {"x": np.zeros((1, 40), np.float32)}, [table[bucket].transpose(2, 0, 1)[None]],
+             [const("t", table.T.reshape(32, 2).copy())], names={"x": [1, "s"]})
+
+
 def images():
     """Channels behind, and what is made of diffusion models."""
     x, w = (RNG.standard_normal(s).astype(np.float32) for s in ((2, 5, 5, 4), (6, 2, 2, 4)))
@@ -550,7 +565,7 @@ def main():
     if not TOOL:
         print(__doc__)
         return 2
-    for group in (einsums, ifs, sequences, places, assignments, sizes, equal_dims, clashes, contrib, gates, multimodal_rotary, images):
+    for group in (einsums, ifs, sequences, places, assignments, sizes, equal_dims, clashes, contrib, gates, multimodal_rotary, distances, images):
         group()
     print(f"{ran - failed} of {ran} models are taken apart rightly")
     return 1 if failed else 0

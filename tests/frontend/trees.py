@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Ensembles of trees: random ones of every mode, aggregate and transform, as TreeEnsemble and as the two older operators, in
-the interpreter and compiled, against a walk in Python that follows the definition; also onnxruntime where that is installed.
+"""Estimators of ai.onnx.ml. Ensembles of trees: random ones of every mode, aggregate and transform, as TreeEnsemble and as the two older operators, in
+the interpreter and compiled, against a walk in Python that follows the definition; linear models and what stands in front of
+them, against numpy; all also against onnxruntime where that is installed.
 
 trees.py EVAL_ONNX XFC XF_RUN; exit code 77 without the onnx package."""
 import math
@@ -244,7 +245,46 @@ def classifiers():
             peer(f"two classes by one, {post} {base}", m, x, want)
 
 
+def linear():
+    x = rows_of(9, 5, np.float32, nan=False)
+    x[4] = 0
+    w, b = RNG.standard_normal((3, 5)).astype(np.float32), RNG.standard_normal(3).astype(np.float32)
+    scores, flat = x @ w.T + b, {"coefficients": w.ravel().tolist(), "intercepts": b.tolist()}
+    labels = {T.INT64: ("classlabels_ints", [7, -2, 30]), T.STRING: ("classlabels_strings", ["ab", "", "näh"])}
+
+    def case(op, version, attrs, x, want, dims=5):
+        outs = [(f"y{i}", h.np_dtype_to_tensor_dtype(v.dtype) if v.dtype != object else T.STRING, ["n", *v.shape[1:]]) for i, v in enumerate(want)]
+        kind = T.STRING if x.dtype == object else h.np_dtype_to_tensor_dtype(x.dtype)
+        m = model(op, version, attrs, kind, outs, dims)
+        run(f"{op} {list(attrs)}", m, [([x], want), ([x[:1]], [v[:1] for v in want])])
+        peer(op, m, x, want)
+
+    for post, behind in POSTS.items():
+        if post != "PROBIT":
+            case("LinearRegressor", 1, {**flat, "targets": 3, "post_transform": post}, x, [behind(scores).astype(np.float32)])
+        for kind, (name, names) in labels.items():
+            want = [np.array(names, np.int64 if kind == T.INT64 else object)[scores.argmax(1)], behind(scores).astype(np.float32)]
+            if post != "PROBIT":
+                case("LinearClassifier", 1, {**flat, name: names, "post_transform": post}, x, want)
+    case("LinearRegressor", 1, {"coefficients": w[0].tolist()}, x, [x @ w[:1].T])
+    case("Scaler", 1, {"offset": w[0].tolist(), "scale": w[1].tolist()}, x, [(x - w[0]) * w[1]])
+    case("Scaler", 1, {"offset": [0.5], "scale": [2.0]}, x.astype(np.int64), [(x.astype(np.int64).astype(np.float32) - np.float32(0.5)) * 2])
+    for norm, size in (("L1", np.abs(x).sum(1)), ("L2", np.sqrt((x ** 2).sum(1))), ("MAX", x.max(1))):
+        case("Normalizer", 1, {"norm": norm}, x, [x / np.where(size == 0, 1, size)[:, None]])
+    holes = x.copy()
+    holes[::2, 1] = np.nan
+    case("Imputer", 1, {"imputed_value_floats": w[0].tolist(), "replaced_value_float": math.nan}, holes, [np.where(np.isnan(holes), w[0], x)])
+    case("Imputer", 1, {"imputed_value_floats": [3.0], "replaced_value_float": 0.0}, x, [np.where(x == 0, np.float32(3), x)])
+    cats = np.array([[4], [-1], [9]])
+    case("OneHotEncoder", 1, {"cats_int64s": [9, 4]}, cats, [(cats[..., None] == [9, 4]).astype(np.float32)], 1)
+    words = np.array([["b"], ["näh"], [""]], object)
+    case("OneHotEncoder", 1, {"cats_strings": ["näh", "a", "b"]}, words, [np.float32([[[0, 0, 1]], [[1, 0, 0]], [[0, 0, 0]]])], 1)
+    strict = model("OneHotEncoder", 1, {"cats_int64s": [9, 4], "zeros": 0}, T.INT64, [("y", T.FLOAT, ["n", 1, 2])], 1)
+    run("an unknown category", strict, [([cats[2:]], [np.float32([[[1, 0]]])]), ([cats], "sizes|range|within|not fit|-1")])
+
+
 ensembles()
 regressors()
 classifiers()
+linear()
 end()

@@ -1,8 +1,9 @@
 /* gates.c - the small operators of com.microsoft between the products of newer decoders: gates, norms that a gate follows,
- * and the streams of hyper-connections. Each is taken apart; what lies inside is computed in f32 and rounded where the
+ * the streams of hyper-connections, and T5's bias by distance. Each is taken apart; what lies inside is computed in f32 and rounded where the
  * operator says that it is.
  */
 #include "frontend/onnx/import.h"
+#include <math.h>
 #include <string.h>
 
 static xfc_value *op(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_n2(n, code, a, b); }
@@ -172,4 +173,42 @@ void xfc_import_hyper_connection_post_mix(xfc_node *n) {
     if (mix) x = xfc_b_matmul(n->b, xfc_b_swap_last(n->b, mix), x);
     xfc_value *v = op(n, XFC_OP_ADD, x, added);
     n->out[0] = as(n, reshape(n, v, n->in[0]->type.dim, n->in[0]->type.rank), n->in[0]->type.dtype);
+}
+
+/* --- biases by distance --- */
+
+/* T5's buckets, i64, of i64 distances from a row to its keys: one each for the near ones, wider ones for the others, and with
+ * `both` as many again for keys behind the row. */
+static xfc_value *buckets(xfc_node *n, xfc_value *distance, int64_t count, int64_t farthest, bool both) {
+    const int64_t side = both ? count / 2 : count, near = side / 2;
+    xfc_value *behind = op(n, XFC_OP_GT, distance, xfc_ni(n, 0)), *zero = xfc_ni(n, 0);
+    xfc_value *away = both ? xfc_n1(n, XFC_OP_ABS, distance) : xfc_n1(n, XFC_OP_NEG, op(n, XFC_OP_MIN, distance, zero));
+    xfc_value *ratio = with(n, XFC_OP_DIV, wide(n, op(n, XFC_OP_MAX, away, xfc_ni(n, 1))), (double)near);
+    xfc_value *far = with(n, XFC_OP_DIV, xfc_n1(n, XFC_OP_LOG, ratio), log((double)farthest / (double)near));
+    far = op(n, XFC_OP_ADD, as(n, with(n, XFC_OP_MUL, far, (double)(side - near)), XFC_I64), xfc_ni(n, near));
+    far = xfc_n_select(n, op(n, XFC_OP_LT, away, xfc_ni(n, near)), away, op(n, XFC_OP_MIN, far, xfc_ni(n, side - 1)));
+    return both ? op(n, XFC_OP_ADD, far, xfc_n_select(n, behind, xfc_ni(n, side), zero)) : far;
+}
+
+/* [1, heads, rows, keys] out of a table that says [buckets, heads] but holds one head behind the other. */
+void xfc_import_relative_position_bias(xfc_node *n) {
+    const xfc_type t = n->in[0]->type;
+    const int64_t farthest = xfc_node_int(n, "max_distance", 0);
+    const bool both = xfc_node_flag(n, "is_bidirectional", false);
+    const xfc_int rows = xfc_node_size(n, 1), keys = xfc_node_size(n, 2), zero = xfc_int_const(n->ctx, 0);
+    int64_t count = 0;
+    if (n->status != XFC_OK) return;
+    if (t.rank != 2 || !xfc_int_value(n->ctx, t.dim[0], &count) || count < (both ? 4 : 2) || count > XFC_DIM_MAX / 2 ||
+        farthest <= count || farthest > XFC_DIM_MAX) {
+        xfc_node_fail(n, XFC_ERR_INPUT,
+                      "needs a table [buckets, heads] of at least %d rows, and max_distance beyond them", both ? 4 : 2);
+        return;
+    }
+    xfc_value *table = xfc_b_reshape(n->b, n->in[0], (xfc_int[]){t.dim[1], t.dim[0]}, 2);
+    xfc_value *row = xfc_n_along(n, xfc_n_iota(n, rows, zero, 1, XFC_I64), 0, 2);
+    xfc_value *bucket =
+        buckets(n, op(n, XFC_OP_SUB, xfc_n_iota(n, keys, zero, 1, XFC_I64), row), count, farthest, both);
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
+    xfc_value *v = table && bucket ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, bucket}, 2, &axis, 1) : NULL;
+    n->out[0] = reshape(n, v, (xfc_int[]){xfc_int_const(n->ctx, 1), t.dim[1], rows, keys}, 4);
 }

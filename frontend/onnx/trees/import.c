@@ -4,40 +4,40 @@
 
 void xfc_import_tree_ensemble(xfc_node *n) {
     xfc_trees t = {.n = n, .ne_is_nan = true};
-    xfc_value *v = xfc_trees_read(&t) ? xfc_trees_finish(&t, xfc_trees_walk(&t)) : NULL;
+    xfc_value *v = xfc_trees_read(&t) ? xfc_scores_finish(n, t.post, xfc_trees_walk(&t)) : NULL;
     n->out[0] = v ? xfc_b_cast(n->b, v, n->in[0]->type.dtype) : NULL;
 }
 
 void xfc_import_tree_regressor(xfc_node *n) {
     xfc_trees t = {.n = n};
-    xfc_value *v = xfc_trees_read_old(&t, "target") ? xfc_trees_finish(&t, xfc_trees_walk(&t)) : NULL;
+    xfc_value *v = xfc_trees_read_old(&t, "target") ? xfc_scores_finish(n, t.post, xfc_trees_walk(&t)) : NULL;
     n->out[0] = v ? xfc_b_cast(n->b, v, XFC_F32) : NULL;
 }
 
 /* --- classes --- */
 
-typedef struct {
-    const xfc_texts *texts; /* or */
-    xfc_value *numbers;     /* i64[n] */
-} labels;
-
-static bool read_labels(xfc_trees *t, labels *l) {
-    xfc_node *n = t->n;
+bool xfc_read_labels(xfc_node *n, xfc_labels *l) {
     const Onnx__AttributeProto *words = xfc_node_attr(n, "classlabels_strings");
     const int64_t *number;
     uint32_t count;
-    bool counted = xfc_node_ints(n, "classlabels_int64s", &number, &count) && count;
-    if (words && words->n_strings && !counted) {
-        t->n_targets = (int64_t)words->n_strings;
+    bool counted = xfc_node_ints(n, xfc_node_attr(n, "classlabels_ints") ? "classlabels_ints" : "classlabels_int64s",
+                                 &number, &count) &&
+                   count;
+    *l = (xfc_labels){.count = counted ? count : words ? (int64_t)words->n_strings : 0};
+    if (n->status == XFC_OK && l->count < 2)
+        xfc_node_fail(n, XFC_ERR_INPUT, "attribute '%s' must list two classes or more; export the model again",
+                      counted ? "classlabels_int64s" : "classlabels_strings");
+    if (n->status != XFC_OK) return false;
+    if (counted)
+        l->numbers = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_I64, 1, &l->count, number, NULL));
+    else
         l->texts = xfc_texts_of(n, words->strings, words->n_strings);
-    } else if (counted) {
-        t->n_targets = count;
-        l->numbers = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_I64, 1, &t->n_targets, number, NULL));
-    }
-    if (t->n_targets < 2)
-        return xfc_trees_refuse(t, counted ? "classlabels_int64s" : "classlabels_strings",
-                                "must list two classes or more");
     return l->texts || l->numbers;
+}
+
+void xfc_label(xfc_node *n, const xfc_labels *l, xfc_value *best) {
+    n->out[0] = l->texts ? best : xfc_texts_gather(n, l->numbers, best);
+    n->out_texts[0] = l->texts;
 }
 
 /* Two classes of which only the first has votes: they are for the second one. What runtimes make of them depends on the
@@ -63,15 +63,16 @@ static xfc_value *two_of_one(xfc_trees *t) {
 
 void xfc_import_tree_classifier(xfc_node *n) {
     xfc_trees t = {.n = n};
-    labels l = {0};
+    xfc_labels l;
     bool one = true;
-    if (!read_labels(&t, &l) || !xfc_trees_read_old(&t, "class")) return;
+    if (!xfc_read_labels(n, &l)) return;
+    t.n_targets = l.count;
+    if (!xfc_trees_read_old(&t, "class")) return;
     for (uint32_t i = 1; i < t.n_votes; i++) one = one && t.vote[i].target == t.vote[0].target;
     xfc_value *v = t.n_targets == 2 && t.n_votes && one ? two_of_one(&t) : xfc_trees_walk(&t);
     if (!v) return;
     xfc_value *best = xfc_n_arg_extreme(n, v, XFC_OP_REDUCE_MAX, 1, false, false);
-    v = xfc_trees_finish(&t, v);
-    n->out[0] = l.texts ? best : xfc_texts_gather(n, l.numbers, best);
-    n->out_texts[0] = l.texts;
+    v = xfc_scores_finish(n, t.post, v);
+    xfc_label(n, &l, best);
     if (xfc_node_wants(n, 1)) n->out[1] = v ? xfc_b_cast(n->b, v, XFC_F32) : NULL;
 }

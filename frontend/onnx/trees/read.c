@@ -82,12 +82,20 @@ static int64_t choice(xfc_trees *t, const char *name, const char *const *word, i
     return xfc_trees_refuse(t, name, "is none of those that are defined"), absent;
 }
 
+static xfc_trees_post read_post(xfc_trees *t, bool words) {
+    static const char *const posts[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
+    return (xfc_trees_post)choice(t, "post_transform", words ? posts : NULL, XFC_COUNT(posts), XFC_TREES_NONE);
+}
+
+xfc_trees_post xfc_read_post(xfc_node *n) {
+    xfc_trees t = {.n = n};
+    return read_post(&t, true);
+}
+
 static bool read_choices(xfc_trees *t, bool words) {
-    static const char *const aggregates[] = {"AVERAGE", "SUM", "MIN", "MAX"}, *const posts[] = {
-                                                                                  "NONE", "SOFTMAX", "LOGISTIC",
-                                                                                  "SOFTMAX_ZERO", "PROBIT"};
+    static const char *const aggregates[] = {"AVERAGE", "SUM", "MIN", "MAX"};
     t->aggregate = (xfc_trees_aggregate)choice(t, "aggregate_function", words ? aggregates : NULL, 4, XFC_TREES_SUM);
-    t->post = (xfc_trees_post)choice(t, "post_transform", words ? posts : NULL, 5, XFC_TREES_NONE);
+    t->post = read_post(t, words);
     return t->n->status == XFC_OK;
 }
 

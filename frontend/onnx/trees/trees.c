@@ -252,15 +252,15 @@ static xfc_value *probit(xfc_node *n, xfc_value *v) {
     return with(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_MUL, sign, root), 1.41421356237309504880);
 }
 
-xfc_value *xfc_trees_finish(xfc_trees *t, xfc_value *v) {
+xfc_value *xfc_scores_finish(xfc_node *n, xfc_trees_post post, xfc_value *v) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
     if (!v) return NULL;
-    switch (t->post) {
+    switch (post) {
     case XFC_TREES_NONE: return v;
-    case XFC_TREES_SOFTMAX: return xfc_build(t->n->b, XFC_OP_SOFTMAX, &v, 1, &axis, 1);
-    case XFC_TREES_LOGISTIC: return xfc_n1(t->n, XFC_OP_SIGMOID, v);
-    case XFC_TREES_SOFTMAX_ZERO: return softmax_zero(t->n, v);
-    case XFC_TREES_PROBIT: return probit(t->n, v);
+    case XFC_TREES_SOFTMAX: return xfc_build(n->b, XFC_OP_SOFTMAX, &v, 1, &axis, 1);
+    case XFC_TREES_LOGISTIC: return xfc_n1(n, XFC_OP_SIGMOID, v);
+    case XFC_TREES_SOFTMAX_ZERO: return softmax_zero(n, v);
+    case XFC_TREES_PROBIT: return probit(n, v);
     }
     return NULL;
 }

@@ -74,5 +74,15 @@ void xfc_trees_begin(xfc_trees *, xfc_node *, int64_t nodes, int64_t members, in
 /* trees.c: sums or other aggregates of the votes of the leaves that rows of operand 0 come to, [rows, n_targets], with
  * base values and in the type in which nodes compare; NULL: the node has failed. */
 xfc_value *xfc_trees_walk(xfc_trees *);
-xfc_value *xfc_trees_finish(xfc_trees *, xfc_value *scores); /* post_transform */
+xfc_value *xfc_scores_finish(xfc_node *, xfc_trees_post, xfc_value *scores);
+xfc_trees_post xfc_read_post(xfc_node *); /* read.c: attribute post_transform, a word; it may fail the node */
+
+/* import.c: labels of classes. */
+typedef struct {
+    const xfc_texts *texts; /* or */
+    xfc_value *numbers;     /* i64[count] */
+    int64_t count;
+} xfc_labels;
+bool xfc_read_labels(xfc_node *, xfc_labels *);                  /* two or more; false: the node has failed */
+void xfc_label(xfc_node *, const xfc_labels *, xfc_value *best); /* output 0, of the numbers of classes */
 #endif
