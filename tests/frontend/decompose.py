@@ -405,6 +405,11 @@ def contrib():
     rms = (x + r) / np.sqrt(((x + r) ** 2).mean(-1, keepdims=True) + 1e-3) * g
     both("SkipSimplifiedLayerNormalization", [NODE("SkipSimplifiedLayerNormalization", ["x", "r", "g"], ["y0"], epsilon=1e-3, **ms)], {"x": x, "r": r}, [rms], w, names=names)
     both("FusedMatMul", [NODE("FusedMatMul", ["x", "r"], ["y0"], alpha=0.5, transB=1, **ms)], {"x": x, "r": r}, [0.5 * x @ r.transpose(0, 2, 1)], names=names)
+    moved = x.transpose(1, 0, 2)  # rows of all samples stand together
+    both("FusedMatMul, batch moved", [NODE("FusedMatMul", ["m", "r"], ["y0"], transBatchA=1, transB=1, **ms)], {"m": moved, "r": r}, [x @ r.transpose(0, 2, 1)],
+         names={"m": ["s", "b", 8], "r": ["b", "s", 8]})
+    both("FusedMatMul, all moved", [NODE("FusedMatMul", ["m", "s"], ["y0"], transBatchA=1, transA=1, transBatchB=1, **ms)],
+         {"m": x.transpose(2, 0, 1), "s": r.transpose(2, 0, 1)}, [x @ r.transpose(0, 2, 1)])
     both("FusedGemm", [NODE("FusedGemm", ["x", "w", "b"], ["y0"], activation="Tanh", transB=1, **ms)], {"x": x[0]}, [np.tanh(x[0] @ r[0].T + b[:3])],
          [const("w", r[0]), const("b", b[:3])], names={"x": ["n", 8]})
     ids, types, mask = np.int32([[1, 2, 0], [3, 3, 3]]), np.int32([[0, 1, 1], [0, 0, 1]]), np.int32([[1, 1, 0], [1, 1, 1]])

@@ -85,16 +85,28 @@ void xfc_import_embed_layer_norm(xfc_node *n) {
     }
 }
 
+/* An operand of FusedMatMul as MatMul takes it: its first dim moved behind the others of the batch, the last two swapped. */
+static xfc_value *turned(xfc_node *n, uint32_t i, const char *batch, const char *last) {
+    xfc_value *v = n->in[i];
+    int64_t order[XFC_MAX_RANK];
+    uint32_t rank = v->type.rank;
+    if (xfc_node_flag(n, batch, false)) {
+        for (uint32_t d = 0; d + 2 < rank; d++) order[d] = d + 1;
+        order[rank - 2] = 0;
+        order[rank - 1] = rank - 1;
+        v = xfc_b_transpose(n->b, v, order);
+    }
+    return v && xfc_node_flag(n, last, false) ? xfc_b_swap_last(n->b, v) : v;
+}
+
 void xfc_import_fused_matmul(xfc_node *n) {
-    bool batch = xfc_node_flag(n, "transBatchA", false) || xfc_node_flag(n, "transBatchB", false);
-    if (batch || n->in[0]->type.rank < 2 || n->in[1]->type.rank < 2) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "takes vectors or moves batch dims, which is not supported");
+    if (n->in[0]->type.rank < 2 || n->in[1]->type.rank < 2) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "takes vectors, which is not supported");
         return;
     }
-    xfc_value *a = xfc_node_flag(n, "transA", false) ? xfc_b_swap_last(n->b, n->in[0]) : n->in[0];
-    xfc_value *b = xfc_node_flag(n, "transB", false) ? xfc_b_swap_last(n->b, n->in[1]) : n->in[1];
+    xfc_value *a = turned(n, 0, "transBatchA", "transA"), *b = turned(n, 1, "transBatchB", "transB");
     double alpha = xfc_node_float(n, "alpha", 1);
-    xfc_value *v = xfc_b_matmul(n->b, a, b);
+    xfc_value *v = a && b ? xfc_b_matmul(n->b, a, b) : NULL;
     n->out[0] = v && alpha != 1 ? xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)) : v;
 }
 
