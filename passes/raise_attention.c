@@ -8,6 +8,8 @@
  * into the transpose that made kt. A softmax over one column more than there are keys, of which the weights of the keys
  * are cut, has a sink: slice(softmax(x - max(x))) of x = concat(scores, sink), as GPT-OSS is written.
  *
+ * One scale of its own for each head or query, as of cosine attention (Swin v2), is multiplied into q, below all biases.
+ *
  * Exactness. Scales are multiplied at compile time and applied once: s1 * (q * k) for (s1 * q) * k, a change of
  * rounding only; a bias that was scaled along with the product is scaled by itself. Biases are added to each other
  * before they are added to the scores: rounding again. select(mask, fill, s) becomes s + select(mask, fill, 0) only for
@@ -21,7 +23,9 @@
  * Each peeled value must have no other use: attention weights that are wanted elsewhere must be computed anyhow. Dims
  * must be equal where attention wants them so, but one head of k or of v for all heads of q is expanded; batch
  * broadcasting stays a product. Rank 3 (batched products) gets batch
- * and heads from a layer of rank 4, or else one head.
+ * and heads from a layer of rank 4, or else one head. Rank 5 has its batch in two dims, as windows
+ * of images have (Hiera). A mask for each window that is added between reshapes to rank 5 and back (Swin) is not peeled: its
+ * sum with the bias of each head is as large as the scores, and the chain of steps takes no longer.
  */
 #include "passes/rewrite/rewrite.h"
 
@@ -41,9 +45,12 @@ typedef struct {
     xfc_pass *pass;
     xfc_op *root;
     xfc_value *q, *kt, *v;
-    xfc_value *sink; /* NULL, or what broadcasts to a column of scores */
-    bool has_lead;
-    xfc_int lead[2];             /* batch and heads, once a layer of rank 4 was met */
+    xfc_value *sink;   /* NULL, or what broadcasts to a column of scores */
+    xfc_value *factor; /* NULL, or a scale of its own for each head, of scores of this rank */
+    uint32_t factor_rank;
+    bool has_lead, has_windows;
+    xfc_int lead[2];             /* batch and heads, once a layer of rank 4 or 5 was met */
+    xfc_int windows[2];          /* the two dims of the batch, once one of rank 5 was met */
     bias_layer bias[MAX_BIASES]; /* outermost first */
     uint32_t n_biases;
     double scale, cap; /* cap: 0, or what the product's tanh is multiplied by */
@@ -54,12 +61,23 @@ typedef struct {
 static bool is_op(const xfc_value *v, xfc_opcode code) { return v->def && v->def->code == code; }
 static bool used_once(const xfc_value *v) { return v->uses && !v->uses->next; }
 
+static bool same_two(const xfc_int *a, const xfc_int *b) {
+    return xfc_int_same(a[0], b[0]) && xfc_int_same(a[1], b[1]);
+}
+
+/* Every layer of rank 4 or 5 must have the same batch and heads. */
 static bool meet_lead(finder *f, const xfc_type *t) {
-    if (f->has_lead) return xfc_int_same(f->lead[0], t->dim[0]) && xfc_int_same(f->lead[1], t->dim[1]);
+    xfc_int lead[2] = {t->dim[0], t->dim[1]};
+    if (t->rank == 5) {
+        if (f->has_windows && !same_two(f->windows, t->dim)) return false;
+        f->has_windows = true;
+        f->windows[0] = t->dim[0], f->windows[1] = t->dim[1];
+        lead[0] = xfc_int_mul(f->pass->graph->ctx, t->dim[0], t->dim[1]), lead[1] = t->dim[2];
+    }
+    if (f->has_lead) return same_two(f->lead, lead);
     f->has_lead = true;
-    f->lead[0] = t->dim[0];
-    f->lead[1] = t->dim[1];
-    return true;
+    f->lead[0] = lead[0], f->lead[1] = lead[1];
+    return xfc_int_known(lead[0]);
 }
 
 /* x * c, c * x or x / c with a finite c that is not 0: x, and the factor. */
@@ -74,6 +92,22 @@ static bool peel_scale(xfc_value **v, double *scale) {
         if (!xfc_type_same(&other->type, &(*v)->type)) continue;
         *scale *= op->code == XFC_OP_DIV ? 1 / c : c;
         *v = other;
+        return true;
+    }
+    return false;
+}
+
+/* x * c, c * x with a c for each head, or query. */
+static bool peel_factor(finder *f, xfc_value **v) {
+    const xfc_op *op = (*v)->def;
+    if (!op || op->code != XFC_OP_MUL || f->factor || f->cap != 0) return false;
+    for (uint32_t i = 0; i < 2; i++) {
+        xfc_value *c = op->in[i].value, *x = op->in[1 - i].value;
+        const uint32_t rank = c->type.rank;
+        if (rank < 3 || !xfc_int_is(f->pass->graph->ctx, c->type.dim[rank - 1], 1)) continue;
+        if (!xfc_type_same(&x->type, &(*v)->type)) continue;
+        f->factor = c, f->factor_rank = x->type.rank;
+        *v = x;
         return true;
     }
     return false;
@@ -142,7 +176,7 @@ bool xfc_regroups_heads(const xfc_op *op) {
     return true;
 }
 
-/* A reshape that leaves the last two dims alone. Every layer of rank 4 must have the same batch and heads. */
+/* A reshape that leaves the last two dims alone. */
 static bool peel_regroup(finder *f, xfc_value **v) {
     if (!(*v)->def || !xfc_regroups_heads((*v)->def)) return false;
     *v = (*v)->def->in[0].value;
@@ -157,7 +191,7 @@ static bool fill_absorbs(xfc_dtype dtype, double fill) {
 /* add(s, bias), sub(s, bias), select(mask, fill, s), select(mask, s, fill) */
 static bool peel_bias(finder *f, xfc_value **v) {
     const xfc_op *op = (*v)->def;
-    if (!op || f->n_biases == MAX_BIASES || f->cap != 0) return false;
+    if (!op || f->n_biases == MAX_BIASES || f->cap != 0 || f->factor) return false;
     bool sub = op->code == XFC_OP_SUB, add = sub || op->code == XFC_OP_ADD;
     uint32_t first = add ? 0 : 1, end = sub ? 1 : first + 2;
     double fill;
@@ -235,7 +269,7 @@ static bool peel_sink(finder *f, xfc_value **p) {
 static bool find_probabilities(finder *f, xfc_value **v) {
     xfc_value *p = *v;
     double zero;
-    if (p->type.rank == 4 && !meet_lead(f, &p->type)) return false;
+    if ((p->type.rank == 4 || p->type.rank == 5) && !meet_lead(f, &p->type)) return false;
     while (used_once(p) && (peel_regroup(f, &p) || peel_cast(f, &p, false))) {}
     if (!used_once(p)) return false;
     if (is_op(p, XFC_OP_SLICE)) {
@@ -267,8 +301,8 @@ static bool find_product(finder *f, xfc_value *scores) {
         shifted = x && x != scores;
         if (shifted)
             scores = x;
-        else if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_regroup(f, &scores) &&
-                 !peel_cast(f, &scores, true) && !peel_cap(f, &scores))
+        else if (!peel_bias(f, &scores) && !peel_scale(&scores, &f->scale) && !peel_factor(f, &scores) &&
+                 !peel_regroup(f, &scores) && !peel_cast(f, &scores, true) && !peel_cap(f, &scores))
             return false;
     }
     if (!is_op(scores, XFC_OP_MATMUL)) return false;
@@ -282,7 +316,8 @@ static bool find_product(finder *f, xfc_value *scores) {
 /* Is its front batch and heads, apart or as one dim? */
 static bool leads(const finder *f, const xfc_type *t) {
     xfc_ctx *c = f->pass->graph->ctx;
-    if (t->rank == 4) return xfc_int_same(f->lead[0], t->dim[0]) && xfc_int_same(f->lead[1], t->dim[1]);
+    if (t->rank == 5) return f->has_windows && same_two(f->windows, t->dim) && xfc_int_same(f->lead[1], t->dim[2]);
+    if (t->rank == 4) return same_two(f->lead, t->dim);
     return t->rank == 3 && xfc_int_same(xfc_int_mul(c, f->lead[0], f->lead[1]), t->dim[0]);
 }
 
@@ -308,9 +343,27 @@ static bool dims_fit(finder *f) {
 
 /* --- building --- */
 
+/* [b, w, h, s, t] as [b * w, h, s, t], also of what broadcasts to it: what has windows gets all batches. */
+static xfc_value *with_windows(const finder *f, xfc_builder *b, xfc_value *v) {
+    xfc_ctx *c = b->graph->ctx;
+    const xfc_int one = xfc_int_const(c, 1);
+    const uint32_t rank = v->type.rank;
+    if (rank < 4) return v;
+    xfc_int dim[5] = {rank == 5 ? v->type.dim[0] : one};
+    for (uint32_t d = 1; d < 5; d++) dim[d] = v->type.dim[d + rank - 5];
+    if (!xfc_int_is(c, dim[0], 1) || !xfc_int_is(c, dim[1], 1)) {
+        const bool all = rank == 5 && same_two(f->windows, dim);
+        dim[0] = f->windows[0], dim[1] = f->windows[1];
+        if (!all) v = xfc_b_expand(b, v, dim, 5);
+        dim[1] = f->lead[0];
+    }
+    return v ? xfc_b_reshape(b, v, dim + 1, 4) : NULL;
+}
+
 /* [b * h, s, t] as [b, h, s, t] and [1, s, t] as [1, 1, s, t]; what broadcasts along both stays. */
 static xfc_value *with_lead(const finder *f, xfc_builder *b, xfc_value *v) {
     xfc_ctx *c = b->graph->ctx;
+    if (v && v->type.rank == 5) return with_windows(f, b, v);
     if (!v || v->type.rank != 3) return v;
     bool all = !xfc_int_is(c, v->type.dim[0], 1);
     xfc_int one = xfc_int_const(c, 1);
@@ -340,6 +393,12 @@ static xfc_value *transposed(xfc_builder *b, xfc_value *kt) {
     return identity ? kt : xfc_b_transpose(b, kt, perm);
 }
 
+/* What meets scores of this rank as it meets those of rank 4. */
+static xfc_value *of_four(const finder *f, xfc_builder *b, xfc_value *v, uint32_t rank) {
+    if (!v || rank == 4) return v;
+    return rank == 5 ? with_windows(f, b, v) : with_lead(f, b, v);
+}
+
 /* select(mask, fill, s) as what is added to s: the fill, else what is added below it, or 0. */
 static xfc_value *fill_bias(const finder *f, xfc_builder *b, const bias_layer *l, xfc_value *below) {
     const xfc_op *op = l->value->def;
@@ -348,7 +407,7 @@ static xfc_value *fill_bias(const finder *f, xfc_builder *b, const bias_layer *l
     bool filled_first = xfc_splat_value(op->in[1].value, &fill) && fill_absorbs(l->value->type.dtype, fill);
     if (!filled_first && !xfc_splat_value(op->in[2].value, &fill)) return NULL;
     xfc_value *value = xfc_b_scalar_f(b, dtype, fill), *other = below ? below : xfc_b_scalar_f(b, dtype, 0);
-    xfc_value *mask = l->rank == 3 ? with_lead(f, b, op->in[0].value) : op->in[0].value;
+    xfc_value *mask = of_four(f, b, op->in[0].value, l->rank);
     return mask ? xfc_b_select(b, mask, filled_first ? value : other, filled_first ? other : value) : NULL;
 }
 
@@ -356,7 +415,7 @@ static xfc_value *added_bias(const finder *f, xfc_builder *b, const bias_layer *
     xfc_value *v = strip_expand(l->value);
     if (f->casts) v = xfc_b_cast(b, v, XFC_F32);
     if (v && l->scale != 1) v = xfc_b_binary(b, XFC_OP_MUL, v, xfc_b_scalar_f(b, v->type.dtype, l->scale));
-    return l->rank == 3 ? with_lead(f, b, v) : v;
+    return of_four(f, b, v, l->rank);
 }
 
 /* Innermost first, as the scores met them. NULL if there is none. A fill above others replaces them (-inf below it
@@ -378,11 +437,19 @@ static xfc_value *build_bias(const finder *f, xfc_builder *b) {
     return sum && filled ? xfc_b_binary(b, XFC_OP_ADD, filled, sum) : filled ? filled : sum;
 }
 
+static xfc_value *scaled_q(const finder *f, xfc_builder *b) {
+    xfc_value *q = with_lead(f, b, f->q), *factor = f->factor ? of_four(f, b, f->factor, f->factor_rank) : NULL;
+    if (q && f->casts) q = xfc_b_cast(b, q, XFC_F32);
+    if (factor && f->casts) factor = xfc_b_cast(b, factor, XFC_F32);
+    if (!f->factor || !q) return q;
+    return factor ? xfc_b_binary(b, XFC_OP_MUL, q, factor) : NULL;
+}
+
 static bool build(finder *f) {
     xfc_op *root = f->root;
     xfc_builder b = {.graph = f->pass->graph, .before = root, .loc = root->loc};
     const bool is[6] = {true, true, true, f->n_biases > 0, false, f->sink != NULL};
-    xfc_value *in[6] = {with_lead(f, &b, f->q), with_heads(f, &b, transposed(&b, f->kt)), with_heads(f, &b, f->v),
+    xfc_value *in[6] = {scaled_q(f, &b), with_heads(f, &b, transposed(&b, f->kt)), with_heads(f, &b, f->v),
                         build_bias(f, &b)};
     in[5] = f->sink;
     for (uint32_t i = 0; i < XFC_COUNT(in); i++) {
