@@ -176,7 +176,9 @@ static xfc_status check_lists(xfc_infer *inf) {
     if (!lists != !size || (size && size->n != 1)) return refuse(inf, "has the one size of its lists, if it has any");
     if (!size) return XFC_OK;
     xfc_int_range(inf->ctx, size->u.dims[0], &lo, &hi);
-    return lo < 0 ? refuse(inf, "has lists of a size that may be negative") : XFC_OK;
+    if (hi < 0) return refuse(inf, "has lists of a size that is negative");
+    return lo < 0 ? xfc_infer_at_most(inf, xfc_int_const(inf->ctx, 0), size->u.dims[0], "0 and the steps of a loop")
+                  : XFC_OK;
 }
 
 static bool defined_in(const xfc_graph *body, const xfc_type *t) {
