@@ -165,6 +165,35 @@ def group_query_negative():
     check("GroupQueryAttention of a negative scale", model_of("GroupQueryAttention", fields, ["y", "ok", "ov"], num_heads=4, kv_num_heads=2, scale=-0.3, softcap=2.0), [f])
 
 
+def window_cache(window, rotary):
+    """A cache of the window's rows: prompts that are shorter and longer than it, steps of one and several rows, and sequences of
+    different lengths. What lies in rows that hold no token nobody says, so presents are compared where all of them do."""
+    angles = noise(64, 8)
+    consts = {"cos": np.cos(angles), "sin": np.sin(angles)} if rotary else {}
+
+    def feed(rows, room, *tokens):
+        f = {k: noise(len(tokens), rows, w) for k, w in (("q", 64), ("k", 32), ("v", 32))}
+        f |= {k: noise(len(tokens), 2, room, 16) for k in ("pk", "pv")}
+        return f | {"lengths": np.int32(tokens) - 1, "total": np.array(max(tokens), np.int32)}
+
+    def of(outputs):
+        fields = [(k, consts.get(k, some.get(k))) for k in ("q", "k", "v", "pk", "pv", "lengths", "total", "cos", "sin")]
+        return model_of("GroupQueryAttention", fields, outputs, consts, num_heads=4, kv_num_heads=2, local_window_size=window, sliding_window_cache=1,
+                        do_rotary=int(rotary))
+
+    some, name = feed(1, window, 1), f"GroupQueryAttention with a cache of a window of {window}, rotary {rotary}"
+    calls = [(3, 0, 3, 3), (20, 0, 20), (1, 0, 9, 4), (1, 2, 11, 30), (4, 3, 13), (9, 1, 12), (1, 5, 2), (2, 5, 19)]
+    few = feed(1, window, 3) | {k: noise(1, 2, window - 1, 16) for k in ("pk", "pv")}
+    model, feeds = of(["y", "ok", "ov"]), [feed(rows, window + more, *tokens) for rows, more, *tokens in calls]
+    reference, order = session(model), [i.name for i in model.graph.input]
+    early = feed(1, window, 3) | {"lengths": np.int32([-5])}
+    wrong = [(feed(1, window, 0), "the rows of query and total_sequence_length"), (early, "out of range"), (few, rf"pk_2\)? is {window - 1}")]
+    compare(name, of(["y"]), [([f[k] for k in order], reference.run(None, f)[:1]) for f in feeds] + [([f[k] for k in order], said) for f, said in wrong])
+    full = [feed(rows, window + more, *(window + more + (more + 1) * i for i in cycles)) for rows, more, *cycles in
+            ((1, 0, 5, 1), (1, 3, 2, 0), (3, 2, 4), (20, 1, 9), (2, 4, 3))]
+    check(name + ", full", of(["y", "ok", "ov"]), full)
+
+
 # ---- SparseAttention ----
 
 def layouts_of(n, blocks):
@@ -485,6 +514,8 @@ def main():
     group_query_negative()
     for i in range(12):
         sparse_attention(i)
+    for window in (1, 4, 6):
+        window_cache(window, window != 4)
     print(f"{ran - len(set(FAILED))} of {ran} forms agree with onnxruntime")
     return 1 if FAILED else 0
 

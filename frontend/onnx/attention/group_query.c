@@ -8,6 +8,11 @@
  * the longer of the past and total_sequence_length: a past that is a buffer with room stays as long as it is, and rows
  * beyond total_sequence_length are not looked at. SparseAttention sees keys by blocks as well (blocks.c), has lengths that
  * count the new rows, and always a past that is a buffer.
+ *
+ * sliding_window_cache: past and present are buffers of C rows, the window W or more, that hold the last L(T) of T tokens,
+ * in order, from row 0 on: L(T) is T up to C, else T - G * ceil((T - C) / G) with G = C - W + 1. The new rows are appended
+ * to those of the tokens before them; attention looks at that, where the distance of two keys is what it is among all
+ * tokens, and the present is cut from it.
  */
 #include "frontend/onnx/attention/attention.h"
 #include "ir/ops/ops.h"
@@ -27,9 +32,12 @@ typedef struct {
     int64_t heads, groups;
     xfc_int batch, rows, width, keys; /* keys: rows of the present */
     xfc_int total;                    /* total_sequence_length */
+    xfc_int seen;                     /* keys that attention looks at: total, or all that a window's cache may have */
     xfc_value *length;                /* i64[batch]: rows of each sequence, old and new */
     xfc_value *first;                 /* i64[batch], or NULL where it is 0 */
     xfc_value *prompt;                /* is it one? NULL: yes */
+    bool slides;                      /* the cache holds the window's rows */
+    xfc_value *gone;                  /* slides: i64[batch], tokens that the past no longer holds */
 } query;
 
 static bool fail(const query *g) { return g->n->status = g->n->status == XFC_OK ? XFC_ERR_INPUT : g->n->status, false; }
@@ -45,10 +53,12 @@ static bool read_counts(query *g) {
                                  "are not; export without",
                                  i, xfc_node_in_name(n, i)),
                    false;
-    if (xfc_node_flag(n, "sliding_window_cache", false))
+    g->slides = xfc_node_flag(n, "sliding_window_cache", false);
+    if (g->slides && (!xfc_node_has(n, PAST_K) || xfc_node_int(n, "local_window_size", -1) < 1 ||
+                      xfc_node_has(n, g->at->bias) || xfc_node_wants(n, 3)))
         return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                             "a cache that is as short as the window is not supported; export "
-                             "without sliding_window_cache"),
+                             "sliding_window_cache needs past_key and a local_window_size of at least 1, and goes "
+                             "neither with attention_bias nor with scores as an output; export without it"),
                false;
     if (n->status == XFC_OK && (g->groups <= 0 || g->heads <= 0 || g->heads % g->groups != 0))
         xfc_node_fail(n, XFC_ERR_INPUT,
@@ -130,6 +140,46 @@ static bool check_past(query *g) {
     return true;
 }
 
+/* Of so many tokens, i64[batch], those that a cache of the window holds. */
+static xfc_value *held(const query *g, xfc_value *tokens) {
+    xfc_node *n = g->n;
+    const xfc_int rows = n->in[PAST_K]->type.dim[2];
+    const int64_t window = xfc_node_int(n, "local_window_size", -1);
+    xfc_value *at_once = xfc_b_dims(n->b, (xfc_int[]){xfc_int_addc(n->ctx, rows, 1 - window)}, 1);
+    xfc_value *over = xfc_n2(n, XFC_OP_SUB, tokens, xfc_b_dims(n->b, &rows, 1));
+    over = xfc_n2(n, XFC_OP_ADD, over, xfc_n2(n, XFC_OP_SUB, at_once, xfc_ni(n, 1)));
+    over = xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_DIV, xfc_n2(n, XFC_OP_MAX, over, xfc_ni(n, 0)), at_once), at_once);
+    return xfc_n2(n, XFC_OP_SUB, tokens, over);
+}
+
+/* first, of all tokens, as rows of a cache of the window. */
+static bool slide(query *g) {
+    xfc_node *n = g->n;
+    const xfc_int past = n->in[PAST_K]->type.dim[2],
+                  window = xfc_int_const(n->ctx, xfc_node_int(n, "local_window_size", -1));
+    if (!xfc_n_at_most(n, window, past, "local_window_size and the rows of the cache")) return false;
+    xfc_value *tokens = g->first;
+    g->first = xfc_n_within(n, held(g, tokens), past);
+    g->gone = xfc_n2(n, XFC_OP_SUB, tokens, g->first);
+    g->keys = g->seen = xfc_int_add(n->ctx, past, g->rows);
+    return g->gone || fail(g);
+}
+
+/* What a cache of the window holds behind the step: of the rows that attention looked at the last ones. */
+static xfc_value *cut(const query *g, xfc_value *all) {
+    xfc_node *n = g->n;
+    const xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1), rows = n->in[PAST_K]->type.dim[2];
+    xfc_value *from = xfc_n2(n, XFC_OP_SUB, xfc_n2(n, XFC_OP_SUB, g->length, held(g, g->length)), g->gone);
+    xfc_value *row = xfc_n2(n, XFC_OP_ADD, xfc_n_numbers(n, rows, zero, 2), xfc_n_along(n, from, 0, 4));
+    xfc_value *last = xfc_b_dims(n->b, (xfc_int[]){xfc_int_addc(n->ctx, g->keys, -1)}, -1);
+    row = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, row, xfc_ni(n, 0)), last);
+    const xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 2);
+    if (!row || !all) return NULL;
+    xfc_int dim[4] = {g->batch, all->type.dim[1], rows, all->type.dim[3]}, own[4] = {g->batch, one, rows, one};
+    row = xfc_b_expand(n->b, xfc_b_reshape(n->b, row, own, 4), dim, 4);
+    return row ? xfc_build(n->b, XFC_OP_GATHER_ELEMENTS, (xfc_value *[]){all, row}, 2, &axis, 1) : NULL;
+}
+
 /* total_sequence_length, and the rows that each sequence has in the cache. */
 static bool read_lengths(query *g) {
     xfc_node *n = g->n;
@@ -145,7 +195,10 @@ static bool read_lengths(query *g) {
         return xfc_node_fail(n, XFC_ERR_INPUT, "total_sequence_length has %u entries but must be one number", count),
                false;
     g->total = *total;
-    if (!xfc_int_known(g->total) && !xfc_n_define(n, xfc_node_list(n, g->at->total), &g->total, 1, &most)) return false;
+    if (!xfc_int_known(g->total) &&
+        !xfc_n_define(n, xfc_node_list(n, g->at->total), &g->total, 1, g->slides ? NULL : &most))
+        return false;
+    g->seen = g->total;
     xfc_value *last = xfc_b_cast(n->b, n->in[g->at->lengths], XFC_I64);
     if (!last ||
         !xfc_n_equal(n, xfc_type_count(c, &last->type), g->batch, "the batch and the lengths of its sequences"))
@@ -154,14 +207,15 @@ static bool read_lengths(query *g) {
     g->keys = g->rows;
     if (!xfc_node_has(n, PAST_K))
         return xfc_n_equal(n, g->total, g->rows, "without a past total_sequence_length and the rows of query");
-    if (!xfc_n_at_most(n, g->rows, g->total, "the rows of query and total_sequence_length") ||
-        !xfc_n_at_most(n, g->total, most, "total_sequence_length and the rows there are for it"))
+    if (!xfc_n_at_most(n, g->rows, g->total, "the rows of query and total_sequence_length")) return false;
+    if (!g->slides && !xfc_n_at_most(n, g->total, most, "total_sequence_length and the rows there are for it"))
         return false;
     g->keys = sparse ? past : xfc_int_max(c, g->total, past);
     g->prompt = xfc_n2(n, XFC_OP_EQ, xfc_b_dims(n->b, &g->rows, -1), xfc_b_dims(n->b, &g->total, -1));
     g->first = xfc_n2(n, XFC_OP_SUB, g->length, xfc_b_dims(n->b, &g->rows, -1));
-    g->first = xfc_n_within(n, xfc_n_select(n, g->prompt, xfc_ni(n, 0), g->first),
-                            xfc_int_min(c, past, xfc_int_sub(c, g->keys, g->rows)));
+    g->first = xfc_n_select(n, g->prompt, xfc_ni(n, 0), g->first);
+    if (g->slides) return slide(g);
+    g->first = xfc_n_within(n, g->first, xfc_int_min(c, past, xfc_int_sub(c, g->keys, g->rows)));
     return g->first || fail(g);
 }
 
@@ -171,6 +225,7 @@ static xfc_value *positions(query *g) {
     xfc_value *given = xfc_node_in(n, g->at->positions);
     xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
     xfc_value *row = xfc_n_along(n, xfc_n_iota(n, g->rows, zero, 1, XFC_I64), 1, 2);
+    if (!given && g->gone) row = xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->gone, 0, 2));
     if (!given) return g->first ? xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 2)) : row;
     if (given->type.rank != 2 ||
         !xfc_n_equal(n, given->type.dim[0], g->batch, "the batches of query and position_ids") ||
@@ -210,7 +265,7 @@ static bool read_masks(query *g) {
                              "local_window_size is %lld; it must be at least 1, and -1 (none) without causal",
                              (long long)window),
                false;
-    xfc_value *key = xfc_n_numbers(n, g->total, zero, 3), *row = xfc_n_numbers(n, g->rows, zero, 2);
+    xfc_value *key = xfc_n_numbers(n, g->seen, zero, 3), *row = xfc_n_numbers(n, g->rows, zero, 2);
     if (g->first) row = xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 4));
     if (causal)
         xfc_n_only_if(n, &g->a, xfc_n2(n, XFC_OP_LE, key, row));
@@ -267,13 +322,13 @@ static void import(xfc_node *n, const places *at) {
     if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !turn(&g)) return;
     xfc_value *k = g.a.k, *v = g.a.v;
     if (g.first) {
-        const xfc_int *used = at == &of_sparse ? NULL : &g.total;
+        const xfc_int *used = at == &of_sparse ? NULL : &g.seen;
         k = xfc_n_append(n, n->in[PAST_K], k, g.first, 2, g.keys, used);
         v = xfc_n_append(n, n->in[PAST_V], v, g.first, 2, g.keys, used);
     }
     xfc_int heads = xfc_int_const(n->ctx, g.heads), zero = xfc_int_const(n->ctx, 0);
-    g.a.k = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, k, 2, zero, g.total, 1), heads);
-    g.a.v = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, v, 2, zero, g.total, 1), heads);
+    g.a.k = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, k, 2, zero, g.seen, 1), heads);
+    g.a.v = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, v, 2, zero, g.seen, 1), heads);
     if (!g.a.k || !g.a.v || !read_masks(&g) || !read_sink(&g)) return;
     double scale = xfc_node_float(n, "scale", 0);
     g.a.softcap = xfc_node_float(n, "softcap", 0);
@@ -281,8 +336,8 @@ static void import(xfc_node *n, const places *at) {
     xfc_n_set_scale(n, &g.a, scale != 0 ? scale : (double)NAN);
     bool scores = xfc_node_wants(n, 3);
     n->out[0] = xfc_n_join_heads(n, xfc_n_attend(n, &g.a, scores ? &stages : NULL));
-    if (xfc_node_wants(n, 1)) n->out[1] = k;
-    if (xfc_node_wants(n, 2)) n->out[2] = v;
+    if (xfc_node_wants(n, 1)) n->out[1] = g.slides ? cut(&g, k) : k;
+    if (xfc_node_wants(n, 2)) n->out[2] = g.slides ? cut(&g, v) : v;
     if (scores && n->out[0]) n->out[3] = scores_of(&g, &stages);
 }
 
