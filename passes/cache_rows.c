@@ -29,7 +29,7 @@ static bool rows_by_elements(const xfc_op *op, update *u) {
     const xfc_type *data = &op->in[0].value->type, *where = &op->in[1].value->type;
     const uint32_t axis = (uint32_t)xfc_op_int(op, XFC_K_AXIS, 0);
     const xfc_op *expand = op->in[1].value->def;
-    const xfc_value *at = expand && expand->code == XFC_OP_EXPAND ? expand->in[0].value : op->in[1].value;
+    xfc_value *at = expand && expand->code == XFC_OP_EXPAND ? expand->in[0].value : op->in[1].value;
     xfc_ctx *c = op->graph->ctx;
     if (at->type.rank != where->rank) return false;
     for (uint32_t d = 0; d < data->rank; d++) {
@@ -38,8 +38,7 @@ static bool rows_by_elements(const xfc_op *op, update *u) {
                       : !xfc_int_same(where->dim[d], data->dim[d]) || (!batch && !xfc_int_is(c, at->type.dim[d], 1)))
             return false;
     }
-    *u = (update){op->in[0].value, op->in[2].value, (xfc_value *)at, axis,
-                  axis > 0 ? at->type.dim[0] : xfc_int_const(c, 1)};
+    *u = (update){op->in[0].value, op->in[2].value, at, axis, axis > 0 ? at->type.dim[0] : xfc_int_const(c, 1)};
     return true;
 }
 
