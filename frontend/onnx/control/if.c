@@ -8,6 +8,7 @@
  */
 #include "frontend/onnx/sequence/sequence.h"
 #include "frontend/onnx/text/text.h"
+#include "ir/defined.h"
 #include "ir/ops/ops.h"
 #include "ir/program.h"
 
@@ -168,11 +169,21 @@ typedef struct {
         xfc_int a, b;
     } pair[4];
     uint32_t n;
+    bool others; /* symbols that are no dims or sizes: a place in a tensor, or what data decides */
 } unlike;
+
+static void note_symbol(void *user, xfc_int symbol) {
+    unlike *u = user;
+    const xfc_sym_kind kind = xfc_int_look(u->probe.graph->ctx, symbol)->sym;
+    u->others |= kind != XFC_SYM_DIM && kind != XFC_SYM_SIZE;
+}
 
 static int differ(xfc_probe *p, xfc_int a, xfc_int b) {
     unlike *u = (unlike *)p;
-    if (u->n == XFC_COUNT(u->pair)) return -1;
+    u->others = false;
+    xfc_int_symbols(p->graph->ctx, a, note_symbol, u);
+    xfc_int_symbols(p->graph->ctx, b, note_symbol, u);
+    if (u->others || u->n == XFC_COUNT(u->pair)) return -1;
     u->pair[u->n].a = a;
     u->pair[u->n++].b = b;
     return 0;
