@@ -5,6 +5,7 @@ caches.py XFC XF_RUN XF_PY: caches in many layouts and types, step by step in me
 own, against NumPy; what does not fit is refused. Memory holds NaN behind the rows, which must stay, and pages of a past cannot
 be written while it runs. Exit code 0, 1, or 77 (skipped) without onnx.
 """
+import contextlib
 import ctypes
 import mmap
 import subprocess
@@ -89,6 +90,15 @@ def layouts():
                 check(not problem, f"{name}: {problem}")
 
 
+@contextlib.contextmanager
+def read_only(memory, n):
+    """The first n bytes of memory, whole pages, cannot be written."""
+    start, size = ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(n)
+    libc.mprotect(start, size, 1)
+    yield
+    libc.mprotect(start, size, 3)
+
+
 def untouched():
     """No byte of the past is written, nor read by anyone but who reads the cache."""
     page = mmap.PAGESIZE // 4
@@ -98,10 +108,8 @@ def untouched():
         memory = np.frombuffer(block, np.float32).reshape(1, 8, page)
         memory[:] = noise(memory.shape, np.float32)
         past, new = memory[:, :6].copy(), noise((1, 1, page), np.float32)
-        start = ctypes.c_void_p(memory.ctypes.data)
-        libc.mprotect(start, ctypes.c_size_t(6 * mmap.PAGESIZE), 1)
-        got = session.run(["present", "sum"], {"past": memory[:, :6], "new": new}, {"present": memory[:, :7]})
-        libc.mprotect(start, ctypes.c_size_t(6 * mmap.PAGESIZE), 3)
+        with read_only(memory, 6 * mmap.PAGESIZE):
+            got = session.run(["present", "sum"], {"past": memory[:, :6], "new": new}, {"present": memory[:, :7]})
         want = np.concatenate([past, new], 1)
         check(np.array_equal(got[0], want) and np.allclose(got[1], want.sum(1), atol=1e-3), "the past is not written")
         session.close()
@@ -126,10 +134,8 @@ def narrow_inside():
             memory[:, :6] = noise((1, 6, n), np.float32)
             feed = {"past": memory[:, :6].copy(), "new": noise((1, 1, n), np.float32)}
             want, total = plain.run(["present", "sum"], feed)
-            start = ctypes.c_void_p(memory.ctypes.data)
-            libc.mprotect(start, ctypes.c_size_t(6 * n * 4 // mmap.PAGESIZE * mmap.PAGESIZE), 1)
-            got, seen = inplace.run(["present", "sum"], feed | {"past": memory[:, :6]}, {"present": memory[:, :8]})
-            libc.mprotect(start, ctypes.c_size_t(9 * mmap.PAGESIZE), 3)
+            with read_only(memory, 6 * n * 4 // mmap.PAGESIZE * mmap.PAGESIZE):
+                got, seen = inplace.run(["present", "sum"], feed | {"past": memory[:, :6]}, {"present": memory[:, :8]})
             beside = inplace.run(["present", "sum"], feed)
             for out, sums in ((got, seen), beside):
                 check(np.array_equal(out[:, :6], feed["past"]) and np.array_equal(out[:, 6:], want[:, 6:]), f"narrow inside {kind} {n}: the cache")
@@ -215,11 +221,9 @@ def untouched_merged():
         memory[:] = noise(memory.shape, np.float32)
         past, cross, new = memory[:, :, 4:10], memory[:, :, :4], noise((1, 1, 1, page), np.float32)
         want = [np.concatenate([past, new], 2), cross.copy()]
-        start = ctypes.c_void_p(memory.ctypes.data)
-        libc.mprotect(start, ctypes.c_size_t(10 * mmap.PAGESIZE), 1)
-        got = session.run(None, {"past": past, "cross": cross, "new": new, "encoder": noise(cross.shape, np.float32), "cached": np.array([True])},
-                          {"present": memory[:, :, 4:11], "kept": cross})
-        libc.mprotect(start, ctypes.c_size_t(10 * mmap.PAGESIZE), 3)
+        with read_only(memory, 10 * mmap.PAGESIZE):
+            got = session.run(None, {"past": past, "cross": cross, "new": new, "encoder": noise(cross.shape, np.float32), "cached": np.array([True])},
+                              {"present": memory[:, :, 4:11], "kept": cross})
         check(all(np.array_equal(g, w) for g, w in zip(got, want)) and got[1].ctypes.data == memory.ctypes.data, "a branch writes no past")
         session.close()
         del memory, past, cross, got
@@ -350,10 +354,8 @@ def untouched_placed():
         memory[:] = noise(memory.shape, np.float32)
         want, new = memory.copy(), noise((1, 2, 1, page), np.float32)
         want[:, :, 4:5] = new
-        start = ctypes.c_void_p(memory.ctypes.data)
-        libc.mprotect(start, ctypes.c_size_t(2 * mmap.PAGESIZE), 1)
-        got = session.run(["present"], {"past": memory, "new": new, "at": np.int64([4])}, {"present": memory})
-        libc.mprotect(start, ctypes.c_size_t(2 * mmap.PAGESIZE), 3)
+        with read_only(memory, 2 * mmap.PAGESIZE):
+            got = session.run(["present"], {"past": memory, "new": new, "at": np.int64([4])}, {"present": memory})
         check(np.array_equal(got[0], want), "only rows that are placed are written")
         session.close()
         del memory, got
