@@ -192,6 +192,10 @@ const xfc_int *xfc_node_amounts(xfc_node *, uint32_t in, uint32_t *count);
 const int64_t *xfc_node_const_ints(xfc_node *, uint32_t in, uint32_t *count); /* all constant */
 xfc_int xfc_node_dim(xfc_node *, uint32_t in);                                /* exactly one entry */
 
+/* node.c: an operator that another expresses. Makes v operand i, as if the file had said so; NULL: the node has failed. */
+void xfc_node_set_in(xfc_node *, uint32_t i, xfc_value *v);
+void xfc_node_hand_on(xfc_node *, uint32_t opset, xfc_node_import *); /* unless it has failed */
+
 /* sizes.c: operand `in` has times * (the rank that the file declares for output 0) + more entries. Where its length is not
  * known that is required of the model, which is then imported once more, with what that says of its dims. */
 void xfc_node_expect(xfc_node *, uint32_t in, int times, int64_t more);

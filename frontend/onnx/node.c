@@ -216,3 +216,20 @@ xfc_value *xfc_n_splat(xfc_node *n, const xfc_tensor *scalar, const xfc_int *dim
     xfc_attr attr[] = {xfc_attr_dims(XFC_K_SHAPE, dim, rank), xfc_attr_tensor(XFC_K_VALUE, scalar)};
     return rank ? xfc_build(n->b, XFC_OP_SPLAT, NULL, 0, attr, XFC_COUNT(attr)) : xfc_b_const(n->b, scalar);
 }
+
+/* --- one operator as another --- */
+
+void xfc_node_set_in(xfc_node *n, uint32_t i, xfc_value *v) {
+    xfc_value **in = xfc_new_array(n->im->arena, xfc_value *, i + 1 > n->n_in ? i + 1 : n->n_in);
+    for (uint32_t k = 0; k < n->n_in; k++) in[k] = n->in[k];
+    in[i] = v;
+    n->in = in;
+    if (i >= n->n_in) n->n_in = i + 1;
+    if (!v && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
+}
+
+void xfc_node_hand_on(xfc_node *n, uint32_t opset, xfc_node_import *import) {
+    if (n->status != XFC_OK) return;
+    n->opset = opset;
+    import(n);
+}

@@ -34,6 +34,10 @@ void xfc_n_only_if(xfc_node *, xfc_heads *, xfc_value *condition); /* one more *
  * the run knows it. */
 void xfc_n_set_scale(xfc_node *, xfc_heads *, double given);
 
+/* contrib_attention.c: queries, keys and values that stand side by side, [batch, rows, all], split into heads, with the
+ * bias of operand 2 in front; their widths follow from the weights, operand 1, or "qkv_hidden_sizes". False: failed. */
+bool xfc_n_parts_of(xfc_node *, xfc_value *all, xfc_value *part[3]);
+
 /* blocks.c: bool[batch, heads, rows, keys], which of the keys a row at position i64[batch or 1, rows] sees by the layouts of
  * operands rows_in and columns_in; NULL: the node has failed. */
 xfc_value *xfc_n_block_mask(xfc_node *, uint32_t rows_in, uint32_t columns_in, int64_t heads, xfc_value *position,

@@ -167,27 +167,31 @@ typedef struct {
     uint32_t mask, past, added, used;
 } operands; /* where they stand */
 
-/* all: queries, keys and values side by side, without the bias of operand 2. */
-static void attend_parts(xfc_node *n, xfc_value *all, operands at) {
+bool xfc_n_parts_of(xfc_node *n, xfc_value *all, xfc_value *part[3]) {
     int64_t count = head_count(n);
     const int64_t *sizes;
     uint32_t n_sizes;
     bool given = xfc_node_ints(n, "qkv_hidden_sizes", &sizes, &n_sizes);
     if (given && n_sizes != 3)
         xfc_node_fail(n, XFC_ERR_INPUT, "'qkv_hidden_sizes' needs three sizes; export the model again");
-    if (!all || n->status != XFC_OK) return;
+    if (!all || n->status != XFC_OK) return false;
     xfc_ctx *c = n->ctx;
     if (xfc_node_has(n, 2)) all = xfc_n2(n, XFC_OP_ADD, all, xfc_n_fitting(n, n->in[2], all, "the bias"));
     xfc_int third = xfc_int_floordiv(c, n->in[1]->type.dim[1], xfc_int_const(c, 3)), from = xfc_int_const(c, 0);
-    xfc_value *part[3];
     for (uint32_t i = 0; i < 3; i++) {
         xfc_int size = given ? xfc_int_const(c, sizes[i]) : third;
         part[i] = xfc_n_split_heads(n, last_part(n, all, from, size), count);
         from = xfc_int_add(c, from, size);
     }
-    if (!xfc_n_equal(n, from, n->in[1]->type.dim[1], "the columns of the weights and the widths of q, k and v")) return;
+    return xfc_n_equal(n, from, n->in[1]->type.dim[1], "the columns of the weights and the widths of q, k and v") &&
+           part[0] && part[1] && part[2];
+}
+
+/* all: queries, keys and values side by side, without the bias of operand 2. */
+static void attend_parts(xfc_node *n, xfc_value *all, operands at) {
+    xfc_value *part[3];
+    if (!xfc_n_parts_of(n, all, part)) return;
     query g = {.n = n, .a = {.q = part[0], .k = part[1], .v = part[2]}};
-    if (!g.a.q || !g.a.k || !g.a.v) return;
     xfc_value *past = xfc_node_in(n, at.past),
               *used = xfc_node_flag(n, "past_present_share_buffer", false) ? xfc_node_in(n, at.used) : NULL;
     if (!take_past(&g, half(n, past, 0), half(n, past, 1), used) || n->status != XFC_OK) return;
@@ -198,6 +202,18 @@ static void attend_parts(xfc_node *n, xfc_value *all, operands at) {
 /* input, weights of q, k and v side by side, their bias, mask, past, bias of the scores, rows of the past in use */
 void xfc_import_ms_attention(xfc_node *n) {
     operands at = {.mask = 3, .past = 4, .added = 5, .used = 6};
+    if (check_projection(n)) attend_parts(n, xfc_b_matmul(n->b, n->in[0], n->in[1]), at);
+}
+
+/* As Attention; rows of the past in use, and beams behind them. A buffer has the layout of one kind of GPU. */
+void xfc_import_decoder_masked_self_attention(xfc_node *n) {
+    operands at = {.mask = 3, .past = 4, .added = 5, .used = 6};
+    if (xfc_node_flag(n, "past_present_share_buffer", false) || xfc_node_has(n, 7) || xfc_node_has(n, 8)) {
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                          "past_present_share_buffer and searches along beams are not supported; export without");
+        return;
+    }
     if (check_projection(n)) attend_parts(n, xfc_b_matmul(n->b, n->in[0], n->in[1]), at);
 }
 

@@ -87,6 +87,24 @@ void xfc_import_rotary_embedding(xfc_node *n) {
     n->out[0] = y ? xfc_b_reshape(n->b, y, t.dim, t.rank) : NULL;
 }
 
+/* x cos(emb) + rotated sin(emb) for q and k: angles [batch, rows, width], q [batch, heads, rows, width]. */
+void xfc_import_gemma_rotary(xfc_node *n) {
+    const xfc_type t = n->in[0]->type;
+    if (t.rank != 3) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs angles [batch, rows, width]; export the model again");
+        return;
+    }
+    const xfc_int dim[4] = {t.dim[0], xfc_int_const(n->ctx, 1), t.dim[1], t.dim[2]};
+    xfc_value *by[2] = {xfc_n1(n, XFC_OP_COS, n->in[0]), xfc_n1(n, XFC_OP_SIN, n->in[0])};
+    for (uint32_t i = 0; i < 2; i++) {
+        by[i] = by[i] ? xfc_b_reshape(n->b, xfc_b_cast(n->b, by[i], n->in[1]->type.dtype), dim, 4) : NULL;
+        if (!by[i]) return;
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        n->out[i] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, n->in[1 + 2 * i], by[0]),
+                           xfc_n2(n, XFC_OP_MUL, n->in[2 + 2 * i], by[1]));
+}
+
 /* Of the attributes of com.microsoft, scale and is_packed_batching say nothing about results. */
 static bool read_ms(xfc_node *n) {
     uint32_t rank = n->in[0]->type.rank;

@@ -136,6 +136,11 @@ static void activate(xfc_node *n, double alpha, double beta) {
     }
 }
 
+void xfc_import_fused_matmul_activation(xfc_node *n) {
+    xfc_import_fused_matmul(n);
+    activate(n, xfc_node_float(n, "activation_alpha", 0), xfc_node_float(n, "activation_beta", 0));
+}
+
 /* Gemm with an activation behind it. */
 void xfc_import_fused_gemm(xfc_node *n) {
     xfc_import_gemm(n);
@@ -154,6 +159,18 @@ void xfc_import_gemm_fast_gelu(xfc_node *n) {
     xfc_import_matmul(n);
     if (n->out[0] && xfc_node_has(n, 2)) n->out[0] = add(n, n->out[0], n->in[2]);
     n->out[0] = gelu(n, n->out[0], true);
+}
+
+/* x + bias, a residual that is added, and the ratio and training mode of Dropout, whose operands 1 and 2 they become. */
+void xfc_import_bias_dropout(xfc_node *n) {
+    xfc_value *residual = xfc_node_in(n, 2), *ratio = xfc_node_in(n, 3), *training = xfc_node_in(n, 4);
+    xfc_node_set_in(n, 0, add(n, n->in[0], n->in[1]));
+    n->n_in = 1;
+    if (ratio) xfc_node_set_in(n, 1, ratio);
+    if (training) xfc_node_set_in(n, 2, training);
+    if (training && !ratio) n->in[1] = NULL;
+    xfc_node_hand_on(n, 13, xfc_import_dropout);
+    if (residual) n->out[0] = add(n, n->out[0], residual);
 }
 
 void xfc_import_bias_add(xfc_node *n) { n->out[0] = add(n, add(n, n->in[0], n->in[1]), n->in[2]); }

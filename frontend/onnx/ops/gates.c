@@ -212,3 +212,32 @@ void xfc_import_relative_position_bias(xfc_node *n) {
     xfc_value *v = table && bucket ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, bucket}, 2, &axis, 1) : NULL;
     n->out[0] = reshape(n, v, (xfc_int[]){xfc_int_const(n->ctx, 1), t.dim[1], rows, keys}, 4);
 }
+
+/* Queries [b, s, heads * d] and their bias give gates (u, r), of which the table of positions [1, heads, s, s] becomes
+ * table * (u * (r * eco_a - 1) + 2). */
+void xfc_import_gated_position_bias(xfc_node *n) {
+    static const int64_t heads_second[] = {0, 2, 1, 3};
+    xfc_ctx *c = n->ctx;
+    const int64_t heads = xfc_node_int(n, "num_heads", 0);
+    const xfc_type t = n->in[0]->type, w = n->in[3]->type;
+    const xfc_int count = xfc_int_const(c, heads), two = xfc_int_const(c, 2), one = xfc_int_const(c, 1);
+    if (n->status == XFC_OK && (heads < 1 || t.rank != 3 || w.rank != 2 || xfc_node_has(n, 6)))
+        xfc_node_fail(
+            n, XFC_ERR_UNSUPPORTED,
+            "needs queries [batch, rows, width], a matrix of weights, num_heads, and no token_offset; export without");
+    if (n->status != XFC_OK) return;
+    const xfc_int split[4] = {t.dim[0], t.dim[1], count, xfc_dims_divide(c, t.dim + 2, 1, &count, 1)};
+    const xfc_int half = xfc_dims_divide(c, w.dim + 1, 1, &two, 1);
+    xfc_value *q = op(n, XFC_OP_ADD, n->in[0], fit(n, n->in[1], n->in[0], "the bias"));
+    q = reshape(n, q, split, 4);
+    q = q ? xfc_b_transpose(n->b, q, heads_second) : NULL; /* [b, heads, s, d] */
+    xfc_value *v = q ? xfc_b_matmul(n->b, q, n->in[3]) : NULL;
+    v = op(n, XFC_OP_ADD, v, fit(n, n->in[4], v, "the bias of the gates"));
+    v = sum(n, reshape(n, v, (xfc_int[]){t.dim[0], count, t.dim[1], two, half}, 5), 4, false);
+    v = v ? xfc_n1(n, XFC_OP_SIGMOID, v) : NULL;
+    if (!v) return;
+    xfc_value *u = xfc_b_slice_axis(n->b, v, 3, xfc_int_const(c, 0), one, 1),
+              *r = xfc_b_slice_axis(n->b, v, 3, one, one, 1);
+    r = with(n, XFC_OP_SUB, op(n, XFC_OP_MUL, r, n->in[5]), 1);
+    n->out[0] = op(n, XFC_OP_MUL, with(n, XFC_OP_ADD, op(n, XFC_OP_MUL, u, r), 2), n->in[2]);
+}

@@ -7,22 +7,6 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Makes v operand i: the node reads it as if the file had said so. */
-static void set_operand(xfc_node *n, uint32_t i, xfc_value *v) {
-    xfc_value **in = xfc_new_array(n->im->arena, xfc_value *, i + 1 > n->n_in ? i + 1 : n->n_in);
-    for (uint32_t k = 0; k < n->n_in; k++) in[k] = n->in[k];
-    in[i] = v;
-    n->in = in;
-    if (i >= n->n_in) n->n_in = i + 1;
-    if (!v && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
-}
-
-static void hand_on(xfc_node *n, uint32_t opset, xfc_node_import *import) {
-    if (n->status != XFC_OK) return;
-    n->opset = opset;
-    import(n);
-}
-
 bool xfc_legacy_hint(const xfc_node *n, const char *attr) {
     return n->opset < 6 && !*xfc_onnx_domain(n->proto->domain) && !strcmp(attr, "consumed_inputs");
 }
@@ -45,30 +29,30 @@ static void align_second(xfc_node *n) {
             dim[d - axis] = d < axis + have ? b->type.dim[d - axis] : xfc_int_const(n->ctx, 1);
         b = xfc_b_reshape(n->b, b, dim, rank - axis);
     }
-    set_operand(n, 1, xfc_n_fitting(n, b, a, "operand 1"));
+    xfc_node_set_in(n, 1, xfc_n_fitting(n, b, a, "operand 1"));
 }
 
 void xfc_import_binary_1(xfc_node *n) {
     align_second(n);
-    hand_on(n, 7, xfc_import_binary);
+    xfc_node_hand_on(n, 7, xfc_import_binary);
 }
 
 void xfc_import_logical_1(xfc_node *n) {
     align_second(n);
-    hand_on(n, 7, xfc_import_logical);
+    xfc_node_hand_on(n, 7, xfc_import_logical);
 }
 
 void xfc_import_pow_1(xfc_node *n) {
     align_second(n);
-    hand_on(n, 7, xfc_import_pow);
+    xfc_node_hand_on(n, 7, xfc_import_pow);
 }
 
 /* A slope of one dim holds a number a channel. */
 void xfc_import_prelu_1(xfc_node *n) {
     xfc_value *x = n->in[0], *slope = n->in[1];
     bool per_channel = slope->type.rank == 1 && x->type.rank >= 2 && !xfc_int_is(n->ctx, slope->type.dim[0], 1);
-    if (per_channel) set_operand(n, 1, xfc_n_along(n, slope, 1, x->type.rank));
-    hand_on(n, 7, xfc_import_prelu);
+    if (per_channel) xfc_node_set_in(n, 1, xfc_n_along(n, slope, 1, x->type.rank));
+    xfc_node_hand_on(n, 7, xfc_import_prelu);
 }
 
 /* The type by its name. */
@@ -94,15 +78,15 @@ void xfc_import_reshape_1(xfc_node *n) {
         if (n->status == XFC_OK) xfc_node_fail(n, XFC_ERR_INPUT, "needs attribute 'shape'; export the model again");
         return;
     }
-    set_operand(n, 1, xfc_b_ints(n->b, shape, rank));
-    hand_on(n, 5, xfc_import_reshape);
+    xfc_node_set_in(n, 1, xfc_b_ints(n->b, shape, rank));
+    xfc_node_hand_on(n, 5, xfc_import_reshape);
 }
 
 /* Repeats along one axis: operands 1 and 2, a number each. */
 void xfc_import_tile_1(xfc_node *n) {
     uint32_t rank = n->in[0]->type.rank, count;
     for (uint32_t i = 1; i <= 2; i++) /* numbers of the type of operand 0, which may be floating */
-        if (!xfc_dtype_is_int(n->in[i]->type.dtype)) set_operand(n, i, xfc_b_cast(n->b, n->in[i], XFC_I64));
+        if (!xfc_dtype_is_int(n->in[i]->type.dtype)) xfc_node_set_in(n, i, xfc_b_cast(n->b, n->in[i], XFC_I64));
     xfc_int repeats[XFC_MAX_RANK], times = xfc_node_dim(n, 1);
     const int64_t *given = xfc_node_const_ints(n, 2, &count);
     if (n->status == XFC_OK && count != 1)
@@ -110,7 +94,7 @@ void xfc_import_tile_1(xfc_node *n) {
     if (n->status != XFC_OK) return;
     uint32_t axis = xfc_node_axis(n, given[0], rank);
     for (uint32_t d = 0; d < rank; d++) repeats[d] = d == axis ? times : xfc_int_const(n->ctx, 1);
-    set_operand(n, 1, xfc_b_dims(n->b, repeats, rank));
+    xfc_node_set_in(n, 1, xfc_b_dims(n->b, repeats, rank));
     n->n_in = 2;
-    hand_on(n, 6, xfc_import_tile);
+    xfc_node_hand_on(n, 6, xfc_import_tile);
 }

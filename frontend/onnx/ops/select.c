@@ -55,11 +55,12 @@ static xfc_value *rows_of(xfc_node *n, xfc_value *x, bool along, uint32_t axis) 
     return x ? xfc_b_reshape(n->b, x, dim, 2) : NULL;
 }
 
-void xfc_import_unique(xfc_node *n) {
+/* Places of the results, of which com.microsoft has no first rows. */
+static void unique(xfc_node *n, bool sort, uint32_t firsts, uint32_t kind, uint32_t counts) {
     bool along = xfc_node_attr(n, "axis") != NULL;
     xfc_value *x = n->in[0];
     uint32_t axis = along ? xfc_node_axis(n, xfc_node_int(n, "axis", 0), x->type.rank) : 0;
-    xfc_attr sorted = xfc_attr_int(XFC_K_SORTED, xfc_node_flag(n, "sorted", true));
+    xfc_attr sorted = xfc_attr_int(XFC_K_SORTED, sort);
     xfc_value *rows = n->status == XFC_OK ? rows_of(n, x, along, axis) : NULL;
     xfc_value *first = rows ? xfc_build(n->b, XFC_OP_UNIQUE, &rows, 1, &sorted, 1) : NULL;
     if (!first) return;
@@ -68,10 +69,13 @@ void xfc_import_unique(xfc_node *n) {
     if (n->status != XFC_OK) return;
     first = xfc_n_first(n, first, kinds);
     n->out[0] = gather(n, along ? x : flat(n, x), first, axis);
-    if (xfc_node_wants(n, 1)) n->out[1] = first;
-    if (xfc_node_wants(n, 2)) n->out[2] = &result[1];
-    if (xfc_node_wants(n, 3)) n->out[3] = xfc_n_first(n, &result[2], kinds);
+    if (firsts && xfc_node_wants(n, firsts)) n->out[firsts] = first;
+    if (xfc_node_wants(n, kind)) n->out[kind] = &result[1];
+    if (xfc_node_wants(n, counts)) n->out[counts] = xfc_n_first(n, &result[2], kinds);
 }
+
+void xfc_import_unique(xfc_node *n) { unique(n, xfc_node_flag(n, "sorted", true), 1, 2, 3); }
+void xfc_import_ms_unique(xfc_node *n) { unique(n, false, 0, 1, 2); }
 
 /* Operand i as one number of the type, or what stands for it when it is left out. */
 static xfc_value *limit(xfc_node *n, uint32_t i, xfc_dtype t, double absent) {

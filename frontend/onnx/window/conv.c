@@ -335,9 +335,11 @@ static xfc_value *spread(xfc_node *n, xfc_value *x, const xfc_window *w) {
     return v ? xfc_b_reshape(n->b, v, wide, x->type.rank) : NULL;
 }
 
-void xfc_import_conv_transpose(xfc_node *n) {
+/* pads: what the border is, in place of the attribute; or NULL. */
+static void transposed(xfc_node *n, const xfc_int *pads) {
     conv c;
     if (!read_operands(n, &c)) return;
+    for (uint32_t d = 0; pads && d < c.w.n; d++) c.w.before[d] = pads[d], c.w.after[d] = pads[c.w.n + d];
     const xfc_type *w = &c.weight->type;
     c.out = w->dim[1];
     if (!divide_groups(n, w->dim[0], c.groups, &c.in) ||
@@ -359,4 +361,18 @@ void xfc_import_conv_transpose(xfc_node *n) {
         c.w.step[d] = 1;
     }
     n->out[0] = convolve(n, &c);
+}
+
+void xfc_import_conv_transpose(xfc_node *n) { transposed(n, NULL); }
+
+/* With the border as operand 2, the bias behind it. */
+void xfc_import_conv_transpose_by_pads(xfc_node *n) {
+    xfc_value *bias = xfc_node_in(n, 3);
+    uint32_t count = 0, spatial = n->in[0]->type.rank - 2;
+    const xfc_int *pads = xfc_node_has(n, 2) ? xfc_node_amounts(n, 2, &count) : NULL;
+    if (pads && n->in[0]->type.rank > 2 && count != 2 * spatial)
+        xfc_node_fail(n, XFC_ERR_INPUT, "has %u pads for %u spatial dims; export the model again", count, spatial);
+    n->n_in = 2;
+    if (bias) xfc_node_set_in(n, 2, bias);
+    if (n->status == XFC_OK) transposed(n, pads);
 }

@@ -354,3 +354,32 @@ void xfc_import_stft(xfc_node *n) {
     if (y)
         n->out[0] = cast(n, reshape(n, y, (xfc_int[]){t.dim[0], frames, y->type.dim[1], y->type.dim[2]}, 4), t.dtype);
 }
+
+/* --- Rfft and Irfft of com.microsoft: one side, along the last dim of numbers --- */
+
+static void one_sided(xfc_node *n, bool inverse) {
+    const xfc_type t = n->in[0]->type;
+    const uint32_t rank = t.rank - inverse, back = inverse ? 2 : 1; /* of the numbers; the dim behind holds pairs */
+    xfc_int dim[XFC_MAX_RANK];
+    dft d = {.inverse = inverse, .onesided = true};
+    if (!xfc_node_flag(n, "onesided", true) || xfc_node_flag(n, "normalized", false) ||
+        xfc_node_int(n, "signal_ndim", 1) != 1 || t.rank < back || rank >= XFC_MAX_RANK) {
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                          "only signal_ndim 1, onesided and not normalized is supported; use DFT of ONNX");
+        return;
+    }
+    const xfc_int along = t.dim[rank - 1], rows = xfc_dims_product(n->ctx, t.dim, rank - 1);
+    if (inverse && !check_parts(n, &d, t.dim[rank])) return;
+    d.length = inverse ? xfc_int_mulc(n->ctx, xfc_int_addc(n->ctx, along, -1), 2) : along;
+    if (!xfc_n_at_most(n, constant(n, 1), d.length, "1 and the length of the transform")) return;
+    xfc_value *x = reshape(n, cast(n, n->in[0], wide(t.dtype)), (xfc_int[]){rows, along, constant(n, back)}, 3);
+    xfc_value *y = apply(n, &d, x);
+    if (!y) return;
+    for (uint32_t i = 0; i + 1 < rank; i++) dim[i] = t.dim[i];
+    dim[rank - 1] = y->type.dim[1], dim[rank] = constant(n, 2);
+    n->out[0] = cast(n, reshape(n, y, dim, inverse ? rank : rank + 1), t.dtype);
+}
+
+void xfc_import_rfft(xfc_node *n) { one_sided(n, false); }
+void xfc_import_irfft(xfc_node *n) { one_sided(n, true); }
