@@ -13,7 +13,7 @@
 #include "runtime/include/xfc/abi.h"
 #include <stddef.h>
 
-enum { IN_REGISTERS = 64, ERROR_RANGE = 8 /* XF_E_RANGE of xf.h */, PTX_KERNEL = 71 };
+enum { MOST_ROWS = 512, IN_REGISTERS = 64, ERROR_RANGE = 8 /* XF_E_RANGE of xf.h */, PTX_KERNEL = 71 };
 
 /* --- temporaries --- */
 
@@ -257,6 +257,13 @@ static void check_tile(xfc_emit *e, const xfc_tile *t) {
                xfc_int_add(c, xfc_int_mul(c, before, xfc_tile_apart(c, t)), xfc_int_mul(c, t->depth, panel)));
 }
 
+/* Of a tile whose result has so many at most that they can be listed on the stack; else 0. */
+static uint32_t most_rows(const xfc_emit *e, const xfc_tile *t) {
+    int64_t rows;
+    bool known = xfc_int_value(e->ctx, e->kernel->buffers[t->c.buffer].type.dim[0], &rows);
+    return known && rows > 0 && rows <= MOST_ROWS ? (uint32_t)rows : 0;
+}
+
 static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, followers after) {
     if (e->gpu) {
         xfc_loc loc = e->kernel->n_fused ? e->kernel->fused[0] : (xfc_loc){0};
@@ -275,7 +282,7 @@ static xfc_status emit_tile_step(xfc_emit *e, const xfc_tile *t, followers after
     v.depth = xfc_emit_int(e, t->depth);
     v.columns = xfc_emit_int(e, t->columns);
     v.apart = xfc_int_known(t->apart) ? xfc_emit_int(e, t->apart) : NULL;
-    const xfc_tile_follow follow = {.user = &after, .rows = emit_rows, .place = row_place};
+    const xfc_tile_follow follow = {.user = &after, .most = most_rows(e, t), .rows = emit_rows, .place = row_place};
     return xfc_emit_tile(e, &v, after.n ? &follow : NULL);
 }
 
@@ -312,7 +319,9 @@ static xfc_status emit_steps(xfc_emit *e) {
             continue;
         }
         followers after = {&s[1], 0};
-        while (i + after.n + 1 < k->n_steps && follows_rows(e, s->u.tile, (followers){&s[1], after.n + 1})) after.n++;
+        while (most_rows(e, s->u.tile) && i + after.n + 1 < k->n_steps &&
+               follows_rows(e, s->u.tile, (followers){&s[1], after.n + 1}))
+            after.n++;
         XFC_TRY(emit_tile_step(e, s->u.tile, after));
         i += after.n;
     }

@@ -192,6 +192,7 @@ typedef struct {
  * drain behind the next rows' arithmetic. NULL: nothing; else the loops are emitted in place. */
 typedef struct {
     void *user;
+    uint32_t most; /* rows that there can be */
     /* Emits the work on rows first <= i < end; called once. */
     xfc_status (*rows)(xfc_emit *, void *user, LLVMValueRef first, LLVMValueRef end);
     /* Where the work will write for row i and column 0, or read beside c: these lines are fetched in time. Pure

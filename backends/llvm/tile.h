@@ -1,4 +1,5 @@
-/* tile.h - private to tile.c (which walks strips and blocks) and tile_kernel.c (which keeps one block in registers). */
+/* tile.h - private to tile.c (which walks strips and blocks), tile_kernel.c (which keeps one block in registers) and tile_table.c
+ * (which of those there are). */
 #ifndef XFC_LLVM_TILE_H
 #define XFC_LLVM_TILE_H
 #include "backends/llvm/llvm.h"
@@ -50,6 +51,19 @@ enum {
 LLVMTypeRef xfc_micro_type(xfc_emit *);
 /* Emits an internal function; the builder's position is kept. */
 LLVMValueRef xfc_emit_micro(xfc_emit *, const xfc_tile_shape *, const xfc_micro *);
+
+enum { XFC_TILE_LEVELS = 4 };
+extern const uint32_t
+    xfc_tile_fetches[XFC_TILE_LEVELS]; /* lines of the next panel a kernel fetches per unrolled step */
+typedef struct {
+    LLVMValueRef full[XFC_TILE_LEVELS]; /* tables by rows of kernels for whole strips */
+    LLVMValueRef partial;               /* the same for the last strip: [vectors - 1][rows - 1] */
+    LLVMValueRef wide;                  /* kernels of two strips, by rows */
+} xfc_tile_tables;
+void xfc_tile_make_tables(xfc_emit *, const xfc_tile_shape *, xfc_tile_tables *);
+uint32_t xfc_tile_lines(const xfc_tile_shape *);     /* of a panel, per unrolled step */
+uint32_t xfc_tile_few_rows(const xfc_tile_shape *);  /* up to so many take strips in pairs, if more than 1 */
+uint32_t xfc_tile_wide_rows(const xfc_tile_shape *); /* of a block that does */
 
 /* p + bytes */
 LLVMValueRef xfc_tile_at(xfc_emit *, LLVMValueRef p, LLVMValueRef bytes);
