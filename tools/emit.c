@@ -61,9 +61,9 @@ xfc_status xf_emit_isa(const xf_emission *e, const char *isa, const char *what, 
 
 /* --- children --- */
 
-/* Kernels of a part: few, so that parts end together; not too few, since a part costs LLVM some milliseconds. What is in
- * which part depends on the model alone, and so does what comes out. */
-enum { KERNELS_OF_PART = 8 };
+/* Kernels of a part: few, so that parts end together; not too few, since a part costs LLVM some milliseconds. Fewer than
+ * WHOLE are one part. What is in which part depends on the model alone, and so does what comes out. */
+enum { KERNELS_OF_PART = 16, WHOLE = 5 };
 
 typedef struct {
     xf_emission emission; /* of the part's set */
@@ -126,7 +126,7 @@ static uint32_t parts_of(const xf_library *l, const char *const *const *name, pa
     const xf_emission *e = l->emission;
     xfc_arena *arena = e->ctx->arena;
     const uint32_t all = e->set->n_kernels, least = (all + KERNELS_OF_PART - 1) / KERNELS_OF_PART,
-                   n = least > 1 ? least + least % 2 : least;
+                   n = all < WHOLE ? least : least + least % 2;
     const weighed *kernel = by_length(e->set, arena);
     uint32_t *number = xfc_new_array(arena, uint32_t, KERNELS_OF_PART), made = 0;
     *out = xfc_new_array(arena, part, (size_t)n * l->n_isas);
