@@ -81,7 +81,7 @@ def window_of_nothing(_):
     return group_query(local_window_size=0)
 
 
-@case(1, GQA + r"total_sequence_length has 2 entries but must be one number")
+@case(1, GQA + r"1 and the entries of total_sequence_length do not agree")
 def two_totals(_):
     return group_query(inputs={"total": (2,)})
 
@@ -91,9 +91,27 @@ def window_cache(_):
     return group_query(sliding_window_cache=1)
 
 
-@case(3, GQA + r"operand 12, 'scale', is not supported: scales of a quantized cache")
-def quantized_cache(_):
-    return group_query(inputs={"positions": (1, 3), "bias": (1, 1, 3, 3), "sink": (4,), "scale": (1,)})
+QUANTIZED = {"positions": (1, 3), "bias": (1, 1, 3, 3), "sink": (4,), "scale": (1,)}
+
+
+@case(1, GQA + r"attribute 'k_quant_type' must be NONE, PER_TENSOR or PER_CHANNEL")
+def unknown_quantization(_):
+    return group_query(inputs=QUANTIZED, k_quant_type="PER_ROW")
+
+
+@case(1, GQA + r"needs a floating scale for 'v_quant_type'")
+def scale_of_keys_alone(_):
+    return group_query(inputs=QUANTIZED, k_quant_type="PER_TENSOR", v_quant_type="PER_TENSOR", kv_cache_bit_width=8)
+
+
+@case(1, GQA + r"kv_cache_bit_width is 2; of a cache in few bits it must be 8 or 4")
+def two_bits(_):
+    return group_query(inputs=QUANTIZED, k_quant_type="PER_TENSOR", kv_cache_bit_width=2)
+
+
+@case(1, GQA + r"has one of q_norm_weight and k_norm_weight")
+def norm_of_queries_alone(_):
+    return group_query(inputs={"positions": (1, 3), "bias": (1, 1, 3, 3), "sink": (4,), "ks": (1,), "vs": (1,), "qn": (8,)})
 
 
 def multi_head(**shapes):

@@ -78,13 +78,13 @@ def is_code(value):
     return not isinstance(value, (list, Optional)) and re.match("float[4-8]_", np.asarray(value).dtype.name)
 
 
-def run_calls(tools, folder, model, calls, arguments=(), rtol=1e-4, atol=1e-5):
+def run_calls(tools, folder, model, calls, arguments=(), rtol=1e-4, atol=1e-5, compile_with=()):
     """What is wrong with the calls of a model, each (inputs, outputs or a pattern of the error): first in the interpreter,
-    then compiled, if tools are EVAL_ONNX, XFC and XF_RUN."""
+    then compiled, if tools are EVAL_ONNX, XFC and XF_RUN. compile_with: arguments of xfc alone."""
     path, so, problems = write_model(folder, model), os.path.join(folder, "model.so"), []
     compiled = len(tools) == 3
     if compiled:
-        problems.append(outcome([tools[1], ONE_ISA, path, "-o", so, *arguments], None))
+        problems.append(outcome([tools[1], ONE_ISA, path, "-o", so, *arguments, *compile_with], None))
         compiled = not problems[0]
     for i, (inputs, outputs) in enumerate(calls):
         want = outputs if isinstance(outputs, str) else None

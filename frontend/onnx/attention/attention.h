@@ -38,6 +38,18 @@ void xfc_n_set_scale(xfc_node *, xfc_heads *, double given);
  * bias of operand 2 in front; their widths follow from the weights, operand 1, or "qkv_hidden_sizes". False: failed. */
 bool xfc_n_parts_of(xfc_node *, xfc_value *all, xfc_value *part[3]);
 
+/* cache_form.c: how a cache of `type` or of few bits is stored, as the attribute and kv_cache_bit_width say; its scale is an
+ * operand, which broadcasts to [batch, heads, rows, width]. False: the node has failed. Rows as that stores them, and back. */
+typedef struct {
+    xfc_dtype type; /* of an element of the cache */
+    int64_t bits;   /* 0: they are floats */
+    xfc_value *scale;
+} xfc_cache_form;
+bool xfc_n_cache_form(xfc_node *, const char *attr, uint32_t scale, xfc_dtype type, xfc_cache_form *out);
+xfc_int xfc_n_cache_width(const xfc_node *, const xfc_cache_form *, xfc_int width); /* elements that hold so many numbers */
+xfc_value *xfc_n_to_cache(xfc_node *, const xfc_cache_form *, xfc_value *rows);
+xfc_value *xfc_n_from_cache(xfc_node *, const xfc_cache_form *, xfc_value *rows, xfc_dtype to);
+
 /* blocks.c: bool[batch, heads, rows, keys], which of the keys a row at position i64[batch or 1, rows] sees by the layouts of
  * operands rows_in and columns_in; NULL: the node has failed. */
 xfc_value *xfc_n_block_mask(xfc_node *, uint32_t rows_in, uint32_t columns_in, int64_t heads, xfc_value *position,

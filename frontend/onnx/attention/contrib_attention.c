@@ -7,6 +7,7 @@
  */
 #include "frontend/onnx/attention/attention.h"
 #include "frontend/onnx/quant/quant.h"
+#include "ir/ops/ops.h"
 #include <math.h>
 
 typedef struct {
@@ -14,10 +15,19 @@ typedef struct {
     xfc_heads a;
     xfc_int past;     /* rows in front of the new ones */
     xfc_value *first; /* the same where only the run knows it, i64[batch]; else NULL */
+    xfc_value *used;  /* then: the operand that says it */
+    xfc_int fresh;    /* new rows of keys */
 } query;
 
 static xfc_value *last_part(xfc_node *n, xfc_value *v, xfc_int start, xfc_int size) {
     return v ? xfc_b_slice_axis(n->b, v, v->type.rank - 1, start, size, 1) : NULL;
+}
+
+static double lowest(xfc_dtype t) { return t == XFC_F16 ? -65504 : t == XFC_BF16 ? -0x1.fep127 : -0x1.fffffep127; }
+
+/* v where -inf is the lowest number: scores as onnxruntime shows them, and masks, with which a row that sees no key stays an average. */
+static xfc_value *finite(xfc_node *n, xfc_value *v) {
+    return v ? xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, lowest(v->type.dtype))) : NULL;
 }
 
 static void add_bias(query *g, xfc_value *bias) {
@@ -34,11 +44,13 @@ static xfc_value *key_numbers(const query *g) {
     return xfc_n_numbers(g->n, g->a.k->type.dim[2], xfc_int_const(g->n->ctx, 0), 3);
 }
 
-/* Key numbers below [batch] ends; of [2 * batch] numbers the second half are starts. */
+/* Key numbers below [batch] ends; of [2 * batch] numbers the second half are starts, of more the first are lengths. */
 static xfc_value *seen_by_length(query *g, xfc_value *mask) {
     xfc_node *n = g->n;
     xfc_int batch = g->a.q->type.dim[0], zero = xfc_int_const(n->ctx, 0), twice = xfc_int_mulc(n->ctx, batch, 2);
+    const xfc_int thrice = xfc_int_addc(n->ctx, xfc_int_mulc(n->ctx, batch, 3), 2);
     xfc_value *key = key_numbers(g), *end = xfc_b_cast(n->b, mask, XFC_I64);
+    if (end && xfc_int_same(mask->type.dim[0], thrice)) end = xfc_b_slice_axis(n->b, end, 0, zero, batch, 1);
     if (!end) return NULL;
     if (!xfc_int_same(mask->type.dim[0], twice) || xfc_int_is(n->ctx, batch, 0))
         return xfc_n2(n, XFC_OP_LT, key, xfc_n_along(n, end, 0, 4));
@@ -47,22 +59,46 @@ static xfc_value *seen_by_length(query *g, xfc_value *mask) {
     return xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_LT, key, end), xfc_n2(n, XFC_OP_GE, key, start));
 }
 
-/* A mask of lengths, or of ones and zeros [batch, keys] or [batch, rows, keys]. */
+/* Lengths alone: [batch]; with ends and starts [2 * batch]; or with two lists of where sequences begin. */
+static bool is_lengths(const query *g, const xfc_type *t) {
+    xfc_ctx *c = g->n->ctx;
+    const xfc_int batch = g->a.q->type.dim[0];
+    return t->rank == 1 &&
+           (xfc_int_eq(c, t->dim[0], batch) != 0 || xfc_int_same(t->dim[0], xfc_int_mulc(c, batch, 2)) ||
+            xfc_int_same(t->dim[0], xfc_int_addc(c, xfc_int_mulc(c, batch, 3), 2)));
+}
+
+/* [batch, 1 or rows, keys] as [batch, 1, .., keys]; of [batch, 1, most, most] the rows behind the past, and the keys there are. */
+static xfc_value *mask_of_four(query *g, xfc_value *mask) {
+    xfc_node *n = g->n;
+    const xfc_type *t = &mask->type;
+    const xfc_int one = xfc_int_const(n->ctx, 1), rows = g->a.q->type.dim[2], keys = g->a.k->type.dim[2];
+    if (t->rank < 4)
+        return xfc_b_reshape(n->b, mask,
+                             (xfc_int[]){t->dim[0], one, t->rank == 3 ? t->dim[1] : one, t->dim[t->rank - 1]}, 4);
+    if (!xfc_n_at_most(n, xfc_int_add(n->ctx, g->past, rows), t->dim[2],
+                       "the rows up to the last one and those of the mask") ||
+        !xfc_n_at_most(n, keys, t->dim[3], "the keys and the columns of the mask"))
+        return NULL;
+    mask = xfc_b_slice_axis(n->b, mask, 2, g->past, rows, 1);
+    return mask ? xfc_b_slice_axis(n->b, mask, 3, xfc_int_const(n->ctx, 0), keys, 1) : NULL;
+}
+
+/* A mask of lengths, or of ones and zeros [batch, keys], [batch, rows, keys] or [batch, 1, most, most]. */
 static bool add_mask(query *g, xfc_value *mask) {
     xfc_node *n = g->n;
     const xfc_type *t = &mask->type;
-    xfc_int one = xfc_int_const(n->ctx, 1), batch = g->a.q->type.dim[0];
-    double filter = xfc_node_float(n, "mask_filter_value", -10000);
-    bool of_lengths = t->rank == 1 && (xfc_int_eq(n->ctx, t->dim[0], batch) != 0 ||
-                                       xfc_int_same(t->dim[0], xfc_int_mulc(n->ctx, batch, 2)));
-    if (!xfc_dtype_is_int(t->dtype) || (t->rank != 2 && t->rank != 3 && !of_lengths))
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "a mask of this form is not supported"), false;
+    const double filter = fmax(xfc_node_float(n, "mask_filter_value", -10000), lowest(g->a.q->type.dtype));
+    if (!xfc_dtype_is_int(t->dtype) || t->rank > 4 || (t->rank < 2 && !is_lengths(g, t)) || (t->rank == 4 && g->first))
+        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
+                             "a mask %s is not supported; give it as [batch, keys] or [batch, rows, keys] of integers",
+                             xfc_type_text(n->ctx, t)),
+               false;
     xfc_value *seen;
     if (t->rank == 1) {
         seen = seen_by_length(g, mask);
     } else {
-        xfc_int dim[4] = {t->dim[0], one, t->rank == 3 ? t->dim[1] : one, t->dim[t->rank - 1]};
-        mask = xfc_b_reshape(n->b, mask, dim, 4);
+        mask = mask_of_four(g, mask);
         if (g->first) mask = xfc_n_pad_keys(n, mask, g->a.k->type.dim[2], 0);
         seen = xfc_n2(n, XFC_OP_GT, mask, xfc_nf(n, mask, 0));
     }
@@ -73,15 +109,17 @@ static bool add_mask(query *g, xfc_value *mask) {
 /* The operand at `mask`, the bias at `added`, the causal flag, and what of a buffer is not in use. */
 static bool add_masks(query *g, uint32_t mask, uint32_t added) {
     xfc_node *n = g->n;
-    xfc_int rows = g->a.q->type.dim[2], keys = g->a.k->type.dim[2], top = xfc_int_addc(n->ctx, rows, -1);
+    xfc_int rows = g->a.q->type.dim[2], keys = g->a.k->type.dim[2], top = xfc_int_addc(n->ctx, g->fresh, -1);
     bool causal = xfc_node_flag(n, "unidirectional", false);
     if (xfc_node_has(n, mask) && !add_mask(g, n->in[mask])) return false;
+    if (xfc_node_has(n, added)) add_bias(g, g->first ? xfc_n_pad_keys(n, n->in[added], keys, 0) : n->in[added]);
+    if (xfc_node_has(n, mask) && xfc_node_has(n, added))
+        g->a.add = finite(n, g->a.add); /* their sum may be too low for f16 */
     if (causal || g->first) {
         xfc_value *last = causal ? xfc_n_numbers(n, rows, g->past, 2) : xfc_b_dims(n->b, &top, -1);
         if (g->first) last = xfc_n2(n, XFC_OP_ADD, last, xfc_n_along(n, g->first, 0, 4));
         add_condition(g, xfc_n2(n, XFC_OP_LE, key_numbers(g), last), (double)-INFINITY);
     }
-    if (xfc_node_has(n, added)) add_bias(g, g->first ? xfc_n_pad_keys(n, n->in[added], keys, 0) : n->in[added]);
     return n->status == XFC_OK;
 }
 
@@ -90,13 +128,6 @@ static xfc_value *attend(query *g, xfc_stages *stages) {
     g->a.products = g->a.softmax = xfc_dtype_wide(g->a.q->type.dtype);
     xfc_n_set_scale(g->n, &g->a, scale != 0 ? scale : (double)NAN);
     return xfc_n_join_heads(g->n, xfc_n_attend(g->n, &g->a, stages));
-}
-
-/* Scores where -inf is the lowest number, as onnxruntime shows it. */
-static xfc_value *finite(xfc_node *n, xfc_value *v) {
-    xfc_dtype type = v ? v->type.dtype : XFC_F32;
-    double lowest = type == XFC_F16 ? -65504 : type == XFC_BF16 ? -0x1.fep127 : -0x1.fffffep127;
-    return xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, lowest));
 }
 
 static int64_t head_count(xfc_node *n) {
@@ -111,16 +142,18 @@ static bool take_past(query *g, xfc_value *k, xfc_value *v, xfc_value *used) {
     xfc_node *n = g->n;
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 2);
     const xfc_type *t = k ? &k->type : NULL;
+    g->fresh = g->a.k->type.dim[2];
     g->past = xfc_int_const(n->ctx, 0);
     if (!k && !v && !used) return true;
     if (!k || !v || k->type.rank != 4 || v->type.rank != 4)
         return xfc_node_fail(n, XFC_ERR_INPUT, "needs past keys and values both, of rank 4; export the model again"),
                false;
     if (used) {
-        xfc_int batch = t->dim[0], one = xfc_int_const(n->ctx, 1), rows = g->a.k->type.dim[2];
+        xfc_int batch = t->dim[0], one = xfc_int_const(n->ctx, 1), rows = g->fresh;
         if (!xfc_n_equal(n, xfc_type_count(n->ctx, &used->type), one, "1 and the entries of past_sequence_length") ||
             !xfc_n_equal(n, t->dim[2], v->type.dim[2], "the rows of past keys and values"))
             return false;
+        g->used = used;
         used = xfc_b_expand(n->b, xfc_b_reshape(n->b, xfc_b_cast(n->b, used, XFC_I64), &one, 1), &batch, 1);
         g->first = xfc_n_within(n, used, xfc_int_sub(n->ctx, t->dim[2], rows));
         g->a.k = xfc_n_append(n, k, g->a.k, g->first, 2, t->dim[2], NULL);
@@ -158,9 +191,15 @@ static xfc_value *both(xfc_node *n, xfc_value *k, xfc_value *v) {
 /* Input and weights of q, k and v side by side are a tensor and a matrix. */
 static bool check_projection(xfc_node *n) {
     if (n->status != XFC_OK) return false;
-    if (n->in[0]->type.rank == 3 && n->in[1]->type.rank == 2 && !xfc_node_flag(n, "do_rotary", false)) return true;
-    xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "only [batch, rows, width] and one matrix of weights are supported");
-    return false;
+    if (xfc_node_flag(n, "do_rotary", false))
+        return xfc_node_fail(
+                   n, XFC_ERR_UNSUPPORTED,
+                   "do_rotary is not supported, its angles are those of one kind of GPU; export with RotaryEmbedding"),
+               false;
+    if (n->in[0]->type.rank == 3 && n->in[1]->type.rank == 2) return n->status == XFC_OK;
+    return xfc_node_fail(n, XFC_ERR_INPUT,
+                         "needs [batch, rows, width] and one matrix of weights; export the model again"),
+           false;
 }
 
 typedef struct {
@@ -266,6 +305,24 @@ typedef struct {
     uint32_t bias, mask, added, past, used, beams, n_beams;
 } places;
 
+/* What lies in front of a row is not defined where there are other keys than rows. */
+static bool same_rows(const query *g) {
+    return xfc_n_equal(g->n, g->a.q->type.dim[2], g->a.k->type.dim[2],
+                       "with unidirectional the rows of query and of key");
+}
+
+/* The scores of the rows that are in use. */
+static xfc_value *scores_in_use(const query *g, xfc_value *v) {
+    xfc_node *n = g->n;
+    if (!v || !g->first) return v;
+    const xfc_int keys = g->a.k->type.dim[2], one = xfc_int_const(n->ctx, 1);
+    xfc_int total = XFC_INT_NONE;
+    xfc_value *count = xfc_n2(n, XFC_OP_ADD, xfc_b_reshape(n->b, xfc_b_cast(n->b, g->used, XFC_I64), &one, 1),
+                              xfc_b_dims(n->b, &g->fresh, 1));
+    if (!xfc_n_define(n, count, &total, 1, &keys)) return NULL;
+    return xfc_b_slice_axis(n->b, v, 3, xfc_int_const(n->ctx, 0), total, 1);
+}
+
 static void multi_head(xfc_node *n, const places *at) {
     xfc_stages stages;
     int64_t count = head_count(n);
@@ -290,7 +347,7 @@ static void multi_head(xfc_node *n, const places *at) {
         !xfc_n_equal(n, from, n->in[at->bias]->type.dim[0], "the bias and the widths of q, k and v"))
         return;
     query g = {.n = n, .a = {.q = part[0], .k = part[1], .v = part[2]}};
-    if (!g.a.q || !g.a.k || !g.a.v ||
+    if (!g.a.q || !g.a.k || !g.a.v || (xfc_node_flag(n, "unidirectional", false) && !same_rows(&g)) ||
         !take_past(&g, xfc_node_in(n, at->past), xfc_node_in(n, at->past + 1), xfc_node_in(n, at->used)))
         return;
     bool scores = xfc_node_wants(n, 3);
@@ -298,7 +355,7 @@ static void multi_head(xfc_node *n, const places *at) {
     if (xfc_node_wants(n, 2)) n->out[2] = g.a.v;
     if (!add_masks(&g, at->mask, at->added)) return;
     n->out[0] = attend(&g, scores ? &stages : NULL);
-    if (scores && n->out[0]) n->out[3] = finite(n, stages.score[2]);
+    if (scores && n->out[0]) n->out[3] = scores_in_use(&g, finite(n, stages.score[2]));
 }
 
 /* query, key, value, their bias, mask of the keys, bias of the scores, past, rows of it in use, beams */

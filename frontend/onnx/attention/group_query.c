@@ -21,9 +21,10 @@
 enum { Q, K, V, PAST_K, PAST_V, ROWS, COLUMNS }; /* operands; the last two are SparseAttention's */
 
 typedef struct {
-    uint32_t lengths, total, cos, sin, positions, bias, sink, n;
-} places; /* of the other operands; those that an operator has not are n or more */
-static const places of_group_query = {5, 6, 7, 8, 9, 10, 11, 12}, of_sparse = {8, 7, 9, 10, 11, 11, 11, 11};
+    uint32_t lengths, total, cos, sin, positions, bias, sink, k_scale, v_scale, q_norm, k_norm;
+} places; /* of the other operands; those that an operator has not are beyond those it has */
+static const places of_group_query = {5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+                    of_sparse = {8, 7, 9, 10, 11, 11, 11, 11, 11, 11, 11};
 
 typedef struct {
     xfc_node *n;
@@ -36,8 +37,9 @@ typedef struct {
     xfc_value *length;                /* i64[batch]: rows of each sequence, old and new */
     xfc_value *first;                 /* i64[batch], or NULL where it is 0 */
     xfc_value *prompt;                /* is it one? NULL: yes */
-    bool slides;                      /* the cache holds the window's rows */
-    xfc_value *gone;                  /* slides: i64[batch], tokens that the past no longer holds */
+    xfc_cache_form k_form, v_form;
+    bool slides;     /* the cache holds the window's rows */
+    xfc_value *gone; /* slides: i64[batch], tokens that the past no longer holds */
 } query;
 
 static bool fail(const query *g) { return g->n->status = g->n->status == XFC_OK ? XFC_ERR_INPUT : g->n->status, false; }
@@ -46,13 +48,6 @@ static bool read_counts(query *g) {
     xfc_node *n = g->n;
     g->heads = xfc_node_int(n, "num_heads", 0);
     g->groups = xfc_node_int(n, "kv_num_heads", 0);
-    for (uint32_t i = g->at->n; i < n->n_in; i++)
-        if (n->in[i])
-            return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                                 "operand %u, '%s', is not supported: scales of a quantized cache and weights of norms "
-                                 "are not; export without",
-                                 i, xfc_node_in_name(n, i)),
-                   false;
     g->slides = xfc_node_flag(n, "sliding_window_cache", false);
     if (g->slides && (!xfc_node_has(n, PAST_K) || xfc_node_int(n, "local_window_size", -1) < 1 ||
                       xfc_node_has(n, g->at->bias) || xfc_node_wants(n, 3)))
@@ -121,20 +116,26 @@ static bool read_parts(query *g) {
 /* past_key and past_value are [batch, groups, rows, width], or both absent. */
 static bool check_past(query *g) {
     xfc_node *n = g->n;
+    const xfc_dtype type = g->a.q->type.dtype;
+    if (!xfc_n_cache_form(n, "k_quant_type", g->at->k_scale, type, &g->k_form) ||
+        !xfc_n_cache_form(n, "v_quant_type", g->at->v_scale, type, &g->v_form))
+        return false;
     if (xfc_node_has(n, PAST_K) != xfc_node_has(n, PAST_V))
         return xfc_node_fail(n, XFC_ERR_INPUT, "has one of past_key and past_value; both or none are allowed"), false;
     for (uint32_t i = PAST_K; i <= PAST_V && xfc_node_has(n, i); i++) {
         const xfc_type *t = &n->in[i]->type;
-        if (t->rank != 4 || t->dtype != g->a.q->type.dtype)
+        const xfc_cache_form *form = i == PAST_K ? &g->k_form : &g->v_form;
+        if (t->rank != 4 || t->dtype != form->type)
             return xfc_node_fail(
                        n, XFC_ERR_UNSUPPORTED,
-                       "operand '%s' is %s; only [batch, heads, rows, width] of the type of query is supported",
+                       "operand '%s' is %s; only [batch, heads, rows, width] is supported, of the type of query, or "
+                       "int8 of 8 bits and uint8 of 4 with k_quant_type and v_quant_type",
                        xfc_node_in_name(n, i), xfc_type_text(n->ctx, t)),
                    false;
         if (!xfc_n_equal(n, t->dim[0], g->batch, "the batches of query and past") ||
             !xfc_n_equal(n, t->dim[1], xfc_int_const(n->ctx, g->groups), "kv_num_heads and the heads of the past") ||
             !xfc_n_equal(n, t->dim[2], n->in[PAST_K]->type.dim[2], "the rows of past_key and past_value") ||
-            !xfc_n_equal(n, t->dim[3], g->width, "the widths of a head and of the past"))
+            !xfc_n_equal(n, t->dim[3], xfc_n_cache_width(n, form, g->width), "the widths of a head and of the past"))
             return false;
     }
     return true;
@@ -189,11 +190,13 @@ static bool read_lengths(query *g) {
     xfc_int past = xfc_node_has(n, PAST_K) ? n->in[PAST_K]->type.dim[2] : xfc_int_const(c, 0);
     const bool sparse = g->at == &of_sparse;
     xfc_int most = sparse ? past : xfc_int_add(c, past, g->rows);
+    const xfc_int one = xfc_int_const(c, 1);
+    if (!xfc_n_equal(n, xfc_type_count(c, &n->in[g->at->total]->type), one,
+                     "1 and the entries of total_sequence_length"))
+        return fail(g);
+    xfc_node_set_in(n, g->at->total, xfc_b_reshape(n->b, n->in[g->at->total], &one, 1));
     const xfc_int *total = xfc_node_entries(n, g->at->total, &count);
     if (!total) return fail(g);
-    if (count != 1)
-        return xfc_node_fail(n, XFC_ERR_INPUT, "total_sequence_length has %u entries but must be one number", count),
-               false;
     g->total = *total;
     if (!xfc_int_known(g->total) &&
         !xfc_n_define(n, xfc_node_list(n, g->at->total), &g->total, 1, g->slides ? NULL : &most))
@@ -223,7 +226,7 @@ static bool read_lengths(query *g) {
 static xfc_value *positions(query *g) {
     xfc_node *n = g->n;
     xfc_value *given = xfc_node_in(n, g->at->positions);
-    xfc_int zero = xfc_int_const(n->ctx, 0), one = xfc_int_const(n->ctx, 1);
+    xfc_int zero = xfc_int_const(n->ctx, 0);
     xfc_value *row = xfc_n_along(n, xfc_n_iota(n, g->rows, zero, 1, XFC_I64), 1, 2);
     if (!given && g->gone) row = xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->gone, 0, 2));
     if (!given) return g->first ? xfc_n2(n, XFC_OP_ADD, row, xfc_n_along(n, g->first, 0, 2)) : row;
@@ -232,10 +235,37 @@ static xfc_value *positions(query *g) {
         !xfc_n_equal(n, given->type.dim[1], g->rows, "the rows of query and position_ids"))
         return xfc_node_fail(n, XFC_ERR_INPUT, "position_ids must be [batch, rows]; export the model again"), NULL;
     given = xfc_b_cast(n->b, given, XFC_I64);
-    xfc_value *start = xfc_b_slice_axis(n->b, given, 0, zero, one, 1);
-    start = start ? xfc_b_slice_axis(n->b, start, 1, zero, one, 1) : NULL;
+    static const int64_t both[2] = {0, 1};
+    xfc_value *number = xfc_n2(n, XFC_OP_ADD, xfc_n_along(n, xfc_n_iota(n, g->batch, zero, 1, XFC_I64), 0, 2),
+                               xfc_n_along(n, xfc_n_iota(n, g->rows, zero, 1, XFC_I64), 1, 2));
+    /* of an empty batch there is no first one */
+    xfc_value *start = xfc_n_select(n, xfc_n2(n, XFC_OP_EQ, number, xfc_ni(n, 0)), given, xfc_ni(n, 0));
+    start = start ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, start, both, 2, true) : NULL;
     row = xfc_n2(n, XFC_OP_ADD, row, start);
     return g->prompt ? xfc_n_select(n, g->prompt, row, given) : row;
+}
+
+/* Heads [batch, heads, rows, width] with RMS norm, times operand i, their weight. */
+static xfc_value *normed(const query *g, xfc_value *v, uint32_t i) {
+    xfc_node *n = g->n;
+    const xfc_dtype type = v->type.dtype;
+    xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, 3),
+                       xfc_attr_float(XFC_K_EPS, xfc_node_float(n, "qk_norm_epsilon", (double)1e-6f))};
+    xfc_value *in[] = {xfc_b_cast(n->b, v, XFC_F32), xfc_b_cast(n->b, n->in[i], XFC_F32)};
+    v = in[0] && in[1] && n->status == XFC_OK ? xfc_build(n->b, XFC_OP_RMSNORM, in, 2, attr, XFC_COUNT(attr)) : NULL;
+    return v ? xfc_b_cast(n->b, v, type) : NULL;
+}
+
+static bool norm(query *g) {
+    xfc_node *n = g->n;
+    const bool has = xfc_node_has(n, g->at->q_norm);
+    if (has != xfc_node_has(n, g->at->k_norm))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has one of q_norm_weight and k_norm_weight; both or none are allowed"),
+               false;
+    if (!has) return true;
+    g->a.q = normed(g, g->a.q, g->at->q_norm);
+    g->a.k = normed(g, g->a.k, g->at->k_norm);
+    return (g->a.q && g->a.k) || fail(g);
 }
 
 static bool turn(query *g) {
@@ -319,16 +349,20 @@ static void import(xfc_node *n, const places *at) {
                       "needs the lengths of sequences and total_sequence_length; export the model again");
         return;
     }
-    if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !turn(&g)) return;
-    xfc_value *k = g.a.k, *v = g.a.v;
+    if (!read_counts(&g) || !read_parts(&g) || !read_lengths(&g) || !norm(&g) || !turn(&g)) return;
+    const xfc_dtype type = g.a.q->type.dtype;
+    xfc_value *k = xfc_n_to_cache(n, &g.k_form, g.a.k), *v = xfc_n_to_cache(n, &g.v_form, g.a.v);
+    if (!k || !v) return;
     if (g.first) {
         const xfc_int *used = at == &of_sparse ? NULL : &g.seen;
         k = xfc_n_append(n, n->in[PAST_K], k, g.first, 2, g.keys, used);
         v = xfc_n_append(n, n->in[PAST_V], v, g.first, 2, g.keys, used);
     }
     xfc_int heads = xfc_int_const(n->ctx, g.heads), zero = xfc_int_const(n->ctx, 0);
-    g.a.k = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, k, 2, zero, g.seen, 1), heads);
-    g.a.v = xfc_n_repeat_heads(n, xfc_b_slice_axis(n->b, v, 2, zero, g.seen, 1), heads);
+    g.a.k = xfc_n_from_cache(n, &g.k_form, xfc_b_slice_axis(n->b, k, 2, zero, g.seen, 1), type);
+    g.a.v = xfc_n_from_cache(n, &g.v_form, xfc_b_slice_axis(n->b, v, 2, zero, g.seen, 1), type);
+    g.a.k = xfc_n_repeat_heads(n, g.a.k, heads);
+    g.a.v = xfc_n_repeat_heads(n, g.a.v, heads);
     if (!g.a.k || !g.a.v || !read_masks(&g) || !read_sink(&g)) return;
     double scale = xfc_node_float(n, "scale", 0);
     g.a.softcap = xfc_node_float(n, "softcap", 0);
