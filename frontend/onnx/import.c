@@ -164,64 +164,70 @@ static xfc_value *as_declared(xfc_importer *im, const Onnx__ValueInfoProto *o, x
     return any ? xfc_b_slice(&b, v, start, size, step) : v;
 }
 
-/* A part of a sequence must not have the name of something else that goes the same way. */
-static xfc_status check_parts(xfc_importer *im) {
+/* A part of a sequence must not have the name of something else that goes the same way. ret: the op with the outputs. */
+static xfc_status check_parts(xfc_importer *im, const xfc_op *ret) {
     for (int out = 0; out < 2; out++) {
         xfc_map seen = {.arena = im->arena};
         uint32_t n = out ? im->graph->n_out : im->graph->n_in;
         for (uint32_t i = 0; i < n; i++) {
             const char *name = xfc_str(im->ctx, out ? im->graph->out_name[i] : im->graph->in[i]->name);
-            if (xfc_map_get_ptr(&seen, name))
+            uint64_t same = xfc_map_get(&seen, (uint64_t)(uintptr_t)name); /* counted from 1 */
+            if (same && !(out && ret->in[same - 1].value == ret->in[i].value))
                 return xfc_fail(im->ctx, XFC_ERR_INPUT, (xfc_loc){.file = im->file.path},
                                 "'%s' is also the name of a part of a sequence; rename it", name);
-            xfc_map_set_ptr(&seen, name, name);
+            xfc_map_set(&seen, (uint64_t)(uintptr_t)name, i + 1);
         }
     }
     return XFC_OK;
 }
 
+/* The tensors of a graph output, and their names. Returns how many there are. */
+static uint32_t parts_of_output(xfc_importer *im, const xfc_body *body, const Onnx__ValueInfoProto *o,
+                                xfc_value **value, const char **name) {
+    const char *of = xfc_str(im->ctx, o->name);
+    xfc_result made = xfc_bound_result(im, xfc_body_find(im, body, of), (xfc_loc){.file = im->file.path});
+    if (made.sequence) return xfc_border_output(im, of, made.sequence, value, name);
+    if (made.texts) return xfc_border_texts(im, of, made, value, name);
+    if (made.value) made.value = as_declared(im, o, made.value);
+    if (made.value && xfc_dtype_bits(made.value->type.dtype) < 8)
+        made.value = xfc_b_unary(&im->builder, XFC_OP_PACK_BITS, made.value); /* as callers hold them */
+    *value = made.value, *name = of;
+    return 1;
+}
+
+/* What is listed again gets the same values. */
 static xfc_status set_outputs(xfc_importer *im, const xfc_body *body) {
     const Onnx__GraphProto *g = im->model->graph;
     xfc_value **value = xfc_new_array(im->arena, xfc_value *, XFC_MAX_PARTS * g->n_output);
     const char **name = xfc_new_array(im->arena, const char *, XFC_MAX_PARTS * g->n_output);
-    uint32_t n = 0;
+    uint32_t *first = xfc_new_array(im->arena, uint32_t, g->n_output + 1);
+    xfc_map seen = {.arena = im->arena}; /* which output it was, counted from 1 */
     for (size_t i = 0; i < g->n_output; i++) {
-        xfc_loc loc = {.file = im->file.path};
         const char *of = xfc_str(im->ctx, g->output[i]->name);
-        xfc_result made = xfc_bound_result(im, xfc_body_find(im, body, of), loc);
-        if (made.sequence) {
-            n += xfc_border_output(im, of, made.sequence, value + n, name + n);
-            continue;
-        }
-        if (made.texts) {
-            n += xfc_border_texts(im, of, made, value + n, name + n);
-            continue;
-        }
-        if (made.value) made.value = as_declared(im, g->output[i], made.value);
-        if (made.value && xfc_dtype_bits(made.value->type.dtype) < 8)
-            made.value = xfc_b_unary(&im->builder, XFC_OP_PACK_BITS, made.value); /* as callers hold them */
-        value[n] = made.value, name[n++] = of;
+        uint64_t same = xfc_map_get(&seen, (uint64_t)(uintptr_t)of);
+        uint32_t n = first[i];
+        if (!same) n += parts_of_output(im, body, g->output[i], value + n, name + n);
+        for (uint32_t k = same ? first[same - 1] : 0; same && k < first[same]; k++)
+            value[n] = value[k], name[n++] = name[k];
+        if (!same) xfc_map_set(&seen, (uint64_t)(uintptr_t)of, i + 1);
+        first[i + 1] = n;
     }
+    uint32_t n = first[g->n_output];
     if (im->ctx->n_errors) return XFC_ERR_INPUT;
     for (uint32_t i = 0; i < n; i++) xfc_assert(value[i]);
-    xfc_graph_set_outputs(im->graph, value, name, n);
-    return check_parts(im);
+    const xfc_op *ret = xfc_graph_set_outputs(im->graph, value, name, n);
+    return ret ? check_parts(im, ret) : XFC_ERR_LIMIT;
 }
 
+/* A value may be an output more than once, under its one name: of a cell that returns its state as its result, too. */
 static xfc_status check_output_names(xfc_importer *im, char **names) {
     const Onnx__GraphProto *g = im->model->graph;
     xfc_loc loc = {.file = im->file.path};
     if (!g->n_output) return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "the graph has no outputs; export the model again");
-    xfc_map seen = {.arena = im->arena};
     for (size_t i = 0; i < g->n_output; i++) {
         names[i] = g->output[i]->name;
         if (!names[i] || !*names[i])
             return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output %zu has no name; export the model again", i);
-        const char *name = xfc_str(im->ctx, names[i]);
-        if (xfc_map_get_ptr(&seen, name))
-            return xfc_fail(im->ctx, XFC_ERR_INPUT, loc, "graph output '%s' is listed twice; export the model again",
-                            name);
-        xfc_map_set_ptr(&seen, name, name);
     }
     return XFC_OK;
 }

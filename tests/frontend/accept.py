@@ -73,11 +73,11 @@ def nodes_that_nothing_needs(_):
 
 
 @case
-def input_and_initializer_as_outputs(_):
-    outputs = [value("x"), value("w"), value("y"), value("z")]
+def input_initializer_and_one_value_twice_as_outputs(_):
+    outputs = [value("x"), value("w"), value("y"), value("z"), value("y")]
     nodes = [NODE("Relu", ["x"], ["y"]), NODE("Identity", ["y"], ["z"])]
     relu = np.maximum(X, 0)
-    return model_of(nodes, outputs=outputs, initializers=[const("w", W)]), [X], [X, W, relu, relu], []
+    return model_of(nodes, outputs=outputs, initializers=[const("w", W)]), [X], [X, W, relu, relu, relu], []
 
 
 @case

@@ -222,11 +222,6 @@ def duplicate_initializer(_):
     return model_of([h.make_node("Add", ["x", "w"], ["y"])], initializers=[w, w])
 
 
-@case(1, r"graph output 'y' is listed twice")
-def duplicate_output(_):
-    return model_of([relu()], outputs=[value("y"), value("y")])
-
-
 @case(1, r"the graph has no outputs")
 def no_outputs(_):
     m = model_of([relu()])

@@ -184,6 +184,8 @@ def chosen():
     check("Compress along axis 0", [NODE("Compress", ["x", "c"], ["y0"], axis=0)], {"x": x, "c": keep}, [x[keep]], more=[((x, none), [x[none]])])
     check("Compress along axis -1, a short condition", [NODE("Compress", ["x", "c"], ["y0"], axis=-1)], {"x": x, "c": keep}, [x[:, [0, 2, 3]]])
     check("Compress of all", [NODE("Compress", ["x", "c"], ["y0"])], {"x": x, "c": keep}, [x.ravel()[[0, 2, 3]]])
+    check("Compress of all by a condition of its shape", [NODE("Compress", ["x", "c"], ["y0"])], {"x": x, "c": x > 0}, [x[x > 0]])
+    refused("Compress along an axis by a matrix", [NODE("Compress", ["x", "c"], ["y0"], axis=0)], {"x": x, "c": x > 0}, "needs a list of bool")
     for dtype in (np.float32, np.int64, np.uint8, np.int16):
         v = RNG.integers(0, 4, (6, 5)).astype(dtype)
         for axis, is_sorted in itertools.product((None, 0, 1), (0, 1)):

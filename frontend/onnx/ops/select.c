@@ -18,16 +18,20 @@ static xfc_value *flat(xfc_node *n, xfc_value *v) {
     return xfc_node_fail(n, XFC_ERR_LIMIT, "of more than 2^63 elements is not supported"), NULL;
 }
 
-/* Elements, or slices along an axis, at which the condition is true; it may be shorter than they are many. */
+/* Elements, or slices along an axis, at which the condition is true; it may be shorter than they are many. Without an axis
+ * paddle2onnx gives the condition the shape of the tensor, which onnxruntime reads as the list of its elements. */
 void xfc_import_compress(xfc_node *n) {
     bool along = xfc_node_attr(n, "axis") != NULL;
     xfc_value *x = n->in[0], *condition = n->in[1];
-    if (condition->type.dtype != XFC_BOOL || condition->type.rank != 1) {
+    if (condition->type.dtype != XFC_BOOL || (along && condition->type.rank != 1)) {
         xfc_node_fail(n, XFC_ERR_INPUT, "needs a list of bool as its condition; export the model again");
         return;
     }
     uint32_t axis = along ? xfc_node_axis(n, xfc_node_int(n, "axis", 0), x->type.rank) : 0;
-    if (!along) x = flat(n, x);
+    if (!along) {
+        x = flat(n, x);
+        condition = flat(n, condition);
+    }
     if (n->status == XFC_OK) n->out[0] = gather(n, x, xfc_n_places(n, condition, condition->type.dim[0]), axis);
 }
 
