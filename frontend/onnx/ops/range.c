@@ -108,7 +108,7 @@ static xfc_value *float_range(xfc_node *n) {
         return NULL;
     }
     int64_t count;
-    bool fixed = !xfc_int_known(v[0].dim) && xfc_int_value(n->ctx, size, &count);
+    bool fixed = !xfc_int_known(v[0].dim) && xfc_int_value(n->ctx, size, &count) && count <= 1 << 20;
     if (fixed) return constant_range(n, v, count);
     size = xfc_dim_known(n->im->graph, size);
     xfc_value *at = xfc_b_cast(n->b, xfc_n_iota(n, size, xfc_int_const(n->ctx, 0), 1, XFC_I64), XFC_F64);

@@ -14,14 +14,23 @@ typedef struct {
 
 static xfc_int zero(const xfc_node *n) { return xfc_int_const(n->ctx, 0); }
 
-/* A bound as a position from the front, unclamped: negative ones count from the end. Exporters write INT64_MAX for
- * "to the end" and INT64_MIN for "beyond the front". */
+/* Does a bound mean "all"? Exporters write INT64_MAX, INT32_MAX or, in TensorFlow's case, a billion for "to the end". That a
+ * dim is not larger than the last is a condition of the model, else its size would be the lesser of both for ever. */
+static bool is_far(xfc_node *n, int64_t bound, xfc_int dim) {
+    const int64_t far = 100000000;
+    if (bound < far) return false;
+    xfc_int least = xfc_int_const(n->ctx, bound < XFC_DIM_MAX ? bound : XFC_DIM_MAX);
+    xfc_graph_require_equal(n->im->graph, xfc_int_min(n->ctx, dim, least), dim, n->loc);
+    return true;
+}
+
+/* A bound as a position from the front, unclamped: negative ones count from the end. */
 static xfc_int from_front(xfc_node *n, xfc_int bound, xfc_int dim) {
     int64_t lo, hi;
     xfc_int_range(n->ctx, bound, &lo, &hi);
-    if (lo >= XFC_DIM_MAX) return dim;
+    if (is_far(n, lo, dim)) return dim;
     if (lo >= 0) return bound;
-    if (hi <= -XFC_DIM_MAX) return xfc_int_const(n->ctx, -1);
+    if (hi < 0 && is_far(n, hi < -XFC_DIM_MAX ? XFC_DIM_MAX : -hi, dim)) return xfc_int_const(n->ctx, -1);
     /* A sign that is not known becomes a condition of the model. "-length" means from the end, and a length of 0
      * would not; "length - 1" means from the front. */
     xfc_int from_end = xfc_int_add(n->ctx, bound, dim);
