@@ -82,7 +82,7 @@ OPERATORS = [
     ("com.microsoft", "QLinearFrobnicate", "as it was before quantisation"),
     ("com.microsoft", "BeamSearch", "export the decoder alone"),
     ("com.microsoft", "Frobnicate", "before onnxruntime's optimiser"),
-    ("ai.onnx.ml", "SVMClassifier", "no neural network"),
+    ("ai.onnx.ml", "DictVectorizer", "no neural network"),
     ("com.example", "Relu", "export the model without operators of this domain"),
 ]
 

@@ -4,11 +4,13 @@ the interpreter and compiled, against a walk in Python that follows the definiti
 them, against numpy; all also against onnxruntime where that is installed.
 
 trees.py EVAL_ONNX XFC XF_RUN; exit code 77 without the onnx package."""
+import itertools
 import math
+import sys
 
 import numpy as np
 
-from cases import end, fail, run
+from cases import check, end, fail, run
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
@@ -232,17 +234,23 @@ def classifiers():
             clean = rows_of(21, 5, np.float32, nan=False)
             scores = walk(trees, clean, 3, "SUM", False)
             peer(f"classifier {post}", m, clean, [names[scores.argmax(1)], behind(scores).astype(np.float32)])
-    for post, sign in (("NONE", 1), ("LOGISTIC", -1)):
-        for base in ([], [0.125]):
-            trees = [made(3, 5, range(6), lambda s=sign: {0: float(RNG.random() - (s < 0) / 2) / 5}) for _ in range(6)]
-            x = rows_of(33, 5, np.float32, nan=False)
-            s = walk(trees, x, 1, "SUM", False) + sum(base)
-            other = 1 - s if sign > 0 else -s
-            want = [np.array([4, 9])[(s > other).astype(int)[:, 0]], POSTS[post](np.concatenate([other, s], 1)).astype(np.float32)]
-            m = model("TreeEnsembleClassifier", 3, {**old_attrs(trees, "class", False), "classlabels_int64s": [4, 9], "post_transform": post, **({"base_values": base} if base else {})},
-                      T.FLOAT, [("y", T.INT64, ["n"]), ("z", T.FLOAT, ["n", 2])], 5)
-            run(f"two classes by one, {post} {base}", m, [([x], want)])
-            peer(f"two classes by one, {post} {base}", m, x, want)
+    for post, sign, target, base in itertools.product(("NONE", "LOGISTIC"), (1, -1), (0, 1), ([], [0.125])):
+        if target and base:
+            continue
+        trees = [made(3, 5, range(6), lambda s=sign, k=target: {k: float(RNG.random() - (s < 0) / 2) / 5}) for _ in range(6)]
+        x = rows_of(33, 5, np.float32, nan=False)
+        s = walk(trees, x, 2, "SUM", False)[:, target:target + 1] + sum(base)
+        other = np.zeros_like(s) if target else 1 - s if sign > 0 and post == "NONE" else -s
+        want = [np.array([4, 9])[(s > (0.5 if sign > 0 else 0)).astype(int)[:, 0]], POSTS[post](np.concatenate([other, s], 1)).astype(np.float32)]
+        m = model("TreeEnsembleClassifier", 3, {**old_attrs(trees, "class", False), "classlabels_int64s": [4, 9], "post_transform": post, **({"base_values": base} if base else {})},
+                  T.FLOAT, [("y", T.INT64, ["n"]), ("z", T.FLOAT, ["n", 2])], 5)
+        run(f"two classes by {target}, {post} {sign} {base}", m, [([x], want)])
+        peer(f"two classes by {target}, {post} {sign} {base}", m, x, want)
+    for post, base in (("SOFTMAX", []), ("NONE", [0.5, 0.25])):
+        trees = [made(2, 5, range(6), lambda: {0: 0.25})]
+        m = model("TreeEnsembleClassifier", 3, {**old_attrs(trees, "class", False), "classlabels_int64s": [4, 9], "post_transform": post, **({"base_values": base} if base else {})},
+                  T.FLOAT, [("y", T.INT64, ["n"]), ("z", T.FLOAT, ["n", 2])], 5)
+        run(f"two classes by one behind {post} {base}", m, [([x], "'forest'.*votes for one of its two classes.*give each class its votes")], sys.argv[1:2])
 
 
 def linear():
@@ -275,6 +283,14 @@ def linear():
     holes[::2, 1] = np.nan
     case("Imputer", 1, {"imputed_value_floats": w[0].tolist(), "replaced_value_float": math.nan}, holes, [np.where(np.isnan(holes), w[0], x)])
     case("Imputer", 1, {"imputed_value_floats": [3.0], "replaced_value_float": 0.0}, x, [np.where(x == 0, np.float32(3), x)])
+    for kind in (np.int64, np.int32):
+        whole = x.astype(kind)
+        m = model("Imputer", 1, {"imputed_value_int64s": [7, 8, 9, -1, 2], "replaced_value_int64": -2}, h.np_dtype_to_tensor_dtype(np.dtype(kind)),
+                  [("y", h.np_dtype_to_tensor_dtype(np.dtype(kind)), ["n", 5])], 5)
+        want = [np.where(whole == -2, np.array([7, 8, 9, -1, 2]), whole).astype(kind)]
+        run(f"Imputer of {np.dtype(kind)}", m, [([whole], want)])
+        if kind == np.int64:
+            peer("Imputer of integers", m, whole, want)
     cats = np.array([[4], [-1], [9]])
     case("OneHotEncoder", 1, {"cats_int64s": [9, 4]}, cats, [(cats[..., None] == [9, 4]).astype(np.float32)], 1)
     words = np.array([["b"], ["näh"], [""]], object)
@@ -283,8 +299,103 @@ def linear():
     run("an unknown category", strict, [([cats[2:]], [np.float32([[[1, 0]]])]), ([cats], "sizes|range|within|not fit|-1")])
 
 
+def vectorizer():
+    parts = {"a": RNG.standard_normal((3, 2)).astype(np.float32), "b": RNG.standard_normal((3, 1)).astype(np.float32)}
+    node = h.make_node("FeatureVectorizer", list(parts), ["y"], domain="ai.onnx.ml", inputdimensions=[2, 1])
+    graph = h.make_graph([node], "g", [h.make_tensor_value_info(k, T.FLOAT, ["n", v.shape[1]]) for k, v in parts.items()], [h.make_tensor_value_info("y", T.FLOAT, None)])
+    m = h.make_model(graph, opset_imports=[h.make_opsetid("", 17), h.make_opsetid("ai.onnx.ml", 1)], ir_version=10)
+    want = np.concatenate(list(parts.values()), 1)
+    run("FeatureVectorizer", m, [(list(parts.values()), [want])])
+    if onnxruntime:
+        got = onnxruntime.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, parts)
+        check(np.array_equal(got[0], want), "FeatureVectorizer in onnxruntime")
+
+
+# ---- support vector machines ----
+
+def kernel(x, vectors, kind, params):
+    gamma, shift, degree = params
+    if kind == "RBF":
+        return np.exp(-gamma * ((x[:, None] - vectors[None]) ** 2).sum(-1))
+    product = x @ vectors.T
+    return {"LINEAR": product, "POLY": (gamma * product + shift) ** degree, "SIGMOID": np.tanh(gamma * product + shift)}[kind]
+
+
+def coupled(pairs, k):
+    """Probabilities of classes [k] of those of pairs [k, k], as libsvm makes them."""
+    q = np.zeros((k, k), np.float32)
+    for i, j in itertools.permutations(range(k), 2):
+        q[i, i] += pairs[j, i] ** 2
+        q[i, j] = -pairs[j, i] * pairs[i, j]
+    p = np.full(k, 1 / k, np.float32)
+    for _ in range(100):
+        slope = q @ p
+        form = p @ slope
+        if np.abs(slope - form).max() < 0.005 / k:
+            break
+        for i in range(k):
+            diff = (form - slope[i]) / q[i, i]
+            p[i] += diff
+            form = (form + diff * (diff * q[i, i] + 2 * slope[i])) / (1 + diff) ** 2
+            slope, p = (slope + diff * q[i]) / (1 + diff), p / (1 + diff)
+    return p
+
+
+def machines():
+    def case(name, op, attrs, outs, x, want):
+        m = model(op, 1, attrs, h.np_dtype_to_tensor_dtype(x.dtype), outs, x.shape[1])
+        run(name, m, [([x], want), ([x[:1]], [v[:1] for v in want])], rtol=1e-3, atol=1e-4)
+        peer(name, m, x, want)
+
+    x, params = RNG.standard_normal((11, 4)).astype(np.float32), [0.5, 0.25, 3.0]
+    plain = {"kernel_type": "LINEAR", "kernel_params": [0.0, 0.0, 0.0]}  # without which onnxruntime refuses
+    for kind in ("LINEAR", "POLY", "RBF", "SIGMOID"):
+        vectors, weights = RNG.standard_normal((6, 4)).astype(np.float32), RNG.standard_normal(6).astype(np.float32)
+        y = kernel(x, vectors, kind, params) @ weights[:, None] + np.float32(0.3)
+        attrs = {"kernel_type": kind, "kernel_params": params, "support_vectors": vectors.ravel().tolist(), "coefficients": weights.tolist(), "rho": [0.3], "n_supports": 6}
+        case(f"SVMRegressor {kind}", "SVMRegressor", attrs, [("y", T.FLOAT, ["n", 1])], x, [y.astype(np.float32)])
+        case(f"SVMRegressor {kind} of one class", "SVMRegressor", {**attrs, "one_class": 1}, [("y", T.FLOAT, ["n", 1])], x, [np.where(y > 0, 1, -1).astype(np.float32)])
+    case("SVMRegressor without vectors", "SVMRegressor", {"coefficients": weights[:4].tolist(), "rho": [0.3], "n_supports": 0, **plain}, [("y", T.FLOAT, ["n", 1])], x, [x @ weights[:4, None] + np.float32(0.3)])
+    for k, kind, post, probable in [(k, kind, "NONE", p) for k in (2, 3, 5) for kind in ("LINEAR", "RBF", "POLY", "SIGMOID") for p in (False, True)] + \
+            [(k, "RBF", post, False) for k in (2, 4) for post in ("LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")] + [(3, "RBF", "SOFTMAX", True)]:
+        per = [int(v) for v in RNG.integers(1, 4, k)]
+        first, pairs = np.cumsum([0] + per), list(itertools.combinations(range(k), 2))
+        vectors, weights, rho = RNG.standard_normal((sum(per), 4)).astype(np.float32), RNG.standard_normal((k - 1, sum(per))).astype(np.float32), RNG.standard_normal(len(pairs)).astype(np.float32)
+        by = kernel(x, vectors, kind, params)
+        of = lambda i, row: by[:, first[i]:first[i + 1]] @ weights[row, first[i]:first[i + 1]]  # noqa: E731
+        scores = np.stack([of(i, j - 1) + of(j, i) + rho[n] for n, (i, j) in enumerate(pairs)], 1)
+        won = np.zeros((len(x), k))
+        for n, (i, j) in enumerate(pairs):
+            won[np.arange(len(x)), np.where(scores[:, n] > 0, i, j)] += 1
+        attrs = {"kernel_type": kind, "kernel_params": params, "support_vectors": vectors.ravel().tolist(), "coefficients": weights.ravel().tolist(), "rho": rho.tolist(),
+                 "vectors_per_class": per, "classlabels_ints": [10 - i for i in range(k)], "post_transform": post}
+        if probable:
+            a, b = -RNG.random(len(pairs)).astype(np.float32) - 0.5, RNG.standard_normal(len(pairs)).astype(np.float32) / 4
+            attrs |= {"prob_a": a.tolist(), "prob_b": b.tolist()}
+            table = np.zeros((len(x), k, k), np.float32)
+            for n, (i, j) in enumerate(pairs):
+                table[:, i, j] = np.clip(1 / (1 + np.exp(scores[:, n] * a[n] + b[n])), 1e-7, 1 - 1e-7)
+                table[:, j, i] = 1 - table[:, i, j]
+            z = POSTS[post](np.stack([coupled(t, k) for t in table]))
+        elif k == 2:
+            z = np.concatenate([-scores if post in ("NONE", "LOGISTIC") else 1 - scores, scores], 1)
+            z = POSTS[post](z) if post == "LOGISTIC" else z
+        else:
+            z = POSTS[post](scores)
+        case(f"SVMClassifier of {k}, {kind} {post} {probable}", "SVMClassifier", attrs, [("y", T.INT64, ["n"]), ("z", T.FLOAT, None)], x,
+             [np.int64([10 - i for i in won.argmax(1)]), z.astype(np.float32)])
+    w = RNG.standard_normal((3, 4)).astype(np.float32)
+    scores = x @ w.T + np.float32(0.5)
+    case("SVMClassifier without vectors", "SVMClassifier", {"coefficients": w.ravel().tolist(), "rho": [0.5], "classlabels_strings": ["a", "b", "c"], "post_transform": "SOFTMAX", **plain},
+         [("y", T.STRING, ["n"]), ("z", T.FLOAT, ["n", 3])], x, [np.array(["a", "b", "c"], object)[scores.argmax(1)], softmax(scores)])
+    bad = model("SVMClassifier", 1, {"coefficients": w[:2].ravel().tolist(), "rho": [0.5], "classlabels_ints": [1, 2]}, T.FLOAT, [("y", T.INT64, ["n"]), ("z", T.FLOAT, None)], 4)
+    run("two classes without vectors", bad, [([x], "of two use LinearClassifier")], sys.argv[1:2])
+
+
 ensembles()
 regressors()
 classifiers()
 linear()
+vectorizer()
+machines()
 end()

@@ -9,7 +9,7 @@
 static xfc_value *op(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_n2(n, code, a, b); }
 
 /* Operand 0 in f32, rows [.., features]; one row may be a list. */
-static xfc_value *rows(xfc_node *n) {
+xfc_value *xfc_feature_rows(xfc_node *n) {
     if (n->in[0]->type.rank) return xfc_b_cast(n->b, n->in[0], XFC_F32);
     return xfc_node_fail(n, XFC_ERR_INPUT, "takes rows of features, not a scalar; export the model again"), NULL;
 }
@@ -26,7 +26,7 @@ static xfc_value *each(xfc_node *n, const xfc_value *x, const char *name) {
 }
 
 void xfc_import_scaler(xfc_node *n) {
-    xfc_value *x = rows(n), *offset = each(n, x, "offset"), *scale = each(n, x, "scale");
+    xfc_value *x = xfc_feature_rows(n), *offset = each(n, x, "offset"), *scale = each(n, x, "scale");
     if (offset) x = op(n, XFC_OP_SUB, x, offset);
     n->out[0] = scale ? op(n, XFC_OP_MUL, x, scale) : x;
 }
@@ -35,7 +35,7 @@ void xfc_import_scaler(xfc_node *n) {
 void xfc_import_normalizer(xfc_node *n) {
     const char *norm = xfc_node_str(n, "norm", "MAX");
     const bool square = !strcmp(norm, "L2"), sums = square || !strcmp(norm, "L1");
-    xfc_value *x = rows(n);
+    xfc_value *x = xfc_feature_rows(n);
     if (!sums && strcmp(norm, "MAX") != 0)
         xfc_node_fail(n, XFC_ERR_INPUT, "attribute 'norm' must be MAX, L1 or L2, not '%.80s'", norm);
     if (n->status != XFC_OK || !x) return;
@@ -47,15 +47,58 @@ void xfc_import_normalizer(xfc_node *n) {
     n->out[0] = op(n, XFC_OP_DIV, x, xfc_n_select(n, none, xfc_nf(n, size, 1), size));
 }
 
+/* Integers in place of one integer, for each feature or for all. */
+static void fill_integers(xfc_node *n) {
+    const int64_t *fill;
+    uint32_t count;
+    xfc_value *x = n->in[0];
+    const xfc_dtype type = x->type.dtype;
+    if (!xfc_dtype_is_int(type) || type == XFC_BOOL || !xfc_node_ints(n, "imputed_value_int64s", &fill, &count) ||
+        !count) {
+        if (n->status == XFC_OK)
+            xfc_node_fail(n, XFC_ERR_INPUT,
+                          "has no numbers to fill in of the type of its operand; export the model again");
+        return;
+    }
+    xfc_value *missing =
+        op(n, XFC_OP_EQ, xfc_b_cast(n->b, x, XFC_I64), xfc_ni(n, xfc_node_int(n, "replaced_value_int64", 0)));
+    xfc_value *to = xfc_n_fitting(n, xfc_b_ints(n->b, fill, count), x, "the numbers to fill in");
+    n->out[0] = to ? xfc_n_select(n, missing, xfc_b_cast(n->b, to, type), x) : NULL;
+}
+
 void xfc_import_imputer(xfc_node *n) {
     const double replaced = xfc_node_float(n, "replaced_value_float", 0);
     if (!xfc_dtype_is_float(n->in[0]->type.dtype) || !xfc_node_attr(n, "imputed_value_floats")) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "fills in integers, which is not supported; replace it by a Where");
+        fill_integers(n);
         return;
     }
-    xfc_value *x = rows(n), *fill = each(n, x, "imputed_value_floats");
+    xfc_value *x = xfc_feature_rows(n), *fill = each(n, x, "imputed_value_floats");
     xfc_value *missing = isnan(replaced) ? xfc_n1(n, XFC_OP_ISNAN, x) : op(n, XFC_OP_EQ, x, xfc_nf(n, x, replaced));
     n->out[0] = xfc_n_select(n, missing, fill, x);
+}
+
+/* All operands side by side, each as wide as `inputdimensions` says; a list is a row. */
+void xfc_import_feature_vectorizer(xfc_node *n) {
+    const int64_t *size;
+    uint32_t count = 0;
+    bool given = xfc_node_ints(n, "inputdimensions", &size, &count);
+    xfc_value **part = xfc_new_array(n->im->arena, xfc_value *, n->n_in + 1);
+    if (n->status == XFC_OK && given && count != n->n_in)
+        xfc_node_fail(n, XFC_ERR_INPUT, "has %u sizes for %u operands; export the model again", count, n->n_in);
+    for (uint32_t i = 0; i < n->n_in && n->status == XFC_OK; i++) {
+        xfc_value *v = n->in[i];
+        if (!v || v->type.rank < 1 || v->type.rank > 2) {
+            xfc_node_fail(n, XFC_ERR_INPUT, "takes rows of features, of one dim or two; export the model again");
+            return;
+        }
+        const xfc_int *d = v->type.dim, one = xfc_int_const(n->ctx, 1);
+        if (v->type.rank == 1) v = xfc_b_reshape(n->b, v, (xfc_int[]){one, d[0]}, 2);
+        if (!v || (given && !xfc_n_equal(n, v->type.dim[1], xfc_int_const(n->ctx, size[i]), "an operand and its size")))
+            return;
+        part[i] = xfc_b_cast(n->b, v, XFC_F32);
+    }
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
+    if (n->status == XFC_OK) n->out[0] = xfc_build(n->b, XFC_OP_CONCAT, part, n->n_in, &axis, 1);
 }
 
 /* The number of the category that each element is, i64, or -1. */
@@ -105,7 +148,7 @@ void xfc_import_one_hot_encoder(xfc_node *n) {
 /* x coefficients^T + intercepts, of which there are `targets`, behind which comes post_transform. */
 static xfc_value *linear(xfc_node *n, int64_t targets) {
     const Onnx__AttributeProto *c = xfc_node_attr(n, "coefficients");
-    xfc_value *x = rows(n);
+    xfc_value *x = xfc_feature_rows(n);
     if (n->status != XFC_OK || !x) return NULL;
     if (targets < 1 || !c || !c->n_floats || c->n_floats % (size_t)targets || x->type.rank > 2)
         return xfc_node_fail(n, XFC_ERR_INPUT, "needs rows of features, and coefficients for each of %lld targets",

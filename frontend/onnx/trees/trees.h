@@ -77,6 +77,9 @@ xfc_value *xfc_trees_walk(xfc_trees *);
 xfc_value *xfc_scores_finish(xfc_node *, xfc_trees_post, xfc_value *scores);
 xfc_trees_post xfc_read_post(xfc_node *); /* read.c: attribute post_transform, a word; it may fail the node */
 
+/* linear.c: operand 0 in f32, rows [.., features]; one row may be a list. */
+xfc_value *xfc_feature_rows(xfc_node *);
+
 /* import.c: labels of classes. */
 typedef struct {
     const xfc_texts *texts; /* or */
