@@ -7,10 +7,15 @@ import sys
 
 import numpy as np
 
-from cases import end, run
+from cases import check, end, run
 import onnx
 from onnx import TensorProto as T
 from onnx import helper as h
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
 
 RNG = np.random.default_rng(12)
 NODE = h.make_node
@@ -205,10 +210,26 @@ def batched_scans():
         m = model([NODE("Scan", ["", "start", "x", "z"], ["s", "r"], body=b, num_scan_inputs=2, directions=[0, turn])], sized, ["s", "r"], opset=8)
         run(f"Scan of a batch {turn}", m, [((start[:k], x[:k, :n], z[:k, :n]), want(start[:k], x[:k, :n], z[:k, :n], turn)) for k, n in ((2, 4), (1, 1), (2, 0), (0, 4))])
     lengths = np.int64([4, 2])
+
+    def cut(start, x, z, lengths, turn):
+        s, rows = start.copy(), np.zeros_like(x)
+        for i, n in enumerate(lengths):
+            s[i:i + 1], rows[i:i + 1, :n] = want(start[i:i + 1], x[i:i + 1, :n], z[i:i + 1, :n], turn)
+        return [s, rows]
+    for turn in (0, 1):
+        node = NODE("Scan", ["l", "start", "x", "z"], ["s", "r"], name="scan", body=b, num_scan_inputs=2, directions=[0, turn])
+        m = model([node], [*sized, ("l", lengths, ["b"])], ["s", "r"], opset=8)
+        calls = [((start, x, z, np.int64(n)), cut(start, x, z, n, turn)) for n in ([4, 2], [1, 3], [0, 4], [0, 0])]
+        run(f"Scan of sequences of several lengths {turn}", m, calls + [((start, x, z, np.int64(n)), "'scan'.*(index|outside)|(index|outside).*'scan'") for n in ([5, 2], [1, -1])])
+        if onnxruntime:
+            session = onnxruntime.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"])
+            for given, wanted in calls[:2]:  # it takes no length of 0
+                got = session.run(None, dict(zip(("start", "x", "z", "l"), given)))
+                check(all(np.allclose(g, w, 1e-5, 1e-6) for g, w in zip(got, wanted)), f"onnxruntime of lengths {given[3]} {turn}")
     bad = lambda inputs, operands, **attrs: model([NODE("Scan", operands, ["s", "r"], name="scan", body=b, **{"num_scan_inputs": 2, **attrs})], inputs, ["s", "r"], opset=8)
     names = ["", "start", "x", "z"]
     for name, m, given, message in (
-            ("lengths", bad([*sized, ("l", lengths, ["b"])], ["l", *names[1:]]), (start, x, z, lengths), "'scan'.*has sequences of several lengths"),
+            ("lengths", bad([*sized, ("l", lengths[None], [1, "b"])], ["l", *names[1:]]), (start, x, z, lengths[None]), "'scan'.*lengths of sequences must be a list"),
             ("no batch", bad([sized[0], ("x", x[0, 0], [3]), sized[2]], names), (start, x[0, 0], z), "operand 'x' has no batch"),
             ("batches", bad([sized[0], ("x", x, [3, "n", 3]), ("z", z, [2, "n", 1])], names), (start, x, z), "batches of states and of what is scanned do not agree"),
             ("a direction", bad(sized, names, directions=[0, 2]), (start, x, z), "'directions' holds 2, not 0 or 1"),

@@ -2,7 +2,8 @@
  *
  * The slice of a step is a gather by the step's number, which the kernels that read it compute with; what each step
  * gives becomes a list, whose rows are turned and moved to their axis behind the loop. In opset 8 all has a batch in
- * front, which is a loop around this one.
+ * front, which is a loop around this one; where sequences have lengths of their own, it ends behind the last step of each, a
+ * reversed one begins with its last slice, and the rest of a list is 0.
  */
 #include "frontend/onnx/control/steps.h"
 
@@ -12,7 +13,8 @@ typedef struct {
     xfc_value *const *in; /* states, then what is scanned */
     const char *directions;
     uint32_t n_in, n_states, n_scanned, n_lists;
-    xfc_int count; /* of steps */
+    xfc_int count;     /* of steps */
+    xfc_value *length; /* how many of them are done, i64[]; NULL: all */
     xfc_steps steps;
 } scan;
 
@@ -85,8 +87,10 @@ static xfc_result *inputs(scan *s) {
         xfc_value *v = s->in[s->n_states + i];
         xfc_int last = xfc_int_addc(n->ctx, s->count, -1);
         xfc_value *number = s->steps.number;
-        if (flag(s, s->directions, i, s->n_scanned))
-            number = xfc_n2(n, XFC_OP_SUB, xfc_b_dims(n->b, &last, -1), number);
+        if (flag(s, s->directions, i, s->n_scanned)) {
+            xfc_value *end = s->length ? xfc_n2(n, XFC_OP_SUB, s->length, xfc_ni(n, 1)) : xfc_b_dims(n->b, &last, -1);
+            number = xfc_n2(n, XFC_OP_SUB, end, number);
+        }
         in[s->n_states + i].value = xfc_n_row(n, v, number, axis_of(s, i, v));
     }
     for (uint32_t i = 0; i < s->n_in; i++)
@@ -94,7 +98,7 @@ static xfc_result *inputs(scan *s) {
     return in;
 }
 
-/* Whether to go on, always; what is carried next; rows. */
+/* Whether to go on; what is carried next; rows. */
 static xfc_value **results(scan *s, const xfc_result *out) {
     xfc_node *n = s->n;
     xfc_value **all = xfc_new_array(n->im->arena, xfc_value *, n->n_out + 1);
@@ -104,8 +108,19 @@ static xfc_value **results(scan *s, const xfc_result *out) {
         all[i + 1] = i < s->n_states ? xfc_steps_next(&s->steps, i, made) : made;
         if (!all[i + 1]) return NULL;
     }
-    all[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
+    xfc_value *next = s->length ? xfc_n2(n, XFC_OP_ADD, s->steps.number, xfc_ni(n, 1)) : NULL;
+    all[0] = s->length ? xfc_n2(n, XFC_OP_LT, next, s->length) : xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     return out ? all : NULL;
+}
+
+/* A list with 0 in the rows of steps that were not done. */
+static xfc_value *cleared(scan *s, xfc_value *list) {
+    xfc_node *n = s->n;
+    if (!s->length || !list) return list;
+    xfc_value *done = xfc_n2(n, XFC_OP_LT, xfc_n_iota(n, s->count, xfc_int_const(n->ctx, 0), 1, XFC_I64), s->length);
+    const uint64_t nothing = 0;
+    xfc_value *zero = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, list->type.dtype, 0, NULL, &nothing, NULL));
+    return xfc_n_select(n, xfc_n_along(n, done, 0, list->type.rank), list, zero);
 }
 
 /* List i as the node wants it. */
@@ -123,14 +138,16 @@ static xfc_value *placed(scan *s, uint32_t i, xfc_value *list) {
 static void run(scan *s) {
     xfc_node *n = s->n;
     if (!count_steps(s)) return;
+    if (s->length) s->length = xfc_n_within(n, s->length, s->count);
     xfc_value *trip = xfc_b_dims(n->b, &s->count, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
+    if (s->length) cond = xfc_n2(n, XFC_OP_GT, s->length, xfc_ni(n, 0));
     xfc_steps_begin(&s->steps, n, s->in, s->n_states);
     s->steps.stays = true;
     const xfc_result *in = inputs(s);
     xfc_value **out = results(s, in ? xfc_import_inner(n, s->g, "body", in) : NULL);
     xfc_op *op = xfc_steps_end(&s->steps, trip, cond, out, s->n_lists, s->count);
     for (uint32_t i = 0; op && i < n->n_out; i++)
-        n->out[i] = i < s->n_states ? &op->out[i] : placed(s, i - s->n_states, &op->out[i]);
+        n->out[i] = i < s->n_states ? &op->out[i] : placed(s, i - s->n_states, cleared(s, &op->out[i]));
 }
 
 void xfc_import_scan(xfc_node *n) {
@@ -159,17 +176,20 @@ void xfc_import_scan_8(xfc_node *n) {
     scan s = {.n = n, .in = n->in + 1, .n_in = n->n_in - 1, .directions = "directions"};
     xfc_int batch = XFC_INT_NONE;
     xfc_steps batches;
-    if (xfc_node_has(n, 0))
-        xfc_node_fail(
-            n, XFC_ERR_UNSUPPORTED,
-            "has sequences of several lengths (operand 0); leave it out, or convert the model to a newer opset");
     if (n->status != XFC_OK || !read_body(&s) || !batch_of(&s, &batch)) return;
+    if (xfc_node_has(n, 0) && n->in[0]->type.rank != 1)
+        xfc_node_fail(n, XFC_ERR_INPUT, "the lengths of sequences must be a list; export the model again");
+    if (n->status != XFC_OK ||
+        (xfc_node_has(n, 0) && !xfc_n_equal(n, n->in[0]->type.dim[0], batch, "the batch and the lengths of sequences")))
+        return;
     xfc_value *trip = xfc_b_dims(n->b, &batch, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     xfc_steps_begin(&batches, n, NULL, 0);
     for (uint32_t i = 0; i < s.n_in; i++)
         if (!(row[i] = xfc_n_row(n, s.in[i], batches.number, 0)) && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
     s.in = row;
-    if (n->status == XFC_OK) run(&s);
+    if (xfc_node_has(n, 0) && n->status == XFC_OK)
+        s.length = xfc_n_row(n, xfc_b_cast(n->b, n->in[0], XFC_I64), batches.number, 0);
+    if (n->status == XFC_OK && (s.length || !xfc_node_has(n, 0))) run(&s);
     out[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     for (uint32_t i = 0; i < n->n_out; i++) out[i + 1] = n->out[i];
     xfc_op *op = xfc_steps_end(&batches, trip, cond, out, n->n_out, batch);
