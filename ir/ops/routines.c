@@ -1,5 +1,5 @@
 /* routines.c - the types of ops that are routines of their own: which rows are there (unique), boxes that overlap no
- * better one (nms), texts (find_texts, split_texts, match_texts, read_numbers, write_numbers), regions of images
+ * better one (nms), texts (find_texts, split_texts, match_texts, change_case, read_numbers, write_numbers), regions of images
  * (roi_align), determinants and inverses, bits as another type, numbers of fewer bits than a byte as files and callers
  * hold them, caches that grow, and which keys a mask leaves (reach).
  *
@@ -89,6 +89,18 @@ xfc_status infer_match_texts(xfc_infer *inf) {
     XFC_TRY(xfc_infer_equal(inf, xfc_op_in(inf->op, 1)->dim[0], xfc_op_in(inf->op, 2)->dim[0],
                             "the starts and the lengths of texts"));
     inf->out[0] = xfc_type_make(XFC_BOOL, 1, xfc_op_in(inf->op, 1)->dim);
+    return XFC_OK;
+}
+
+xfc_status infer_change_case(xfc_infer *inf) {
+    const xfc_type *bytes = xfc_op_in(inf->op, 0);
+    if (!is(bytes, XFC_U8, 1)) return refuse(inf, "bytes u8 [s]");
+    const xfc_int s = bytes->dim[0], last = xfc_int_addc(inf->ctx, s, 1),
+                  room = xfc_int_add(inf->ctx, s, xfc_int_floordiv(inf->ctx, s, xfc_int_const(inf->ctx, 2)));
+    XFC_TRY(check_count(inf, room));
+    XFC_TRY(check_count(inf, last));
+    inf->out[0] = xfc_type_make(XFC_U8, 1, &room);
+    inf->out[1] = xfc_type_make(XFC_I64, 1, &last);
     return XFC_OK;
 }
 

@@ -110,6 +110,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_FIND_TEXTS] = make_find_texts,
     [XFC_OP_SPLIT_TEXTS] = make_split_texts,
     [XFC_OP_MATCH_TEXTS] = make_match_texts,
+    [XFC_OP_CHANGE_CASE] = make_change_case,
     [XFC_OP_READ_NUMBERS] = make_read_numbers,
     [XFC_OP_WRITE_NUMBERS] = make_write_numbers,
     [XFC_OP_APPEND] = make_append,

@@ -50,6 +50,16 @@ xfc_value *make_match_texts(maker *m, xfc_opcode code, xfc_dtype t) {
     return maker_build(m, code, in, 5, NULL, 0);
 }
 
+/* Any bytes: some are letters of one byte or two. */
+xfc_value *make_change_case(maker *m, xfc_opcode code, xfc_dtype t) {
+    if (t != XFC_U8 && t != XFC_I64) return NULL;
+    const xfc_int size = maker_dim(m, 0, NULL, FEW);
+    xfc_value *bytes = maker_fresh(m, XFC_U8, 1, &size, DIFF_ANY, XFC_INT_NONE);
+    const xfc_attr upper = xfc_attr_int(XFC_K_UPPER, maker_below(m, 2));
+    xfc_value *v = bytes ? maker_build(m, code, &bytes, 1, &upper, 1) : NULL;
+    return v ? &v->def->out[t == XFC_I64] : NULL;
+}
+
 /* Digits, points, signs: some are numbers. */
 xfc_value *make_read_numbers(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_value *in[3];

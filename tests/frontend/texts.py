@@ -18,6 +18,12 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx.reference import ReferenceEvaluator
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+import unicodedata  # noqa: E402
+
+import gen_case  # noqa: E402
+from gen_case import simple  # noqa: E402
+
 NODE = h.make_node
 RANDOM = random.Random(3)
 
@@ -120,8 +126,21 @@ def normalised():
                 run(f"normalised {action} {exact} {stop}", model([node], [strings("x", ("n",))], [strings("y", (None,))]), [([x], [texts(*want)])])
                 if stop and not exact:
                     run(f"normalised {action} {stop} in a row", model([node], [strings("x", (1, "n"))], [strings("y", (1, None))]), [([x[None]], [texts(*want)[None]])])
-    accents = [([texts("é")], "tidy"), ([texts("ok")], [texts("OK")])]
-    run("case beyond ASCII", model([NODE("StringNormalizer", ["x"], ["y"], case_change_action="UPPER", name="tidy")], [strings("x", ("n",))], [strings("y", (None,))]), accents)
+    letters = [chr(c) for c in range(0x80, 0x1ff00) if not 0xd800 <= c < 0xe000]
+    words = ["Straße", "ÉCOLE", "ǅ", "İstanbul", "ıI", "ΣΊΣΥΦΟΣ", "Москва", "ßẞ", "ⱥȺ", "ſK", "ﬁ", "𐐨𐐀", "日本", "aé" * 9, "ﾀ", "ᾳᾼ", *("".join(letters[i:i + 97]) for i in range(0, len(letters), 97))]
+    change = lambda w, upper: "".join(simple(c, upper) for c in w)  # noqa: E731
+    for action in ("LOWER", "UPPER"):
+        m = model([NODE("StringNormalizer", ["x"], ["y"], case_change_action=action, is_case_sensitive=1)], [strings("x", ("n",))], [strings("y", (None,))])
+        run(f"{action} beyond ASCII", m, [([texts(*w)], [texts(*(change(v, action == "UPPER") for v in w))]) for w in (words, words[:1], words[3:6])])
+    with open(gen_case.PATH, encoding="utf-8") as f:
+        table = f.read()
+    if f"by Unicode {unicodedata.unidata_version}:" in table:
+        check(table == gen_case.text(), "case.def is what tools/gen_case.py writes")
+    m = model([NODE("StringNormalizer", ["x"], ["y"], case_change_action="UPPER", stopwords=["ÉCOLE", "москва"])], [strings("x", ("n",))], [strings("y", (None,))])
+    run("stop words beyond ASCII", m, [([texts("école", "Straße", "МОСКВА", "École!")], [texts("STRAßE", "ÉCOLE!")])])
+    parts = model([NODE("StringSplit", ["x"], ["p", "k"], delimiter="-"), NODE("Reshape", ["p", "all"], ["f"]), NODE("StringNormalizer", ["f"], ["y"], case_change_action="LOWER", is_case_sensitive=1)],
+                  [strings("x", ("n",))], [strings("y", (None,))], [constant("all", T.INT64, [1], [-1])])
+    run("parts of texts in lower case", parts, [([texts("É-Ⱥb", "C-ÄÖ")], [texts("é", "ⱥb", "c", "äö")])])
 
 
 PATTERNS = ("", "a", "a*", "(?:a|b)*c?", "[^a-c]+", "a{2,3}", "a{2}?b{0}", "x*|y+?|", ".*", "(?s).*", "\\d+(\\.\\d*)?", "\\w+@\\w+\\.(com|org)", "[\\[-]+\\]", "^ab$|\\Aba\\Z",

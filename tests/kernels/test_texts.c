@@ -2,6 +2,7 @@
  * are texts of the same bytes, and what is found is equal. Arrays have the exact sizes, for builds with sanitizers. */
 #include "runtime/kernels/texts.h"
 #include "tests/unit/test.h"
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,12 +112,36 @@ static void match(uint64_t *seed, bool fair) {
     drop(&t);
 }
 
+/* Whatever bytes there are, what is written fits; places rise by at most 3, and as ASCII it is what C says. */
+static void change(uint64_t *seed, bool ascii) {
+    static const unsigned char often[] = {'a',  'Z',  0xc3, 0xa9, 0x89, 0xc4, 0xb1, 0xe2,
+                                          0xb1, 0xa5, 0xf0, 0x90, 0x90, 0x80, 0xff};
+    xk_i64 size = test_between(seed, 0, 12), room = size + size / 2, places = size + 1;
+    unsigned char *in = malloc((size_t)size + 1), *out = malloc((size_t)room + 1);
+    xk_i64 *place = malloc(((size_t)places + 1) * sizeof *place);
+    for (xk_i64 i = 0; i < size; i++)
+        in[i] = ascii ? (unsigned char)test_between(seed, 0, 127) : often[test_between(seed, 0, sizeof often - 1)];
+    const xk_array a[3] = {{in, &size, 1, 0}, {out, &room, 1, 0}, {place, &places, 1, 0}};
+    const xk_number up = {.i = test_between(seed, 0, 1)};
+    xk_change_case(&(xk_call){a, &up}, 0, 1, NULL);
+    CHECK_INT(place[0], 0);
+    for (xk_i64 i = 0; i < size; i++) {
+        CHECK(place[i] <= place[i + 1] && place[i + 1] <= place[i] + 3 && place[i + 1] <= room);
+        if (ascii) CHECK_INT(out[i], up.i ? toupper(in[i]) : tolower(in[i]));
+    }
+    for (xk_i64 i = place[size]; i < room; i++) CHECK_INT(out[i], 0);
+    free(in);
+    free(out);
+    free(place);
+}
+
 int main(void) {
     uint64_t seed = 7;
     for (int i = 0; i < 20000; i++) {
         find(&seed, i % 2);
         split(&seed, i % 2);
         match(&seed, i % 2);
+        change(&seed, i % 2);
     }
     return test_end();
 }

@@ -104,28 +104,15 @@ void xfc_import_string_split(xfc_node *n) {
 
 typedef enum { AS_IT_IS, LOWER, UPPER } change;
 
-/* The bytes with letters of the other case; that they are ASCII is required of what the run is given. */
+/* The texts with letters of the other case, which may be of another size: where they begin and end is looked up. */
 static const xfc_texts *changed(xfc_node *n, const xfc_texts *t, change to) {
-    const int64_t axes[1] = {0};
-    xfc_int none = xfc_int_const(n->ctx, 0), found = XFC_INT_NONE;
     if (to == AS_IT_IS || !t) return t;
-    xfc_value *bytes = xfc_b_cast(n->b, t->bytes, XFC_I64);
-    xfc_value *beyond = xfc_n2(n, XFC_OP_GT, bytes, xfc_ni(n, 127));
-    xfc_value *count =
-        beyond ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, xfc_b_cast(n->b, beyond, XFC_I64), axes, 1, true) : NULL;
-    const xfc_tensor *known;
-    if (count && xfc_value_is_const(count, &known) && xfc_tensor_get_i(known, 0))
-        return xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                             "changes the case of letters beyond ASCII; let the host program do that"),
-               NULL;
-    if (!count || !xfc_n_define(n, count, &found, 1, NULL) ||
-        !xfc_n_equal(n, found, none, "the bytes beyond ASCII in strings that change their case"))
-        return NULL;
-    const int first = to == LOWER ? 'A' : 'a', by = to == LOWER ? 32 : -32;
-    xfc_value *letter = xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_GE, bytes, xfc_ni(n, first)),
-                               xfc_n2(n, XFC_OP_LE, bytes, xfc_ni(n, first + 25)));
-    bytes = xfc_n_select(n, letter, xfc_n2(n, XFC_OP_ADD, bytes, xfc_ni(n, by)), bytes);
-    return bytes ? xfc_texts_new(n, xfc_b_cast(n->b, bytes, XFC_U8), t->starts, t->lengths, t->dense) : NULL;
+    const xfc_attr upper = xfc_attr_int(XFC_K_UPPER, to == UPPER);
+    xfc_value *bytes = xfc_build(n->b, XFC_OP_CHANGE_CASE, (xfc_value *[]){t->bytes}, 1, &upper, 1);
+    xfc_value *place = bytes ? &bytes->def->out[1] : NULL, *start = xfc_texts_gather(n, place, t->starts);
+    xfc_value *end = xfc_texts_gather(n, place, xfc_n2(n, XFC_OP_ADD, t->starts, t->lengths));
+    xfc_value *length = xfc_n2(n, XFC_OP_SUB, end, start);
+    return length ? xfc_texts_new(n, bytes, start, length, false) : NULL;
 }
 
 /* Numbers of the texts that are no stop word, or, if there is none, that of the empty text behind all others. */
