@@ -160,6 +160,7 @@ xfc_op *xfc_draft_commit(xfc_draft *d, xfc_op *before, xfc_loc loc) {
     op->kernel = d->k;
     for (uint32_t i = 0; i < d->k->n_out; i++) {
         op->out[i].type = buffers[d->k->n_in + i].type;
+        if (!out[i]) continue;
         op->out[i].name = out[i]->name;
         xfc_value_replace(out[i], &op->out[i]);
     }

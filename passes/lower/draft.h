@@ -13,7 +13,7 @@ typedef struct {
     xfc_type type;
     xfc_value *value;
 } xfc_draft_buffer;
-/* value: IN: the operand. OUT: the value that the new op's output replaces. TEMP: NULL. */
+/* value: IN: the operand. OUT: the value that the new op's output replaces; NULL: it is a new one. TEMP: NULL. */
 
 typedef struct {
     xfc_edit e;

@@ -11,6 +11,10 @@
  * a cache would cost more than the products. Where only the call knows how many rows there are, one kernel has the steps
  * of both ways; those of one of them have no rows, and what is packed for it is empty.
  *
+ * Such keys are split in parts, a task each, so that few heads use many threads, and heads that share keys find them
+ * in a cache. What a part leaves (the product, its largest score, the sum of its exponents) a second kernel joins
+ * (join_attention.c), in the order of the parts: bits depend on the number of keys alone.
+ *
  * Where the bias hides keys, a block looks at those that its reach names only (runtime/kernels/reach.c): panels that no row
  * sees are neither multiplied nor read, be it for causality, a window, padding, or a cache with rows that are not used yet.
  *
@@ -22,7 +26,9 @@
 #include "passes/lower/make_kernels.h"
 #include <string.h>
 
-enum { RB = XFC_QUERIES };
+/* Keys of a part, in panels: to begin one costs about a microsecond, so there are many, unless heads share them: then those of
+ * a part, and their values, should stay in the second-level cache. */
+enum { RB = XFC_QUERIES, MOST_PANELS = 20, LEAST_PANELS = 4, SHARED_BYTES = 448 << 10 };
 
 typedef struct {
     xfc_draft d;
@@ -34,7 +40,8 @@ typedef struct {
     xfc_int first, rows; /* the block's first row in q and in the result; rows that steps are for */
     xfc_int start;       /* ragged: the sequence's first row */
     xfc_int block;       /* its number */
-    xfc_int all, from;   /* keys; the first that the block looks at, which begins a panel */
+    xfc_int all, from;   /* keys; the first that the block looks at, which begins a panel where they are packed */
+    xfc_int part, parts; /* of the keys that lie at rest; parts NONE: they are not split */
     xfc_int keys, values, key_row, value_row;  /* keys: that it looks at; *_row: row distance of the temporaries */
     uint32_t scores, top, sum, mix, keys_bias; /* temporaries */
     uint32_t weights;                          /* the exponents: scores, or a temporary of the products' type */
@@ -60,6 +67,7 @@ static uint32_t temporary_of(attention *t, xfc_dtype type, uint32_t rank, xfc_in
 static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int columns) {
     return temporary_of(t, XFC_F32, rank, rows, columns);
 }
+static bool is_split(const attention *t) { return xfc_int_known(t->parts); }
 static xfc_dtype product_type(const attention *t) { return t->op->in[0].value->type.dtype; }
 
 static xfc_int outer(attention *t, const char *name, xfc_int extent) {
@@ -68,12 +76,63 @@ static xfc_int outer(attention *t, const char *name, xfc_int extent) {
     return symbol;
 }
 
+/* 1 where a call's keys are packed, of which there is one part with all of them; else 0. */
+static xfc_int whole(const attention *t) {
+    return t->at_rest == 1 ? xfc_int_const(t->ctx, 0)
+                           : xfc_int_min(t->ctx, xfc_int_const(t->ctx, 1), t->op->in[1].value->type.dim[0]);
+}
+
+/* Do heads share keys, which are then a view of fewer? */
+static bool heads_share(const attention *t) {
+    xfc_value *k = operand(t, t->at_rest);
+    xfc_int index[XFC_MAX_RANK];
+    for (uint32_t d = 0; d < 4; d++) index[d] = xfc_int_axis(t->ctx, "i", k->type.dim[d]);
+    const xfc_value *source = xfc_resolve_view(t->ctx, k, index);
+    return !xfc_int_same(xfc_type_count(t->ctx, &source->type), xfc_type_count(t->ctx, &k->type));
+}
+
+static int64_t keys_of_part(const attention *t) {
+    const xfc_type *k = &operand(t, t->at_rest)->type, *v = &operand(t, t->at_rest + 1)->type;
+    int64_t width[2];
+    if (!heads_share(t) || !xfc_int_value(t->ctx, k->dim[3], &width[0]) || !xfc_int_value(t->ctx, v->dim[3], &width[1]))
+        return (int64_t)MOST_PANELS * XFC_PANEL;
+    int64_t bytes = (width[0] + width[1] + 1) * xfc_dtype_bytes(k->dtype), panels = SHARED_BYTES / bytes / XFC_PANEL;
+    return (panels < LEAST_PANELS ? LEAST_PANELS : panels > MOST_PANELS ? MOST_PANELS : panels) * XFC_PANEL;
+}
+
+static void set_parts(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    int64_t lo, hi;
+    if (t->at_rest == XFC_NO_ARG) return;
+    const int64_t size = keys_of_part(t);
+    xfc_int_range(ctx, t->all, &lo, &hi);
+    if (hi < size + size / 2) return;
+    xfc_int one = xfc_int_const(ctx, 1), split = xfc_int_sub(ctx, one, whole(t));
+    xfc_int nearest = xfc_int_floordiv(ctx, xfc_int_addc(ctx, t->all, size / 2), xfc_int_const(ctx, size));
+    t->parts = xfc_int_max(ctx, one, xfc_int_mul(ctx, split, nearest));
+}
+
+/* Of all keys those of the part; parts differ by one. */
+static void set_keys(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    if (!is_split(t)) return;
+    xfc_int zero = xfc_int_const(ctx, 0), next = xfc_int_addc(ctx, t->part, 1);
+    xfc_int from = xfc_int_floordiv(ctx, xfc_int_mul(ctx, t->part, t->all), t->parts),
+            end = xfc_int_floordiv(ctx, xfc_int_mul(ctx, next, t->all), t->parts);
+    t->from = xfc_draft_let(&t->d, "from", from, zero, t->all);
+    t->keys = xfc_draft_let(&t->d, "keys", xfc_int_sub(ctx, end, t->from), zero, t->all);
+}
+
 static void set_dense(attention *t) {
     xfc_ctx *ctx = t->ctx;
     const xfc_type *q = &t->op->in[0].value->type;
     xfc_int block = xfc_int_const(ctx, RB);
     t->b = outer(t, "b", q->dim[0]);
+    set_parts(t);
+    bool parts_first = is_split(t) && heads_share(t); /* what heads share is then still in a cache */
+    if (parts_first) t->part = outer(t, "part", t->parts);
     t->h = outer(t, "h", q->dim[1]);
+    if (is_split(t) && !parts_first) t->part = outer(t, "part", t->parts);
     t->block = outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block));
     t->first = xfc_int_mul(ctx, t->block, block);
     t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->first));
@@ -119,7 +178,8 @@ static void set_reach(attention *t, xfc_int most) {
     for (uint32_t i = 0; i < 2; i++) {
         index[last] = xfc_int_const(ctx, i);
         bound[i] = xfc_draft_let_of(&t->d, i ? "end" : "begin", reach, index, zero, panels);
-        bound[i] = xfc_int_min(ctx, xfc_int_mul(ctx, bound[i], panel), t->keys);
+        bound[i] = xfc_int_min(ctx, xfc_int_mul(ctx, bound[i], panel), xfc_int_add(ctx, t->from, t->keys));
+        bound[i] = xfc_int_max(ctx, bound[i], t->from);
     }
     t->from = xfc_draft_let(&t->d, "from", bound[0], zero, most);
     t->keys = xfc_draft_let(&t->d, "keys", xfc_int_max(ctx, xfc_int_sub(ctx, bound[1], t->from), zero), zero, most);
@@ -133,10 +193,12 @@ static void set_up(attention *t) {
         memcpy(size, xfc_op_attr(t->op, XFC_K_SIZE)->u.dims, sizeof size);
     t->keys = t->all = size[0];
     t->from = xfc_int_const(t->ctx, 0);
+    t->parts = XFC_INT_NONE;
     if (t->ragged)
         set_ragged(t);
     else
         set_dense(t);
+    set_keys(t);
     set_reach(t, size[0]);
     t->values = size[1];
     t->key_row = rounded(t->ctx, size[0], XFC_PANEL); /* the columns of whole panels */
@@ -290,7 +352,7 @@ static uint32_t capped(const attention *t, xfc_nestb *nb, uint32_t v) {
 
 /* The sink is one score more of each row. sum: once there are exponents; else of the largest scores. */
 static void add_sink(attention *t, bool sum) {
-    if (!sink_of(t)) return;
+    if (!sink_of(t) || is_split(t)) return;
     xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), zero = xfc_int_const(t->ctx, 0);
     uint32_t sink = load_beside(t, &nb, sink_of(t), i, zero, xfc_int_const(t->ctx, 1)),
@@ -414,9 +476,8 @@ static void add_mix_at_rest(attention *t) {
     xfc_draft_nest(&t->d, nb.nest);
 }
 
-/* out = mix * (1 / sum), one division a row. The sum is 0 only without keys (the product is then 0), NaN only if every
- * probability is. */
-static xfc_value *add_store(attention *t) {
+/* out = mix * (1 / sum). */
+static void add_store(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
@@ -426,18 +487,31 @@ static xfc_value *add_store(attention *t) {
     xfc_value *out = xfc_absorb_views(ctx, &t->op->out[0], index);
     uint32_t m = xfc_nb_load(&nb, XFC_F32, t->mix, (xfc_int[]){i, j}, 2),
              sum = xfc_nb_load(&nb, XFC_F32, t->sum, &i, 1);
-    uint32_t zero = xfc_nb_const_f(&nb, XFC_F32, 0), one = xfc_nb_const_f(&nb, XFC_F32, 1);
-    uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, sum, zero, XFC_NO_ARG);
-    uint32_t part = xfc_nb_op(&nb, XFC_S_DIV, XFC_F32, one, sum, XFC_NO_ARG);
-    part = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, none, zero, part);
-    uint32_t v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, m, part, XFC_NO_ARG);
-    if (xfc_op_int(t->op, XFC_K_NAN_TO_ZERO, 0)) {
-        uint32_t nan = xfc_nb_op(&nb, XFC_S_ISNAN, XFC_BOOL, sum, XFC_NO_ARG, XFC_NO_ARG);
-        v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, nan, zero, v);
-    }
+    uint32_t v = xfc_attention_result(&nb, t->op, m, sum);
     xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, out, out->type), index, out->type.rank, XFC_S_COUNT);
     xfc_draft_nest(&t->d, nb.nest);
-    return out;
+}
+
+/* What a part leaves: mix, and of each row its largest score and the sum. */
+static void add_parts(attention *t) {
+    xfc_ctx *ctx = t->ctx;
+    const xfc_int *q = t->op->in[0].value->type.dim;
+    const xfc_int dim[5] = {q[0], t->parts, q[1], q[2], t->values};
+    for (uint32_t which = 0; which < 3; which++) {
+        const uint32_t rank = which ? 4 : 5;
+        xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
+        xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), from[2] = {i};
+        xfc_int index[5] = {t->b, t->part, t->h, xfc_int_add(ctx, t->first, i)};
+        if (!which) index[4] = from[1] = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
+        uint32_t v = xfc_nb_load(&nb, XFC_F32, which == 0 ? t->mix : which == 1 ? t->top : t->sum, from, rank - 3);
+        if (which == 1 && scales_late(t)) {
+            uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
+            v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
+        }
+        uint32_t to = xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, NULL, xfc_type_make(XFC_F32, rank, dim));
+        xfc_nb_store(&nb, v, to, index, rank, XFC_S_COUNT);
+        xfc_draft_nest(&t->d, nb.nest);
+    }
 }
 
 static void add_products(attention *t, bool at_rest) {
@@ -488,9 +562,13 @@ xfc_op *xfc_kernel_attention(xfc_pass *p, xfc_op *op) {
     } else {
         add_products(&t, t.at_rest == 1);
     }
-    add_store(&t);
+    if (is_split(&t))
+        add_parts(&t);
+    else
+        add_store(&t);
     xfc_draft_loc(&t.d, &op->loc, 1);
     xfc_op *made = xfc_draft_commit(&t.d, op, op->loc);
+    if (is_split(&t)) made = xfc_kernel_attention_join(p, op, made, sink_of(&t));
     xfc_absorbed_remove(op);
     return made;
 }

@@ -25,8 +25,13 @@ xfc_rows xfc_tile_rows(xfc_ctx *, xfc_value *, const xfc_int *index, xfc_int row
 
 xfc_op *xfc_kernel_contract(xfc_pass *, xfc_op *);  /* matmul_packed */
 xfc_op *xfc_kernel_attention(xfc_pass *, xfc_op *); /* attention_packed, attention_ragged_packed */
-xfc_op *xfc_kernel_sparse(xfc_pass *, xfc_op *);    /* matmul_sparse; NULL: not one of these */
-xfc_op *xfc_kernel_pack(xfc_pass *, xfc_op *);      /* pack with batch dims, pack_ragged, for tiles */
+/* The result of attention `op` from what `parts` computed of parts of its keys: outputs [b, part, h, row, e] and, of each
+ * row, its largest score and its sum of exponents; sink: operand of op, or NULL. */
+xfc_op *xfc_kernel_attention_join(xfc_pass *, xfc_op *op, xfc_op *parts, xfc_value *sink);
+/* A product of exponents and values over their sum. */
+uint32_t xfc_attention_result(xfc_nestb *, const xfc_op *, uint32_t mix, uint32_t sum);
+xfc_op *xfc_kernel_sparse(xfc_pass *, xfc_op *); /* matmul_sparse; NULL: not one of these */
+xfc_op *xfc_kernel_pack(xfc_pass *, xfc_op *);   /* pack with batch dims, pack_ragged, for tiles */
 
 /* Lets of a kernel over ragged sequences: the sequence's first row, and how many rows it has (at most size). rows:
  * those of all sequences. */

@@ -20,7 +20,7 @@ xf = load_xf(sys.argv[2])
 R = np.random.default_rng(11)
 LEAST = float(np.finfo(np.float32).min)
 PANEL = 48
-SIZES = [(1, 1), (1, 47), (1, 49), (1, 300), (8, 200), (9, 200), (64, 64), (65, 130), (130, 515), (4, 0), (0, 60)]
+SIZES = [(1, 1), (1, 47), (1, 49), (1, 300), (1, 1100), (8, 200), (8, 1000), (9, 200), (64, 64), (65, 130), (130, 515), (4, 0), (0, 60)]
 
 
 def model_of(rows, lead, zero, width=16):
@@ -138,7 +138,7 @@ def main():
             check(done.returncode == 0, f"{name}: compiles: {done.stderr}")
             if done.returncode == 0:
                 session = xf.InferenceSession(folder + "/m.so", threads=2)
-                all_masks(session, lead, SIZES if rows == "s" else [(3, n) for n in (1, 48, 50, 300)], zero, name)
+                all_masks(session, lead, SIZES if rows == "s" else [(3, n) for n in (1, 48, 50, 300, 481, 1500)], zero, name)
                 session.close()
     return end()
 
