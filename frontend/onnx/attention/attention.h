@@ -46,7 +46,8 @@ typedef struct {
     xfc_value *scale;
 } xfc_cache_form;
 bool xfc_n_cache_form(xfc_node *, const char *attr, uint32_t scale, xfc_dtype type, xfc_cache_form *out);
-xfc_int xfc_n_cache_width(const xfc_node *, const xfc_cache_form *, xfc_int width); /* elements that hold so many numbers */
+xfc_int xfc_n_cache_width(const xfc_node *, const xfc_cache_form *,
+                          xfc_int width); /* elements that hold so many numbers */
 xfc_value *xfc_n_to_cache(xfc_node *, const xfc_cache_form *, xfc_value *rows);
 xfc_value *xfc_n_from_cache(xfc_node *, const xfc_cache_form *, xfc_value *rows, xfc_dtype to);
 
