@@ -282,6 +282,11 @@ xfc_value *xfc_n_arg_extreme(xfc_node *, xfc_value *, xfc_opcode extreme, uint32
 xfc_value *xfc_n_first(xfc_node *, xfc_value *v, xfc_int size);
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 
+/* activation.c: the function of that name, with as many of its numbers as are given, in order. What these are called: alpha, beta,
+ * gamma; false: there is no such function. */
+xfc_value *xfc_n_activation(xfc_node *, const char *name, const double *given, uint32_t count, xfc_value *);
+bool xfc_activation_numbers(const char *name, const char *const **number, uint32_t *count);
+
 /* element.c: the integer that a value holds at a position, which may be symbolic; NONE where it depends on data. */
 xfc_int xfc_element(xfc_importer *, const xfc_value *, const xfc_int *index);
 xfc_probe xfc_element_probe(xfc_importer *); /* of a new graph */

@@ -6,6 +6,7 @@ contrib.py EVAL_ONNX XFC XF_RUN; exit code 77 without the onnx package.
 """
 import math
 
+import ml_dtypes
 import numpy as np
 from onnx import TensorProto as T
 from onnx import helper as h
@@ -311,8 +312,73 @@ def experimental():
     check("DynamicSlice by data", "DynamicSlice", {"x": x, **at}, [x[:, 1:, :, -3:-1]], **kind)
 
 
+# ---- what is fused, and weights of few bits ----
+
+def fused():
+    a, b, x, w = noise(3, 4), noise(4, 5), noise(1, 2, 5, 5), noise(3, 2, 3, 3)
+    conv = np.stack([(x[0, :, i:i + 3, j:j + 3] * w).sum((1, 2, 3)) for i in range(3) for j in range(3)], 1).reshape(1, 3, 3, 3)
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+    functions = {"Relu": (lambda v: np.maximum(v, 0), ()), "Tanh": (np.tanh, ()), "Sigmoid": (sigmoid, ()), "Softsign": (lambda v: v / (1 + np.abs(v)), ()),
+                 "Softplus": (lambda v: np.logaddexp(0, v), ()), "LeakyRelu": (lambda v: np.where(v < 0, 0.3 * v, v), ("alpha",)),
+                 "Elu": (lambda v: np.where(v < 0, 0.3 * (np.exp(v) - 1), v), ("alpha",)), "Celu": (lambda v: np.maximum(v, 0) + np.minimum(0, 0.3 * (np.exp(v / 0.3) - 1)), ("alpha",)),
+                 "ThresholdedRelu": (lambda v: np.where(v > 0.3, v, 0), ("alpha",)), "HardSigmoid": (lambda v: np.clip(0.3 * v + 0.6, 0, 1), ("alpha", "beta")),
+                 "Selu": (lambda v: 0.2 * np.where(v > 0, v, 0.3 * (np.exp(v) - 1)), ("alpha", "gamma")), "ScaledTanh": (lambda v: 0.3 * np.tanh(0.6 * v), ("alpha", "beta")),
+                 "ParametricSoftplus": (lambda v: 0.3 * np.logaddexp(0, 0.6 * v), ("alpha", "beta"))}
+    value = {"alpha": 0.3, "beta": 0.6, "gamma": 0.2}
+    for name, (f, numbers) in functions.items():
+        given = {f"activation_{k}": value[k] for k in numbers}
+        check(f"FusedGemm {name}", "FusedGemm", {"a": a, "b": b}, [f(a @ b).astype(np.float32)], activation=name, **given)
+        if numbers:
+            given.popitem()
+            refused(f"FusedGemm {name} without a number", "FusedGemm", {"a": a, "b": b}, f"'node'.*has not the {len(numbers)} numbers of activation '{name}'", activation=name, **given)
+    for name, params, f in (("HardSwish", [], lambda v: v * np.clip(v / 6 + 0.5, 0, 1)), ("Clip", [-0.5, 0.5], lambda v: np.clip(v, -0.5, 0.5)), ("LeakyRelu", [0.3], functions["LeakyRelu"][0])):
+        check(f"FusedConv {name}", "FusedConv", {"x": x, "w": w}, [f(conv).astype(np.float32)], activation=name, **({"activation_params": params} if params else {}))
+    refused("FusedConv without a number", "FusedConv", {"x": x, "w": w}, "has not the 1 numbers of activation 'LeakyRelu'", activation="LeakyRelu")
+    refused("an unknown activation", "FusedConv", {"x": x, "w": w}, "activation 'Odd' is not supported", activation="Odd")
+
+
+def few_bits():
+    codes = np.float32([-1, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.09105004, 0, 0.0795803, 0.16093020, 0.24611230, 0.33791524, 0.44070983, 0.56261700, 0.72295684, 1])
+    for k, n, block in ((32, 5, 64), (16, 3, 32), (33, 3, 16), (64, 4, 16)):
+        packed, most = R.integers(0, 256, (k * n + 1) // 2).astype(np.uint8), R.random(-(-k * n // block)).astype(np.float32)
+        w = (codes[np.stack([packed >> 4, packed & 15], 1).ravel()[:k * n]] * np.repeat(most, block)[:k * n]).reshape(n, k)
+        x, back, attrs = noise(2, 3, k), noise(3, n), {"K": k, "N": n, "block_size": block, "quant_type": 1}
+        check(f"MatMulBnb4 {k} {n} {block}", "MatMulBnb4", {"x": x, "w": packed, "m": most}, [x @ w.T], ["w", "m"], **attrs)
+        check(f"MatMulBnb4 {k} {n} {block}, the other way", "MatMulBnb4", {"x": back, "w": packed, "m": most}, [back @ w], ["w", "m"], reference=False, transB=0, **attrs)
+    rows, ids = R.integers(0, 256, (5, 3, 16)).astype(np.uint8), np.int64([[3, 0], [-5, 4]])
+    scale = (R.random((5, 3, 2)) + 0.1).astype(np.float32)
+    numbers = (np.stack([rows & 15, rows >> 4], -1).reshape(5, 3, 32).astype(np.float32) - 8) * np.repeat(scale, 16, 2)
+    attrs = {"block_size": 16, "gather_axis": 0, "quantize_axis": 2}
+    check("GatherBlockQuantized", "GatherBlockQuantized", {"t": rows, "i": ids, "s": scale}, [numbers[ids]], ["t", "s"], bits=4, **attrs)
+    outside = np.int64([3, 5, -6, 99])
+    want = np.concatenate([numbers[3:4], np.zeros((3, 3, 32), np.float32)])
+    check("GatherBlockQuantized of rows that are none", "GatherBlockQuantized", {"t": rows, "i": outside, "s": scale}, [want], ["t", "s"], bits=4, **attrs)
+    for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2):
+        table = noise(4, 32).astype(kind)
+        for dims, block in (((4, 2), 16), ((4, 1), 0), ((1, 1), 0), ((1, 2), 16)):
+            scale = (R.random(dims) + 0.1).astype(np.float32)
+            numbers = table.astype(np.float32) * (np.repeat(scale, 16, 1) if dims[1] == 2 else scale)
+            for axis in (0, 1):
+                index = np.int64([3, 0, 1])
+                check(f"GatherBlockQuantized of {kind.__name__} {dims} along {axis}", "GatherBlockQuantized", {"t": table, "i": index, "s": scale}, [np.take(numbers, index, axis)], ["t", "s"],
+                      block_size=block, gather_axis=axis, quantize_axis=1)
+    for kind, least in ((ml_dtypes.uint4, 0), (ml_dtypes.int4, -8)):
+        whole, zero, scale = R.integers(least, least + 16, (4, 32)), R.integers(least, least + 16, (4, 2)), (R.random((4, 2)) + 0.1).astype(np.float32)
+        numbers = ((whole - np.repeat(zero, 16, 1)) * np.repeat(scale, 16, 1)).astype(np.float32)
+        index = np.int64([[31, 0], [7, -1]])
+        check(f"GatherBlockQuantized of {kind.__name__} along the blocks", "GatherBlockQuantized", {"t": whole.astype(np.int8).astype(kind), "i": index, "s": scale, "z": zero.astype(np.int8).astype(kind)},
+              [numbers[:, index]], ["t", "s", "z"], block_size=16, gather_axis=1, quantize_axis=1)
+    x, y = R.integers(0, 256, (2, 3)).astype(np.uint8), R.integers(0, 256, (3,)).astype(np.uint8)
+    s, t, u = np.float32(0.03), np.float32(0.02), np.float32(0.07)
+    to = lambda v: np.clip(np.round(v), 0, 255).astype(np.uint8)  # noqa: E731
+    check("QLinearAdd without zero points", "QLinearAdd", {"a": x, "as": s, "az": None, "b": y, "bs": t, "bz": None, "cs": u}, [to((x * s + y * t) / u)], ["as", "bs", "cs"], reference=False)
+    low = {"x": x, "xs": s, "xz": None, "ys": t, "yz": np.uint8(9)}
+    check("QLinearLeakyRelu without a zero point", "QLinearLeakyRelu", low, [to(x * s / t + 9)], ["xs", "ys", "yz"])
+    refused("QLinearSigmoid without a scale", "QLinearSigmoid", {"x": x, "xs": s}, "'node'.*has no scale", ["xs"])
+
+
 def main():
-    for group in (older, dropped, arithmetic, tests_of_elements, repeats, packing, decoders, transposed, pooled, experimental):
+    for group in (fused, few_bits, older, dropped, arithmetic, tests_of_elements, repeats, packing, decoders, transposed, pooled, experimental):
         try:
             group()
         except Exception as e:  # noqa: BLE001, what onnxruntime refuses

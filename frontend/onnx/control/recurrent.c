@@ -20,8 +20,8 @@ enum { FLOATS = 6, STRINGS = 8 }; /* kinds of attributes */
 
 typedef struct {
     const char *name;
-    bool has_alpha, has_beta;
-    double alpha, beta;
+    double number[2]; /* alpha and beta, as many as are given */
+    uint32_t count;
 } activation;
 
 typedef struct {
@@ -47,9 +47,18 @@ typedef struct { /* one direction, inside the loop */
 static const struct {
     const char *name;
     bool alpha, beta;
-} known[] = {{"Relu", 0, 0},        {"Tanh", 0, 0},     {"Sigmoid", 0, 0},         {"Affine", 1, 1},
-             {"LeakyRelu", 1, 0},   {"Elu", 1, 0},      {"ThresholdedRelu", 1, 0}, {"ScaledTanh", 1, 1},
-             {"HardSigmoid", 1, 1}, {"Softsign", 0, 0}, {"Softplus", 0, 0}};
+    double usual; /* alpha where beta alone is given */
+} known[] = {{"Relu", 0, 0, 0},
+             {"Tanh", 0, 0, 0},
+             {"Sigmoid", 0, 0, 0},
+             {"Affine", 1, 1, 1},
+             {"LeakyRelu", 1, 0, 0},
+             {"Elu", 1, 0, 0},
+             {"ThresholdedRelu", 1, 0, 0},
+             {"ScaledTanh", 1, 1, 1},
+             {"HardSigmoid", 1, 1, (double)0.2f},
+             {"Softsign", 0, 0, 0},
+             {"Softplus", 0, 0, 0}};
 
 static const Onnx__AttributeProto *list(const recurrent *r, const char *name, int kind) {
     const Onnx__AttributeProto *a = xfc_node_attr(r->n, name);
@@ -65,9 +74,11 @@ static bool set_activation(recurrent *r, uint32_t i, const char *name, size_t le
         activation *a = &r->act[i];
         *a = (activation){.name = known[k].name};
         if (known[k].alpha && alpha && *alphas < alpha->n_floats)
-            a->has_alpha = true, a->alpha = (double)alpha->floats[(*alphas)++];
-        if (known[k].beta && beta && *betas < beta->n_floats)
-            a->has_beta = true, a->beta = (double)beta->floats[(*betas)++];
+            a->number[a->count++] = (double)alpha->floats[(*alphas)++];
+        if (known[k].beta && beta && *betas < beta->n_floats) {
+            if (!a->count) a->number[a->count++] = known[k].usual;
+            a->number[a->count++] = (double)beta->floats[(*betas)++];
+        }
         return true;
     }
     return xfc_node_fail(r->n, XFC_ERR_UNSUPPORTED, "activation '%.*s' is not one of those that the operator lists",
@@ -204,43 +215,13 @@ static xfc_value *add(cell *k, xfc_value *a, xfc_value *b) { return xfc_n2(k->r-
 static xfc_value *mul(cell *k, xfc_value *a, xfc_value *b) { return xfc_n2(k->r->n, XFC_OP_MUL, a, b); }
 static xfc_value *one_less(cell *k, xfc_value *v) { return xfc_n2(k->r->n, XFC_OP_SUB, xfc_nf(k->r->n, v, 1), v); }
 
-static void set_number(Onnx__AttributeProto *a, const char *name, double v) {
-    onnx__attribute_proto__init(a);
-    a->name = (char *)(uintptr_t)name;
-    a->f = (float)v;
-}
-
-/* The operator of that name, as if a node of the file had it. */
-static xfc_value *apply_operator(xfc_node *n, const activation *a, xfc_value *v) {
-    bool in_other_opset;
-    Onnx__AttributeProto number[2];
-    const Onnx__AttributeProto *attr[2] = {&number[0], &number[1]};
-    xfc_value *in[1] = {v}, *out[1] = {NULL};
-    xfc_node call = *n;
-    call.attrs = (xfc_attrs){.attr = attr};
-    if (a->has_alpha) set_number(&number[call.attrs.n++], "alpha", a->alpha);
-    if (a->has_beta) set_number(&number[call.attrs.n++], "beta", a->beta);
-    call.opset = xfc_body_opset(n->body, "");
-    call.row = xfc_onnx_find("", a->name, call.opset, &in_other_opset);
-    call.in = in, call.out = out, call.n_in = call.n_out = 1;
-    xfc_assert(call.row);
-    call.row->import(&call);
-    n->status = call.status;
-    return out[0];
-}
-
-/* Activation i of the cell. ScaledTanh and Affine are no operators of their own any more. */
+/* Activation i of the cell. */
 static xfc_value *activate(cell *k, uint32_t i, xfc_value *v) {
     xfc_node *n = k->r->n;
     const activation *a = &k->r->act[k->d * k->r->per_cell + i];
     if (v && k->r->clip > 0)
         v = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, -k->r->clip)), xfc_nf(n, v, k->r->clip));
-    if (!v) return NULL;
-    if (strcmp(a->name, "Affine") == 0)
-        return add(k, mul(k, v, xfc_nf(n, v, a->has_alpha ? a->alpha : 1)), xfc_nf(n, v, a->beta));
-    if (strcmp(a->name, "ScaledTanh") != 0) return apply_operator(n, a, v);
-    v = xfc_n1(n, XFC_OP_TANH, mul(k, v, xfc_nf(n, v, a->has_beta ? a->beta : 1)));
-    return mul(k, v, xfc_nf(n, v, a->has_alpha ? a->alpha : 1));
+    return xfc_n_activation(n, a->name, a->number, a->count, v);
 }
 
 /* a by the weights of a direction in few bits, a quantized by its own range. */

@@ -110,49 +110,48 @@ void xfc_import_fused_matmul(xfc_node *n) {
     n->out[0] = v && alpha != 1 ? xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)) : v;
 }
 
-/* The activation that a fused operator ends with; its numbers: the list of `activation_params`, or attributes of their
- * own. */
-static void activate(xfc_node *n, double alpha, double beta) {
-    const char *name = xfc_node_str(n, "activation", "");
-    xfc_value *v = n->out[0];
-    if (!v || !*name) return;
-    if (!strcmp(name, "Tanh")) {
-        n->out[0] = xfc_n1(n, XFC_OP_TANH, v);
-    } else if (!strcmp(name, "Sigmoid")) {
-        n->out[0] = xfc_n1(n, XFC_OP_SIGMOID, v);
-    } else if (!strcmp(name, "Relu")) {
-        n->out[0] = xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, 0));
-    } else if (!strcmp(name, "LeakyRelu")) {
-        xfc_value *low = xfc_n2(n, XFC_OP_LT, v, xfc_nf(n, v, 0)),
-                  *scaled = xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha));
-        n->out[0] = low && scaled ? xfc_b_select(n->b, low, scaled, v) : NULL;
-    } else if (!strcmp(name, "Clip")) {
-        n->out[0] = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, alpha)), xfc_nf(n, v, beta));
-    } else if (!strcmp(name, "HardSigmoid")) {
-        v = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, v, xfc_nf(n, v, alpha)), xfc_nf(n, v, beta));
-        n->out[0] = xfc_n2(n, XFC_OP_MIN, xfc_n2(n, XFC_OP_MAX, v, xfc_nf(n, v, 0)), xfc_nf(n, v, 1));
-    } else {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "activation '%.80s' is not supported", name);
+/* The activation that a fused operator ends with. Its numbers: the list "activation_params", or "activation_alpha" and so on;
+ * the operator has none of its own. */
+static void activate(xfc_node *n, bool by_list) {
+    const char *name = xfc_node_str(n, "activation", ""), *const * number;
+    const Onnx__AttributeProto *list = xfc_node_attr(n, "activation_params");
+    double given[3] = {0};
+    uint32_t count;
+    if (!n->out[0] || !*name) return;
+    if (!xfc_activation_numbers(name, &number, &count)) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "activation '%.80s' is not supported; fuse the model without it", name);
+        return;
     }
+    bool all = !by_list || (list ? list->n_floats : 0) >= count;
+    for (uint32_t i = 0; i < count && i < XFC_COUNT(given) && all; i++) {
+        static const char *const own[] = {"activation_alpha", "activation_beta", "activation_gamma"};
+        const char *attr = own[strcmp(number[i], "gamma") != 0 ? i : 2];
+        all = by_list || xfc_node_attr(n, attr);
+        if (all) given[i] = by_list ? (double)list->floats[i] : xfc_node_float(n, attr, 0);
+    }
+    if (all)
+        n->out[0] = xfc_n_activation(n, name, given, count, n->out[0]);
+    else
+        xfc_node_fail(n, XFC_ERR_INPUT, "has not the %u numbers of activation '%.80s'; export the model again", count,
+                      name);
 }
 
 void xfc_import_fused_matmul_activation(xfc_node *n) {
     xfc_import_fused_matmul(n);
-    activate(n, xfc_node_float(n, "activation_alpha", 0), xfc_node_float(n, "activation_beta", 0));
+    activate(n, false);
 }
 
 /* Gemm with an activation behind it. */
 void xfc_import_fused_gemm(xfc_node *n) {
     xfc_import_gemm(n);
-    activate(n, xfc_node_float(n, "activation_alpha", 0), xfc_node_float(n, "activation_beta", 0));
+    activate(n, false);
 }
 
 /* Conv, plus operand 3, with an activation behind it. */
 void xfc_import_fused_conv(xfc_node *n) {
-    const Onnx__AttributeProto *a = xfc_node_attr(n, "activation_params");
     xfc_import_conv(n);
     if (xfc_node_has(n, 3)) n->out[0] = add(n, n->out[0], n->in[3]);
-    activate(n, a && a->n_floats > 0 ? (double)a->floats[0] : 0, a && a->n_floats > 1 ? (double)a->floats[1] : 0);
+    activate(n, true);
 }
 
 void xfc_import_gemm_fast_gelu(xfc_node *n) {

@@ -110,7 +110,35 @@ void xfc_import_matmul_nbits(xfc_node *n) {
 
 /* --- four-bit floats of bitsandbytes --- */
 
-/* x, weight (two numbers a byte, the first in the high bits), the largest magnitude of each block */
+/* A list with 0 behind it, so that it has `size` elements. */
+static xfc_value *filled(xfc_node *n, xfc_value *v, int64_t size) {
+    const xfc_int none = constant(n, 0), one = constant(n, size);
+    if (!v || xfc_int_same(v->type.dim[0], one)) return v;
+    const xfc_int more = xfc_int_sub(n->ctx, one, v->type.dim[0]);
+    xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, &none, 1), xfc_attr_dims(XFC_K_AFTER, &more, 1)};
+    return xfc_build(n->b, XFC_OP_PAD, &v, 1, attr, XFC_COUNT(attr));
+}
+
+/* The numbers [n, k] that a table and the largest magnitude of each block make of codes, two in a byte, the first in the high bits. */
+static xfc_value *from_codes(xfc_node *n, const nbits *w, xfc_value *table) {
+    const int64_t all = w->k * w->n, bytes = (all + 1) / 2, blocks = (all + w->block - 1) / w->block;
+    if (!has_count(n, 1, bytes, "bytes of weights") || !has_count(n, 2, blocks, "magnitudes")) return NULL;
+    const xfc_int start[2] = {constant(n, 0), constant(n, 1)}, pair[2] = {constant(n, bytes), constant(n, 2)},
+                  one = constant(n, 1), flat[1] = {constant(n, 2 * bytes)},
+                  blocked[1] = {constant(n, blocks * w->block)};
+    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    xfc_value *v = xfc_n_split_bits(n, matrix(n, n->in[1], pair[0], one), 4);
+    v = v ? xfc_b_slice(n->b, v, start, pair, (const int64_t[]){1, -1}) : NULL;
+    v = v ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, xfc_b_cast(n->b, v, XFC_I32)}, 2, &axis, 1) : NULL;
+    v = v ? xfc_n_first(n, xfc_b_reshape(n->b, v, flat, 1), constant(n, all)) : NULL;
+    v = matrix(n, filled(n, v, blocks * w->block), constant(n, blocks), constant(n, w->block));
+    v = xfc_n2(n, XFC_OP_MUL, v, matrix(n, xfc_b_cast(n->b, n->in[2], XFC_F32), constant(n, blocks), one));
+    v = v ? xfc_n_first(n, xfc_b_reshape(n->b, v, blocked, 1), constant(n, all)) : NULL;
+    v = matrix(n, v, constant(n, w->n), constant(n, w->k));
+    return v ? xfc_b_cast(n->b, v, n->in[0]->type.dtype) : NULL;
+}
+
+/* x, weight, the largest magnitude of each block */
 void xfc_import_matmul_bnb4(xfc_node *n) {
     static const float values[2][16] = {
         {0.0f, 5.208333333e-03f, 0.66666667f, 1.0f, 0.33333333f, 0.5f, 0.16666667f, 0.25f, -0.0f, -5.208333333e-03f,
@@ -122,60 +150,109 @@ void xfc_import_matmul_bnb4(xfc_node *n) {
     nbits w;
     int64_t kind = xfc_node_int(n, "quant_type", 1), dim = 16;
     if (!read_nbits(n, &w)) return;
-    if ((kind != 0 && kind != 1) || n->in[1]->type.dtype != XFC_U8 || w.k * w.n % w.block || w.block % 2) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "needs FP4 or NF4 weights in u8, in whole blocks");
+    if ((kind != 0 && kind != 1) || n->in[1]->type.dtype != XFC_U8) {
+        xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "needs FP4 or NF4 weights in u8; quantize the model again");
         return;
     }
-    if (!has_count(n, 1, w.k * w.n / 2, "bytes of weights") || !has_count(n, 2, w.k * w.n / w.block, "magnitudes"))
-        return;
-    const xfc_int start[2] = {constant(n, 0), constant(n, 1)}, pair[2] = {constant(n, w.k * w.n / 2), constant(n, 2)};
-    xfc_value *v = matrix(n, n->in[1], pair[0], constant(n, 1)), *scale = n->in[2];
-    v = xfc_n_split_bits(n, v, 4);
-    v = v ? xfc_b_slice(n->b, v, start, pair, (const int64_t[]){1, -1}) : NULL;
-    xfc_value *table = xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_F32, 1, &dim, values[kind], NULL));
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
-    v = v ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, xfc_b_cast(n->b, v, XFC_I32)}, 2, &axis, 1) : NULL;
-    v = matrix(n, v, constant(n, w.k * w.n / w.block), constant(n, w.block));
-    scale = matrix(n, xfc_b_cast(n->b, scale, XFC_F32), constant(n, w.k * w.n / w.block), constant(n, 1));
-    v = matrix(n, xfc_n2(n, XFC_OP_MUL, v, scale), constant(n, w.n), constant(n, w.k));
-    v = v ? xfc_b_swap_last(n->b, xfc_b_cast(n->b, v, n->in[0]->type.dtype)) : NULL;
+    xfc_value *v = from_codes(n, &w, xfc_b_const(n->b, xfc_tensor_copy(n->ctx, XFC_F32, 1, &dim, values[kind], NULL)));
+    if (v && xfc_node_flag(n, "transB", true)) v = xfc_b_swap_last(n->b, v);
     n->out[0] = v ? xfc_build(n->b, XFC_OP_LINEAR, (xfc_value *[]){n->in[0], v}, 2, NULL, 0) : NULL;
 }
 
 /* --- lookups --- */
 
-static xfc_value *look_up(xfc_node *n, xfc_value *table, uint32_t axis) {
+static xfc_value *gather(xfc_node *n, xfc_value *table, xfc_value *index, uint32_t axis) {
     xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return table ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, n->in[1]}, 2, &attr, 1) : NULL;
+    return table && index ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, index}, 2, &attr, 1) : NULL;
 }
 
-/* table, indices, scales, zero points. A table in u8 is packed along its last dim. */
+typedef struct {
+    xfc_value *table, *scale, *zero, *index, *there; /* index: none outside; there: was it one of the table? */
+    int64_t bits, block;
+    uint32_t at, along; /* axes that are looked up along, and of blocks */
+} lookup;
+
+/* Indices of an axis of `size`, where one that is outside becomes one inside. */
+static bool read_index(xfc_node *n, xfc_int size, lookup *k) {
+    const xfc_int last = xfc_int_addc(n->ctx, size, -1);
+    xfc_value *zero = xfc_ni(n, 0),
+              *index = xfc_n_from_front(n, xfc_b_cast(n->b, n->in[1], XFC_I64), xfc_b_dims(n->b, &size, -1));
+    xfc_value *top = xfc_b_dims(n->b, &last, -1);
+    k->there = xfc_n2(n, XFC_OP_AND, xfc_n2(n, XFC_OP_GE, index, zero), xfc_n2(n, XFC_OP_LE, index, top));
+    k->index = xfc_n2(n, XFC_OP_MAX, xfc_n2(n, XFC_OP_MIN, index, top), zero);
+    return k->index && k->there;
+}
+
+/* v, found along an axis, with 0 where the index was none of the table. */
+static xfc_value *found(xfc_node *n, const lookup *k, xfc_value *v) {
+    const uint32_t rank = n->in[1]->type.rank;
+    xfc_int dim[XFC_MAX_RANK];
+    for (uint32_t d = 0; v && d < v->type.rank; d++) {
+        bool inside = k->at <= d && d < k->at + rank;
+        dim[d] = inside ? n->in[1]->type.dim[d - k->at] : constant(n, 1);
+    }
+    xfc_value *there = v ? xfc_b_reshape(n->b, k->there, dim, v->type.rank) : NULL;
+    return xfc_n_select(n, there, v, xfc_nf(n, v, 0));
+}
+
+/* Scales of all of the table but along the blocks, where they are one for an axis. */
+static xfc_value *spread_scale(xfc_node *n, const lookup *k) {
+    const xfc_type *t = &k->table->type, *s = &k->scale->type;
+    xfc_int dim[XFC_MAX_RANK];
+    if (s->rank != t->rank)
+        return xfc_node_fail(n, XFC_ERR_INPUT, "has scales of another rank than the table; quantize the model again"),
+               NULL;
+    for (uint32_t d = 0; d < t->rank; d++) dim[d] = d == k->along ? s->dim[d] : t->dim[d];
+    return xfc_b_expand(n->b, k->scale, dim, t->rank);
+}
+
+static bool read_lookup(xfc_node *n, lookup *k) {
+    *k = (lookup){.table = n->in[0], .scale = n->in[2], .zero = xfc_node_in(n, 3)};
+    const xfc_type *t = &k->table->type;
+    const bool code = xfc_dtype_is_code(t->dtype), packed = t->dtype == XFC_U8;
+    k->bits = packed ? xfc_node_int(n, "bits", 4) : 8;
+    k->block = xfc_node_int(n, "block_size", 128);
+    k->at = xfc_node_axis(n, xfc_node_int(n, "gather_axis", 0), t->rank);
+    k->along = xfc_node_axis(n, xfc_node_int(n, "quantize_axis", 1), t->rank);
+    if (n->status != XFC_OK) return false;
+    if ((k->bits != 2 && k->bits != 4 && k->bits != 8) || k->block < !code || k->block > XFC_DIM_MAX ||
+        (!xfc_dtype_is_int(t->dtype) && !code) || !xfc_dtype_is_float(k->scale->type.dtype) ||
+        (packed && (k->at + 1 == t->rank || k->along + 1 != t->rank)))
+        return xfc_node_fail(
+                   n, XFC_ERR_UNSUPPORTED,
+                   "needs numbers of 2, 4 or 8 bits, or floats of 8 bits or fewer, and floating scales; bytes that hold "
+                   "several along the last axis, which is that of the blocks and not looked up along"),
+               false;
+    if (k->zero && (code || k->zero->type.dtype != t->dtype))
+        return xfc_node_fail(n, XFC_ERR_INPUT, "zero points '%s' are %s, but belong to %s; quantize the model again",
+                             xfc_node_in_name(n, 3), xfc_dtype_name(k->zero->type.dtype), xfc_dtype_name(t->dtype)),
+               false;
+    if (code && !(k->scale = spread_scale(n, k))) return false;
+    return read_index(n, t->dim[k->at], k);
+}
+
+/* table, indices, scales, zero points. A table in u8 is packed along its last dim. Along the axis of the blocks all of it is made
+ * floats first. */
 void xfc_import_gather_block_quantized(xfc_node *n) {
-    xfc_value *table = n->in[0], *zero = xfc_node_in(n, 3);
-    const xfc_type *t = &table->type;
-    int64_t bits = t->dtype == XFC_U8 ? xfc_node_int(n, "bits", 4) : 8, block = xfc_node_int(n, "block_size", 128);
-    uint32_t at = xfc_node_axis(n, xfc_node_int(n, "gather_axis", 0), t->rank),
-             along = xfc_node_axis(n, xfc_node_int(n, "quantize_axis", 1), t->rank);
-    if (n->status != XFC_OK) return;
-    if ((bits != 2 && bits != 4 && bits != 8) || block < 1 || block > XFC_DIM_MAX || !xfc_dtype_is_int(t->dtype) ||
-        at == along || (bits < 8 && (at + 1 == t->rank || along + 1 != t->rank)) ||
-        !xfc_dtype_is_float(n->in[2]->type.dtype)) {
-        xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
-                      "looks up whole blocks of 2, 4 or 8 bits along another axis than that of the blocks");
-        return;
+    lookup k;
+    if (!read_lookup(n, &k)) return;
+    const bool whole = k.at == k.along, packed = k.table->type.dtype == XFC_U8;
+    if (!whole) {
+        k.table = gather(n, k.table, k.index, k.at);
+        k.scale = gather(n, k.scale, k.index, k.at);
+        k.zero = gather(n, k.zero, k.index, k.at);
     }
-    if (zero && zero->type.dtype != t->dtype) {
-        xfc_node_fail(n, XFC_ERR_INPUT, "zero points '%s' are %s, but belong to %s; quantize the model again",
-                      xfc_node_in_name(n, 3), xfc_dtype_name(zero->type.dtype), xfc_dtype_name(t->dtype));
-        return;
-    }
-    uint32_t moved = along > at ? along + n->in[1]->type.rank - 1 : along;
-    xfc_quant q = {.scale = look_up(n, n->in[2], at), .axis = moved, .block = block};
-    xfc_value *v = xfc_n_split_bits(n, look_up(n, table, at), bits);
+    const uint32_t moved = !whole && k.along > k.at ? k.along + n->in[1]->type.rank - 1 : k.along;
+    xfc_quant q = {.scale = k.scale, .axis = moved, .block = k.block};
+    xfc_value *v = xfc_n_split_bits(n, k.table, k.bits);
     if (!v || !q.scale) return;
-    if (zero)
-        q.zero = xfc_n_first_columns(n, xfc_n_split_bits(n, look_up(n, zero, at), bits),
-                                     q.scale->type.dim[q.scale->type.rank - 1]);
-    if (!zero && t->dtype == XFC_U8) q.zero = xfc_b_scalar_i(n->b, v->type.dtype, INT64_C(1) << (bits - 1));
-    if (!zero || q.zero) n->out[0] = xfc_n_dequantize(n, v, &q, q.scale->type.dtype);
+    if (xfc_node_has(n, 3)) {
+        q.zero = xfc_n_split_bits(n, k.zero, k.bits);
+        if (packed) q.zero = xfc_n_first_columns(n, q.zero, q.scale->type.dim[q.scale->type.rank - 1]);
+        if (!q.zero) return;
+    } else if (packed) {
+        q.zero = xfc_b_scalar_i(n->b, v->type.dtype, INT64_C(1) << (k.bits - 1));
+    }
+    v = xfc_n_dequantize(n, v, &q, q.scale->type.dtype);
+    n->out[0] = found(n, &k, whole ? gather(n, v, k.index, k.at) : v);
 }
