@@ -199,6 +199,12 @@ quantized = lambda v: [to_few(v / y[0], 90, np.uint8)]
 run("sum", "QLinearAdd", [a, *few(0.04, 100), b, *few(0.03, 20), *y], quantized(fa + fb), [1, 2, 4, 5, 6, 7], opset=17, domain=MS)
 run("product of elements", "QLinearMul", [a, *few(0.04, 100), b, *few(0.03, 20), *y], quantized(fa * fb), [1, 2, 4, 5, 6, 7],
     opset=17, domain=MS)
+# Scales of few digits make many results that lie between two numbers: in which order f32 computes them decides.
+all_a, all_b, sixty = np.arange(256, dtype=np.uint8)[:, None], np.arange(256, dtype=np.uint8)[None], few(0.06, 120)
+da, db, ra, rb, r = all_a.astype(F), all_b.astype(F), F(0.03) / F(0.06), F(0.05) / F(0.06), F(0.03) * F(0.05) / F(0.06)
+for op, value in (("QLinearAdd", da * ra + (db * rb + (F(120) - (F(128) * ra + F(110) * rb)))), ("QLinearMul", (da - F(128)) * (db - F(110)) * r + F(120))):
+    run(f"{op} of all numbers", op, [all_a, *few(0.03, 128), all_b, *few(0.05, 110), *sixty],
+        [np.clip(np.rint(value), 0, 255).astype(np.uint8)], [1, 2, 4, 5, 6, 7], opset=17, domain=MS)
 run("sigmoid", "QLinearSigmoid", [a, *few(0.04, 100), *few(1 / 256, 0)], [to_few(256 / (1 + np.exp(-fa.astype(np.float64))), 0, np.uint8)],
     [1, 2, 3, 4], opset=17, domain=MS)
 run("leaky", "QLinearLeakyRelu", [a, *few(0.04, 100), *y], quantized(np.where(fa < 0, fa * F(0.1), fa)), [1, 2, 3, 4], opset=17,

@@ -2,8 +2,8 @@
  *
  * Products are matmul_integer and what follows it, as in quant.c. The others are what their definition says: numbers
  * are dequantized, the operator of floats is applied, its result quantized; so a pass sees the form that models with
- * QuantizeLinear and DequantizeLinear have. onnxruntime computes some of them with tables or other factors, and may
- * differ by one step where a result lies between two.
+ * QuantizeLinear and DequantizeLinear have. onnxruntime computes some of them with other factors, and may differ by one
+ * step where a result lies between two.
  */
 #include "frontend/onnx/quant/quant.h"
 
@@ -82,8 +82,48 @@ static xfc_value *in_few_bits(xfc_node *n, xfc_value *y, uint32_t at, const xfc_
     return y && xfc_quant_read(n, &y->type, to, at, at + 1, 0, 0, true, &q) ? xfc_n_quantize(n, y, &q, to) : NULL;
 }
 
+/* An operand of qlinear_binary: its numbers, as f32, and theirs of 0 and 1. */
+typedef struct {
+    xfc_value *x, *zero, *scale;
+} plain;
+
+static bool read_plain(xfc_node *n, uint32_t at, plain *out) {
+    xfc_value *x = n->in[at];
+    xfc_quant q;
+    if (!xfc_quant_read(n, &x->type, x->type.dtype, at + 1, at + 2, 0, 0, false, &q)) return false;
+    *out = (plain){xfc_b_cast(n->b, x, XFC_F32), NULL, q.scale};
+    out->zero = q.zero ? xfc_b_cast(n->b, q.zero, XFC_F32) : xfc_nf(n, out->x, 0);
+    return out->x && out->zero;
+}
+
+/* a * ra + (b * rb + rest), with rest = y_zero - (a_zero * ra + b_zero * rb) and r the scale over that of y. */
+static xfc_value *sum_of(xfc_node *n, const plain *a, const plain *b, xfc_value *scale, xfc_value *zero) {
+    xfc_value *ra = xfc_n2(n, XFC_OP_DIV, a->scale, scale), *rb = xfc_n2(n, XFC_OP_DIV, b->scale, scale);
+    xfc_value *rest = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, a->zero, ra), xfc_n2(n, XFC_OP_MUL, b->zero, rb));
+    rest = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, b->x, rb), xfc_n2(n, XFC_OP_SUB, zero, rest));
+    return xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, a->x, ra), rest);
+}
+
+/* (a - a_zero) * (b - b_zero) * (a_scale * b_scale / y_scale) + y_zero */
+static xfc_value *product_of(xfc_node *n, const plain *a, const plain *b, xfc_value *scale, xfc_value *zero) {
+    xfc_value *r = xfc_n2(n, XFC_OP_DIV, xfc_n2(n, XFC_OP_MUL, a->scale, b->scale), scale);
+    xfc_value *y = xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_SUB, a->x, a->zero), xfc_n2(n, XFC_OP_SUB, b->x, b->zero));
+    return xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, y, r), zero);
+}
+
+/* With scales of few digits many results lie between two numbers, and f32 decides which. So they are computed in onnxruntime's
+ * order, to which the operators belong: ratios of scales first, and what is rounded has the zero point in it. */
 void xfc_import_qlinear_binary(xfc_node *n) {
-    n->out[0] = in_few_bits(n, xfc_n2(n, n->row->code, number(n, 0), number(n, 3)), 6, n->in[0]);
+    plain a, b;
+    xfc_quant q;
+    xfc_value *given = xfc_node_in(n, 7);
+    xfc_dtype to = given ? given->type.dtype : n->in[0]->type.dtype;
+    if (!read_plain(n, 0, &a) || !read_plain(n, 3, &b) || !xfc_quant_read(n, &n->in[0]->type, to, 6, 7, 0, 0, true, &q))
+        return;
+    xfc_value *zero = q.zero ? xfc_b_cast(n->b, q.zero, XFC_F32) : xfc_nf(n, a.x, 0);
+    xfc_value *y = (n->row->code == XFC_OP_ADD ? sum_of : product_of)(n, &a, &b, q.scale, zero);
+    const xfc_quant rounds = {.scale = y ? xfc_nf(n, y, 1) : NULL};
+    n->out[0] = rounds.scale ? xfc_n_quantize(n, y, &rounds, to) : NULL;
 }
 
 void xfc_import_qlinear_sigmoid(xfc_node *n) {
