@@ -333,11 +333,32 @@ def fused():
               [f(y + z).astype(np.float32)], {"w": w, "b": b})
 
 
+def idle_axes():
+    """Pools and convolutions along height and width of [batch, height, width, channels], all of them spatial axes of one image."""
+    x, w = normal(1, 1, 2, 5, 6, 3), normal(1, 1, 1, 3, 2, 1)
+    slide = {"strides": [1, 2, 2, 1], "pads": [0, 1, 0, 0, 0, 1, 0, 0]}
+    pool = {"kernel_shape": [1, 3, 2, 1], **slide}
+    wide = np.pad(x, [(0, 0)] * 3 + [(1, 1), (0, 0), (0, 0)], constant_values=-np.inf)
+    windows = np.stack([wide[:, :, :, i:i + 5:2, j:j + 5:2] for i in range(3) for j in range(2)])
+    inside = np.isfinite(windows)
+    zeroed = np.where(inside, windows, 0).astype(np.float32)
+    check("MaxPool of four axes", [NODE("MaxPool", ["x"], ["y0"], **pool)], {"x": x}, [windows.max(0)])
+    check("AveragePool of four axes", [NODE("AveragePool", ["x"], ["y0"], **pool)], {"x": x}, [(zeroed.sum(0) / inside.sum(0)).astype(np.float32)])
+    check("LpPool of four axes", [NODE("LpPool", ["x"], ["y0"], p=1, **pool)], {"x": x}, [np.abs(zeroed).sum(0)])
+    y = np.tensordot(w.ravel(), zeroed, 1) + np.float32(0.5)
+    check("Conv of four axes", [NODE("Conv", ["x", "w", "b"], ["y0"], **slide)], {"x": x}, [y], {"w": w, "b": np.float32([0.5])})
+    two, kernel = normal(2, 4, 3, 2, 2, 2), normal(6, 2, 1, 1, 1, 1)
+    want = np.concatenate([np.einsum("bcdhwk,mc->bmdhwk", two[:, i:i + 2], kernel[3 * (i // 2):3 * (i // 2) + 3, :, 0, 0, 0, 0]) for i in (0, 2)], 1)
+    check("Conv of four axes, none sliding", [NODE("Conv", ["x", "w"], ["y0"], group=2)], {"x": two}, [want], {"w": kernel})
+    refused("MaxPool that slides along four axes", [NODE("MaxPool", ["x"], ["y0"], kernel_shape=[2, 2, 2, 2])], {"x": x}, "1 to 3 spatial dims are supported")
+    refused("numbers of elements along four axes", [NODE("MaxPool", ["x"], ["y0", "y1"], **pool)], {"x": x}, "1 to 3 spatial dims are supported")
+
+
 def main():
     if len(TOOLS) not in (1, 3):
         print(__doc__)
         return 2
-    for group in (legacy, functions, losses, chosen, images, normalised, signals, fused):
+    for group in (legacy, functions, losses, chosen, images, normalised, signals, fused, idle_axes):
         group()
     print(f"{ran - failed} of {ran} models agree")
     return 1 if failed else 0

@@ -218,6 +218,7 @@ static xfc_value *checked(xfc_node *n, conv *c) {
 
 void xfc_import_conv(xfc_node *n) {
     conv c;
+    if (xfc_window_idle(n, xfc_import_conv, true)) return;
     if (read_operands(n, &c)) n->out[0] = checked(n, &c);
 }
 

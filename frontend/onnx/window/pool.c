@@ -108,7 +108,7 @@ static xfc_value *indices(xfc_node *n, const pool *p, xfc_value *view, xfc_value
 
 void xfc_import_max_pool(xfc_node *n) {
     pool p;
-    if (!read_pool(n, &p)) return;
+    if (xfc_window_idle(n, xfc_import_max_pool, false) || !read_pool(n, &p)) return;
     xfc_value *x = xfc_window_border(n, n->in[0], &p.w, least(n->in[0]->type.dtype));
     xfc_value *view = x ? xfc_window_view(n, x, &p.w) : NULL;
     n->out[0] = xfc_window_reduce(n, XFC_OP_REDUCE_MAX, view, p.w.n);
@@ -152,7 +152,7 @@ static xfc_value *counts(xfc_node *n, const pool *p, uint32_t d, bool border, xf
 
 void xfc_import_average_pool(xfc_node *n) {
     pool p;
-    if (!need_float(n) || !read_pool(n, &p)) return;
+    if (xfc_window_idle(n, xfc_import_average_pool, false) || !need_float(n) || !read_pool(n, &p)) return;
     xfc_dtype t = n->in[0]->type.dtype;
     bool border = xfc_node_flag(n, "count_include_pad", false);
     xfc_value *sum = sum_windows(n, &p, xfc_b_cast(n->b, n->in[0], wide(t))), *count = NULL;
@@ -187,7 +187,8 @@ static bool read_p(xfc_node *n, int64_t *p) {
 void xfc_import_lp_pool(xfc_node *n) {
     pool p;
     int64_t power;
-    if (!need_float(n) || !read_pool(n, &p) || !read_p(n, &power)) return;
+    if (xfc_window_idle(n, xfc_import_lp_pool, false) || !need_float(n) || !read_pool(n, &p) || !read_p(n, &power))
+        return;
     xfc_dtype t = n->in[0]->type.dtype;
     xfc_value *y = root(n, sum_windows(n, &p, powers(n, xfc_b_cast(n->b, n->in[0], wide(t)), power)), power);
     n->out[0] = y ? xfc_b_cast(n->b, y, t) : NULL;

@@ -27,5 +27,8 @@ xfc_value *xfc_window_border(xfc_node *, xfc_value *x, const xfc_window *, doubl
 xfc_value *xfc_window_view(xfc_node *, xfc_value *x, const xfc_window *);
 /* [b, c, o..., k...] reduced over its last n axes. */
 xfc_value *xfc_window_reduce(xfc_node *, xfc_opcode, xfc_value *, uint32_t n);
+/* Has operand 0 more spatial axes than XFC_MAX_SPATIAL, and can the operator be imported without those along which nothing
+ * slides? Then it is. weighs: operand 1 has the windows' elements behind two dims, operand 2 has no spatial axes. */
+bool xfc_window_idle(xfc_node *, xfc_node_import *, bool weighs);
 
 #endif
