@@ -38,7 +38,7 @@ def model_of(op, given, outputs, consts, domain, opset, open_dims, attributes):
     infos = [h.make_tensor_value_info(k, kind(v), [f"{k}_{i}" for i in range(np.ndim(v))] if open_dims else np.shape(v))
              for k, v in given if v is not None and k not in consts]
     graph = h.make_graph([node], "g", infos, [h.make_tensor_value_info(o, t, None) for o, t in outs if t],
-                         [numpy_helper.from_array(np.asarray(v), k) for k, v in given if k in consts])
+                         [numpy_helper.from_array(np.asarray(v), k) for k, v in given if k in consts and v is not None])
     return h.make_model(graph, opset_imports=[h.make_opsetid("", opset), h.make_opsetid("com.microsoft", 1)], ir_version=9)
 
 
@@ -194,6 +194,40 @@ def repeats():
                 if size == 1 or list(ids[b, i:i + size - 1]) == list(ids[b, length - size + 1:]):
                     want[b, ids[b, i + size - 1]] = -math.inf
         check(f"NGramRepeatBlock {size} of {length}", "NGramRepeatBlock", {"ids": ids, "s": scores}, [want], ngram_size=size)
+
+
+def hashes(ids, factors, sizes, past, offsets, fill, reset, segments, most, heads):
+    rows = np.concatenate([np.full((len(ids), most - 1), fill, ids.dtype) if past is None else past, ids], 1)
+    out = np.zeros((*ids.shape, len(sizes)), ids.dtype)
+    for b, t in np.ndindex(*ids.shape):
+        at, token = t + most - 1, []
+        for back in range(most):
+            ended = reset and (rows[b, at - back:at] == fill).any()
+            other = segments is not None and any(segments[b, q] != segments[b, q - 1] for q in range(max(1, t - back + 1), t + 1))
+            token.append(fill if ended or other else rows[b, at - back])
+        for n in range(2, most + 1):
+            mix = ids.dtype.type(0)
+            for k in range(n):
+                with np.errstate(all="ignore"):
+                    mix = mix ^ (ids.dtype.type(token[k]) * factors[k])
+            for i in range((n - 2) * heads, (n - 1) * heads):
+                out[b, t, i] = int(mix) % int(sizes[i]) + (0 if offsets is None else offsets[i])
+    return [out, rows[:, len(rows[0]) - most + 1:]]
+
+
+def engrams():
+    for i, (t, most, past, eos, reset, cut, large) in enumerate([(np.int64, 3, 0, 0, 0, 0, 1), (np.int32, 2, 1, 0, 0, 0, 1), (np.int64, 4, 1, 1, 1, 0, 0), (np.int64, 3, 0, 1, 1, 1, 1),
+                                                                 (np.int32, 4, 1, 1, 0, 1, 0), (np.int32, 3, 1, 0, 0, 1, 1), (np.int64, 2, 0, 1, 1, 0, 1)]):
+        heads, ids = 2, R.integers(0, 6, (2, 7)).astype(t)
+        factors, sizes = (R.integers(1, np.iinfo(t).max if large else 1000, most) | 1).astype(t), R.integers(5, 90, (most - 1) * heads).astype(t)
+        given = {"ids": ids, "f": factors, "v": sizes, "p": R.integers(0, 6, (2, most - 1)).astype(t) if past else None,
+                 "o": R.integers(0, 999, len(sizes)).astype(t) if i % 2 else None, "e": t(3) if eos else None, "s": np.sort(R.integers(0, 3, (2, 7)), 1).astype(np.int32) if cut else None}
+        want = hashes(ids, factors, sizes, given["p"], given["o"], 3 if eos else 4, reset, given["s"], most, heads)
+        check(f"NGramHashMapping {i}", "NGramHashMapping", given, want, ["f", "v", "o"], max_ngram_size=most, n_head_per_ngram=heads, pad_id=4, reset_on_eos=reset)
+        one = {k: v[:, :1] if k in "ids" and v is not None else v for k, v in given.items()}
+        check(f"NGramHashMapping {i} of one row", "NGramHashMapping", one, hashes(one["ids"], factors, sizes, given["p"], given["o"], 3 if eos else 4, reset, one["s"], most, heads), ["f", "v", "o"],
+              max_ngram_size=most, n_head_per_ngram=heads, pad_id=4, reset_on_eos=reset)
+    refused("n-grams of one token", "NGramHashMapping", {"ids": ids, "f": factors, "v": sizes}, "max_ngram_size from 2", ["f", "v"], max_ngram_size=1, n_head_per_ngram=1, pad_id=0)
 
 
 # ---- tokens without padding ----
@@ -378,7 +412,7 @@ def few_bits():
 
 
 def main():
-    for group in (fused, few_bits, older, dropped, arithmetic, tests_of_elements, repeats, packing, decoders, transposed, pooled, experimental):
+    for group in (fused, few_bits, older, dropped, arithmetic, tests_of_elements, repeats, engrams, packing, decoders, transposed, pooled, experimental):
         try:
             group()
         except Exception as e:  # noqa: BLE001, what onnxruntime refuses

@@ -1,5 +1,5 @@
-/* contrib_tensor.c - operators of com.microsoft that are no layers of a network: older forms of ONNX's own, windows, distances,
- * hashes and what forbids repetitions.
+/* contrib_tensor.c - operators of com.microsoft that are no layers of a network: older forms of ONNX's own, windows, distances
+ * and hashes.
  *
  * An older form is ONNX's operator with operands as that takes them, at the opset whose meaning it has.
  */
@@ -200,39 +200,4 @@ void xfc_import_murmur_hash(xfc_node *n) {
     hash = folded(n, times(n, folded(n, hash, 13), 0xc2b2ae35U), 16);
     to = xfc_attr_int(XFC_K_TO, XFC_I32);
     n->out[0] = positive || !hash ? hash : xfc_build(n->b, XFC_OP_BITCAST, &hash, 1, &to, 1);
-}
-
-/* Ids [b, s] and scores [b, v]: -inf for each token that would repeat `ngram_size` tokens in a row. */
-void xfc_import_ngram_repeat_block(xfc_node *n) {
-    static const int64_t last[1] = {2}, middle[1] = {1};
-    xfc_ctx *c = n->ctx;
-    xfc_value *ids = n->in[0], *scores = n->in[1];
-    const int64_t size = xfc_node_int(n, "ngram_size", 0);
-    const xfc_int *d = ids->type.dim, zero = constant(n, 0), one = constant(n, 1), before = constant(n, size - 1);
-    if (n->status != XFC_OK) return;
-    if (size < 1 || size > XFC_DIM_MAX || ids->type.rank != 2 || scores->type.rank != 2) {
-        xfc_node_fail(n, XFC_ERR_INPUT, "needs ids and scores of two dims, and ngram_size of at least 1; export again");
-        return;
-    }
-    if (!xfc_n_equal(n, d[0], scores->type.dim[0], "the batches of ids and scores")) return;
-    const xfc_int count = xfc_dim_known(n->im->graph, xfc_int_max(c, xfc_int_sub(c, d[1], before), zero)),
-                  from = xfc_int_max(c, xfc_int_sub(c, d[1], before), zero);
-    xfc_value *at = xfc_n_iota(n, count, zero, 1, XFC_I64), *inside = xfc_n_iota(n, before, zero, 1, XFC_I64);
-    xfc_value *next = gather(n, ids, op(n, XFC_OP_ADD, at, xfc_ni(n, size - 1)), 1); /* [b, count] */
-    xfc_value *window = gather(n, ids, op(n, XFC_OP_ADD, xfc_n_along(n, at, 0, 2), xfc_n_along(n, inside, 1, 2)), 1);
-    xfc_value *end = op(n, XFC_OP_ADD, inside, xfc_b_dims(n->b, &from, 1));
-    end = op(n, XFC_OP_MIN, end,
-             xfc_b_dims(n->b, (xfc_int[]){xfc_int_addc(c, d[1], -1)}, 1)); /* of a short row: unused */
-    end = gather(n, ids, end, 1);
-    end = end ? xfc_b_reshape(n->b, end, (xfc_int[]){d[0], one, before}, 3) : NULL;
-    xfc_value *same = as(n, op(n, XFC_OP_NE, window, end), XFC_I32);
-    same = same ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, same, last, 1, false) : NULL; /* how many differ */
-    same = op(n, XFC_OP_EQ, same, xfc_nf(n, same, 0));
-    xfc_value *token = xfc_n_along(n, xfc_n_iota(n, scores->type.dim[1], zero, 1, XFC_I64), 2, 3);
-    const xfc_int pair[3] = {d[0], count, one};
-    xfc_value *hit = next && same ? op(n, XFC_OP_EQ, xfc_b_reshape(n->b, as(n, next, XFC_I64), pair, 3), token) : NULL;
-    hit = hit ? as(n, op(n, XFC_OP_AND, hit, xfc_b_reshape(n->b, same, pair, 3)), XFC_I32) : NULL;
-    hit = hit ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, hit, middle, 1, false) : NULL;
-    hit = op(n, XFC_OP_GT, hit, xfc_nf(n, hit, 0));
-    n->out[0] = xfc_n_select(n, hit, xfc_nf(n, scores, (double)-INFINITY), scores);
 }
