@@ -30,6 +30,17 @@ xfc_status infer_unique(xfc_infer *inf) {
     return XFC_OK;
 }
 
+xfc_status infer_time_warp(xfc_infer *inf) {
+    const xfc_type *x = xfc_op_in(inf->op, 0);
+    if (!is(x, XFC_F32, 2)) return refuse(inf, "costs f32 [m, n]");
+    const xfc_int one = xfc_int_const(inf->ctx, 1),
+                  dim[2] = {xfc_int_const(inf->ctx, 2), xfc_int_add(inf->ctx, x->dim[0], x->dim[1])};
+    XFC_TRY(check_count(inf, dim[1]));
+    inf->out[0] = xfc_type_make(XFC_I32, 2, dim);
+    inf->out[1] = xfc_type_make(XFC_I64, 1, &one);
+    return XFC_OK;
+}
+
 xfc_status infer_nms(xfc_infer *inf) {
     xfc_ctx *c = inf->ctx;
     const xfc_type *boxes = xfc_op_in(inf->op, 0), *scores = xfc_op_in(inf->op, 1);

@@ -107,6 +107,7 @@ static make_fn *const makers[XFC_OP_COUNT] = {
     [XFC_OP_REACH] = make_reach,
     [XFC_OP_REACH_RAGGED] = make_reach_ragged,
     [XFC_OP_UNIQUE] = make_unique,
+    [XFC_OP_TIME_WARP] = make_time_warp,
     [XFC_OP_FIND_TEXTS] = make_find_texts,
     [XFC_OP_SPLIT_TEXTS] = make_split_texts,
     [XFC_OP_MATCH_TEXTS] = make_match_texts,

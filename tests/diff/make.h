@@ -35,6 +35,7 @@ make_fn make_pack_ragged, make_attention_ragged;                                
 make_fn make_scatter_nd, make_scatter_elements;                                          /* make_scatter.c */
 make_fn make_match_tokens, make_match_scores, make_match_ragged, make_merge_tokens;      /* make_tokens.c */
 make_fn make_quantize, make_dequantize, make_matmul_integer, make_split_bits, make_bits; /* make_quantize.c */
+make_fn make_time_warp;
 make_fn make_find_texts, make_split_texts, make_match_texts, make_change_case, make_read_numbers,
     make_write_numbers;                                                                /* make_texts.c */
 make_fn make_unique, make_append, make_bitcast, make_square, make_nms, make_roi_align; /* make_routines.c */

@@ -11,6 +11,13 @@ xfc_value *make_unique(maker *m, xfc_opcode code, xfc_dtype t) {
     return v ? &v->def->out[maker_below(m, 4)] : NULL;
 }
 
+xfc_value *make_time_warp(maker *m, xfc_opcode code, xfc_dtype t) {
+    if (t != XFC_I32 && t != XFC_I64) return NULL;
+    xfc_value *x = maker_pick_exact(m, XFC_F32, 2, (xfc_int[]){maker_dim(m, 0, NULL, 9), maker_dim(m, 0, NULL, 9)});
+    xfc_value *v = x ? maker_build(m, code, &x, 1, NULL, 0) : NULL;
+    return v ? &v->def->out[t == XFC_I64] : NULL;
+}
+
 xfc_value *make_bitcast(maker *m, xfc_opcode code, xfc_dtype t) {
     xfc_dtype to = (xfc_dtype)maker_below(m, XFC_COMPUTED_COUNT);
     if (xfc_dtype_bytes(to) != xfc_dtype_bytes(t) || to == XFC_BOOL || xfc_dtype_is_float(to)) return NULL;

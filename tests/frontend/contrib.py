@@ -4,6 +4,7 @@ onnxruntime where it is installed and has them for CPUs.
 
 contrib.py EVAL_ONNX XFC XF_RUN; exit code 77 without the onnx package.
 """
+import itertools
 import math
 
 import ml_dtypes
@@ -230,6 +231,30 @@ def engrams():
     refused("n-grams of one token", "NGramHashMapping", {"ids": ids, "f": factors, "v": sizes}, "max_ngram_size from 2", ["f", "v"], max_ngram_size=1, n_head_per_ngram=1, pad_id=0)
 
 
+# ---- ways through costs ----
+
+def way(x):
+    m, n = x.shape
+    sums, came = np.full((m + 1, n + 1), np.inf, np.float32), np.full((m + 1, n + 1), 2)
+    sums[0, 0], came[:, 0] = 0, 1
+    for i, j in itertools.product(range(1, m + 1), range(1, n + 1)):
+        both, up, left = sums[i - 1, j - 1], sums[i - 1, j], sums[i, j - 1]
+        came[i, j] = 0 if both < up and both < left else 1 if up < both and up < left else 2
+        sums[i, j] = x[i - 1, j - 1] + (both, up, left)[came[i, j]]
+    i, j, out = m, n, []
+    while i > 0 or j > 0:
+        out.append((i - 1, j - 1))
+        i, j = i - (came[i, j] != 2), j - (came[i, j] != 1)
+    return np.int32(out[::-1]).T
+
+
+def warped():
+    for dims in ((1, 1), (1, 5), (6, 1), (4, 7), (9, 3), (30, 41)):
+        for x in (noise(*dims), R.integers(0, 3, dims).astype(np.float32)):
+            check(f"DynamicTimeWarping {dims}", "DynamicTimeWarping", {"x": x}, [way(x)])
+    check("DynamicTimeWarping of three dims", "DynamicTimeWarping", {"x": x[None]}, [way(x)])
+
+
 # ---- tokens without padding ----
 
 def softmax(v):
@@ -412,7 +437,7 @@ def few_bits():
 
 
 def main():
-    for group in (fused, few_bits, older, dropped, arithmetic, tests_of_elements, repeats, engrams, packing, decoders, transposed, pooled, experimental):
+    for group in (fused, few_bits, older, dropped, arithmetic, tests_of_elements, repeats, engrams, warped, packing, decoders, transposed, pooled, experimental):
         try:
             group()
         except Exception as e:  # noqa: BLE001, what onnxruntime refuses

@@ -1,5 +1,5 @@
 /* select.c - operators that choose among rows, boxes or elements, as many as data says: Compress, Unique,
- * NonMaxSuppression.
+ * NonMaxSuppression, DynamicTimeWarping.
  *
  * How many there are becomes a symbol of the graph, bounded by how many there may be, as for NonZero.
  */
@@ -117,4 +117,25 @@ void xfc_import_nms(xfc_node *n) {
     if (!list) return;
     xfc_int kept = found(n, &list->def->out[1], list->type.dim[0]);
     if (n->status == XFC_OK) n->out[0] = xfc_n_first(n, list, kept);
+}
+
+/* The cheapest way through a table of costs, [m, n] or [1, m, n], as i32 [2, steps]. */
+void xfc_import_time_warp(xfc_node *n) {
+    xfc_value *x = n->in[0];
+    const xfc_int one = xfc_int_const(n->ctx, 1);
+    if (x->type.rank == 3 && xfc_n_equal(n, x->type.dim[0], one, "the first dim of three and 1"))
+        x = xfc_b_reshape(n->b, x, x->type.dim + 1, 2);
+    if (n->status != XFC_OK || !x) return;
+    if (x->type.rank != 2 || x->type.dtype != XFC_F32) {
+        xfc_node_fail(n, XFC_ERR_INPUT, "needs costs f32 [rows, columns]; export the model again");
+        return;
+    }
+    const xfc_int *d = x->type.dim;
+    if (!xfc_n_at_most(n, one, d[0], "1 and the rows of costs") ||
+        !xfc_n_at_most(n, one, d[1], "1 and the columns of costs"))
+        return;
+    xfc_value *way = xfc_build(n->b, XFC_OP_TIME_WARP, &x, 1, NULL, 0);
+    if (!way) return;
+    const xfc_int steps = found(n, &way->def->out[1], way->type.dim[1]);
+    if (n->status == XFC_OK) n->out[0] = xfc_b_slice_axis(n->b, way, 1, xfc_int_const(n->ctx, 0), steps, 1);
 }

@@ -10,7 +10,7 @@
 #define XFC_ABI_H
 #include <stdint.h>
 
-#define XF_CODE_ABI 26u
+#define XF_CODE_ABI 27u
 #define XF_MAX_RANK 8u                      /* dims of one argument */
 #define XF_MAX_NESTING 128u                 /* bodies in bodies */
 #define XF_PLAN_MAGIC 0x314e414c50465879ull /* "yXFPLAN1" */
