@@ -278,6 +278,33 @@ def group_query():
                 state = dict(zip(buffers, want[1:]))
 
 
+def few_bits():
+    """A cache of 8 bits, or of 4, as one buffer that is past and present."""
+    for bits, kind, dtype in ((8, T.INT8, np.int8), (4, T.UINT8, np.uint8)):
+        width = 16 * bits // 8
+        ins = [("q", T.FLOAT, ["b", "s", 64]), ("k", T.FLOAT, ["b", "s", 32]), ("v", T.FLOAT, ["b", "s", 32]), ("pk", kind, ["b", 2, "c", width]), ("pv", kind, ["b", 2, "c", width]),
+               ("lengths", T.INT32, ["b"]), ("mask", T.INT64, ["b", "t"])]
+        nodes = [h.make_node("Shape", ["mask"], ["size"], start=1, end=2), h.make_node("Cast", ["size"], ["total"], to=T.INT32),
+                 h.make_node("GroupQueryAttention", ["q", "k", "v", "pk", "pv", "lengths", "total", "", "", "", "", "", "scale", "scale"], ["y", "ok", "ov"], domain="com.microsoft", num_heads=4,
+                             kv_num_heads=2, kv_cache_bit_width=bits, k_quant_type="PER_TENSOR", v_quant_type="PER_TENSOR")]
+        graph = h.make_graph(nodes, "g", [h.make_tensor_value_info(*i) for i in ins], [h.make_tensor_value_info("y", T.FLOAT, None), *(h.make_tensor_value_info(o, kind, None) for o in ("ok", "ov"))],
+                             [h.make_tensor("scale", T.FLOAT, [1], [0.02 if bits == 8 else 0.3])])
+        model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17), h.make_opsetid("com.microsoft", 1)], ir_version=8)
+        with tempfile.TemporaryDirectory() as folder:
+            plain, inplace = both(folder, model)
+            check(inplace is not None, f"a cache of {bits} bits in place")
+            buffers, past = {n: np.full((2, 2, 12, width), 99, dtype) for n in ("pk", "pv")}, 0
+            state = {n: b.copy() for n, b in buffers.items()}
+            for n in (3, 1, 1) if inplace else ():
+                feed = {k: noise((2, n, w), np.float32) / 10 for k, w in (("q", 64), ("k", 32), ("v", 32))}
+                feed |= {"lengths": np.full(2, past + n - 1, np.int32), "mask": np.ones((2, past + n), np.int64)}
+                want, got = plain.run(None, feed | state), inplace.run(None, feed | buffers, dict(zip(("ok", "ov"), buffers.values())))
+                past += n
+                check(np.allclose(got[0], want[0], 1e-4, 1e-5), f"a cache of {bits} bits, {past} rows")
+                check(all(np.array_equal(rows(a, 2, past), rows(w, 2, past)) and (rows(a, 2, 12, past) == 99).all() for a, w in zip(got[1:], want[1:])), f"rows of {bits} bits, {past}")
+                state = dict(zip(buffers, want[1:]))
+
+
 def tensor_scatter():
     ins = [("past", T.FLOAT, ["b", 2, "c", 4]), ("new", T.FLOAT, ["b", 2, "s", 4]), ("at", T.INT64, ["b"])]
     with tempfile.TemporaryDirectory() as folder:
@@ -411,6 +438,7 @@ narrow_inside()
 merged()
 untouched_merged()
 group_query()
+few_bits()
 tensor_scatter()
 placed()
 untouched_placed()
