@@ -433,6 +433,7 @@ def few_bits():
     check("QLinearAdd without zero points", "QLinearAdd", {"a": x, "as": s, "az": None, "b": y, "bs": t, "bz": None, "cs": u}, [to((x * s + y * t) / u)], ["as", "bs", "cs"], reference=False)
     low = {"x": x, "xs": s, "xz": None, "ys": t, "yz": np.uint8(9)}
     check("QLinearLeakyRelu without a zero point", "QLinearLeakyRelu", low, [to(x * s / t + 9)], ["xs", "ys", "yz"])
+    refused("QLinearAdd of one operand", "QLinearAdd", {"x": x, "xs": s}, "'node'.*has too few operands", ["xs"])
     refused("QLinearSigmoid without a scale", "QLinearSigmoid", {"x": x, "xs": s}, "'node'.*has no scale", ["xs"])
 
 

@@ -165,6 +165,7 @@ void xfc_import_packed_multi_head(xfc_node *n) {
     if (n->status != XFC_OK || !has_rank(n, 0, joined ? 4 : 2) ||
         (!joined && (!has_rank(n, 1, 2) || !has_rank(n, 2, 2))))
         return;
+    if (xfc_node_has(n, 3) && !has_rank(n, 3, 1)) return;
     if (joined) all = xfc_b_transpose(n->b, n->in[0], to_front); /* [3, heads, tokens, width] */
     for (uint32_t i = 0; i < 3; i++) {
         if (joined) {

@@ -88,8 +88,9 @@ typedef struct {
 } plain;
 
 static bool read_plain(xfc_node *n, uint32_t at, plain *out) {
-    xfc_value *x = n->in[at];
+    xfc_value *x = xfc_node_in(n, at);
     xfc_quant q;
+    if (!x) return xfc_node_fail(n, XFC_ERR_INPUT, "has too few operands; quantize the model again"), false;
     if (!xfc_quant_read(n, &x->type, x->type.dtype, at + 1, at + 2, 0, 0, false, &q)) return false;
     *out = (plain){xfc_b_cast(n->b, x, XFC_F32), NULL, q.scale};
     out->zero = q.zero ? xfc_b_cast(n->b, q.zero, XFC_F32) : xfc_nf(n, out->x, 0);
