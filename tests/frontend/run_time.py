@@ -266,7 +266,7 @@ def dropout():
     m = model([node("Dropout", ["x", "r", "t"], ["d", "mask"], name="d"), node("Neg", ["d"], ["y"]), node("Identity", ["mask"], ["z"])],
               [("x", x34, ["n", "m"]), ("r", np.float32(0), []), ("t", np.array(True), [])], [*y(2), ("z", T.BOOL, [None, None])])
     rows = [(x34, np.float32(r), np.array(t)) for r, t in ((0, True), (0.5, False), (0, False))]
-    run("Dropout", m, [(g, [-x34, np.ones((3, 4), bool)]) for g in rows] + [((x34, np.float32(0.5), np.array(True)), "outside|out of range")])
+    run("Dropout", m, [(g, [-x34, np.ones((3, 4), bool)]) for g in rows] + [((x34, np.float32(0.5), np.array(True)), "whether Dropout trains")])
 
 
 def open_lengths():

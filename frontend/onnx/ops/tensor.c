@@ -53,25 +53,21 @@ static int is_set(xfc_node *n, uint32_t i, int absent) {
     return !t || t->count != 1 ? -1 : xfc_tensor_get_f(t, 0) != 0;
 }
 
-/* x, if operands that only the run knows leave all of it: else row 1 of one is read, and the run ends. */
-static xfc_value *unless_dropped(xfc_node *n, int trains, int drops) {
-    xfc_value *x = n->in[0], *is[2] = {NULL, NULL}, *both = NULL;
+/* Operands that only the run knows must leave all of x. */
+static bool require_whole(xfc_node *n, int trains, int drops) {
     const int given[2] = {drops, trains};
-    xfc_int dim[XFC_MAX_RANK] = {xfc_int_const(n->ctx, 1)};
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
+    const xfc_int one = xfc_int_const(n->ctx, 1), zero = xfc_int_const(n->ctx, 0);
+    xfc_value *both = NULL;
+    xfc_int found = XFC_INT_NONE;
     for (uint32_t i = 0; i < 2; i++) {
         if (given[i] >= 0) continue;
-        is[i] = xfc_b_reshape(n->b, n->in[1 + i], NULL, 0);
-        is[i] = is[i] ? xfc_b_cast(n->b, is[i], XFC_BOOL) : NULL;
-        both = both ? xfc_n2(n, XFC_OP_AND, both, is[i]) : is[i];
+        xfc_value *is = xfc_b_reshape(n->b, n->in[1 + i], &one, 1);
+        is = is ? xfc_b_cast(n->b, is, XFC_BOOL) : NULL;
+        both = both ? xfc_n2(n, XFC_OP_AND, both, is) : is;
     }
-    if (x->type.rank == XFC_MAX_RANK)
-        return xfc_node_fail(n, XFC_ERR_LIMIT, "has a tensor of rank %d; the limit is %d", XFC_MAX_RANK,
-                             XFC_MAX_RANK - 1),
-               NULL;
-    for (uint32_t d = 0; d < x->type.rank; d++) dim[1 + d] = x->type.dim[d];
-    xfc_value *in[2] = {xfc_b_reshape(n->b, x, dim, x->type.rank + 1), both ? xfc_b_cast(n->b, both, XFC_I64) : NULL};
-    return in[0] && in[1] ? xfc_build(n->b, XFC_OP_GATHER, in, 2, &axis, 1) : NULL;
+    both = both ? xfc_b_cast(n->b, both, XFC_I64) : NULL;
+    return both && xfc_n_define(n, both, &found, 1, NULL) &&
+           xfc_n_equal(n, found, zero, "whether Dropout trains, which is random and not supported, and 0");
 }
 
 /* Where nothing is dropped: the identity, and a mask of ones. */
@@ -82,7 +78,8 @@ void xfc_import_dropout(xfc_node *n) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED, "training mode is not supported; export the model for inference");
         return;
     }
-    n->out[0] = trains && drops ? unless_dropped(n, trains, drops) : n->in[0];
+    if (trains && drops && !require_whole(n, trains, drops)) return;
+    n->out[0] = n->in[0];
     if (xfc_node_wants(n, 1)) {
         const xfc_type *t = &n->in[0]->type;
         static const uint8_t yes = 1;
