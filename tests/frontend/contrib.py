@@ -152,6 +152,8 @@ def arithmetic():
         c, s = np.cos(emb)[:, None].astype(t), np.sin(emb)[:, None].astype(t)
         check(f"GemmaRotaryEmbedding of {t.__name__}", "GemmaRotaryEmbedding", {"e": emb, "q": q, "qr": qr, "k": k, "kr": kr}, [q * c + qr * s, k * c + kr * s], reference=False,
               rtol=3e-3, atol=3e-3)
+        check(f"GemmaRotaryEmbedding of {t.__name__}, one output", "GemmaRotaryEmbedding", {"e": emb, "q": q, "qr": qr, "k": k, "kr": kr}, [q * c + qr * s], reference=False,
+              rtol=3e-3, atol=3e-3)
     a, b = noise(2, 3, 5), noise(2, 4, 5)
     for name, f in (("Relu", lambda v: np.maximum(v, 0)), ("LeakyRelu", lambda v: np.where(v < 0, 0.1 * v, v))):
         check(f"FusedMatMulActivation {name}", "FusedMatMulActivation", {"a": a, "b": b}, [f(a @ b.transpose(0, 2, 1) * np.float32(0.5)).astype(np.float32)], reference=False,

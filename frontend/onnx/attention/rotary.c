@@ -100,9 +100,11 @@ void xfc_import_gemma_rotary(xfc_node *n) {
         by[i] = by[i] ? xfc_b_reshape(n->b, xfc_b_cast(n->b, by[i], n->in[1]->type.dtype), dim, 4) : NULL;
         if (!by[i]) return;
     }
-    for (uint32_t i = 0; i < 2; i++)
+    for (uint32_t i = 0; i < 2; i++) {
+        if (!xfc_node_wants(n, i)) continue;
         n->out[i] = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, n->in[1 + 2 * i], by[0]),
                            xfc_n2(n, XFC_OP_MUL, n->in[2 + 2 * i], by[1]));
+    }
 }
 
 /* Of the attributes of com.microsoft, scale and is_packed_batching say nothing about results. */

@@ -23,7 +23,7 @@ static xfc_value *channels_last(xfc_node *n, xfc_value *v) {
 
 /* What an importer makes of the operands, of which those in `images` have their channels behind. */
 static void between(xfc_node *n, xfc_node_import *import, uint32_t images) {
-    xfc_value *in[MOST_OPERANDS], **own = n->in;
+    xfc_value *in[MOST_OPERANDS] = {NULL}, **own = n->in;
     for (uint32_t i = 0; i < n->n_in; i++) in[i] = images >> i & 1 ? channels_second(n, own[i]) : own[i];
     n->in = in;
     if (in[0] && in[1 % n->n_in]) import(n);
