@@ -302,7 +302,7 @@ REFUSED = [
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3), (2, 1)], {}, "bias of rank 1"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3)], {}, "one rank"),
     ("Conv", [(1, 4), (2, 4)], {}, "rank of at least 3"),
-    ("Conv", [(1, 4, 1, 1, 1, 1), (2, 4, 1, 1, 1, 1)], {}, "1 to 3 spatial dims"),
+    ("Conv", [(1, 4, 3, 3, 3, 3), (2, 4, 2, 2, 2, 2)], {}, "1 to 3 spatial dims"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"strides": [1]}, "'strides' must hold 2"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"strides": [0, 1]}, "'strides' must hold 2"),
     ("Conv", [(1, 4, 5, 5), (2, 4, 3, 3)], {"strides": [BIG, BIG]}, "'strides' must hold 2"),
