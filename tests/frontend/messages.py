@@ -82,7 +82,8 @@ OPERATORS = [
     ("com.microsoft", "QLinearFrobnicate", "as it was before quantisation"),
     ("com.microsoft", "BeamSearch", "export the decoder alone"),
     ("com.microsoft", "Frobnicate", "before onnxruntime's optimiser"),
-    ("ai.onnx.ml", "DictVectorizer", "no neural network"),
+    ("ai.onnx.ml", "DictVectorizer", "maps are none"),
+    ("ai.onnx.ml", "Frobnicate", "no neural network"),
     ("com.example", "Relu", "export the model without operators of this domain"),
 ]
 
