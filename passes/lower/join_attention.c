@@ -96,7 +96,7 @@ static void add_weights(join *t) {
     xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
             p = xfc_nb_axis(&nb, "p", t->parts, XFC_AXIS_PARALLEL), at[2] = {i, p};
     uint32_t top = load(t, &nb, t->top, p, i, XFC_INT_NONE), most = xfc_nb_load(&nb, XFC_F32, t->most, &i, 1);
-    uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, top, xfc_nb_const_f(&nb, XFC_F32, -INFINITY), XFC_NO_ARG);
+    uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, top, xfc_nb_const_f(&nb, XFC_F32, -HUGE_VAL), XFC_NO_ARG);
     uint32_t best = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, top, most, XFC_NO_ARG);
     uint32_t v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, none, xfc_nb_const_f(&nb, XFC_F32, -1),
                            exp_of_difference(&nb, top, most));

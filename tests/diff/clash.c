@@ -227,7 +227,7 @@ static xf_status run_compiled(loaded *l, xfc_array *in, xf_tensor *out) {
 }
 
 static double element(const xfc_array *a, const void *data, int64_t i) {
-    if (a->dtype == XFC_F32) return ((const float *)data)[i];
+    if (a->dtype == XFC_F32) return (double)((const float *)data)[i];
     return a->dtype == XFC_BOOL ? ((const uint8_t *)data)[i] : ((const int32_t *)data)[i];
 }
 

@@ -116,7 +116,7 @@ static void look_at_stream(void *user, const xfc_op *op, const xfc_array *out) {
             sum += v;
             square += v * v;
         }
-        *worst = fmax(*worst, fabs(sum / WIDTH) / sqrt(square / WIDTH));
+        *worst = fmax(*worst, fabs(sum / (double)WIDTH) / sqrt(square / (double)WIDTH));
     }
 }
 

@@ -150,7 +150,7 @@ static void test_planning(const xf_api *xf, xf_model *m) {
     CHECK(xf->packed_workspace_size(m, c.in, 1, cu, 2, 1, &bytes) == XF_OK && bytes > 0);
     /* With that much memory, and no more, a run leaves nothing to allocate. */
     void *arena = malloc(bytes);
-    xf_ctx *ctx;
+    xf_ctx *ctx = NULL;
     const xf_ctx_opts opts = {.struct_size = sizeof opts, .num_threads = 1, .arena = arena, .arena_size = bytes};
     CHECK(xf->ctx_create(m, &opts, &ctx) == XF_OK);
     prepare(&c, 5, 2);
@@ -188,7 +188,7 @@ static void test_nonempty(void) {
     void *so;
     const xf_api *xf = load(path_pn, &so);
     xf_model *m;
-    xf_ctx *ctx;
+    xf_ctx *ctx = NULL;
     packed_call c;
     prepare(&c, 5, 3);
     CHECK(xf->open(NULL, &m) == XF_OK && xf->ctx_create(m, &one_thread, &ctx) == XF_OK);
@@ -206,7 +206,7 @@ static void test_absent(void) {
     void *so;
     const xf_api *xf = load(path_b, &so);
     xf_model *m;
-    xf_ctx *ctx;
+    xf_ctx *ctx = NULL;
     size_t bytes;
     CHECK(xf->open(NULL, &m) == XF_OK && xf->ctx_create(m, &one_thread, &ctx) == XF_OK);
     CHECK(xf->num_packed_inputs(m) == 0 && !xf->packed_input_info(m, 0) && !xf->packed_output_info(m, 0));
@@ -222,7 +222,7 @@ void test_packed(void) {
     void *so;
     const xf_api *xf = load(path_p, &so);
     xf_model *m;
-    xf_ctx *ctx;
+    xf_ctx *ctx = NULL;
     const xf_ctx_opts opts = {.struct_size = sizeof opts, .num_threads = 3, .parallel_for = thread_parallel};
     CHECK(xf->open(NULL, &m) == XF_OK && xf->ctx_create(m, &opts, &ctx) == XF_OK);
     test_good(xf, ctx);

@@ -37,7 +37,7 @@ static int64_t match(const float *k, const kind *c, int64_t b, int64_t *to) {
     int64_t partner[MOST], next = 0, end = c->n - c->end;
     bool goes[MOST] = {false};
     for (int64_t i = 0; i < end; i += 2) {
-        best[i] = -INFINITY, partner[i] = -1;
+        best[i] = -HUGE_VAL, partner[i] = -1;
         for (int64_t j = 1; j < end; j += 2) {
             double s = score(k, c, b, i, j);
             if (j >= c->protect && (partner[i] < 0 || s > best[i])) best[i] = s, partner[i] = j;

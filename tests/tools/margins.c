@@ -37,7 +37,7 @@ static double largest_holds(draw_fn *draw, uint64_t *state, double margin) {
         for (int i = 0; i < MORE * SAMPLES; i++) most = fmax(most, draw(state));
         holds += most <= xf_metric_of(&d, XF_ABS, margin);
     }
-    return (double)holds / ROUNDS;
+    return (double)holds / (double)ROUNDS;
 }
 
 /* The same for the mean. */
@@ -48,7 +48,7 @@ static double mean_holds(draw_fn *draw, double mean, uint64_t *state, double mar
         for (int i = 0; i < SAMPLES; i++) add(&d.ratio[XF_KL], draw(state));
         holds += mean <= xf_metric_of(&d, XF_KL, margin);
     }
-    return (double)holds / ROUNDS;
+    return (double)holds / (double)ROUNDS;
 }
 
 /* Of rows that are wrong now and then. */
@@ -59,7 +59,7 @@ static double rows_hold(double wrong, uint64_t *state) {
         for (int i = 0; i < SAMPLES; i++) add(&d.ratio[XF_TOP1], uniform(state) < wrong ? 100 : 0);
         holds += 100 * wrong <= xf_metric_of(&d, XF_TOP1, xf_sure);
     }
-    return (double)holds / ROUNDS;
+    return (double)holds / (double)ROUNDS;
 }
 
 int main(void) {
