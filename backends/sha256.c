@@ -47,6 +47,7 @@ void xfc_sha256_init(xfc_sha256 *c) {
 void xfc_sha256_add(xfc_sha256 *c, const void *data, size_t n) {
     const uint8_t *p = data;
     size_t have = c->n % 64;
+    if (!n) return; /* data may be NULL then */
     c->n += n;
     if (have) {
         size_t take = n < 64 - have ? n : 64 - have;

@@ -246,8 +246,9 @@ xfc_status nest_pad(const xfc_op *op, xfc_nestb *nb) {
     double fill = xfc_op_float(op, XFC_K_FILL, 0);
     if (pred != XFC_NO_ARG && (fill < 0 || fill > 0 || fill != fill)) { /* a load that is off gives 0 by itself */
         xfc_dtype t = in->dtype;
-        int64_t whole = xfc_dtype_is_code(t) ? xfc_float_to_code(t, (float)fill, true) : (int64_t)fill;
-        uint32_t border = xfc_dtype_is_float(t) ? xfc_nb_const_f(nb, t, fill) : xfc_nb_const_i(nb, t, whole);
+        uint32_t border = xfc_dtype_is_float(t)  ? xfc_nb_const_f(nb, t, fill)
+                          : xfc_dtype_is_code(t) ? xfc_nb_const_i(nb, t, xfc_float_to_code(t, (float)fill, true))
+                                                 : xfc_nb_const_i(nb, t, (int64_t)fill);
         value = xfc_nb_op(nb, XFC_S_SELECT, in->dtype, pred, value, border);
     }
     xfc_nb_store(nb, value, 1, index, out->rank, XFC_S_COUNT);
