@@ -90,33 +90,26 @@ static void add_sink(join *t, bool last) {
     xfc_draft_nest(&t->d, nb.nest);
 }
 
-/* weight = 1 where the part has the largest score, -1 where it has none, else exp(top - most). */
+/* weight * v, 0 of a part that counts nothing, whatever it left */
+static uint32_t weighted(xfc_nestb *nb, uint32_t weight, uint32_t v) {
+    uint32_t zero = xfc_nb_const_f(nb, XFC_F32, 0);
+    uint32_t none = xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, weight, zero, XFC_NO_ARG);
+    return xfc_nb_op(nb, XFC_S_SELECT, XFC_F32, none, zero, xfc_nb_op(nb, XFC_S_MUL, XFC_F32, weight, v, XFC_NO_ARG));
+}
+
+/* weight = 1 where the part has the largest score, -1 where it has none, else exp(top - most); and the sum of all. */
 static void add_weights(join *t) {
     xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
-    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL),
-            p = xfc_nb_axis(&nb, "p", t->parts, XFC_AXIS_PARALLEL), at[2] = {i, p};
+    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), p = xfc_nb_axis(&nb, "p", t->parts, XFC_AXIS_REDUCE);
     uint32_t top = load(t, &nb, t->top, p, i, XFC_INT_NONE), most = xfc_nb_load(&nb, XFC_F32, t->most, &i, 1);
     uint32_t none = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, top, xfc_nb_const_f(&nb, XFC_F32, -HUGE_VAL), XFC_NO_ARG);
     uint32_t best = xfc_nb_op(&nb, XFC_S_EQ, XFC_BOOL, top, most, XFC_NO_ARG);
     uint32_t v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, none, xfc_nb_const_f(&nb, XFC_F32, -1),
                            exp_of_difference(&nb, top, most));
     v = xfc_nb_op(&nb, XFC_S_SELECT, XFC_F32, best, xfc_nb_const_f(&nb, XFC_F32, 1), v);
-    xfc_nb_store(&nb, v, t->weight, at, 2, XFC_S_COUNT);
-    xfc_draft_nest(&t->d, nb.nest);
-}
-
-/* weight * v, 0 of a part that counts nothing, whatever it left */
-static uint32_t weighted(join *t, xfc_nestb *nb, xfc_int i, xfc_int p, uint32_t v) {
-    uint32_t w = xfc_nb_load(nb, XFC_F32, t->weight, (xfc_int[]){i, p}, 2), zero = xfc_nb_const_f(nb, XFC_F32, 0);
-    uint32_t none = xfc_nb_op(nb, XFC_S_LT, XFC_BOOL, w, zero, XFC_NO_ARG);
-    return xfc_nb_op(nb, XFC_S_SELECT, XFC_F32, none, zero, xfc_nb_op(nb, XFC_S_MUL, XFC_F32, w, v, XFC_NO_ARG));
-}
-
-static void add_total(join *t) {
-    xfc_nestb nb = xfc_nestb_new(t->ctx, t->d.e.arena);
-    xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), p = xfc_nb_axis(&nb, "p", t->parts, XFC_AXIS_REDUCE);
-    uint32_t v = weighted(t, &nb, i, p, load(t, &nb, t->sum, p, i, XFC_INT_NONE));
-    xfc_nb_store(&nb, v, t->total, &i, 1, XFC_S_ADD);
+    uint32_t sum = weighted(&nb, v, load(t, &nb, t->sum, p, i, XFC_INT_NONE));
+    xfc_nb_store(&nb, v, t->weight, (xfc_int[]){i, p}, 2, XFC_S_COUNT);
+    xfc_nb_store(&nb, sum, t->total, &i, 1, XFC_S_ADD);
     xfc_draft_nest(&t->d, nb.nest);
 }
 
@@ -132,7 +125,8 @@ static void add_store(join *t) {
                 e = xfc_nb_axis(&nb, "e", values, XFC_AXIS_PARALLEL), at[2] = {i, e};
         if (!store) {
             xfc_int p = xfc_nb_axis(&nb, "p", t->parts, XFC_AXIS_REDUCE);
-            xfc_nb_store(&nb, weighted(t, &nb, i, p, load(t, &nb, t->mix, p, i, e)), mixed, at, 2, XFC_S_ADD);
+            uint32_t weight = xfc_nb_load(&nb, XFC_F32, t->weight, (xfc_int[]){i, p}, 2);
+            xfc_nb_store(&nb, weighted(&nb, weight, load(t, &nb, t->mix, p, i, e)), mixed, at, 2, XFC_S_ADD);
         } else {
             xfc_int index[XFC_MAX_RANK] = {t->b, t->h, xfc_int_add(ctx, t->first, i), e};
             xfc_value *out = xfc_absorb_views(ctx, &t->op->out[0], index);
@@ -168,7 +162,6 @@ xfc_op *xfc_kernel_attention_join(xfc_pass *p, xfc_op *op, xfc_op *parts, xfc_va
     add_most(&t);
     add_sink(&t, false);
     add_weights(&t);
-    add_total(&t);
     add_sink(&t, true);
     add_store(&t);
     xfc_draft_loc(&t.d, &op->loc, 1);

@@ -497,19 +497,23 @@ static void add_parts(attention *t) {
     xfc_ctx *ctx = t->ctx;
     const xfc_int *q = t->op->in[0].value->type.dim;
     const xfc_int dim[5] = {q[0], t->parts, q[1], q[2], t->values};
-    for (uint32_t which = 0; which < 3; which++) {
-        const uint32_t rank = which ? 4 : 5;
+    for (int rows = 0; rows < 2; rows++) {
+        const uint32_t rank = rows ? 4 : 5;
+        const xfc_type type = xfc_type_make(XFC_F32, rank, dim);
         xfc_nestb nb = xfc_nestb_new(ctx, t->d.e.arena);
         xfc_int i = xfc_nb_axis(&nb, "i", t->rows, XFC_AXIS_PARALLEL), from[2] = {i};
         xfc_int index[5] = {t->b, t->part, t->h, xfc_int_add(ctx, t->first, i)};
-        if (!which) index[4] = from[1] = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
-        uint32_t v = xfc_nb_load(&nb, XFC_F32, which == 0 ? t->mix : which == 1 ? t->top : t->sum, from, rank - 3);
-        if (which == 1 && scales_late(t)) {
+        if (!rows) index[4] = from[1] = xfc_nb_axis(&nb, "j", t->values, XFC_AXIS_PARALLEL);
+        uint32_t v = xfc_nb_load(&nb, XFC_F32, rows ? t->top : t->mix, from, rank - 3);
+        if (rows && scales_late(t)) {
             uint32_t scale = xfc_nb_const_f(&nb, XFC_F32, xfc_op_float(t->op, XFC_K_SCALE, 1));
             v = xfc_nb_op(&nb, XFC_S_MUL, XFC_F32, v, scale, XFC_NO_ARG);
         }
-        uint32_t to = xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, NULL, xfc_type_make(XFC_F32, rank, dim));
-        xfc_nb_store(&nb, v, to, index, rank, XFC_S_COUNT);
+        xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, NULL, type), index, rank, XFC_S_COUNT);
+        if (rows) {
+            v = xfc_nb_load(&nb, XFC_F32, t->sum, from, 1);
+            xfc_nb_store(&nb, v, xfc_draft_buffer_of(&t->d, XFC_BUF_OUT, NULL, type), index, rank, XFC_S_COUNT);
+        }
         xfc_draft_nest(&t->d, nb.nest);
     }
 }
