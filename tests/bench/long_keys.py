@@ -6,7 +6,7 @@
 The model is one Attention of opset 23 with a cache, for heads:heads of keys:width. xfc writes its caches in place
 (--cache=inplace); onnxruntime copies them, as it must. With OTHER_XFC, an older build, that one is measured as well. All take turns;
 printed are medians and least times in microseconds of CPU (of time that passed with more than one thread), Python's call included,
-some 80 of them.
+some 20 of them.
 """
 import argparse
 import os
