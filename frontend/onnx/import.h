@@ -280,6 +280,11 @@ xfc_value *xfc_n_places(xfc_node *, xfc_value *x, xfc_int all);
 xfc_value *xfc_n_arg_extreme(xfc_node *, xfc_value *, xfc_opcode extreme, uint32_t axis, bool last, bool keepdims);
 /* The first `size` of v along axis 0. */
 xfc_value *xfc_n_first(xfc_node *, xfc_value *v, xfc_int size);
+/* node.c: the slices of v along axis that the numbers name; their dims stand in its place. NULL if an operand is. */
+xfc_value *xfc_n_gather(xfc_node *, xfc_value *v, xfc_value *numbers, uint32_t axis);
+/* contrib_tensor.c: of rows [m, k] and [n, k] the sums of the squares of their differences, [m, n]. */
+xfc_value *xfc_n_square_distances(xfc_node *, xfc_value *a, xfc_value *b);
+xfc_value *xfc_n_join(xfc_node *, xfc_value *a, xfc_value *b, int64_t axis); /* a, then b along axis */
 xfc_value *xfc_n_splat(xfc_node *, const xfc_tensor *scalar, const xfc_int *dim, uint32_t rank);
 
 /* activation.c: the function of that name, with as many of its numbers as are given, in order. What these are called: alpha, beta,

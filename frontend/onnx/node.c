@@ -217,6 +217,16 @@ xfc_value *xfc_n_splat(xfc_node *n, const xfc_tensor *scalar, const xfc_int *dim
     return rank ? xfc_build(n->b, XFC_OP_SPLAT, NULL, 0, attr, XFC_COUNT(attr)) : xfc_b_const(n->b, scalar);
 }
 
+xfc_value *xfc_n_gather(xfc_node *n, xfc_value *v, xfc_value *numbers, uint32_t axis) {
+    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
+    return v && numbers ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){v, numbers}, 2, &attr, 1) : NULL;
+}
+
+xfc_value *xfc_n_join(xfc_node *n, xfc_value *a, xfc_value *b, int64_t axis) {
+    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
+    return xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &attr, 1);
+}
+
 /* --- one operator as another --- */
 
 void xfc_node_set_in(xfc_node *n, uint32_t i, xfc_value *v) {

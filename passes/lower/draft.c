@@ -70,6 +70,12 @@ void xfc_draft_axis(xfc_draft *d, const char *name, xfc_int symbol, xfc_int exte
         (xfc_axis){.name = name, .symbol = symbol, .extent = extent, .how = XFC_HOW_THREADS};
 }
 
+xfc_int xfc_draft_outer(xfc_draft *d, const char *name, xfc_int extent) {
+    xfc_int symbol = xfc_int_axis(d->e.ctx, name, extent);
+    xfc_draft_axis(d, name, symbol, extent);
+    return symbol;
+}
+
 xfc_int xfc_draft_let(xfc_draft *d, const char *name, xfc_int value, xfc_int lo, xfc_int hi) {
     xfc_int symbol = xfc_int_let(d->e.ctx, name, lo, hi);
     xfc_push(d->e.arena, d->k->lets, d->k->n_lets, d->k->cap_lets) = (xfc_let){name, symbol, value, NULL};

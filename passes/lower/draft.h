@@ -32,6 +32,7 @@ uint32_t xfc_draft_find(const xfc_draft *, xfc_buffer_kind, const xfc_value *); 
 /* Copies of the buffers of `kernel` in the draft: map[i] for its buffer i. Temporaries become new ones. */
 uint32_t *xfc_draft_import(xfc_draft *, const xfc_op *kernel);
 void xfc_draft_axis(xfc_draft *, const char *name, xfc_int symbol, xfc_int extent);          /* an outer axis */
+xfc_int xfc_draft_outer(xfc_draft *, const char *name, xfc_int extent);                      /* a new one's symbol */
 xfc_int xfc_draft_let(xfc_draft *, const char *name, xfc_int value, xfc_int lo, xfc_int hi); /* the symbol */
 /* An element of an operand of integers, as XFC_BUF_IN. */
 xfc_int xfc_draft_let_of(xfc_draft *, const char *name, xfc_value *, const xfc_int *index, xfc_int lo, xfc_int hi);

@@ -24,18 +24,12 @@ typedef struct {
     uint32_t most, weight, total; /* temporaries: m, of each part its weight or -1, the sum */
 } join;
 
-static xfc_int outer(join *t, const char *name, xfc_int extent) {
-    xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
-    xfc_draft_axis(&t->d, name, symbol, extent);
-    return symbol;
-}
-
 static void set_up(join *t) {
     xfc_ctx *ctx = t->ctx;
     const xfc_int *q = t->op->in[0].value->type.dim, block = xfc_int_const(ctx, ROWS);
-    t->b = outer(t, "b", q[0]);
-    t->h = outer(t, "h", q[1]);
-    t->first = xfc_int_mul(ctx, outer(t, "block", xfc_int_ceildiv(ctx, q[2], block)), block);
+    t->b = xfc_draft_outer(&t->d, "b", q[0]);
+    t->h = xfc_draft_outer(&t->d, "h", q[1]);
+    t->first = xfc_int_mul(ctx, xfc_draft_outer(&t->d, "block", xfc_int_ceildiv(ctx, q[2], block)), block);
     t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q[2], t->first));
     t->parts = t->mix->type.dim[1];
     const xfc_type of_rows = xfc_type_make(XFC_F32, 1, &block),
@@ -51,16 +45,19 @@ static uint32_t load(join *t, xfc_nestb *nb, xfc_value *v, xfc_int p, xfc_int i,
     return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type), index, v->type.rank);
 }
 
-static uint32_t load_sink(join *t, xfc_nestb *nb, xfc_int i) {
-    xfc_ctx *ctx = t->ctx;
-    const xfc_int *q = t->op->in[0].value->type.dim, one = xfc_int_const(ctx, 1);
-    const xfc_int full[4] = {t->b, t->h, xfc_int_add(ctx, t->first, i), xfc_int_const(ctx, 0)},
-                  out[4] = {q[0], q[1], q[2], one};
-    const xfc_type *type = &t->sink->type;
+uint32_t xfc_attention_beside(xfc_draft *d, xfc_nestb *nb, const xfc_op *op, xfc_value *v, const xfc_int *at,
+                              xfc_int columns) {
+    const xfc_int *q = op->in[0].value->type.dim, out[4] = {q[0], q[1], q[2], columns};
     xfc_int index[XFC_MAX_RANK];
-    for (uint32_t d = 0; d < type->rank; d++)
-        index[d] = xfc_broadcast_index(ctx, full[d + 4 - type->rank], type->dim[d], out[d + 4 - type->rank]);
-    return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(&t->d, XFC_BUF_IN, t->sink, *type), index, type->rank);
+    uint32_t skip = 4 - v->type.rank;
+    for (uint32_t k = 0; k < v->type.rank; k++)
+        index[k] = xfc_broadcast_index(d->e.ctx, at[k + skip], v->type.dim[k], out[k + skip]);
+    return xfc_nb_load(nb, XFC_F32, xfc_draft_buffer_of(d, XFC_BUF_IN, v, v->type), index, v->type.rank);
+}
+
+static uint32_t load_sink(join *t, xfc_nestb *nb, xfc_int i) {
+    const xfc_int at[4] = {t->b, t->h, xfc_int_add(t->ctx, t->first, i), xfc_int_const(t->ctx, 0)};
+    return xfc_attention_beside(&t->d, nb, t->op, t->sink, at, xfc_int_const(t->ctx, 1));
 }
 
 static void add_most(join *t) {

@@ -70,12 +70,6 @@ static uint32_t temporary(attention *t, uint32_t rank, xfc_int rows, xfc_int col
 static bool is_split(const attention *t) { return xfc_int_known(t->parts); }
 static xfc_dtype product_type(const attention *t) { return t->op->in[0].value->type.dtype; }
 
-static xfc_int outer(attention *t, const char *name, xfc_int extent) {
-    xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
-    xfc_draft_axis(&t->d, name, symbol, extent);
-    return symbol;
-}
-
 /* 1 where a call's keys are packed, of which there is one part with all of them; else 0. */
 static xfc_int whole(const attention *t) {
     return t->at_rest == 1 ? xfc_int_const(t->ctx, 0)
@@ -127,13 +121,13 @@ static void set_dense(attention *t) {
     xfc_ctx *ctx = t->ctx;
     const xfc_type *q = &t->op->in[0].value->type;
     xfc_int block = xfc_int_const(ctx, RB);
-    t->b = outer(t, "b", q->dim[0]);
+    t->b = xfc_draft_outer(&t->d, "b", q->dim[0]);
     set_parts(t);
     bool parts_first = is_split(t) && heads_share(t); /* what heads share is then still in a cache */
-    if (parts_first) t->part = outer(t, "part", t->parts);
-    t->h = outer(t, "h", q->dim[1]);
-    if (is_split(t) && !parts_first) t->part = outer(t, "part", t->parts);
-    t->block = outer(t, "block", xfc_int_ceildiv(ctx, q->dim[2], block));
+    if (parts_first) t->part = xfc_draft_outer(&t->d, "part", t->parts);
+    t->h = xfc_draft_outer(&t->d, "h", q->dim[1]);
+    if (is_split(t) && !parts_first) t->part = xfc_draft_outer(&t->d, "part", t->parts);
+    t->block = xfc_draft_outer(&t->d, "block", xfc_int_ceildiv(ctx, q->dim[2], block));
     t->first = xfc_int_mul(ctx, t->block, block);
     t->rows = xfc_int_min(ctx, block, xfc_int_sub(ctx, q->dim[2], t->first));
 }
@@ -142,8 +136,8 @@ static void set_ragged(attention *t) {
     xfc_ctx *ctx = t->ctx;
     xfc_value *cu = operand(t, 3), *tasks = operand(t, 4);
     const xfc_type *q = &t->op->in[0].value->type;
-    xfc_int zero = xfc_int_const(ctx, 0), task = t->block = outer(t, "task", tasks->type.dim[0]);
-    t->h = outer(t, "h", q->dim[0]);
+    xfc_int zero = xfc_int_const(ctx, 0), task = t->block = xfc_draft_outer(&t->d, "task", tasks->type.dim[0]);
+    t->h = xfc_draft_outer(&t->d, "h", q->dim[0]);
     const xfc_int sequence[2] = {task, zero}, row[2] = {task, xfc_int_const(ctx, 1)};
     t->b = xfc_draft_let_of(&t->d, "sequence", tasks, sequence, zero, xfc_int_addc(ctx, cu->type.dim[0], -2));
     xfc_int size = xfc_op_attr(t->op, XFC_K_SIZE)->u.dims[0];
@@ -314,15 +308,8 @@ static uint32_t load_content_bias(attention *t, xfc_nestb *nb, uint32_t from, xf
 
 /* Of a value that broadcasts to rows and `columns`, for row i of the block. */
 static uint32_t load_beside(attention *t, xfc_nestb *nb, xfc_value *v, xfc_int i, xfc_int column, xfc_int columns) {
-    const xfc_type *q = &t->op->in[0].value->type;
-    const xfc_int full[4] = {t->b, t->h, xfc_int_add(t->ctx, t->first, i), column};
-    const xfc_int out[4] = {q->dim[0], q->dim[1], q->dim[2], columns};
-    xfc_int index[XFC_MAX_RANK];
-    uint32_t skip = 4 - v->type.rank;
-    for (uint32_t d = 0; d < v->type.rank; d++)
-        index[d] = xfc_broadcast_index(t->ctx, full[d + skip], v->type.dim[d], out[d + skip]);
-    uint32_t buffer = xfc_draft_buffer_of(&t->d, XFC_BUF_IN, v, v->type);
-    return xfc_nb_load(nb, XFC_F32, buffer, index, v->type.rank);
+    return xfc_attention_beside(&t->d, nb, t->op, v, (xfc_int[]){t->b, t->h, xfc_int_add(t->ctx, t->first, i), column},
+                                columns);
 }
 
 static uint32_t load_bias(attention *t, xfc_nestb *nb, xfc_int i, xfc_int j) {

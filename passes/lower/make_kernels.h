@@ -28,6 +28,9 @@ xfc_op *xfc_kernel_attention(xfc_pass *, xfc_op *); /* attention_packed, attenti
 /* The result of attention `op` from what `parts` computed of parts of its keys: outputs [b, part, h, row, e] and, of each
  * row, its largest score and its sum of exponents; sink: operand of op, or NULL. */
 xfc_op *xfc_kernel_attention_join(xfc_pass *, xfc_op *op, xfc_op *parts, xfc_value *sink);
+/* Of a value beside the scores of op, which broadcasts to [batch, heads, rows, columns], what stands at that index. */
+uint32_t xfc_attention_beside(xfc_draft *, xfc_nestb *, const xfc_op *, xfc_value *, const xfc_int *at,
+                              xfc_int columns);
 /* A product of exponents and values over their sum. */
 uint32_t xfc_attention_result(xfc_nestb *, const xfc_op *, uint32_t mix, uint32_t sum);
 xfc_op *xfc_kernel_sparse(xfc_pass *, xfc_op *); /* matmul_sparse; NULL: not one of these */

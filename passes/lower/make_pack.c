@@ -171,12 +171,6 @@ static void add_straight(packing *t) {
         add_columns(t, xfc_int_add(ctx, step0, steps), xfc_int_mod(ctx, t->rows, group), 1);
 }
 
-static xfc_int add_axis(packing *t, const char *name, xfc_int extent) {
-    xfc_int symbol = xfc_int_axis(t->ctx, name, extent);
-    xfc_draft_axis(&t->d, name, symbol, extent);
-    return symbol;
-}
-
 /* How many rows the sequence has. */
 static xfc_int set_sequence(packing *t, xfc_int number, xfc_int longest) {
     const xfc_type *x = &t->op->in[0].value->type;
@@ -192,8 +186,8 @@ static void set_up(packing *t, xfc_int n_rows) {
     xfc_ctx *ctx = t->ctx;
     xfc_int block = xfc_int_const(ctx, BLOCK), zero = xfc_int_const(ctx, 0), number = zero;
     t->first = zero;
-    if (t->ragged) number = add_axis(t, "b", xfc_int_addc(ctx, t->op->in[1].value->type.dim[0], -1));
-    xfc_int b = add_axis(t, "block", xfc_int_ceildiv(ctx, n_rows, block));
+    if (t->ragged) number = xfc_draft_outer(&t->d, "b", xfc_int_addc(ctx, t->op->in[1].value->type.dim[0], -1));
+    xfc_int b = xfc_draft_outer(&t->d, "block", xfc_int_ceildiv(ctx, n_rows, block));
     if (t->ragged) n_rows = set_sequence(t, number, n_rows);
     t->row0 = xfc_int_mul(ctx, b, block);
     xfc_int left = xfc_int_min(ctx, block, xfc_int_sub(ctx, n_rows, t->row0));

@@ -32,8 +32,7 @@ typedef struct {
 static void split(sparse *s, const char *name, xfc_int all, int64_t many, xfc_int *first, xfc_int *count) {
     xfc_ctx *ctx = s->ctx;
     xfc_int most = xfc_int_const(ctx, many), tasks = xfc_int_ceildiv(ctx, all, most);
-    xfc_int task = xfc_int_axis(ctx, name, tasks);
-    xfc_draft_axis(&s->d, name, task, tasks);
+    xfc_int task = xfc_draft_outer(&s->d, name, tasks);
     *first = xfc_int_const(ctx, 0);
     *count = all;
     if (xfc_int_is(ctx, tasks, 1)) return;

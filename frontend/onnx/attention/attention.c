@@ -6,11 +6,6 @@
 #include "frontend/onnx/attention/attention.h"
 #include <math.h>
 
-static xfc_value *concat(xfc_node *n, xfc_value *a, xfc_value *b, int64_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &attr, 1);
-}
-
 static xfc_value *split_heads(xfc_node *n, xfc_value *v, const char *attr) {
     const xfc_type *t = &v->type;
     if (t->rank == 4) return v;
@@ -68,8 +63,8 @@ static bool read_operands(xfc_node *n, xfc_heads *a, xfc_int *past) {
     if (xfc_node_has(n, 4)) {
         if (n->in[4]->type.rank != 4) return xfc_node_fail(n, XFC_ERR_INPUT, "past_key must have rank 4"), false;
         *past = n->in[4]->type.dim[2];
-        a->k = concat(n, n->in[4], a->k, 2);
-        a->v = concat(n, n->in[5], a->v, 2);
+        a->k = xfc_n_join(n, n->in[4], a->k, 2);
+        a->v = xfc_n_join(n, n->in[5], a->v, 2);
     }
     if (!a->q || !a->k || !a->v) return false;
     if (xfc_node_wants(n, 1)) n->out[1] = a->k;

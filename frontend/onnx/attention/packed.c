@@ -8,16 +8,10 @@
 #include <math.h>
 
 static xfc_value *op(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_n2(n, code, a, b); }
-static xfc_value *as(xfc_node *n, xfc_value *v, xfc_dtype t) { return v ? xfc_b_cast(n->b, v, t) : NULL; }
 static xfc_value *reshape(xfc_node *n, xfc_value *v, const xfc_int *dim, uint32_t rank) {
     return v ? xfc_b_reshape(n->b, v, dim, rank) : NULL;
 }
 static xfc_int constant(const xfc_node *n, int64_t v) { return xfc_int_const(n->ctx, v); }
-
-static xfc_value *gather(xfc_node *n, xfc_value *data, xfc_value *at, uint32_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return data && at ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){data, at}, 2, &attr, 1) : NULL;
-}
 
 static xfc_value *running_sum(xfc_node *n, xfc_value *v, bool exclusive) {
     xfc_attr attr[] = {xfc_attr_int(XFC_K_AXIS, 0), xfc_attr_int(XFC_K_EXCLUSIVE, exclusive)};
@@ -38,13 +32,14 @@ static xfc_value *sum_of(xfc_node *n, xfc_value *v) {
 
 /* The places of tokens, i32[all], in front those of tokens that are kept. */
 static xfc_value *kept_first(xfc_node *n, xfc_value *kept, xfc_int all) {
-    xfc_value *one = as(n, kept, XFC_I64), *other = as(n, xfc_n1(n, XFC_OP_NOT, kept), XFC_I64),
+    xfc_value *one = xfc_b_cast(n->b, kept, XFC_I64), *other = xfc_b_cast(n->b, xfc_n1(n, XFC_OP_NOT, kept), XFC_I64),
               *count = sum_of(n, one);
     xfc_value *behind = op(n, XFC_OP_ADD, count, running_sum(n, other, true));
     xfc_value *to = xfc_n_select(n, kept, running_sum(n, one, true), behind);
     xfc_value *at = xfc_n_iota(n, all, constant(n, 0), 1, XFC_I64);
     xfc_attr along = xfc_attr_int(XFC_K_AXIS, 0);
-    return to ? as(n, xfc_build(n->b, XFC_OP_SCATTER_ELEMENTS, (xfc_value *[]){at, to, at}, 3, &along, 1), XFC_I32)
+    return to ? xfc_b_cast(n->b, xfc_build(n->b, XFC_OP_SCATTER_ELEMENTS, (xfc_value *[]){at, to, at}, 3, &along, 1),
+                           XFC_I32)
               : NULL;
 }
 
@@ -55,18 +50,20 @@ void xfc_import_remove_padding(xfc_node *n) {
     if (!has_rank(n, 0, 3) || !has_rank(n, 1, 1)) return;
     const xfc_int *d = n->in[0]->type.dim, all = xfc_int_mul(n->ctx, d[0], d[1]), zero = constant(n, 0);
     if (!xfc_n_equal(n, n->in[1]->type.dim[0], d[0], "the batch and the counts of tokens")) return;
-    xfc_value *count = as(n, n->in[1], XFC_I64), *at = xfc_n_along(n, xfc_n_iota(n, d[1], zero, 1, XFC_I64), 1, 2);
+    xfc_value *count = xfc_b_cast(n->b, n->in[1], XFC_I64),
+              *at = xfc_n_along(n, xfc_n_iota(n, d[1], zero, 1, XFC_I64), 1, 2);
     xfc_value *kept = reshape(n, op(n, XFC_OP_LT, at, xfc_n_along(n, count, 0, 2)), &all, 1);
-    n->out[0] = gather(n, reshape(n, n->in[0], (xfc_int[]){all, d[2]}, 2), kept ? xfc_n_places(n, kept, all) : NULL, 0);
+    n->out[0] =
+        xfc_n_gather(n, reshape(n, n->in[0], (xfc_int[]){all, d[2]}, 2), kept ? xfc_n_places(n, kept, all) : NULL, 0);
     if (xfc_node_wants(n, 1)) n->out[1] = reshape(n, kept_first(n, kept, all), d, 2);
     if (xfc_node_wants(n, 2)) {
         const xfc_int before[1] = {constant(n, 1)}, after[1] = {zero};
         xfc_attr attr[] = {xfc_attr_dims(XFC_K_BEFORE, before, 1), xfc_attr_dims(XFC_K_AFTER, after, 1)};
         xfc_value *ends = running_sum(n, count, false);
-        n->out[2] = ends ? as(n, xfc_build(n->b, XFC_OP_PAD, &ends, 1, attr, 2), XFC_I32) : NULL;
+        n->out[2] = ends ? xfc_b_cast(n->b, xfc_build(n->b, XFC_OP_PAD, &ends, 1, attr, 2), XFC_I32) : NULL;
     }
     if (xfc_node_wants(n, 3) && count)
-        n->out[3] = as(n, xfc_b_reduce(n->b, XFC_OP_REDUCE_MAX, count, first, 1, true), XFC_I32);
+        n->out[3] = xfc_b_cast(n->b, xfc_b_reduce(n->b, XFC_OP_REDUCE_MAX, count, first, 1, true), XFC_I32);
 }
 
 /* Tokens [T, w] at the first T of the places [b, s], zeros elsewhere: [b, s, w]. */
@@ -76,7 +73,7 @@ void xfc_import_restore_padding(xfc_node *n) {
     const xfc_int *d = n->in[1]->type.dim, all = xfc_int_mul(n->ctx, d[0], d[1]);
     const uint64_t nothing = 0;
     if (!xfc_n_at_most(n, t.dim[0], all, "the tokens and the places for them")) return;
-    xfc_value *place = xfc_n_first(n, reshape(n, as(n, n->in[1], XFC_I64), &all, 1), t.dim[0]);
+    xfc_value *place = xfc_n_first(n, reshape(n, xfc_b_cast(n->b, n->in[1], XFC_I64), &all, 1), t.dim[0]);
     place = reshape(n, place, (xfc_int[]){t.dim[0], constant(n, 1)}, 2);
     xfc_value *y =
         xfc_n_splat(n, xfc_tensor_copy(n->ctx, t.dtype, 0, NULL, &nothing, NULL), (xfc_int[]){all, t.dim[1]}, 2);
@@ -97,15 +94,16 @@ static bool read_rows(packed *p, uint32_t i) {
     static const int64_t last[1] = {1};
     xfc_node *n = p->n;
     if (!has_rank(n, i, 1)) return false;
-    xfc_value *begin = as(n, n->in[i], XFC_I64), *token = xfc_n_iota(n, p->tokens, constant(n, 0), 1, XFC_I64);
+    xfc_value *begin = xfc_b_cast(n->b, n->in[i], XFC_I64),
+              *token = xfc_n_iota(n, p->tokens, constant(n, 0), 1, XFC_I64);
     const xfc_int batch = xfc_int_addc(n->ctx, n->in[i]->type.dim[0], -1);
     if (!begin || !xfc_n_at_most(n, constant(n, 0), batch, "1 and the entries of cumulative_sequence_length"))
         return false;
     xfc_value *end = xfc_b_slice_axis(n->b, begin, 0, constant(n, 1), batch, 1);
-    xfc_value *over =
-        as(n, op(n, XFC_OP_GE, xfc_n_along(n, token, 0, 2), end ? xfc_n_along(n, end, 1, 2) : NULL), XFC_I64);
+    xfc_value *over = xfc_b_cast(
+        n->b, op(n, XFC_OP_GE, xfc_n_along(n, token, 0, 2), end ? xfc_n_along(n, end, 1, 2) : NULL), XFC_I64);
     p->row = over ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, over, last, 1, false) : NULL;
-    p->at = op(n, XFC_OP_SUB, token, gather(n, begin, p->row, 0));
+    p->at = op(n, XFC_OP_SUB, token, xfc_n_gather(n, begin, p->row, 0));
     return p->at != NULL;
 }
 
@@ -124,7 +122,7 @@ static xfc_value *bias_of_tokens(const packed *p, xfc_value *bias) {
     xfc_value *cell = row ? op(n, XFC_OP_ADD, xfc_n_along(n, row, 0, 2), xfc_n_along(n, p->at, 1, 2)) : NULL;
     cell = op(n, XFC_OP_MIN, cell, xfc_b_dims(n->b, (xfc_int[]){xfc_int_addc(n->ctx, cells, -1)}, -1));
     xfc_value *table = xfc_b_transpose(n->b, bias, heads_last);
-    table = gather(n, reshape(n, table, (xfc_int[]){cells, t.dim[1]}, 2), cell, 0);
+    table = xfc_n_gather(n, reshape(n, table, (xfc_int[]){cells, t.dim[1]}, 2), cell, 0);
     table = reshape(n, table, (xfc_int[]){constant(n, 1), p->tokens, p->tokens, t.dim[1]}, 4);
     return table ? xfc_b_transpose(n->b, table, heads_first) : NULL;
 }

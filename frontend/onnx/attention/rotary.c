@@ -10,11 +10,6 @@ static xfc_value *slice_last(xfc_node *n, xfc_value *v, xfc_int start, xfc_int s
     return v ? xfc_b_slice_axis(n->b, v, v->type.rank - 1, start, size, by) : NULL;
 }
 
-static xfc_value *concat(xfc_node *n, xfc_value *a, xfc_value *b, int64_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &attr, 1);
-}
-
 xfc_value *xfc_n_angles(xfc_node *n, xfc_value *table, xfc_value *positions) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
     if (positions) table = xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, positions}, 2, &axis, 1);
@@ -47,10 +42,10 @@ static xfc_value *turned(xfc_node *n, xfc_value *x, xfc_value *cos, xfc_value *s
               *b = slice_last(n, x, neighbours ? one : half, half, neighbours ? 2 : 1);
     xfc_value *real = xfc_n2(n, XFC_OP_SUB, xfc_n2(n, XFC_OP_MUL, cos, a), xfc_n2(n, XFC_OP_MUL, sin, b));
     xfc_value *imag = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, sin, a), xfc_n2(n, XFC_OP_MUL, cos, b));
-    if (!real || !imag || !neighbours) return concat(n, real, imag, 3);
+    if (!real || !imag || !neighbours) return xfc_n_join(n, real, imag, 3);
     const xfc_int *d = real->type.dim;
     xfc_int pair[5] = {d[0], d[1], d[2], half, one}, joined[4] = {d[0], d[1], d[2], width};
-    return xfc_b_reshape(n->b, concat(n, xfc_b_reshape(n->b, real, pair, 5), xfc_b_reshape(n->b, imag, pair, 5), 4),
+    return xfc_b_reshape(n->b, xfc_n_join(n, xfc_b_reshape(n->b, real, pair, 5), xfc_b_reshape(n->b, imag, pair, 5), 4),
                          joined, 4);
 }
 
@@ -60,8 +55,8 @@ xfc_value *xfc_n_turn(xfc_node *n, xfc_value *x, xfc_value *cos, xfc_value *sin,
     xfc_int all = x->type.dim[3];
     if (xfc_int_same(all, width)) return turned(n, x, cos, sin, width, neighbours, head_axis);
     xfc_value *first = slice_last(n, x, xfc_int_const(n->ctx, 0), width, 1);
-    return concat(n, turned(n, first, cos, sin, width, neighbours, head_axis),
-                  slice_last(n, x, width, xfc_int_sub(n->ctx, all, width), 1), 3);
+    return xfc_n_join(n, turned(n, first, cos, sin, width, neighbours, head_axis),
+                      slice_last(n, x, width, xfc_int_sub(n->ctx, all, width), 1), 3);
 }
 
 void xfc_import_rotary_embedding(xfc_node *n) {

@@ -204,7 +204,7 @@ static xfc_value *row_of(const linear *l, uint32_t i, xfc_value *number, int64_t
     xfc_int count = xfc_int_const(n->ctx, heads), groups = xfc_int_const(n->ctx, heads < l->groups ? heads : l->groups);
     xfc_int dim[4] = {l->batch, groups, xfc_int_const(n->ctx, heads < l->groups ? 1 : heads / l->groups),
                       xfc_dims_divide(n->ctx, v->type.dim + 2, 1, &count, 1)};
-    v = xfc_n_row(n, v, number, 1);
+    v = xfc_n_gather(n, v, number, 1);
     return v ? xfc_b_cast(n->b, xfc_b_reshape(n->b, v, dim, 4), xfc_dtype_wide(v->type.dtype)) : NULL;
 }
 
@@ -219,7 +219,7 @@ static void step(const linear *l, xfc_steps *s, xfc_value *scale, xfc_value **ou
         state = mul(l, state, xfc_n1(n, XFC_OP_EXP, g));
     }
     if (l->corrects && k && state) {
-        xfc_value *seen = xfc_b_matmul(n->b, k, state), *beta = xfc_n_row(n, n->in[BETA], s->number, 1);
+        xfc_value *seen = xfc_b_matmul(n->b, k, state), *beta = xfc_n_gather(n, n->in[BETA], s->number, 1);
         xfc_int one = xfc_int_const(n->ctx, 1), dim[4] = {l->batch, n->in[BETA]->type.dim[2], one, one};
         beta = beta ? xfc_b_cast(n->b, xfc_b_reshape(n->b, beta, dim, 4), xfc_dtype_wide(beta->type.dtype)) : NULL;
         v = mul(l, xfc_n2(n, XFC_OP_SUB, v, seen), v ? xfc_n_fitting(n, beta, v, "beta") : NULL);

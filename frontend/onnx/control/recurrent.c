@@ -46,19 +46,18 @@ typedef struct { /* one direction, inside the loop */
 
 static const struct {
     const char *name;
-    bool alpha, beta;
     double usual; /* alpha where beta alone is given */
-} known[] = {{"Relu", 0, 0, 0},
-             {"Tanh", 0, 0, 0},
-             {"Sigmoid", 0, 0, 0},
-             {"Affine", 1, 1, 1},
-             {"LeakyRelu", 1, 0, 0},
-             {"Elu", 1, 0, 0},
-             {"ThresholdedRelu", 1, 0, 0},
-             {"ScaledTanh", 1, 1, 1},
-             {"HardSigmoid", 1, 1, (double)0.2f},
-             {"Softsign", 0, 0, 0},
-             {"Softplus", 0, 0, 0}};
+} known[] = {{"Relu", 0},
+             {"Tanh", 0},
+             {"Sigmoid", 0},
+             {"Affine", 1},
+             {"LeakyRelu", 0},
+             {"Elu", 0},
+             {"ThresholdedRelu", 0},
+             {"ScaledTanh", 1},
+             {"HardSigmoid", (double)0.2f},
+             {"Softsign", 0},
+             {"Softplus", 0}};
 
 static const Onnx__AttributeProto *list(const recurrent *r, const char *name, int kind) {
     const Onnx__AttributeProto *a = xfc_node_attr(r->n, name);
@@ -72,10 +71,12 @@ static bool set_activation(recurrent *r, uint32_t i, const char *name, size_t le
     for (uint32_t k = 0; k < XFC_COUNT(known); k++) {
         if (strlen(known[k].name) != length || memcmp(known[k].name, name, length) != 0) continue;
         activation *a = &r->act[i];
+        const char *const *number;
+        uint32_t count = 0;
         *a = (activation){.name = known[k].name};
-        if (known[k].alpha && alpha && *alphas < alpha->n_floats)
-            a->number[a->count++] = (double)alpha->floats[(*alphas)++];
-        if (known[k].beta && beta && *betas < beta->n_floats) {
+        xfc_activation_numbers(a->name, &number, &count);
+        if (count > 0 && alpha && *alphas < alpha->n_floats) a->number[a->count++] = (double)alpha->floats[(*alphas)++];
+        if (count > 1 && beta && *betas < beta->n_floats) {
             if (!a->count) a->number[a->count++] = known[k].usual;
             a->number[a->count++] = (double)beta->floats[(*betas)++];
         }
@@ -313,7 +314,8 @@ static void step(recurrent *r, uint32_t d, cell_function *of, xfc_steps *s, xfc_
     bool reverse = r->first_reverse || d == 1;
     xfc_int last = xfc_int_addc(n->ctx, r->steps, -1);
     xfc_value *at = reverse ? xfc_n2(n, XFC_OP_SUB, xfc_b_dims(n->b, &last, -1), s->number) : s->number;
-    cell k = {.r = r, .d = d, .in = xfc_n_row(n, in, at, 0), .h = &s->in[0], .c = r->n_states > 1 ? &s->in[1] : NULL};
+    cell k = {
+        .r = r, .d = d, .in = xfc_n_gather(n, in, at, 0), .h = &s->in[0], .c = r->n_states > 1 ? &s->in[1] : NULL};
     if (!r->quantized) k.weights = xfc_b_swap_last(n->b, of_direction(r, n->in[R], d));
     if (state_bias) k.bias = part(r, of_direction(r, n->in[B], d), 0, r->width, r->width);
     xfc_value *live = alive(r, at), *h = NULL, *c = NULL;

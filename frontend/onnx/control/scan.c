@@ -91,7 +91,7 @@ static xfc_result *inputs(scan *s) {
             xfc_value *end = s->length ? xfc_n2(n, XFC_OP_SUB, s->length, xfc_ni(n, 1)) : xfc_b_dims(n->b, &last, -1);
             number = xfc_n2(n, XFC_OP_SUB, end, number);
         }
-        in[s->n_states + i].value = xfc_n_row(n, v, number, axis_of(s, i, v));
+        in[s->n_states + i].value = xfc_n_gather(n, v, number, axis_of(s, i, v));
     }
     for (uint32_t i = 0; i < s->n_in; i++)
         if (!in[i].value || n->status != XFC_OK) return NULL;
@@ -185,10 +185,10 @@ void xfc_import_scan_8(xfc_node *n) {
     xfc_value *trip = xfc_b_dims(n->b, &batch, -1), *cond = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     xfc_steps_begin(&batches, n, NULL, 0);
     for (uint32_t i = 0; i < s.n_in; i++)
-        if (!(row[i] = xfc_n_row(n, s.in[i], batches.number, 0)) && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
+        if (!(row[i] = xfc_n_gather(n, s.in[i], batches.number, 0)) && n->status == XFC_OK) n->status = XFC_ERR_INPUT;
     s.in = row;
     if (xfc_node_has(n, 0) && n->status == XFC_OK)
-        s.length = xfc_n_row(n, xfc_b_cast(n->b, n->in[0], XFC_I64), batches.number, 0);
+        s.length = xfc_n_gather(n, xfc_b_cast(n->b, n->in[0], XFC_I64), batches.number, 0);
     if (n->status == XFC_OK && (s.length || !xfc_node_has(n, 0))) run(&s);
     out[0] = xfc_b_scalar_i(n->b, XFC_BOOL, 1);
     for (uint32_t i = 0; i < n->n_out; i++) out[i + 1] = n->out[i];

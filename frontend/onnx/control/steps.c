@@ -116,11 +116,6 @@ xfc_value *xfc_steps_next(xfc_steps *s, uint32_t i, xfc_value *next) {
     return NULL;
 }
 
-xfc_value *xfc_n_row(xfc_node *n, xfc_value *v, xfc_value *number, uint32_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return v && number ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){v, number}, 2, &attr, 1) : NULL;
-}
-
 xfc_value *xfc_n_reverse(xfc_node *n, xfc_value *v, uint32_t axis) {
     if (!v) return NULL;
     return xfc_b_slice_axis(n->b, v, axis, xfc_int_addc(n->ctx, v->type.dim[axis], -1), v->type.dim[axis], -1);

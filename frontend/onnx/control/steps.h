@@ -40,8 +40,6 @@ bool xfc_steps_may_be(xfc_steps *, const xfc_type *a, const xfc_type *b);
 /* What is carried next as number i; fails the node where its type does not stay. */
 xfc_value *xfc_steps_next(xfc_steps *, uint32_t i, xfc_value *);
 
-/* The slice of v along axis that the scalar i64 number names, without that axis. */
-xfc_value *xfc_n_row(xfc_node *, xfc_value *v, xfc_value *number, uint32_t axis);
 xfc_value *xfc_n_reverse(xfc_node *, xfc_value *, uint32_t axis); /* its last slice first */
 
 #endif

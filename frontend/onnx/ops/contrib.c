@@ -54,11 +54,6 @@ static void skip_norm(xfc_node *n, xfc_opcode code, uint32_t gamma, uint32_t bia
 void xfc_import_skip_layer_norm(xfc_node *n) { skip_norm(n, XFC_OP_LAYERNORM, 2, 4); }
 void xfc_import_skip_rms_norm(xfc_node *n) { skip_norm(n, XFC_OP_RMSNORM, 2, 3); }
 
-static xfc_value *gather(xfc_node *n, xfc_value *table, xfc_value *ids) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, 0);
-    return table && ids ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, ids}, 2, &attr, 1) : NULL;
-}
-
 /* input_ids, segment_ids, word, position and segment tables, gamma, beta, mask, position_ids. Output 1 counts the
  * ones of the mask in each row, output 2 is the sum of the embeddings. */
 void xfc_import_embed_layer_norm(xfc_node *n) {
@@ -70,8 +65,8 @@ void xfc_import_embed_layer_norm(xfc_node *n) {
     }
     xfc_value *position = xfc_node_in(n, 8);
     if (!position) position = xfc_n_iota(n, ids->type.dim[1], zero, 1, XFC_I64);
-    xfc_value *sum = add(n, gather(n, word, ids), gather(n, table, position));
-    if (xfc_node_has(n, 1)) sum = add(n, sum, gather(n, xfc_node_in(n, 4), n->in[1]));
+    xfc_value *sum = add(n, xfc_n_gather(n, word, ids, 0), xfc_n_gather(n, table, position, 0));
+    if (xfc_node_has(n, 1)) sum = add(n, sum, xfc_n_gather(n, xfc_node_in(n, 4), n->in[1], 0));
     n->out[0] = norm(n, XFC_OP_LAYERNORM, sum, gamma, xfc_node_in(n, 6), xfc_node_float(n, "epsilon", (double)1e-12f));
     if (xfc_node_wants(n, 2)) n->out[2] = sum;
     if (!xfc_node_wants(n, 1)) return;

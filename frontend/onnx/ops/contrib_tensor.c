@@ -8,13 +8,7 @@
 #include <string.h>
 
 static xfc_value *op(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_n2(n, code, a, b); }
-static xfc_value *as(xfc_node *n, xfc_value *v, xfc_dtype t) { return v ? xfc_b_cast(n->b, v, t) : NULL; }
 static xfc_int constant(const xfc_node *n, int64_t v) { return xfc_int_const(n->ctx, v); }
-
-static xfc_value *gather(xfc_node *n, xfc_value *data, xfc_value *at, uint32_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return data && at ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){data, at}, 2, &attr, 1) : NULL;
-}
 
 /* --- older forms --- */
 
@@ -39,21 +33,21 @@ void xfc_import_bias_softmax(xfc_node *n) {
 }
 
 /* A table, then indices; the other operands are for training. */
-void xfc_import_torch_embedding(xfc_node *n) { n->out[0] = gather(n, n->in[0], n->in[1], 0); }
+void xfc_import_torch_embedding(xfc_node *n) { n->out[0] = xfc_n_gather(n, n->in[0], n->in[1], 0); }
 
 /* --- integers --- */
 
 void xfc_import_matmul_integer_16(xfc_node *n) {
     const bool whole = n->in[0]->type.dtype == XFC_U16 && n->in[1]->type.dtype == XFC_U16;
-    for (uint32_t i = 0; i < 2; i++) xfc_node_set_in(n, i, as(n, n->in[i], whole ? XFC_U32 : XFC_I32));
+    for (uint32_t i = 0; i < 2; i++) xfc_node_set_in(n, i, xfc_b_cast(n->b, n->in[i], whole ? XFC_U32 : XFC_I32));
     xfc_node_hand_on(n, 1, xfc_import_matmul);
 }
 
 /* x - its zero point, in i32 */
 static xfc_value *centred(xfc_node *n, uint32_t i) {
-    xfc_value *x = as(n, n->in[i], XFC_I32), *zero = xfc_node_in(n, i + 1);
+    xfc_value *x = xfc_b_cast(n->b, n->in[i], XFC_I32), *zero = xfc_node_in(n, i + 1);
     if (!zero) return x;
-    return op(n, XFC_OP_SUB, x, xfc_n_fitting(n, as(n, zero, XFC_I32), n->in[i], "the zero point"));
+    return op(n, XFC_OP_SUB, x, xfc_n_fitting(n, xfc_b_cast(n->b, zero, XFC_I32), n->in[i], "the zero point"));
 }
 
 /* Operands and their zero points in turn. */
@@ -65,7 +59,7 @@ void xfc_import_mul_integer(xfc_node *n) {
 }
 
 void xfc_import_reduce_sum_integer(xfc_node *n) {
-    xfc_node_set_in(n, 0, as(n, n->in[0], n->in[0]->type.dtype == XFC_U8 ? XFC_U32 : XFC_I32));
+    xfc_node_set_in(n, 0, xfc_b_cast(n->b, n->in[0], n->in[0]->type.dtype == XFC_U8 ? XFC_U32 : XFC_I32));
     xfc_node_hand_on(n, 1, xfc_import_reduce);
 }
 
@@ -90,17 +84,25 @@ void xfc_import_unfold_tensor(xfc_node *n) {
     count = xfc_dim_known(n->im->graph, xfc_int_addc(n->ctx, count, 1));
     xfc_value *start = xfc_n_along(n, xfc_n_iota(n, count, constant(n, 0), step, XFC_I64), 0, 2),
               *more = xfc_n_along(n, xfc_n_iota(n, width, constant(n, 0), 1, XFC_I64), 1, 2);
-    xfc_value *v = gather(n, n->in[0], op(n, XFC_OP_ADD, start, more), axis);
+    xfc_value *v = xfc_n_gather(n, n->in[0], op(n, XFC_OP_ADD, start, more), axis);
     for (uint32_t d = 0; d <= t.rank; d++) perm[d] = d <= axis ? d : d < t.rank ? d + 1 : axis + 1;
     n->out[0] = v ? xfc_b_transpose(n->b, v, perm) : NULL;
 }
 
+xfc_value *xfc_n_square_distances(xfc_node *n, xfc_value *a, xfc_value *b) {
+    static const int64_t last[1] = {2};
+    const xfc_int *da = a->type.dim, *db = b->type.dim, one = constant(n, 1);
+    xfc_value *far = op(n, XFC_OP_SUB, xfc_b_reshape(n->b, a, (xfc_int[]){da[0], one, da[1]}, 3),
+                        xfc_b_reshape(n->b, b, (xfc_int[]){one, db[0], db[1]}, 3));
+    far = op(n, XFC_OP_MUL, far, far);
+    return far ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, far, last, 1, false) : NULL;
+}
+
 /* a [m, k] and b [n, k]: sums of the squares of differences [m, n], or their roots. */
 void xfc_import_cdist(xfc_node *n) {
-    static const int64_t last[1] = {2};
     const char *metric = xfc_node_str(n, "metric", "sqeuclidean");
     const bool root = !strcmp(metric, "euclidean");
-    const xfc_int *a = n->in[0]->type.dim, *b = n->in[1]->type.dim, one = constant(n, 1);
+    const xfc_int *a = n->in[0]->type.dim, *b = n->in[1]->type.dim;
     if (n->status != XFC_OK) return;
     if (!root && strcmp(metric, "sqeuclidean") != 0) {
         xfc_node_fail(n, XFC_ERR_UNSUPPORTED,
@@ -113,10 +115,7 @@ void xfc_import_cdist(xfc_node *n) {
         return;
     }
     if (!xfc_n_equal(n, a[1], b[1], "the columns of both operands")) return;
-    xfc_value *by_row = xfc_b_reshape(n->b, n->in[0], (xfc_int[]){a[0], one, a[1]}, 3),
-              *by_column = xfc_b_reshape(n->b, n->in[1], (xfc_int[]){one, b[0], b[1]}, 3);
-    xfc_value *far = op(n, XFC_OP_SUB, by_row, by_column), *square = op(n, XFC_OP_MUL, far, far);
-    square = square ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, square, last, 1, false) : NULL;
+    xfc_value *square = xfc_n_square_distances(n, n->in[0], n->in[1]);
     n->out[0] = root ? xfc_n1(n, XFC_OP_SQRT, square) : square;
 }
 
@@ -160,7 +159,7 @@ void xfc_import_is_all_finite(xfc_node *n) {
         xfc_value *inf = nan_only ? NULL : xfc_n1(n, XFC_OP_ISINF, x);
         bad = !bad ? inf : !inf ? bad : op(n, XFC_OP_OR, bad, inf);
         for (uint32_t d = 0; d < x->type.rank; d++) axes[d] = d;
-        bad = as(n, bad, XFC_I32);
+        bad = xfc_b_cast(n->b, bad, XFC_I32);
         if (bad && x->type.rank) bad = xfc_b_reduce(n->b, XFC_OP_REDUCE_MAX, bad, axes, x->type.rank, false);
         if (!bad) return;
         found = found ? op(n, XFC_OP_MAX, found, bad) : bad;
@@ -192,7 +191,7 @@ void xfc_import_murmur_hash(xfc_node *n) {
     for (uint32_t i = 0; i < bytes / 4 && x; i++) {
         xfc_value *word = i ? op(n, XFC_OP_SHR, x, xfc_b_scalar_i(n->b, XFC_U64, 32)) : x;
         if (bytes == 8) word = op(n, XFC_OP_AND, word, xfc_b_scalar_i(n->b, XFC_U64, UINT32_MAX));
-        word = times(n, rotated(n, times(n, as(n, word, XFC_U32), 0xcc9e2d51U), 15), 0x1b873593U);
+        word = times(n, rotated(n, times(n, xfc_b_cast(n->b, word, XFC_U32), 0xcc9e2d51U), 15), 0x1b873593U);
         hash = rotated(n, op(n, XFC_OP_XOR, hash, word), 13);
         hash = op(n, XFC_OP_ADD, times(n, hash, 5), u32(n, 0xe6546b64U));
     }

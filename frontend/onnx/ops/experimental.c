@@ -7,21 +7,17 @@ static xfc_value *times(xfc_node *n, xfc_value *v, const char *attr, double abse
     return op(n, XFC_OP_MUL, v, xfc_nf(n, v, xfc_node_float(n, attr, absent)));
 }
 
-void xfc_import_affine(xfc_node *n) {
-    xfc_value *v = times(n, n->in[0], "alpha", 1);
-    n->out[0] = op(n, XFC_OP_ADD, v, xfc_nf(n, v, xfc_node_float(n, "beta", 0)));
+/* The function of that name, with alpha, 1 if it is absent, and beta. */
+static void apply(xfc_node *n, const char *name, double beta) {
+    const double given[2] = {xfc_node_float(n, "alpha", 1), xfc_node_float(n, "beta", beta)};
+    n->out[0] = xfc_n_activation(n, name, given, 2, n->in[0]);
 }
+
+void xfc_import_affine(xfc_node *n) { apply(n, "Affine", 0); }
+void xfc_import_scaled_tanh(xfc_node *n) { apply(n, "ScaledTanh", 1); }
+void xfc_import_parametric_softplus(xfc_node *n) { apply(n, "ParametricSoftplus", 1); }
 
 void xfc_import_scale(xfc_node *n) { n->out[0] = times(n, n->in[0], "scale", 1); }
-
-void xfc_import_scaled_tanh(xfc_node *n) {
-    n->out[0] = times(n, xfc_n1(n, XFC_OP_TANH, times(n, n->in[0], "beta", 1)), "alpha", 1);
-}
-
-/* alpha * log(exp(beta x) + 1) */
-void xfc_import_parametric_softplus(xfc_node *n) {
-    n->out[0] = times(n, xfc_n_softplus(n, times(n, n->in[0], "beta", 1)), "alpha", 1);
-}
 
 /* [batch, channels, rows, columns], as the two that know images need it. */
 static bool is_image(xfc_node *n) {

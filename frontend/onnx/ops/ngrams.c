@@ -6,18 +6,7 @@
 enum { MOST_TOKENS = 64 }; /* of one n-gram */
 
 static xfc_value *op(xfc_node *n, xfc_opcode code, xfc_value *a, xfc_value *b) { return xfc_n2(n, code, a, b); }
-static xfc_value *as(xfc_node *n, xfc_value *v, xfc_dtype t) { return v ? xfc_b_cast(n->b, v, t) : NULL; }
 static xfc_int constant(const xfc_node *n, int64_t v) { return xfc_int_const(n->ctx, v); }
-
-static xfc_value *gather(xfc_node *n, xfc_value *data, xfc_value *at, uint32_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return data && at ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){data, at}, 2, &attr, 1) : NULL;
-}
-
-static xfc_value *concat(xfc_node *n, xfc_value *a, xfc_value *b, int64_t along) {
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, along);
-    return a && b ? xfc_build(n->b, XFC_OP_CONCAT, (xfc_value *[]){a, b}, 2, &axis, 1) : NULL;
-}
 
 /* --- hashes --- */
 
@@ -59,14 +48,14 @@ static bool join_past(ngrams *g) {
     const xfc_dtype type = n->in[IDS]->type.dtype;
     const xfc_int dim[2] = {g->batch, constant(n, g->most - 1)};
     xfc_value *past = xfc_node_in(n, PAST);
-    g->fill = xfc_node_has(n, EOS) ? xfc_b_reshape(n->b, as(n, n->in[EOS], type), NULL, 0)
+    g->fill = xfc_node_has(n, EOS) ? xfc_b_reshape(n->b, xfc_b_cast(n->b, n->in[EOS], type), NULL, 0)
                                    : xfc_b_scalar_i(n->b, type, xfc_node_int(n, "pad_id", 0));
     g->reset = xfc_node_has(n, EOS) && xfc_node_flag(n, "reset_on_eos", false);
     if (!g->fill) return false;
     if (past && (!xfc_n_equal(n, past->type.dim[0], dim[0], "the batches of ids and their past") ||
                  !xfc_n_equal(n, past->type.dim[1], dim[1], "the columns of the past and max_ngram_size - 1")))
         return false;
-    g->all = concat(n, past ? past : xfc_b_expand(n->b, g->fill, dim, 2), n->in[IDS], 1);
+    g->all = xfc_n_join(n, past ? past : xfc_b_expand(n->b, g->fill, dim, 2), n->in[IDS], 1);
     return g->all != NULL;
 }
 
@@ -95,7 +84,7 @@ static bool read_segments(ngrams *g) {
     xfc_value *later = xfc_n_along(n, op(n, XFC_OP_GT, xfc_n_iota(n, g->rows, zero, 1, XFC_I64), xfc_ni(n, 0)), 1, 2);
     begins = op(n, XFC_OP_AND, begins, later);
     xfc_value *no = xfc_b_scalar_i(n->b, XFC_BOOL, 0);
-    g->begins = concat(n, no ? xfc_b_expand(n->b, no, dim, 2) : NULL, begins, 1);
+    g->begins = xfc_n_join(n, no ? xfc_b_expand(n->b, no, dim, 2) : NULL, begins, 1);
     return g->begins != NULL;
 }
 
@@ -129,7 +118,7 @@ void xfc_import_ngram_hash_mapping(xfc_node *n) {
         mix = back ? op(n, XFC_OP_XOR, mix, token) : token;
         if (!mix) return;
         xfc_value *hashes = back ? hashes_of(&g, mix, back + 1) : NULL;
-        y = back > 1 ? concat(n, y, hashes, 2) : hashes;
+        y = back > 1 ? xfc_n_join(n, y, hashes, 2) : hashes;
     }
     n->out[0] = y;
     if (xfc_node_wants(n, 1)) n->out[1] = xfc_b_slice_axis(n->b, g.all, 1, g.rows, constant(n, g.most - 1), 1);
@@ -153,20 +142,22 @@ void xfc_import_ngram_repeat_block(xfc_node *n) {
     const xfc_int count = xfc_dim_known(n->im->graph, xfc_int_max(c, xfc_int_sub(c, d[1], before), zero)),
                   from = xfc_int_max(c, xfc_int_sub(c, d[1], before), zero);
     xfc_value *at = xfc_n_iota(n, count, zero, 1, XFC_I64), *inside = xfc_n_iota(n, before, zero, 1, XFC_I64);
-    xfc_value *next = gather(n, ids, op(n, XFC_OP_ADD, at, xfc_ni(n, size - 1)), 1); /* [b, count] */
-    xfc_value *window = gather(n, ids, op(n, XFC_OP_ADD, xfc_n_along(n, at, 0, 2), xfc_n_along(n, inside, 1, 2)), 1);
+    xfc_value *next = xfc_n_gather(n, ids, op(n, XFC_OP_ADD, at, xfc_ni(n, size - 1)), 1); /* [b, count] */
+    xfc_value *window =
+        xfc_n_gather(n, ids, op(n, XFC_OP_ADD, xfc_n_along(n, at, 0, 2), xfc_n_along(n, inside, 1, 2)), 1);
     xfc_value *end = op(n, XFC_OP_ADD, inside, xfc_b_dims(n->b, &from, 1));
     end = op(n, XFC_OP_MIN, end,
              xfc_b_dims(n->b, (xfc_int[]){xfc_int_addc(c, d[1], -1)}, 1)); /* of a short row: unused */
-    end = gather(n, ids, end, 1);
+    end = xfc_n_gather(n, ids, end, 1);
     end = end ? xfc_b_reshape(n->b, end, (xfc_int[]){d[0], one, before}, 3) : NULL;
-    xfc_value *same = as(n, op(n, XFC_OP_NE, window, end), XFC_I32);
+    xfc_value *same = xfc_b_cast(n->b, op(n, XFC_OP_NE, window, end), XFC_I32);
     same = same ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, same, last, 1, false) : NULL; /* how many differ */
     same = op(n, XFC_OP_EQ, same, xfc_nf(n, same, 0));
     xfc_value *token = xfc_n_along(n, xfc_n_iota(n, scores->type.dim[1], zero, 1, XFC_I64), 2, 3);
     const xfc_int pair[3] = {d[0], count, one};
-    xfc_value *hit = next && same ? op(n, XFC_OP_EQ, xfc_b_reshape(n->b, as(n, next, XFC_I64), pair, 3), token) : NULL;
-    hit = hit ? as(n, op(n, XFC_OP_AND, hit, xfc_b_reshape(n->b, same, pair, 3)), XFC_I32) : NULL;
+    xfc_value *hit =
+        next && same ? op(n, XFC_OP_EQ, xfc_b_reshape(n->b, xfc_b_cast(n->b, next, XFC_I64), pair, 3), token) : NULL;
+    hit = hit ? xfc_b_cast(n->b, op(n, XFC_OP_AND, hit, xfc_b_reshape(n->b, same, pair, 3)), XFC_I32) : NULL;
     hit = hit ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, hit, middle, 1, false) : NULL;
     hit = op(n, XFC_OP_GT, hit, xfc_nf(n, hit, 0));
     n->out[0] = xfc_n_select(n, hit, xfc_nf(n, scores, (double)-INFINITY), scores);

@@ -6,11 +6,6 @@
 #include "frontend/onnx/import.h"
 #include <math.h>
 
-static xfc_value *gather(xfc_node *n, xfc_value *data, xfc_value *at, uint32_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return data && at ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){data, at}, 2, &attr, 1) : NULL;
-}
-
 /* The value as one list. */
 static xfc_value *flat(xfc_node *n, xfc_value *v) {
     xfc_int all = xfc_type_count(n->ctx, &v->type);
@@ -32,7 +27,7 @@ void xfc_import_compress(xfc_node *n) {
         x = flat(n, x);
         condition = flat(n, condition);
     }
-    if (n->status == XFC_OK) n->out[0] = gather(n, x, xfc_n_places(n, condition, condition->type.dim[0]), axis);
+    if (n->status == XFC_OK) n->out[0] = xfc_n_gather(n, x, xfc_n_places(n, condition, condition->type.dim[0]), axis);
 }
 
 /* A symbol in 0..most that is element 0 of count, an i64[1]. */
@@ -72,7 +67,7 @@ static void unique(xfc_node *n, bool sort, uint32_t firsts, uint32_t kind, uint3
     xfc_int kinds = found(n, &result[3], rows->type.dim[0]);
     if (n->status != XFC_OK) return;
     first = xfc_n_first(n, first, kinds);
-    n->out[0] = gather(n, along ? x : flat(n, x), first, axis);
+    n->out[0] = xfc_n_gather(n, along ? x : flat(n, x), first, axis);
     if (firsts && xfc_node_wants(n, firsts)) n->out[firsts] = first;
     if (xfc_node_wants(n, kind)) n->out[kind] = &result[1];
     if (xfc_node_wants(n, counts)) n->out[counts] = xfc_n_first(n, &result[2], kinds);

@@ -77,8 +77,7 @@ static xfc_value *zero_points(xfc_node *n, const nbits *w, uint32_t at) {
 
 /* Each column's scale or zero point, where an operand says which block it is in. */
 static xfc_value *by_index(xfc_node *n, xfc_value *v, xfc_value *index) {
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
-    return v && v->type.rank ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){v, index}, 2, &axis, 1) : v;
+    return v && v->type.rank ? xfc_n_gather(n, v, index, 1) : v;
 }
 
 /* x, weight, scales, zero points, blocks of columns, bias */
@@ -126,10 +125,9 @@ static xfc_value *from_codes(xfc_node *n, const nbits *w, xfc_value *table) {
     const xfc_int start[2] = {constant(n, 0), constant(n, 1)}, pair[2] = {constant(n, bytes), constant(n, 2)},
                   one = constant(n, 1), flat[1] = {constant(n, 2 * bytes)},
                   blocked[1] = {constant(n, blocks * w->block)};
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
     xfc_value *v = xfc_n_split_bits(n, matrix(n, n->in[1], pair[0], one), 4);
     v = v ? xfc_b_slice(n->b, v, start, pair, (const int64_t[]){1, -1}) : NULL;
-    v = v ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, xfc_b_cast(n->b, v, XFC_I32)}, 2, &axis, 1) : NULL;
+    v = v ? xfc_n_gather(n, table, xfc_b_cast(n->b, v, XFC_I32), 0) : NULL;
     v = v ? xfc_n_first(n, xfc_b_reshape(n->b, v, flat, 1), constant(n, all)) : NULL;
     v = matrix(n, filled(n, v, blocks * w->block), constant(n, blocks), constant(n, w->block));
     v = xfc_n2(n, XFC_OP_MUL, v, matrix(n, xfc_b_cast(n->b, n->in[2], XFC_F32), constant(n, blocks), one));
@@ -160,11 +158,6 @@ void xfc_import_matmul_bnb4(xfc_node *n) {
 }
 
 /* --- lookups --- */
-
-static xfc_value *gather(xfc_node *n, xfc_value *table, xfc_value *index, uint32_t axis) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, axis);
-    return table && index ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, index}, 2, &attr, 1) : NULL;
-}
 
 typedef struct {
     xfc_value *table, *scale, *zero, *index, *there; /* index: none outside; there: was it one of the table? */
@@ -238,9 +231,9 @@ void xfc_import_gather_block_quantized(xfc_node *n) {
     if (!read_lookup(n, &k)) return;
     const bool whole = k.at == k.along, packed = k.table->type.dtype == XFC_U8;
     if (!whole) {
-        k.table = gather(n, k.table, k.index, k.at);
-        k.scale = gather(n, k.scale, k.index, k.at);
-        k.zero = gather(n, k.zero, k.index, k.at);
+        k.table = xfc_n_gather(n, k.table, k.index, k.at);
+        k.scale = xfc_n_gather(n, k.scale, k.index, k.at);
+        k.zero = xfc_n_gather(n, k.zero, k.index, k.at);
     }
     const uint32_t moved = !whole && k.along > k.at ? k.along + n->in[1]->type.rank - 1 : k.along;
     xfc_quant q = {.scale = k.scale, .axis = moved, .block = k.block};
@@ -254,5 +247,5 @@ void xfc_import_gather_block_quantized(xfc_node *n) {
         q.zero = xfc_b_scalar_i(n->b, v->type.dtype, INT64_C(1) << (k.bits - 1));
     }
     v = xfc_n_dequantize(n, v, &q, q.scale->type.dtype);
-    n->out[0] = found(n, &k, whole ? gather(n, v, k.index, k.at) : v);
+    n->out[0] = found(n, &k, whole ? xfc_n_gather(n, v, k.index, k.at) : v);
 }

@@ -14,11 +14,6 @@ static xfc_value *join(xfc_node *n, xfc_value *const *part, uint32_t count, uint
     return count == 1 ? part[0] : xfc_build(n->b, XFC_OP_CONCAT, part, count, &attr, 1);
 }
 
-static xfc_value *gather(xfc_node *n, xfc_value *v, xfc_value *index) {
-    xfc_attr attr = xfc_attr_int(XFC_K_AXIS, 0);
-    return v && index ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){v, index}, 2, &attr, 1) : NULL;
-}
-
 static xfc_value *flat(xfc_node *n, xfc_value *v) {
     xfc_int all = v ? xfc_type_count(n->ctx, &v->type) : XFC_INT_NONE;
     if (!v || xfc_int_known(all)) return xfc_b_reshape(n->b, v, &all, 1);
@@ -141,7 +136,7 @@ xfc_value *xfc_flat_at(xfc_node *n, const xfc_sequence *s, xfc_value *at) {
     uint32_t rank;
     if (!item_rank(n, s, &rank)) return NULL;
     xfc_value *starts = xfc_n_place(n, sizes_of(n, s));
-    xfc_value *part[] = {one_entry(n, xfc_n_row(n, starts, at, 0)), xfc_n_row(n, s->shapes, at, 0)};
+    xfc_value *part[] = {one_entry(n, xfc_n_gather(n, starts, at, 0)), xfc_n_gather(n, s->shapes, at, 0)};
     xfc_value *list = join(n, part, rank ? 2 : 1, 0);
     for (uint32_t i = 0; i <= rank; i++) entry[i] = XFC_INT_NONE;
     if (!list || !xfc_n_define(n, list, entry, rank + 1, NULL)) return NULL;
@@ -189,7 +184,8 @@ const xfc_sequence *xfc_flat_insert(xfc_node *n, const xfc_sequence *s, xfc_valu
         xfc_value *starts =
             join(n, (xfc_value *[]){xfc_n_place(n, sizes_of(n, s)), one_entry(n, size_value(n, all))}, 2, 0);
         at = xfc_n_from_front(n, at, size_value(n, length));
-        xfc_value *list = join(n, (xfc_value *[]){one_entry(n, at), one_entry(n, xfc_n_row(n, starts, at, 0))}, 2, 0);
+        xfc_value *list =
+            join(n, (xfc_value *[]){one_entry(n, at), one_entry(n, xfc_n_gather(n, starts, at, 0))}, 2, 0);
         place[0] = place[1] = XFC_INT_NONE;
         if (!list || !xfc_n_define(n, list, place, 2, most)) return NULL;
     }
@@ -205,7 +201,7 @@ const xfc_sequence *xfc_flat_insert(xfc_node *n, const xfc_sequence *s, xfc_valu
 const xfc_sequence *xfc_flat_erase(xfc_node *n, const xfc_sequence *s, xfc_value *at) {
     xfc_value *sizes = sizes_of(n, s), *starts = xfc_n_place(n, sizes);
     xfc_int length = s->shapes->type.dim[0], all = s->elements->type.dim[0], less = xfc_int_addc(n->ctx, length, -1);
-    xfc_value *part[] = {one_entry(n, xfc_n_row(n, starts, at, 0)), one_entry(n, xfc_n_row(n, sizes, at, 0)),
+    xfc_value *part[] = {one_entry(n, xfc_n_gather(n, starts, at, 0)), one_entry(n, xfc_n_gather(n, sizes, at, 0)),
                          one_entry(n, size_value(n, less))};
     xfc_value *list = join(n, part, 3, 0);
     xfc_int entry[3] = {XFC_INT_NONE, XFC_INT_NONE, XFC_INT_NONE};
@@ -217,7 +213,7 @@ const xfc_sequence *xfc_flat_erase(xfc_node *n, const xfc_sequence *s, xfc_value
     xfc_value *behind = xfc_n2(n, XFC_OP_GE, row, xfc_n_from_front(n, at, size_value(n, length)));
     row = behind ? xfc_n2(n, XFC_OP_ADD, row, xfc_b_cast(n->b, behind, XFC_I64)) : NULL;
     xfc_sequence *f =
-        xfc_sequence_flat(n, spliced(n, s->elements, entry[0], entry[1], NULL), gather(n, s->shapes, row));
+        xfc_sequence_flat(n, spliced(n, s->elements, entry[0], entry[1], NULL), xfc_n_gather(n, s->shapes, row, 0));
     if (f) f->known = s->known;
     return f;
 }
@@ -247,7 +243,7 @@ static xfc_value *is_axis(xfc_node *n, uint32_t rank, uint32_t axis) {
  * differ: [rank]. */
 static xfc_value *common_dims(xfc_node *n, const xfc_sequence *s, uint32_t rank, uint32_t axis) {
     const int64_t both[2] = {0, 1}, rows[1] = {0};
-    xfc_value *first = xfc_n_row(n, s->shapes, xfc_ni(n, 0), 0), *here = is_axis(n, rank, axis);
+    xfc_value *first = xfc_n_gather(n, s->shapes, xfc_ni(n, 0), 0), *here = is_axis(n, rank, axis);
     xfc_value *same = xfc_n2(n, XFC_OP_OR, xfc_n2(n, XFC_OP_EQ, s->shapes, first), here);
     same = same ? xfc_b_reduce(n->b, XFC_OP_REDUCE_MIN, xfc_b_cast(n->b, same, XFC_I64), both, 2, false) : NULL;
     xfc_value *sums = same ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, s->shapes, rows, 1, false) : NULL;
@@ -288,14 +284,14 @@ xfc_value *xfc_flat_concat(xfc_node *n, const xfc_sequence *s, uint32_t axis) {
     sizes = xfc_b_reshape(n->b, sizes, &length, 1);
     xfc_value *in = xfc_n_part_of(n, ends_of(n, sizes), dim[axis]), *width = size_value(n, behind);
     xfc_value *place = xfc_n_iota(n, dim[axis], zero, 1, XFC_I64);
-    place = xfc_n2(n, XFC_OP_SUB, place, gather(n, xfc_n_place(n, sizes), in));
-    xfc_value *start = gather(n, xfc_n_place(n, sizes_of(n, s)), in), *size = gather(n, sizes, in);
+    place = xfc_n2(n, XFC_OP_SUB, place, xfc_n_gather(n, xfc_n_place(n, sizes), in, 0));
+    xfc_value *start = xfc_n_gather(n, xfc_n_place(n, sizes_of(n, s)), in, 0), *size = xfc_n_gather(n, sizes, in, 0);
     if (!place || !start || !size) return NULL;
     xfc_value *row = xfc_n_along(n, xfc_n_iota(n, before, zero, 1, XFC_I64), 0, 3);
     row = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, row, xfc_n_along(n, size, 1, 3)), xfc_n_along(n, place, 1, 3));
     row = xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, row, width), xfc_n_along(n, start, 1, 3));
     row = xfc_n2(n, XFC_OP_ADD, row, xfc_n_iota(n, behind, zero, 1, XFC_I64));
-    return xfc_b_reshape(n->b, gather(n, s->elements, row), dim, rank);
+    return xfc_b_reshape(n->b, xfc_n_gather(n, s->elements, row, 0), dim, rank);
 }
 
 /* Rows of dims of the parts: those of x, with their own sizes along the axis, or without it. */
@@ -319,12 +315,13 @@ static xfc_value *elements_of_parts(xfc_node *n, xfc_value *x, uint32_t axis, xf
     if (!x || xfc_int_is(n->ctx, before, 1)) return x;
     xfc_value *width = size_value(n, behind), *block = xfc_n2(n, XFC_OP_MUL, size_value(n, before), width);
     xfc_value *in = xfc_n_part_of(n, xfc_n2(n, XFC_OP_MUL, ends_of(n, sizes), block), all);
-    xfc_value *start = gather(n, xfc_n_place(n, sizes), in), *row = xfc_n2(n, XFC_OP_MUL, gather(n, sizes, in), width);
+    xfc_value *start = xfc_n_gather(n, xfc_n_place(n, sizes), in, 0),
+              *row = xfc_n2(n, XFC_OP_MUL, xfc_n_gather(n, sizes, in, 0), width);
     xfc_value *at = xfc_n_iota(n, all, xfc_int_const(n->ctx, 0), 1, XFC_I64);
     at = xfc_n2(n, XFC_OP_SUB, at, xfc_n2(n, XFC_OP_MUL, start, block));
     xfc_value *from = xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_DIV, at, row), size_value(n, t->dim[axis]));
     from = xfc_n2(n, XFC_OP_MUL, xfc_n2(n, XFC_OP_ADD, from, start), width);
-    return gather(n, x, xfc_n2(n, XFC_OP_ADD, from, xfc_n2(n, XFC_OP_MOD, at, row)));
+    return xfc_n_gather(n, x, xfc_n2(n, XFC_OP_ADD, from, xfc_n2(n, XFC_OP_MOD, at, row)), 0);
 }
 
 /* The size of all parts, if they have one that is known: repeat_interleave of torch splits a length that is open by ones. */

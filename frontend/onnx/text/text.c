@@ -15,8 +15,7 @@ xfc_value *xfc_texts_flat(xfc_node *n, xfc_value *v) {
 }
 
 xfc_value *xfc_texts_gather(xfc_node *n, xfc_value *list, xfc_value *numbers) {
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
-    return list && numbers ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){list, numbers}, 2, &axis, 1) : NULL;
+    return xfc_n_gather(n, list, numbers, 0);
 }
 
 const xfc_texts *xfc_texts_new(xfc_node *n, xfc_value *bytes, xfc_value *starts, xfc_value *lengths, bool dense) {

@@ -35,7 +35,6 @@ static xfc_value *matrix(xfc_node *n, const float *data, int64_t rows, int64_t c
 
 /* x [rows, features] with each of the support vectors [vectors, features]. */
 static xfc_value *kernel_of(xfc_node *n, xfc_value *x, xfc_value *vectors) {
-    static const int64_t last[1] = {2};
     const char *kind = xfc_node_str(n, "kernel_type", "LINEAR");
     size_t count;
     const float *given = floats(n, "kernel_params", &count);
@@ -43,11 +42,7 @@ static xfc_value *kernel_of(xfc_node *n, xfc_value *x, xfc_value *vectors) {
                  degree = count > 2 ? (double)given[2] : 0;
     if (!x || !vectors || n->status != XFC_OK) return NULL;
     if (!strcmp(kind, "RBF")) {
-        const xfc_int one = xfc_int_const(n->ctx, 1), *a = x->type.dim, *b = vectors->type.dim;
-        xfc_value *far = op(n, XFC_OP_SUB, xfc_b_reshape(n->b, x, (xfc_int[]){a[0], one, a[1]}, 3),
-                            xfc_b_reshape(n->b, vectors, (xfc_int[]){one, b[0], b[1]}, 3));
-        far = op(n, XFC_OP_MUL, far, far);
-        far = far ? xfc_b_reduce(n->b, XFC_OP_REDUCE_SUM, far, last, 1, false) : NULL;
+        xfc_value *far = xfc_n_square_distances(n, x, vectors);
         return xfc_n1(n, XFC_OP_EXP, with(n, XFC_OP_MUL, far, -gamma));
     }
     xfc_value *product = xfc_b_matmul(n->b, x, xfc_b_swap_last(n->b, vectors));

@@ -16,11 +16,6 @@ static xfc_value *constant(xfc_node *n, xfc_dtype t, int64_t rows, int64_t colum
 
 static void *list(xfc_node *n, xfc_dtype t, int64_t count) { return xfc_tensor_alloc(n->ctx, t, 1, &count); }
 
-static xfc_value *gather(xfc_node *n, xfc_value *table, xfc_value *at) {
-    xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 0);
-    return table && at ? xfc_build(n->b, XFC_OP_GATHER, (xfc_value *[]){table, at}, 2, &axis, 1) : NULL;
-}
-
 /* --- levels --- */
 
 enum { NEW = 0, OPEN = -1 };
@@ -113,7 +108,7 @@ static bool read_rows(xfc_trees *t, tables *k) {
 /* One level down, from places [rows, trees]. */
 static xfc_value *below(xfc_node *n, const tables *k, xfc_value *at) {
     xfc_attr axis = xfc_attr_int(XFC_K_AXIS, 1);
-    xfc_value *feature = gather(n, k->feature, at), *split = gather(n, k->split, at);
+    xfc_value *feature = xfc_n_gather(n, k->feature, at, 0), *split = xfc_n_gather(n, k->split, at, 0);
     if (!feature || !split) return NULL;
     xfc_value *x = xfc_build(n->b, XFC_OP_GATHER_ELEMENTS, (xfc_value *[]){k->x, feature}, 2, &axis, 1);
     xfc_value *which = xfc_b_scalar_i(n->b, XFC_I32, 0);
@@ -123,8 +118,8 @@ static xfc_value *below(xfc_node *n, const tables *k, xfc_value *at) {
         which = xfc_n2(n, XFC_OP_ADD, which, reached ? xfc_b_cast(n->b, reached, XFC_I32) : NULL);
     }
     which = xfc_n_select(n, xfc_n1(n, XFC_OP_ISNAN, x), xfc_b_scalar_i(n->b, XFC_I32, 3), which);
-    return gather(n, k->next,
-                  xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, at, xfc_b_scalar_i(n->b, XFC_I32, 4)), which));
+    return xfc_n_gather(n, k->next,
+                        xfc_n2(n, XFC_OP_ADD, xfc_n2(n, XFC_OP_MUL, at, xfc_b_scalar_i(n->b, XFC_I32, 4)), which), 0);
 }
 
 /* The leaves that the rows come to, i32[rows, trees]. */
@@ -182,7 +177,7 @@ static bool vote_tables(xfc_trees *t, xfc_dtype type, xfc_value **target, xfc_va
 
 /* table[leaf], [rows, trees * most] */
 static xfc_value *votes_of(xfc_node *n, xfc_value *table, xfc_value *leaf) {
-    xfc_value *v = gather(n, table, leaf);
+    xfc_value *v = xfc_n_gather(n, table, leaf, 0);
     if (!v) return NULL;
     xfc_int dim[2] = {v->type.dim[0], xfc_int_mul(n->ctx, v->type.dim[1], v->type.dim[2])};
     return xfc_b_reshape(n->b, v, dim, 2);
